@@ -1,0 +1,1 @@
+"""The scripted name server: answers what a scenario publishes, misbehaves as told, remembers every query."""

@@ -1,0 +1,1 @@
+"""The policy of the reference MTA, a module a stage."""

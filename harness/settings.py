@@ -1,0 +1,101 @@
+"""Checked TOML: every file that a user writes is read here, and every error names file, key and mend."""
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+
+class SettingsError(Exception):
+    """A file that the user wrote cannot be used; the text says where and how to mend it."""
+
+    def __init__(self, path: Path | str, problems: list[str]) -> None:
+        """`problems` are whole sentences, each beginning with the key or line that it is about."""
+        self.path = Path(path)
+        self.problems = problems
+        super().__init__("\n".join(f"{self.path}: {problem}" for problem in problems))
+
+
+class Settings(BaseModel):
+    """Base of every settings table: unknown keys are errors, and what was read does not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+Model = TypeVar("Model", bound=Settings)
+
+
+def read(path: Path, model: type[Model]) -> Model:
+    """Read the TOML file `path` as `model`.
+
+    Raises `SettingsError` when the file is missing, is not TOML, or does not fit the model.
+    """
+    return check(path, read_toml(path), model)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The bare content of the TOML file `path`; raises `SettingsError` when there is none."""
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(path, ["there is no such file; check the path"]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(path, [f"cannot be read: {error}"]) from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(path, [f"is not valid TOML: {error}"]) from error
+
+
+def check(path: Path | str, content: Mapping[str, Any], model: type[Model]) -> Model:
+    """`content`, as read from `path`, checked against `model`; raises `SettingsError`."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise SettingsError(path, [_problem(detail, model) for detail in error.errors()]) from error
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """A «did you mean» for `word`, or the list of what is known; empty when nothing is."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"known here: {', '.join(sorted(known))}" if known else ""
+
+
+def _problem(detail: ErrorDetails, model: type[BaseModel]) -> str:
+    location = detail["loc"]
+    key = ".".join(str(part) for part in location) or "the file"
+    if detail["type"] == "extra_forbidden":
+        return f"{key}: unknown key; {nearest(str(location[-1]), _keys_at(model, location[:-1]))}"
+    if detail["type"] == "missing":
+        return f"{key}: is required and missing; add it"
+    message = detail["msg"].removeprefix("Value error, ")
+    shown = repr(detail["input"])
+    if detail["type"] == "value_error" or len(shown) > 60:
+        return f"{key}: {message}"
+    return f"{key}: {message} (found {shown})"
+
+
+def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    found: Any = model
+    for part in location:
+        if isinstance(found, type) and issubclass(found, BaseModel) and isinstance(part, str):
+            field = found.model_fields.get(part)
+            found = field.annotation if field else None
+        found = _inner_model(found)
+    if not (isinstance(found, type) and issubclass(found, BaseModel)):
+        return []
+    return [field.alias or name for name, field in found.model_fields.items()]
+
+
+def _inner_model(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in get_args(annotation):
+        inner = _inner_model(argument)
+        if inner is not None:
+            return inner
+    return None

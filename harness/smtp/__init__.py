@@ -1,0 +1,1 @@
+"""The sending side: SMTP sessions that are recorded to the byte and bounded in every direction."""
