@@ -1,0 +1,235 @@
+"""A sending host that the harness plays: what DNS says of it, and how it talks to the server."""
+
+import contextlib
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from fake_dns import Behaviour, QueryEntry, listing_name, reverse_name
+from harness.conversation import Attempt, Conversation
+from harness.internet import Identity, Internet, Kind
+from harness.outcome import Verdict
+from harness.smtp.routes import Route
+from harness.smtp.session import Session
+from harness.sut import BlockList, Sut
+
+GREYLIST_SLACK = 1.0  # seconds over the documented delay before a retry
+
+
+class Clock(Protocol):
+    """Lets time pass for the greylist."""
+
+    def advance(self, client: str, seconds: float) -> None:
+        """Let `seconds` pass as the server sees that client; raises `NotTestableError`."""
+
+
+@dataclass
+class World:
+    """What all clients of one scenario share."""
+
+    internet: Internet
+    sut: Sut
+    route: Route
+    clock: Clock | None
+    server: tuple[str, int]
+    conversations: list[tuple[str, "Client", Conversation]] = field(default_factory=list)
+
+
+@dataclass
+class Client:
+    """One sending host. It is innocent in every respect until a scenario changes something."""
+
+    world: World
+    identity: Identity
+    kind: Kind
+    label: str = "client"
+
+    @property
+    def address(self) -> str:
+        """The address that the server sees."""
+        return self.identity.address
+
+    @property
+    def host(self) -> str:
+        """The host name, the same in PTR, A and greeting."""
+        return self.identity.host
+
+    @property
+    def sender(self) -> str:
+        """The envelope sender that it uses unless told otherwise."""
+        return self.identity.sender
+
+    def twin(self) -> "Client":
+        """Another host of the same kind that is innocent in every respect."""
+        identity = self.world.internet.identity(self.kind)
+        return Client(self.world, identity, self.kind, label="twin")
+
+    # What DNS says of it
+
+    def name(self, label: str) -> str:
+        """A host name inside the client's domain that nothing is published for yet."""
+        return f"{label}.{self.identity.domain}"
+
+    def publish(self, name: str, record_type: str, *data: str) -> None:
+        """Publish records of a name of this client."""
+        for entry in data:
+            self.world.internet.dns.publish(name, record_type, entry)
+
+    def script(self, name: str, record_type: str, behaviour: Behaviour) -> None:
+        """Make the fake DNS misbehave when it is asked for that name and type."""
+        self.world.internet.dns.script(name, record_type, behaviour)
+
+    def without_ptr(self) -> None:
+        """Take the PTR record away."""
+        self.world.internet.dns.withdraw(reverse_name(self.address), "PTR")
+
+    def ptr_names(self, host: str) -> None:
+        """Let the PTR record name another host."""
+        self.without_ptr()
+        self.world.internet.dns.publish_ptr(self.address, host)
+
+    def ptr_answers(self, behaviour: Behaviour) -> None:
+        """Make the PTR lookup of the client's address misbehave."""
+        self.without_ptr()
+        self.script(reverse_name(self.address), "PTR", behaviour)
+
+    def list_on(self, blocklist: BlockList, *, text: str = "listed for testing", zone: int = 0) -> None:
+        """Put the address on a block list (on one zone of a grouped one)."""
+        self.world.internet.dns.list_address(blocklist.zones[zone], self.address, text=text)
+
+    def lookup_fails(self, blocklist: BlockList, behaviour: Behaviour) -> None:
+        """Make every zone of a block list misbehave when it is asked about this client."""
+        for zone in blocklist.zones:
+            name = listing_name(self.address, zone)
+            for record_type in ("A", "TXT"):
+                self.script(name, record_type, behaviour)
+
+    def queries_for(self, blocklist: BlockList) -> list[QueryEntry]:
+        """The server's questions to a block list about this client."""
+        dns = self.world.internet.dns
+        return [
+            entry for zone in blocklist.zones for entry in dns.queries(under=listing_name(self.address, zone))
+        ]
+
+    def queries(self) -> list[QueryEntry]:
+        """Every question of the server that bears a name or the address of this client, in order of time."""
+        dns = self.world.internet.dns
+        places = {self.identity.domain, self.host, reverse_name(self.address)}
+        places |= {
+            listing_name(self.address, zone) for blocklist in self.world.sut.dnsbl for zone in blocklist.zones
+        }
+        return sorted((entry for place in places for entry in dns.queries(under=place)), key=_when)
+
+    # How it talks
+
+    @contextlib.contextmanager
+    def conversation(self, label: str = "") -> Iterator[Conversation]:
+        """A session to be driven by hand; the socket is closed at the end, whatever happens."""
+        auth = self.world.sut.profile.auth
+        session = Session(
+            self.world.server,
+            self.address,
+            self.world.route,
+            reply_timeout=self.world.sut.profile.server.reply_timeout,
+            secrets=[auth.secret] if auth else (),
+        )
+        conversation = Conversation(session, self.address)
+        self.world.conversations.append((label or self.label, self, conversation))
+        try:
+            yield conversation
+        finally:
+            session.close()
+
+    def attempt(
+        self,
+        *,
+        helo: str | None = None,
+        sender: str | None = None,
+        recipient: str | None = None,
+        message: bytes | None = None,
+        authenticated: bool = False,
+        label: str = "",
+    ) -> Attempt:
+        """A whole dialogue, connect to QUIT, up to RCPT or, with a `message`, to the end of DATA.
+
+        It ends early at the first refusal. A known or trusted host that is greylisted all the same
+        waits and tries again, as any mail server would, where the profile lets time pass.
+        """
+
+        def once() -> Attempt:
+            with self.conversation(label) as talk:
+                return _run(talk, self, helo, sender, recipient, message, authenticated)
+
+        attempt = once()
+        greylist = self.world.sut.profile.greylist
+        greylisted = attempt.rcpt.verdict is Verdict.DEFER or attempt.data.verdict is Verdict.DEFER
+        if greylist and greylisted and self.kind is not Kind.STRANGER and self.world.clock:
+            self.world.clock.advance(self.address, greylist.delay + GREYLIST_SLACK)
+            attempt = once()
+        return attempt
+
+    def tls_context(self) -> ssl.SSLContext:
+        """TLS as scenarios that are not about the certificate use it: encrypted, unverified."""
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+
+    def log_in(self, talk: Conversation) -> None:
+        """EHLO, STARTTLS, EHLO and AUTH with the account of the profile."""
+        auth = self.world.sut.profile.auth
+        if auth is None:
+            raise LookupError("the scenario logs in but its rule does not need credentials")
+        talk.ehlo(self.host)
+        talk.starttls(self.tls_context(), self.world.sut.hostname)
+        talk.ehlo(self.host)
+        talk.auth_plain(auth.user, auth.secret)
+
+
+def message(
+    client: Client, recipient: str, *, subject: str = "smtp-harness", body: str = "Hello.\r\n"
+) -> bytes:
+    """A well-formed message of a client (RFC 5322), with CRLF line ends."""
+    header = {
+        "From": f"<{client.sender}>",
+        "To": f"<{recipient}>",
+        "Subject": subject,
+        "Date": "Thu, 01 Jan 2026 12:00:00 +0000",
+        "Message-ID": f"<{client.identity.domain}@{client.host}>",
+    }
+    return ("".join(f"{name}: {value}\r\n" for name, value in header.items()) + "\r\n" + body).encode()
+
+
+def _run(
+    talk: Conversation,
+    client: Client,
+    helo: str | None,
+    sender: str | None,
+    recipient: str | None,
+    content: bytes | None,
+    authenticated: bool,
+) -> Attempt:
+    def greet() -> None:
+        if authenticated:
+            client.log_in(talk)
+        else:
+            talk.ehlo(client.host if helo is None else helo)
+
+    stages = [
+        talk.connect,
+        greet,
+        lambda: talk.mail(client.sender if sender is None else sender),
+        lambda: talk.rcpt(client.world.sut.recipient if recipient is None else recipient),
+    ]
+    if content is not None:
+        stages.append(lambda: talk.data(content))
+    for stage in stages:
+        stage()
+        if talk.steps[-1].verdict is not Verdict.PASS:
+            break
+    return talk.quit()
+
+
+def _when(entry: QueryEntry) -> float:
+    return entry.at

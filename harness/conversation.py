@@ -1,0 +1,219 @@
+"""A dialogue of one client with the server, stage by stage, and what the server did at each."""
+
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from harness.outcome import Stage, Verdict
+from harness.smtp.reply import Reply
+from harness.smtp.session import Ending, Session, SessionEnded, parse_keywords
+
+GONE = (Ending.SERVER_CLOSED, Ending.RESET)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the server did at one stage: the reply, or why there is none."""
+
+    stage: Stage
+    command: str
+    reply: Reply | None
+    began: float  # time.monotonic()
+    seconds: float
+    broken: str = ""
+    dropped: bool = False
+
+    @property
+    def code(self) -> int:
+        """The reply code; 0 when no reply came."""
+        return self.reply.code if self.reply else 0
+
+    @property
+    def text(self) -> str:
+        """The text of the reply, its lines joined by line feeds; empty when no reply came."""
+        return self.reply.text if self.reply else ""
+
+    @property
+    def keywords(self) -> dict[str, str]:
+        """The service extensions that an EHLO answer lists, in upper case, with their parameters."""
+        return parse_keywords(self.reply) if self.reply else {}
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What the reply means; None when no reply came."""
+        if self.reply is None:
+            return None
+        if self.code < 400:
+            return Verdict.PASS
+        if self.code < 500:
+            return Verdict.DEFER
+        return Verdict.DROP if self.dropped else Verdict.DENY
+
+    def __str__(self) -> str:
+        """Such as `550 after 1.02 s`, for reasons and reports."""
+        said = f"{self.code} {self.text.splitlines()[0][:120] if self.text else ''}".strip()
+        return f"{said} after {self.seconds:.2f} s" if self.reply else f"no reply: {self.broken}"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A whole dialogue, connect to QUIT, as it went."""
+
+    client: str
+    steps: tuple[Step, ...]
+    ending: Ending
+    broken: str = ""
+
+    def at(self, stage: Stage) -> Step | None:
+        """The last step of a stage; None when the dialogue did not get there."""
+        return next((step for step in reversed(self.steps) if step.stage is stage), None)
+
+    def step(self, stage: Stage) -> Step:
+        """The last step of a stage; a step without a reply when the dialogue did not get there."""
+        return self.at(stage) or Step(
+            stage, "", None, 0.0, 0.0, broken=f"the dialogue did not get to {stage}"
+        )
+
+    @property
+    def connect(self) -> Step:
+        """The greeting of the server."""
+        return self.step(Stage.CONNECT)
+
+    @property
+    def helo(self) -> Step:
+        """The answer to the last EHLO or HELO."""
+        return self.step(Stage.HELO)
+
+    @property
+    def tls(self) -> Step:
+        """The answer to STARTTLS."""
+        return self.step(Stage.TLS)
+
+    @property
+    def auth(self) -> Step:
+        """The answer to AUTH, after all its prompts."""
+        return self.step(Stage.AUTH)
+
+    @property
+    def mail(self) -> Step:
+        """The answer to MAIL FROM."""
+        return self.step(Stage.MAIL)
+
+    @property
+    def rcpt(self) -> Step:
+        """The answer to the last RCPT TO."""
+        return self.step(Stage.RCPT)
+
+    @property
+    def data(self) -> Step:
+        """The answer to the end of the message, or to DATA where that was refused."""
+        return self.step(Stage.DATA)
+
+
+@dataclass
+class Conversation:
+    """Drives one session a command at a time; a dead session makes steps without a reply, no exception."""
+
+    session: Session
+    client: str
+    steps: list[Step] = field(default_factory=list)
+    broken: str = ""
+
+    def connect(self) -> Step:
+        """Connect and read the greeting; the wait counts from the established connection on."""
+        return self._take(Stage.CONNECT, "", self.session.open)
+
+    def ehlo(self, name: str) -> Step:
+        """EHLO with `name`."""
+        return self._say(Stage.HELO, f"EHLO {name}")
+
+    def helo(self, name: str) -> Step:
+        """HELO with `name`."""
+        return self._say(Stage.HELO, f"HELO {name}")
+
+    def starttls(self, context: ssl.SSLContext, name: str) -> Step:
+        """STARTTLS and the handshake."""
+        return self._take(Stage.TLS, "STARTTLS", lambda: self.session.start_tls(context, name))
+
+    def auth_plain(self, user: str, password: str, *, initial: bool = True) -> Step:
+        """AUTH PLAIN, with the credentials at once or after the prompt."""
+        return self._take(
+            Stage.AUTH,
+            "AUTH PLAIN",
+            lambda: self.session.auth_plain(user, password, initial=initial)[-1],
+        )
+
+    def mail(self, sender: str, parameters: str = "") -> Step:
+        """MAIL FROM; an empty sender is the null sender."""
+        return self._say(Stage.MAIL, f"MAIL FROM:<{sender}>{' ' if parameters else ''}{parameters}")
+
+    def rcpt(self, recipient: str) -> Step:
+        """RCPT TO."""
+        return self._say(Stage.RCPT, f"RCPT TO:<{recipient}>")
+
+    def data(self, content: bytes) -> Step:
+        """DATA and the whole message; a refused DATA command is the answer itself."""
+
+        def send() -> Reply:
+            go_ahead = self.session.command("DATA")
+            return self.session.send_content(content) if go_ahead.code == 354 else go_ahead
+
+        return self._take(Stage.DATA, "DATA", send)
+
+    def reset(self) -> Reply | None:
+        """RSET, which belongs to no stage; None when the connection is gone."""
+        return self._aside("RSET")
+
+    def quit(self) -> Attempt:
+        """QUIT, close, and look back on the whole dialogue."""
+        if not self.broken:
+            try:
+                self.session.quit_politely()
+            except SessionEnded as ended:
+                self._note_end(ended)
+        self.session.close()
+        return self.attempt
+
+    @property
+    def attempt(self) -> Attempt:
+        """The dialogue so far."""
+        return Attempt(self.client, tuple(self.steps), self.session.ending, self.broken)
+
+    def _aside(self, command: str) -> Reply | None:
+        if self.broken:
+            return None
+        try:
+            return self.session.command(command)
+        except SessionEnded as ended:
+            self._note_end(ended)
+            return None
+
+    def _say(self, stage: Stage, command: str) -> Step:
+        return self._take(stage, command, lambda: self.session.command(command))
+
+    def _take(self, stage: Stage, command: str, act: Callable[[], Reply]) -> Step:
+        began = time.monotonic()
+        if self.broken:
+            step = Step(stage, command, None, began, 0.0, broken=self.broken)
+        else:
+            try:
+                reply = act()
+                step = Step(stage, command, reply, began, self._wait(stage, reply))
+            except SessionEnded as ended:
+                self._note_end(ended)
+                step = Step(stage, command, None, began, time.monotonic() - began, broken=self.broken)
+        self.steps.append(step)
+        return step
+
+    def _wait(self, stage: Stage, reply: Reply) -> float:
+        """Seconds that the server took; a greeting counts from the established connection.
+
+        A lost SYN is sent again after a second by the client's own kernel and must not look like a delay.
+        """
+        return reply.at - self.session.connected_at if stage is Stage.CONNECT else reply.seconds
+
+    def _note_end(self, ended: SessionEnded) -> None:
+        self.broken = ended.reason
+        if ended.ending in GONE and self.steps and self.steps[-1].reply:
+            self.steps[-1] = replace(self.steps[-1], dropped=True)

@@ -1,0 +1,126 @@
+"""The internet around the server: hands out clients and names that nobody else has, and publishes them."""
+
+import ipaddress
+import itertools
+import secrets
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+
+from fake_dns import FakeDns
+from harness.profile import Network, Profile
+from harness.verdicts import NotTestableError
+
+RESERVED_NAMES = ("example", "test", "invalid", "localhost", "example.com", "example.net", "example.org")
+
+
+class Kind(Enum):
+    """What sort of sending host a client is; all of them are innocent until a scenario changes them."""
+
+    KNOWN = "its name is on the greylist's host whitelist, where the profile has one"
+    STRANGER = "nobody has heard of it"
+    TRUSTED = "its address is one that the server relays for"
+    IPV6 = "a stranger to the IPv4 world"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A sending host: an address, its host name, its domain; forward and reverse DNS agree."""
+
+    address: str
+    host: str
+    domain: str
+
+    @property
+    def sender(self) -> str:
+        """An envelope sender at the client's own domain."""
+        return f"sender@{self.domain}"
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a name lies in the space that nobody can register (RFC 2606)."""
+    labels = name.lower().rstrip(".")
+    return any(labels == space or labels.endswith(f".{space}") for space in RESERVED_NAMES)
+
+
+@dataclass
+class Internet:
+    """Allocates identities, each fresh in every run, and publishes what DNS says about them.
+
+    Thread-safe: scenarios that run side by side share one.
+    """
+
+    dns: FakeDns
+    profile: Profile
+    token: str = field(default_factory=lambda: secrets.token_hex(3))
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    _addresses: dict[Network, Iterator[str]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def identity(self, kind: Kind, address: str | None = None) -> Identity:
+        """A new innocent host; raises `NotTestableError` when the profile has no such address."""
+        with self._lock:
+            number = next(self._numbers)
+            address = address or self._next_address(kind)
+        domain = f"c{number}-{self.token}.example"
+        suffix = self._known_suffix() if kind is Kind.KNOWN else None
+        host = f"mx.c{number}-{self.token}.{suffix}" if suffix else f"mx.{domain}"
+        self.publish_host(host, address)
+        self.dns.publish_ptr(address, host)
+        self.dns.zone(domain)
+        self.dns.publish(domain, "MX", f"10 {host}.")
+        self.dns.publish(domain, _address_type(address), address)
+        return Identity(address, host, domain)
+
+    def publish_host(self, name: str, address: str) -> None:
+        """Publish an A or AAAA record, by the family of `address`."""
+        self.dns.publish(name, _address_type(address), address)
+
+    def foreign_domain(self) -> str:
+        """A domain of somebody else, that neither the server nor any client has."""
+        with self._lock:
+            domain = f"d{next(self._numbers)}-{self.token}.example"
+        self.dns.zone(domain)
+        self.dns.publish(domain, "MX", f"10 mx.{domain}.")
+        return domain
+
+    def spare_address(self) -> str:
+        """An address of the same space that no client has: for records that lead elsewhere."""
+        with self._lock:
+            return self._next_address(Kind.STRANGER)
+
+    def _known_suffix(self) -> str | None:
+        patterns = self.profile.greylist.whitelist_hosts if self.profile.greylist else ()
+        for pattern in patterns:
+            if pattern.startswith("*.") and is_reserved(pattern[2:]):
+                return pattern[2:]
+        return None
+
+    def _next_address(self, kind: Kind) -> str:
+        networks = self.profile.clients.trusted if kind is Kind.TRUSTED else self.profile.clients.networks
+        version = 6 if kind is Kind.IPV6 else 4
+        for network in networks:
+            if network.version == version or kind is Kind.TRUSTED:
+                chosen = next(self._addresses.setdefault(network, _hosts(network)), None)
+                if chosen is not None:
+                    return chosen
+        raise NotTestableError(
+            f"no IPv{version} address is left for another client; give clients."
+            f"{'trusted' if kind is Kind.TRUSTED else 'networks'} a larger network"
+        )
+
+
+def _address_type(address: str) -> str:
+    return "AAAA" if ipaddress.ip_address(address).version == 6 else "A"
+
+
+def _hosts(network: Network) -> Iterator[str]:
+    """Every usable address once, from a random start, so that runs do not meet each other's clients."""
+    if network.num_addresses == 1:
+        yield str(network.network_address)
+        return
+    usable = min(network.num_addresses - 2, 1 << 32)
+    start = secrets.randbelow(usable)
+    for step in range(usable):
+        yield str(network.network_address + 1 + (start + step) % usable)

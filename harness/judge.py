@@ -1,0 +1,114 @@
+"""From what a server did to a verdict: prompt or late, as documented or not, or not to be told."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from harness.conversation import Attempt, Step
+from harness.outcome import Outcome, Stage, Verdict
+from harness.rules import spell
+from harness.verdicts import FailedError, InconclusiveError
+
+LATE_FROM = 0.9  # of the configured delay: such a reply was held back
+PROMPT_BELOW = 0.5  # of the configured delay: such a reply was not
+LAG_BELOW = 0.25  # of the configured delay: beyond it the harness's own clock proves nothing
+
+ORDER = tuple(Stage)
+REPEATING = (Stage.MAIL, Stage.RCPT)  # a delay that was earned before is imposed here again
+
+
+class Timing(Enum):
+    """Whether a reply was held back."""
+
+    PROMPT = "prompt"
+    LATE = "late"
+    UNCLEAR = "neither clearly prompt nor clearly late"
+
+
+class BrokenError(InconclusiveError):
+    """The dialogue ended in a way that may mean trouble with the server as a whole."""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Holds attempts against outcomes, for one configured delay in seconds."""
+
+    delay: float
+    lag: Callable[[float, float], float]  # the harness's own worst lag between two moments
+
+    def timing(self, step: Step) -> Timing:
+        """Prompt below half of the delay, late from nine tenths of it on; with no delay all is prompt."""
+        if self.delay == 0 or step.seconds < PROMPT_BELOW * self.delay:
+            return Timing.PROMPT
+        if step.seconds < LATE_FROM * self.delay:
+            return Timing.UNCLEAR
+        lag = self.lag(step.began, step.began + step.seconds)
+        return Timing.LATE if lag < LAG_BELOW * self.delay else Timing.UNCLEAR
+
+    def expect(self, attempt: Attempt, outcomes: tuple[Outcome, ...], *, earned: bool = False) -> None:
+        """Raise unless the attempt came out as one of `outcomes`.
+
+        With `earned` the dialogue is meant to have earned a delay at the connection or the greeting.
+        Raises `FailedError`, `InconclusiveError` or `BrokenError`.
+        """
+        endings: list[Exception] = []
+        for outcome in outcomes:
+            try:
+                self._expect_one(attempt, outcome, earned)
+            except (FailedError, InconclusiveError) as ending:
+                endings.append(ending)
+            else:
+                return
+        for ending in endings:
+            if isinstance(ending, InconclusiveError):
+                raise ending
+        if len(endings) == 1:
+            raise endings[0]
+        raise FailedError(f"expected {spell(outcomes)}; {'; '.join(str(ending) for ending in endings)}")
+
+    def through(self, attempt: Attempt, stage: Stage, *, who: str = "the innocent twin") -> None:
+        """Raise unless an innocent dialogue went through, promptly, up to and including `stage`."""
+        try:
+            self._expect_one(attempt, Outcome(Verdict.PASS, stage), earned=False)
+        except FailedError as ending:
+            raise FailedError(f"{who} suffers too: {ending}") from None
+        except BrokenError as ending:
+            raise BrokenError(f"{who}: {ending}") from None
+        except InconclusiveError as ending:
+            raise InconclusiveError(f"{who}: {ending}") from None
+
+    def _expect_one(self, attempt: Attempt, outcome: Outcome, earned: bool) -> None:
+        for stage in ORDER[: ORDER.index(outcome.stage)]:
+            before = attempt.at(stage)
+            if before and before.verdict is not Verdict.PASS:
+                self._mismatch(attempt, before, outcome)
+        step = attempt.step(outcome.stage)
+        if step.verdict is not outcome.verdict:
+            self._mismatch(attempt, step, outcome)
+        self._expect_timing(attempt, step, outcome, earned)
+
+    def _expect_timing(self, attempt: Attempt, step: Step, outcome: Outcome, earned: bool) -> None:
+        timing = self.timing(step)
+        if self.delay and outcome.stage in REPEATING and not earned and timing is not Timing.PROMPT:
+            earlier = [attempt.at(Stage.CONNECT), attempt.at(Stage.HELO)]
+            if any(before and self.timing(before) is not Timing.PROMPT for before in earlier):
+                if outcome.late:
+                    raise InconclusiveError(
+                        f"the wait at {outcome.stage} may repeat a delay that was earned before it"
+                    )
+                return
+        if timing is Timing.UNCLEAR:
+            raise InconclusiveError(
+                f"the reply at {outcome.stage} took {step.seconds:.2f} s: {timing.value} "
+                f"for a delay of {self.delay:g} s"
+            )
+        if (timing is Timing.LATE) != (outcome.late and self.delay > 0):
+            raise FailedError(f"expected {outcome}, but it was {timing.value}: {step}")
+
+    def _mismatch(self, attempt: Attempt, step: Step, outcome: Outcome) -> None:
+        seen = f"expected {outcome}, but at {step.stage} the server said {step}"
+        if step.reply is None:
+            raise BrokenError(f"expected {outcome}, but at {step.stage} there was {step}")
+        if step.code == 421:
+            raise BrokenError(seen)
+        raise FailedError(seen + (" and closed the connection" if step.dropped else ""))

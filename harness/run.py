@@ -1,0 +1,140 @@
+"""A run: one server, one profile, one catalogue, and the tools that the profile grants."""
+
+import threading
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from harness.client import Client, Clock, World
+from harness.conversation import Attempt
+from harness.internet import Internet, Kind
+from harness.judge import Judge
+from harness.outcome import Verdict
+from harness.profile import Profile
+from harness.rules import Capability, Catalogue, Rule
+from harness.smtp.routes import Route
+from harness.sut import Sut
+from harness.verdicts import NotApplicableError, NotTestableError, ScenarioEnd
+
+
+class GreylistOperator(Protocol):
+    """Changes the greylist as an operator of the server does."""
+
+    def add(self, which: str, client: str, sender: str, recipient: str) -> None:
+        """Put a triplet on the `white`, `grey` or `black` list."""
+
+    def remove(self, which: str, client: str, sender: str, recipient: str) -> None:
+        """Take a triplet off a list."""
+
+    def listed(self, which: str, client: str, sender: str, recipient: str) -> bool:
+        """Whether a list shows the triplet."""
+
+
+class GreylistOutage(Protocol):
+    """Puts the greylist's store out of reach."""
+
+    def cut(self, client: str) -> None:
+        """From now on nothing can be looked up about this client."""
+
+
+class Mailbox(Protocol):
+    """Reads what the server delivered."""
+
+    def find(self, recipient: str, token: str) -> bytes:
+        """The message with `token` in it; raises `FailedError` when it does not arrive in time."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What the run can do beyond talking to the server; absent tools are not granted."""
+
+    clock: Clock | None = None
+    operator: GreylistOperator | None = None
+    outage: GreylistOutage | None = None
+    mailbox: Mailbox | None = None
+    callouts: "Callouts | None" = None
+
+
+class Callouts(Protocol):
+    """The mail host of everybody else: notes who calls while a dialogue runs."""
+
+    address: str
+
+    def mentions(self, word: str) -> bool:
+        """Whether a caller has said `word`."""
+
+
+@dataclass
+class Run:
+    """Everything that the scenarios of a run share; thread-safe."""
+
+    profile: Profile
+    catalogue: Catalogue
+    internet: Internet
+    route: Route
+    judge: Judge
+    tools: Tools = Tools()
+    heavy: bool = False
+    unusable: str = ""  # why no verdict means anything; empty when the server is fit to be judged
+    _canary: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def sut(self) -> Sut:
+        """The server as scenarios see it."""
+        return Sut(self.profile)
+
+    def world(self) -> World:
+        """A world for one try of a scenario."""
+        server = (self.profile.server.address, self.profile.server.port)
+        return World(self.internet, self.sut, self.route, self.tools.clock, server)
+
+    def client(self, world: World, kind: Kind, label: str = "client") -> Client:
+        """A fresh innocent host."""
+        return Client(world, self.internet.identity(kind), kind, label)
+
+    def refusal(self, rule: Rule) -> ScenarioEnd | None:
+        """Why a rule is not to be tried on this server; None when it is."""
+        if not self.profile.claims(rule):
+            return NotApplicableError("the profile does not claim this rule")
+        for capability in sorted(rule.needs):
+            if reason := self._lacks(capability):
+                return NotTestableError(reason)
+        return None
+
+    def canary(self) -> tuple[Attempt, World]:
+        """An innocent dialogue as far as RCPT, one at a time: is the server itself well?"""
+        with self._canary:
+            world = self.world()
+            kind = Kind.KNOWN if self.profile.clients.networks else None
+            return self._innocent(world, kind).attempt(), world
+
+    def _innocent(self, world: World, kind: Kind | None) -> Client:
+        if kind is not None:
+            return self.client(world, kind, "canary")
+        identity = self.internet.identity(Kind.KNOWN, address=self.profile.server.address)
+        return Client(world, identity, Kind.KNOWN, "canary")
+
+    def _lacks(self, capability: Capability) -> str:
+        if capability is Capability.HEAVY:
+            return "" if self.heavy else "it strains a shared server; run with --allow-heavy to allow it"
+        granted = {
+            Capability.CLOCK: self.tools.clock,
+            Capability.GREYLIST_OPERATOR: self.tools.operator,
+            Capability.GREYLIST_OUTAGE: self.tools.outage,
+            Capability.MAILBOX: self.tools.mailbox,
+        }.get(capability)
+        return "" if granted else self.profile.lacks(capability)
+
+
+def ailing(attempt: Attempt) -> str:
+    """What keeps a canary dialogue from showing a server in health; empty when it is well.
+
+    A recipient that is greylisted is well: strangers meet that every day.
+    """
+    for step in attempt.steps:
+        if step.reply is None or step.code == 421:
+            return f"an innocent client got no further than {step.stage}: {step}"
+        if step.verdict is not Verdict.PASS and not (
+            step.stage.value == "rcpt" and step.verdict is Verdict.DEFER
+        ):
+            return f"an innocent client was refused at {step.stage}: {step}"
+    return ""

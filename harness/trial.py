@@ -1,0 +1,107 @@
+"""One try of a scenario: fresh clients, the scenario's fixtures, and how the try ended."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.client import Client, World
+from harness.conversation import Attempt
+from harness.internet import Kind
+from harness.judge import Judge
+from harness.outcome import Outcome, Stage
+from harness.rules import Rule
+from harness.run import Run
+from harness.verdicts import FailedError, InconclusiveError
+
+
+class UnprovenError(Exception):
+    """A scenario that ended without holding anything against its rule proves nothing."""
+
+
+@dataclass
+class Expect:
+    """Holds what the server did against what its profile promises for the rule under test."""
+
+    judge: Judge
+    expected: tuple[Outcome, ...]
+    observed: str = ""
+    proven: bool = False
+
+    def __call__(self, attempt: Attempt, *, twin: Attempt, earned: bool = False) -> None:
+        """The offence must come out as promised, and its innocent twin must go through.
+
+        `earned` says that the dialogue was meant to earn a delay at the connection or the greeting.
+        """
+        stage = self.expected[0].stage
+        self.observed = f"{stage}: {attempt.step(stage)}"
+        self.judge.expect(attempt, self.expected, earned=earned)
+        self.judge.through(twin, stage)
+        self.proven = True
+
+    def outcome(self, text: str, attempt: Attempt, *, earned: bool = False) -> None:
+        """A part of the rule with an outcome of its own, such as `deny at rcpt`."""
+        self.judge.expect(attempt, (Outcome.parse(text),), earned=earned)
+
+    def through(self, attempt: Attempt, stage: Stage, who: str = "the innocent twin") -> None:
+        """An innocent dialogue must go through up to `stage`."""
+        self.judge.through(attempt, stage, who=who)
+
+    def refused(self, attempt: Attempt, stage: Stage) -> None:
+        """Any permanent refusal at `stage` or before will do, prompt or late."""
+        step = attempt.steps[-1] if attempt.at(stage) is None else attempt.step(stage)
+        self.observed = f"{step.stage}: {step}"
+        if step.reply is None:
+            self.judge.expect(attempt, self.expected)
+        elif step.code < 500:
+            raise FailedError(f"expected a refusal at {stage}, but at {step.stage} the server said {step}")
+
+    def given(self, condition: bool, reason: str) -> None:
+        """What must be so for the scenario to mean anything; without it nothing is proven."""
+        if not condition:
+            raise InconclusiveError(reason)
+
+
+@dataclass
+class Trial:
+    """One try: what it is given is made when it is asked for, and kept as evidence."""
+
+    run: Run
+    rule: Rule
+    world: World = field(init=False)
+    expect: Expect = field(init=False)
+
+    def __post_init__(self) -> None:
+        """A world and a judge of its own."""
+        self.world = self.run.world()
+        expectation, _ = self.run.profile.expectation(self.rule)
+        self.expect = Expect(self.run.judge, expectation)
+
+    def play(
+        self, scenario: Callable[..., object], given: Mapping[str, Any], wanted: tuple[str, ...]
+    ) -> None:
+        """Call the scenario with its fixtures; raises what it raises, or `UnprovenError`."""
+        scenario(**given, **{name: FIXTURES[name](self) for name in wanted})
+        if not self.expect.proven:
+            raise UnprovenError(
+                f"the scenario of {self.rule.id} ended without expect(attempt, twin=...): it proves nothing"
+            )
+
+    def new_client(self, kind: Kind, label: str = "client") -> Client:
+        """A fresh innocent host of a kind."""
+        return self.run.client(self.world, kind, label)
+
+
+FIXTURES: Mapping[str, Callable[[Trial], object]] = {
+    "client": lambda trial: trial.new_client(Kind.KNOWN),
+    "stranger": lambda trial: trial.new_client(Kind.STRANGER, "stranger"),
+    "trusted_client": lambda trial: trial.new_client(Kind.TRUSTED, "trusted"),
+    "new_client": lambda trial: trial.new_client,
+    "expect": lambda trial: trial.expect,
+    "sut": lambda trial: trial.run.sut,
+    "internet": lambda trial: trial.run.internet,
+    "clock": lambda trial: trial.run.tools.clock,
+    "greylist": lambda trial: trial.run.tools.operator,
+    "greylist_outage": lambda trial: trial.run.tools.outage,
+    "mailbox": lambda trial: trial.run.tools.mailbox,
+    "callouts": lambda trial: trial.run.tools.callouts,
+}
