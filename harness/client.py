@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from fake_dns import Behaviour, QueryEntry, listing_name, reverse_name
-from harness.conversation import Attempt, Conversation
+from harness.conversation import Attempt, Conversation, Step
 from harness.internet import Identity, Internet, Kind
-from harness.outcome import Verdict
+from harness.outcome import Stage, Verdict
 from harness.smtp.routes import Route
 from harness.smtp.session import Session
 from harness.sut import BlockList, Sut
+from harness.verdicts import NotTestableError
 
 GREYLIST_SLACK = 1.0  # seconds over the documented delay before a retry
 
@@ -65,6 +66,12 @@ class Client:
         identity = self.world.internet.identity(self.kind)
         return Client(self.world, identity, self.kind, label="twin")
 
+    def at_address(self, address: str) -> "Client":
+        """An innocent host with an address that a scenario prescribes."""
+        self.world.internet.dns.withdraw(reverse_name(address), "PTR")
+        identity = self.world.internet.identity(self.kind, address)
+        return Client(self.world, identity, self.kind, label=f"client {address}")
+
     # What DNS says of it
 
     def name(self, label: str) -> str:
@@ -75,6 +82,10 @@ class Client:
         """Publish records of a name of this client."""
         for entry in data:
             self.world.internet.dns.publish(name, record_type, entry)
+
+    def withdraw(self, name: str, record_type: str) -> None:
+        """Take records of a name of this client away."""
+        self.world.internet.dns.withdraw(name, record_type)
 
     def script(self, name: str, record_type: str, behaviour: Behaviour) -> None:
         """Make the fake DNS misbehave when it is asked for that name and type."""
@@ -87,6 +98,10 @@ class Client:
     def ptr_names(self, host: str) -> None:
         """Let the PTR record name another host."""
         self.without_ptr()
+        self.world.internet.dns.publish_ptr(self.address, host)
+
+    def another_ptr(self, host: str) -> None:
+        """Add a second name to the PTR record."""
         self.world.internet.dns.publish_ptr(self.address, host)
 
     def ptr_answers(self, behaviour: Behaviour) -> None:
@@ -149,22 +164,40 @@ class Client:
         recipient: str | None = None,
         message: bytes | None = None,
         authenticated: bool = False,
+        upto: Stage = Stage.RCPT,
+        patient: bool = True,
         label: str = "",
     ) -> Attempt:
         """A whole dialogue, connect to QUIT, up to RCPT or, with a `message`, to the end of DATA.
 
-        It ends early at the first refusal. A known or trusted host that is greylisted all the same
-        waits and tries again, as any mail server would, where the profile lets time pass.
+        It ends early after the stage `upto` and at the first refusal. A known or trusted host that
+        is greylisted all the same waits and tries again, as any mail server would, where the profile
+        lets time pass; unless it is not `patient`.
         """
 
         def once() -> Attempt:
             with self.conversation(label) as talk:
-                return _run(talk, self, helo, sender, recipient, message, authenticated)
+                acts = [
+                    (Stage.CONNECT, talk.connect),
+                    (
+                        Stage.HELO,
+                        lambda: self.log_in(talk) if authenticated else talk.ehlo(helo or self.host),
+                    ),
+                    (Stage.MAIL, lambda: talk.mail(self.sender if sender is None else sender)),
+                    (Stage.RCPT, lambda: talk.rcpt(recipient or self.world.sut.recipient)),
+                ]
+                for stage, act in acts:
+                    if act().verdict is not Verdict.PASS or stage is upto:
+                        return talk.quit()
+                if message is not None:
+                    talk.data(message)
+                return talk.quit()
 
         attempt = once()
         greylist = self.world.sut.profile.greylist
         greylisted = attempt.rcpt.verdict is Verdict.DEFER or attempt.data.verdict is Verdict.DEFER
-        if greylist and greylisted and self.kind is not Kind.STRANGER and self.world.clock:
+        patient = patient and self.kind is not Kind.STRANGER
+        if greylist and greylisted and patient and self.world.clock:
             self.world.clock.advance(self.address, greylist.delay + GREYLIST_SLACK)
             attempt = once()
         return attempt
@@ -176,15 +209,35 @@ class Client:
         context.verify_mode = ssl.CERT_NONE
         return context
 
-    def log_in(self, talk: Conversation) -> None:
-        """EHLO, STARTTLS, EHLO and AUTH with the account of the profile."""
+    def verifying_context(self) -> tuple[str, ssl.SSLContext]:
+        """The name that clients use, and TLS as a careful client does it: against the profile's CA."""
+        tls = self.world.sut.profile.tls
+        if tls is None:
+            raise NotTestableError("the profile has no [tls]")
+        return tls.name, ssl.create_default_context(cafile=tls.ca_file)
+
+    def account(self) -> tuple[str, str]:
+        """Name and password of the profile's account."""
         auth = self.world.sut.profile.auth
         if auth is None:
-            raise LookupError("the scenario logs in but its rule does not need credentials")
-        talk.ehlo(self.host)
+            raise NotTestableError("the profile has no [auth] account")
+        return auth.user, auth.secret
+
+    def begin_tls(self, talk: Conversation) -> tuple[Step, Step]:
+        """Connect, EHLO, STARTTLS, EHLO: the two answers to EHLO, in clear text and under TLS."""
+        talk.connect()
+        return self._cover(talk)
+
+    def log_in(self, talk: Conversation) -> Step:
+        """EHLO, STARTTLS, EHLO and AUTH with the account of the profile."""
+        user, secret = self.account()
+        self._cover(talk)
+        return talk.auth_plain(user, secret)
+
+    def _cover(self, talk: Conversation) -> tuple[Step, Step]:
+        clear = talk.ehlo(self.host)
         talk.starttls(self.tls_context(), self.world.sut.hostname)
-        talk.ehlo(self.host)
-        talk.auth_plain(auth.user, auth.secret)
+        return clear, talk.ehlo(self.host)
 
 
 def message(
@@ -199,36 +252,6 @@ def message(
         "Message-ID": f"<{client.identity.domain}@{client.host}>",
     }
     return ("".join(f"{name}: {value}\r\n" for name, value in header.items()) + "\r\n" + body).encode()
-
-
-def _run(
-    talk: Conversation,
-    client: Client,
-    helo: str | None,
-    sender: str | None,
-    recipient: str | None,
-    content: bytes | None,
-    authenticated: bool,
-) -> Attempt:
-    def greet() -> None:
-        if authenticated:
-            client.log_in(talk)
-        else:
-            talk.ehlo(client.host if helo is None else helo)
-
-    stages = [
-        talk.connect,
-        greet,
-        lambda: talk.mail(client.sender if sender is None else sender),
-        lambda: talk.rcpt(client.world.sut.recipient if recipient is None else recipient),
-    ]
-    if content is not None:
-        stages.append(lambda: talk.data(content))
-    for stage in stages:
-        stage()
-        if talk.steps[-1].verdict is not Verdict.PASS:
-            break
-    return talk.quit()
 
 
 def _when(entry: QueryEntry) -> float:

@@ -64,6 +64,7 @@ class Attempt:
     steps: tuple[Step, ...]
     ending: Ending
     broken: str = ""
+    replies: tuple[Reply, ...] = ()  # every one, those that belong to no stage as well
 
     def at(self, stage: Stage) -> Step | None:
         """The last step of a stage; None when the dialogue did not get there."""
@@ -178,7 +179,13 @@ class Conversation:
     @property
     def attempt(self) -> Attempt:
         """The dialogue so far."""
-        return Attempt(self.client, tuple(self.steps), self.session.ending, self.broken)
+        replies = tuple(self.session.replies)
+        return Attempt(self.client, tuple(self.steps), self.session.ending, self.broken, replies)
+
+    @property
+    def tls_fault(self) -> str:
+        """Why the TLS handshake failed; empty when it did not."""
+        return self.broken if self.session.ending is Ending.TLS_FAILED else ""
 
     def _aside(self, command: str) -> Reply | None:
         if self.broken:

@@ -1,1 +1,295 @@
-"""The pytest plugin: options, fixtures, scheduler, reports."""
+"""The pytest plugin: finds the scenarios, lets them wait side by side, reports each by its rule.
+
+A scenario is a test function marked with `harness.scenario.rule`. Tests without that mark are left alone.
+"""
+
+import contextlib
+import sys
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fake_dns import DnsServerError
+from harness import settings
+from harness.assembly import Wish, check_health, open_run
+from harness.embedded import EmbeddedError
+from harness.gathering import Gathering, RuleCase
+from harness.results import terminal
+from harness.results.model import Status
+from harness.results.store import save
+from harness.rules import Catalogue, Rule, UnknownRuleError
+from harness.run import Run
+from harness.scheduler import Outcome, Plan, Scheduler
+from harness.trial import FIXTURES, Trial
+
+SHOWN: dict[Status, tuple[str, str, dict[str, bool]]] = {
+    Status.PASSED: (".", "PASSED", {"green": True}),
+    Status.FAILED: ("F", "FAILED", {"red": True}),
+    Status.INCONCLUSIVE: ("?", "INCONCLUSIVE", {"yellow": True}),
+    Status.NOT_TESTABLE: ("t", "NOT TESTABLE", {"cyan": True}),
+    Status.NOT_APPLICABLE: ("-", "NOT APPLICABLE", {"light": True}),
+}
+NOTHING_TESTED = 5  # the exit status that pytest itself uses for «no tests»
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of a run."""
+    group = parser.getgroup("smtp-harness", "mail server under test")
+    group.addoption(
+        "--sut", metavar="PROFILE.toml", help="the server under test; without it the reference MTA"
+    )
+    group.addoption(
+        "--jobs", type=int, help="scenarios that wait side by side (1: one by one in the main thread)"
+    )
+    group.addoption("--reports", metavar="DIR", help="where the reports go (default: reports/)")
+    group.addoption("--allow-heavy", action="store_true", help="run scenarios that strain a shared server")
+    group.addoption(
+        "--mutant", default="", metavar="RULE:KIND", help="break the reference MTA in one respect"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The mark of a scenario."""
+    config.addinivalue_line("markers", "rule(id): the documented rule that this scenario proves or refutes")
+    config.addinivalue_line("markers", "needs(capability, ...): what this case needs beyond its rule")
+    config.pluginmanager.register(ScenarioPlugin(config), "smtp-harness-scenarios")
+
+
+def _fixture(name: str) -> Callable[[pytest.FixtureRequest], object]:
+    def provide(request: pytest.FixtureRequest) -> object:
+        # A stand-in: every try of a scenario gets fresh ones when it is called.
+        return FIXTURES[name]
+
+    return pytest.fixture(name=name)(provide)
+
+
+for _name in FIXTURES:
+    globals()[f"_fixture_{_name}"] = _fixture(_name)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A collected item that tests a rule, and how it is called."""
+
+    item: pytest.Function
+    rule: Rule
+    wanted: tuple[str, ...]  # of the harness's fixtures
+    ahead: bool  # whether it can run before its turn, on a thread of its own
+
+    @property
+    def case(self) -> str:
+        """The name of this case among those of its rule."""
+        callspec = getattr(self.item, "callspec", None)
+        function = self.item.originalname.removeprefix("test_").replace("_", " ")
+        return f"{function} [{callspec.id}]" if callspec else function
+
+    def plan(self, given: dict[str, Any]) -> Plan:
+        """The scenario for the scheduler, with what others provide already given."""
+        needs = frozenset(need for mark in self.item.iter_markers("needs") for need in mark.args)
+
+        def play(trial: Trial) -> None:
+            trial.play(self.item.obj, given, self.wanted)
+
+        return Plan(self.rule, needs, play)
+
+
+def scenario_of(item: pytest.Item, catalogue: Catalogue) -> Scenario | None:
+    """The scenario in an item; raises `pytest.UsageError` when its mark names no rule."""
+    mark = item.get_closest_marker("rule")
+    if mark is None or not isinstance(item, pytest.Function):
+        return None
+    if len(mark.args) != 1:
+        raise pytest.UsageError(f"{item.nodeid}: write @rule('id') with the id of one rule")
+    try:
+        rule = catalogue[mark.args[0]]
+    except UnknownRuleError as error:
+        raise pytest.UsageError(f"{item.nodeid}: {error}") from None
+    arguments = _argument_names(item)
+    wanted = tuple(name for name in arguments if name in FIXTURES)
+    others = set(item.fixturenames) - set(wanted) - _direct_parameters(item)
+    conditional = any(item.get_closest_marker(name) for name in ("skip", "skipif", "xfail", "usefixtures"))
+    return Scenario(item, rule, wanted, ahead=not others and not conditional)
+
+
+def _argument_names(item: pytest.Function) -> tuple[str, ...]:
+    return tuple(item._fixtureinfo.argnames)
+
+
+def _direct_parameters(item: pytest.Function) -> set[str]:
+    """Parameters whose values come with the item itself, not from a fixture."""
+    direct: set[str] = set()
+    for mark in item.iter_markers("parametrize"):
+        names = mark.args[0] if mark.args else mark.kwargs["argnames"]
+        names = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
+        indirect = mark.kwargs.get("indirect", mark.args[2] if len(mark.args) > 2 else False)
+        if indirect is not True:
+            direct |= set(names) - set(indirect or ())
+    return direct
+
+
+def catalogue_of(items: list[pytest.Item]) -> Catalogue:
+    """The rules of every `rules.toml` beside or above a collected scenario."""
+    files: dict[Path, None] = {}
+    for item in items:
+        if item.get_closest_marker("rule"):
+            for folder in item.path.parents:
+                if (folder / "rules.toml").is_file():
+                    files[folder / "rules.toml"] = None
+                    break
+    return Catalogue.load(files)
+
+
+@dataclass
+class ScenarioPlugin:
+    """One pytest session: holds the run while the items go by."""
+
+    config: pytest.Config
+    scenarios: dict[str, Scenario] = field(default_factory=dict)
+    gathering: Gathering | None = None
+    scheduler: Scheduler | None = None
+    run: Run | None = None
+    stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    written: tuple[Path, Path] | None = None
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Know the scenarios among the items, and hold each against the catalogue."""
+        try:
+            self.catalogue = catalogue_of(items)
+        except settings.SettingsError as error:
+            raise pytest.UsageError(str(error)) from None
+        found = [scenario_of(item, self.catalogue) for item in items]
+        self.scenarios = {one.item.nodeid: one for one in found if one}
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Bring the server up, start all scenarios, let pytest go through its items, write the reports."""
+        options = self.config.option
+        selected = [item for item in session.items if item.nodeid in self.scenarios]
+        if not selected or options.collectonly or options.setuponly or options.setupplan:
+            return (yield)
+        if getattr(options, "numprocesses", None) or hasattr(self.config, "workerinput"):
+            raise pytest.UsageError("scenarios already wait side by side; drop -n and set --jobs instead")
+        self._begin(selected)
+        try:
+            return (yield)
+        finally:
+            self._end()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
+        """Collect a scenario's outcome instead of calling the function."""
+        scenario = self.scenarios.get(pyfuncitem.nodeid)
+        if scenario is None or self.scheduler is None or self.gathering is None:
+            return None
+        values = {name: pyfuncitem.funcargs[name] for name in _argument_names(pyfuncitem)}
+        given = {name: value for name, value in values.items() if name not in FIXTURES}
+        plan = scenario.plan(given)
+        outcome = self.scheduler.collect(pyfuncitem.nodeid, plan, self._progress)
+        self._clear_progress()
+        pyfuncitem.user_properties.extend([("rule", scenario.rule.id), ("status", outcome.status.value)])
+        pyfuncitem.stash[OUTCOME] = outcome
+        self.gathering.add(RuleCase(scenario.rule, scenario.case, pyfuncitem.nodeid, outcome))
+        self._raise(outcome)
+        return True
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """A scenario's duration is its own, not the time that pytest waited for it."""
+        report = yield
+        outcome = item.stash.get(OUTCOME, None)
+        if outcome and report.when == "call":
+            report.duration = outcome.seconds
+            report.scenario_status = outcome.status
+        return report
+
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, Any] | None:
+        """A letter and a word for each status."""
+        status: Status | None = getattr(report, "scenario_status", None)
+        if status is None or report.when != "call" or hasattr(report, "wasxfail"):
+            return None
+        letter, word, markup = SHOWN[status]
+        return status.value.replace("_", " "), letter, (word, markup)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Nothing tested, or anything failed or inconclusive, never ends with 0."""
+        if self.gathering is None or session.exitstatus != 0:
+            return
+        counts = self.gathering.result(self.run).counts if self.run else {}
+        if counts.get(Status.FAILED) or counts.get(Status.INCONCLUSIVE):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        elif not counts.get(Status.PASSED):
+            session.exitstatus = NOTHING_TESTED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """The table of rules, and where the reports lie."""
+        if self.gathering is None or self.run is None:
+            return
+        result = self.gathering.result(self.run)
+        terminalreporter.section("rules")
+        colour = terminalreporter._tw.hasmarkup
+        terminalreporter.write_line(terminal.table(result, terminalreporter._tw.fullwidth, colour))
+        if not any(result.counts.get(status) for status in (Status.PASSED, Status.FAILED)):
+            terminalreporter.write_line(
+                "No rule was proved or refuted: see the reasons above; the profile says what can be tested.",
+                yellow=True,
+            )
+        if self.written:
+            terminalreporter.write_line(f"report: {self.written[1]} (data: {self.written[0].name})")
+
+    def _begin(self, selected: list[pytest.Item]) -> None:
+        options = self.config.option
+        sut = Path(options.sut) if options.sut else None
+        if options.mutant and sut:
+            raise pytest.UsageError("--mutant breaks the reference MTA; it does not go with --sut")
+        if options.jobs is not None and options.jobs < 1:
+            raise pytest.UsageError("--jobs takes a number from 1 on")
+        wish = Wish(self.catalogue, sut, options.mutant, options.allow_heavy)
+        try:
+            run = self.stack.enter_context(open_run(wish))
+        except (settings.SettingsError, DnsServerError, EmbeddedError) as error:
+            raise pytest.UsageError(str(error)) from None
+        self.gathering = Gathering.begin(run)
+        self.run = run = check_health(run)
+        self.scheduler = Scheduler(run, options.jobs or run.profile.server.jobs)
+        for item in selected:
+            scenario = self.scenarios[item.nodeid]
+            if scenario.ahead:
+                callspec = getattr(item, "callspec", None)
+                given = dict(callspec.params) if callspec else {}
+                self.scheduler.start(item.nodeid, scenario.plan(given))
+
+    def _end(self) -> None:
+        try:
+            if self.scheduler:
+                self.scheduler.stop()
+            if self.gathering and self.run:
+                folder = self.config.option.reports
+                reports = Path(folder) if folder else self.config.rootpath / "reports"
+                self.written = save(self.gathering.finish(self.run), reports)
+        finally:
+            self.stack.close()
+
+    def _raise(self, outcome: Outcome) -> None:
+        if outcome.status in (Status.NOT_TESTABLE, Status.NOT_APPLICABLE):
+            pytest.skip(outcome.reason)
+        if outcome.error is not None:
+            raise outcome.error
+
+    def _progress(self, done: int, of: int) -> None:
+        if sys.stderr.isatty() and self.config.option.verbose >= 0:
+            sys.stderr.write(f"\r\033[K{done} of {of} scenarios done")
+            sys.stderr.flush()
+
+    def _clear_progress(self) -> None:
+        if sys.stderr.isatty() and self.config.option.verbose >= 0:
+            sys.stderr.write("\r\033[K")
+
+
+OUTCOME = pytest.StashKey[Outcome]()

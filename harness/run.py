@@ -1,6 +1,7 @@
 """A run: one server, one profile, one catalogue, and the tools that the profile grants."""
 
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -91,11 +92,11 @@ class Run:
         """A fresh innocent host."""
         return Client(world, self.internet.identity(kind), kind, label)
 
-    def refusal(self, rule: Rule) -> ScenarioEnd | None:
-        """Why a rule is not to be tried on this server; None when it is."""
+    def refusal(self, rule: Rule, needs: Iterable[Capability]) -> ScenarioEnd | None:
+        """Why a case that `needs` something is not to be tried on this server; None when it is."""
         if not self.profile.claims(rule):
             return NotApplicableError("the profile does not claim this rule")
-        for capability in sorted(rule.needs):
+        for capability in sorted({*rule.needs, *needs}):
             if reason := self._lacks(capability):
                 return NotTestableError(reason)
         return None
@@ -104,14 +105,14 @@ class Run:
         """An innocent dialogue as far as RCPT, one at a time: is the server itself well?"""
         with self._canary:
             world = self.world()
-            kind = Kind.KNOWN if self.profile.clients.networks else None
-            return self._innocent(world, kind).attempt(), world
+            return self.observer(world).attempt(), world
 
-    def _innocent(self, world: World, kind: Kind | None) -> Client:
-        if kind is not None:
-            return self.client(world, kind, "canary")
+    def observer(self, world: World) -> Client:
+        """An innocent client for the harness's own questions; it has the machine's own address if need be."""
+        if self.profile.clients.networks:
+            return self.client(world, Kind.KNOWN, "observer")
         identity = self.internet.identity(Kind.KNOWN, address=self.profile.server.address)
-        return Client(world, identity, Kind.KNOWN, "canary")
+        return Client(world, identity, Kind.KNOWN, "observer")
 
     def _lacks(self, capability: Capability) -> str:
         if capability is Capability.HEAVY:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from harness.profile import Domain, Profile
+from harness.profile import Domain, Greylist, Profile
 from harness.verdicts import NotTestableError
 
 
@@ -34,6 +34,13 @@ class Sut:
     def dnsbl(self) -> tuple[BlockList, ...]:
         """The block lists in the order in which the server asks them."""
         return tuple(BlockList(entry.name, entry.zones) for entry in self.profile.dnsbl)
+
+    @property
+    def greylist(self) -> Greylist:
+        """The documented greylist; raises `NotTestableError` when the profile has none."""
+        if self.profile.greylist is None:
+            raise NotTestableError("the profile has no [greylist]")
+        return self.profile.greylist
 
     @property
     def domains(self) -> tuple[str, ...]:

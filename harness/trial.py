@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.client import Client, World
-from harness.conversation import Attempt
+from harness.conversation import Attempt, Step
 from harness.internet import Kind
-from harness.judge import Judge
-from harness.outcome import Outcome, Stage
+from harness.judge import Judge, Timing
+from harness.outcome import Outcome, Stage, Verdict
 from harness.rules import Rule
 from harness.run import Run
-from harness.verdicts import FailedError, InconclusiveError
+from harness.verdicts import FailedError, InconclusiveError, NotTestableError
 
 
 class UnprovenError(Exception):
@@ -46,14 +46,33 @@ class Expect:
         """An innocent dialogue must go through up to `stage`."""
         self.judge.through(attempt, stage, who=who)
 
-    def refused(self, attempt: Attempt, stage: Stage) -> None:
-        """Any permanent refusal at `stage` or before will do, prompt or late."""
-        step = attempt.steps[-1] if attempt.at(stage) is None else attempt.step(stage)
-        self.observed = f"{step.stage}: {step}"
+    def refusal(self, attempt: Attempt, stage: Stage, *, twin: Attempt) -> None:
+        """Any permanent refusal at `stage`, prompt or late, will do; the innocent twin must go through."""
+        step = attempt.step(stage)
+        self.observed = f"{stage}: {step}"
         if step.reply is None:
-            self.judge.expect(attempt, self.expected)
-        elif step.code < 500:
-            raise FailedError(f"expected a refusal at {stage}, but at {step.stage} the server said {step}")
+            self.judge.expect(attempt, (Outcome(Verdict.DENY, stage),))
+        if step.code < 500:
+            raise FailedError(f"expected a refusal at {stage}, but the server said {step}")
+        self.judge.through(twin, stage)
+        self.proven = True
+
+    def accepted(self, attempt: Attempt, stage: Stage, *, twin: Attempt) -> None:
+        """A positive reply at `stage`, prompt or late, will do; the innocent twin must go through."""
+        self.observed = f"{stage}: {attempt.step(stage)}"
+        if attempt.step(stage).verdict is not Verdict.PASS:
+            self.judge.expect(attempt, (Outcome(Verdict.PASS, stage),))
+        self.judge.through(twin, stage)
+        self.proven = True
+
+    def was_late(self, step: Step) -> bool:
+        """Whether a reply was clearly held back."""
+        return self.judge.timing(step) is Timing.LATE
+
+    def needed(self, condition: bool, reason: str) -> None:
+        """What the profile must describe for the scenario to be possible; without it it is not testable."""
+        if not condition:
+            raise NotTestableError(reason)
 
     def given(self, condition: bool, reason: str) -> None:
         """What must be so for the scenario to mean anything; without it nothing is proven."""

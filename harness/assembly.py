@@ -1,0 +1,104 @@
+"""Puts a run together: fake DNS, server under test, tools; and takes it apart again."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fake_dns import DnsServer, FakeDns
+from harness import profile as profiles
+from harness.capabilities.callouts import CalloutHost
+from harness.capabilities.clock import SteeredClock, WaitingClock
+from harness.capabilities.mailbox import MaildirMailbox
+from harness.capabilities.operator import CommandOperator
+from harness.embedded import reference_mta
+from harness.internet import Internet
+from harness.judge import Judge
+from harness.noise import LagMonitor
+from harness.profile import Profile, RouteName
+from harness.rules import Catalogue
+from harness.run import Run, Tools, ailing
+from harness.smtp.routes import BindSource, Direct, ProxyV1, ProxyV2, Route
+
+ROUTES: dict[RouteName, type[Route]] = {
+    RouteName.DIRECT: Direct,
+    RouteName.BIND: BindSource,
+    RouteName.PROXY_V1: ProxyV1,
+    RouteName.PROXY_V2: ProxyV2,
+}
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user asked for: a profile, or the embedded server (with one mutant switched on)."""
+
+    catalogue: Catalogue
+    profile: Path | None = None
+    mutant: str = ""
+    heavy: bool = False
+
+
+@contextlib.contextmanager
+def open_run(wish: Wish) -> Iterator[Run]:
+    """Everything up and running for the length of the context.
+
+    Raises `settings.SettingsError`, `fake_dns.DnsServerError` or `embedded.EmbeddedError`.
+    """
+    with contextlib.ExitStack() as stack:
+        dns = FakeDns()
+        monitor = stack.enter_context(LagMonitor())
+        if wish.profile is None:
+            server = stack.enter_context(DnsServer(dns, addresses=[("127.0.0.1", 0)]))
+            callouts = stack.enter_context(CalloutHost())
+            profile, mta = stack.enter_context(
+                reference_mta(server.addresses[0], callouts.port, mutant=wish.mutant)
+            )
+            tools = Tools(SteeredClock(mta.advance), mta, mta, _mailbox(profile), callouts)
+        else:
+            profile = profiles.load(wish.profile, wish.catalogue)
+            if profile.dns:
+                stack.enter_context(DnsServer(dns, addresses=list(profile.dns.listen)))
+            tools = _tools(profile)
+        internet = Internet(dns, profile)
+        _publish_server(dns, profile, tools)
+        run = Run(
+            profile,
+            wish.catalogue,
+            internet,
+            ROUTES[profile.clients.route](),
+            Judge(profile.policy.delay, monitor.worst),
+            tools,
+            heavy=wish.heavy or wish.profile is None,
+        )
+        yield run
+
+
+def check_health(run: Run) -> Run:
+    """The run, marked unusable when not even an innocent client gets through."""
+    attempt, _ = run.canary()
+    if trouble := ailing(attempt):
+        return replace(run, unusable=f"{trouble}; until such a dialogue goes through nothing can be judged")
+    return run
+
+
+def _tools(profile: Profile) -> Tools:
+    return Tools(
+        clock=WaitingClock(profile.clock.limit) if profile.clock else None,
+        operator=CommandOperator(profile.operator) if profile.operator else None,
+        mailbox=_mailbox(profile),
+    )
+
+
+def _mailbox(profile: Profile) -> MaildirMailbox | None:
+    return MaildirMailbox(profile.mailbox.maildir) if profile.mailbox else None
+
+
+def _publish_server(dns: FakeDns, profile: Profile, tools: Tools) -> None:
+    """What the world knows of the server itself, and the block lists' zones, empty."""
+    for blocklist in profile.dnsbl:
+        for zone in blocklist.zones:
+            dns.zone(zone)
+    dns.publish(profile.server.hostname, "A", profile.server.address)
+    for domain in profile.domain:
+        dns.zone(domain.name)
+        dns.publish(domain.name, "MX", f"10 {profile.server.hostname}.")

@@ -1,0 +1,99 @@
+"""Gathers the cases of a run into its result."""
+
+import datetime
+import time
+from dataclasses import dataclass, field
+from importlib.metadata import version
+
+from harness.results.model import Case, RuleResult, RunResult, ServerFacts, aggregate
+from harness.rules import Rule, spell
+from harness.run import Run
+from harness.scheduler import Outcome
+from harness.survey import survey
+
+
+@dataclass(frozen=True)
+class RuleCase:
+    """One scenario item and what it came to."""
+
+    rule: Rule
+    name: str
+    test: str
+    outcome: Outcome
+
+
+@dataclass
+class Gathering:
+    """Collects cases while a run goes on."""
+
+    started: datetime.datetime
+    clock: float
+    facts: ServerFacts
+    cases: list[RuleCase] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @classmethod
+    def begin(cls, run: Run) -> "Gathering":
+        """Note the time, and what the server says of itself."""
+        return cls(datetime.datetime.now(datetime.UTC), time.monotonic(), survey(run))
+
+    def add(self, case: RuleCase) -> None:
+        """Take in a finished case."""
+        self.cases.append(case)
+
+    def finish(self, run: Run) -> RunResult:
+        """The run is over: its length stands."""
+        self.seconds = time.monotonic() - self.clock
+        return self.result(run)
+
+    def result(self, run: Run) -> RunResult:
+        """Everything so far, as one result."""
+        tested = {case.rule.id for case in self.cases}
+        return RunResult(
+            name=run.profile.name,
+            started=self.started.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            seconds=round(self.seconds, 3),
+            harness_version=version("smtp-harness"),
+            sut_name=run.profile.name,
+            sut_address=f"{run.profile.server.address}:{run.profile.server.port}",
+            route=run.profile.clients.route.value,
+            delay=run.profile.policy.delay,
+            suite={"name": run.catalogue.suite, "rules": tuple(run.catalogue.rules)},
+            server=self.facts,
+            rules=tuple(self._rule(run, rule) for rule in run.catalogue if rule.id in tested),
+            notes=(run.unusable,) if run.unusable else (),
+        )
+
+    def _rule(self, run: Run, rule: Rule) -> RuleResult:
+        expectation, reason = run.profile.expectation(rule)
+        cases = tuple(_case(case) for case in self.cases if case.rule.id == rule.id)
+        status = aggregate(cases)
+        telling = next((case for case in cases if case.status is status and case.reason), None)
+        return RuleResult(
+            id=rule.id,
+            stage=rule.stage.value,
+            level=rule.level.value,
+            source=rule.source,
+            statement=rule.statement,
+            expectation=spell(expectation),
+            expectation_from="profile" if reason else "catalogue",
+            expectation_reason=reason,
+            status=status,
+            reason=telling.reason if telling else "",
+            cases=cases,
+            weakness=rule.weakness,
+        )
+
+
+def _case(case: RuleCase) -> Case:
+    outcome = case.outcome
+    return Case(
+        name=case.name,
+        test=case.test,
+        status=outcome.status,
+        reason=outcome.reason,
+        expected=outcome.expected,
+        observed=outcome.observed,
+        seconds=round(outcome.seconds, 3),
+        tries=outcome.tries,
+    )

@@ -1,0 +1,56 @@
+"""The public face of the harness for scenarios: the mark, and the types of what fixtures give."""
+
+from collections.abc import Callable
+
+import pytest
+
+from fake_dns import Behaviour, NoAnswer, NxDomain, Refused, ServFail
+from harness.client import Client, Clock, message
+from harness.conversation import Attempt
+from harness.internet import Internet, Kind
+from harness.outcome import Stage, Verdict
+from harness.rules import Capability
+from harness.run import Callouts, GreylistOperator, GreylistOutage, Mailbox
+from harness.sut import Sut
+from harness.trial import Expect
+from harness.verdicts import FailedError, InconclusiveError, NotTestableError
+
+NewClient = Callable[[Kind], Client]
+
+__all__ = [
+    "Attempt",
+    "Behaviour",
+    "Callouts",
+    "Client",
+    "Clock",
+    "Expect",
+    "FailedError",
+    "GreylistOperator",
+    "GreylistOutage",
+    "InconclusiveError",
+    "Internet",
+    "Kind",
+    "Mailbox",
+    "NewClient",
+    "NoAnswer",
+    "NotTestableError",
+    "NxDomain",
+    "Refused",
+    "ServFail",
+    "Stage",
+    "Sut",
+    "Verdict",
+    "message",
+    "needs",
+    "rule",
+]
+
+
+def rule(rule_id: str) -> pytest.MarkDecorator:
+    """Mark a test function as a scenario of the rule with that id."""
+    return pytest.mark.rule(rule_id)
+
+
+def needs(*capabilities: str) -> pytest.MarkDecorator:
+    """Mark a case that needs more than its rule does, such as `mailbox`."""
+    return pytest.mark.needs(*(Capability(name) for name in capabilities))

@@ -1,0 +1,74 @@
+"""What the server says of itself: greeting, keywords, certificate; for the report and for compare."""
+
+import hashlib
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from harness.evidence import neutral
+from harness.results.model import ServerFacts
+from harness.run import Run
+from harness.smtp.session import TlsFacts
+
+
+def survey(run: Run) -> ServerFacts:
+    """Ask once, in clear text and under TLS where offered; what the server does not say stays empty."""
+    world = run.world()
+    client = run.observer(world)
+    with client.conversation("survey") as talk:
+        greeting = talk.connect()
+        clear = talk.ehlo(client.host)
+        keywords, keywords_tls = clear.keywords, {}
+        tls: dict[str, str] = {}
+        if "STARTTLS" in keywords:
+            talk.starttls(client.tls_context(), run.sut.hostname)
+            if talk.session.tls:
+                tls = describe(talk.session.tls)
+                keywords_tls = talk.ehlo(client.host).keywords
+        talk.quit()
+    return ServerFacts(
+        greeting=neutral(greeting.text, client),
+        keywords=_spelled(keywords),
+        keywords_tls=_spelled(keywords_tls),
+        tls=tls,
+    )
+
+
+def describe(facts: TlsFacts) -> dict[str, str]:
+    """The TLS facts of a session in words; the certificate's only when it can be read."""
+    words = {"version": facts.version, "cipher": facts.cipher}
+    if not facts.chain:
+        return words
+    try:
+        certificate = x509.load_der_x509_certificate(facts.chain[0])
+    except ValueError as error:
+        return words | {"certificate": f"cannot be read: {error}"}
+    return words | {
+        "subject": certificate.subject.rfc4514_string(),
+        "issuer": certificate.issuer.rfc4514_string(),
+        "names": ", ".join(_names(certificate)),
+        "not_after": certificate.not_valid_after_utc.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "key": _key(certificate),
+        "fingerprint": hashlib.sha256(facts.chain[0]).hexdigest(),
+    }
+
+
+def _names(certificate: x509.Certificate) -> list[str]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    return names.get_values_for_type(x509.DNSName)
+
+
+def _key(certificate: x509.Certificate) -> str:
+    key = certificate.public_key()
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return f"EC {key.curve.name}"
+    if isinstance(key, rsa.RSAPublicKey):
+        return f"RSA {key.key_size}"
+    return type(key).__name__
+
+
+def _spelled(keywords: dict[str, str]) -> tuple[str, ...]:
+    return tuple(f"{name} {parameters}".strip() for name, parameters in sorted(keywords.items()))

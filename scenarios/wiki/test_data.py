@@ -1,0 +1,59 @@
+"""The end of DATA: what the server makes of the message itself."""
+
+import pytest
+
+from harness.scenario import Client, Expect, Stage, Sut, message, rule
+
+BROKEN = "<broken@@example..com"  # no address under any reading of RFC 5322
+
+
+@rule("data.header-syntax")
+@pytest.mark.parametrize("header", ["From", "To", "Cc", "Bcc", "Reply-To", "Sender"])
+def test_address_header_that_does_not_parse(client: Client, sut: Sut, expect: Expect, header: str) -> None:
+    attempt = client.attempt(message=with_header(client, sut.recipient, header, BROKEN))
+    twin = client.twin()
+    good = with_header(twin, sut.recipient, header, f'"A. Friend" <friend@{twin.identity.domain}>')
+    expect(attempt, twin=twin.attempt(message=good))
+
+
+@rule("absent.mime-checks")
+def test_attached_program(client: Client, sut: Sut, expect: Expect) -> None:
+    attempt = client.attempt(message=with_attachment(client, sut.recipient, "setup.exe"))
+    twin = client.twin()
+    expect(attempt, twin=twin.attempt(message=with_attachment(twin, sut.recipient, "notes.txt")))
+
+
+@rule("absent.size-limit")
+def test_message_of_40_megabytes(client: Client, sut: Sut, expect: Expect) -> None:
+    line = b"x" * 998 + b"\r\n"
+    content = message(client, sut.recipient) + line * (40_000_000 // len(line))
+    attempt = client.attempt(message=content)
+    twin = client.twin()
+    expect.accepted(attempt, Stage.DATA, twin=twin.attempt(message=message(twin, sut.recipient)))
+
+
+def with_header(client: Client, recipient: str, name: str, value: str) -> bytes:
+    content = message(client, recipient).decode()
+    lines = [line for line in content.split("\r\n") if not line.startswith(f"{name}:")]
+    return "\r\n".join([f"{name}: {value}", *lines]).encode()
+
+
+def with_attachment(client: Client, recipient: str, name: str) -> bytes:
+    parts = [
+        'Content-Type: multipart/mixed; boundary="part"',
+        "MIME-Version: 1.0",
+        message(client, recipient, body="").decode(),
+        "--part",
+        "Content-Type: text/plain",
+        "",
+        "Hello.",
+        "--part",
+        "Content-Type: application/octet-stream",
+        f'Content-Disposition: attachment; filename="{name}"',
+        "Content-Transfer-Encoding: base64",
+        "",
+        "TVqQAAMAAAAEAAAA",
+        "--part--",
+        "",
+    ]
+    return "\r\n".join(parts).encode()

@@ -1,0 +1,277 @@
+"""Greylisting: a stranger's mail is put off once, and whoever comes back in time is known from then on."""
+
+import pytest
+
+from harness.scenario import (
+    Attempt,
+    Client,
+    Clock,
+    Expect,
+    GreylistOperator,
+    GreylistOutage,
+    Internet,
+    Sut,
+    Verdict,
+    message,
+    needs,
+    rule,
+)
+
+FIRST = "the first attempt of an unknown triplet was not deferred, so nothing can be retried"
+
+
+@rule("greylist.first-defer")
+def test_unknown_triplet(stranger: Client, client: Client, expect: Expect) -> None:
+    attempt = stranger.attempt()
+    expect(attempt, twin=client.attempt(label="twin"))
+    assert attempt.rcpt.code == 451, f"deferred with {attempt.rcpt.code}, documented is 451"
+
+
+@rule("greylist.early-retry")
+def test_retry_at_once(stranger: Client, client: Client, expect: Expect) -> None:
+    expect.given(deferred(stranger), FIRST)
+    expect(stranger.attempt(label="early retry"), twin=client.attempt(label="twin"))
+
+
+@rule("greylist.early-retry")
+@needs("clock")
+def test_retry_half_way_through_the_delay(
+    stranger: Client, client: Client, sut: Sut, clock: Clock, expect: Expect
+) -> None:
+    expect.given(deferred(stranger), FIRST)
+    clock.advance(stranger.address, sut.greylist.delay * 0.5)
+    expect(stranger.attempt(label="early retry"), twin=client.attempt(label="twin"))
+
+
+@rule("greylist.retry-accept")
+def test_retry_after_the_delay(stranger: Client, sut: Sut, clock: Clock, expect: Expect) -> None:
+    expect.given(deferred(stranger), FIRST)
+    clock.advance(stranger.address, sut.greylist.delay + 1)
+    expect(stranger.attempt(label="retry"), twin=stranger.attempt(label="once more"))
+
+
+@rule("greylist.retry-accept")
+def test_retry_shortly_before_the_time_out(stranger: Client, sut: Sut, clock: Clock, expect: Expect) -> None:
+    expect.given(deferred(stranger), FIRST)
+    clock.advance(stranger.address, sut.greylist.timeout * 0.9)
+    expect(stranger.attempt(label="retry"), twin=stranger.attempt(label="once more"))
+
+
+@rule("greylist.whitelisted")
+def test_second_mail_of_a_known_triplet(stranger: Client, sut: Sut, clock: Clock, expect: Expect) -> None:
+    make_known(stranger, sut, clock, expect)
+    clock.advance(stranger.address, sut.greylist.timeout + 1)
+    expect(stranger.attempt(label="second mail"), twin=stranger.attempt(label="third mail"))
+
+
+@rule("greylist.expired")
+def test_first_retry_after_the_time_out(
+    stranger: Client, client: Client, sut: Sut, clock: Clock, expect: Expect
+) -> None:
+    expect.given(deferred(stranger), FIRST)
+    clock.advance(stranger.address, sut.greylist.timeout + 1)
+    expect(stranger.attempt(label="late retry"), twin=client.attempt(label="twin"))
+
+
+@rule("greylist.lifetime-expiry")
+def test_known_triplet_unused_for_too_long(
+    stranger: Client, client: Client, sut: Sut, clock: Clock, expect: Expect
+) -> None:
+    make_known(stranger, sut, clock, expect)
+    clock.advance(stranger.address, sut.greylist.lifetime + 1)
+    expect(stranger.attempt(label="after its lifetime"), twin=client.attempt(label="twin"))
+
+
+@rule("greylist.lifetime-extended")
+def test_known_triplet_in_use(stranger: Client, sut: Sut, clock: Clock, expect: Expect) -> None:
+    make_known(stranger, sut, clock, expect)
+    clock.advance(stranger.address, sut.greylist.lifetime * 0.6)
+    used = stranger.attempt(label="use within the lifetime")
+    expect.given(used.rcpt.verdict is Verdict.PASS, f"the known triplet was not taken: {used.rcpt}")
+    clock.advance(stranger.address, sut.greylist.lifetime * 0.6)
+    expect(stranger.attempt(label="use beyond the first lifetime"), twin=stranger.attempt(label="once more"))
+
+
+@rule("greylist.other-triplet")
+@pytest.mark.parametrize("part", ["client", "sender", "recipient"])
+def test_one_part_differs_from_a_known_triplet(
+    stranger: Client, sut: Sut, clock: Clock, expect: Expect, part: str
+) -> None:
+    make_known(stranger, sut, clock, expect)
+    known = stranger.attempt(label="the known triplet")
+    if part == "client":
+        attempt = stranger.twin().attempt(sender=stranger.sender, label="another client")
+    elif part == "sender":
+        attempt = stranger.attempt(sender=f"other.{stranger.sender}", label="another sender")
+    else:
+        attempt = stranger.attempt(recipient=other_recipient(sut), label="another recipient")
+    expect(attempt, twin=known)
+
+
+@rule("greylist.blacklisted")
+def test_triplet_on_the_black_list(
+    stranger: Client, client: Client, sut: Sut, greylist: GreylistOperator, expect: Expect
+) -> None:
+    greylist.add("black", stranger.address, stranger.sender, sut.recipient)
+    expect(stranger.attempt(), twin=client.attempt(label="twin"))
+
+
+@rule("greylist.host-whitelist")
+def test_host_on_the_whitelist(client: Client, stranger: Client, sut: Sut, expect: Expect) -> None:
+    expect.given(deferred(stranger), "strangers are not greylisted, so an exemption cannot be seen")
+    expect(client.attempt(patient=False), twin=client.twin().attempt())
+
+
+@rule("greylist.relay-exempt")
+def test_relay_host_is_not_greylisted(trusted_client: Client, expect: Expect) -> None:
+    expect(trusted_client.attempt(patient=False), twin=trusted_client.twin().attempt())
+
+
+@rule("greylist.authenticated-exempt")
+def test_account_is_not_greylisted(stranger: Client, expect: Expect) -> None:
+    attempt = stranger.attempt(authenticated=True)
+    expect(attempt, twin=stranger.twin().attempt(authenticated=True))
+
+
+@rule("greylist.null-not-at-rcpt")
+def test_sender_callout(stranger: Client, sut: Sut, expect: Expect) -> None:
+    with stranger.conversation() as talk:
+        talk.connect()
+        talk.ehlo(stranger.host)
+        talk.mail("")
+        talk.rcpt(sut.legal_bounce)
+        talk.reset()
+        attempt = talk.quit()
+    expect(attempt, twin=stranger.twin().attempt(sender="", recipient=sut.legal_bounce))
+
+
+@rule("greylist.postmaster-at-rcpt")
+def test_postmaster_is_not_the_null_sender(
+    stranger: Client, client: Client, sut: Sut, expect: Expect
+) -> None:
+    attempt = stranger.attempt(sender=f"postmaster@{stranger.identity.domain}", recipient=sut.legal_bounce)
+    twin = client.attempt(
+        sender=f"postmaster@{client.identity.domain}", recipient=sut.legal_bounce, label="twin"
+    )
+    expect(attempt, twin=twin)
+
+
+@rule("greylist.null-at-data")
+def test_bounce_is_greylisted_at_data(stranger: Client, sut: Sut, clock: Clock, expect: Expect) -> None:
+    first = bounce(stranger, sut, "bounce")
+    clock.advance(stranger.address, sut.greylist.delay + 1)
+    expect(first, twin=bounce(stranger, sut, "retry of the bounce"))
+
+
+@rule("greylist.null-at-data")
+def test_bounce_is_keyed_without_a_sender(stranger: Client, sut: Sut, clock: Clock, expect: Expect) -> None:
+    make_known(stranger, sut, clock, expect, recipient=sut.legal_bounce)
+    first = bounce(stranger, sut, "bounce from a client with a known triplet")
+    clock.advance(stranger.address, sut.greylist.delay + 1)
+    expect(first, twin=bounce(stranger, sut, "retry of the bounce"))
+
+
+@rule("greylist.null-blacklisted")
+def test_bounce_on_the_black_list(
+    stranger: Client, sut: Sut, client: Client, greylist: GreylistOperator, expect: Expect
+) -> None:
+    greylist.add("black", stranger.address, "", sut.legal_bounce)
+    expect(bounce(stranger, sut, "bounce"), twin=bounce(client, sut, "twin"))
+
+
+@rule("greylist.after-other-checks")
+@pytest.mark.parametrize("refused_for", ["unknown user", "foreign domain", "leading dot"])
+def test_refused_recipient_leaves_nothing_behind(
+    stranger: Client, sut: Sut, internet: Internet, clock: Clock, expect: Expect, refused_for: str
+) -> None:
+    bad = {
+        "unknown user": sut.unknown_recipient,
+        "foreign domain": f"victim@{internet.foreign_domain()}",
+        "leading dot": f".{sut.recipient}",
+    }[refused_for]
+    with stranger.conversation("refused recipient first") as talk:
+        talk.connect()
+        talk.ehlo(stranger.host)
+        talk.mail(stranger.sender)
+        refused = talk.rcpt(bad)
+        talk.quit()
+    expect.given(refused.code >= 500, f"the bad recipient was not refused: {refused}")
+    clock.advance(stranger.address, sut.greylist.delay + 1)
+    attempt = stranger.attempt(label="good recipient")
+    clock.advance(stranger.address, sut.greylist.delay + 1)
+    expect(attempt, twin=stranger.attempt(label="its retry"))
+
+
+@rule("greylist.after-other-checks")
+def test_refused_bounce_leaves_nothing_behind(
+    stranger: Client, sut: Sut, clock: Clock, expect: Expect
+) -> None:
+    sender = f"postmaster@{stranger.identity.domain}"
+    refused = stranger.attempt(sender=sender, recipient=sut.never_sends, label="bogus bounce")
+    expect.given(refused.rcpt.code >= 500, f"the bogus bounce was not refused: {refused.rcpt}")
+    clock.advance(stranger.address, sut.greylist.delay + 1)
+    attempt = stranger.attempt(recipient=sut.never_sends, label="good mail")
+    clock.advance(stranger.address, sut.greylist.delay + 1)
+    expect(attempt, twin=stranger.attempt(recipient=sut.never_sends, label="its retry"))
+
+
+@rule("greylist.case")
+@pytest.mark.parametrize("part", ["sender", "recipient"])
+def test_known_triplet_in_other_letters(
+    stranger: Client, sut: Sut, clock: Clock, expect: Expect, part: str
+) -> None:
+    make_known(stranger, sut, clock, expect)
+    if part == "sender":
+        attempt = stranger.attempt(sender=stranger.sender.upper(), label="in capitals")
+    else:
+        attempt = stranger.attempt(recipient=sut.recipient.upper(), label="in capitals")
+    expect(attempt, twin=stranger.attempt(label="as before"))
+
+
+@rule("greylist.daemon-down")
+def test_store_out_of_reach(
+    stranger: Client, client: Client, greylist_outage: GreylistOutage, expect: Expect
+) -> None:
+    greylist_outage.cut(stranger.address)
+    expect(stranger.attempt(), twin=client.attempt(label="twin"))
+
+
+@rule("greylist.manual")
+@pytest.mark.parametrize("which", ["white", "grey", "black"])
+def test_operator_changes_a_list(
+    stranger: Client, sut: Sut, greylist: GreylistOperator, expect: Expect, which: str
+) -> None:
+    triplet = (stranger.address, stranger.sender, sut.recipient)
+    assert not greylist.listed(which, *triplet), f"the {which} list has a triplet that was never added"
+    greylist.add(which, *triplet)
+    assert greylist.listed(which, *triplet), f"the {which} list does not show what was added"
+    meant = {"white": "pass at rcpt", "grey": "defer at rcpt", "black": "deny at rcpt"}[which]
+    expect.outcome(meant, stranger.attempt(label=f"on the {which} list"))
+    greylist.remove(which, *triplet)
+    assert not greylist.listed(which, *triplet), f"the {which} list still shows what was removed"
+    twin = stranger.twin()
+    greylist.add("white", twin.address, twin.sender, sut.recipient)
+    attempt = stranger.twin()
+    greylist.add("white", attempt.address, attempt.sender, sut.recipient)
+    expect(attempt.attempt(label="on the white list"), twin=twin.attempt())
+
+
+def deferred(client: Client) -> bool:
+    return client.attempt(label="first attempt").rcpt.verdict is Verdict.DEFER
+
+
+def make_known(client: Client, sut: Sut, clock: Clock, expect: Expect, recipient: str | None = None) -> None:
+    first = client.attempt(recipient=recipient, label="first attempt")
+    expect.given(first.rcpt.verdict is Verdict.DEFER, FIRST)
+    clock.advance(client.address, sut.greylist.delay + 1)
+    again = client.attempt(recipient=recipient, label="retry")
+    expect.given(again.rcpt.verdict is Verdict.PASS, f"the retry was not accepted: {again.rcpt}")
+
+
+def bounce(client: Client, sut: Sut, label: str) -> Attempt:
+    content = message(client, sut.legal_bounce)
+    return client.attempt(sender="", recipient=sut.legal_bounce, message=content, label=label)
+
+
+def other_recipient(sut: Sut) -> str:
+    return next(recipient for recipient in sut.recipients if recipient != sut.recipient)

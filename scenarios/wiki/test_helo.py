@@ -1,0 +1,140 @@
+"""HELO and EHLO: what a greeting's name gives away about the client."""
+
+from collections.abc import Callable
+
+import pytest
+
+from harness.scenario import (
+    Attempt,
+    Behaviour,
+    Client,
+    Expect,
+    Internet,
+    NoAnswer,
+    ServFail,
+    Stage,
+    Sut,
+    rule,
+)
+
+
+@rule("helo.not-fqdn")
+@pytest.mark.parametrize("name", ["localbox", "WORKSTATION7"])
+def test_greeting_without_a_dot(client: Client, expect: Expect, name: str) -> None:
+    expect(greets(client, name), twin=greets(client.twin()))
+
+
+@rule("helo.plain-ip")
+def test_greeting_with_the_bare_own_address(client: Client, expect: Expect) -> None:
+    expect(greets(client, client.address), twin=greets(client.twin()))
+
+
+@rule("helo.plain-ip")
+def test_greeting_with_a_bare_foreign_address(client: Client, internet: Internet, expect: Expect) -> None:
+    expect(greets(client, internet.spare_address()), twin=starts_with_digits(client.twin()))
+
+
+@rule("helo.plain-ip-sticky")
+def test_good_greeting_after_a_bare_address(client: Client, expect: Expect) -> None:
+    with client.conversation() as talk:
+        talk.connect()
+        first = talk.ehlo(client.address)
+        expect.given(first.code >= 500, f"the bare address itself was not refused: {first}")
+        talk.ehlo("somebody." + client.host)
+        talk.ehlo(client.host)
+        attempt = talk.quit()
+    expect(attempt, twin=client.attempt(upto=Stage.HELO, label="the same host on a new connection"))
+
+
+@rule("helo.ip-literal")
+def test_greeting_with_the_own_address_literal(client: Client, expect: Expect) -> None:
+    expect(greets(client, f"[{client.address}]"), twin=greets(client.twin()))
+
+
+@rule("helo.own-domain")
+@pytest.mark.parametrize("spelling", [str.lower, str.upper, str.title], ids=["lower", "upper", "title"])
+def test_greeting_with_a_domain_of_the_server(
+    client: Client, sut: Sut, expect: Expect, spelling: Callable[[str], str]
+) -> None:
+    expect(greets(client, spelling(sut.home.name)), twin=named_like(client.twin(), sut))
+
+
+@rule("helo.own-domain")
+def test_greeting_with_every_other_domain_of_the_server(client: Client, sut: Sut, expect: Expect) -> None:
+    expect(greets(client, sut.domains[-1]), twin=named_like(client.twin(), sut))
+
+
+@rule("helo.own-host")
+def test_greeting_with_a_host_in_a_domain_of_the_server(client: Client, sut: Sut, expect: Expect) -> None:
+    expect(greets(client, f"www.{sut.home.name}"), twin=greets(client.twin()))
+
+
+@rule("helo.own-primary")
+def test_greeting_with_the_host_name_of_the_server(client: Client, sut: Sut, expect: Expect) -> None:
+    expect(greets(client, sut.hostname), twin=greets(client.twin()))
+
+
+@rule("helo.own-primary")
+def test_greeting_as_localhost(client: Client, expect: Expect) -> None:
+    expect(greets(client, "localhost"), twin=greets(client.twin()))
+
+
+@rule("helo.forward-match")
+def test_name_resolves_to_the_client(client: Client, expect: Expect) -> None:
+    other = client.name("other")
+    client.publish(other, "A", client.address)
+    expect(greets(client, other), twin=greets(client.twin()))
+
+
+@rule("helo.reverse-match")
+def test_name_of_another_host_that_is_consistent(client: Client, internet: Internet, expect: Expect) -> None:
+    borrowed, elsewhere = client.name("borrowed"), internet.spare_address()
+    client.publish(borrowed, "A", elsewhere)
+    internet.dns.publish_ptr(elsewhere, borrowed)
+    expect(greets(client, borrowed), twin=greets(client.twin()))
+
+
+@rule("helo.dns-mismatch")
+def test_name_that_does_not_resolve(client: Client, expect: Expect) -> None:
+    expect(greets(client, client.name("nowhere")), twin=greets(client.twin()))
+
+
+@rule("helo.dns-mismatch")
+def test_name_of_another_host_without_ptr(client: Client, internet: Internet, expect: Expect) -> None:
+    name = client.name("elsewhere")
+    client.publish(name, "A", internet.spare_address())
+    expect(greets(client, name), twin=greets(client.twin()))
+
+
+@rule("helo.dns-mismatch")
+def test_name_of_another_host_whose_ptr_differs(client: Client, internet: Internet, expect: Expect) -> None:
+    name, elsewhere = client.name("elsewhere"), internet.spare_address()
+    client.publish(name, "A", elsewhere)
+    internet.dns.publish_ptr(elsewhere, client.name("third"))
+    expect(greets(client, name), twin=greets(client.twin()))
+
+
+@rule("helo.no-aaaa-stall")
+@pytest.mark.parametrize("fault", [NoAnswer(), ServFail()], ids=["no answer", "servfail"])
+def test_aaaa_lookup_fails_while_a_matches(client: Client, expect: Expect, fault: Behaviour) -> None:
+    name = client.name("v4only")
+    client.publish(name, "A", client.address)
+    client.script(name, "AAAA", fault)
+    expect(greets(client, name), twin=greets(client.twin()))
+
+
+def greets(client: Client, name: str | None = None) -> Attempt:
+    return client.attempt(helo=name, upto=Stage.HELO)
+
+
+def starts_with_digits(client: Client) -> Attempt:
+    name = client.name("192-0-2-1")
+    client.publish(name, "A", client.address)
+    return greets(client, name)
+
+
+def named_like(client: Client, sut: Sut) -> Attempt:
+    """An innocent whose own name merely begins with the server's domain."""
+    name = client.name(sut.home.name)
+    client.publish(name, "A", client.address)
+    return greets(client, name)
