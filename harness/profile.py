@@ -43,9 +43,8 @@ def _network(value: object) -> object:
     return network
 
 
-def _endpoint(value: object) -> object:
-    if not isinstance(value, str):
-        return value
+def endpoint(value: str) -> tuple[str, int]:
+    """An address and a port, as in `127.0.0.1:5353` or `[::1]:5353`; raises `ValueError` with the mend."""
     host, separator, port = value.rpartition(":")
     try:
         address = ipaddress.ip_address(host.strip("[]"))
@@ -55,6 +54,10 @@ def _endpoint(value: object) -> object:
     if not separator or not 0 <= number <= 65535:
         raise ValueError(f"{value!r} has no port from 0 to 65535; write 127.0.0.1:5353")
     return (str(address), number)
+
+
+def _endpoint(value: object) -> object:
+    return endpoint(value) if isinstance(value, str) else value
 
 
 def _address(value: object) -> object:

@@ -4,7 +4,7 @@ import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
@@ -82,16 +82,16 @@ def _problem(detail: ErrorDetails, model: type[BaseModel]) -> str:
 def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     found: Any = model
     for part in location:
-        if isinstance(found, type) and issubclass(found, BaseModel) and isinstance(part, str):
-            field = found.model_fields.get(part)
-            found = field.annotation if field else None
+        is_container = get_origin(found) in (dict, list, tuple)
         found = _inner_model(found)
-    if not (isinstance(found, type) and issubclass(found, BaseModel)):
-        return []
-    return [field.alias or name for name, field in found.model_fields.items()]
+        if found is not None and not is_container:
+            field = found.model_fields.get(str(part))
+            found = field.annotation if field else None
+    table = _inner_model(found)
+    return [field.alias or name for name, field in table.model_fields.items()] if table else []
 
 
-def _inner_model(annotation: Any) -> Any:
+def _inner_model(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for argument in get_args(annotation):

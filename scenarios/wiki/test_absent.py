@@ -15,9 +15,7 @@ def test_host_of_the_sender_is_not_called(client: Client, callouts: Callouts | N
         called = callouts.mentions(client.identity.domain)
         assert not called, f"the server called the mail host of {client.identity.domain}"
     else:
-        expect.given(
-            not looked_up, "the sender's mail host was looked up; whether it was called is not known"
-        )
+        expect.given(not looked_up, "the sender's host was looked up; whether it was called is not known")
 
 
 @rule("absent.recipient-callout")

@@ -1,0 +1,181 @@
+"""The command line: everything beside the scenarios themselves, which `pytest scenarios/` runs."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from harness import settings
+
+DESCRIPTION = """\
+Conformance and anti-spam testing of mail servers.
+
+The scenarios themselves are run by pytest:
+  pytest scenarios/                        against the reference MTA
+  pytest scenarios/ --sut PROFILE.toml     against the server of that profile
+"""
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status. What the user got wrong ends in a sentence and 2."""
+    options = _parser().parse_args(arguments)
+    command: Command = options.command
+    try:
+        return command(options)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    except (settings.SettingsError, UsageError) as error:
+        print(f"smtp-harness: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has seen enough
+        return 0
+
+
+class UsageError(Exception):
+    """What was asked for cannot be done; the text says why and what can."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "smtp-harness", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    compare = _command(
+        commands,
+        "compare",
+        _compare,
+        "what changed between two runs",
+        "smtp-harness compare old.json latest.json",
+    )
+    compare.add_argument("old", type=Path, metavar="OLD.json", help="the run before")
+    compare.add_argument("new", type=Path, metavar="NEW.json", help="the run after")
+    compare.add_argument("--json", action="store_true", help="the comparison as JSON")
+    compare.epilog = (
+        f"{compare.epilog}\n\nexit status: 0 nothing got worse, 1 regressions, 2 cannot be compared"
+    )
+
+    rules = _command(commands, "rules", _rules, "list the documented rules", "smtp-harness rules --json")
+    rules.add_argument(
+        "folder", type=Path, nargs="?", help="where rules.toml files lie (default: scenarios/)"
+    )
+    rules.add_argument("--json", action="store_true", help="the catalogue as JSON")
+
+    mta = _command(
+        commands,
+        "mta",
+        _mta,
+        "run the reference MTA alone, or work on its greylist",
+        "smtp-harness mta mta.toml",
+    )
+    mta.epilog = (
+        f"{mta.epilog}\n         smtp-harness mta --example > mta.toml"
+        "\n         smtp-harness mta greylist list --help\n         smtp-harness mta hash-password"
+    )
+    mta.add_argument(
+        "arguments", nargs=argparse.REMAINDER, metavar="CONFIG.toml | greylist … | hash-password"
+    )
+
+    dns = _command(
+        commands, "dns", _dns, "run the fake DNS alone", "smtp-harness dns zone.toml --listen 127.0.0.1:5353"
+    )
+    dns.add_argument("zone", type=Path, metavar="ZONEFILE", help="TOML (.toml) or master-file format")
+    dns.add_argument("--listen", action="append", metavar="ADDRESS:PORT", help="default 127.0.0.1:5353")
+    dns.add_argument("--quiet", action="store_true", help="do not print the queries")
+
+    mutants = _command(
+        commands,
+        "mutants",
+        _mutants,
+        "prove the harness: break the reference MTA one rule at a time",
+        "smtp-harness mutants --only 'helo.*'",
+    )
+    mutants.add_argument(
+        "--only", action="append", metavar="PATTERN", help="of mutant names, such as 'dnsbl.*:off'"
+    )
+    mutants.add_argument(
+        "--parallel", type=int, default=0, metavar="N", help="runs at a time (default: by cores)"
+    )
+    mutants.add_argument("--list", action="store_true", help="list the mutants and stop")
+    mutants.epilog = f"{mutants.epilog}\n\nexit status: 0 all killed, 1 a survivor or undeclared collateral"
+    return parser
+
+
+def _command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    command: Command,
+    summary: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=f"example: {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from harness.results.compare import ComparisonError, compare, render, to_json
+    from harness.results.store import ResultFileError, load
+
+    try:
+        comparison = compare(load(options.old), load(options.new))
+    except (ResultFileError, ComparisonError) as error:
+        raise UsageError(str(error)) from None
+    print(to_json(comparison) if options.json else render(comparison, colour=sys.stdout.isatty()))
+    return comparison.exit_status
+
+
+def _rules(options: argparse.Namespace) -> int:
+    from harness.listing import as_json, as_table
+    from harness.rules import Catalogue
+
+    folder = options.folder or default_scenarios()
+    catalogue = Catalogue.below(folder)
+    if not catalogue.rules:
+        raise UsageError(f"{folder}: no rules.toml here or below; name the folder of your scenarios")
+    print(as_json(catalogue) if options.json else as_table(catalogue, colour=sys.stdout.isatty()))
+    return 0
+
+
+def _mta(options: argparse.Namespace) -> int:
+    from harness.reference_mta.__main__ import main as mta_main
+
+    return mta_main(options.arguments)
+
+
+def _dns(options: argparse.Namespace) -> int:
+    from harness.lone_dns import serve
+
+    return serve(options.zone, options.listen or ["127.0.0.1:5353"], quiet=options.quiet)
+
+
+def _mutants(options: argparse.Namespace) -> int:
+    from harness.mutants import run_matrix
+
+    return run_matrix(
+        default_scenarios(), options.only or ["*"], parallel=options.parallel, list_only=options.list
+    )
+
+
+def default_scenarios() -> Path:
+    """The scenarios of the working directory, or those that were installed with the harness."""
+    here = Path("scenarios")
+    if here.is_dir():
+        return here
+    import scenarios
+
+    return Path(scenarios.__file__).parent
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""The fake DNS on its own, for demonstrations and for servers that are tested by hand."""
+
+import contextlib
+import threading
+from pathlib import Path
+
+from fake_dns import DnsServer, DnsServerError, FakeDns, QueryEntry, ZoneFileError, load_zone_file
+from harness.profile import endpoint
+from harness.settings import SettingsError
+
+LOOK = 0.2  # seconds between two looks at the query log
+
+
+def serve(zone: Path, listen: list[str], *, quiet: bool) -> int:
+    """Serve a zone file until interrupted, printing each query; returns the exit status."""
+    dns = FakeDns()
+    try:
+        load_zone_file(zone, dns)
+        addresses = [endpoint(text) for text in listen]
+        with DnsServer(dns, addresses=addresses) as server:
+            shown = ", ".join(f"{host}:{port}" for host, port in server.addresses)
+            print(f"fake DNS on {shown}, UDP and TCP; stop it with Ctrl-C", flush=True)
+            with contextlib.suppress(KeyboardInterrupt):
+                _watch(dns, quiet=quiet)
+    except (ZoneFileError, DnsServerError, ValueError) as error:
+        raise SettingsError(zone, [str(error)]) from None
+    return 0
+
+
+def _watch(dns: FakeDns, *, quiet: bool) -> None:
+    forever = threading.Event()
+    seen = 0.0
+    while not forever.wait(LOOK):
+        if quiet:
+            continue
+        for entry in dns.queries(since=seen):
+            if entry.at > seen:
+                print(_line(entry), flush=True)
+                seen = entry.at
+
+
+def _line(entry: QueryEntry) -> str:
+    return f"{entry.transport} {entry.client} {entry.name} {entry.type} -> {entry.answer}"

@@ -1,0 +1,123 @@
+from pathlib import Path
+
+import pytest
+
+from harness.profile import Profile, load
+from harness.rules import Capability, Catalogue
+from harness.settings import SettingsError
+
+GOOD = """
+name = "staging"
+
+[server]
+address = "127.0.0.1"
+port = 2525
+hostname = "mx.example.org"
+
+[clients]
+route = "proxy-v2"
+networks = ["198.18.0.0/15"]
+
+[dns]
+listen = ["127.0.0.1:5353"]
+
+[policy]
+delay = 20
+
+[[domain]]
+name = "example.org"
+users = ["ann", "ben"]
+bounce_recipients = ["ann"]
+
+[rules]
+without = ["dnsbl.*", "greylist.*"]
+
+[rules.expect."helo.plain-ip"]
+outcome = "deny at rcpt"
+reason = "refused at RCPT, see its manual"
+"""
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> Catalogue:
+    return Catalogue.below(Path("scenarios"))
+
+
+def read(folder: Path, catalogue: Catalogue, content: str) -> Profile:
+    file = folder / "profile.toml"
+    file.write_text(content, "utf-8")
+    return load(file, catalogue)
+
+
+def test_a_good_profile_is_read(tmp_path: Path, catalogue: Catalogue) -> None:
+    profile = read(tmp_path, catalogue, GOOD)
+    expectation, reason = profile.expectation(catalogue["helo.plain-ip"])
+    assert [str(outcome) for outcome in expectation] == ["deny at rcpt"]
+    assert reason == "refused at RCPT, see its manual"
+    assert not profile.claims(catalogue["dnsbl.one"])
+    assert profile.lacks(Capability.DNS) == ""
+    assert "clock" in profile.lacks(Capability.CLOCK)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("[server]", "[sever]", "did you mean 'server'"),
+        ("port = 2525", "prt = 2525", "server.prt: unknown key; did you mean 'port'"),
+        ("port = 2525", "port = 99999", "server.port"),
+        ('address = "127.0.0.1"', 'address = "mx.example.org"', "is no IP address"),
+        ('"198.18.0.0/15"', '"198.18.0.0/99"', "clients.networks"),
+        ('"198.18.0.0/15"', '"8.8.8.0/24"', "not reserved for testing"),
+        ('"198.18.0.0/15"', "", "name the networks to choose from"),
+        ('"proxy-v2"', '"direct"', "no address can be chosen"),
+        ('"proxy-v2"', '"bind"', "only parts of 127.0.0.0/8"),
+        ('"proxy-v2"', '"teleport"', "clients.route"),
+        ('"127.0.0.1:5353"', '"127.0.0.1"', "write 127.0.0.1:5353"),
+        ('"127.0.0.1:5353"', '"127.0.0.1:70000"', "0 to 65535"),
+        ("delay = 20", "delay = -1", "policy.delay"),
+        ("delay = 20", "delay = 0", "promises a delay but policy.delay is 0"),
+        ('name = "example.org"', "", "domain.0.name: is required"),
+        ('"greylist.*"]', '"gerylist.*"]', "matches no rule"),
+        (', "greylist.*"]', "]", "there is no [greylist]"),
+        ('"dnsbl.*", ', "", "three [[dnsbl]] lists"),
+        ('."helo.plain-ip"]', '."helo.plane-ip"]', "did you mean 'helo.plain-ip'"),
+        ('."helo.plain-ip"]', '."dnsbl.one"]', "is not claimed"),
+        ("deny at rcpt", "denied at rcpt", "is no outcome"),
+        ('reason = "refused at RCPT, see its manual"', "", "reason: is required"),
+        ("bounce_recipients", "#", "no [[domain]] has bounce_recipients"),
+        ("[server]", "[server", "is not valid TOML"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, catalogue: Catalogue, old: str, new: str, named: str) -> None:
+    assert old in GOOD
+    with pytest.raises(SettingsError) as caught:
+        read(tmp_path, catalogue, GOOD.replace(old, new, 1))
+    assert named in str(caught.value)
+    assert "profile.toml" in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path, catalogue: Catalogue) -> None:
+    with pytest.raises(SettingsError, match="no such file"):
+        load(tmp_path / "absent.toml", catalogue)
+
+
+def test_a_password_comes_from_one_place(
+    tmp_path: Path, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = GOOD + '\n[auth]\nuser = "ann"\npassword_env = "STAGING_PASSWORD"\n'
+    with pytest.raises(SettingsError, match="export the password"):
+        read(tmp_path, catalogue, account)
+    monkeypatch.setenv("STAGING_PASSWORD", "from outside")
+    profile = read(tmp_path, catalogue, account)
+    assert profile.auth is not None
+    assert profile.auth.secret == "from outside"
+    with pytest.raises(SettingsError, match="either password or password_env"):
+        read(tmp_path, catalogue, account + 'password = "x"\n')
+
+
+def test_a_password_never_shows_in_an_error_or_a_print(tmp_path: Path, catalogue: Catalogue) -> None:
+    account = GOOD + '\n[auth]\nuser = "ann"\npassword = "sesame"\n'
+    assert "sesame" not in repr(read(tmp_path, catalogue, account))
+    with pytest.raises(SettingsError) as caught:
+        read(tmp_path, catalogue, account + "surplus = 1\n")
+    assert "sesame" not in str(caught.value)
