@@ -1,0 +1,140 @@
+"""Every query that came, in order, bounded; found again by name without a search through all of them.
+
+The servers only append; texts are made and the index is built when somebody reads.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from fake_dns.answer import Reply, Transport
+from fake_dns.names import Name, lineage, name_text
+from fake_dns.rdata import type_text
+
+SEGMENT = 1 << 14  # queries that are dropped together
+
+
+@dataclass(frozen=True, slots=True)
+class QueryEntry:
+    """One query: `at` in seconds of `time.monotonic()`, `client` the address that asked, by "udp" or "tcp".
+
+    `name` is in lower case without the final dot, `type` such as "A"; both are empty for a packet that could
+    not be read. `answer` is short: "NOERROR 198.18.0.7", "NODATA", "NXDOMAIN", "no answer (scripted)".
+    """
+
+    at: float
+    client: str
+    transport: str
+    name: str
+    type: str
+    answer: str
+
+
+class Arrival(NamedTuple):
+    """A query as the servers note it."""
+
+    at: float
+    client: str
+    transport: Transport
+    reply: Reply
+
+    def entry(self) -> QueryEntry:
+        """The same, to be read by people."""
+        reply = self.reply
+        name, kind = (name_text(reply.name), type_text(reply.type)) if reply.name else ("", "")
+        return QueryEntry(self.at, self.client, self.transport.value, name, kind, reply.text)
+
+
+@dataclass(slots=True)
+class _Segment:
+    """A run of arrivals, and an index of them by each name that they are at or below."""
+
+    arrivals: list[Arrival] = field(default_factory=list)
+    _index: dict[Name, list[Arrival]] = field(default_factory=dict)
+    _indexed: int = 0
+
+    def under(self, name: Name) -> list[Arrival]:
+        fresh = self.arrivals[self._indexed :]
+        self._indexed += len(fresh)
+        for arrival in fresh:
+            if arrival.reply.name:
+                for ancestor in lineage(arrival.reply.name):
+                    self._index.setdefault(ancestor, []).append(arrival)
+        return self._index.get(name, [])
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    name: Name
+    type: int | None
+    arrived: threading.Event = field(default_factory=threading.Event)
+    arrival: Arrival | None = None
+
+    def wants(self, arrival: Arrival) -> bool:
+        return arrival.reply.name == self.name and self.type in (None, arrival.reply.type)
+
+
+class QueryLog:
+    """Thread-safe. Holds at least the newest `limit` queries; older ones are dropped and counted."""
+
+    def __init__(self, limit: int) -> None:
+        """`limit` is a number of queries."""
+        self._segments: deque[_Segment] = deque([_Segment()])
+        self._kept_segments = max(2, 1 + -(-limit // SEGMENT))
+        self._waiters: list[_Waiter] = []
+        self._lock = threading.Lock()
+        self.dropped = 0
+
+    def append(self, arrival: Arrival) -> None:
+        """Note a query; before its reply is sent, so that whoever has the reply finds the query here."""
+        segment = self._segments[-1]
+        segment.arrivals.append(arrival)
+        if len(segment.arrivals) >= SEGMENT:
+            self._roll()
+        if self._waiters:
+            self._tell(arrival)
+
+    def arrivals(self, under: Name | None, record_type: int | None, since: float | None) -> Iterator[Arrival]:
+        """The queries for a name and all below, of a type, not before `since`; `None` does not restrict."""
+        with self._lock:
+            chosen = [
+                arrival
+                for segment in self._segments
+                for arrival in (segment.arrivals[:] if under is None else segment.under(under))
+            ]
+        for arrival in chosen:
+            if (since is None or arrival.at >= since) and record_type in (None, arrival.reply.type):
+                yield arrival
+
+    def wait(
+        self, name: Name, record_type: int | None, since: float | None, timeout: float
+    ) -> Arrival | None:
+        """The first query for that very name, past or within `timeout` seconds; `None` when none came."""
+        waiter = _Waiter(name, record_type)
+        with self._lock:
+            self._waiters.append(waiter)
+        try:
+            for arrival in self.arrivals(name, record_type, since):
+                if arrival.reply.name == name:
+                    return arrival
+            waiter.arrived.wait(timeout)
+            return waiter.arrival
+        finally:
+            with self._lock:
+                self._waiters.remove(waiter)
+
+    def _roll(self) -> None:
+        with self._lock:
+            if len(self._segments[-1].arrivals) >= SEGMENT:
+                self._segments.append(_Segment())
+            if len(self._segments) > self._kept_segments:
+                self.dropped += len(self._segments.popleft().arrivals)
+
+    def _tell(self, arrival: Arrival) -> None:
+        with self._lock:
+            waiters = [waiter for waiter in self._waiters if waiter.wants(arrival)]
+        for waiter in waiters:
+            waiter.arrival = waiter.arrival or arrival
+            waiter.arrived.set()

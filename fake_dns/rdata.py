@@ -1,0 +1,253 @@
+"""Record types, and their data: from master-file text to wire form, checked.
+
+The types that mail needs are a table of fields here, so that an error can name the field. Other types that
+dnslib knows are read by dnslib; whatever is left is written as RFC 3597 has it: `\\# 3 0a0b0c`.
+"""
+
+import ipaddress
+import re
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dnslib
+from dnslib.bimap import BimapError
+from dnslib.buffer import BufferError as WireError
+from dnslib.label import DNSBuffer, DNSLabel, DNSLabelError
+
+from fake_dns.masterfile import Token
+from fake_dns.names import ROOT, Name, RecordError, name_text, unescape, wire_name
+
+A, NS, CNAME, SOA, TXT, AAAA, OPT, ANY = 1, 2, 5, 6, 16, 28, 41, 255
+
+MAX_STRING = 255  # octets of one character-string, RFC 1035 section 3.3
+MAX_DATA = 65535  # octets of a record's data
+MAX_TTL = 2**31 - 1  # seconds, RFC 2181 section 8
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_DURATION = re.compile(r"(?:\d{1,10}[smhdw])+|\d{1,10}", re.IGNORECASE)
+_DNSLIB_ERRORS = (
+    dnslib.DNSError,
+    BimapError,
+    WireError,
+    DNSLabelError,
+    struct.error,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+)
+
+_buffer: Any = DNSBuffer  # dnslib is untyped
+_label: Any = DNSLabel
+
+Encode = Callable[[Token, Name | None], bytes]
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of a record's data: what it is called, and how it goes on the wire."""
+
+    label: str
+    encode: Encode
+    many: bool = False  # takes all words that are left, at least one
+
+
+def type_number(text: str) -> int:
+    """The number of a record type such as "MX" or "TYPE65280"; raises `RecordError`."""
+    upper = text.upper()
+    known = dnslib.QTYPE.reverse.get(upper)
+    if known is not None:
+        return int(known)
+    if re.fullmatch(r"TYPE\d{1,5}", upper) and int(upper[4:]) <= 0xFFFF:
+        return int(upper[4:])
+    raise RecordError(f"{text!r} is no record type; an unusual one is written by its number, as in TYPE65280")
+
+
+def type_text(number: int) -> str:
+    """The name of a record type; TYPEnnn for one without a name (RFC 3597 section 5)."""
+    return str(dnslib.QTYPE.forward.get(number, f"TYPE{number}"))
+
+
+def is_data_type(number: int) -> bool:
+    """Whether a type can be published: not one of questions or packets only (RFC 6895 section 3.1)."""
+    return number not in (0, OPT, 0xFFFF) and not 128 <= number <= 255
+
+
+def parse_ttl(text: str) -> int:
+    """Seconds, as a number or with units such as 1h30m; raises `RecordError`."""
+    if not _DURATION.fullmatch(text):
+        raise RecordError(f"{text!r} is not a time; write seconds, or units as in 1h30m")
+    parts = re.findall(r"(\d+)([smhdw]?)", text.lower())
+    return check_ttl(sum(int(number) * _UNITS.get(unit, 1) for number, unit in parts))
+
+
+def check_ttl(ttl: int) -> int:
+    """The same number of seconds; raises `RecordError` when it cannot be a TTL."""
+    if not 0 <= ttl <= MAX_TTL:
+        raise RecordError(f"a TTL of {ttl} s cannot be; it lies between 0 and {MAX_TTL}")
+    return ttl
+
+
+def parse_rdata(record_type: int, tokens: Sequence[Token], origin: Name | None = None) -> bytes:
+    """A record's data in wire form, from its words; raises `RecordError`.
+
+    Names without a final dot are below `origin`, or absolute without one.
+    """
+    if tokens and tokens[0] == Token("\\#"):
+        data = _generic(tokens[1:])
+    elif record_type in _FIELDS:
+        data = _by_fields(record_type, _FIELDS[record_type], tokens, origin)
+    else:
+        data = _by_dnslib(record_type, tokens, origin)
+    if len(data) > MAX_DATA:
+        raise RecordError(f"{type_text(record_type)} data of {len(data)} octets; at most {MAX_DATA} fit")
+    return data
+
+
+def quote(text: str) -> str:
+    """Any text as one quoted string in master-file form."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\010") + '"'
+
+
+def _by_fields(
+    record_type: int, fields: Sequence[Field], tokens: Sequence[Token], origin: Name | None
+) -> bytes:
+    expected = " ".join(field.label + (" …" if field.many else "") for field in fields)
+    shown = " ".join(token.text for token in tokens)[:60]
+    many = fields[-1].many
+    if len(tokens) < len(fields) or (len(tokens) > len(fields) and not many):
+        raise RecordError(f"{type_text(record_type)} data is written as: {expected}; found {shown!r}")
+    rest = [fields[-1]] * (len(tokens) - len(fields))
+    parts = []
+    for field, token in zip([*fields, *rest], tokens, strict=True):
+        try:
+            parts.append(field.encode(token, origin))
+        except RecordError as error:
+            raise RecordError(f"{type_text(record_type)} {field.label}: {error}") from None
+    return b"".join(parts)
+
+
+def _by_dnslib(record_type: int, tokens: Sequence[Token], origin: Name | None) -> bytes:
+    """Let dnslib read it, and believe it only when what it wrote reads back the same."""
+    label = type_text(record_type)
+    known: Any = dnslib.RDMAP.get(label)
+    if known is None:
+        raise RecordError(f"{label} data is written as RFC 3597 has it: \\# LENGTH HEX")
+    try:
+        words = [token.text for token in tokens]
+        wire = _packed(known.fromZone(words, _label(name_text(origin or ROOT))))
+        again = _packed(known.parse(_buffer(wire), len(wire)))
+    except _DNSLIB_ERRORS as error:  # its parsers let out whatever they run into
+        raise RecordError(f"this is not {label} data: {error}") from error
+    if wire != again:
+        raise RecordError(f"this is not {label} data: it does not read back the same")
+    return wire
+
+
+def _packed(data: Any) -> bytes:
+    buffer = _buffer()
+    data.pack(buffer)
+    return bytes(buffer.data)
+
+
+def _generic(tokens: Sequence[Token]) -> bytes:
+    digits = "".join(token.text for token in tokens[1:])
+    if not tokens or not tokens[0].text.isdecimal():
+        raise RecordError("after \\# comes the length of the data in octets (RFC 3597 section 5)")
+    data = _hex(Token(digits), None)
+    if len(data) != int(tokens[0].text[:6]):
+        raise RecordError(f"\\# announces {tokens[0].text[:6]} octets and {len(data)} follow")
+    return data
+
+
+def _ipv4(token: Token, _origin: Name | None) -> bytes:
+    try:
+        return ipaddress.IPv4Address(token.text).packed
+    except ValueError:
+        raise RecordError(f"{token.text!r} is not an IPv4 address") from None
+
+
+def _ipv6(token: Token, _origin: Name | None) -> bytes:
+    try:
+        return ipaddress.IPv6Address(token.text).packed
+    except ValueError:
+        raise RecordError(f"{token.text!r} is not an IPv6 address") from None
+
+
+def _name(token: Token, origin: Name | None) -> bytes:
+    return wire_name(token.text, origin)
+
+
+def _seconds(token: Token, _origin: Name | None) -> bytes:
+    return struct.pack("!I", parse_ttl(token.text))
+
+
+def _number(octets: int) -> Encode:
+    highest = (1 << 8 * octets) - 1
+
+    def encode(token: Token, _origin: Name | None) -> bytes:
+        if not re.fullmatch(r"\d{1,10}", token.text) or int(token.text) > highest:
+            raise RecordError(f"{token.text!r} is not a number from 0 to {highest}")
+        return int(token.text).to_bytes(octets, "big")
+
+    return encode
+
+
+def _hex(token: Token, _origin: Name | None) -> bytes:
+    try:
+        return bytes.fromhex(token.text)
+    except ValueError:
+        raise RecordError(f"{token.text[:40]!r} is not hexadecimal") from None
+
+
+def _string(token: Token, _origin: Name | None) -> bytes:
+    octets = unescape(token.text)
+    if len(octets) > MAX_STRING:
+        raise RecordError(f"{len(octets)} octets in a string; at most {MAX_STRING} fit")
+    return bytes((len(octets),)) + octets
+
+
+def _long_string(token: Token, _origin: Name | None) -> bytes:
+    """One string or, where it is too long for one, several that a reader joins (RFC 7208 section 3.3)."""
+    octets = unescape(token.text)
+    pieces = [octets[at : at + MAX_STRING] for at in range(0, len(octets), MAX_STRING)] or [b""]
+    return b"".join(bytes((len(piece),)) + piece for piece in pieces)
+
+
+def _bare_string(token: Token, _origin: Name | None) -> bytes:
+    return unescape(token.text)
+
+
+_U8, _U16, _U32 = _number(1), _number(2), _number(4)
+_TEXT = (Field("text", _long_string, many=True),)
+_DIGEST = (Field("algorithm", _U8), Field("kind", _U8), Field("hex", _hex, many=True))
+
+_FIELDS: dict[int, tuple[Field, ...]] = {
+    A: (Field("address", _ipv4),),
+    AAAA: (Field("address", _ipv6),),
+    NS: (Field("host", _name),),
+    CNAME: (Field("target", _name),),
+    12: (Field("host", _name),),  # PTR
+    39: (Field("target", _name),),  # DNAME
+    15: (Field("preference", _U16), Field("host", _name)),  # MX
+    TXT: _TEXT,
+    99: _TEXT,  # SPF
+    13: (Field("cpu", _string), Field("os", _string)),  # HINFO
+    17: (Field("mailbox", _name), Field("text", _name)),  # RP
+    18: (Field("subtype", _U16), Field("host", _name)),  # AFSDB
+    33: (Field("priority", _U16), Field("weight", _U16), Field("port", _U16), Field("target", _name)),  # SRV
+    44: _DIGEST,  # SSHFP
+    52: (Field("usage", _U8), Field("selector", _U8), Field("matching", _U8), Field("hex", _hex, many=True)),
+    257: (Field("flags", _U8), Field("tag", _string), Field("value", _bare_string)),  # CAA
+    SOA: (
+        Field("primary", _name),
+        Field("mailbox", _name),
+        Field("serial", _U32),
+        Field("refresh", _seconds),
+        Field("retry", _seconds),
+        Field("expire", _seconds),
+        Field("minimum", _seconds),
+    ),
+}
