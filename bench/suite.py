@@ -110,7 +110,7 @@ def pytest_run(*arguments: str, expect_success: bool = True) -> float:
         if "--reports" not in arguments and "-n" not in arguments:
             command += ["--reports", reports]
         began = time.perf_counter()
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         wall = time.perf_counter() - began
     if expect_success and done.returncode != 0:
         raise SystemExit(

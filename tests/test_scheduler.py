@@ -1,0 +1,153 @@
+"""When a failure counts, when a try is repeated, and what is never a verdict."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from fake_dns import FakeDns
+from harness import settings
+from harness.embedded import PROFILE
+from harness.internet import Internet
+from harness.judge import BrokenError, Judge
+from harness.profile import Profile
+from harness.results.model import Status
+from harness.rules import Capability, Catalogue
+from harness.run import Run
+from harness.scheduler import Outcome, Plan, Scheduler, run_scenario
+from harness.smtp.routes import Direct
+from harness.trial import Trial
+from harness.verdicts import FailedError, InconclusiveError, NotTestableError
+
+RULE = "helo.plain-ip"
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> Catalogue:
+    return Catalogue.below(Path("scenarios"))
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port that nobody listens on, kept from others for the length of a test."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield int(holder.getsockname()[1])
+
+
+@pytest.fixture
+def run(catalogue: Catalogue, closed_port: int) -> Run:
+    content = settings.read_toml(PROFILE)
+    content["server"]["port"] = closed_port
+    content["rules"] = {"without": ["absent.*"]}
+    profile = settings.check(PROFILE, content, Profile)
+    judge = Judge(profile.policy.delay, lambda since, until: 0.0)
+    return Run(profile, catalogue, Internet(FakeDns(), profile), Direct(), judge)
+
+
+def passes(trial: Trial) -> None:
+    trial.expect.proven = True
+
+
+def plays(*endings: Callable[[Trial], None] | Exception) -> Callable[[Trial], None]:
+    """A scenario that ends differently each time it is tried."""
+    left = iter(endings)
+
+    def play(trial: Trial) -> None:
+        ending = next(left)
+        if isinstance(ending, Exception):
+            raise ending
+        ending(trial)
+
+    return play
+
+
+def outcome(run: Run, *endings: Callable[[Trial], None] | Exception, rule: str = RULE) -> Outcome:
+    return run_scenario(run, Plan(run.catalogue[rule], frozenset(), plays(*endings)))
+
+
+FAIL, DOUBT = FailedError("it did not"), InconclusiveError("it may have")
+
+
+@pytest.mark.parametrize(
+    ("endings", "status", "tries"),
+    [
+        ([passes], Status.PASSED, 1),
+        ([FAIL, FAIL], Status.FAILED, 2),
+        ([AssertionError("text"), FAIL], Status.FAILED, 2),
+        ([FAIL, passes], Status.INCONCLUSIVE, 2),
+        ([DOUBT, passes], Status.PASSED, 2),
+        ([DOUBT, DOUBT, DOUBT], Status.INCONCLUSIVE, 3),
+        ([DOUBT, FAIL, FAIL], Status.FAILED, 3),
+        ([FAIL, DOUBT, FAIL], Status.FAILED, 3),
+        ([FAIL, DOUBT, DOUBT], Status.INCONCLUSIVE, 3),
+        ([NotTestableError("no way")], Status.NOT_TESTABLE, 1),
+        ([ZeroDivisionError("oops")], Status.INCONCLUSIVE, 1),
+        ([BrokenError("reset"), BrokenError("reset"), BrokenError("reset")], Status.INCONCLUSIVE, 3),
+    ],
+)
+def test_status_of_a_sequence_of_tries(
+    run: Run, endings: list[Callable[[Trial], None] | Exception], status: Status, tries: int
+) -> None:
+    came = outcome(run, *endings)
+    assert (came.status, len(came.tries)) == (status, tries)
+    assert bool(came.reason) == (status is not Status.PASSED)
+    assert (came.error is None) == (status is Status.PASSED)
+
+
+def test_a_broken_dialogue_with_a_dead_server_names_the_canary(run: Run) -> None:
+    came = outcome(run, *[BrokenError("reset at helo")] * 3)
+    assert "reset at helo; afterwards an innocent client got no further than connect" in came.reason
+
+
+def test_a_broken_scenario_is_told_as_such(run: Run) -> None:
+    came = outcome(run, ZeroDivisionError("oops"))
+    assert came.reason == "the scenario itself is broken: ZeroDivisionError: oops"
+    assert isinstance(came.error, ZeroDivisionError)
+
+
+def test_what_the_profile_lacks_or_does_not_claim_is_not_tried(run: Run) -> None:
+    assert outcome(run, rule="absent.spf-reject").status is Status.NOT_APPLICABLE
+    clockless = outcome(run, rule="greylist.expired")
+    assert clockless.status is Status.NOT_TESTABLE
+    assert "clock" in clockless.reason
+    needy = run_scenario(run, Plan(run.catalogue[RULE], frozenset({Capability.MAILBOX}), passes))
+    assert needy.status is Status.NOT_TESTABLE
+
+
+def test_an_unusable_server_makes_everything_inconclusive(run: Run) -> None:
+    run.unusable = "no innocent client gets through"
+    came = outcome(run)
+    assert (came.status, came.reason) == (Status.INCONCLUSIVE, run.unusable)
+
+
+def test_scenarios_wait_side_by_side(run: Run) -> None:
+    together = threading.Barrier(20, timeout=30)
+
+    def play(trial: Trial) -> None:
+        together.wait()
+        passes(trial)
+
+    scheduler = Scheduler(run, jobs=20)
+    plan = Plan(run.catalogue[RULE], frozenset(), play)
+    for number in range(20):
+        scheduler.start(str(number), plan)
+    outcomes = [scheduler.collect(str(number), plan, lambda done, of: None) for number in range(20)]
+    scheduler.stop()
+    assert {came.status for came in outcomes} == {Status.PASSED}
+
+
+def test_one_job_is_the_main_thread(run: Run) -> None:
+    threads: list[threading.Thread] = []
+
+    def play(trial: Trial) -> None:
+        threads.append(threading.current_thread())
+        passes(trial)
+
+    scheduler = Scheduler(run, jobs=1)
+    plan = Plan(run.catalogue[RULE], frozenset(), play)
+    scheduler.start("one", plan)
+    scheduler.collect("one", plan, lambda done, of: None)
+    assert threads == [threading.main_thread()]
