@@ -32,6 +32,7 @@ from fake_dns.listening import DnsServerError
 from fake_dns.log import QueryEntry
 from fake_dns.names import RecordError, reverse_name
 from fake_dns.server import DnsServer
+from fake_dns.zonefile import ZoneFileError, load_zone_file
 
 __all__ = [
     "Answer",
@@ -53,6 +54,8 @@ __all__ = [
     "Step",
     "Truncated",
     "WrongId",
+    "ZoneFileError",
     "listing_name",
+    "load_zone_file",
     "reverse_name",
 ]

@@ -22,8 +22,8 @@ from fake_dns.behaviour import (
 )
 from fake_dns.message import Query, Rcode, Sections
 from fake_dns.names import ROOT, Name
-from fake_dns.rdata import ANY, CNAME, OPT, is_data_type, type_text
 from fake_dns.records import Record, Records, flat, make_record, name_server
+from fake_dns.rrtypes import ANY, CNAME, OPT, is_data_type, type_text
 from fake_dns.scripts import Due, Scripts
 
 MAX_CHAIN = 16  # CNAME records followed for one question

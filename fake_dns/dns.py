@@ -9,9 +9,10 @@ from fake_dns.answer import Reply, Transport, reply_to
 from fake_dns.behaviour import Behaviour
 from fake_dns.dnsbl import listing_name
 from fake_dns.log import Arrival, QueryEntry, QueryLog
-from fake_dns.names import name_key, name_text, reverse_name
-from fake_dns.rdata import ANY, NS, SOA, TXT, A, quote, type_number
-from fake_dns.records import Records, make_record, name_server, start_of_authority
+from fake_dns.names import Name, name_key, name_text, reverse_name
+from fake_dns.rdata import quote
+from fake_dns.records import Record, Records, make_record, name_server, start_of_authority
+from fake_dns.rrtypes import ANY, NS, SOA, TXT, A, type_number
 from fake_dns.scripts import Scripts
 
 DEFAULT_TTL = 60  # seconds
@@ -43,7 +44,10 @@ class FakeDns:
         "*.k3.example" is a wildcard (RFC 4592). A TXT that does not begin with a quote is one string as it
         stands, however long; unusual types are written as TYPE65280, their data as `\\# 2 0a0b` (RFC 3597).
         """
-        owner, record = name_key(name), make_record(type, data, ttl)
+        self.publish_record(name_key(name), make_record(type, data, ttl))
+
+    def publish_record(self, owner: Name, record: Record) -> None:
+        """Add a record that is made already."""
         with self._change():
             self._records.publish(owner, record)
 
@@ -52,7 +56,7 @@ class FakeDns:
         self.publish(reverse_name(address), "PTR", host, ttl=ttl)
 
     def zone(self, apex: str, *, ttl: int = DEFAULT_TTL) -> None:
-        """Declare a zone: its SOA and NS records, unless it has them; `ttl` (seconds) is also that of "no"."""
+        """Declare a zone: SOA and NS records, unless it has them; "no" has the same `ttl` (seconds)."""
         owner = name_key(apex)
         with self._change():
             if not self._records.has(owner, SOA):
@@ -109,7 +113,7 @@ class FakeDns:
         type: str | None = None,  # noqa: A002
         since: float | None = None,
     ) -> list[QueryEntry]:
-        """The queries so far, oldest first: for a name and all below, of a type, from a `time.monotonic()` on."""
+        """The queries for a name and all below, of a type, since a `time.monotonic()`, oldest first."""
         name = None if under is None else name_key(under)
         number = None if type is None else type_number(type)
         return [arrival.entry() for arrival in self._log.arrivals(name, number, since)]

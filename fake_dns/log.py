@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from fake_dns.answer import Reply, Transport
 from fake_dns.names import Name, lineage, name_text
-from fake_dns.rdata import type_text
+from fake_dns.rrtypes import type_text
 
 SEGMENT = 1 << 14  # queries that are dropped together
 

@@ -43,8 +43,8 @@ class Entry:
     tokens: tuple[Token, ...]
 
 
-class MasterTextError(RecordError):
-    """Text that is not in master-file form; `line` counts from 1."""
+class LineError(RecordError):
+    """Data that DNS cannot carry, and the line where it stands, counted from 1."""
 
     def __init__(self, line: int, problem: str) -> None:
         """`problem` is a sentence without the line."""
@@ -61,14 +61,14 @@ class _Lexeme:
 
 
 def entries(text: str) -> Iterator[Entry]:
-    """The logical lines of master-file text, one after the other; raises `MasterTextError`."""
+    """The logical lines of master-file text, one after the other; raises `LineError`."""
     tokens: list[Token] = []
     opened = 0  # the line of the parenthesis that is open
     start, indented = 1, False
     for lexeme in _lexemes(text):
         if lexeme.kind == "parenthesis":
             if (lexeme.text == "(") == bool(opened):
-                raise MasterTextError(lexeme.line, f"there is a {lexeme.text!r} that does not belong there")
+                raise LineError(lexeme.line, f"there is a {lexeme.text!r} that does not belong there")
             opened = 0 if opened else lexeme.line
         elif lexeme.kind in ("word", "string"):
             start = start if tokens else lexeme.line
@@ -80,13 +80,13 @@ def entries(text: str) -> Iterator[Entry]:
         elif lexeme.kind == "blank" and lexeme.starts_line and not opened:
             indented = True
     if opened:
-        raise MasterTextError(opened, "there is a '(' that is never closed")
+        raise LineError(opened, "there is a '(' that is never closed")
     if tokens:
         yield Entry(start, indented, tuple(tokens))
 
 
 def tokens_of(text: str) -> tuple[Token, ...]:
-    """The words and strings of a single entry, such as a record's data; raises `MasterTextError`."""
+    """The words and strings of a single entry, such as a record's data; raises `LineError`."""
     return tuple(token for entry in entries(text) for token in entry.tokens)
 
 
@@ -95,7 +95,7 @@ def _lexemes(text: str) -> Iterator[_Lexeme]:
     while position < len(text):
         match = _TOKEN.match(text, position)
         if match is None or match.lastgroup is None:
-            raise MasterTextError(line, _complaint(text[position]))
+            raise LineError(line, _complaint(text[position]))
         starts_line = position == 0 or text[position - 1] == "\n"
         yield _Lexeme(match.lastgroup, match[match.lastgroup], line, starts_line)
         line += match.lastgroup == "newline"

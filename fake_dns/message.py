@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from fake_dns.names import MAX_LABEL, MAX_NAME, ROOT, Name, lineage
-from fake_dns.rdata import OPT
 from fake_dns.records import Record
+from fake_dns.rrtypes import OPT
 
 HEADER = 12  # octets
 MAX_UDP = 4096  # octets of the largest reply over UDP, whatever a client offers

@@ -1,6 +1,6 @@
 """Domain names: from text to wire form and back, and what stands above a name.
 
-Inside this package a name is its wire form in lower case (RFC 1035 section 3.1): `b"\\x02k3\\x07example\\x00"`.
+In this package a name is its wire form in lower case (RFC 1035 section 3.1): `b"\\x02k3\\x07example\\x00"`.
 That is a ready dictionary key, and parents are plain slices of it. Lower-casing the wire form is safe, for a
 length octet (at most 63) is never a letter.
 """

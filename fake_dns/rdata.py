@@ -1,4 +1,4 @@
-"""Record types, and their data: from master-file text to wire form, checked.
+"""The data of records: from master-file text to wire form, checked.
 
 The types that mail needs are a table of fields here, so that an error can name the field. Other types that
 dnslib knows are read by dnslib; whatever is left is written as RFC 3597 has it: `\\# 3 0a0b0c`.
@@ -18,15 +18,11 @@ from dnslib.label import DNSBuffer, DNSLabel, DNSLabelError
 
 from fake_dns.masterfile import Token
 from fake_dns.names import ROOT, Name, RecordError, name_text, unescape, wire_name
-
-A, NS, CNAME, SOA, TXT, AAAA, OPT, ANY = 1, 2, 5, 6, 16, 28, 41, 255
+from fake_dns.rrtypes import AAAA, CNAME, NS, SOA, TXT, A, parse_ttl, type_text
 
 MAX_STRING = 255  # octets of one character-string, RFC 1035 section 3.3
 MAX_DATA = 65535  # octets of a record's data
-MAX_TTL = 2**31 - 1  # seconds, RFC 2181 section 8
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_DURATION = re.compile(r"(?:\d{1,10}[smhdw])+|\d{1,10}", re.IGNORECASE)
 _DNSLIB_ERRORS = (
     dnslib.DNSError,
     BimapError,
@@ -54,42 +50,6 @@ class Field:
     many: bool = False  # takes all words that are left, at least one
 
 
-def type_number(text: str) -> int:
-    """The number of a record type such as "MX" or "TYPE65280"; raises `RecordError`."""
-    upper = text.upper()
-    known = dnslib.QTYPE.reverse.get(upper)
-    if known is not None:
-        return int(known)
-    if re.fullmatch(r"TYPE\d{1,5}", upper) and int(upper[4:]) <= 0xFFFF:
-        return int(upper[4:])
-    raise RecordError(f"{text!r} is no record type; an unusual one is written by its number, as in TYPE65280")
-
-
-def type_text(number: int) -> str:
-    """The name of a record type; TYPEnnn for one without a name (RFC 3597 section 5)."""
-    return str(dnslib.QTYPE.forward.get(number, f"TYPE{number}"))
-
-
-def is_data_type(number: int) -> bool:
-    """Whether a type can be published: not one of questions or packets only (RFC 6895 section 3.1)."""
-    return number not in (0, OPT, 0xFFFF) and not 128 <= number <= 255
-
-
-def parse_ttl(text: str) -> int:
-    """Seconds, as a number or with units such as 1h30m; raises `RecordError`."""
-    if not _DURATION.fullmatch(text):
-        raise RecordError(f"{text!r} is not a time; write seconds, or units as in 1h30m")
-    parts = re.findall(r"(\d+)([smhdw]?)", text.lower())
-    return check_ttl(sum(int(number) * _UNITS.get(unit, 1) for number, unit in parts))
-
-
-def check_ttl(ttl: int) -> int:
-    """The same number of seconds; raises `RecordError` when it cannot be a TTL."""
-    if not 0 <= ttl <= MAX_TTL:
-        raise RecordError(f"a TTL of {ttl} s cannot be; it lies between 0 and {MAX_TTL}")
-    return ttl
-
-
 def parse_rdata(record_type: int, tokens: Sequence[Token], origin: Name | None = None) -> bytes:
     """A record's data in wire form, from its words; raises `RecordError`.
 
@@ -104,6 +64,16 @@ def parse_rdata(record_type: int, tokens: Sequence[Token], origin: Name | None =
     if len(data) > MAX_DATA:
         raise RecordError(f"{type_text(record_type)} data of {len(data)} octets; at most {MAX_DATA} fit")
     return data
+
+
+def shown_rdata(record_type: int, tokens: Sequence[Token], origin: Name | None = None) -> str:
+    """Words that `parse_rdata` accepts, for people: names absolute, without the final dot."""
+    fields = () if tokens[0] == Token("\\#") else _FIELDS.get(record_type, ())
+    words = [f'"{token.text}"' if token.quoted else token.text for token in tokens]
+    for position, (field, token) in enumerate(zip(fields, tokens, strict=False)):
+        if field.encode is _name:
+            words[position] = name_text(wire_name(token.text, origin))
+    return " ".join(words)
 
 
 def quote(text: str) -> str:

@@ -6,15 +6,16 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from fake_dns.masterfile import Token, tokens_of
-from fake_dns.names import ROOT, Name, RecordError, lineage, wire_name
-from fake_dns.rdata import NS, SOA, TXT, check_ttl, is_data_type, parse_rdata, type_number
+from fake_dns.names import ROOT, Name, lineage, wire_name
+from fake_dns.rdata import parse_rdata, shown_rdata
+from fake_dns.rrtypes import NS, SOA, TXT, check_ttl, data_type_number
 
 WILDCARD = b"\x01*"
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record without its owner; `ttl` in seconds, `data` in wire form, `text` as it was published."""
+    """One record without its owner; `ttl` in seconds, `data` in wire form, `text` for the log."""
 
     type: int
     ttl: int
@@ -32,14 +33,11 @@ def make_record(record_type: str, text: str, ttl: int) -> Record:
     A TXT that does not begin with a quote is taken literally as one string: blanks and semicolons, which
     would split it or end it in a master file, are what an SPF or DKIM record is made of.
     """
-    number = type_number(record_type)
-    if not is_data_type(number):
-        raise RecordError(
-            f"{record_type.upper()} is a type of questions only; nothing can be published as it"
-        )
+    number = data_type_number(record_type)
     literal = number == TXT and not text.lstrip().startswith(('"', "\\#"))
     tokens = (Token(text.replace("\\", "\\\\")),) if literal else tokens_of(text)
-    return Record(number, ttl, parse_rdata(number, tokens), text)
+    data = parse_rdata(number, tokens)
+    return Record(number, ttl, data, text if literal else shown_rdata(number, tokens))
 
 
 RecordSets: TypeAlias = dict[int, list[Record]]
@@ -51,7 +49,7 @@ _TIMES = (1, 3600, 600, 86400)  # serial; refresh, retry and expire in seconds
 
 def name_server(ttl: int = 60) -> Record:
     """The NS record of every zone here; the name of the server is as fictitious as its zones."""
-    return Record(NS, ttl, _HOST, "ns.fake-dns.invalid.")
+    return Record(NS, ttl, _HOST, "ns.fake-dns.invalid")
 
 
 def start_of_authority(ttl: int = 60) -> Record:
@@ -59,7 +57,7 @@ def start_of_authority(ttl: int = 60) -> Record:
     numbers = (*_TIMES, ttl)
     data = _HOST + _MAILBOX + b"".join(number.to_bytes(4, "big") for number in numbers)
     shown = " ".join(str(number) for number in numbers)
-    return Record(SOA, ttl, data, f"ns.fake-dns.invalid. hostmaster.fake-dns.invalid. {shown}")
+    return Record(SOA, ttl, data, f"ns.fake-dns.invalid hostmaster.fake-dns.invalid {shown}")
 
 
 _ROOT_AUTHORITY = start_of_authority()
