@@ -85,6 +85,8 @@ def reply_to(packet: bytes, transport: Transport, records: Records, scripts: Scr
     """The reply to any octets whatsoever."""
     if not message.is_query(packet):
         return Reply(b"", 0, "no answer (not a query)", None)
+    if message.opcode(packet):
+        return Reply(b"", 0, "NOTIMP", message.error_reply(packet, Rcode.NOTIMP))
     try:
         query = message.parse_query(packet)
     except message.UnreadableError as error:
@@ -99,8 +101,6 @@ def reply_to(packet: bytes, transport: Transport, records: Records, scripts: Scr
 
 def _refusal(query: Query) -> Rcode:
     """Why a readable query gets no answer, whatever it asks for; NOERROR when it gets one."""
-    if query.opcode:
-        return Rcode.NOTIMP
     if query.edns and query.edns.version:
         return Rcode.BADVERS
     if query.type == OPT:

@@ -51,11 +51,6 @@ class Query:
     qclass: int
     edns: Edns | None
 
-    @property
-    def opcode(self) -> int:
-        """What kind of request it is: 0 for a standard query."""
-        return (self.flags & _OPCODE) >> 11
-
 
 class UnreadableError(Exception):
     """A packet that is no readable query."""
@@ -64,6 +59,11 @@ class UnreadableError(Exception):
 def is_query(packet: bytes) -> bool:
     """Whether a packet has a header that asks; all else gets no answer, lest two servers chat forever."""
     return len(packet) >= HEADER and not packet[2] & 0x80
+
+
+def opcode(packet: bytes) -> int:
+    """What kind of request a packet with a header is: 0 for a standard query, the only kind served here."""
+    return (packet[2] & _OPCODE >> 8) >> 3
 
 
 def parse_query(packet: bytes) -> Query:
