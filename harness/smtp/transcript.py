@@ -1,0 +1,122 @@
+"""What went over a connection, line by line, to the byte and with its times, without the secrets."""
+
+import re
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.smtp.masking import MASK, Masker
+
+KEPT_BURST = 65536  # bytes: what is sent at once is kept whole up to this length
+KEPT_END = 16384  # bytes kept of the beginning and of the end of a longer one
+
+_LINE = re.compile(rb"[^\n]*\n|[^\n]+")
+_AUTH = re.compile(rb"(?i)[ \t]*AUTH[ \t]+[\w-]{1,20}")  # the mechanism: RFC 4422 §3.1
+
+
+class Direction(StrEnum):
+    """Who spoke."""
+
+    CLIENT = "C"
+    SERVER = "S"
+    EVENT = "*"  # nobody: what happened to the connection
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line, or one event."""
+
+    at: float  # seconds since the connection attempt began; of a received line: when its last byte came
+    direction: Direction
+    data: bytes  # with its line end
+
+    @property
+    def text(self) -> str:
+        """The line for the eye: no line end, nothing unprintable."""
+        text = self.data.removesuffix(b"\r\n").decode("utf-8", "backslashreplace")
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class Transcript:
+    """Records as fast as bytes can be put aside; cuts them into lines only when somebody reads.
+
+    A line enters when it is whole, and only then masked: a secret is found however it was cut into
+    packets. Credentials are masked for what they are (RFC 4954 §4), known secrets wherever they occur.
+    """
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        """`secrets` are masked in every direction."""
+        self.started = time.monotonic()  # the moment when connecting began
+        self.masker = Masker(secrets)
+        self._entries: list[tuple[float, Direction, bytes]] = []
+        self._unfinished = {Direction.CLIENT: b"", Direction.SERVER: b""}
+        self._touched = {Direction.CLIENT: 0.0, Direction.SERVER: 0.0}
+        self._prompted = False  # the next line of the client answers a prompt for credentials
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """All lines so far in the order of their times, the unfinished ones as well."""
+        entries = list(self._entries)
+        for direction, data in self._unfinished.items():
+            if direction is Direction.CLIENT:
+                data, _ = self._without_credentials(data)
+            if data:
+                entries.append((self._touched[direction], direction, self.masker.mask(data)))
+        lines: list[Line] = []
+        for at, direction, data in sorted(entries, key=lambda entry: entry[0]):
+            parts = [data] if direction is Direction.EVENT else _LINE.findall(data)
+            lines += [Line(at, direction, part) for part in parts]
+        return tuple(lines)
+
+    def event(self, at: float, what: str | bytes) -> None:
+        """Note what happened to the connection."""
+        data = what.encode("utf-8", "backslashreplace") if isinstance(what, str) else what
+        self._entries.append((at, Direction.EVENT, self.masker.mask(data)))
+
+    def sent(self, at: float, data: bytes) -> None:
+        """Record what the client sends."""
+        whole, self._prompted = self._without_credentials(self._whole_lines(Direction.CLIENT, at, data))
+        whole = self.masker.mask(whole)
+        if len(whole) <= KEPT_BURST:
+            self._entries.append((at, Direction.CLIENT, whole))
+            return
+        self._entries.append((at, Direction.CLIENT, whole[:KEPT_END]))
+        self.event(at, f"{len(whole) - 2 * KEPT_END} bytes left out here")
+        self._entries.append((at, Direction.CLIENT, whole[-KEPT_END:]))
+
+    def received(self, at: float, data: bytes) -> None:
+        """Record what came from the server."""
+        whole = self._whole_lines(Direction.SERVER, at, data)
+        if whole:
+            self._prompted = whole.startswith(b"334", whole.rfind(b"\n", 0, -1) + 1)
+            self._entries.append((at, Direction.SERVER, self.masker.mask(whole)))
+
+    def _whole_lines(self, direction: Direction, at: float, data: bytes) -> bytes:
+        self._touched[direction] = at
+        if self._unfinished[direction]:
+            data = self._unfinished[direction] + data
+            self._unfinished[direction] = b""
+        if data.endswith(b"\n"):
+            return data
+        whole, newline, self._unfinished[direction] = data.rpartition(b"\n")
+        return whole + newline
+
+    def _without_credentials(self, data: bytes) -> tuple[bytes, bool]:
+        """What the client says without its credentials, and whether more of them are due after it."""
+        prompted = self._prompted
+        if not prompted and b"AUTH" not in data.upper():
+            return data, False
+        kept = []
+        for line in _LINE.findall(data):
+            end = line[len(line.rstrip(b"\r\n")) :]
+            command = _AUTH.match(line)
+            if prompted:
+                kept.append(MASK + end)
+                prompted = False
+            elif command and line[command.end() :].strip():
+                kept.append(command[0] + b" " + MASK + end)
+            else:
+                kept.append(line)
+                prompted = command is not None
+        return b"".join(kept), prompted
