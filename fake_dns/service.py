@@ -76,17 +76,23 @@ class Service:
         try:
             while packet := await self._read(reader):
                 await self._answer(writer, packet, client)
-        except (asyncio.IncompleteReadError, ConnectionError, TimeoutError) as ending:
-            _log.debug("connection of %s ended: %r", client, ending)
+            writer.close()
+            async with asyncio.timeout(self._idle):
+                await writer.wait_closed()
+        except (ConnectionError, TimeoutError) as ending:
+            _log.debug("the connection of %s was cut: %r", client, ending)
         finally:
             self._connections -= 1
-            writer.close()
+            writer.transport.abort()  # else what a client never reads would keep the socket open
 
     async def _read(self, reader: asyncio.StreamReader) -> bytes:
-        """The next query, empty when it is too long to be one."""
+        """The next query; empty when the client is done, or sends what is too long to be one."""
         async with asyncio.timeout(self._idle):
-            length = int.from_bytes(await reader.readexactly(2), "big")
-            return await reader.readexactly(length) if length <= MAX_QUERY else b""
+            try:
+                length = int.from_bytes(await reader.readexactly(2), "big")
+                return await reader.readexactly(length) if length <= MAX_QUERY else b""
+            except asyncio.IncompleteReadError:
+                return b""
 
     async def _answer(self, writer: asyncio.StreamWriter, packet: bytes, client: str) -> None:
         reply = self._dns.respond(packet, client, Transport.TCP)

@@ -178,7 +178,7 @@ def apply_toml(text: str, dns: FakeDns) -> None:
         line = int(found[1]) if found else text.count("\n") + 1
         raise LineError(line, f"this is not valid TOML: {error}") from error
     except ValidationError as error:
-        detail = error.errors()[0]
+        detail = min(error.errors(), key=_rank)
         raise LineError(_line(text, detail["loc"]), _problem(detail)) from error
     with _placed(text, "zones"):
         for apex in content.zones:
@@ -222,6 +222,11 @@ def _line(text: str, place: tuple[str | int, ...]) -> int:
         elif mark["key"]:
             lines.setdefault((*table, mark["key"]), line)
     return next((lines[place[:end]] for end in range(len(place), 0, -1) if place[:end] in lines), 1)
+
+
+def _rank(detail: ErrorDetails) -> bool:
+    """An unknown key first: misspelt, it is also the reason why another one is missing."""
+    return detail["type"] != "extra_forbidden"
 
 
 def _problem(detail: ErrorDetails) -> str:
