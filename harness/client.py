@@ -164,7 +164,7 @@ class Client:
         recipient: str | None = None,
         message: bytes | None = None,
         authenticated: bool = False,
-        upto: Stage = Stage.RCPT,
+        upto: Stage = Stage.DATA,
         patient: bool = True,
         label: str = "",
     ) -> Attempt:
@@ -188,15 +188,16 @@ class Client:
                 ]
                 for stage, act in acts:
                     if act().verdict is not Verdict.PASS or stage is upto:
-                        return talk.quit()
-                if message is not None:
-                    talk.data(message)
+                        break
+                else:
+                    if message is not None:
+                        talk.data(message)
                 return talk.quit()
 
         attempt = once()
         greylist = self.world.sut.profile.greylist
         greylisted = attempt.rcpt.verdict is Verdict.DEFER or attempt.data.verdict is Verdict.DEFER
-        patient = patient and self.kind is not Kind.STRANGER
+        patient = patient and (authenticated or self.kind is not Kind.STRANGER)
         if greylist and greylisted and patient and self.world.clock:
             self.world.clock.advance(self.address, greylist.delay + GREYLIST_SLACK)
             attempt = once()

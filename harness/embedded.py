@@ -98,6 +98,7 @@ def reference_mta(
         config.write_text(_toml(_configuration(content, state, dns, callout_port, password, mutant)), "utf-8")
         with _process(config) as (process, port):
             content["server"]["port"] = port
+            content["dns"] = {"listen": [f"{dns[0]}:{dns[1]}"]}
             content["auth"] = {"user": ACCOUNT, "password": password}
             content["tls"]["ca_file"] = str(state / "state" / "ca.pem")
             content["mailbox"] = {"maildir": str(state / "state" / "mail" / "{user}@{domain}")}

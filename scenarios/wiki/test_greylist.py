@@ -129,7 +129,7 @@ def test_relay_host_is_not_greylisted(trusted_client: Client, expect: Expect) ->
 
 @rule("greylist.authenticated-exempt")
 def test_account_is_not_greylisted(stranger: Client, expect: Expect) -> None:
-    attempt = stranger.attempt(authenticated=True)
+    attempt = stranger.attempt(authenticated=True, patient=False)
     expect(attempt, twin=stranger.twin().attempt(authenticated=True))
 
 

@@ -30,7 +30,6 @@ def test_delay_comes_again_at_rcpt(client: Client, expect: Expect, earned_at: st
 
 @rule("delay.no-early-reject")
 def test_dialogue_goes_on_after_every_delay(client: Client, expect: Expect) -> None:
-    client.without_ptr()
     with client.conversation() as talk:
         talk.connect()
         talk.ehlo("unqualified")

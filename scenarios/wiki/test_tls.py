@@ -1,6 +1,6 @@
 """STARTTLS: when it is offered, what it shows, what it makes the server forget."""
 
-from harness.scenario import Client, Expect, Stage, Sut, rule
+from harness.scenario import Attempt, Client, Expect, Stage, Sut, rule
 
 
 @rule("tls.starttls-offered")
@@ -9,7 +9,7 @@ def test_starttls_before_and_after(client: Client, sut: Sut, expect: Expect) -> 
         clear, covered = client.begin_tls(talk)
         attempt = talk.quit()
     assert "STARTTLS" in clear.keywords, f"in clear text the server lists {sorted(clear.keywords)}"
-    expect(attempt, twin=client.twin().attempt())
+    expect(attempt, twin=covered_dialogue(client.twin()))
     expect.outcome("pass at helo", attempt)
     assert "STARTTLS" not in covered.keywords, "STARTTLS is still listed under TLS"
 
@@ -29,7 +29,7 @@ def test_certificate_holds_for_the_name_that_clients_use(client: Client, sut: Su
         fault = talk.tls_fault
         talk.quit()
     expect.given(bool(handshake.code == 220 or fault), f"no handshake took place: {handshake}")
-    expect(unverified, twin=client.twin().attempt(upto=Stage.HELO))
+    expect(unverified, twin=covered_dialogue(client.twin()))
     assert not fault, f"a client that connects to {name} does not accept the certificate: {fault}"
 
 
@@ -65,3 +65,9 @@ def test_sender_is_forgotten_after_starttls(client: Client, sut: Sut, expect: Ex
         expect.refusal(attempt, Stage.TLS, twin=twin)
     else:
         expect.refusal(attempt, Stage.RCPT, twin=twin)
+
+
+def covered_dialogue(client: Client) -> Attempt:
+    with client.conversation() as talk:
+        client.begin_tls(talk)
+        return talk.quit()

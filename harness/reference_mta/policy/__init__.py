@@ -1,1 +1,38 @@
-"""The policy of the reference MTA, a module a stage."""
+"""The policy of the reference MTA: a module a stage, and the whole of it as one value."""
+
+from dataclasses import dataclass, field
+
+from harness.reference_mta.policy.bounce import BOUNCE
+from harness.reference_mta.policy.checks import Check, Question
+from harness.reference_mta.policy.connect import HOST
+from harness.reference_mta.policy.data import HEADER_CHECK
+from harness.reference_mta.policy.dnsbl import LISTED
+from harness.reference_mta.policy.greylisting import BOUNCE_CHECKS, GREYLISTED
+from harness.reference_mta.policy.helo import GREETING, STICKY
+from harness.reference_mta.policy.mail import GREETED, MAIL_DELAY, RCPT_DELAY
+from harness.reference_mta.policy.rcpt import COUNT, LOCAL_PART, RELAYING
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Every question, by the stage at which it is asked, in order."""
+
+    connect: tuple[Question, ...] = (HOST,)
+    helo: tuple[Question, ...] = (STICKY, GREETING)
+    mail_first: tuple[Question, ...] = (GREETED,)
+    mail: tuple[Question, ...] = (MAIL_DELAY,)
+    rcpt: tuple[Question, ...] = (
+        COUNT,
+        RCPT_DELAY,
+        RELAYING,
+        LOCAL_PART,
+        BOUNCE,
+        LISTED,
+        GREYLISTED,
+    )
+    header: Check = HEADER_CHECK
+    bounces: dict[str, Check] = field(default_factory=lambda: {check.rule: check for check in BOUNCE_CHECKS})
+    quirks: frozenset[str] = frozenset()
+
+
+STAGES = ("connect", "helo", "mail_first", "mail", "rcpt")

@@ -1,0 +1,216 @@
+"""The configuration of the reference MTA: TOML, checked as a whole before anything listens."""
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from harness import settings
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+WIDEST = {4: 8, 6: 32}  # shorter prefixes make an open relay
+
+EXAMPLE = """\
+# A configuration of the reference MTA, to be run with: smtp-harness mta THIS_FILE
+[server]
+hostname = "mail.castle.example"
+listen = "127.0.0.1"
+port = 2525
+delay = 20                       # seconds
+state = "mta-state"              # database, certificate, accepted mail
+
+[dns]
+server = "127.0.0.1:5353"        # the only name server it asks, such as: smtp-harness dns zone.toml
+
+[relay]
+from_hosts = ["127.0.0.1"]
+
+[[domain]]
+name = "castle.example"
+users = ["alice", "newsletter", "postmaster"]
+bounce_recipients = ["alice", "postmaster"]
+
+[[dnsbl]]
+name = "traps"
+zones = ["traps.blocklist.example"]
+
+[greylist]
+whitelist_hosts = ["*.bulkmail.example"]
+
+[auth.users]
+# alice = "scrypt$..."           # from: smtp-harness mta hash-password
+"""
+
+
+def _address(value: object) -> object:
+    try:
+        return str(ipaddress.ip_address(str(value)))
+    except ValueError:
+        raise ValueError(f"{value!r} is no IP address; write it in numbers, as 127.0.0.1") from None
+
+
+def _network(value: object) -> object:
+    try:
+        network = ipaddress.ip_network(str(value))
+    except ValueError as error:
+        raise ValueError(f"{error}; write an address or a network such as 203.0.113.0/24") from None
+    if network.prefixlen < WIDEST[network.version]:
+        raise ValueError(
+            f"{value} is so wide that the server would be an open relay; name networks of "
+            f"/{WIDEST[4]} (IPv4) or /{WIDEST[6]} (IPv6) at most"
+        )
+    return network
+
+
+def _endpoint(value: object) -> object:
+    host, separator, port = str(value).rpartition(":")
+    try:
+        address, number = str(ipaddress.ip_address(host.strip("[]"))), int(port)
+    except ValueError:
+        raise ValueError(f"{value!r} is no address and port; write 127.0.0.1:53") from None
+    if not separator or not 0 < number < 65536:
+        raise ValueError(f"{value!r} has no port from 1 to 65535")
+    return (address, number)
+
+
+def _hash(value: object) -> object:
+    if not (isinstance(value, str) and value.startswith("scrypt$") and value.count("$") == 3):
+        raise ValueError("is no password hash; make one with: smtp-harness mta hash-password")
+    return value
+
+
+Address = Annotated[str, BeforeValidator(_address)]
+RelayNetwork = Annotated[Network, BeforeValidator(_network)]
+Endpoint = Annotated[tuple[str, int], BeforeValidator(_endpoint)]
+PasswordHash = Annotated[str, BeforeValidator(_hash)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
+Seconds = Annotated[float, Field(gt=0, le=86400 * 365)]
+
+
+class Server(settings.Settings):
+    """How it listens, and its numbers."""
+
+    hostname: Name
+    listen: Address = "127.0.0.1"
+    port: int = Field(default=2525, ge=0, le=65535)
+    allow_public: bool = False
+    proxy_protocol: bool = False
+    delay: float = Field(default=20.0, ge=0, le=600)  # seconds
+    max_recipients: int = Field(default=20, ge=1, le=10000)
+    size_limit: int = Field(default=52428800, ge=65536)  # bytes
+    idle_timeout: Seconds = 300.0
+    state: Path
+
+    @model_validator(mode="after")
+    def _loopback_unless_told(self) -> Self:
+        if not self.allow_public and not ipaddress.ip_address(self.listen).is_loopback:
+            raise ValueError(
+                f"listen: {self.listen} is not loopback; set allow_public = true if strangers are to reach it"
+            )
+        return self
+
+
+class Dns(settings.Settings):
+    """The one name server that it asks."""
+
+    server: Endpoint
+    timeout: Seconds = 5.0  # seconds for one question
+    attempts: int = Field(default=2, ge=1, le=10)
+
+
+class Relay(settings.Settings):
+    """Whom it relays for without a password."""
+
+    from_hosts: tuple[RelayNetwork, ...] = ()
+
+
+class Domain(settings.Settings):
+    """A hosted domain; without `bounce_recipients` it has no list of senders and takes no bounce."""
+
+    name: Name
+    users: tuple[str, ...] = ()
+    catch_all: bool = False
+    bounce_recipients: tuple[str, ...] | None = None
+
+
+class DnsList(settings.Settings):
+    """A DNS block list; hits in several zones of one list count once."""
+
+    name: str = Field(min_length=1)
+    zones: tuple[Name, ...] = Field(min_length=1)
+
+
+class DnsblPolicy(settings.Settings):
+    """How many lists must agree before a client is refused."""
+
+    threshold: int = Field(default=2, ge=1)
+
+
+class Greylist(settings.Settings):
+    """Times in seconds; host patterns are those of fnmatch."""
+
+    delay: Seconds = 60.0
+    timeout: Seconds = 28800.0
+    lifetime: Seconds = 5184000.0
+    whitelist_hosts: tuple[str, ...] = ()
+    when_unreachable: str = Field(default="pass", pattern="^(pass|defer)$")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.delay >= self.timeout:
+            raise ValueError("timeout: must be longer than delay, or no retry could ever be accepted")
+        return self
+
+
+class Tls(settings.Settings):
+    """The names on the certificate; the host name and a wildcard of its parent when empty."""
+
+    names: tuple[str, ...] = ()
+
+
+class Auth(settings.Settings):
+    """Accounts: a name and the hash of its password."""
+
+    users: dict[str, PasswordHash] = Field(default_factory=dict, repr=False)
+
+
+class Callout(settings.Settings):
+    """Where other mail hosts listen; asked only by a mutant that does what the server must not do."""
+
+    port: int = Field(default=25, ge=1, le=65535)
+
+
+class Mutation(settings.Settings):
+    """One deliberate defect, for proving a test suite."""
+
+    name: str
+
+
+class Config(settings.Settings):
+    """The whole configuration."""
+
+    server: Server
+    dns: Dns
+    relay: Relay = Relay()
+    domain: tuple[Domain, ...] = Field(min_length=1)
+    dnsbl: tuple[DnsList, ...] = ()
+    dnsbl_policy: DnsblPolicy = DnsblPolicy()
+    greylist: Greylist = Greylist()
+    tls: Tls = Tls()
+    auth: Auth = Auth()
+    callout: Callout = Callout()
+    mutation: Mutation | None = None
+
+    def hosted(self, name: str) -> Domain | None:
+        """The hosted domain of that name, in any letter case; the server's own names count, with no users."""
+        wanted = name.lower()
+        for domain in self.domain:
+            if domain.name.lower() == wanted:
+                return domain
+        return Domain(name=wanted, users=("postmaster",)) if wanted in self.own_names else None
+
+    @property
+    def own_names(self) -> tuple[str, str]:
+        """The names of the host itself, which are local domains as well."""
+        return (self.server.hostname.lower(), "localhost")

@@ -1,0 +1,71 @@
+"""The control channel: whoever started the server steers it by JSON lines, and ends it by leaving."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from harness.reference_mta.greylist import LISTS, Greylist, Triplet, UnreachableError
+
+Request = dict[str, Any]
+
+
+class Control:
+    """Answers one request after the other."""
+
+    def __init__(self, greylist: Greylist, *, keeps_removed: bool = False) -> None:
+        """`keeps_removed` is a deliberate defect: entries cannot be removed."""
+        self._greylist = greylist
+        self._keeps_removed = keeps_removed
+        self._operations: dict[str, Callable[[Request], Request]] = {
+            "advance": self._advance,
+            "greylist": self._change,
+            "outage": self._outage,
+        }
+
+    async def serve(self) -> None:
+        """Read requests from standard input until it ends or says stop."""
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader()
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        while line := await reader.readline():
+            answer, go_on = self.answer(line)
+            print(json.dumps(answer), flush=True)
+            if not go_on:
+                return
+
+    def answer(self, line: bytes) -> tuple[Request, bool]:
+        """The answer to one line, and whether to go on."""
+        try:
+            request = json.loads(line)
+            if request.get("op") == "stop":
+                return {"ok": True}, False
+            return {"ok": True} | self._operations[request["op"]](request), True
+        except (ValueError, KeyError, AttributeError, TypeError, UnreachableError) as error:
+            return {"error": f"{type(error).__name__}: {error}"}, True
+
+    def _advance(self, request: Request) -> Request:
+        self._greylist.advance(str(request["client"]), float(request["seconds"]))
+        return {}
+
+    def _change(self, request: Request) -> Request:
+        which = request["list"]
+        if which not in LISTS:
+            raise ValueError(f"no list {which!r}; there are {', '.join(LISTS)}")
+        if request["action"] == "list":
+            entries = self._greylist.entries(which, request.get("client", ""))
+            return {"entries": [vars(entry.triplet) for entry in entries]}
+        triplet = Triplet.of(request["client"], request["sender"], request["recipient"])
+        if request["action"] == "add":
+            self._greylist.add(which, triplet)
+        elif request["action"] == "remove":
+            if not self._keeps_removed:
+                self._greylist.remove(which, triplet)
+        else:
+            raise ValueError(f"no action {request['action']!r}; there are add, remove, list")
+        return {}
+
+    def _outage(self, request: Request) -> Request:
+        self._greylist.cut(str(request["client"]), off=bool(request["on"]))
+        return {}

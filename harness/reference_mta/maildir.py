@@ -1,0 +1,24 @@
+"""Keeping accepted mail: a Maildir for each recipient, on disk before the client hears of it."""
+
+import os
+import secrets
+import time
+from pathlib import Path
+
+
+def deliver(folder: Path, content: bytes) -> Path:
+    """Write a message into the Maildir `folder`; it is on disk when this returns. Raises `OSError`."""
+    for part in ("tmp", "new", "cur"):
+        (folder / part).mkdir(parents=True, exist_ok=True, mode=0o700)
+    name = f"{time.time_ns()}.{secrets.token_hex(8)}.reference-mta"
+    with (folder / "tmp" / name).open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return (folder / "tmp" / name).rename(folder / "new" / name)
+
+
+def folder_name(address: str) -> str:
+    """A file name for an address: what could lead out of the folder or confuse a shell is replaced."""
+    kept = "".join(char if char.isalnum() or char in "@.-_+=" else "_" for char in address.lower())
+    return kept.lstrip(".") or "_"

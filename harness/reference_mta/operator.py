@@ -1,0 +1,65 @@
+"""The operator's hand on the greylist: add, remove and list entries (wiki 1139–1145)."""
+
+import argparse
+import datetime
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.reference_mta.greylist import LISTS, Entry, Greylist, Times, Triplet
+from harness.reference_mta.passwords import hash_password
+
+DATABASE = "greylist.sqlite"
+ANY_TIMES = Times(60, 28800, 5184000)  # play no part in adding, removing and listing
+
+__all__ = ["DATABASE", "greylist_main", "hash_password"]
+
+
+def greylist_main(arguments: Sequence[str]) -> int:
+    """`mta greylist add|remove|list STATE LIST …`; returns the exit status. Raises `UnreachableError`."""
+    options = _parser().parse_args(arguments)
+    store = Greylist(options.state / DATABASE, ANY_TIMES)
+    try:
+        if options.action == "list":
+            for entry in store.entries(options.list, options.client or ""):
+                print(_line(entry))
+            return 0
+        triplet = Triplet.of(options.client, options.sender, options.recipient)
+        if options.action == "add":
+            store.add(options.list, triplet)
+            return 0
+        if store.remove(options.list, triplet):
+            return 0
+        print(f"no such entry on the {options.list} list")
+        return 1
+    finally:
+        store.close()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "smtp-harness mta greylist",
+        description="Work on the greylist of a reference MTA, which may be running.",
+        epilog="example: smtp-harness mta greylist add mta-state black 192.0.2.7 a@b.example c@d.example",
+    )
+    parser.add_argument("action", choices=("add", "remove", "list"))
+    parser.add_argument("state", type=_state, help="the server's state directory")
+    parser.add_argument("list", choices=LISTS)
+    parser.add_argument("client", nargs="?", help="client address")
+    parser.add_argument("sender", nargs="?", default="", help="envelope sender; '' for the null sender")
+    parser.add_argument("recipient", nargs="?", default="")
+    return parser
+
+
+def _state(text: str) -> Path:
+    folder = Path(text)
+    if not (folder / DATABASE).is_file():
+        raise argparse.ArgumentTypeError(
+            f"{folder} has no {DATABASE}; name the state directory of the server"
+        )
+    return folder
+
+
+def _line(entry: Entry) -> str:
+    since = datetime.datetime.fromtimestamp(entry.first, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")
+    triplet = entry.triplet
+    return f"{entry.list} {triplet.client} <{triplet.sender}> <{triplet.recipient}> since {since} UTC"

@@ -1,0 +1,71 @@
+"""How policy is written down: a question sorts a case under one rule, and the rule says what is done."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.reference_mta.policy.transaction import Transaction
+
+Words = str | Callable[["Transaction"], str]
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """What is done with a client; without a code nothing is held against it."""
+
+    code: int = 0
+    words: Words = ""
+    delay: float = 0.0  # share of the configured delay by which the reply is held back
+    drop: bool = False
+    mark: bool = False  # the message is to carry the block list's warning
+
+    @property
+    def refuses(self) -> bool:
+        """Whether the command is not accepted."""
+        return self.code >= 400
+
+
+PASS = Treatment()
+DELAY = Treatment(delay=1.0)
+
+
+def deny(words: Words, *, code: int = 550, late: bool = False, drop: bool = False) -> Treatment:
+    """A permanent refusal."""
+    return Treatment(code, words, delay=1.0 if late else 0.0, drop=drop)
+
+
+def defer(words: Words) -> Treatment:
+    """Not now: 451."""
+    return Treatment(451, words)
+
+
+Classify = Callable[["Transaction"], Awaitable[str | None]]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One rule's answer to the cases that are sorted under it, and the answer while it is switched off."""
+
+    rule: str
+    then: Treatment
+    off: Treatment
+
+
+@dataclass(frozen=True)
+class Question:
+    """An exclusive question of a stage. The first rule that claims a case decides it."""
+
+    classify: Classify
+    checks: Mapping[str, Check] = field(default_factory=dict)
+
+    async def ask(self, transaction: "Transaction") -> Treatment:
+        """What is to be done with this transaction."""
+        rule = await self.classify(transaction)
+        check = self.checks.get(rule) if rule else None
+        return check.then if check else PASS
+
+
+def question(classify: Classify, *checks: Check) -> Question:
+    """A question and the checks that answer it."""
+    return Question(classify, {check.rule: check for check in checks})

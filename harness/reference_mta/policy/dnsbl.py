@@ -1,0 +1,105 @@
+"""DNS block lists, asked at RCPT: one hit slows and marks, two end the connection (wiki 792–927)."""
+
+import ipaddress
+from dataclasses import replace
+
+from harness.reference_mta.config import DnsList
+from harness.reference_mta.policy.checks import DELAY, PASS, Check, Treatment, deny, question
+from harness.reference_mta.policy.transaction import Hit, Listings, Transaction
+from harness.reference_mta.resolver import Lookup
+
+CODES = ipaddress.ip_network("127.0.0.0/8")  # RFC 5782 §2.1
+TEST_POINT = "127.0.0.2"  # RFC 5782 §5
+
+
+async def sort_listings(transaction: Transaction) -> str | None:
+    """What the lists say of the client; asked once a connection."""
+    if transaction.authenticated and not transaction.quirk("dnsbl.authenticated-exempt:off"):
+        return "dnsbl.authenticated-exempt"
+    if transaction.trusted:
+        return None
+    if transaction.listings is None:
+        transaction.listings = await look_up(transaction)
+    hits, threshold = transaction.listings.hits, transaction.config.dnsbl_policy.threshold
+    if len(hits) >= threshold:
+        return "dnsbl.test-point" if transaction.client == TEST_POINT else "dnsbl.two"
+    if hits:
+        return "dnsbl.group-counts-once" if hits[0].zones > 1 else "dnsbl.one"
+    return "dnsbl.fail-open" if transaction.listings.failed else "dnsbl.none"
+
+
+async def look_up(transaction: Transaction) -> Listings:
+    """Ask list after list until enough of them agree."""
+    hits: list[Hit] = []
+    failed = 0
+    for entry in transaction.config.dnsbl:
+        enough = len(hits) >= transaction.config.dnsbl_policy.threshold
+        if enough and not transaction.quirk("dnsbl.threshold-stops:off"):
+            break
+        found, failures = await _ask_list(transaction, entry)
+        hits += found
+        failed += failures
+    return Listings(tuple(hits), failed)
+
+
+async def _ask_list(transaction: Transaction, entry: DnsList) -> tuple[list[Hit], int]:
+    hits: list[Hit] = []
+    failed = 0
+    for zone in entry.zones:
+        name = listing_name(transaction.client, zone)
+        answer = await transaction.resolver.ask(name, "A")
+        if answer.lookup is Lookup.FAILED:
+            failed += 1
+            if not transaction.quirk("dnsbl.fail-open:off"):
+                continue
+        elif not any(ipaddress.ip_address(code) in CODES for code in answer.values):
+            continue
+        text = await transaction.resolver.ask(name, "TXT")
+        hits.append(Hit(entry.name, zone, 1, " ".join(text.values)))
+    if transaction.quirk("dnsbl.group-counts-once:off"):
+        return hits, failed
+    return [Hit(entry.name, hits[0].zone, len(hits), hits[0].text)] if hits else [], failed
+
+
+def listing_name(address: str, zone: str) -> str:
+    """The name of an address in a list's zone (RFC 5782 §2.1, §2.4)."""
+    pointer = ipaddress.ip_address(address).reverse_pointer
+    return f"{pointer.removesuffix('.in-addr.arpa').removesuffix('.ip6.arpa')}.{zone}"
+
+
+def warning(transaction: Transaction) -> str:
+    """The header field of a message from a client that one list names."""
+    hits = transaction.listings.hits if transaction.listings else ()
+    where = ", ".join(hit.zone for hit in hits)
+    return f"X-DNSbl-Warning: {transaction.client} is listed by {where}"
+
+
+def _named(transaction: Transaction) -> str:
+    hits = transaction.listings.hits if transaction.listings else ()
+    lines = [f"5.7.1 {transaction.client} is listed by {len(hits)} block lists:"]
+    if transaction.quirk("dnsbl.two:weak-one-name"):
+        hits = hits[:1]
+    for hit in hits:
+        if transaction.quirk("dnsbl.two:weak-no-text"):
+            hit = replace(hit, text="")
+        lines += [f"5.7.1 {_plain(hit.zone)}", f"5.7.1   {_plain(hit.text) or '(it gives no reason)'}"]
+    return "\n".join(lines)
+
+
+def _plain(text: str) -> str:
+    """Text from DNS, fit for a reply line."""
+    return "".join(char if " " <= char <= "~" else "?" for char in text)[:400]
+
+
+MARKED = Treatment(delay=1.0, mark=True)
+TWO = deny(_named, late=True, drop=True)
+LISTED = question(
+    sort_listings,
+    Check("dnsbl.none", then=PASS, off=MARKED),
+    Check("dnsbl.one", then=MARKED, off=PASS),
+    Check("dnsbl.group-counts-once", then=MARKED, off=TWO),
+    Check("dnsbl.two", then=TWO, off=PASS),
+    Check("dnsbl.test-point", then=TWO, off=PASS),
+    Check("dnsbl.fail-open", then=PASS, off=TWO),
+    Check("dnsbl.authenticated-exempt", then=PASS, off=DELAY),
+)

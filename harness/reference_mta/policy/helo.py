@@ -1,0 +1,80 @@
+"""HELO and EHLO: what the name in a greeting gives away (wiki 698–706)."""
+
+import asyncio
+import ipaddress
+
+from harness.reference_mta.policy.checks import DELAY, PASS, Check, deny, question
+from harness.reference_mta.policy.transaction import Transaction
+from harness.reference_mta.resolver import Lookup
+
+BARE = "5.7.1 A bare address is no greeting"
+OWN = "5.7.1 That is my own name, not yours"
+
+
+async def stickiness(transaction: Transaction) -> str | None:
+    """Whether this connection has spoilt its chance."""
+    if not transaction.greeted_plainly:
+        return None
+    transaction.greeted_plainly = not transaction.quirk("helo.plain-ip-sticky:weak-once")
+    return "helo.plain-ip-sticky"
+
+
+async def sort_greeting(transaction: Transaction) -> str:
+    """The rule under which the greeting's name falls."""
+    name = transaction.greeting.lower().rstrip(".")
+    if _is_address(name):
+        transaction.greeted_plainly = True
+        return "helo.plain-ip"
+    if name.startswith("[") and name.endswith("]"):
+        return "helo.ip-literal"
+    if name in transaction.config.own_names:
+        return "helo.own-primary"
+    own_domains = [domain.name.lower() for domain in transaction.config.domain]
+    if name in own_domains:
+        return "helo.own-domain"
+    if "." not in name:
+        return "helo.not-fqdn"
+    confirmed = await _confirmed_by_dns(transaction, name)
+    if confirmed is None and any(name.endswith(f".{domain}") for domain in own_domains):
+        return "helo.own-host"
+    return confirmed or "helo.dns-mismatch"
+
+
+async def _confirmed_by_dns(transaction: Transaction, name: str) -> str | None:
+    if transaction.quirk("helo.no-aaaa-stall:off"):
+        other = await transaction.resolver.ask(name, "AAAA" if transaction.address_type == "A" else "A")
+        if other.lookup is Lookup.FAILED:
+            return None
+    _, addresses = await transaction.addresses(name)
+    if transaction.client in addresses:
+        return "helo.forward-match"
+    reversals = await asyncio.gather(*(transaction.names_of(address) for address in addresses[:5]))
+    if any(name in (found.lower() for found in names) for _, names in reversals):
+        return "helo.reverse-match"
+    return None
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+STICKY = question(
+    stickiness,
+    Check("helo.plain-ip-sticky", then=deny("5.7.1 You greeted with a bare address before"), off=PASS),
+)
+GREETING = question(
+    sort_greeting,
+    Check("helo.plain-ip", then=deny(BARE, late=True), off=PASS),
+    Check("helo.ip-literal", then=DELAY, off=PASS),
+    Check("helo.own-domain", then=deny(OWN, late=True), off=PASS),
+    Check("helo.own-primary", then=deny(OWN, late=True), off=PASS),
+    Check("helo.own-host", then=DELAY, off=PASS),
+    Check("helo.not-fqdn", then=DELAY, off=PASS),
+    Check("helo.forward-match", then=PASS, off=DELAY),
+    Check("helo.reverse-match", then=PASS, off=DELAY),
+    Check("helo.dns-mismatch", then=DELAY, off=PASS),
+)
