@@ -1,0 +1,184 @@
+"""What a run came to, as plain facts: every report is made from these, and nothing else.
+
+All times are seconds. Texts that came from the server are as the server chose them, bounded by whoever
+recorded them: each writer makes them harmless for its own medium.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+from typing_extensions import TypedDict  # pydantic reads this one on every Python, and brings it
+
+
+class Status(StrEnum):
+    """What a rule, a case or a try came to; in the order in which a reader wants to know."""
+
+    FAILED = "failed"  # the server did something else than it documents
+    INCONCLUSIVE = "inconclusive"  # what was seen proves nothing, one way or the other
+    PASSED = "passed"
+    NOT_TESTABLE = "not_testable"  # the profile does not grant what the scenario needs
+    NOT_APPLICABLE = "not_applicable"  # the profile does not claim the rule
+
+    @property
+    def words(self) -> str:
+        """The status as readers see it, such as `not testable`."""
+        return self.value.replace("_", " ")
+
+
+WORST_FIRST = (
+    Status.FAILED,
+    Status.INCONCLUSIVE,
+    Status.NOT_TESTABLE,
+    Status.NOT_APPLICABLE,
+    Status.PASSED,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a dialogue, or one event of its connection."""
+
+    at: float  # since the connection attempt began
+    direction: Annotated[str, Field(pattern=r"^[CS*]$")]  # client, server, or an event
+    text: str  # without line end; secrets masked
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One DNS question of the server, on the clock of the dialogue that it belongs to."""
+
+    at: float
+    name: str
+    type: str
+    answer: str
+    transport: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyFact:
+    """One reply, in a form in which two runs can be compared.
+
+    `text` has placeholders for what differs from run to run: addresses, host names, dates, queue ids.
+    """
+
+    stage: str
+    code: int | None  # None: no reply came
+    enhanced: str | None  # RFC 3463, such as 5.7.1
+    text: str
+    seconds: float  # from the end of the command, or of the connecting, to the end of the reply
+    late: bool | None  # held back by the server's delay; None where it has none
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """One connection of one client, from connect to its end."""
+
+    label: str  # the part it plays: "offence", "twin", ...
+    client_address: str
+    client_name: str
+    outcome: str
+    lines: tuple[Line, ...]
+    queries: tuple[Query, ...]
+    replies: tuple[ReplyFact, ...]
+    ending: str
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One run of a scenario on fresh clients; a failure counts only when a second try confirms it."""
+
+    status: Status
+    reason: str
+    dialogues: tuple[Dialogue, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One scenario of a rule, or one variant of it; the last try is the telling one."""
+
+    name: str
+    test: str  # pytest's node id
+    status: Status
+    reason: str
+    expected: str
+    observed: str
+    seconds: float
+    tries: tuple[Try, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleResult:
+    """One documented rule, what it says, what was expected of this server, and what came of it."""
+
+    id: str
+    stage: str
+    level: str
+    source: str
+    statement: str
+    expectation: str  # such as "delay+deny at helo"
+    expectation_from: Literal["catalogue", "profile"]
+    expectation_reason: str  # the profile's, when it overrides the catalogue
+    status: Status
+    reason: str
+    cases: tuple[Case, ...]
+    weakness: str = ""  # what is wrong with the documented rule itself
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What the server says of itself to an innocent client."""
+
+    greeting: str
+    keywords: tuple[str, ...]  # EHLO keywords with their parameters, in clear
+    keywords_tls: tuple[str, ...]  # the same after STARTTLS
+    tls: dict[str, str]  # version, cipher, subject, names, not_after, issuer, key, fingerprint
+
+
+class Suite(TypedDict):
+    """The catalogue that a run belongs to, with all its rule ids, run or not."""
+
+    name: str
+    rules: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """One run: who was judged, when, by what, and every rule that was looked at."""
+
+    name: str
+    started: str  # ISO 8601, UTC
+    seconds: float
+    harness_version: str
+    sut_name: str
+    sut_address: str
+    route: str  # how the clients came by their addresses
+    delay: float  # the server's configured delay; 0 when it has none
+    suite: Suite
+    server: ServerFacts
+    rules: tuple[RuleResult, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def counts(self) -> dict[Status, int]:
+        """How many rules came to each status; every status is there."""
+        return count(self.rules)
+
+
+def count(rules: Iterable[RuleResult]) -> dict[Status, int]:
+    """How many of `rules` came to each status; every status is there."""
+    counts = dict.fromkeys(Status, 0)
+    for rule in rules:
+        counts[rule.status] += 1
+    return counts
+
+
+def aggregate(cases: Iterable[Case]) -> Status:
+    """What the cases make of their rule: the worst among them, so that it passes only if every one did.
+
+    A rule without cases is not testable.
+    """
+    present = {case.status for case in cases}
+    return next((status for status in WORST_FIRST if status in present), Status.NOT_TESTABLE)
