@@ -1,9 +1,10 @@
 """A connection to a mail server: every byte recorded, every wait bounded, every end accounted for."""
 
+import re
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import NoReturn
 
@@ -17,6 +18,11 @@ from harness.smtp.wire import Wire
 UNSOLICITED = "unsolicited"  # the flaw of a reply that nothing asked for
 INJECTED = "clear text behind the reply to STARTTLS"
 MAX_UNSOLICITED = 64  # replies in one session
+
+_CONTINUED = {334: "the credentials", 354: "the message"}  # what is sent after such a reply
+_VERB = re.compile(
+    rb"(?i)(HELO|EHLO|LHLO|MAIL|RCPT|DATA|BDAT|RSET|NOOP|QUIT|VRFY|EXPN|HELP|STARTTLS|AUTH|ETRN)(?=[ \r])"
+)
 
 
 class Channel:
@@ -47,12 +53,13 @@ class Channel:
         self._wire: Wire | None = None
         self._reader = ReplyReader()
         self._owed: deque[float] = deque()  # for each reply that is to come, when it was asked for
-        self._asked = self._heard = self._answered = self.transcript.started
-        self._straggling = False  # the reply that is coming in began before the command it seems to answer
+        self._come: deque[Reply] = deque()  # those that were owed and have come
+        self._asked = self._answered = self.transcript.started
+        self._straggling = False  # the reply that is coming in began when nothing had asked for one
+        self._unsolicited = 0
         self._cut_off = False  # sending failed; what the server said before that may still be read
         self._left = False  # the server closed or reset the connection
-        self._unsolicited = 0
-        self._stage = ""
+        self._doing: bytes | str = ""  # what was sent, or the word for it
         self._reason = ""
 
     def open(self) -> Reply:
@@ -60,11 +67,11 @@ class Channel:
 
         Raises `SessionEnded`, and `ValueError` for a client address that is none.
         """
-        if self._stage:
+        if self._doing:
             raise RuntimeError("a session is opened once")
-        self._stage = "the connection"
+        self._doing = "the connection"
         self._asked = self._answered = self.transcript.started = time.monotonic()
-        place = "{}:{}".format(*self.server)
+        place = f"{self.server[0]}:{self.server[1]}"
         way = f"by route {self.route.name} as {self.client_address}"
         try:
             connected, preamble = self.route.connect(self.server, self.client_address, self.reply_timeout)
@@ -77,49 +84,47 @@ class Channel:
             self._end(Ending.UNREACHABLE, f"there is no way to {place} {way}: {error}", error)
         self.connected_at = self._elapsed()
         self.transcript.event(self.connected_at, f"connected to {place} {way}")
-        self._stage = "the greeting"
+        self._doing = "the greeting"
+        self._owed.append(self._asked)
         if preamble:
             self.transcript.event(self.connected_at, b"preamble " + preamble)
-            self._transmit(preamble)
-        self._owed.append(self.transcript.started)
+            self._transmit(self._wire, preamble)
         return self.reply()
 
-    def say(self, data: bytes, stage: str, replies: int = 1) -> None:
-        """Send `data`, which asks for so many replies; `stage` is the word for it in reasons.
+    def say(self, data: bytes, word: str = "", replies: int = 1) -> None:
+        """Send `data`, which asks for so many replies; reasons call it `word`, if not by its verb.
 
         A connection that breaks meanwhile is reported by `reply`: the server's last words may still wait.
         """
-        self._stage = stage
-        if not self._owed:
-            self._hear_unsolicited()
+        wire = self._wire or self._open_wire()
+        self._doing = word or data
+        while not self._owed and wire.wait(0.0) and self._hear(0.0):
+            pass  # what comes before it is asked for answers nothing
         self._asked = time.monotonic()
-        self._owed.extend([self._asked] * replies)
+        self._owed += [self._asked] * replies
         self.transcript.sent(self._asked - self.transcript.started, data)
-        self._transmit(data)
+        self._transmit(wire, data)
 
     def reply(self) -> Reply:
         """The next reply, in time after what asked for it or, if that is later, after the reply before it."""
-        asked = self._owed.popleft() if self._owed else self._asked
-        deadline = max(asked, self._answered) + self.reply_timeout
-        while True:
-            reply = self._take(asked)
-            if reply is None:
-                self._hear(lambda wire: wire.receive(deadline))
-            elif self._straggling or self._heard < asked:
-                self._straggling = False
-                self._note_unsolicited(reply)
-            else:
-                self._answered = self._heard
-                self.replies.append(reply)
-                return reply
+        if not self._come:
+            if not self._owed:
+                self._owed.append(self._asked)
+            deadline = max(self._owed[0], self._answered) + self.reply_timeout
+            while not self._come:
+                if not self._hear(deadline):
+                    self._end(Ending.TIMED_OUT, f"no whole reply to {self._what} came in time")
+        reply = self._come.popleft()
+        self._answered = self.transcript.started + reply.at
+        return reply
 
     def start_tls(self, context: ssl.SSLContext, server_hostname: str) -> None:
         """The handshake, within the time of one reply."""
         wire = self._open_wire()
-        self._stage = "the TLS handshake"
-        if injected := self._reader.discard():
-            # Read on, it would count as said under TLS (RFC 3207 §6).
-            self._event(f"{injected} bytes of clear text behind the reply to STARTTLS are thrown away")
+        self._doing = "the TLS handshake"
+        if self._reader.discard() or UNSOLICITED in self.replies[-1].flaws:
+            # What came in clear text must not count as said under TLS (RFC 3207 §6).
+            self._event("what stood in clear text behind the reply to STARTTLS is thrown away")
             self.replies[-1] = replace(self.replies[-1], flaws=(*self.replies[-1].flaws, INJECTED))
         self._asked = time.monotonic()
         try:
@@ -139,11 +144,8 @@ class Channel:
         """Whether the server has closed or reset the connection, or does so within so many seconds."""
         deadline = time.monotonic() + within
         try:
-            while self._open_wire().wait(deadline):
-                if self._owed:
-                    self._hear(Wire.receive_now)
-                else:
-                    self._hear_unsolicited()
+            while self._hear(deadline):
+                pass
         except SessionEnded:
             return self._left
         return False
@@ -159,87 +161,94 @@ class Channel:
         return self._wire is not None
 
     @property
+    def _what(self) -> str:
+        """The word for what was sent; never a part of it that may be secret."""
+        if isinstance(self._doing, str):
+            return self._doing
+        if self.replies and self.replies[-1].code in _CONTINUED:
+            return _CONTINUED[self.replies[-1].code]
+        verb = _VERB.match(self._doing)
+        return verb[1].decode().upper() if verb else "raw bytes"
+
+    @property
     def _dismissed(self) -> bool:
         """Whether QUIT has been answered with 221."""
-        return self._stage == "QUIT" and bool(self.replies) and self.replies[-1].code == 221
+        return bool(self.replies) and self.replies[-1].code == 221 and self._what == "QUIT"
 
-    def _hear_unsolicited(self) -> None:
-        """Take what lies there before anything is asked; an unfinished reply is one that straggles."""
-        while True:
-            while reply := self._take(self._asked):
+    def _hear(self, deadline: float) -> bool:
+        """Take in what comes before the deadline; False if nothing does."""
+        wire = self._wire or self._open_wire()
+        try:
+            data = wire.receive(deadline)
+        except OSError as error:
+            self._end_by(error)
+        if data is None:
+            return False
+        at = time.monotonic() - self.transcript.started
+        if not data:
+            self._end_of_stream()
+        self.transcript.received(at, data)
+        try:
+            self._reader.feed(data)
+            self._sort_replies(at)
+        except GarbageError as garbage:
+            said = excerpt(self.transcript.masker.mask(garbage.data))
+            self._close(Ending.GARBAGE, f"what came at {self._what} {garbage}: {said}")
+            if not self._come:
+                raise self._ended() from garbage
+        return True
+
+    def _sort_replies(self, at: float) -> None:
+        started = self.transcript.started
+        while reply := self._reader.take(at, at + started - (self._owed[0] if self._owed else self._asked)):
+            if self.transcript.echoed:
+                reply = self._masked(reply)
+            if self._owed and not self._straggling:
+                self._owed.popleft()
+                self._come.append(reply)
+                self.replies.append(reply)
+            else:
+                self._straggling = False
                 self._note_unsolicited(reply)
-            if not self._hear(Wire.receive_now):
-                break
-        self._straggling = self._reader.unfinished
+        if not self._owed:
+            self._straggling = self._reader.unfinished
 
     def _note_unsolicited(self, reply: Reply) -> None:
         self._event(f"nothing had asked for the reply {reply.code}")
         self.replies.append(replace(reply, flaws=(*reply.flaws, UNSOLICITED)))
         self._unsolicited += 1
         if self._unsolicited > MAX_UNSOLICITED:
-            self._end(Ending.GARBAGE, f"the server sent {self._unsolicited} replies that nothing asked for")
+            raise GarbageError(f"is one of {self._unsolicited} replies that nothing asked for", reply.raw)
 
-    def _take(self, asked: float) -> Reply | None:
-        try:
-            reply = self._reader.take(self._heard - self.transcript.started, self._heard - asked)
-        except GarbageError as garbage:
-            self._end_with_garbage(garbage)
-        if reply is None:
-            return None
+    def _masked(self, reply: Reply) -> Reply:
         mask = self.transcript.masker.mask
-        raw = mask(reply.raw)
-        if raw == reply.raw:
-            return reply
         lines = tuple(mask(line.encode()).decode("utf-8", "backslashreplace") for line in reply.lines)
-        return replace(reply, raw=raw, lines=lines)
+        return replace(reply, raw=mask(reply.raw), lines=lines)
 
-    def _hear(self, receive: Callable[[Wire], bytes | None]) -> bool:
-        """Pass what there is to the reader; False when there is nothing yet."""
+    def _transmit(self, wire: Wire, data: bytes) -> None:
         try:
-            data = receive(self._open_wire())
-        except TimeoutError as error:
-            self._end(Ending.TIMED_OUT, f"no whole reply to {self._stage} came in time", error)
-        except ssl.SSLError as error:
-            self._end(Ending.TLS_FAILED, f"TLS broke at {self._stage}: {error}", error)
-        except OSError as error:
-            self._left = True
-            self._end(Ending.RESET, f"the connection was reset at {self._stage}: {error}", error)
-        self._heard = time.monotonic()
-        if data is None:
-            return False
-        if not data:
-            self._end_of_stream()
-        self.transcript.received(self._elapsed(), data)
-        try:
-            self._reader.feed(data)
-        except GarbageError as garbage:
-            self._end_with_garbage(garbage)
-        return True
-
-    def _transmit(self, data: bytes) -> None:
-        try:
-            self._open_wire().send(data, self._asked + self.reply_timeout)
-        except TimeoutError as error:
-            self._end(Ending.TIMED_OUT, f"the server did not take {self._stage} in time", error)
+            wire.send(data, self._asked + self.reply_timeout)
         except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
             self._cut_off = True
-            self._event(f"{self._stage} could not be sent whole: {error}")
-        except ssl.SSLError as error:
-            self._end(Ending.TLS_FAILED, f"TLS broke at {self._stage}: {error}", error)
+            self._event(f"{self._what} could not be sent whole: {error}")
         except OSError as error:
-            self._end(Ending.RESET, f"the connection broke at {self._stage}: {error}", error)
+            self._end_by(error)
+
+    def _end_by(self, error: OSError) -> NoReturn:
+        if isinstance(error, TimeoutError):
+            self._end(Ending.TIMED_OUT, f"the server did not take {self._what} in time", error)
+        if isinstance(error, ssl.SSLError):
+            self._end(Ending.TLS_FAILED, f"TLS broke at {self._what}: {error}", error)
+        self._left = True
+        self._end(Ending.RESET, f"the connection was reset at {self._what}: {error}", error)
 
     def _end_of_stream(self) -> NoReturn:
-        when = "in the middle of a reply" if self._reader.unfinished else f"at {self._stage}"
+        when = "in the middle of a reply" if self._reader.unfinished else f"at {self._what}"
         self._left = True
         if self._cut_off:
             self._end(Ending.RESET, f"the connection was reset {when}")
         ending = Ending.QUIT if self._dismissed else Ending.SERVER_CLOSED
         self._end(ending, f"the server closed the connection {when}")
-
-    def _end_with_garbage(self, garbage: GarbageError) -> NoReturn:
-        said = excerpt(self.transcript.masker.mask(garbage.data))
-        self._end(Ending.GARBAGE, f"what came at {self._stage} {garbage}: {said}", garbage)
 
     def _end(self, ending: Ending, reason: str, cause: Exception | None = None) -> NoReturn:
         self._close(ending, reason)
@@ -254,9 +263,7 @@ class Channel:
             self._wire = None
 
     def _ended(self) -> SessionEnded:
-        return SessionEnded(
-            self.ending, self._stage, self._reason, self.replies[-1] if self.replies else None
-        )
+        return SessionEnded(self.ending, self._what, self._reason, self.replies[-1] if self.replies else None)
 
     def _open_wire(self) -> Wire:
         if self._wire:

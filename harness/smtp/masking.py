@@ -1,7 +1,9 @@
 """Secrets taken out of what is kept: as they are, and as base64 writes them."""
 
 import base64
-from collections.abc import Iterable
+import functools
+import re
+from collections.abc import Iterable, Iterator
 
 MASK = b"***"
 
@@ -13,25 +15,29 @@ class Masker:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         """`secrets` may be empty; empty ones are no secrets."""
-        self._forms: list[bytes] = []
-        for secret in secrets:
-            self.hide(secret.encode("utf-8", "backslashreplace"))
+        self._secrets: tuple[bytes, ...] = ()
+        self._forms: re.Pattern[bytes] | None = None
+        self.hide(*[secret.encode("utf-8", "backslashreplace") for secret in secrets])
 
-    def hide(self, secret: bytes) -> None:
-        """Mask this one, too, from now on."""
-        if secret:
-            forms = {*self._forms, secret, *_base64_forms(secret)}
-            self._forms = sorted(forms, key=len, reverse=True)  # no form must break a longer one up
+    def hide(self, *secrets: bytes) -> None:
+        """Mask these, too, from now on."""
+        self._secrets += secrets
+        if any(self._secrets):
+            self._forms = _forms(self._secrets)
 
     def mask(self, data: bytes) -> bytes:
-        """`data` without the secrets; what holds none comes back as it is."""
-        for form in self._forms:
-            if form in data:
-                data = data.replace(form, MASK)
-        return data
+        """`data` without the secrets."""
+        return self._forms.sub(MASK, data) if self._forms else data
 
 
-def _base64_forms(secret: bytes) -> Iterable[bytes]:
+@functools.lru_cache(maxsize=32)  # the sessions of a run share their secrets
+def _forms(secrets: tuple[bytes, ...]) -> re.Pattern[bytes]:
+    forms = {form for secret in secrets if secret for form in (secret, *_base64_forms(secret))}
+    longest_first = sorted(forms, key=len, reverse=True)
+    return re.compile(b"|".join(map(re.escape, longest_first)))
+
+
+def _base64_forms(secret: bytes) -> Iterator[bytes]:
     """The base64 text of the secret, and what of it shows in that of any longer text around it.
 
     Which characters these are depends on the bytes in front, modulo three; the characters that

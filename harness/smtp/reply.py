@@ -12,6 +12,9 @@ MAX_WAITING = 262144  # bytes that have come and not been taken
 
 _STANDARD_LINE = 512
 _CLEAN = re.compile(rb"[2-5][0-5][0-9](?:[ -][\t -~]*)?\r\n")
+_FLAWLESS = re.compile(  # a whole reply, as most are
+    rb"([2-5][0-5][0-9])(?:-[\t -~]{0,506}\r\n\1){0,100} [\t -~]{0,506}\r\n"
+)
 _START = re.compile(rb"([0-9]{3})(?![0-9])")
 _ENHANCED = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?![^ \t])")
 _EXCERPT = 60  # bytes of what is no reply
@@ -26,7 +29,7 @@ class GarbageError(Exception):
         self.data = data
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Reply:
     """One whole reply. Whatever the server sent is in here as text, never as something to be trusted."""
 
@@ -69,53 +72,58 @@ class ReplyReader:
 
     def __init__(self) -> None:
         """Nothing has come yet."""
-        self._buffer = bytearray()
-        self._scanned = 0  # bytes of the unfinished line in which there is no line feed
-        self._lines: list[bytes] = []
+        self._data = b""
+        self._position = 0  # up to here the data is taken
+        self._lines: list[bytes] = []  # of a reply that is not whole
 
     @property
     def unfinished(self) -> bool:
         """Whether there are bytes that no reply has claimed."""
-        return bool(self._buffer or self._lines)
+        return bool(self._lines) or self._position < len(self._data)
 
     def feed(self, data: bytes) -> None:
         """Add what came from the server. Raises `GarbageError` when too much of it waits to be taken."""
-        self._buffer += data
-        if len(self._buffer) > MAX_WAITING:
-            raise GarbageError(f"is more than {MAX_WAITING} bytes at once", bytes(self._buffer[:MAX_LINE]))
+        self._data = self._data[self._position :] + data
+        self._position = 0
+        if len(self._data) > MAX_WAITING:
+            raise GarbageError(f"is more than {MAX_WAITING} bytes at once", self._data[:MAX_LINE])
 
     def discard(self) -> int:
         """Forget what no reply has claimed; the count of its bytes."""
-        count = len(self._buffer) + sum(map(len, self._lines))
-        self._buffer.clear()
-        self._lines.clear()
-        self._scanned = 0
+        count = len(self._data) - self._position + sum(map(len, self._lines))
+        self._data, self._position, self._lines = b"", 0, []
         return count
 
     def take(self, at: float, seconds: float) -> Reply | None:
         """The next reply, with its times as given; None while it is not whole. Raises `GarbageError`."""
+        if self._position == len(self._data):
+            return None
+        if not self._lines and (whole := _FLAWLESS.match(self._data, self._position)):
+            self._position = whole.end()
+            lines = tuple([line[4:] for line in whole[0].decode().split("\r\n")[:-1]])
+            return Reply(int(whole[1]), lines, whole[0], at, seconds)
         while (line := self._next_line()) is not None:
             if not _START.match(line):
                 raise GarbageError("is no reply", line)
             self._lines.append(line)
             if line[3:4] != b"-":
-                lines, self._lines = self._lines, []
-                return _reply(lines, at, seconds)
+                done, self._lines = self._lines, []
+                return _reply(done, at, seconds)
             if len(self._lines) >= MAX_LINES or sum(map(len, self._lines)) > MAX_BYTES:
                 raise GarbageError(f"is a reply without end ({len(self._lines)} lines)", line)
         return None
 
     def _next_line(self) -> bytes | None:
-        end = self._buffer.find(b"\n", self._scanned) + 1
-        if (end or len(self._buffer)) > MAX_LINE:
-            raise GarbageError(f"is a line of more than {MAX_LINE} bytes", bytes(self._buffer[:MAX_LINE]))
+        start = self._position
+        end = self._data.find(b"\n", start) + 1
+        if (end or len(self._data)) - start > MAX_LINE:
+            raise GarbageError(
+                f"is a line of more than {MAX_LINE} bytes", self._data[start : start + MAX_LINE]
+            )
         if not end:
-            self._scanned = len(self._buffer)
             return None
-        line = bytes(self._buffer[:end])
-        del self._buffer[:end]
-        self._scanned = 0
-        return line
+        self._position = end
+        return self._data[start:end]
 
 
 def excerpt(data: bytes) -> str:

@@ -2,8 +2,6 @@
 
 import base64
 import contextlib
-import ipaddress
-import re
 import smtplib
 import ssl
 from collections.abc import Callable, Iterable
@@ -22,10 +20,6 @@ __all__ = ["Ending", "Session", "SessionEnded", "TlsFacts", "parse_keywords"]
 T = TypeVar("T")
 
 _CRLF = b"\r\n"
-_CONTINUATIONS = {334: "the credentials", 354: "the message"}  # what is sent after such a reply
-_VERB = re.compile(
-    rb"(?i)(HELO|EHLO|LHLO|MAIL|RCPT|DATA|BDAT|RSET|NOOP|QUIT|VRFY|EXPN|HELP|STARTTLS|AUTH|ETRN)(?=[ \r])"
-)
 
 
 class Session(smtplib.SMTP):
@@ -49,7 +43,7 @@ class Session(smtplib.SMTP):
         """Nothing is connected before `open`.
 
         `reply_timeout` is the time in seconds from a command to the last byte of its reply. `secrets`
-        are masked wherever they turn up. Raises `ValueError` for a client address that is none.
+        are masked wherever they turn up.
         """
         super().__init__(local_hostname=_literal(client_address), timeout=reply_timeout)
         self._channel = Channel(server, client_address, route, reply_timeout, secrets)
@@ -98,14 +92,15 @@ class Session(smtplib.SMTP):
         data = line if isinstance(line, bytes) else _encoded(line)
         if b"\n" in data or b"\r" in data:
             raise ValueError(f"a command is one line, without its line end: {data[:80]!r}")
-        return self._ask(data + _CRLF)
+        self._channel.say(data + _CRLF)
+        return self._channel.reply()
 
     def send_raw(self, data: bytes, replies: int = 1) -> None:
         """Send bytes as they are, which ask for so many replies; `read_reply` reads them.
 
         A connection that breaks meanwhile shows when the reply is read. Raises `SessionEnded`.
         """
-        self._channel.say(data, self._stage_of(data), replies)
+        self._channel.say(data, replies=replies)
 
     def read_reply(self) -> Reply:
         """The next reply; its seconds count from what asked for it. Raises `SessionEnded`."""
@@ -149,7 +144,7 @@ class Session(smtplib.SMTP):
         self.transcript.masker.hide(credentials)
         replies = [self.command(b"AUTH PLAIN" + (b" " + credentials if initial else b""))]
         if not initial and replies[-1].code == 334:
-            replies.append(self._ask(credentials + _CRLF))
+            replies.append(self.command(credentials))
             initial = True
         if initial and replies[-1].code == 334:
             replies.append(self.command("*"))
@@ -232,18 +227,6 @@ class Session(smtplib.SMTP):
 
     # Between the two
 
-    def _ask(self, data: bytes) -> Reply:
-        self._channel.say(data, self._stage_of(data))
-        return self._channel.reply()
-
-    def _stage_of(self, data: bytes) -> str:
-        """The word for what is sent; never a part of it that may be secret."""
-        last = self.replies[-1].code if self.replies else 0
-        if last in _CONTINUATIONS:
-            return _CONTINUATIONS[last]
-        verb = _VERB.match(data)
-        return verb[1].decode().upper() if verb else "raw bytes"
-
     def _hide(self, secret: str) -> None:
         self.transcript.masker.hide(_encoded(secret))
 
@@ -260,8 +243,7 @@ def _encoded(text: str) -> bytes:
 
 def _literal(address: str) -> str:
     """The address literal (RFC 5321 §4.1.3), with which smtplib greets unless told otherwise."""
-    parsed = ipaddress.ip_address(address)
-    return f"[IPv6:{parsed}]" if parsed.version == 6 else f"[{parsed}]"
+    return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
 
 
 def _pair(reply: Reply) -> tuple[int, bytes]:

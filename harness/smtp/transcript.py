@@ -23,7 +23,7 @@ class Direction(StrEnum):
     EVENT = "*"  # nobody: what happened to the connection
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Line:
     """One line, or one event."""
 
@@ -49,22 +49,23 @@ class Transcript:
         """`secrets` are masked in every direction."""
         self.started = time.monotonic()  # the moment when connecting began
         self.masker = Masker(secrets)
+        self.echoed = False  # the server has repeated a secret
         self._entries: list[tuple[float, Direction, bytes]] = []
-        self._unfinished = {Direction.CLIENT: b"", Direction.SERVER: b""}
-        self._touched = {Direction.CLIENT: 0.0, Direction.SERVER: 0.0}
+        self._client = _Half(Direction.CLIENT)
+        self._server = _Half(Direction.SERVER)
         self._prompted = False  # the next line of the client answers a prompt for credentials
 
     @property
     def lines(self) -> tuple[Line, ...]:
         """All lines so far in the order of their times, the unfinished ones as well."""
-        entries = list(self._entries)
-        for direction, data in self._unfinished.items():
-            if direction is Direction.CLIENT:
-                data, _ = self._without_credentials(data)
-            if data:
-                entries.append((self._touched[direction], direction, self.masker.mask(data)))
+        said, _ = self._without_credentials(self._client.unfinished)
+        unfinished = [
+            (half.touched, half.direction, self.masker.mask(data))
+            for half, data in ((self._client, said), (self._server, self._server.unfinished))
+            if data
+        ]
         lines: list[Line] = []
-        for at, direction, data in sorted(entries, key=lambda entry: entry[0]):
+        for at, direction, data in sorted(self._entries + unfinished, key=lambda entry: entry[0]):
             parts = [data] if direction is Direction.EVENT else _LINE.findall(data)
             lines += [Line(at, direction, part) for part in parts]
         return tuple(lines)
@@ -76,7 +77,9 @@ class Transcript:
 
     def sent(self, at: float, data: bytes) -> None:
         """Record what the client sends."""
-        whole, self._prompted = self._without_credentials(self._whole_lines(Direction.CLIENT, at, data))
+        whole = self._client.whole_lines(at, data)
+        if self._prompted or b"AUTH" in whole.upper():
+            whole, self._prompted = self._without_credentials(whole)
         whole = self.masker.mask(whole)
         if len(whole) <= KEPT_BURST:
             self._entries.append((at, Direction.CLIENT, whole))
@@ -87,26 +90,16 @@ class Transcript:
 
     def received(self, at: float, data: bytes) -> None:
         """Record what came from the server."""
-        whole = self._whole_lines(Direction.SERVER, at, data)
+        whole = self._server.whole_lines(at, data)
         if whole:
             self._prompted = whole.startswith(b"334", whole.rfind(b"\n", 0, -1) + 1)
-            self._entries.append((at, Direction.SERVER, self.masker.mask(whole)))
-
-    def _whole_lines(self, direction: Direction, at: float, data: bytes) -> bytes:
-        self._touched[direction] = at
-        if self._unfinished[direction]:
-            data = self._unfinished[direction] + data
-            self._unfinished[direction] = b""
-        if data.endswith(b"\n"):
-            return data
-        whole, newline, self._unfinished[direction] = data.rpartition(b"\n")
-        return whole + newline
+            kept = self.masker.mask(whole)
+            self.echoed = self.echoed or kept != whole
+            self._entries.append((at, Direction.SERVER, kept))
 
     def _without_credentials(self, data: bytes) -> tuple[bytes, bool]:
         """What the client says without its credentials, and whether more of them are due after it."""
         prompted = self._prompted
-        if not prompted and b"AUTH" not in data.upper():
-            return data, False
         kept = []
         for line in _LINE.findall(data):
             end = line[len(line.rstrip(b"\r\n")) :]
@@ -120,3 +113,22 @@ class Transcript:
                 kept.append(line)
                 prompted = command is not None
         return b"".join(kept), prompted
+
+
+class _Half:
+    """What one side says, held back until a line is whole."""
+
+    def __init__(self, direction: Direction) -> None:
+        self.direction = direction
+        self.unfinished = b""
+        self.touched = 0.0
+
+    def whole_lines(self, at: float, data: bytes) -> bytes:
+        self.touched = at
+        if self.unfinished:
+            data = self.unfinished + data
+        if data.endswith(b"\n"):
+            self.unfinished = b""
+            return data
+        whole, newline, self.unfinished = data.rpartition(b"\n")
+        return whole + newline

@@ -1,6 +1,5 @@
 """A socket on which everything has a deadline, plain or under TLS."""
 
-import math
 import select
 import socket
 import ssl
@@ -21,6 +20,7 @@ class Wire:
     def __init__(self, connected: socket.socket) -> None:
         """Take `connected` over, and close it if that fails. Raises `OSError`."""
         self.socket = connected
+        self._secured: ssl.SSLSocket | None = None
         connected.setblocking(False)
         try:
             # Nagle's algorithm would let the last segment of a message wait for an acknowledgement.
@@ -42,37 +42,32 @@ class Wire:
             except ssl.SSLWantReadError:
                 self._await(select.POLLIN, deadline)
 
-    def receive(self, deadline: float) -> bytes:
-        """What there is, waited for; empty when the peer has closed. Raises `OSError`."""
-        while True:
-            if not self.wait(deadline):
-                raise TimeoutError
+    def wait(self, deadline: float) -> bool:
+        """Whether there is something to be heard before the deadline; the end of the stream is."""
+        if self._secured and self._secured.pending():
+            return True
+        return bool(self._readable.poll(_milliseconds_until(deadline)))
+
+    def receive(self, deadline: float) -> bytes | None:
+        """What comes before the deadline; empty when the peer has closed, None if nothing does.
+
+        Raises `OSError`.
+        """
+        while self.wait(deadline):
             try:
                 return self.socket.recv(CHUNK)
             except _WANT_READ:
                 continue  # part of a TLS record, or something that is not for us
             except ssl.SSLWantWriteError:
                 self._await(select.POLLOUT, deadline)
-
-    def wait(self, deadline: float) -> bool:
-        """Whether there is anything to be heard before the deadline; a closed connection is."""
-        return self._decrypted() or bool(self._readable.poll(_milliseconds_until(deadline)))
-
-    def receive_now(self) -> bytes | None:
-        """What is there already, None if nothing is; empty when the peer has closed. Raises `OSError`."""
-        if not self.wait(0.0):
-            return None
-        try:
-            return self.socket.recv(CHUNK)
-        except (*_WANT_READ, ssl.SSLWantWriteError):
-            return None
+        return None
 
     def start_tls(self, context: ssl.SSLContext, server_hostname: str, deadline: float) -> ssl.SSLSocket:
         """The handshake. Raises `OSError`, or `ValueError` for a name that TLS cannot carry."""
         secured = context.wrap_socket(
             self.socket, server_hostname=server_hostname, do_handshake_on_connect=False
         )
-        self.socket = secured
+        self.socket = self._secured = secured
         while True:
             try:
                 secured.do_handshake()
@@ -87,9 +82,6 @@ class Wire:
         """Close, at once and without a word."""
         self.socket.close()
 
-    def _decrypted(self) -> bool:
-        return isinstance(self.socket, ssl.SSLSocket) and self.socket.pending() > 0
-
     def _await(self, event: int, deadline: float) -> None:
         poller = select.poll()
         poller.register(self.socket, event)
@@ -98,4 +90,5 @@ class Wire:
 
 
 def _milliseconds_until(deadline: float) -> int:
-    return max(0, math.ceil((deadline - time.monotonic()) * 1000))
+    left = deadline - time.monotonic()
+    return int(left * 1000) + 1 if left > 0 else 0
