@@ -14,12 +14,16 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import dnslib
-from dnslib.server import BaseResolver, DNSLogger, DNSServer
+import dnslib as untyped
+from dnslib import server as untyped_server
 from table import Row, show
 
 from fake_dns import DnsServer, FakeDns, Lame, NxDomain, Sequence, ServFail
+
+dnslib: Any = untyped
+dnslib_server: Any = untyped_server
 
 NAMES = 500
 SCRIPTED = 50  # names of which a script answers, not what is published
@@ -112,17 +116,17 @@ def serve_fake_dns() -> None:
         sys.stdin.read()
 
 
-class Dictionary(BaseResolver):  # type: ignore[misc]  # dnslib is untyped
+class Dictionary:
     """The least that dnslib's server needs to answer the same zone."""
 
     def __init__(self) -> None:
         """Parse the zone once."""
-        self.zone: dict[tuple[str, str], list[dnslib.RR]] = {}
+        self.zone: dict[tuple[str, str], list[Any]] = {}
         for name, kind, data in records():
             self.zone.setdefault((name, kind), []).extend(dnslib.RR.fromZone(f"{name} 60 {kind} {data}"))
         self.names = {name for name, _ in self.zone}
 
-    def resolve(self, request: dnslib.DNSRecord, handler: object) -> dnslib.DNSRecord:
+    def resolve(self, request: Any, _handler: object) -> Any:
         """Answer from the dictionary."""
         reply = request.reply()
         name = str(request.q.qname).lower()
@@ -135,8 +139,8 @@ class Dictionary(BaseResolver):  # type: ignore[misc]  # dnslib is untyped
 
 def serve_dnslib() -> None:
     """Serve until standard input ends."""
-    silent = DNSLogger("-request,-reply,-truncated,-error")
-    server = DNSServer(Dictionary(), address="127.0.0.1", port=0, logger=silent)
+    silent = dnslib_server.DNSLogger("-request,-reply,-truncated,-error")
+    server = dnslib_server.DNSServer(Dictionary(), address="127.0.0.1", port=0, logger=silent)
     server.start_thread()
     print(server.server.server_address[1], flush=True)
     sys.stdin.read()

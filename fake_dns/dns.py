@@ -28,7 +28,7 @@ class FakeDns:
     records, is accepted: broken DNS is what this is for.
     """
 
-    def __init__(self, log_limit: int = 1_000_000) -> None:
+    def __init__(self, log_limit: int = 250_000) -> None:
         """`log_limit`: how many queries the log keeps at least; `dropped` counts those that it let go."""
         self._records = Records()
         self._scripts = Scripts()

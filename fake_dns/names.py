@@ -76,6 +76,11 @@ def lineage(name: Name) -> Iterator[Name]:
     yield ROOT
 
 
+def backwards(name: Name) -> bytes:
+    """The labels from the root down: of all that is below the name, and only of that, it is the beginning."""
+    return b"".join(reversed([ancestor[: 1 + ancestor[0]] for ancestor in lineage(name)]))
+
+
 def unescape(text: str) -> bytes:
     """The octets that text in master-file form stands for (RFC 1035 section 5.1); raises `RecordError`."""
     if not _WELL_FORMED_TEXT.fullmatch(text):

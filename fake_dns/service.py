@@ -31,7 +31,7 @@ class Service:
         self._dns = dns
         self._idle = idle
         self._late = 0
-        self._connections = 0
+        self._clients: set[asyncio.Task[None]] = set()
 
     async def serve(self, listeners: Iterable[Listener], stop: asyncio.Event) -> None:
         """Serve until told to stop."""
@@ -40,9 +40,7 @@ class Service:
             for listener in listeners:
                 loop.add_reader(listener.udp, self._drain, listener.udp)
                 undo.callback(loop.remove_reader, listener.udp)
-                server = await asyncio.start_server(
-                    self._serve_client, sock=listener.tcp, limit=2 * MAX_QUERY
-                )
+                server = await asyncio.start_server(self._accept, sock=listener.tcp, limit=2 * MAX_QUERY)
                 undo.callback(server.close)
             await stop.wait()
 
@@ -66,12 +64,16 @@ class Service:
             else:
                 _send(udp, message, peer)
 
-    async def _serve_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """All queries of one TCP connection, until it ends, idles, or sends what no client would."""
-        if self._connections >= MAX_CONNECTIONS:
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._clients) >= MAX_CONNECTIONS:
             writer.close()
             return
-        self._connections += 1
+        client = asyncio.get_running_loop().create_task(self._serve_client(reader, writer))
+        self._clients.add(client)
+        client.add_done_callback(self._clients.discard)
+
+    async def _serve_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """All queries of one TCP connection, until it ends, idles, or sends what no client would."""
         client = writer.get_extra_info("peername")[0]
         try:
             while packet := await self._read(reader):
@@ -82,7 +84,6 @@ class Service:
         except (ConnectionError, TimeoutError) as ending:
             _log.debug("the connection of %s was cut: %r", client, ending)
         finally:
-            self._connections -= 1
             writer.transport.abort()  # else what a client never reads would keep the socket open
 
     async def _read(self, reader: asyncio.StreamReader) -> bytes:

@@ -57,6 +57,13 @@ def test_unusual_octets_are_escaped(dns: FakeDns) -> None:
     assert dns.queries(under=r"a\.\010\255\\.example") == dns.queries()
 
 
+def test_what_cannot_be_read_belongs_to_no_name(dns: FakeDns) -> None:
+    ask_raw(dns, Question("mx7.k3.example").packet()[:-1])
+    ask(dns, Question("mx7.k3.example"))
+    assert [entry.name for entry in dns.queries()] == ["", "mx7.k3.example"]
+    assert [entry.name for entry in dns.queries(under=".")] == ["mx7.k3.example"]
+
+
 def test_a_long_answer_is_cut_short(dns: FakeDns) -> None:
     dns.publish("long.k3.example", "TXT", "x" * 4000)
     ask(dns, Question("long.k3.example", "TXT"))

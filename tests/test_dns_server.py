@@ -168,6 +168,15 @@ def test_the_offered_size_is_honoured(address: tuple[str, int], offered: int | N
     assert [record.rtype for record in reply.ar] == ([] if offered is None else [41])
 
 
+def test_an_answer_of_just_the_offered_size_fits(dns: FakeDns) -> None:
+    def question(offered: int) -> bytes:
+        return Question("medium.k3.example", "TXT", edns=offered).packet()
+
+    size = len(ask_raw(dns, question(4096)))
+    assert len(ask_raw(dns, question(size))) == size
+    assert parse(ask_raw(dns, question(size - 1))).header.tc == 1
+
+
 def test_no_datagram_is_larger_than_promised(dns: FakeDns, address: tuple[str, int]) -> None:
     for number in range(400):
         dns.publish("huge.k3.example", "A", f"198.19.{number // 200}.{number % 200}")
@@ -263,7 +272,10 @@ def test_unusual_questions_get_a_fitting_code(address: tuple[str, int]) -> None:
         (lambda packet: packet[:-1], "FORMERR"),  # cut off
         (lambda packet: packet[:12] + b"\xc0\x0c\x00\x01\x00\x01", "FORMERR"),  # a name that points to itself
         (lambda packet: packet[:12] + b"\x40" + packet[13:], "FORMERR"),  # an impossible label
-        (lambda packet: packet[:12] + b"\x3fx" * 200, "FORMERR"),  # a name without end
+        (
+            lambda packet: packet[:12] + (b"\x3f" + b"x" * 63) * 4 + b"\0\0\1\0\1",
+            "FORMERR",
+        ),  # too long a name
         (lambda packet: packet[:11] + b"\x01" + packet[12:], "FORMERR"),  # announces OPT, has none
         (lambda packet: packet[:11] + b"\x01" + packet[12:] + b"\x00\x00\x29", "FORMERR"),  # half an OPT
         (lambda packet: packet[:11] + b"\x02" + packet[12:] + (b"\0\0\x29" + b"\0" * 8) * 2, "FORMERR"),
@@ -355,6 +367,18 @@ def test_connections_are_bounded(dns: FakeDns) -> None:
             assert is_closed(three)
         one.sendall(framed(GOOD.packet()))
         assert parse(read_framed(one)).rr
+
+
+def test_stopping_cuts_open_connections_without_a_fuss(
+    dns: FakeDns, caplog: pytest.LogCaptureFixture
+) -> None:
+    with DnsServer(dns) as server:
+        sock = socket.create_connection(server.addresses[0], timeout=PATIENCE)
+        sock.sendall(framed(GOOD.packet()) + framed(Question("late.k3.example").packet()))
+        assert parse(read_framed(sock)).rr
+    with sock:
+        assert is_closed(sock)
+    assert caplog.records == []
 
 
 # Listening

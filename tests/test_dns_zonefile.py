@@ -190,7 +190,8 @@ def test_errors_of_a_master_file_name_the_line(tmp_path: Path, text: str, line: 
             "adress: unknown key; known here: address, host",
         ),
         (
-            '[[record]]\nname = "a"\ntype = "A"\ndata = """\n[[record]]\nname = 5\n"""\n[[record]]\nname = "b"\n',
+            '[[record]]\nname = "a"\ntype = "A"\ndata = """\n[[record]]\nname = 5\n"""\n'
+            '[[record]]\nname = "b"\n',
             8,
             "type: is required",
         ),
