@@ -75,9 +75,7 @@ def parse_query(packet: bytes) -> Query:
     if len(packet) < end + 4:
         raise UnreadableError("the question is cut off")
     record_type, qclass = struct.unpack_from("!HH", packet, end)
-    edns = _find_edns(packet, end + 4, answers + authorities, additional) if len(packet) > end + 4 else None
-    if edns is None and answers + authorities + additional and len(packet) == end + 4:
-        raise UnreadableError("records are announced and missing")
+    edns = _find_edns(packet, end + 4, answers + authorities, additional)
     name = packet[HEADER:end].lower()
     return Query(flags, packet[HEADER : end + 4], name, record_type, qclass, edns)
 

@@ -53,6 +53,14 @@ def wire_name(text: str, origin: Name | None = None) -> bytes:
     return wire
 
 
+def is_wire_name(octets: bytes) -> bool:
+    """Whether these octets are one whole name in wire form, without compression."""
+    position = 0
+    while position < len(octets) and 0 < octets[position] <= MAX_LABEL:
+        position += 1 + octets[position]
+    return octets[position:] == ROOT and len(octets) <= MAX_NAME
+
+
 def name_key(text: str) -> Name:
     """The absolute name `text` as it is looked up: in wire form and lower case; raises `RecordError`."""
     return wire_name(text).lower()

@@ -17,7 +17,7 @@ from dnslib.buffer import BufferError as WireError
 from dnslib.label import DNSBuffer, DNSLabel, DNSLabelError
 
 from fake_dns.masterfile import Token
-from fake_dns.names import ROOT, Name, RecordError, name_text, unescape, wire_name
+from fake_dns.names import ROOT, Name, RecordError, is_wire_name, name_text, unescape, wire_name
 from fake_dns.rrtypes import AAAA, CNAME, NS, SOA, TXT, A, parse_ttl, type_text
 
 MAX_STRING = 255  # octets of one character-string, RFC 1035 section 3.3
@@ -57,6 +57,8 @@ def parse_rdata(record_type: int, tokens: Sequence[Token], origin: Name | None =
     """
     if tokens and tokens[0] == Token("\\#"):
         data = _generic(tokens[1:])
+        if record_type == CNAME and not is_wire_name(data):  # the only data that is ever looked up
+            raise RecordError("the data of a CNAME must be a name in wire form, uncompressed")
     elif record_type in _FIELDS:
         data = _by_fields(record_type, _FIELDS[record_type], tokens, origin)
     else:

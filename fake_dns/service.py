@@ -36,7 +36,7 @@ class Service:
     async def serve(self, listeners: Iterable[Listener], stop: asyncio.Event) -> None:
         """Serve until told to stop."""
         loop = asyncio.get_running_loop()
-        async with contextlib.AsyncExitStack() as undo:
+        with contextlib.ExitStack() as undo:
             for listener in listeners:
                 loop.add_reader(listener.udp, self._drain, listener.udp)
                 undo.callback(loop.remove_reader, listener.udp)

@@ -263,6 +263,19 @@ def test_aliases_are_followed_and_shown(dns: FakeDns) -> None:
     assert dns.queries()[0].answer == "NOERROR B.k3.example, c.other.example, 198.18.0.7"
 
 
+def test_an_alias_may_be_given_as_octets(dns: FakeDns) -> None:
+    dns.publish("a.k3.example", "CNAME", r"\# 3 014200")
+    dns.publish("b", "A", "198.18.0.7")
+    assert answers(dns, "a.k3.example") == ["B.", "198.18.0.7"]
+
+
+def test_malformed_data_of_other_types_is_served_as_it_is(dns: FakeDns) -> None:
+    dns.publish("bad.k3.example", "A", r"\# 3 c61200")
+    assert ask_raw(dns, Question("bad.k3.example").packet()).endswith(b"\x00\x03\xc6\x12\x00")
+    dns.publish("bad.example", "SOA", r"\# 0")
+    assert ask_raw(dns, Question("x.bad.example").packet())[3] & 0xF == 3
+
+
 def test_the_end_of_an_alias_decides_what_no_means(dns: FakeDns) -> None:
     dns.publish("a.k3.example", "CNAME", "gone.k3.example")
     dns.publish("b.k3.example", "CNAME", "text.k3.example")
@@ -348,6 +361,11 @@ def test_nothing_is_listed_by_itself(dns: FakeDns) -> None:
         ("TYPE65280", "abc", "RFC 3597"),
         ("TYPE65280", r"\# 2 0a", "announces 2 octets and 1 follow"),
         ("TYPE65280", r"\# abc", "length"),
+        ("CNAME", r"\# 2 ffff", "must be a name"),
+        ("CNAME", r"\# 3 016100ff", "follow"),
+        ("CNAME", r"\# 4 016100ff", "must be a name"),
+        ("CNAME", r"\# 2 c000", "must be a name"),
+        ("CNAME", r"\# 0", "must be a name"),
         ("DS", "nonsense", "not DS data"),
         ("MAX", "x", "no record type"),
         ("ANY", "x", "questions only"),
