@@ -14,11 +14,14 @@ from harness.capabilities.operator import CommandOperator
 from harness.embedded import reference_mta
 from harness.internet import Internet
 from harness.judge import Judge
-from harness.noise import LagMonitor
+from harness.noise import DnsProbe, Pulse, ServerProbe
 from harness.profile import Profile, RouteName
 from harness.rules import Catalogue
 from harness.run import Run, Tools, ailing
 from harness.smtp.routes import BindSource, Direct, ProxyV1, ProxyV2, Route
+
+BEATS = 8  # of the pulse within one delay
+SHORTEST_BEAT = 0.1  # seconds
 
 ROUTES: dict[RouteName, type[Route]] = {
     RouteName.DIRECT: Direct,
@@ -46,30 +49,34 @@ def open_run(wish: Wish) -> Iterator[Run]:
     """
     with contextlib.ExitStack() as stack:
         dns = FakeDns()
-        monitor = stack.enter_context(LagMonitor())
         if wish.profile is None:
-            server = stack.enter_context(DnsServer(dns, addresses=[("127.0.0.1", 0)]))
+            names = stack.enter_context(DnsServer(dns, addresses=[("127.0.0.1", 0)]))
             callouts = stack.enter_context(CalloutHost())
             profile, mta = stack.enter_context(
-                reference_mta(server.addresses[0], callouts.port, mutant=wish.mutant)
+                reference_mta(names.addresses[0], callouts.port, mutant=wish.mutant)
             )
             tools = Tools(SteeredClock(mta.advance), mta, mta, _mailbox(profile), callouts)
         else:
             profile = profiles.load(wish.profile, wish.catalogue)
             if profile.dns:
-                stack.enter_context(DnsServer(dns, addresses=list(profile.dns.listen)))
+                listen = list(profile.dns.listen)
+                stack.enter_context(DnsServer(dns, addresses=listen, loopback_only=False))
             tools = _tools(profile)
-        internet = Internet(dns, profile)
-        _publish_server(dns, profile, tools)
+        _publish_server(dns, profile)
+        pulse = Pulse(max(SHORTEST_BEAT, profile.policy.delay / BEATS))
         run = Run(
             profile,
             wish.catalogue,
-            internet,
+            Internet(dns, profile),
             ROUTES[profile.clients.route](),
-            Judge(profile.policy.delay, monitor.worst),
+            Judge(profile.policy.delay, pulse.worst),
             tools,
             heavy=wish.heavy or wish.profile is None,
         )
+        pulse.probes.append(ServerProbe(lambda: run.observer(run.world()).session()))
+        if profile.dns:
+            pulse.probes.append(DnsProbe(profile.dns.listen[0]))
+        stack.enter_context(pulse)
         yield run
 
 
@@ -93,7 +100,7 @@ def _mailbox(profile: Profile) -> MaildirMailbox | None:
     return MaildirMailbox(profile.mailbox.maildir) if profile.mailbox else None
 
 
-def _publish_server(dns: FakeDns, profile: Profile, tools: Tools) -> None:
+def _publish_server(dns: FakeDns, profile: Profile) -> None:
     """What the world knows of the server itself, and the block lists' zones, empty."""
     for blocklist in profile.dnsbl:
         for zone in blocklist.zones:

@@ -1,6 +1,7 @@
 """A sending host that the harness plays: what DNS says of it, and how it talks to the server."""
 
 import contextlib
+import itertools
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from harness.internet import Identity, Internet, Kind
 from harness.outcome import Stage, Verdict
 from harness.smtp.routes import Route
 from harness.smtp.session import Session
+from harness.smtp.tls import unverifying_context
 from harness.sut import BlockList, Sut
 from harness.verdicts import NotTestableError
 
@@ -136,20 +138,29 @@ class Client:
         }
         return sorted((entry for place in places for entry in dns.queries(under=place)), key=_when)
 
+    def _silence(self, since: float, until: float) -> float:
+        """The longest time between two moments in which the server asked nothing about this client."""
+        asked = [entry.at for entry in self.queries() if since < entry.at < until]
+        return max(later - earlier for earlier, later in itertools.pairwise([since, *asked, until]))
+
     # How it talks
 
-    @contextlib.contextmanager
-    def conversation(self, label: str = "") -> Iterator[Conversation]:
-        """A session to be driven by hand; the socket is closed at the end, whatever happens."""
+    def session(self) -> Session:
+        """A session that is not connected yet."""
         auth = self.world.sut.profile.auth
-        session = Session(
+        return Session(
             self.world.server,
             self.address,
             self.world.route,
             reply_timeout=self.world.sut.profile.server.reply_timeout,
             secrets=[auth.secret] if auth else (),
         )
-        conversation = Conversation(session, self.address)
+
+    @contextlib.contextmanager
+    def conversation(self, label: str = "") -> Iterator[Conversation]:
+        """A session to be driven by hand; the socket is closed at the end, whatever happens."""
+        session = self.session()
+        conversation = Conversation(session, self.address, self._silence)
         self.world.conversations.append((label or self.label, self, conversation))
         try:
             yield conversation
@@ -205,10 +216,7 @@ class Client:
 
     def tls_context(self) -> ssl.SSLContext:
         """TLS as scenarios that are not about the certificate use it: encrypted, unverified."""
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        return context
+        return unverifying_context()
 
     def verifying_context(self) -> tuple[str, ssl.SSLContext]:
         """The name that clients use, and TLS as a careful client does it: against the profile's CA."""

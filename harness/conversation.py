@@ -9,6 +9,7 @@ from harness.outcome import Stage, Verdict
 from harness.smtp.reply import Reply
 from harness.smtp.session import Ending, Session, SessionEnded, parse_keywords
 
+SLOW = 0.1  # seconds; a quicker reply needs no explanation
 GONE = (Ending.SERVER_CLOSED, Ending.RESET)
 
 
@@ -23,6 +24,7 @@ class Step:
     seconds: float
     broken: str = ""
     dropped: bool = False
+    silence: float = 0.0  # the longest time within it, seconds, in which the server asked DNS nothing either
 
     @property
     def code(self) -> int:
@@ -118,6 +120,7 @@ class Conversation:
 
     session: Session
     client: str
+    silence: Callable[[float, float], float]  # of the server about this client, between two moments
     steps: list[Step] = field(default_factory=list)
     broken: str = ""
 
@@ -206,12 +209,18 @@ class Conversation:
         else:
             try:
                 reply = act()
-                step = Step(stage, command, reply, began, self._wait(stage, reply))
+                step = self._answered(stage, command, reply, began)
             except SessionEnded as ended:
                 self._note_end(ended)
                 step = Step(stage, command, None, began, time.monotonic() - began, broken=self.broken)
         self.steps.append(step)
         return step
+
+    def _answered(self, stage: Stage, command: str, reply: Reply, began: float) -> Step:
+        seconds = self._wait(stage, reply)
+        ended = self.session.started + reply.at
+        silence = self.silence(ended - seconds, ended) if seconds > SLOW else seconds
+        return Step(stage, command, reply, began, seconds, silence=silence)
 
     def _wait(self, stage: Stage, reply: Reply) -> float:
         """Seconds that the server took; a greeting counts from the established connection.

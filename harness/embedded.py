@@ -21,6 +21,7 @@ PROFILE = Path(__file__).with_name("embedded.toml")
 ACCOUNT = "alice"
 DNS_TIMEOUT = 0.75  # seconds a question, so that a dead name server costs less than a scenario may last
 DNS_ATTEMPTS = 2
+HASH_COST = 2**10  # enough for a password that lives as long as a run, and cheap to check
 STOP_WITHIN = 5.0  # seconds
 
 
@@ -163,7 +164,7 @@ def _configuration(
         "greylist": profile["greylist"],
         "tls": {"names": [profile["server"]["hostname"], profile["tls"]["name"]]},
         "callout": {"port": callout_port},
-        "auth": {"users": {ACCOUNT: hash_password(password)}},
+        "auth": {"users": {ACCOUNT: hash_password(password, cost=HASH_COST)}},
         **({"mutation": {"name": mutant}} if mutant else {}),
     }
 

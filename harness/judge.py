@@ -9,9 +9,9 @@ from harness.outcome import Outcome, Stage, Verdict
 from harness.rules import spell
 from harness.verdicts import FailedError, InconclusiveError
 
-LATE_FROM = 0.9  # of the configured delay: such a reply was held back
+LATE_FROM = 0.9  # of the configured delay: such a silence is a reply held back
 PROMPT_BELOW = 0.5  # of the configured delay: such a reply was not
-LAG_BELOW = 0.25  # of the configured delay: beyond it the harness's own clock proves nothing
+NOISE_BELOW = 0.4  # of the configured delay: what everything else may take meanwhile
 
 ORDER = tuple(Stage)
 REPEATING = (Stage.MAIL, Stage.RCPT)  # a delay that was earned before is imposed here again
@@ -34,16 +34,20 @@ class Judge:
     """Holds attempts against outcomes, for one configured delay in seconds."""
 
     delay: float
-    lag: Callable[[float, float], float]  # the harness's own worst lag between two moments
+    noise: Callable[[float, float], float]  # the greatest slowness between two moments, seconds
 
     def timing(self, step: Step) -> Timing:
-        """Prompt below half of the delay, late from nine tenths of it on; with no delay all is prompt."""
+        """Prompt below half of the delay; late when the server was silent for nine tenths of it on end.
+
+        A server that holds a reply back is silent. One that is slow, or whose DNS is, goes on asking
+        meanwhile; and what the pulse's own exchanges took at the time proves nothing about policy.
+        """
         if self.delay == 0 or step.seconds < PROMPT_BELOW * self.delay:
             return Timing.PROMPT
-        if step.seconds < LATE_FROM * self.delay:
+        noise = self.noise(step.began, step.began + step.seconds)
+        if step.silence < LATE_FROM * self.delay or noise >= NOISE_BELOW * self.delay:
             return Timing.UNCLEAR
-        lag = self.lag(step.began, step.began + step.seconds)
-        return Timing.LATE if lag < LAG_BELOW * self.delay else Timing.UNCLEAR
+        return Timing.LATE
 
     def expect(self, attempt: Attempt, outcomes: tuple[Outcome, ...], *, earned: bool = False) -> None:
         """Raise unless the attempt came out as one of `outcomes`.

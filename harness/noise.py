@@ -1,54 +1,158 @@
-"""How late this machine itself is: a verdict about seconds counts only while the harness kept time."""
+"""How slow everything but the server's policy is: a verdict about seconds counts only beside that.
 
+A pulse beats through the whole run. Each beat looks at the harness's own punctuality, at the time that
+the fake DNS takes to answer, and at the time that the server takes for a NOOP, which no policy delays.
+"""
+
+import contextlib
+import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
-BEAT = 0.02  # seconds between two looks at the clock
-KEPT = 100_000  # beats: more than half an hour
+from harness.smtp.session import Session, SessionEnded
+
+KEPT = 100_000  # beats
+NOOPS = 8  # on one connection: some servers end a session after ten commands that carry no mail
+DNS_PATIENCE = 1.0  # seconds
 
 
-class LagMonitor:
-    """A thread that wakes at a steady beat and remembers by how much it woke too late.
+class Probe(Protocol):
+    """Something whose slowness is the world's, not the policy's."""
 
-    A thread that was not woken in time stands for all the others: whatever a scenario measured in
-    that interval may be the harness's own slowness.
-    """
+    def prepare(self) -> None:
+        """What is needed for the next measurement and is not measured itself."""
 
-    def __init__(self) -> None:
-        """Nothing is measured before the monitor is entered."""
-        self._lags: deque[tuple[float, float]] = deque(maxlen=KEPT)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="lag-monitor", daemon=True)
+    def measure(self) -> None:
+        """Take as long as things take at the moment."""
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+
+
+@dataclass
+class Pulse:
+    """Measures at a steady beat and remembers the slowest of each beat's measurements."""
+
+    beat: float  # seconds
+    probes: list[Probe] = field(default_factory=list)
+    _beats: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=KEPT))
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
 
     def __enter__(self) -> Self:
-        """Start to watch."""
-        self._thread.start()
+        """Start to beat, each probe on a thread of its own."""
+        for probe in [Punctuality(), *self.probes]:
+            thread = threading.Thread(target=self._watch, args=(probe,), name="pulse", daemon=True)
+            self._threads.append(thread)
+            thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop watching."""
+        """Stop beating."""
         self._stop.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
     def worst(self, since: float, until: float) -> float:
-        """The greatest lag in seconds between two moments of `time.monotonic`; 0.0 when none was seen."""
+        """The greatest slowness in seconds that overlaps an interval of `time.monotonic`; 0.0 when none."""
         worst = 0.0
-        for woken, lag in reversed(tuple(self._lags)):
-            if woken < since:
+        for ended, slowness in reversed(tuple(self._beats)):
+            if ended < since - 2 * self.beat:
                 break
-            if woken - lag <= until:
-                worst = max(worst, lag)
+            if ended - slowness <= until and ended >= since:
+                worst = max(worst, slowness)
         return worst
 
-    def _watch(self) -> None:
-        due = time.monotonic() + BEAT
-        while not self._stop.wait(max(0.0, due - time.monotonic())):
+    def _watch(self, probe: Probe) -> None:
+        while not self._stop.is_set():
+            probe.prepare()
+            due = time.monotonic() + self.beat
+            if self._stop.wait(self.beat):
+                break
+            probe.measure()
             now = time.monotonic()
-            if now - due > BEAT:
-                self._lags.append((now, now - due))
-            due = now + BEAT
+            self._beats.append((now, now - due))
+        probe.close()
+
+
+class Punctuality:
+    """Being woken in time is all that is measured."""
+
+    def prepare(self) -> None:
+        """Nothing is needed."""
+
+    def measure(self) -> None:
+        """Nothing is done."""
+
+    def close(self) -> None:
+        """Nothing is left."""
+
+
+@dataclass
+class DnsProbe:
+    """Asks the fake DNS for something that needs no answer but NXDOMAIN."""
+
+    address: tuple[str, int]
+
+    def prepare(self) -> None:
+        """Nothing is needed."""
+
+    def close(self) -> None:
+        """Nothing is left."""
+
+    def measure(self) -> None:
+        """One question over UDP, and its answer."""
+        family = socket.AF_INET6 if ":" in self.address[0] else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as asking, contextlib.suppress(OSError):
+            asking.settimeout(DNS_PATIENCE)
+            asking.connect(self.address)
+            asking.send(QUESTION)
+            asking.recv(512)
+
+
+QUESTION = (  # pulse.invalid A, recursion not desired
+    b"\x00\x01\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x05pulse\x07invalid\x00\x00\x01\x00\x01"
+)
+
+
+@dataclass
+class ServerProbe:
+    """Sends a NOOP on a connection that is kept for a few of them."""
+
+    connect: Callable[[], Session]
+    _session: Session | None = None
+    _left: int = 0
+
+    def measure(self) -> None:
+        """One NOOP and its reply."""
+        if self._session is not None:
+            try:
+                self._session.command("NOOP")
+            except SessionEnded:
+                self._left = 0
+
+    def prepare(self) -> None:
+        """See to the connection: a fresh one after some commands, or when it is gone."""
+        if self._session is not None and self._left > 0:
+            self._left -= 1
+            return
+        self.close()
+        session = self.connect()
+        with contextlib.suppress(SessionEnded):
+            session.open()
+            self._session, self._left = session, NOOPS
+
+    def close(self) -> None:
+        """End the connection."""
+        if self._session is not None:
+            with contextlib.suppress(SessionEnded):
+                self._session.quit_politely()
+            self._session.close()
+            self._session = None

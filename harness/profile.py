@@ -89,7 +89,8 @@ class Server(settings.Settings):
     port: int = Field(default=25, ge=1, le=65535)
     hostname: str = Field(min_length=1)
     reply_timeout: Seconds = 60.0
-    jobs: int = Field(default=20, ge=1, le=2000)
+    jobs: int = Field(default=20, ge=1, le=2000)  # scenarios that may wait side by side
+    rate: float = Field(default=10.0, gt=0, le=1000)  # scenarios that may start in a second
 
 
 class Clients(settings.Settings):

@@ -59,7 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _fixture(name: str) -> Callable[[pytest.FixtureRequest], object]:
-    def provide(request: pytest.FixtureRequest) -> object:
+    def provide() -> object:
         # A stand-in: every try of a scenario gets fresh ones when it is called.
         return FIXTURES[name]
 
@@ -85,6 +85,11 @@ class Scenario:
         callspec = getattr(self.item, "callspec", None)
         function = self.item.originalname.removeprefix("test_").replace("_", " ")
         return f"{function} [{callspec.id}]" if callspec else function
+
+    def plan_ahead(self) -> Plan:
+        """The scenario for a thread of its own: all that is given are its parameters."""
+        callspec = getattr(self.item, "callspec", None)
+        return self.plan(dict(callspec.params) if callspec else {})
 
     def plan(self, given: dict[str, Any]) -> Plan:
         """The scenario for the scheduler, with what others provide already given."""
@@ -258,12 +263,13 @@ class ScenarioPlugin:
         self.gathering = Gathering.begin(run)
         self.run = run = check_health(run)
         self.scheduler = Scheduler(run, options.jobs or run.profile.server.jobs)
-        for item in selected:
-            scenario = self.scenarios[item.nodeid]
-            if scenario.ahead:
-                callspec = getattr(item, "callspec", None)
-                given = dict(callspec.params) if callspec else {}
-                self.scheduler.start(item.nodeid, scenario.plan(given))
+        self.scheduler.start(
+            {
+                item.nodeid: self.scenarios[item.nodeid].plan_ahead()
+                for item in selected
+                if self.scenarios[item.nodeid].ahead
+            }
+        )
 
     def _end(self) -> None:
         try:

@@ -1,13 +1,14 @@
 """Lets scenarios wait side by side, and tries again before a failure counts."""
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from harness.evidence import dialogues
-from harness.judge import BrokenError
+from harness.judge import ORDER, BrokenError
 from harness.results.model import Status, Try
 from harness.rules import Capability, Rule, spell
 from harness.run import Run, ailing
@@ -15,6 +16,7 @@ from harness.trial import Trial
 from harness.verdicts import FailedError, InconclusiveError, NotApplicableError, NotTestableError
 
 TRIES = 3
+FEW = 6  # scenarios at a time when the crowd is gone
 CONFIRMATIONS = 2  # a failure counts when it was seen on this many fresh clients
 
 Play = Callable[[Trial], None]
@@ -50,41 +52,64 @@ class _Ending:
     final: bool = False
 
 
+class _Course:
+    """The tries of one scenario so far."""
+
+    def __init__(self, run: Run, plan: Plan) -> None:
+        self._run = run
+        self._plan = plan
+        self._expected = spell(run.profile.expectation(plan.rule)[0])
+        self._tries: list[Try] = []
+        self._endings: list[_Ending] = []
+        self._observed = ""
+        self._seconds = 0.0
+
+    def untried(self) -> Outcome | None:
+        """The outcome of a scenario that is not to be tried at all."""
+        if refusal := self._run.refusal(self._plan.rule, self._plan.needs):
+            return Outcome(_status_of(refusal), str(refusal), self._expected, error=refusal)
+        if reason := self._run.unusable:
+            return Outcome(Status.INCONCLUSIVE, reason, self._expected, error=InconclusiveError(reason))
+        return None
+
+    def go(self) -> Outcome | None:
+        """One try on fresh clients; the outcome when it is certain by now."""
+        began = time.monotonic()
+        trial = Trial(self._run, self._plan.rule)
+        ending = _play(self._run, trial, self._plan.play)
+        evidence = dialogues(trial.world, self._run.judge)
+        self._seconds += time.monotonic() - began
+        self._observed = trial.expect.observed
+        self._tries.append(Try(ending.status, ending.reason, evidence))
+        self._endings.append(ending)
+        failures = sum(one.status is Status.FAILED for one in self._endings)
+        certain = ending.final or ending.status is Status.PASSED or failures == CONFIRMATIONS
+        return self._outcome() if certain or len(self._tries) == TRIES else None
+
+    def _outcome(self) -> Outcome:
+        verdict = _weigh(self._endings)
+        return Outcome(
+            verdict.status,
+            verdict.reason,
+            self._expected,
+            self._observed,
+            self._seconds,
+            tuple(self._tries),
+            verdict.error,
+        )
+
+
 def run_scenario(run: Run, plan: Plan) -> Outcome:
     """Try a scenario on fresh clients until its verdict is certain.
 
     A pass is certain at once. A failure must be seen twice. A try that proves nothing is repeated;
     a scenario that fails once and passes once is inconclusive.
     """
-    expected = spell(run.profile.expectation(plan.rule)[0])
-    began = time.monotonic()
-    if refusal := run.refusal(plan.rule, plan.needs):
-        return Outcome(_status_of(refusal), str(refusal), expected, error=refusal)
-    if run.unusable:
-        return Outcome(Status.INCONCLUSIVE, run.unusable, expected, error=InconclusiveError(run.unusable))
-    tries: list[Try] = []
-    endings: list[_Ending] = []
-    observed = ""
-    for _ in range(TRIES):
-        trial = Trial(run, plan.rule)
-        ending = _play(run, trial, plan.play)
-        observed = trial.expect.observed
-        tries.append(Try(ending.status, ending.reason, dialogues(trial.world, run.judge)))
-        endings.append(ending)
-        if ending.final or ending.status is Status.PASSED:
-            break
-        if sum(one.status is Status.FAILED for one in endings) == CONFIRMATIONS:
-            break
-    verdict = _weigh(endings)
-    return Outcome(
-        verdict.status,
-        verdict.reason,
-        expected,
-        observed,
-        time.monotonic() - began,
-        tuple(tries),
-        verdict.error,
-    )
+    course = _Course(run, plan)
+    outcome = course.untried()
+    while outcome is None:
+        outcome = course.go()
+    return outcome
 
 
 def _weigh(endings: list[_Ending]) -> _Ending:
@@ -129,42 +154,105 @@ def _status_of(ending: BaseException) -> Status:
 
 
 class Scheduler:
-    """Runs scenarios on threads ahead of the pytest items that report them."""
+    """Runs scenarios on threads ahead of the pytest items that report them.
+
+    All first tries wait side by side. Whatever is not certain after that is tried again when the crowd
+    is gone, a few at a time: what only the crowd had made slow is prompt then. Scenarios that strain the
+    server wait for that time too, so that they slow nobody down.
+    """
 
     def __init__(self, run: Run, jobs: int) -> None:
         """`jobs` scenarios at most wait side by side; with 1 each runs when its item's turn comes."""
         self._run = run
-        self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="scenario") if jobs > 1 else None
-        self._futures: dict[str, Future[Outcome]] = {}
-        self._done = 0
+        self._crowd = ThreadPoolExecutor(jobs, thread_name_prefix="scenario") if jobs > 1 else None
+        self._quiet = ThreadPoolExecutor(min(jobs, FEW), thread_name_prefix="again")
+        self._outcomes: dict[str, Future[Outcome]] = {}
+        self._doubtful: list[tuple[_Course, Future[Outcome]]] = []
+        self._first_tries = 0
+        self._pace = 1.0 / run.profile.server.rate
+        self._next_start = 0.0
+        self._stopping = threading.Event()
         self._lock = threading.Lock()
 
-    def start(self, key: str, plan: Plan) -> None:
-        """Let a scenario run as soon as a thread is free."""
-        if self._pool:
-            future = self._pool.submit(run_scenario, self._run, plan)
-            future.add_done_callback(self._count)
-            self._futures[key] = future
+    def start(self, plans: Mapping[str, Plan]) -> None:
+        """Let these scenarios run as threads are free, those that are to be kept waiting first."""
+        if self._crowd is None:
+            return
+        self._first_tries = len(plans)
+        self._outcomes = {key: Future() for key in plans}
+        for key, plan in sorted(
+            plans.items(), key=lambda entry: self._wait_to_expect(entry[1]), reverse=True
+        ):
+            self._crowd.submit(self._try_first, plan, self._outcomes[key])
 
     def collect(self, key: str, plan: Plan, waiting: Callable[[int, int], None]) -> Outcome:
         """The outcome of a scenario; one that was not started ahead runs here and now.
 
         While there is nothing to collect, `waiting` is told now and then how many are done of how many.
         """
-        future = self._futures.get(key)
+        future = self._outcomes.get(key)
         if future is None:
             return run_scenario(self._run, plan)
         while True:
             try:
                 return future.result(timeout=0.1)
             except TimeoutError:
-                waiting(self._done, len(self._futures))
+                done = sum(one.done() for one in self._outcomes.values())
+                waiting(done, len(self._outcomes))
 
     def stop(self) -> None:
         """Drop what has not begun and wait for what has."""
-        if self._pool:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+        self._stopping.set()
+        for pool in (self._crowd, self._quiet):
+            if pool:
+                pool.shutdown(wait=True, cancel_futures=True)
 
-    def _count(self, future: Future[Outcome]) -> None:
+    def _wait_to_expect(self, plan: Plan) -> int:
+        """How far into the dialogue a scenario is kept waiting, if at all; the longest runs start first."""
+        late = [outcome for outcome in self._run.profile.expectation(plan.rule)[0] if outcome.late]
+        return max((1 + ORDER.index(outcome.stage) for outcome in late), default=0)
+
+    def _await_turn(self) -> None:
+        """Scenarios start at a steady pace, so that not even the first ones are a burst."""
         with self._lock:
-            self._done += 1
+            now = time.monotonic()
+            turn = max(now, self._next_start)
+            self._next_start = turn + self._pace
+        self._stopping.wait(turn - now)
+
+    def _try_first(self, plan: Plan, future: Future[Outcome]) -> None:
+        course = _Course(self._run, plan)
+        with self._reporting(future):
+            outcome = course.untried()
+            if outcome is None:
+                self._await_turn()
+                outcome = course.go()
+            if outcome:
+                future.set_result(outcome)
+            else:
+                with self._lock:
+                    self._doubtful.append((course, future))
+        with self._lock:
+            self._first_tries -= 1
+            last = self._first_tries == 0
+        if last:
+            self._begin_quiet()
+
+    def _begin_quiet(self) -> None:
+        for course, future in self._doubtful:
+            self._quiet.submit(self._try_again, course, future)
+
+    def _try_again(self, course: _Course, future: Future[Outcome]) -> None:
+        with self._reporting(future):
+            outcome = course.untried()
+            while outcome is None:
+                outcome = course.go()
+            future.set_result(outcome)
+
+    @contextlib.contextmanager
+    def _reporting(self, future: Future[Outcome]) -> Iterator[None]:
+        """Whatever a thread raises reaches the main thread."""
+        try:
+            yield
+        except BaseException as error:  # noqa: BLE001 - pytest's own skip and fail are no Exceptions
+            future.set_exception(error)

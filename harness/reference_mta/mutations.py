@@ -71,7 +71,7 @@ def _replace_check(rule: str, treat: Callable[[Check], Treatment]) -> Change:
 def _sort(
     rule: str, classify: Callable[[Transaction, str | None], Awaitable[str | None] | str | None]
 ) -> Change:
-    """Sort cases differently in the question that knows the rule; `classify` gets what would be the answer."""
+    """Sort cases differently in the question that knows the rule; `classify` gets the answer so far."""
 
     def change(policy: Policy) -> Policy:
         def resort(question: Question) -> Question:
@@ -169,6 +169,14 @@ def _own_domains(transaction: Transaction) -> list[str]:
     return [domain.name.lower() for domain in transaction.config.domain]
 
 
+async def _only_by_reversal(transaction: Transaction, found: str | None) -> str | None:
+    if found != "helo.forward-match":
+        return found
+    _, names = await transaction.names_of(transaction.client)
+    reversed_names = [name.lower() for name in names]
+    return "helo.reverse-match" if _greeting(transaction) in reversed_names else "helo.dns-mismatch"
+
+
 def _local_part(transaction: Transaction) -> str:
     return transaction.mailbox.local_part
 
@@ -237,7 +245,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "helo.forward-match",
         lambda transaction: _greeting(transaction) == "localhost",
     ),
-    _off("helo.forward-match", "a name that resolves to the client is delayed"),
+    Mutant(
+        "helo.forward-match",
+        "off",
+        "a name that resolves to the client is delayed unless the client's PTR gives it back",
+        _sort("helo.forward-match", _only_by_reversal),
+    ),
     _off("helo.reverse-match", "a name that is consistent in itself is delayed"),
     *_late_family("helo.dns-mismatch", "a name that DNS does not confirm is not delayed", refuses=False),
     _quirky("helo.no-aaaa-stall", "off", "a failing AAAA lookup spoils a name whose A record matches"),

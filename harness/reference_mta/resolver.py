@@ -1,4 +1,4 @@
-"""A small asynchronous stub resolver: one name server, time-outs, TCP after truncation (RFC 1035, RFC 5966)."""
+"""A small asynchronous stub resolver: one name server, time-outs, TCP after truncation (RFC 1035)."""
 
 import asyncio
 import secrets

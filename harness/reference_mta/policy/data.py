@@ -18,7 +18,7 @@ def header_syntax(content: bytes) -> Callable[[Transaction], Awaitable[str | Non
     async def sort(transaction: Transaction) -> str | None:
         if transaction.trusted or transaction.authenticated:
             return None
-        message = PARSER.parsebytes(content)
+        message = PARSER.parsebytes(content.partition(b"\r\n\r\n")[0])
         names = [
             name for name in ADDRESS_HEADERS if not transaction.quirk(f"data.header-syntax:weak-no-{name}")
         ]

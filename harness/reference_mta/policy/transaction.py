@@ -23,7 +23,7 @@ class HostStanding(Enum):
 
 @dataclass(frozen=True)
 class Hit:
-    """A listing of the client: the list, the first zone that has it, how many zones of it have it, its text."""
+    """A listing of the client: the list, its first zone that has it, how many of them have it, the text."""
 
     list: str
     zone: str
