@@ -1,15 +1,18 @@
 """How the tests ask a `FakeDns`, without sockets or over real ones; dnslib reads the replies."""
 
+import contextlib
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import dnslib as untyped
 
-from fake_dns import FakeDns
+from fake_dns import FakeDns, Late, NoAnswer, ServFail, Truncated, WrongId
 from fake_dns.answer import Transport
 
 dnslib: Any = untyped
+HOST = "mx7.k3.example"
 PATIENCE = 5.0  # seconds for a reply that must come
 
 
@@ -36,6 +39,9 @@ class Question:
             flags = "do" if self.dnssec_ok else ""
             query.add_ar(dnslib.EDNS0(udp_len=self.edns, version=self.edns_version, flags=flags))
         return bytes(query.pack())
+
+
+GOOD = Question(HOST)
 
 
 def ask(dns: FakeDns, question: Question, transport: Transport = Transport.UDP) -> Any:
@@ -100,3 +106,44 @@ def read_exactly(sock: socket.socket, octets: int) -> bytes:
             raise EOFError
         read += more
     return read
+
+
+@contextlib.contextmanager
+def tcp(address: tuple[str, int]) -> Iterator[socket.socket]:
+    with socket.create_connection(address, timeout=PATIENCE) as sock:
+        yield sock
+
+
+def over_udp(address: tuple[str, int], question: Question) -> Any:
+    return parse(udp_exchange(address, question.packet()))
+
+
+def over_tcp(address: tuple[str, int], question: Question) -> Any:
+    with tcp(address) as sock:
+        sock.sendall(framed(question.packet()))
+        return parse(read_framed(sock))
+
+
+def is_closed(sock: socket.socket) -> bool:
+    """Waits until the server hangs up; raises `TimeoutError` when it does not."""
+    try:
+        return sock.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def world() -> FakeDns:
+    """Names for every occasion."""
+    dns = FakeDns()
+    dns.zone("k3.example")
+    dns.publish(HOST, "A", "198.18.0.7")
+    for number in range(100):
+        dns.publish("large.k3.example", "A", f"198.18.1.{number}")
+    for number in range(400):
+        dns.publish("huge.k3.example", "A", f"198.19.{number // 200}.{number % 200}")
+    dns.publish("medium.k3.example", "TXT", "x" * 900)
+    dns.script("silent.k3.example", None, NoAnswer())
+    dns.script("late.k3.example", None, Late(0.2, ServFail()))
+    dns.script("forged.k3.example", None, WrongId())
+    dns.script("cut.k3.example", None, Truncated())
+    return dns
