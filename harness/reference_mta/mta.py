@@ -93,7 +93,7 @@ class Handler:
         return await server.take(envelope)
 
 
-class Connection(SMTP):  # type: ignore[misc]
+class Connection(SMTP):
     """One connection. What must survive STARTTLS, which makes a new session, lives in `about`."""
 
     def __init__(self, site: Site, loop: asyncio.AbstractEventLoop) -> None:
@@ -117,7 +117,13 @@ class Connection(SMTP):  # type: ignore[misc]
         self.command_size_limit = COMMAND_LIMIT
         self.site = site
         self.about = site.transaction()
-        self._forgotten: Session | None = None
+
+    @property
+    def told(self) -> Session:
+        """What the client has said since the connection, or TLS, began."""
+        if self.session is None:
+            raise RuntimeError("aiosmtpd makes a session for every connection")
+        return self.session
 
     # The stages
 
@@ -138,11 +144,11 @@ class Connection(SMTP):  # type: ignore[misc]
         await self._hold(treatment)
         if treatment.refuses:
             self.about.greeting = ""
-            self.session.host_name = None
+            self.told.host_name = None
             return [self._reply(treatment)]
         self.about.earned = max(self.about.earned, treatment.delay)
         self.about.begin_message()
-        self.session.host_name = name
+        self.told.host_name = name
         lines = [f"{self.hostname} greets {_shown(name)}", *keywords]
         return [f"250-{line}" for line in lines[:-1]] + [f"250 {lines[-1]}"]
 
@@ -167,6 +173,7 @@ class Connection(SMTP):  # type: ignore[misc]
         await self._hold(treatment)
         if treatment.refuses:
             return self._reply(treatment)
+        self.about.in_message = True
         envelope.mail_from = sender or "<>"  # aiosmtpd takes an empty one for none
         envelope.mail_options.extend(options)
         return "250 2.1.0 Sender noted"
@@ -199,7 +206,7 @@ class Connection(SMTP):  # type: ignore[misc]
 
     async def take(self, envelope: Envelope) -> str:
         """The whole message is there."""
-        content = bytes(envelope.content)
+        content = bytes(envelope.original_content or b"")
         policy, about = self.site.policy, self.about
         for classify, checks in (
             (header_syntax(content), {policy.header.rule: policy.header}),
@@ -217,15 +224,15 @@ class Connection(SMTP):  # type: ignore[misc]
     @syntax("MAIL FROM: <address>", extended=" [SP <mail-parameters>]")
     async def smtp_MAIL(self, arg: str | None) -> None:
         """Without a greeting policy answers, not the engine."""
-        self.about.greeting = self.session.host_name or ""
+        self.about.greeting = self.told.host_name or ""
         treatment = await self._ask(self.site.policy.mail_first)
         await self._hold(treatment)
         if treatment.refuses:
             await self.push(self._reply(treatment))
             return
-        if not self.session.host_name:
-            self.session.host_name = "unknown"
-            self.session.extended_smtp = True
+        if not self.told.host_name:
+            self.told.host_name = "unknown"
+            self.told.extended_smtp = True
         await super().smtp_MAIL(arg)
 
     @syntax("STARTTLS", when="tls_context")
@@ -234,11 +241,11 @@ class Connection(SMTP):  # type: ignore[misc]
         if self._tls_protocol:
             await self.push("503 5.5.1 TLS is on already")
             return
-        self._forgotten = self.session
+        before = self.told
         await super().smtp_STARTTLS(arg)
         if self.about.quirk("tls.state-reset:off"):
-            self.session.host_name = self._forgotten.host_name
-            self.session.extended_smtp = self._forgotten.extended_smtp
+            self.told.host_name = before.host_name
+            self.told.extended_smtp = before.extended_smtp
         else:
             self.about.greeting = ""
             self.about.begin_message()
@@ -254,7 +261,7 @@ class Connection(SMTP):  # type: ignore[misc]
             await self.push("538 5.7.11 Not without TLS")
         elif self.about.trusted and self.about.quirk("auth.from-anywhere:off"):
             await self.push("503 5.5.1 Not from inside")
-        elif self.about.authenticated or self.envelope.mail_from:
+        elif self.about.authenticated or self.about.in_message:
             await self.push("503 5.5.1 Not now")
         elif mechanism.upper() != "PLAIN":
             await self.push("504 5.5.4 Only PLAIN is known here")
@@ -302,7 +309,7 @@ class Connection(SMTP):  # type: ignore[misc]
             right = True
         if not right:
             return WRONG
-        self.about.authenticated = self.session.authenticated = True
+        self.about.authenticated = self.told.authenticated = True
         return "235 2.7.0 Welcome"
 
     def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
@@ -315,7 +322,7 @@ class Connection(SMTP):  # type: ignore[misc]
         """Without PROXY the client is whoever connected; policy speaks before the greeting all the same."""
         self._require_whole_line_ends()
         if not self.site.config.server.proxy_protocol:
-            await self.meet(str(self.session.peer[0]).partition("%")[0])
+            await self.meet(str((self.told.peer or ("",))[0]).partition("%")[0])
         with contextlib.suppress(ConnectionError):  # the client is gone; there is nobody to tell
             await super()._handle_client()
 
@@ -328,7 +335,7 @@ class Connection(SMTP):  # type: ignore[misc]
             broken = separator is None and b"\n" in line[:-2]
             return UNREADABLE if broken else line
 
-        self._reader.readuntil = strict
+        self._reader.readuntil = strict  # type: ignore[method-assign, assignment]
 
     # What is done with a treatment
 
@@ -376,7 +383,7 @@ class Connection(SMTP):  # type: ignore[misc]
         lines = [
             f"Return-Path: <{sender}>",
             *self.about.marks,
-            f"Received: from {_shown(self.session.host_name)} ([{self.about.client}])",
+            f"Received: from {_shown(self.told.host_name)} ([{self.about.client}])",
             f"\tby {self.hostname}; {formatdate()}",
         ]
         return "".join(f"{line}\r\n" for line in lines).encode("utf-8", "replace")

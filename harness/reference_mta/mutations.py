@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from harness import settings
 from harness.reference_mta.certificate import SOUND, Flaws
-from harness.reference_mta.policy import STAGES, Policy
+from harness.reference_mta.policy import Policy
 from harness.reference_mta.policy.checks import DELAY, Check, Question, Treatment, defer, deny
 from harness.reference_mta.policy.transaction import Transaction
 
@@ -56,14 +56,9 @@ def _replace_check(rule: str, treat: Callable[[Check], Treatment]) -> Change:
                 for name, check in checks.items()
             }
 
-        stages = {
-            stage: tuple(
-                replace(question, checks=swap(question.checks)) for question in getattr(policy, stage)
-            )
-            for stage in STAGES
-        }
         header = swap({policy.header.rule: policy.header})[policy.header.rule]
-        return replace(policy, **stages, header=header, bounces=swap(policy.bounces))
+        asked = policy.with_questions(lambda question: replace(question, checks=swap(question.checks)))
+        return replace(asked, header=header, bounces=swap(policy.bounces))
 
     return change
 
@@ -84,8 +79,7 @@ def _sort(
 
             return replace(question, classify=sort)
 
-        stages = {stage: tuple(resort(question) for question in getattr(policy, stage)) for stage in STAGES}
-        return replace(policy, **stages)
+        return policy.with_questions(resort)
 
     return change
 
@@ -119,7 +113,7 @@ def _late_family(rule: str, description: str, *, refuses: bool) -> list[Mutant]:
             Mutant(rule, "weak-delay-only", "delayed and then accepted", lenient),
             Mutant(rule, "weak-4xx", "refused for the moment only", temporary),
         ]
-    else:
+    elif not rule.startswith("connect."):
         refused = _replace_check(rule, lambda check: deny("5.7.1 No", late=True))
         mutants.append(Mutant(rule, "strict-deny", "refused after the delay", refused))
     return mutants
@@ -177,8 +171,8 @@ async def _only_by_reversal(transaction: Transaction, found: str | None) -> str 
     return "helo.reverse-match" if _greeting(transaction) in reversed_names else "helo.dns-mismatch"
 
 
-def _local_part(transaction: Transaction) -> str:
-    return transaction.mailbox.local_part
+def _has(character: str) -> Callable[[Transaction], bool]:
+    return lambda transaction: character in transaction.mailbox.local_part
 
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -273,7 +267,7 @@ MUTANTS: tuple[Mutant, ...] = (
             f"no-{label}",
             f"the character {character} is not on the list",
             None,
-            lambda transaction, character=character: character in _local_part(transaction),
+            _has(character),
         )
         for character, label in (("@", "at"), ("%", "percent"), ("!", "bang"), ("/", "slash"), ("|", "pipe"))
     ),

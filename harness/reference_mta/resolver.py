@@ -68,7 +68,7 @@ class Resolver(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: object) -> None:
         """An answer, or something that looks like one."""
         try:
-            record = DNSRecord.parse(data)
+            record: DNSRecord = DNSRecord.parse(data)
         except (DNSError, ValueError, IndexError):
             return
         future = self._waiting.get(_key(record)) if record.questions else None
@@ -101,7 +101,7 @@ class Resolver(asyncio.DatagramProtocol):
             data = packet.pack()
             writer.write(len(data).to_bytes(2, "big") + data)
             size = int.from_bytes(await reader.readexactly(2), "big")
-            record = DNSRecord.parse(await reader.readexactly(size))
+            record: DNSRecord = DNSRecord.parse(await reader.readexactly(size))
         finally:
             writer.close()
         if not record.questions or _key(record) != _key(packet):

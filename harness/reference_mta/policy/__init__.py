@@ -1,6 +1,7 @@
 """The policy of the reference MTA: a module a stage, and the whole of it as one value."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from harness.reference_mta.policy.bounce import BOUNCE
 from harness.reference_mta.policy.checks import Check, Question
@@ -34,5 +35,13 @@ class Policy:
     bounces: dict[str, Check] = field(default_factory=lambda: {check.rule: check for check in BOUNCE_CHECKS})
     quirks: frozenset[str] = frozenset()
 
-
-STAGES = ("connect", "helo", "mail_first", "mail", "rcpt")
+    def with_questions(self, change: Callable[[Question], Question]) -> "Policy":
+        """The policy with every question replaced by what `change` makes of it."""
+        return replace(
+            self,
+            connect=tuple(map(change, self.connect)),
+            helo=tuple(map(change, self.helo)),
+            mail_first=tuple(map(change, self.mail_first)),
+            mail=tuple(map(change, self.mail)),
+            rcpt=tuple(map(change, self.rcpt)),
+        )

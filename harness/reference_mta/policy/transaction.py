@@ -54,6 +54,7 @@ class Transaction:
     greeted_plainly: bool = False  # with a bare address, once on this connection
     earned: float = 0.0  # share of the delay that was earned at connect or HELO
     authenticated: bool = False
+    in_message: bool = False  # after an accepted MAIL
     sender: str = ""
     recipient: str = ""
     routed: bool = False  # the recipient came with a source route
@@ -67,6 +68,7 @@ class Transaction:
 
     def begin_message(self) -> None:
         """Forget the envelope of the message before."""
+        self.in_message = False
         self.sender = self.recipient = ""
         self.recipients = 0
         self.marks = {}
