@@ -35,6 +35,10 @@ class Declarations(settings.Settings):
     pair: tuple[Declaration, ...] = ()
 
 
+class BrokenRunError(Exception):
+    """A run that left no result; the text has what it said."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What the scenarios made of one mutant."""
@@ -138,7 +142,7 @@ def _judge(
     began = time.monotonic()
     try:
         result = _run(scenarios, mutant.name, folder)
-    except (ResultFileError, subprocess.TimeoutExpired) as error:
+    except (BrokenRunError, subprocess.TimeoutExpired) as error:
         return Verdict(mutant, killed=False, collateral={}, failure=str(error))
     before = {rule.id: rule.status for rule in baseline.rules}
     after = {rule.id: rule.status for rule in result.rules}
@@ -178,4 +182,4 @@ def _run(scenarios: Path, mutant: str, folder: Path) -> RunResult:
         return load(folder / "latest.json")
     except ResultFileError as error:
         said = (folder / "output.txt").read_text("utf-8", "replace")[-600:]
-        raise ResultFileError(folder, f"{error}; the run said: {said}") from error
+        raise BrokenRunError(f"{error}; the run said: {said}") from error

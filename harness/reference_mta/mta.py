@@ -118,7 +118,6 @@ class Connection(SMTP):
         self.site = site
         self.about = site.transaction()
 
-    @property
     def told(self) -> Session:
         """What the client has said since the connection, or TLS, began."""
         if self.session is None:
@@ -144,11 +143,11 @@ class Connection(SMTP):
         await self._hold(treatment)
         if treatment.refuses:
             self.about.greeting = ""
-            self.told.host_name = None
+            self.told().host_name = None
             return [self._reply(treatment)]
         self.about.earned = max(self.about.earned, treatment.delay)
         self.about.begin_message()
-        self.told.host_name = name
+        self.told().host_name = name
         lines = [f"{self.hostname} greets {_shown(name)}", *keywords]
         return [f"250-{line}" for line in lines[:-1]] + [f"250 {lines[-1]}"]
 
@@ -224,15 +223,15 @@ class Connection(SMTP):
     @syntax("MAIL FROM: <address>", extended=" [SP <mail-parameters>]")
     async def smtp_MAIL(self, arg: str | None) -> None:
         """Without a greeting policy answers, not the engine."""
-        self.about.greeting = self.told.host_name or ""
+        self.about.greeting = self.told().host_name or ""
         treatment = await self._ask(self.site.policy.mail_first)
         await self._hold(treatment)
         if treatment.refuses:
             await self.push(self._reply(treatment))
             return
-        if not self.told.host_name:
-            self.told.host_name = "unknown"
-            self.told.extended_smtp = True
+        if not self.told().host_name:
+            self.told().host_name = "unknown"
+            self.told().extended_smtp = True
         await super().smtp_MAIL(arg)
 
     @syntax("STARTTLS", when="tls_context")
@@ -241,11 +240,11 @@ class Connection(SMTP):
         if self._tls_protocol:
             await self.push("503 5.5.1 TLS is on already")
             return
-        before = self.told
+        before = self.told()
         await super().smtp_STARTTLS(arg)
         if self.about.quirk("tls.state-reset:off"):
-            self.told.host_name = before.host_name
-            self.told.extended_smtp = before.extended_smtp
+            self.told().host_name = before.host_name
+            self.told().extended_smtp = before.extended_smtp
         else:
             self.about.greeting = ""
             self.about.begin_message()
@@ -309,7 +308,7 @@ class Connection(SMTP):
             right = True
         if not right:
             return WRONG
-        self.about.authenticated = self.told.authenticated = True
+        self.about.authenticated = self.told().authenticated = True
         return "235 2.7.0 Welcome"
 
     def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
@@ -322,7 +321,7 @@ class Connection(SMTP):
         """Without PROXY the client is whoever connected; policy speaks before the greeting all the same."""
         self._require_whole_line_ends()
         if not self.site.config.server.proxy_protocol:
-            await self.meet(str((self.told.peer or ("",))[0]).partition("%")[0])
+            await self.meet(str((self.told().peer or ("",))[0]).partition("%")[0])
         with contextlib.suppress(ConnectionError):  # the client is gone; there is nobody to tell
             await super()._handle_client()
 
@@ -383,7 +382,7 @@ class Connection(SMTP):
         lines = [
             f"Return-Path: <{sender}>",
             *self.about.marks,
-            f"Received: from {_shown(self.told.host_name)} ([{self.about.client}])",
+            f"Received: from {_shown(self.told().host_name)} ([{self.about.client}])",
             f"\tby {self.hostname}; {formatdate()}",
         ]
         return "".join(f"{line}\r\n" for line in lines).encode("utf-8", "replace")
