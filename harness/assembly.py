@@ -39,6 +39,7 @@ class Wish:
     profile: Path | None = None
     mutant: str = ""
     heavy: bool = False
+    lean: bool = False
 
 
 @contextlib.contextmanager
@@ -72,6 +73,7 @@ def open_run(wish: Wish) -> Iterator[Run]:
             Judge(profile.policy.delay, pulse.worst),
             tools,
             heavy=wish.heavy or wish.profile is None,
+            lean=wish.lean,
         )
         pulse.probes.append(ServerProbe(lambda: run.observer(run.world()).session()))
         if profile.dns:

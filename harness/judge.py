@@ -63,9 +63,9 @@ class Judge:
                 endings.append(ending)
             else:
                 return
-        for ending in endings:
-            if isinstance(ending, InconclusiveError):
-                raise ending
+        for doubt in endings:
+            if isinstance(doubt, InconclusiveError):
+                raise doubt
         if len(endings) == 1:
             raise endings[0]
         raise FailedError(f"expected {spell(outcomes)}; {'; '.join(str(ending) for ending in endings)}")

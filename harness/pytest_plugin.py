@@ -32,6 +32,7 @@ SHOWN: dict[Status, tuple[str, str, dict[str, bool]]] = {
     Status.NOT_TESTABLE: ("t", "NOT TESTABLE", {"cyan": True}),
     Status.NOT_APPLICABLE: ("-", "NOT APPLICABLE", {"light": True}),
 }
+STATUS = "scenario_status"  # where a report carries the status of its scenario
 NOTHING_TESTED = 5  # the exit status that pytest itself uses for «no tests»
 
 
@@ -46,6 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--reports", metavar="DIR", help="where the reports go (default: reports/)")
     group.addoption("--allow-heavy", action="store_true", help="run scenarios that strain a shared server")
+    group.addoption("--lean", action="store_true", help="keep no dialogues and write no HTML, only verdicts")
     group.addoption(
         "--mutant", default="", metavar="RULE:KIND", help="break the reference MTA in one respect"
     )
@@ -157,7 +159,7 @@ class ScenarioPlugin:
     scheduler: Scheduler | None = None
     run: Run | None = None
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
-    written: tuple[Path, Path] | None = None
+    written: tuple[Path, ...] = ()
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -210,12 +212,12 @@ class ScenarioPlugin:
         outcome = item.stash.get(OUTCOME, None)
         if outcome and report.when == "call":
             report.duration = outcome.seconds
-            report.scenario_status = outcome.status
+            setattr(report, STATUS, outcome.status)
         return report
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, Any] | None:
         """A letter and a word for each status."""
-        status: Status | None = getattr(report, "scenario_status", None)
+        status: Status | None = getattr(report, STATUS, None)
         if status is None or report.when != "call" or hasattr(report, "wasxfail"):
             return None
         letter, word, markup = SHOWN[status]
@@ -246,7 +248,7 @@ class ScenarioPlugin:
                 yellow=True,
             )
         if self.written:
-            terminalreporter.write_line(f"report: {self.written[1]} (data: {self.written[0].name})")
+            terminalreporter.write_line(f"report: {', '.join(str(path) for path in reversed(self.written))}")
 
     def _begin(self, selected: list[pytest.Item]) -> None:
         options = self.config.option
@@ -255,7 +257,7 @@ class ScenarioPlugin:
             raise pytest.UsageError("--mutant breaks the reference MTA; it does not go with --sut")
         if options.jobs is not None and options.jobs < 1:
             raise pytest.UsageError("--jobs takes a number from 1 on")
-        wish = Wish(self.catalogue, sut, options.mutant, options.allow_heavy)
+        wish = Wish(self.catalogue, sut, options.mutant, options.allow_heavy, options.lean)
         try:
             run = self.stack.enter_context(open_run(wish))
         except (settings.SettingsError, DnsServerError, EmbeddedError) as error:
@@ -278,7 +280,7 @@ class ScenarioPlugin:
             if self.gathering and self.run:
                 folder = self.config.option.reports
                 reports = Path(folder) if folder else self.config.rootpath / "reports"
-                self.written = save(self.gathering.finish(self.run), reports)
+                self.written = save(self.gathering.finish(self.run), reports, page=not self.run.lean)
         finally:
             self.stack.close()
 

@@ -58,7 +58,9 @@ class Tools:
 class Callouts(Protocol):
     """The mail host of everybody else: notes who calls while a dialogue runs."""
 
-    address: str
+    @property
+    def address(self) -> str:
+        """Where to point the MX of a domain whose mail host must not be called."""
 
     def mentions(self, word: str) -> bool:
         """Whether a caller has said `word`."""
@@ -75,6 +77,7 @@ class Run:
     judge: Judge
     tools: Tools = Tools()
     heavy: bool = False
+    lean: bool = False  # verdicts only: no dialogues are kept
     unusable: str = ""  # why no verdict means anything; empty when the server is fit to be judged
     _canary: threading.Lock = field(default_factory=threading.Lock)
 

@@ -1,6 +1,7 @@
 """The verdict: what was seen, held against what is documented, and no verdict from noise."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -19,7 +20,7 @@ LATE, PROMPT, BETWEEN = 2.01, 0.02, 1.4
 
 def step(stage: Stage, code: int, seconds: float = PROMPT, *, dropped: bool = False) -> Step:
     reply = Reply(code=code, lines=("text",), raw=b"%d text\r\n" % code, at=seconds, seconds=seconds)
-    return Step(stage, "", reply, began=10.0, seconds=seconds, dropped=dropped)
+    return Step(stage, "", reply, began=10.0, seconds=seconds, silence=seconds, dropped=dropped)
 
 
 def silence(stage: Stage) -> Step:
@@ -67,7 +68,14 @@ def test_neither_prompt_nor_late_is_inconclusive(outcome: str) -> None:
 @pytest.mark.parametrize("outcome", ["pass at helo", "delay at helo"])
 def test_a_late_reply_proves_nothing_while_the_harness_itself_lagged(outcome: str) -> None:
     with pytest.raises(InconclusiveError):
-        judge(lag=DELAY * 0.3).expect(greeted(250, LATE), (Outcome.parse(outcome),))
+        judge(lag=DELAY * 0.45).expect(greeted(250, LATE), (Outcome.parse(outcome),))
+
+
+def test_a_server_that_goes_on_asking_dns_is_slow_and_does_not_hold_back() -> None:
+    busy = replace(step(Stage.HELO, 250, LATE), silence=DELAY * 0.3)
+    for outcome in ("pass at helo", "delay at helo"):
+        with pytest.raises(InconclusiveError):
+            judge().expect(attempt(step(Stage.CONNECT, 220), busy), (Outcome.parse(outcome),))
 
 
 def test_a_prompt_reply_is_prompt_however_the_harness_lagged() -> None:

@@ -41,6 +41,7 @@ def closed_port() -> Iterator[int]:
 def run(catalogue: Catalogue, closed_port: int) -> Run:
     content = settings.read_toml(PROFILE)
     content["server"]["port"] = closed_port
+    content["dns"] = {"listen": ["127.0.0.1:5353"]}
     content["rules"] = {"without": ["absent.*"]}
     profile = settings.check(PROFILE, content, Profile)
     judge = Judge(profile.policy.delay, lambda since, until: 0.0)
@@ -132,11 +133,36 @@ def test_scenarios_wait_side_by_side(run: Run) -> None:
 
     scheduler = Scheduler(run, jobs=20)
     plan = Plan(run.catalogue[RULE], frozenset(), play)
-    for number in range(20):
-        scheduler.start(str(number), plan)
+    scheduler.start({str(number): plan for number in range(20)})
     outcomes = [scheduler.collect(str(number), plan, lambda done, of: None) for number in range(20)]
     scheduler.stop()
     assert {came.status for came in outcomes} == {Status.PASSED}
+
+
+def test_what_is_doubtful_is_tried_again_when_the_others_are_done(run: Run) -> None:
+    crowd_gone = threading.Event()
+    tries: list[bool] = []
+
+    def doubtful(trial: Trial) -> None:
+        tries.append(crowd_gone.is_set())
+        if len(tries) == 1:
+            raise DOUBT
+        passes(trial)
+
+    def slow(trial: Trial) -> None:
+        while not tries:
+            threading.Event().wait(0.001)
+        crowd_gone.set()
+        passes(trial)
+
+    rule = run.catalogue[RULE]
+    plans = {"doubtful": Plan(rule, frozenset(), doubtful), "slow": Plan(rule, frozenset(), slow)}
+    scheduler = Scheduler(run, jobs=2)
+    scheduler.start(plans)
+    outcomes = [scheduler.collect(key, plan, lambda done, of: None) for key, plan in plans.items()]
+    scheduler.stop()
+    assert [came.status for came in outcomes] == [Status.PASSED, Status.PASSED]
+    assert tries == [False, True]
 
 
 def test_one_job_is_the_main_thread(run: Run) -> None:
@@ -148,6 +174,6 @@ def test_one_job_is_the_main_thread(run: Run) -> None:
 
     scheduler = Scheduler(run, jobs=1)
     plan = Plan(run.catalogue[RULE], frozenset(), play)
-    scheduler.start("one", plan)
+    scheduler.start({"one": plan})
     scheduler.collect("one", plan, lambda done, of: None)
     assert threads == [threading.main_thread()]

@@ -38,8 +38,7 @@ def test_greeting_with_a_bare_foreign_address(client: Client, internet: Internet
 def test_good_greeting_after_a_bare_address(client: Client, expect: Expect) -> None:
     with client.conversation() as talk:
         talk.connect()
-        first = talk.ehlo(client.address)
-        expect.given(first.code >= 500, f"the bare address itself was not refused: {first}")
+        talk.ehlo(client.address)
         talk.ehlo("somebody." + client.host)
         talk.ehlo(client.host)
         attempt = talk.quit()

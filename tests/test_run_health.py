@@ -1,0 +1,94 @@
+"""Before anything is judged: a server that lets not even an innocent client through is not judged at all."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from harness.assembly import Wish, check_health, open_run
+from harness.rules import Catalogue
+from harness.run import Run
+from tests.hostile_server import Drip, Flood, Hear, HostileServer, Reset, Say, Stall, Step
+
+PROFILE = """
+name = "troubled"
+[server]
+address = "127.0.0.1"
+port = {port}
+hostname = "mx.example.org"
+reply_timeout = 0.5
+[policy]
+delay = 1.0
+[[domain]]
+name = "example.org"
+users = ["ann"]
+[rules]
+claim = ["rcpt.*"]
+"""
+GREETING = Say(b"220 mx.example.org ESMTP\r\n")
+OK = Say(b"250 fine\r\n")
+
+
+def dialogue(*endings: Step, after: int) -> list[Step]:
+    """A polite server for the greeting and so many commands, and then `endings`."""
+    steps: list[Step] = [GREETING]
+    for _ in range(after):
+        steps += [Hear(), OK]
+    return [*steps, Hear(), *endings]
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> Catalogue:
+    return Catalogue.below(Path("scenarios"))
+
+
+def examined(folder: Path, catalogue: Catalogue, port: int) -> Run:
+    profile = folder / "profile.toml"
+    profile.write_text(PROFILE.format(port=port), "utf-8")
+    with open_run(Wish(catalogue, profile)) as run:
+        return check_health(run)
+
+
+def test_a_server_in_health_is_judged(tmp_path: Path, catalogue: Catalogue) -> None:
+    polite = [GREETING, *[step for _ in range(3) for step in (Hear(), OK)], Hear(), Say(b"221 bye\r\n")]
+    with HostileServer([polite]) as server:
+        assert examined(tmp_path, catalogue, server.address[1]).unusable == ""
+
+
+def test_a_greylisting_server_is_in_health(tmp_path: Path, catalogue: Catalogue) -> None:
+    script = [GREETING, Hear(), OK, Hear(), OK, Hear(), Say(b"451 later\r\n"), Hear(), Say(b"221 bye\r\n")]
+    with HostileServer([script]) as server:
+        assert examined(tmp_path, catalogue, server.address[1]).unusable == ""
+
+
+TROUBLES: dict[str, tuple[Sequence[Step], str]] = {
+    "wrong greeting": ([Say(b"554 go away\r\n"), Stall()], "refused at connect: 554 go away"),
+    "greets with 421": ([Say(b"421 too busy\r\n")], "no further than connect: 421 too busy"),
+    "closes at connect": ([], "no further than connect"),
+    "never answers": ([Stall()], "no further than connect"),
+    "greets with garbage": ([Say(b"\x00\xff<html>\r\n"), Stall()], "no further than connect"),
+    "never ends its greeting": ([Flood(b"220-more\r\n")], "no further than connect"),
+    "drips its greeting": ([Drip(b"220 mx.example.org\r\n", 0.1)], "no further than connect"),
+    "closes at EHLO": (dialogue(after=0), "no further than helo"),
+    "resets at EHLO": (dialogue(Reset(), after=0), "no further than helo"),
+    "closes at MAIL": (dialogue(after=1), "no further than mail"),
+    "answers MAIL with garbage": (dialogue(Say(b"what?\r\n"), Stall(), after=1), "no further than mail"),
+    "closes at RCPT": (dialogue(after=2), "no further than rcpt"),
+    "refuses every recipient": (dialogue(Say(b"550 no\r\n"), Stall(), after=2), "refused at rcpt: 550 no"),
+}
+
+
+@pytest.mark.parametrize("trouble", list(TROUBLES))
+def test_a_troubled_server_is_not_judged(tmp_path: Path, catalogue: Catalogue, trouble: str) -> None:
+    script, reason = TROUBLES[trouble]
+    with HostileServer([script]) as server:
+        run = examined(tmp_path, catalogue, server.address[1])
+    assert reason in run.unusable
+    assert "nothing can be judged" in run.unusable
+
+
+def test_a_server_that_does_not_listen_is_not_judged(tmp_path: Path, catalogue: Catalogue) -> None:
+    with HostileServer([[]]) as server:
+        port = server.address[1]
+    run = examined(tmp_path, catalogue, port)
+    assert "refused" in run.unusable
