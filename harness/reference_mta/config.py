@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from harness import settings
+from harness.reference_mta.passwords import is_hash
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 WIDEST = {4: 8, 6: 32}  # shorter prefixes make an open relay
@@ -75,7 +76,7 @@ def _endpoint(value: object) -> object:
 
 
 def _hash(value: object) -> object:
-    if not (isinstance(value, str) and value.startswith("scrypt$") and value.count("$") == 3):
+    if not (isinstance(value, str) and is_hash(value)):
         raise ValueError("is no password hash; make one with: smtp-harness mta hash-password")
     return value
 
@@ -84,7 +85,9 @@ Address = Annotated[str, BeforeValidator(_address)]
 RelayNetwork = Annotated[Network, BeforeValidator(_network)]
 Endpoint = Annotated[tuple[str, int], BeforeValidator(_endpoint)]
 PasswordHash = Annotated[str, BeforeValidator(_hash)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
+LABEL = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
+Name = Annotated[str, Field(pattern=rf"^{LABEL}(\.{LABEL})*$", max_length=253)]
+CertificateName = Annotated[str, Field(pattern=rf"^(\*\.)?{LABEL}(\.{LABEL})*$", max_length=253)]
 Seconds = Annotated[float, Field(gt=0, le=86400 * 365)]
 
 
@@ -166,7 +169,7 @@ class Greylist(settings.Settings):
 class Tls(settings.Settings):
     """The names on the certificate; the host name and a wildcard of its parent when empty."""
 
-    names: tuple[str, ...] = ()
+    names: tuple[CertificateName, ...] = ()
 
 
 class Auth(settings.Settings):
