@@ -16,7 +16,10 @@ __all__ = ["DATABASE", "greylist_main", "hash_password"]
 
 def greylist_main(arguments: Sequence[str]) -> int:
     """`mta greylist add|remove|list STATE LIST …`; returns the exit status. Raises `UnreachableError`."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.action != "list" and options.recipient is None:
+        parser.error("an entry needs client, sender and recipient")
     store = Greylist(options.state / DATABASE, ANY_TIMES)
     try:
         if options.action == "list":
@@ -45,8 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("state", type=_state, help="the server's state directory")
     parser.add_argument("list", choices=LISTS)
     parser.add_argument("client", nargs="?", help="client address")
-    parser.add_argument("sender", nargs="?", default="", help="envelope sender; '' for the null sender")
-    parser.add_argument("recipient", nargs="?", default="")
+    parser.add_argument("sender", nargs="?", help="envelope sender; '' for the null sender")
+    parser.add_argument("recipient", nargs="?")
     return parser
 
 
