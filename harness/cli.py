@@ -20,7 +20,11 @@ Command = Callable[[argparse.Namespace], int]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status. What the user got wrong ends in a sentence and 2."""
-    options = _parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["mta"] and words[1:] and words[1] not in ("-h", "--help"):
+        options = argparse.Namespace(command=_mta, arguments=words[1:])  # it has a command line of its own
+    else:
+        options = _parser().parse_args(words)
     command: Command = options.command
     try:
         return command(options)
@@ -150,13 +154,17 @@ def _rules(options: argparse.Namespace) -> int:
 def _mta(options: argparse.Namespace) -> int:
     from harness.reference_mta.__main__ import main as mta_main
 
-    return mta_main(options.arguments)
+    return mta_main(options.arguments or [])
 
 
 def _dns(options: argparse.Namespace) -> int:
+    from fake_dns import DnsServerError, ZoneFileError
     from harness.lone_dns import serve
 
-    return serve(options.zone, options.listen or ["127.0.0.1:5353"], quiet=options.quiet)
+    try:
+        return serve(options.zone, options.listen or ["127.0.0.1:5353"], quiet=options.quiet)
+    except (ZoneFileError, DnsServerError, ValueError) as error:
+        raise UsageError(str(error)) from None
 
 
 def _mutants(options: argparse.Namespace) -> int:

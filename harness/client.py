@@ -102,6 +102,13 @@ class Client:
         self.without_ptr()
         self.world.internet.dns.publish_ptr(self.address, host)
 
+    def another_name(self, label: str) -> str:
+        """A second name of this host, as good as the first: forward and reverse DNS agree."""
+        name = self.name(label)
+        self.world.internet.publish_host(name, self.address)
+        self.another_ptr(name)
+        return name
+
     def another_ptr(self, host: str) -> None:
         """Add a second name to the PTR record."""
         self.world.internet.dns.publish_ptr(self.address, host)

@@ -4,26 +4,24 @@ import contextlib
 import threading
 from pathlib import Path
 
-from fake_dns import DnsServer, DnsServerError, FakeDns, QueryEntry, ZoneFileError, load_zone_file
+from fake_dns import DnsServer, FakeDns, QueryEntry, load_zone_file
 from harness.profile import endpoint
-from harness.settings import SettingsError
 
 LOOK = 0.2  # seconds between two looks at the query log
 
 
 def serve(zone: Path, listen: list[str], *, quiet: bool) -> int:
-    """Serve a zone file until interrupted, printing each query; returns the exit status."""
+    """Serve a zone file until interrupted, printing each query; returns the exit status.
+
+    Raises `ZoneFileError`, `DnsServerError`, and `ValueError` for an address without a port.
+    """
     dns = FakeDns()
-    try:
-        load_zone_file(zone, dns)
-        addresses = [endpoint(text) for text in listen]
-        with DnsServer(dns, addresses=addresses) as server:
-            shown = ", ".join(f"{host}:{port}" for host, port in server.addresses)
-            print(f"fake DNS on {shown}, UDP and TCP; stop it with Ctrl-C", flush=True)
-            with contextlib.suppress(KeyboardInterrupt):
-                _watch(dns, quiet=quiet)
-    except (ZoneFileError, DnsServerError, ValueError) as error:
-        raise SettingsError(zone, [str(error)]) from None
+    load_zone_file(zone, dns)
+    with DnsServer(dns, addresses=[endpoint(text) for text in listen]) as server:
+        shown = ", ".join(f"{host}:{port}" for host, port in server.addresses)
+        print(f"fake DNS on {shown}, UDP and TCP; stop it with Ctrl-C", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            _watch(dns, quiet=quiet)
     return 0
 
 

@@ -4,7 +4,6 @@ A scenario is a test function marked with `harness.scenario.rule`. Tests without
 """
 
 import contextlib
-import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -291,13 +290,18 @@ class ScenarioPlugin:
             raise outcome.error
 
     def _progress(self, done: int, of: int) -> None:
-        if sys.stderr.isatty() and self.config.option.verbose >= 0:
-            sys.stderr.write(f"\r\033[K{done} of {of} scenarios done")
-            sys.stderr.flush()
+        self._beside_the_dots(f"  {done} of {of} scenarios done")
 
     def _clear_progress(self) -> None:
-        if sys.stderr.isatty() and self.config.option.verbose >= 0:
-            sys.stderr.write("\r\033[K")
+        self._beside_the_dots("")
+
+    def _beside_the_dots(self, text: str) -> None:
+        """Write behind the cursor and leave it where it is; pytest's own output goes on from there."""
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None and reporter.isatty:
+            out = reporter._tw._file
+            out.write(f"\0337{text}\033[K\0338")
+            out.flush()
 
 
 OUTCOME = pytest.StashKey[Outcome]()

@@ -57,6 +57,16 @@ class Sut:
         raise NotTestableError("every [[domain]] has a catch_all; describe one that refuses unknown users")
 
     @property
+    def catch_all(self) -> str:
+        """A hosted domain that takes every local part: there no refusal can mean an unknown user."""
+        for domain in self.profile.domain:
+            if domain.catch_all:
+                return domain.name
+        raise NotTestableError(
+            "no [[domain]] has catch_all = true, so a refused local part may just be an unknown user"
+        )
+
+    @property
     def recipient(self) -> str:
         """An ordinary recipient: a user who also sends mail."""
         senders = self.home.bounce_recipients or self.home.users
@@ -75,12 +85,14 @@ class Sut:
 
     @property
     def never_sends(self) -> str:
-        """A user at home who never sends, so that no bounce can be meant for them."""
-        senders = [name.lower() for name in self.home.bounce_recipients or ()]
+        """A user at home who never sends, under no hosted domain: no bounce can be meant for them."""
+        senders = {name.lower() for domain in self.profile.domain for name in domain.bounce_recipients or ()}
         for user in self.home.users:
             if user.lower() not in senders:
                 return f"{user}@{self.home.name}"
-        raise NotTestableError(f"every user of {self.home.name} is in bounce_recipients; add one who is not")
+        raise NotTestableError(
+            f"every user of {self.home.name} is in some bounce_recipients; add one who is not"
+        )
 
     @property
     def legal_bounce(self) -> str:

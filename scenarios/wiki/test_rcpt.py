@@ -56,15 +56,15 @@ def test_illegal_character_in_the_local_part(
 ) -> None:
     if character not in sut.profile.policy.illegal_characters:
         raise NotTestableError("policy.illegal_characters in the profile does not list it")
-    user, _, domain = sut.recipient.partition("@")
-    local_part = f'"{user}{character}x"' if character == "@" else f"{user}{character}x"
-    attempt = client.attempt(recipient=f"{local_part}@{domain}")
-    expect(attempt, twin=client.twin().attempt())
+    local_part = f'"any{character}body"' if character == "@" else f"any{character}body"
+    attempt = client.attempt(recipient=f"{local_part}@{sut.catch_all}")
+    expect(attempt, twin=client.twin().attempt(recipient=f"anybody@{sut.catch_all}"))
 
 
 @rule("rcpt.leading-dot")
 def test_local_part_with_a_leading_dot(client: Client, sut: Sut, expect: Expect) -> None:
-    expect(client.attempt(recipient=f".{sut.recipient}"), twin=client.twin().attempt())
+    attempt = client.attempt(recipient=f".anybody@{sut.catch_all}")
+    expect(attempt, twin=client.twin().attempt(recipient=f"any.body@{sut.catch_all}"))
 
 
 @rule("rcpt.unknown-user")

@@ -11,7 +11,7 @@ from harness.reference_mta.policy.dnsbl import LISTED
 from harness.reference_mta.policy.greylisting import BOUNCE_CHECKS, GREYLISTED
 from harness.reference_mta.policy.helo import GREETING, STICKY
 from harness.reference_mta.policy.mail import GREETED, MAIL_DELAY, RCPT_DELAY
-from harness.reference_mta.policy.rcpt import COUNT, LOCAL_PART, RELAYING
+from harness.reference_mta.policy.rcpt import CHARACTERS, COUNT, FIRST_CHARACTER, RELAYING, USER
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,9 @@ class Policy:
         COUNT,
         RCPT_DELAY,
         RELAYING,
-        LOCAL_PART,
+        CHARACTERS,
+        FIRST_CHARACTER,
+        USER,
         BOUNCE,
         LISTED,
         GREYLISTED,

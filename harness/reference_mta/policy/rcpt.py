@@ -22,19 +22,28 @@ async def relaying(transaction: Transaction) -> str | None:
     return "rcpt.relay-trusted" if transaction.trusted else "rcpt.relay-denied"
 
 
-async def local_part(transaction: Transaction) -> str | None:
-    """For mail to our own domains: whether there can be such a user, and is."""
+async def characters(transaction: Transaction) -> str | None:
+    """For mail of strangers to our own domains: whether there can be such a local part."""
+    illegal = ILLEGAL & set(transaction.mailbox.local_part.strip('"'))
+    return "rcpt.illegal-chars" if _from_stranger(transaction) and illegal else None
+
+
+async def first_character(transaction: Transaction) -> str | None:
+    """The same for its beginning."""
+    dotted = transaction.mailbox.local_part.startswith(".")
+    return "rcpt.leading-dot" if _from_stranger(transaction) and dotted else None
+
+
+async def user(transaction: Transaction) -> str | None:
+    """Whether there is such a user; an account's recipients are not verified."""
     domain = transaction.domain
-    if domain is None:
+    if domain is None or domain.catch_all or is_user(transaction, transaction.mailbox.local_part):
         return None
-    name = transaction.mailbox.local_part
-    if transaction.authenticated:
-        return "rcpt.relay-authenticated"
-    if ILLEGAL & set(name.strip('"')):
-        return "rcpt.illegal-chars"
-    if name.startswith("."):
-        return "rcpt.leading-dot"
-    return None if domain.catch_all or is_user(transaction, name) else "rcpt.unknown-user"
+    return "rcpt.relay-authenticated" if transaction.authenticated else "rcpt.unknown-user"
+
+
+def _from_stranger(transaction: Transaction) -> bool:
+    return transaction.domain is not None and not transaction.authenticated and not transaction.trusted
 
 
 def honours_trick(transaction: Transaction) -> bool:
@@ -65,9 +74,16 @@ RELAYING = question(
     Check("rcpt.relay-trusted", then=PASS, off=deny(NO_RELAY, late=True)),
     Check("rcpt.relay-denied", then=deny(NO_RELAY, late=True), off=PASS),
 )
-LOCAL_PART = question(
-    local_part,
+CHARACTERS = question(
+    characters,
     Check("rcpt.illegal-chars", then=deny("5.1.3 Illegal character in the local part"), off=PASS),
+)
+FIRST_CHARACTER = question(
+    first_character,
     Check("rcpt.leading-dot", then=deny("5.1.3 A local part does not start with a dot"), off=PASS),
+)
+USER = question(
+    user,
+    Check("rcpt.relay-authenticated", then=PASS, off=deny(NO_RELAY, late=True)),
     Check("rcpt.unknown-user", then=deny("5.1.1 No such user here"), off=PASS),
 )
