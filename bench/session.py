@@ -56,7 +56,14 @@ def report(seconds: dict[str, list[float]]) -> None:
     base = medians["bare smtplib"]
     show(
         "recorded session over bare smtplib",
-        [Row(kind, medians[kind] / base, "≤ 1.3") for kind in medians if kind.startswith("Session")],
+        [
+            Row("Session", medians["Session"] / base, "≤ 1.3"),
+            Row(
+                "Session, transcript read",
+                medians["Session, transcript read"] / base,
+                "none: a report's part",
+            ),
+        ],
     )
 
 
@@ -73,8 +80,9 @@ def measure(kinds: dict[str, Dialogue], address: tuple[str, int]) -> dict[str, l
 
 def bare(server: tuple[str, int], timeout: float | None) -> None:
     """The dialogue as smtplib has it."""
-    with_timeout = {} if timeout is None else {"timeout": timeout}
-    smtp = smtplib.SMTP(local_hostname=CLIENT, **with_timeout)
+    smtp = smtplib.SMTP(local_hostname=CLIENT)
+    if timeout is not None:
+        smtp.timeout = timeout
     smtp.connect(*server)
     smtp.ehlo()
     smtp.mail(SENDER)

@@ -80,6 +80,8 @@ class Channel:
             self._end(Ending.REFUSED, f"nobody listens at {place}", error)
         except TimeoutError as error:
             self._end(Ending.TIMED_OUT, f"{place} did not answer the connection in time", error)
+        except ConnectionError as error:
+            self._end_by(error)
         except (OSError, UnicodeError) as error:
             self._end(Ending.UNREACHABLE, f"there is no way to {place} {way}: {error}", error)
         self.connected_at = self._elapsed()
@@ -99,7 +101,7 @@ class Channel:
         wire = self._wire or self._open_wire()
         self._doing = word or data
         while not self._owed and wire.wait(0.0) and self._hear(0.0):
-            pass  # what comes before it is asked for answers nothing
+            wire = self._open_wire()  # which what was heard may have ended
         self._asked = time.monotonic()
         self._owed += [self._asked] * replies
         self.transcript.sent(self._asked - self.transcript.started, data)
@@ -118,14 +120,16 @@ class Channel:
         self._answered = self.transcript.started + reply.at
         return reply
 
-    def start_tls(self, context: ssl.SSLContext, server_hostname: str) -> None:
-        """The handshake, within the time of one reply."""
+    def start_tls(self, context: ssl.SSLContext, server_hostname: str, go_ahead: Reply) -> Reply:
+        """The handshake, within the time of a reply; `go_ahead` again, with a flaw if more came behind it."""
         wire = self._open_wire()
         self._doing = "the TLS handshake"
-        if self._reader.discard() or UNSOLICITED in self.replies[-1].flaws:
+        if self._reader.discard() or self.replies[-1] is not go_ahead:
             # What came in clear text must not count as said under TLS (RFC 3207 §6).
-            self._event("what stood in clear text behind the reply to STARTTLS is thrown away")
-            self.replies[-1] = replace(self.replies[-1], flaws=(*self.replies[-1].flaws, INJECTED))
+            self._event("what stands in clear text behind the reply to STARTTLS is thrown away")
+            place = self.replies.index(go_ahead)
+            go_ahead = self.replies[place] = replace(go_ahead, flaws=(*go_ahead.flaws, INJECTED))
+            self._straggling = False
         self._asked = time.monotonic()
         try:
             secured = wire.start_tls(context, server_hostname, self._asked + self.reply_timeout)
@@ -139,6 +143,7 @@ class Channel:
             self._end(Ending.TLS_FAILED, f"the TLS handshake failed: {error}", error)
         self.tls = established(secured)
         self._event(" ".join(filter(None, (self.tls.version, self.tls.cipher, self.tls.verify_error))))
+        return go_ahead
 
     def closed_by_server(self, within: float) -> bool:
         """Whether the server has closed or reset the connection, or does so within so many seconds."""
@@ -157,7 +162,7 @@ class Channel:
 
     @property
     def connected(self) -> bool:
-        """Whether there is a connection, as far as we know."""
+        """Whether there is a connection, as far as is known without listening."""
         return self._wire is not None
 
     @property

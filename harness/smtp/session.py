@@ -78,6 +78,11 @@ class Session(smtplib.SMTP):
         """When the connection stood, in seconds from `started`."""
         return self._channel.connected_at
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection, as far as is known without listening."""
+        return self._channel.connected
+
     # The session's own face
 
     def open(self) -> Reply:
@@ -126,7 +131,7 @@ class Session(smtplib.SMTP):
         """
         reply = self.command("STARTTLS")
         if reply.code == 220:
-            self._channel.start_tls(context, server_hostname)
+            reply = self._channel.start_tls(context, server_hostname, reply)
             self.helo_resp = self.ehlo_resp = None
             self.esmtp_features = {}
             self.does_esmtp = False
@@ -159,7 +164,7 @@ class Session(smtplib.SMTP):
 
     def quit_politely(self) -> Reply | None:
         """QUIT, then close; None when there is no connection. Raises `SessionEnded` for no answer."""
-        if not self._channel.connected:
+        if not self.connected:
             return None
         reply = self.command("QUIT")
         self.close()

@@ -35,6 +35,8 @@ class Line:
     def text(self) -> str:
         """The line for the eye: no line end, nothing unprintable."""
         text = self.data.removesuffix(b"\r\n").decode("utf-8", "backslashreplace")
+        if text.isprintable():
+            return text
         return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -119,11 +121,13 @@ class _Half:
     """What one side says, held back until a line is whole."""
 
     def __init__(self, direction: Direction) -> None:
+        """Nothing has been said yet."""
         self.direction = direction
         self.unfinished = b""
         self.touched = 0.0
 
     def whole_lines(self, at: float, data: bytes) -> bytes:
+        """What `data` makes whole, which may be nothing or several lines."""
         self.touched = at
         if self.unfinished:
             data = self.unfinished + data

@@ -1,5 +1,7 @@
 """A socket on which everything has a deadline, plain or under TLS."""
 
+import errno
+import os
 import select
 import socket
 import ssl
@@ -42,20 +44,24 @@ class Wire:
             except ssl.SSLWantReadError:
                 self._await(select.POLLIN, deadline)
 
-    def wait(self, deadline: float) -> bool:
-        """Whether there is something to be heard before the deadline; the end of the stream is."""
+    def wait(self, deadline: float) -> int:
+        """What poll reports before the deadline, 0 if nothing; the end of the stream is reported."""
         if self._secured and self._secured.pending():
-            return True
-        return bool(self._readable.poll(_milliseconds_until(deadline)))
+            return select.POLLIN
+        found = self._readable.poll(_milliseconds_until(deadline))
+        return found[0][1] if found else 0
 
     def receive(self, deadline: float) -> bytes | None:
         """What comes before the deadline; empty when the peer has closed, None if nothing does.
 
         Raises `OSError`.
         """
-        while self.wait(deadline):
+        while events := self.wait(deadline):
             try:
-                return self.socket.recv(CHUNK)
+                data = self.socket.recv(CHUNK)
+                if not data and events & select.POLLERR:  # the ssl module passes a reset off as an end
+                    raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+                return data
             except _WANT_READ:
                 continue  # part of a TLS record, or something that is not for us
             except ssl.SSLWantWriteError:
@@ -64,6 +70,9 @@ class Wire:
 
     def start_tls(self, context: ssl.SSLContext, server_hostname: str, deadline: float) -> ssl.SSLSocket:
         """The handshake. Raises `OSError`, or `ValueError` for a name that TLS cannot carry."""
+        # wrap_socket keeps the socket, open, even where it fails: so first comes all that it may object to.
+        context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=server_hostname)
+        self.socket.getpeername()
         secured = context.wrap_socket(
             self.socket, server_hostname=server_hostname, do_handshake_on_connect=False
         )
