@@ -35,6 +35,7 @@ class Judge:
 
     delay: float
     noise: Callable[[float, float], float]  # the greatest slowness between two moments, seconds
+    greylisting: bool = False  # whether a deferred recipient may just be an unknown one
 
     def timing(self, step: Step) -> Timing:
         """Prompt below half of the delay; late when the server was silent for nine tenths of it on end.
@@ -115,4 +116,6 @@ class Judge:
             raise BrokenError(f"expected {outcome}, but at {step.stage} there was {step}")
         if step.code == 421:
             raise BrokenError(seen)
+        if self.greylisting and outcome.verdict is Verdict.PASS and step.verdict is Verdict.DEFER:
+            raise InconclusiveError(f"{seen}, which may be the greylist's word and not that of this rule")
         raise FailedError(seen + (" and closed the connection" if step.dropped else ""))

@@ -259,7 +259,7 @@ class Profile(settings.Settings):
             ),
             Capability.IPV6: (
                 any(network.version == 6 for network in self.clients.networks),
-                "clients.networks has no IPv6 network; add a part of 2001:db8::/32",
+                "the profile knows of no IPv6 clients; add a part of 2001:db8::/32 to clients.networks",
             ),
             Capability.DNS: (
                 self.dns is not None,

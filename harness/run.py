@@ -99,6 +99,8 @@ class Run:
         """Why a case that `needs` something is not to be tried on this server; None when it is."""
         if not self.profile.claims(rule):
             return NotApplicableError("the profile does not claim this rule")
+        if Capability.IPV6 in needs and (reason := self._lacks(Capability.IPV6)):
+            return NotApplicableError(reason)
         for capability in sorted({*rule.needs, *needs}):
             if reason := self._lacks(capability):
                 return NotTestableError(reason)

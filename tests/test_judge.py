@@ -155,3 +155,13 @@ def test_a_twin_that_suffers_fails_the_rule() -> None:
 def test_a_twin_that_was_slow_without_being_held_back_is_inconclusive() -> None:
     with pytest.raises(InconclusiveError, match="the innocent twin"):
         judge().through(greeted(250, BETWEEN), Stage.HELO)
+
+
+def test_a_deferred_recipient_may_be_the_greylist_s_word() -> None:
+    deferred = attempt(step(Stage.CONNECT, 220), step(Stage.HELO, 250), step(Stage.RCPT, 451))
+    with pytest.raises(FailedError):
+        judge().expect(deferred, (Outcome.parse("pass at rcpt"),))
+    with pytest.raises(InconclusiveError, match="greylist"):
+        replace(judge(), greylisting=True).expect(deferred, (Outcome.parse("pass at rcpt"),))
+    with pytest.raises(FailedError):
+        replace(judge(), greylisting=True).expect(deferred, (Outcome.parse("deny at rcpt"),))

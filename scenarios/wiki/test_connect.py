@@ -13,6 +13,7 @@ from harness.scenario import (
     NoAnswer,
     ServFail,
     Stage,
+    needs,
     rule,
 )
 
@@ -35,6 +36,7 @@ def test_one_of_three_addresses_confirms(client: Client, internet: Internet, exp
 
 
 @rule("connect.rdns-confirmed")
+@needs("ipv6")
 def test_ipv6_host_confirmed_by_aaaa(new_client: NewClient, expect: Expect) -> None:
     client = new_client(Kind.IPV6)
     expect(greeted(client), twin=greeted(client.twin()))

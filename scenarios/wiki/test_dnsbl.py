@@ -54,6 +54,7 @@ def test_client_on_one_list(client: Client, sut: Sut, expect: Expect, position: 
 
 
 @rule("dnsbl.one")
+@needs("ipv6")
 def test_ipv6_client_on_one_list(new_client: NewClient, sut: Sut, expect: Expect) -> None:
     client = new_client(Kind.IPV6)
     client.list_on(sut.dnsbl[0])
