@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic reads this one on every Python, and brings it
 
+from harness.outcome import Stage
+
 
 class Status(StrEnum):
     """What a rule, a case or a try came to; in the order in which a reader wants to know."""
@@ -166,6 +168,18 @@ class RunResult:
         """How many rules came to each status; every status is there."""
         return count(self.rules)
 
+    @property
+    def by_stage(self) -> dict[str, tuple[RuleResult, ...]]:
+        """The rules of each stage, the stages in the order of the dialogue."""
+        known = [stage.value for stage in Stage]
+        others = [rule.stage for rule in self.rules if rule.stage not in known]
+        present = {rule.stage for rule in self.rules}
+        return {
+            stage: tuple(rule for rule in self.rules if rule.stage == stage)
+            for stage in dict.fromkeys(known + others)
+            if stage in present
+        }
+
 
 def count(rules: Iterable[RuleResult]) -> dict[Status, int]:
     """How many of `rules` came to each status; every status is there."""
@@ -178,7 +192,9 @@ def count(rules: Iterable[RuleResult]) -> dict[Status, int]:
 def aggregate(cases: Iterable[Case]) -> Status:
     """What the cases make of their rule: the worst among them, so that it passes only if every one did.
 
-    A rule without cases is not testable.
+    A variant that does not apply to this server says nothing while others do. A rule without cases is
+    not testable.
     """
     present = {case.status for case in cases}
-    return next((status for status in WORST_FIRST if status in present), Status.NOT_TESTABLE)
+    telling = present - {Status.NOT_APPLICABLE} or present
+    return next((status for status in WORST_FIRST if status in telling), Status.NOT_TESTABLE)

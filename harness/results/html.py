@@ -1,0 +1,88 @@
+"""The report as one page that needs nothing else: readable without scripts, and deaf to what a server writes."""
+
+import base64
+import hashlib
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from harness.results import timeline
+from harness.results.model import RunResult, Status, count
+from harness.results.visible import shortened, visible
+
+_HERE = Path(__file__).parent
+_TEXT = 4000  # characters of a reason or a reply
+
+MARKS = {
+    Status.FAILED: "✗",
+    Status.INCONCLUSIVE: "?",
+    Status.PASSED: "✓",
+    Status.NOT_TESTABLE: "∅",
+    Status.NOT_APPLICABLE: "–",
+}
+
+
+def page(run: RunResult) -> str:
+    """The whole page.
+
+    Whatever is written into it is escaped, characters that do not print included; should anything get past
+    that, its security policy runs no script and loads nothing but the two parts of the page itself.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        finalize=_harmless,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style, script = _own("report.css"), _own("report.js")
+    return environment.get_template("report.html").render(
+        run=run,
+        verdict=verdict(run),
+        troubled=[rule for rule in run.rules if rule.status in (Status.FAILED, Status.INCONCLUSIVE)],
+        marks=MARKS,
+        statuses=list(Status),
+        count=count,
+        moments=timeline.moments,
+        length=timeline.length,
+        style=style,
+        script=script,
+        policy=f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        "base-uri 'none'; form-action 'none'",
+    )
+
+
+def verdict(run: RunResult) -> str:
+    """The run in one sentence."""
+    counts = run.counts
+    failed, doubtful, passed = (
+        counts[status] for status in (Status.FAILED, Status.INCONCLUSIVE, Status.PASSED)
+    )
+    if failed:
+        return f"{failed} of {_rules(failed + doubtful + passed)} did not hold"
+    if not passed:
+        return "No rule was proved"
+    if doubtful:
+        return f"{_rules(passed)} held, {doubtful} could not be decided"
+    return f"{'The one rule' if passed == 1 else f'All {passed} rules'} that could be tested held"
+
+
+def _rules(number: int) -> str:
+    return f"{number} rule" if number == 1 else f"{number} rules"
+
+
+def _harmless(value: object) -> object:
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    return visible(shortened(value, _TEXT), keep="\n")
+
+
+def _own(name: str) -> Markup:
+    return Markup((_HERE / name).read_text("utf-8"))  # noqa: S704 - part of this package, nothing from a run
+
+
+def _hash(content: str) -> str:
+    digest = hashlib.sha256(content.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"

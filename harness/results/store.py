@@ -1,0 +1,197 @@
+"""Result files: where a run's reports go, and how one is read back. The format: FORMAT.md beside this file."""
+
+import dataclasses
+import functools
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from harness.results import html
+from harness.results.model import RunResult
+
+FORMAT = "smtp-harness/results"
+VERSION = 1
+
+_SHOWN_PROBLEMS = 5
+_SLUG_LENGTH = 60  # characters
+
+
+class ResultFileError(Exception):
+    """A result file cannot be used; the text says which, why, and how to mend it."""
+
+    def __init__(self, path: Path | str, problem: str, mend: str) -> None:
+        """`problem` and `mend` are clauses of one sentence."""
+        self.path = Path(path)
+        self.problem = problem
+        self.mend = mend
+        super().__init__(f"{self.path}: {problem}; {mend}")
+
+
+class _Content(BaseModel):
+    """A result without its head: nothing missing, nothing unknown, nothing converted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    run: RunResult
+
+
+def save(run: RunResult, folder: Path, *, page: bool = True) -> tuple[Path, ...]:
+    """Write the run's JSON and HTML below `folder`, and point `latest.json` and `latest.html` to them.
+
+    Each is written beside its place and then renamed, so that no reader meets half a file; a second run
+    in the same second gets names of its own. Without `page` there is no HTML. Returns the paths, the
+    JSON's first; raises `OSError`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [_place(folder, f"{_compact(run.started)}-{_slug(run.name)}", to_json(run))]
+    if page:
+        written.append(written[0].with_suffix(".html"))
+        part = _beside(written[1])
+        part.write_bytes(_encoded(html.page(run)))
+        part.replace(written[1])
+    for target in written:
+        _point_latest(target)
+    return tuple(written)
+
+
+def load(path: Path) -> RunResult:
+    """Read a JSON file that `save` wrote; raises `ResultFileError`."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise ResultFileError(path, "there is no such file", "check the path") from None
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror})"
+        raise ResultFileError(path, problem, "check the path and its permissions") from error
+    return from_json(data, path)
+
+
+def to_json(run: RunResult) -> bytes:
+    """The content of a result file."""
+    content = {"format": FORMAT, "version": VERSION, **_fields(run)}
+    text = json.dumps(content, default=_fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _encoded(text + "\n")
+
+
+def from_json(data: bytes, path: Path | str) -> RunResult:
+    """The run in a result file's content; raises `ResultFileError`, which names `path`."""
+    content = _json_object(data, path)
+    _check_head(content.pop("format", None), content.pop("version", None), path)
+    try:
+        run = _Content.model_validate_json(json.dumps({"run": content})).run
+    except ValidationError as error:
+        problems = error.errors()
+        shown = "; ".join(_told(detail) for detail in problems[:_SHOWN_PROBLEMS])
+        more = f"; and {len(problems) - _SHOWN_PROBLEMS} more" if len(problems) > _SHOWN_PROBLEMS else ""
+        raise _altered(path, f"has wrong fields: {shown}{more}") from error
+    twice = [rule for rule, times in Counter(rule.id for rule in run.rules).items() if times > 1]
+    if twice:
+        raise _altered(path, f"holds more than one record of {', '.join(twice)}")
+    return run
+
+
+def _json_object(data: bytes, path: Path | str) -> dict[str, Any]:
+    if not data.strip():
+        raise ResultFileError(path, "is empty", "take another file, or run again")
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        problem = f"is not JSON, or was cut off ({error})"
+        raise ResultFileError(path, problem, "take a whole result file, or run again") from error
+    if not isinstance(content, dict):
+        raise _foreign(path)
+    return content
+
+
+def _check_head(found: object, version: object, path: Path | str) -> None:
+    if found != FORMAT:
+        raise _foreign(path)
+    if type(version) is not int:
+        raise _altered(path, f"has wrong fields: version is {version!r}, which is no whole number")
+    if version > VERSION:
+        problem = f"has version {version} of the format, and this harness knows {VERSION}"
+        raise ResultFileError(path, problem, "read it with the harness that wrote it, or a newer one")
+    if version < VERSION:
+        problem = f"has version {version} of the format, which this harness no longer reads"
+        raise ResultFileError(path, problem, "run again with this harness")
+
+
+def _foreign(path: Path | str) -> ResultFileError:
+    problem = f"is no result of a run (its format is not {FORMAT!r})"
+    return ResultFileError(path, problem, "name the .json of a report")
+
+
+def _altered(path: Path | str, problem: str) -> ResultFileError:
+    return ResultFileError(path, problem, "take the file as it was written, or run again")
+
+
+def _told(detail: ErrorDetails) -> str:
+    where = ".".join(str(part) for part in detail["loc"][1:]) or "the file"
+    return f"{where}: {detail['msg']}"
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    # dataclasses.asdict would copy every leaf; a run has tens of thousands of them.
+    return {name: getattr(value, name) for name in _names(type(value))}
+
+
+@functools.cache
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
+
+
+def _encoded(text: str) -> bytes:
+    # A lone surrogate is no text and has no UTF-8; it must not cost a whole run its report.
+    return text.encode("utf-8", "replace")
+
+
+def _place(folder: Path, stem: str, data: bytes) -> Path:
+    """Write `data` to `stem`.json, or `stem`-2.json and so on: the first name that nobody has or is taking."""
+    number = 1
+    while True:
+        target = folder / (f"{stem}.json" if number == 1 else f"{stem}-{number}.json")
+        if _claimed(target, data):
+            return target
+        number += 1
+
+
+def _claimed(target: Path, data: bytes) -> bool:
+    # Only who creates the file beside the target may create the target, so nothing is ever overwritten.
+    part = _beside(target)
+    try:
+        with part.open("xb") as file:
+            taken = target.exists()
+            if not taken:
+                file.write(data)
+    except FileExistsError:
+        return False
+    if taken:
+        part.unlink()
+        return False
+    part.replace(target)
+    return True
+
+
+def _point_latest(target: Path) -> None:
+    link = target.with_name(f".latest-{target.name}")
+    link.symlink_to(target.name)
+    link.replace(target.with_name(f"latest{target.suffix}"))
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.part")
+
+
+def _compact(started: str) -> str:
+    """A time that file systems and shells have no quarrel with, such as `20260131T120000Z`."""
+    return re.sub(r"[^0-9TZ]", "", started)
+
+
+def _slug(name: str) -> str:
+    words = re.findall(r"[a-z0-9]+", name.lower())
+    return "-".join(words)[:_SLUG_LENGTH].strip("-") or "run"

@@ -1,0 +1,76 @@
+"""A dialogue as a reader follows it: lines, the server's DNS questions and the waiting, on one clock."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from harness.results.model import Dialogue, Line, Query
+from harness.results.visible import shortened
+
+_KEPT_FIRST = 160  # moments shown of a dialogue without end
+_KEPT_LAST = 60
+_TEXT = 1200  # characters of a line
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One row of the transcript.
+
+    `kind` is C, S or * as in a line, Q for a DNS question, H for the time that a reply was held back,
+    and … for what is left out.
+    """
+
+    at: float  # seconds since the connection attempt began
+    kind: str
+    text: str
+    waited: float = 0.0  # seconds, of kind H
+
+
+def moments(dialogue: Dialogue) -> list[Moment]:
+    """Everything that happened, in the order of time; the middle of a very long dialogue is left out."""
+    held = dict(_held_back(dialogue))
+    rows = [_asked(query) for query in dialogue.queries]
+    for index, line in enumerate(dialogue.lines):
+        if index in held:
+            rows.append(Moment(line.at, "H", "", held[index]))
+        rows.append(Moment(line.at, line.direction, shortened(line.text, _TEXT)))
+    rows.sort(key=lambda moment: moment.at)
+    left_out = len(rows) - _KEPT_FIRST - _KEPT_LAST
+    if left_out <= 0:
+        return rows
+    gap = Moment(rows[_KEPT_FIRST].at, "…", f"{left_out} lines left out here; the result file has them")
+    return [*rows[:_KEPT_FIRST], gap, *rows[-_KEPT_LAST:]]
+
+
+def length(dialogue: Dialogue) -> float:
+    """Seconds from the connection attempt to the last thing that happened."""
+    return max((happening.at for happening in (*dialogue.lines, *dialogue.queries)), default=0.0)
+
+
+def _asked(query: Query) -> Moment:
+    text = f"{query.type} {query.name} → {query.answer or 'no answer'} ({query.transport})"
+    return Moment(query.at, "Q", shortened(text, _TEXT))
+
+
+def _held_back(dialogue: Dialogue) -> Iterator[tuple[int, float]]:
+    """The first line of each late reply, by index, and the seconds that it took."""
+    starts = list(_reply_starts(dialogue.lines))
+    position = 0
+    for fact in dialogue.replies:
+        code = str(fact.code)
+        for place in range(position, len(starts)):
+            if dialogue.lines[starts[place]].text.startswith(code):
+                if fact.late:
+                    yield starts[place], fact.seconds
+                position = place + 1
+                break
+
+
+def _reply_starts(lines: tuple[Line, ...]) -> Iterator[int]:
+    within = False
+    for index, line in enumerate(lines):
+        if line.direction == "C":
+            within = False
+        elif line.direction == "S":
+            if not within:
+                yield index
+            within = line.text[3:4] == "-"  # RFC 5321 §4.2.1: more lines of this reply follow
