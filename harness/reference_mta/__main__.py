@@ -16,7 +16,7 @@ from harness.reference_mta.certificate import SOUND, server_context
 from harness.reference_mta.config import EXAMPLE, Config
 from harness.reference_mta.control import Control
 from harness.reference_mta.greylist import Greylist, Times, UnreachableError
-from harness.reference_mta.mta import Connection, Site, decoy_hash
+from harness.reference_mta.mta import Connection, Site
 from harness.reference_mta.mutations import Mutant, UnknownMutantError, find
 from harness.reference_mta.operator import DATABASE, greylist_main
 from harness.reference_mta.passwords import hash_password
@@ -73,7 +73,7 @@ async def _serve(config: Config, mutant: Mutant | None, *, control: bool) -> Non
     policy = mutant.change(_policy(config)) if mutant else _policy(config)
     names = config.tls.names or (config.server.hostname, f"*.{config.server.hostname.partition('.')[2]}")
     context = server_context(state, names, mutant.flaws if mutant else SOUND)
-    site = Site(config, policy, resolver, greylist, context, decoy_hash())
+    site = Site(config, policy, resolver, greylist, context, decoy=hash_password(""))
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -43,7 +43,7 @@ def split(address: str) -> Mailbox:
     """The mailbox of an address: the last at sign outside quotes divides it."""
     quoted_end = address.rfind('"@') + 1 if address.startswith('"') else 0
     at = address.rfind("@", quoted_end)
-    if at < 0:
+    if at < 0 or (address.startswith('"') and not quoted_end):
         return Mailbox(address, "")
     return Mailbox(address[:at], address[at + 1 :])
 

@@ -1,9 +1,13 @@
 """Keeping accepted mail: a Maildir for each recipient, on disk before the client hears of it."""
 
+import hashlib
 import os
 import secrets
 import time
 from pathlib import Path
+
+LONGEST = 200  # bytes of a folder's name, short enough for every file system
+PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789@.-_+=")
 
 
 def deliver(folder: Path, content: bytes) -> Path:
@@ -20,5 +24,7 @@ def deliver(folder: Path, content: bytes) -> Path:
 
 def folder_name(address: str) -> str:
     """A file name for an address: what could lead out of the folder or confuse a shell is replaced."""
-    kept = "".join(char if char.isalnum() or char in "@.-_+=" else "_" for char in address.lower())
-    return kept.lstrip(".") or "_"
+    plain = "".join(char if char in PLAIN else "_" for char in address.lower()).lstrip(".") or "_"
+    if len(plain) <= LONGEST:
+        return plain
+    return f"{plain[:LONGEST]}-{hashlib.sha256(address.lower().encode()).hexdigest()[:16]}"

@@ -1,22 +1,24 @@
 """The reference MTA on aiosmtpd: asks policy at each stage, and holds replies back."""
 
 import asyncio
-import base64
-import binascii
 import collections
 import contextlib
+import ipaddress
+import logging
 import ssl
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any
 
+from aiosmtpd.proxy_protocol import V2_CMD
 from aiosmtpd.smtp import SMTP, Envelope, Session, syntax
 
 from harness.reference_mta.addresses import read_path, split
 from harness.reference_mta.config import Config
 from harness.reference_mta.greylist import Greylist
 from harness.reference_mta.maildir import deliver, folder_name
-from harness.reference_mta.passwords import hash_password, verify_password
+from harness.reference_mta.passwords import verify_password
+from harness.reference_mta.plain import PlainError, read_plain
 from harness.reference_mta.policy import Policy, absent
 from harness.reference_mta.policy.checks import PASS, Question, Treatment
 from harness.reference_mta.policy.data import header_syntax
@@ -26,11 +28,12 @@ from harness.reference_mta.policy.rcpt import honours_trick
 from harness.reference_mta.policy.transaction import Transaction
 from harness.reference_mta.resolver import Resolver
 
+LOG = logging.getLogger(__name__)
 COMMAND_LIMIT = 2048  # bytes of a command line
 PROXY_TIMEOUT = 5.0  # seconds to wait for a PROXY header
 WRONG = "535 5.7.8 Name or password is wrong"
 LINE = b"\r\n"
-UNREADABLE = b"\0" + LINE  # stands for a line that is no command
+UNREADABLE = b"\0\r\n"  # stands for a line that is no command
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,14 @@ class Handler:
     async def handle_PROXY(
         self, server: "Connection", session: Session, envelope: Envelope, proxy: Any
     ) -> bool:
-        """A PROXY header has come: the client is who it names."""
-        if proxy.src_addr is None:
+        """A PROXY header has come: the client is who it names. Without an IP address there is no client."""
+        try:
+            client = ipaddress.ip_address(str(proxy.src_addr))
+        except ValueError:
             return False
-        await server.meet(str(proxy.src_addr))
+        if proxy.version == 2 and proxy.command == V2_CMD.LOCAL:  # its addresses mean nothing
+            return False
+        await server.meet(str(client))
         return True
 
     async def handle_EHLO(
@@ -85,12 +92,16 @@ class Handler:
 
     async def handle_RSET(self, server: "Connection", session: Session, envelope: Envelope) -> str:
         """RSET."""
-        server.about.begin_message()
         return "250 2.0.0 Forgotten"
 
     async def handle_DATA(self, server: "Connection", session: Session, envelope: Envelope) -> str:
         """The end of DATA."""
         return await server.take(envelope)
+
+    async def handle_exception(self, error: Exception) -> str:
+        """A command failed for a reason of our own, which is a matter of the log and not the client's."""
+        LOG.error("a command failed", exc_info=error)
+        return "451 4.3.0 Something is wrong here; please try again later"
 
 
 class Connection(SMTP):
@@ -117,6 +128,7 @@ class Connection(SMTP):
         self.command_size_limit = COMMAND_LIMIT
         self.site = site
         self.about = site.transaction()
+        self.ending = False  # the reply under way is the last one
 
     def told(self) -> Session:
         """What the client has said since the connection, or TLS, began."""
@@ -146,7 +158,6 @@ class Connection(SMTP):
             self.told().host_name = None
             return [self._reply(treatment)]
         self.about.earned = max(self.about.earned, treatment.delay)
-        self.about.begin_message()
         self.told().host_name = name
         lines = [f"{self.hostname} greets {_shown(name)}", *keywords]
         return [f"250-{line}" for line in lines[:-1]] + [f"250 {lines[-1]}"]
@@ -166,7 +177,6 @@ class Connection(SMTP):
 
     async def begin(self, sender: str, envelope: Envelope, options: list[str]) -> str:
         """MAIL FROM, after its syntax."""
-        self.about.begin_message()
         self.about.sender = sender
         treatment = await self._ask(self.site.policy.mail)
         await self._hold(treatment)
@@ -180,6 +190,8 @@ class Connection(SMTP):
     async def add_recipient(self, recipient: str, envelope: Envelope) -> str:
         """RCPT TO, after its syntax: question after question, the first refusal ends it."""
         about = self.about
+        if recipient == "<>":
+            return "553 5.1.3 There is no null recipient"
         about.recipient = recipient
         about.recipients += 1
         if refusal := await absent.refusal(about):
@@ -194,7 +206,7 @@ class Connection(SMTP):
                 about.marks[warning(about)] = None
         envelope.rcpt_tos.append(str(about.mailbox))
         if about.quirk("delay.no-early-reject:off") and about.earned:
-            self.loop.call_soon(self._close)
+            self.ending = True
         return "250 2.1.5 Recipient noted"
 
     def _questions_at_rcpt(self) -> tuple[Question, ...]:
@@ -216,7 +228,16 @@ class Connection(SMTP):
                 return self._reply(treatment)
         if about.quirk("absent.mime-checks:off") and b'.exe"' in content:
             return "550 5.7.1 Programs are not accepted"
-        return await self._keep(content, envelope)
+        try:
+            return await self._keep(content, envelope)
+        except OSError as error:
+            LOG.error("a message could not be kept: %s", error)
+            return "452 4.3.1 The message could not be kept; please try again later"
+
+    def _set_post_data_state(self) -> None:
+        """aiosmtpd forgets the envelope: so does policy."""
+        super()._set_post_data_state()  # type: ignore[no-untyped-call]
+        self.about.begin_message()
 
     # aiosmtpd's commands, where policy or a stricter reading comes before them
 
@@ -247,7 +268,6 @@ class Connection(SMTP):
             self.told().extended_smtp = before.extended_smtp
         else:
             self.about.greeting = ""
-            self.about.begin_message()
 
     @syntax("AUTH PLAIN [initial-response]")
     async def smtp_AUTH(self, arg: str | None) -> None:
@@ -274,25 +294,17 @@ class Connection(SMTP):
         if not initial and self.about.quirk("auth.plain-prompted:off"):
             await self.push("501 5.5.4 Give your credentials at once")
             return
-        token = initial or await self._prompt()
-        if token == "*":  # noqa: S105 - the client's way to give up (RFC 4954 §4)
-            await self.push("501 5.7.0 Given up")
-            return
         try:
-            parts = base64.b64decode("" if token == "=" else token, validate=True).split(b"\0")  # noqa: S105
-        except (binascii.Error, ValueError):
-            await self.push("501 5.5.2 That is no base64")
+            user, password = read_plain(initial or await self._prompt())
+        except PlainError as error:
+            await self.push(str(error))
             return
-        if len(parts) != 3:
-            await self.push("501 5.5.2 That is no PLAIN message")
-            return
-        user, password = (part.decode("utf-8", "surrogateescape") for part in parts[1:])
         await self.push(await self._verify(user, password))
 
     async def _prompt(self) -> str:
         words = "Credentials please" if self.about.quirk("auth.plain-prompted:weak-prompt") else ""
         await self.push(f"334 {words}")
-        line: bytes = await self._reader.readline()
+        line = await self._reader.readuntil()
         return line.strip().decode("ascii", "replace")
 
     async def _verify(self, user: str, password: str) -> str:
@@ -319,24 +331,24 @@ class Connection(SMTP):
 
     async def _handle_client(self) -> None:
         """Without PROXY the client is whoever connected; policy speaks before the greeting all the same."""
-        self._require_whole_line_ends()
+        self._read_strictly()
         if not self.site.config.server.proxy_protocol:
             await self.meet(str((self.told().peer or ("",))[0]).partition("%")[0])
         with contextlib.suppress(ConnectionError):  # the client is gone; there is nobody to tell
             await super()._handle_client()
 
-    def _require_whole_line_ends(self) -> None:
-        """Commands end with CR LF: a bare line feed is no end of a command (RFC 5321 §2.3.8)."""
+    def _read_strictly(self) -> None:
+        """Commands end with CR LF, never a bare LF (RFC 5321 §2.3.8); none is read after the last reply."""
         readuntil = self._reader.readuntil
 
         async def strict(separator: bytes | None = None) -> bytes:
+            if self.ending:
+                raise ConnectionResetError("the connection was ended on our side")
             line: bytes = await readuntil(separator or LINE)
             broken = separator is None and b"\n" in line[:-2]
             return UNREADABLE if broken else line
 
         self._reader.readuntil = strict  # type: ignore[method-assign, assignment]
-
-    # What is done with a treatment
 
     async def _ask(self, questions: tuple[Question, ...]) -> Treatment:
         for question in questions:
@@ -354,17 +366,12 @@ class Connection(SMTP):
     def _reply(self, treatment: Treatment) -> str:
         """The reply in SMTP's form, and the end of the connection where that is meant."""
         words = treatment.words(self.about) if callable(treatment.words) else treatment.words
-        if treatment.drop:
-            self.loop.call_soon(self._close)
+        self.ending = treatment.drop
         lines = words.split("\n")
         return "\r\n".join(
             f"{treatment.code}{' ' if number == len(lines) else '-'}{line}"
             for number, line in enumerate(lines, 1)
         )
-
-    def _close(self) -> None:
-        if self.transport:
-            self.transport.close()
 
     async def _keep(self, content: bytes, envelope: Envelope) -> str:
         """Write the message to disk for every recipient: only then is it accepted."""
@@ -374,7 +381,6 @@ class Connection(SMTP):
             local = self.site.config.hosted(split(recipient).domain) is not None
             folder = mail / "mail" / folder_name(recipient) if local else mail / "outbound"
             await self.loop.run_in_executor(None, deliver, folder, trace + content)
-        self.about.begin_message()
         return "250 2.0.0 Message taken"
 
     def _trace(self, envelope: Envelope) -> bytes:
@@ -386,11 +392,6 @@ class Connection(SMTP):
             f"\tby {self.hostname}; {formatdate()}",
         ]
         return "".join(f"{line}\r\n" for line in lines).encode("utf-8", "replace")
-
-
-def decoy_hash() -> str:
-    """A hash for names that do not exist."""
-    return hash_password("")
 
 
 def _shown(name: str | None) -> str:
