@@ -1,6 +1,5 @@
 """The verdict: what was seen, held against what is documented, and no verdict from noise."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -88,16 +87,12 @@ def test_a_prompt_reply_is_prompt_however_the_harness_lagged() -> None:
 def test_no_reply_is_both_prompt_and_late(seconds: float, code: int) -> None:
     verdict = {250: "pass", 451: "defer", 550: "deny"}[code]
     words = (f"{verdict} at helo", "delay at helo" if code == 250 else f"delay+{verdict} at helo")
-    fits = [
-        holds(lambda word=word: judge().expect(greeted(code, seconds), (Outcome.parse(word),)))
-        for word in words
-    ]
-    assert fits.count(True) <= 1
+    assert [holds(greeted(code, seconds), word) for word in words].count(True) <= 1
 
 
-def holds(act: Callable[[], None]) -> bool:
+def holds(seen: Attempt, word: str) -> bool:
     try:
-        act()
+        judge().expect(seen, (Outcome.parse(word),))
     except (FailedError, InconclusiveError):
         return False
     return True

@@ -50,8 +50,7 @@ def examined(folder: Path, catalogue: Catalogue, port: int) -> Run:
 
 
 def test_a_server_in_health_is_judged(tmp_path: Path, catalogue: Catalogue) -> None:
-    polite = [GREETING, *[step for _ in range(3) for step in (Hear(), OK)], Hear(), Say(b"221 bye\r\n")]
-    with HostileServer([polite]) as server:
+    with HostileServer([dialogue(Say(b"221 bye\r\n"), after=3)]) as server:
         assert examined(tmp_path, catalogue, server.address[1]).unusable == ""
 
 
@@ -91,4 +90,4 @@ def test_a_server_that_does_not_listen_is_not_judged(tmp_path: Path, catalogue: 
     with HostileServer([[]]) as server:
         port = server.address[1]
     run = examined(tmp_path, catalogue, port)
-    assert "refused" in run.unusable
+    assert "nobody listens" in run.unusable

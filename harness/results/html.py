@@ -1,4 +1,4 @@
-"""The report as one page that needs nothing else: readable without scripts, and deaf to what a server writes."""
+"""The report as one page that needs nothing else: readable without scripts, deaf to what a server writes."""
 
 import base64
 import hashlib

@@ -1,12 +1,13 @@
-"""Result files: where a run's reports go, and how one is read back. The format: FORMAT.md beside this file."""
+"""Result files: where a run's reports go, and how one is read back. Their format: FORMAT.md beside this."""
 
 import dataclasses
 import functools
 import json
 import re
 from collections import Counter
+from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
@@ -141,8 +142,8 @@ def _fields(value: Any) -> dict[str, Any]:
 
 
 @functools.cache
-def _names(kind: type) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(kind))
+def _names(kind: Hashable) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(cast(Any, kind)))
 
 
 def _encoded(text: str) -> bytes:
@@ -151,7 +152,7 @@ def _encoded(text: str) -> bytes:
 
 
 def _place(folder: Path, stem: str, data: bytes) -> Path:
-    """Write `data` to `stem`.json, or `stem`-2.json and so on: the first name that nobody has or is taking."""
+    """Write `data` to `stem`.json, or `stem`-2.json and so on: the first name that nobody has or takes."""
     number = 1
     while True:
         target = folder / (f"{stem}.json" if number == 1 else f"{stem}-{number}.json")

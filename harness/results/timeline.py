@@ -43,7 +43,8 @@ def moments(dialogue: Dialogue) -> list[Moment]:
 
 def length(dialogue: Dialogue) -> float:
     """Seconds from the connection attempt to the last thing that happened."""
-    return max((happening.at for happening in (*dialogue.lines, *dialogue.queries)), default=0.0)
+    moments = [line.at for line in dialogue.lines] + [query.at for query in dialogue.queries]
+    return max(moments, default=0.0)
 
 
 def _asked(query: Query) -> Moment:

@@ -5,7 +5,8 @@ def visible(text: str, keep: str = "") -> str:
     r"""`text` with every character that does not print shown as its escape, such as `\x1b` or `\u202e`.
 
     That covers control characters, line and paragraph separators, zero-width characters, and the marks that
-    override the direction of writing (Unicode categories C and Z, the plain space excepted). Those in `keep` stay.
+    override the direction of writing (Unicode categories C and Z, the plain space excepted). Those in
+    `keep` stay.
     """
     if text.isprintable():
         return text
