@@ -55,7 +55,7 @@ def test_a_server_in_health_is_judged(tmp_path: Path, catalogue: Catalogue) -> N
 
 
 def test_a_greylisting_server_is_in_health(tmp_path: Path, catalogue: Catalogue) -> None:
-    script = [GREETING, Hear(), OK, Hear(), OK, Hear(), Say(b"451 later\r\n"), Hear(), Say(b"221 bye\r\n")]
+    script = dialogue(Say(b"451 later\r\n"), Hear(), Say(b"221 bye\r\n"), after=2)
     with HostileServer([script]) as server:
         assert examined(tmp_path, catalogue, server.address[1]).unusable == ""
 

@@ -5,9 +5,8 @@ import functools
 import json
 import re
 from collections import Counter
-from collections.abc import Hashable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
@@ -138,12 +137,12 @@ def _told(detail: ErrorDetails) -> str:
 
 def _fields(value: Any) -> dict[str, Any]:
     # dataclasses.asdict would copy every leaf; a run has tens of thousands of them.
-    return {name: getattr(value, name) for name in _names(type(value))}
+    return {name: getattr(value, name) for name in _names(type(value))}  # type: ignore[arg-type]
 
 
 @functools.cache
-def _names(kind: Hashable) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(cast(Any, kind)))
+def _names(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
 
 
 def _encoded(text: str) -> bytes:
