@@ -42,7 +42,7 @@ class Control:
             if request.get("op") == "stop":
                 return {"ok": True}, False
             return {"ok": True} | self._operations[request["op"]](request), True
-        except (ValueError, KeyError, AttributeError, TypeError, UnreachableError) as error:
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError, UnreachableError) as error:
             return {"error": f"{type(error).__name__}: {error}"}, True
 
     def _advance(self, request: Request) -> Request:

@@ -18,7 +18,7 @@ from harness.reference_mta.config import Config
 from harness.reference_mta.greylist import Greylist
 from harness.reference_mta.maildir import deliver, folder_name
 from harness.reference_mta.passwords import verify_password
-from harness.reference_mta.plain import PlainError, read_plain
+from harness.reference_mta.plain import PlainError, read_answer, read_plain
 from harness.reference_mta.policy import Policy, absent
 from harness.reference_mta.policy.checks import PASS, Question, Treatment
 from harness.reference_mta.policy.data import header_syntax
@@ -304,8 +304,7 @@ class Connection(SMTP):
     async def _prompt(self) -> str:
         words = "Credentials please" if self.about.quirk("auth.plain-prompted:weak-prompt") else ""
         await self.push(f"334 {words}")
-        line = await self._reader.readuntil()
-        return line.strip().decode("ascii", "replace")
+        return await read_answer(self._reader)
 
     async def _verify(self, user: str, password: str) -> str:
         quirk = self.about.quirk

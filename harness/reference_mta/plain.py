@@ -1,11 +1,27 @@
 """The message of AUTH PLAIN, read (RFC 4616 §2, RFC 4954 §4)."""
 
+import asyncio
 import base64
 import binascii
 
 
 class PlainError(Exception):
     """What came is no credentials; the text is the reply."""
+
+
+async def read_answer(reader: asyncio.StreamReader) -> str:
+    """The line that answers the prompt; raises `PlainError` when the reader has no room for it."""
+    whole = True
+    while True:
+        try:
+            line = await reader.readuntil()
+        except asyncio.LimitOverrunError as error:
+            whole = False
+            await reader.read(error.consumed)
+            continue
+        if whole:
+            return line.strip().decode("ascii", "replace")
+        raise PlainError("500 5.5.6 That line is too long")
 
 
 def read_plain(token: str) -> tuple[str, str]:
