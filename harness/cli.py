@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from harness import settings
 
@@ -16,6 +17,7 @@ The scenarios themselves are run by pytest:
 """
 
 Command = Callable[[argparse.Namespace], int]
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,78 +51,84 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    compare = _command(
+    for add in (_add_compare, _add_rules, _add_mta, _add_dns, _add_mutants):
+        add(commands)
+    return parser
+
+
+def _add_compare(commands: Commands) -> None:
+    parser = _command(
         commands,
         "compare",
         _compare,
         "what changed between two runs",
-        "smtp-harness compare old.json latest.json",
+        "smtp-harness compare before.json reports/latest.json",
+        "exit status: 0 nothing got worse, 1 regressions, 2 the files cannot be compared",
     )
-    compare.add_argument("old", type=Path, metavar="OLD.json", help="the run before")
-    compare.add_argument("new", type=Path, metavar="NEW.json", help="the run after")
-    compare.add_argument("--json", action="store_true", help="the comparison as JSON")
-    compare.epilog = (
-        f"{compare.epilog}\n\nexit status: 0 nothing got worse, 1 regressions, 2 cannot be compared"
-    )
+    parser.add_argument("old", type=Path, metavar="OLD.json", help="the run before")
+    parser.add_argument("new", type=Path, metavar="NEW.json", help="the run after")
+    parser.add_argument("--json", action="store_true", help="the comparison as JSON")
 
-    rules = _command(commands, "rules", _rules, "list the documented rules", "smtp-harness rules --json")
-    rules.add_argument(
+
+def _add_rules(commands: Commands) -> None:
+    parser = _command(commands, "rules", _rules, "list the documented rules", "smtp-harness rules --json")
+    parser.add_argument(
         "folder", type=Path, nargs="?", help="where rules.toml files lie (default: scenarios/)"
     )
-    rules.add_argument("--json", action="store_true", help="the catalogue as JSON")
+    parser.add_argument("--json", action="store_true", help="the catalogue as JSON")
 
-    mta = _command(
+
+def _add_mta(commands: Commands) -> None:
+    parser = _command(
         commands,
         "mta",
         _mta,
         "run the reference MTA alone, or work on its greylist",
-        "smtp-harness mta mta.toml",
+        "smtp-harness mta --example > mta.toml && smtp-harness mta mta.toml",
+        "also:    smtp-harness mta greylist --help, smtp-harness mta hash-password",
     )
-    mta.epilog = (
-        f"{mta.epilog}\n         smtp-harness mta --example > mta.toml"
-        "\n         smtp-harness mta greylist list --help\n         smtp-harness mta hash-password"
-    )
-    mta.add_argument(
-        "arguments", nargs=argparse.REMAINDER, metavar="CONFIG.toml | greylist … | hash-password"
+    parser.add_argument(
+        "arguments", nargs="?", metavar="CONFIG.toml | --example | greylist … | hash-password"
     )
 
-    dns = _command(
-        commands, "dns", _dns, "run the fake DNS alone", "smtp-harness dns zone.toml --listen 127.0.0.1:5353"
-    )
-    dns.add_argument("zone", type=Path, metavar="ZONEFILE", help="TOML (.toml) or master-file format")
-    dns.add_argument("--listen", action="append", metavar="ADDRESS:PORT", help="default 127.0.0.1:5353")
-    dns.add_argument("--quiet", action="store_true", help="do not print the queries")
 
-    mutants = _command(
+def _add_dns(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "dns",
+        _dns,
+        "run the fake DNS alone, printing each query",
+        "smtp-harness dns zone.toml --listen 127.0.0.1:5353",
+    )
+    parser.add_argument("zone", type=Path, metavar="ZONEFILE", help="TOML (.toml) or master-file format")
+    parser.add_argument("--listen", action="append", metavar="ADDRESS:PORT", help="default 127.0.0.1:5353")
+    parser.add_argument("--quiet", action="store_true", help="do not print the queries")
+
+
+def _add_mutants(commands: Commands) -> None:
+    parser = _command(
         commands,
         "mutants",
         _mutants,
         "prove the harness: break the reference MTA one rule at a time",
         "smtp-harness mutants --only 'helo.*'",
+        "exit status: 0 all killed, 1 a survivor or undeclared collateral",
     )
-    mutants.add_argument(
-        "--only", action="append", metavar="PATTERN", help="of mutant names, such as 'dnsbl.*:off'"
-    )
-    mutants.add_argument(
+    parser.add_argument("--only", action="append", metavar="PATTERN", help="of names, such as 'dnsbl.*:off'")
+    parser.add_argument(
         "--parallel", type=int, default=0, metavar="N", help="runs at a time (default: by cores)"
     )
-    mutants.add_argument("--list", action="store_true", help="list the mutants and stop")
-    mutants.epilog = f"{mutants.epilog}\n\nexit status: 0 all killed, 1 a survivor or undeclared collateral"
-    return parser
+    parser.add_argument("--list", action="store_true", help="list the mutants and stop")
 
 
 def _command(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
-    name: str,
-    command: Command,
-    summary: str,
-    example: str,
+    commands: Commands, name: str, command: Command, summary: str, example: str, more: str = ""
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         name,
         help=summary,
         description=summary[0].upper() + summary[1:] + ".",
-        epilog=f"example: {example}",
+        epilog=f"example: {example}\n{more}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(command=command)
