@@ -122,6 +122,11 @@ class Client:
         """Put the address on a block list (on one zone of a grouped one)."""
         self.world.internet.dns.list_address(blocklist.zones[zone], self.address, text=text)
 
+    def unlist_from(self, blocklist: BlockList) -> None:
+        """Take the address off every zone of a block list."""
+        for zone in blocklist.zones:
+            self.world.internet.dns.unlist_address(zone, self.address)
+
     def lookup_fails(self, blocklist: BlockList, behaviour: Behaviour) -> None:
         """Make every zone of a block list misbehave when it is asked about this client."""
         for zone in blocklist.zones:

@@ -21,7 +21,7 @@ class Kind(Enum):
     KNOWN = "its name is on the greylist's host whitelist, where the profile has one"
     STRANGER = "nobody has heard of it"
     TRUSTED = "its address is one that the server relays for"
-    IPV6 = "a stranger to the IPv4 world"
+    IPV6 = "known too, with an IPv6 address"
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Internet:
             number = next(self._numbers)
             address = address or self._next_address(kind)
         domain = f"c{number}-{self.token}.example"
-        suffix = self._known_suffix() if kind is Kind.KNOWN else None
+        suffix = self._known_suffix() if kind in (Kind.KNOWN, Kind.IPV6) else None
         host = f"mx.c{number}-{self.token}.{suffix}" if suffix else f"mx.{domain}"
         self.publish_host(host, address)
         self.dns.publish_ptr(address, host)

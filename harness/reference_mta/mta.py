@@ -23,7 +23,7 @@ from harness.reference_mta.policy import Policy, absent
 from harness.reference_mta.policy.checks import PASS, Question, Treatment
 from harness.reference_mta.policy.data import header_syntax
 from harness.reference_mta.policy.dnsbl import look_up, warning
-from harness.reference_mta.policy.greylisting import at_data
+from harness.reference_mta.policy.greylisting import at_data, at_rcpt
 from harness.reference_mta.policy.rcpt import honours_trick
 from harness.reference_mta.policy.transaction import Transaction
 from harness.reference_mta.resolver import Resolver
@@ -119,7 +119,7 @@ class Connection(SMTP):
             hostname=site.config.server.hostname,
             ident="smtp-harness reference MTA",
             data_size_limit=limit,
-            tls_context=None if "tls.starttls-offered:off" in site.policy.quirks else site.context,
+            tls_context=site.context,
             auth_require_tls=False,  # policy decides that, see smtp_AUTH
             timeout=site.config.server.idle_timeout,
             proxy_protocol_timeout=PROXY_TIMEOUT if site.config.server.proxy_protocol else None,
@@ -167,7 +167,8 @@ class Connection(SMTP):
         covered = self._tls_protocol is not None
         quirk = self.about.quirk
         listed = [f"SIZE {self.data_size_limit}", "8BITMIME", "ENHANCEDSTATUSCODES"]
-        if self.tls_context and (not covered or quirk("tls.starttls-offered:weak-after")):
+        hidden = quirk("tls.starttls-offered:off")
+        if not hidden and (not covered or quirk("tls.starttls-offered:weak-after")):
             listed.append("STARTTLS")
         if covered or quirk("auth.only-under-tls:off"):
             inside = not (self.about.trusted and quirk("auth.from-anywhere:off"))
@@ -196,7 +197,9 @@ class Connection(SMTP):
         about.recipients += 1
         if refusal := await absent.refusal(about):
             return refusal
-        questions = () if honours_trick(about) else self._questions_at_rcpt()
+        if about.quirk("greylist.after-other-checks:off"):
+            await at_rcpt(about)
+        questions = () if honours_trick(about) else self.site.policy.rcpt
         for question in questions:
             treatment = await question.ask(about)
             await self._hold(treatment)
@@ -209,12 +212,6 @@ class Connection(SMTP):
             self.ending = True
         return "250 2.1.5 Recipient noted"
 
-    def _questions_at_rcpt(self) -> tuple[Question, ...]:
-        questions = self.site.policy.rcpt
-        if self.about.quirk("greylist.after-other-checks:off"):
-            return (*questions[:2], questions[-1], *questions[2:-1])
-        return questions
-
     async def take(self, envelope: Envelope) -> str:
         """The whole message is there."""
         content = bytes(envelope.original_content or b"")
@@ -224,6 +221,7 @@ class Connection(SMTP):
             (at_data(envelope.rcpt_tos), policy.bounces),
         ):
             treatment = await Question(classify, checks).ask(about)
+            await self._hold(treatment)
             if treatment.refuses:
                 return self._reply(treatment)
         if about.quirk("absent.mime-checks:off") and b'.exe"' in content:

@@ -298,7 +298,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _off("bounce.no-list", "a domain without a list takes every bounce"),
     *_deny_family("bounce.per-domain", "the lists of all domains are one"),
     # dnsbl
-    _off("dnsbl.none", "a client on no list is delayed and marked"),
+    _weak("dnsbl.none", "off", "the message of a client on no list is marked", Treatment(mark=True)),
     *_late_family("dnsbl.one", "one hit has no effect", refuses=False),
     _weak("dnsbl.one", "weak-no-mark", "the message is not marked", DELAY),
     *_late_family("dnsbl.two", "two hits have no effect", refuses=True),

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from harness.reference_mta.addresses import split
-from harness.reference_mta.greylist import Standing, Triplet, UnreachableError
+from harness.reference_mta.greylist import Greylist, Standing, Triplet, UnreachableError
 from harness.reference_mta.policy.checks import PASS, Check, Treatment, defer, deny, question
 from harness.reference_mta.policy.transaction import Transaction
 
@@ -16,6 +16,7 @@ AT_RCPT = {
     Standing.LAPSED: "greylist.lifetime-expiry",
     Standing.BLACK: "greylist.blacklisted",
 }
+PARTS = ("client", "sender", "recipient")
 WAITING = (Standing.NEW, Standing.EARLY, Standing.EXPIRED, Standing.LAPSED)
 LATER = "4.7.1 I do not know you yet; please try again later"
 BLACK = "5.7.1 Your mail is not wanted here"
@@ -67,10 +68,24 @@ async def _stand(transaction: Transaction, sender: str, recipient: str) -> str:
     store = transaction.greylist
     try:
         standing = store.look(triplet)
+        if standing is Standing.NEW and any(
+            transaction.quirk(f"greylist.other-triplet:weak-no-{part}")
+            and _known_but_for(part, triplet, store)
+            for part in PARTS
+        ):
+            standing = Standing.KNOWN
         store.note(triplet, standing, extend=not transaction.quirk("greylist.lifetime-extended:off"))
     except UnreachableError:
         return "greylist.daemon-down"
     return AT_RCPT[standing]
+
+
+def _known_but_for(part: str, triplet: Triplet, store: Greylist) -> bool:
+    others = [other for other in PARTS if other != part]
+    return any(
+        all(getattr(entry.triplet, other) == getattr(triplet, other) for other in others)
+        for entry in store.entries("white")
+    )
 
 
 def _known_at_all(transaction: Transaction) -> bool:
@@ -79,16 +94,9 @@ def _known_at_all(transaction: Transaction) -> bool:
 
 def key(transaction: Transaction, sender: str, recipient: str) -> Triplet:
     """The triplet of an attempt."""
-    client = transaction.client
-    if transaction.quirk("greylist.other-triplet:weak-no-client"):
-        client = "anywhere"
-    if transaction.quirk("greylist.other-triplet:weak-no-sender") and sender:
-        sender = "anyone"
-    if transaction.quirk("greylist.other-triplet:weak-no-recipient"):
-        recipient = "anyone"
     if transaction.quirk("greylist.case:off"):
-        return Triplet(client, sender, recipient)
-    return Triplet.of(client, sender, recipient)
+        return Triplet(transaction.client, sender, recipient)
+    return Triplet.of(transaction.client, sender, recipient)
 
 
 def unreachable(choice: str) -> Treatment:
