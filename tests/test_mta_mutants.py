@@ -82,5 +82,5 @@ def test_a_mutant_is_what_the_configuration_starts(tmp_path: Path, mutation: str
 def test_a_flawed_certificate_is_not_trusted(tmp_path: Path, mutation: str) -> None:
     with running_mta(tmp_path, mutation=mutation) as mta, mta.connect(STRANGER) as client:
         client.greet()
-        with pytest.raises(OSError, match="(?i)certificate"):
+        with pytest.raises(OSError, match=r"(?i)certificate"):
             client.start_tls(mta.state / "ca.pem")

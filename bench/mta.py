@@ -1,0 +1,244 @@
+"""Sessions a second of the reference MTA, policy on, beside bare aiosmtpd; and 1,000 held-back clients."""
+
+import asyncio
+import contextlib
+import json
+import multiprocessing
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from table import Row, show
+
+from fake_dns import DnsServer, FakeDns, reverse_name
+
+ROUNDS = 7  # of each server, in turn
+SESSIONS = 400  # a round
+AT_ONCE = 20
+HELD_BACK = 1000  # clients without a name, all at once
+DELAY = 2.0  # seconds by which each of their replies is held back
+PATIENCE = 120.0  # seconds for a dialogue
+FILES = 4096
+CLIENT = "out.bulkmail.example"  # the name of 127.0.0.1 while this runs
+SENDER = "sender@client.example"
+RECIPIENT = "alice@castle.example"
+HEADER = f"From: <{SENDER}>\r\nTo: <{RECIPIENT}>\r\nSubject: bench\r\n\r\n".encode()
+MESSAGE = HEADER + (b"x" * 70 + b"\r\n") * ((1024 - len(HEADER)) // 72)
+DIALOGUE = (
+    (b"", 220),
+    (f"EHLO {CLIENT}\r\n".encode(), 250),
+    (f"MAIL FROM:<{SENDER}>\r\n".encode(), 250),
+    (f"RCPT TO:<{RECIPIENT}>\r\n".encode(), 250),
+    (b"DATA\r\n", 354),
+    (MESSAGE + b".\r\n", 250),
+    (b"QUIT\r\n", 221),
+)
+CONFIGURATION = """
+[server]
+hostname = "mail.castle.example"
+port = 0
+proxy_protocol = {proxy}
+delay = {delay}
+state = "{state}"
+
+[dns]
+server = "{dns}"
+
+[[domain]]
+name = "castle.example"
+users = ["alice", "postmaster"]
+bounce_recipients = ["alice"]
+
+[[dnsbl]]
+name = "traps"
+zones = ["traps.blocklist.example"]
+
+[[dnsbl]]
+name = "reports"
+zones = ["reports.blocklist.example"]
+
+[greylist]
+whitelist_hosts = ["*.bulkmail.example"]
+"""
+
+Address = tuple[str, int]
+
+
+class DialogueError(Exception):
+    """A server said something else than it should have, or nothing."""
+
+
+def main() -> int:
+    """Print both measurements; the exit status is 1 when a held-back client met an error."""
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (FILES, max(FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    )
+    with tempfile.TemporaryDirectory(prefix="smtp-bench-") as folder, child(serve_dns) as dns:
+        with child(serve_bare) as bare, reference(Path(folder) / "prompt", dns) as (prompt, _):
+            compare({"bare aiosmtpd": bare, "reference MTA": prompt})
+        with reference(Path(folder) / "slow", dns, held_back=True) as (slow, process):
+            return hold_back(slow, process)
+
+
+def compare(servers: dict[str, Address]) -> None:
+    """Let the servers take turns, and print medians and their ratio."""
+    rates: dict[str, list[float]] = {name: [] for name in servers}
+    for address in servers.values():
+        asyncio.run(crowd(address, SESSIONS // 4))  # warm-up
+    for _ in range(ROUNDS):
+        for name, address in servers.items():
+            began = time.perf_counter()
+            asyncio.run(crowd(address, SESSIONS))
+            rates[name].append(SESSIONS / (time.perf_counter() - began))
+    print(f"sessions a second, {AT_ONCE} at once, message of 1 kB; median of {ROUNDS} rounds of {SESSIONS}")
+    for name, found in rates.items():
+        print(f"  {name:16} {statistics.median(found):8.0f}   ({min(found):.0f} to {max(found):.0f})")
+    medians = {name: statistics.median(found) for name, found in rates.items()}
+    ratio = medians["reference MTA"] / medians["bare aiosmtpd"]
+    show("all policy on, over bare aiosmtpd", [Row("sessions a second", ratio, "≥ 0.5")])
+
+
+def hold_back(address: Address, process: "subprocess.Popen[str]") -> int:
+    """Let clients without a name go through a whole dialogue, all at once; returns the exit status."""
+    clients = [f"198.18.{number // 250}.{number % 250 + 1}" for number in range(HELD_BACK)]
+    for client in clients:
+        vouch(process, client)
+    began = time.perf_counter()
+    errors = asyncio.run(nameless(address, clients))
+    taken = time.perf_counter() - began
+    print(f"{HELD_BACK} clients at once, every reply up to RCPT held back by {DELAY:g} s")
+    print(f"  errors: {errors.total()}   whole dialogues took {taken:.1f} s (4 × {DELAY:g} s are waiting)")
+    for error, times in errors.most_common(5):
+        print(f"    {times} × {error}")
+    return 1 if errors else 0
+
+
+def vouch(process: "subprocess.Popen[str]", client: str) -> None:
+    """Put a client on the white list, so that its message is taken."""
+    if process.stdin is None or process.stdout is None:
+        raise SystemExit("the reference MTA has no control channel")
+    entry = {"list": "white", "client": client, "sender": SENDER, "recipient": RECIPIENT}
+    process.stdin.write(json.dumps({"op": "greylist", "action": "add"} | entry) + "\n")
+    process.stdin.flush()
+    if (answer := json.loads(process.stdout.readline())) != {"ok": True}:
+        raise SystemExit(f"the reference MTA refused an entry: {answer}")
+
+
+# The client
+
+
+async def crowd(address: Address, sessions: int) -> None:
+    """So many dialogues, a few at a time; raises `DialogueError` at the first that fails."""
+    left = iter(range(sessions))
+
+    async def one_after_the_other() -> None:
+        for _ in left:
+            await converse(address)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(AT_ONCE):
+            group.create_task(one_after_the_other())
+
+
+async def nameless(address: Address, clients: list[str]) -> Counter[str]:
+    """A dialogue of every client at the same time; what went wrong, and how often."""
+    headers = [f"PROXY TCP4 {client} 192.0.2.25 40000 25\r\n".encode() for client in clients]
+    found = await asyncio.gather(*(converse(address, header) for header in headers), return_exceptions=True)
+    return Counter(f"{type(error).__name__}: {error}" for error in found if error is not None)
+
+
+async def converse(address: Address, header: bytes = b"") -> None:
+    """One dialogue to the end of a message; raises `DialogueError`, `TimeoutError` and `OSError`."""
+    async with asyncio.timeout(PATIENCE):
+        reader, writer = await asyncio.open_connection(*address)
+        try:
+            writer.write(header)
+            for command, expected in DIALOGUE:
+                writer.write(command)
+                line = await reader.readline()
+                while line[3:4] == b"-":
+                    line = await reader.readline()
+                if line[:3] != b"%d" % expected:
+                    raise DialogueError(f"{line!r} after {command[:20]!r}")
+        finally:
+            writer.close()
+
+
+# The servers, each in a process of its own
+
+
+@contextlib.contextmanager
+def child(serve: Any) -> Iterator[Address]:
+    """Run `serve` in a process; yields the address that it tells."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=serve, args=(theirs,), daemon=True)
+    process.start()
+    theirs.close()  # so that a process that dies before it tells is noticed
+    try:
+        yield ours.recv()
+    finally:
+        process.terminate()
+        process.join()
+
+
+def serve_dns(told: Connection) -> None:
+    """The name server: 127.0.0.1 has a verified name, nobody else has one, nobody is listed."""
+    dns = FakeDns()
+    dns.publish(CLIENT, "A", "127.0.0.1")
+    dns.publish(reverse_name("127.0.0.1"), "PTR", CLIENT)
+    with DnsServer(dns) as server:
+        told.send(server.addresses[0])
+        told.poll(None)
+
+
+class Taker:
+    """Takes every message and keeps none."""
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        """The end of DATA."""
+        return "250 Taken"
+
+
+def serve_bare(told: Connection) -> None:
+    """aiosmtpd without any policy."""
+
+    async def serve() -> None:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: SMTP(Taker(), loop=loop), "127.0.0.1", 0)
+        told.send(server.sockets[0].getsockname())
+        await server.serve_forever()
+
+    asyncio.run(serve())
+
+
+@contextlib.contextmanager
+def reference(folder: Path, dns: Address, *, held_back: bool = False) -> Iterator[tuple[Address, Any]]:
+    """The reference MTA; yields its address and its process, whose pipes are the control channel."""
+    folder.mkdir()
+    config = folder / "mta.toml"
+    proxy, delay = ("true", DELAY) if held_back else ("false", 0.0)
+    config.write_text(
+        CONFIGURATION.format(proxy=proxy, delay=delay, state=folder / "state", dns=f"{dns[0]}:{dns[1]}"),
+        "utf-8",
+    )
+    command = [sys.executable, "-m", "harness.reference_mta", str(config), "--control"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            ready = json.loads(process.stdout.readline() if process.stdout else "")
+            yield (ready["address"], ready["port"]), process
+        finally:
+            process.terminate()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
