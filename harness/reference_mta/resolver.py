@@ -1,12 +1,15 @@
-"""A small asynchronous stub resolver: one name server, time-outs, TCP after truncation (RFC 1035)."""
+"""A small asynchronous stub resolver: one name server, time-outs, TCP after truncation (RFC 1035, 7766)."""
 
 import asyncio
 import secrets
 from dataclasses import dataclass
 from enum import Enum
 
-from dnslib import QTYPE, RCODE, DNSError, DNSQuestion, DNSRecord
-from dnslib.dns import DNSHeader
+from harness.reference_mta import dnswire
+from harness.reference_mta.dnswire import Response, Type, WireError
+
+NOERROR, NXDOMAIN = 0, 3
+MOST_UNDER_WAY = 1 << 15  # questions at a time; half of all ids, so that a free one is soon found
 
 
 class Lookup(Enum):
@@ -25,7 +28,15 @@ class Answer:
     values: tuple[str, ...] = ()
 
 
+NOTHING = Answer(Lookup.NOTHING)
 FAILED = Answer(Lookup.FAILED)
+
+
+@dataclass(frozen=True)
+class _Question:
+    wire: bytes
+    type: Type
+    answered: asyncio.Future[Response]
 
 
 class Resolver(asyncio.DatagramProtocol):
@@ -36,12 +47,13 @@ class Resolver(asyncio.DatagramProtocol):
         self._server = server
         self._timeout = timeout
         self._attempts = attempts
-        self._waiting: dict[tuple[int, str, int], asyncio.Future[DNSRecord]] = {}
+        self._under_way: dict[int, _Question] = {}
         self._transport: asyncio.DatagramTransport | None = None
 
     async def start(self) -> None:
         """Open the socket, on a port that the system chooses."""
         loop = asyncio.get_running_loop()
+        # A connected socket: the system lets only this server's datagrams through.
         self._transport, _ = await loop.create_datagram_endpoint(lambda: self, remote_addr=self._server)
 
     def close(self) -> None:
@@ -51,79 +63,78 @@ class Resolver(asyncio.DatagramProtocol):
 
     async def ask(self, name: str, record_type: str) -> Answer:
         """The records of a name; never raises, a name that DNS cannot carry has none."""
+        kind = Type[record_type]
         try:
-            question = DNSQuestion(name, getattr(QTYPE, record_type))
-            packet = DNSRecord(DNSHeader(rd=1), q=question)
-            packet.pack()
-        except (DNSError, UnicodeError, ValueError):
-            return Answer(Lookup.NOTHING)
+            wire = dnswire.question(name, kind)
+        except WireError:
+            return NOTHING
         for _ in range(self._attempts):
             try:
-                async with asyncio.timeout(self._timeout):
-                    return _read(await self._exchange(packet), question.qtype)
-            except (TimeoutError, OSError, DNSError, asyncio.IncompleteReadError):
+                response = await self._by_udp(wire, kind)
+                if response.truncated:
+                    response = await self._by_tcp(wire, kind)
+            except (TimeoutError, OSError, WireError, asyncio.IncompleteReadError):
                 continue
+            return _answer(response)
         return FAILED
 
     def datagram_received(self, data: bytes, addr: object) -> None:
-        """An answer, or something that looks like one."""
+        """An answer, or something that looks like one; a bad one does not end the wait for a good one."""
         try:
-            record: DNSRecord = DNSRecord.parse(data)
-        except (DNSError, ValueError, IndexError):
+            asked = self._under_way.get(dnswire.message_id(data))
+            if asked and not asked.answered.done():
+                asked.answered.set_result(dnswire.read(data, asked.wire, asked.type))
+        except WireError:
             return
-        future = self._waiting.get(_key(record)) if record.questions else None
-        if future and not future.done():
-            future.set_result(record)
 
     def error_received(self, exc: Exception) -> None:
         """The server's port is closed: the questions under way learn it at once."""
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_exception(exc)
+        for asked in self._under_way.values():
+            if not asked.answered.done():
+                asked.answered.set_exception(exc)
 
-    async def _exchange(self, packet: DNSRecord) -> DNSRecord:
-        if self._transport is None:
-            raise OSError("the resolver is not started")
-        packet.header.id = secrets.randbelow(1 << 16)
-        key = _key(packet)
-        future: asyncio.Future[DNSRecord] = asyncio.get_running_loop().create_future()
-        self._waiting[key] = future
+    async def _by_udp(self, wire: bytes, kind: Type) -> Response:
+        if self._transport is None or len(self._under_way) >= MOST_UNDER_WAY:
+            raise OSError("the resolver is not started, or has too many questions under way")
+        number = secrets.randbelow(1 << 16)
+        while number in self._under_way:
+            number = secrets.randbelow(1 << 16)
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[Response] = loop.create_future()
+        self._under_way[number] = _Question(wire, kind, answered)
+        # A timer is a third of the cost of asyncio.timeout(), which counts at a dozen questions a session.
+        timer = loop.call_later(self._timeout, _give_up, answered)
         try:
-            self._transport.sendto(packet.pack())
-            answer = await future
+            self._transport.sendto(dnswire.query(number, wire))
+            return await answered
         finally:
-            self._waiting.pop(key, None)
-        return await self._by_tcp(packet) if answer.header.tc else answer
+            timer.cancel()
+            del self._under_way[number]
 
-    async def _by_tcp(self, packet: DNSRecord) -> DNSRecord:
-        reader, writer = await asyncio.open_connection(*self._server)
-        try:
-            data = packet.pack()
-            writer.write(len(data).to_bytes(2, "big") + data)
-            size = int.from_bytes(await reader.readexactly(2), "big")
-            record: DNSRecord = DNSRecord.parse(await reader.readexactly(size))
-        finally:
-            writer.close()
-        if not record.questions or _key(record) != _key(packet):
-            raise OSError("the answer is to another question")
-        return record
-
-
-def _key(record: DNSRecord) -> tuple[int, str, int]:
-    return (record.header.id, str(record.q.qname).lower(), record.q.qtype)
+    async def _by_tcp(self, wire: bytes, kind: Type) -> Response:
+        number = secrets.randbelow(1 << 16)
+        async with asyncio.timeout(self._timeout):
+            reader, writer = await asyncio.open_connection(*self._server)
+            try:
+                packet = dnswire.query(number, wire)
+                writer.write(len(packet).to_bytes(2, "big") + packet)
+                size = int.from_bytes(await reader.readexactly(2), "big")
+                answer = await reader.readexactly(size)
+            finally:
+                writer.close()
+        if dnswire.message_id(answer) != number:
+            raise WireError("the answer has another id")
+        return dnswire.read(answer, wire, kind)
 
 
-def _read(record: DNSRecord, wanted: int) -> Answer:
-    if record.header.rcode == RCODE.NXDOMAIN:
-        return Answer(Lookup.NOTHING)
-    if record.header.rcode != RCODE.NOERROR:
+def _give_up(answered: asyncio.Future[Response]) -> None:
+    if not answered.done():
+        answered.set_exception(TimeoutError())
+
+
+def _answer(response: Response) -> Answer:
+    if response.code == NXDOMAIN:
+        return NOTHING
+    if response.code != NOERROR:
         return FAILED
-    values = tuple(_text(entry) for entry in record.rr if entry.rtype == wanted)
-    return Answer(Lookup.FOUND, values) if values else Answer(Lookup.NOTHING)
-
-
-def _text(entry: object) -> str:
-    data = entry.rdata  # type: ignore[attr-defined]
-    if entry.rtype == QTYPE.TXT:  # type: ignore[attr-defined]
-        return "".join(part.decode("utf-8", "backslashreplace") for part in data.data)
-    return str(data).rstrip(".")
+    return Answer(Lookup.FOUND, response.values) if response.values else NOTHING
