@@ -1,0 +1,137 @@
+"""The check before an upgrade: what got worse decides, what else changed is told."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+from harness.results.compare import ComparisonError, Direction, compare, render, to_json
+from harness.results.model import RunResult, Status, Suite
+from harness.results.store import save
+from tests.result_builder import SERVER, case, dialogue, full_run, reply, rule, run
+
+
+def one(status: Status) -> RunResult:
+    return run(rule("helo.plain-ip", status=status), rule("rcpt.steady"))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "direction"),
+    [
+        (Status.PASSED, Status.FAILED, Direction.WORSE),
+        (Status.PASSED, Status.INCONCLUSIVE, Direction.WORSE),
+        (Status.PASSED, Status.NOT_TESTABLE, Direction.WORSE),
+        (Status.PASSED, Status.NOT_APPLICABLE, Direction.WORSE),
+        (Status.INCONCLUSIVE, Status.FAILED, Direction.WORSE),
+        (Status.NOT_TESTABLE, Status.FAILED, Direction.WORSE),
+        (Status.NOT_APPLICABLE, Status.FAILED, Direction.WORSE),
+        (Status.FAILED, Status.PASSED, Direction.BETTER),
+        (Status.FAILED, Status.INCONCLUSIVE, Direction.BETTER),
+        (Status.INCONCLUSIVE, Status.PASSED, Direction.BETTER),
+        (Status.NOT_TESTABLE, Status.PASSED, Direction.BETTER),
+        (Status.INCONCLUSIVE, Status.NOT_TESTABLE, Direction.OTHER),
+    ],
+)
+def test_direction_of_a_change(before: Status, after: Status, direction: Direction) -> None:
+    comparison = compare(one(before), one(after))
+    assert [(change.rule, change.direction) for change in comparison.rules] == [("helo.plain-ip", direction)]
+    assert comparison.exit_status == (1 if direction is Direction.WORSE else 0)
+
+
+def test_the_same_run_has_no_changes() -> None:
+    comparison = compare(full_run(), full_run())
+    assert comparison.exit_status == 0
+    found = (*comparison.rules, *comparison.server, *comparison.replies, *comparison.latencies)
+    assert not found
+    assert "nothing else changed" in render(comparison, colour=False)
+
+
+def test_a_proved_rule_that_vanished_got_worse_and_a_new_one_did_not() -> None:
+    whole, part = run(rule("a.one"), rule("a.two")), run(rule("a.one"))
+    assert [change.direction for change in compare(whole, part).rules] == [Direction.WORSE]
+    assert compare(part, whole).exit_status == 0
+
+
+def test_changed_replies_are_told_once_with_their_places() -> None:
+    def refused(text: str, code: int = 550) -> RunResult:
+        cases = [case(Status.PASSED, dialogue(reply("rcpt", code, text)), name=name) for name in ("a", "b")]
+        return run(rule("rcpt.unknown-user", *cases))
+
+    comparison = compare(refused("No such user"), refused("User unknown", 551))
+    (change,) = comparison.replies
+    assert (change.before, change.after) == ("550 No such user", "551 User unknown")
+    assert change.places == ("rcpt.unknown-user (a)", "rcpt.unknown-user (b)")
+    assert comparison.exit_status == 0
+
+
+def test_changed_words_of_the_server_are_told() -> None:
+    other = replace(
+        SERVER, greeting="new", keywords=("PIPELINING", "STARTTLS"), tls={**SERVER.tls, "version": "TLSv1.2"}
+    )
+    changes = compare(run(rule("a.one")), run(rule("a.one"), server=other)).server
+    assert [change.what for change in changes] == ["greeting", "EHLO keywords in clear text", "TLS version"]
+    assert (changes[1].before, changes[1].after) == ("8BITMIME, SIZE 52428800", "PIPELINING")
+
+
+@pytest.mark.parametrize(("after", "told"), [(0.01, False), (0.2, False), (0.9, True)])
+def test_latencies_count_by_factor_and_by_seconds(after: float, told: bool) -> None:
+    def waits(seconds: float) -> RunResult:
+        return run(rule("a.one", case(Status.PASSED, dialogue(reply("mail", seconds=seconds)))))
+
+    assert bool(compare(waits(0.005), waits(after)).latencies) is told
+
+
+def test_runs_that_say_nothing_about_each_other() -> None:
+    with pytest.raises(ComparisonError, match="no rule in common"):
+        compare(run(rule("a.one")), run(rule("a.two")))
+    other = run(rule("a.one"), suite=Suite(name="other", rules=("a.one",)))
+    with pytest.raises(ComparisonError, match="different suites, wiki and other"):
+        compare(run(rule("a.one")), other)
+
+
+def test_nothing_that_a_server_said_reaches_the_terminal_as_it_is() -> None:
+    hostile = run(rule("a.one", case(Status.FAILED, reason="\x1b[2J\u202egotcha")))
+    shown = render(compare(run(rule("a.one")), hostile), colour=False)
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+    assert "\\x1b[2J" in shown
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good, *_ = save(one(Status.PASSED), tmp_path / "good")
+    bad, *_ = save(one(Status.FAILED), tmp_path / "bad")
+    assert main(["compare", str(good), str(good)]) == 0
+    assert main(["compare", str(good), str(bad)]) == 1
+    assert main(["compare", str(bad), str(good)]) == 0
+    capsys.readouterr()
+    assert main(["compare", str(good), str(bad), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["exit_status"] == 1
+    assert to_json(compare(one(Status.PASSED), one(Status.PASSED)))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "there is no such file"),
+        ("", "is empty"),
+        ('{"format": "smtp-harness/results", "version": 1', "was cut off"),
+        ("[]", "is no result of a run"),
+        ('{"format": "other"}', "is no result of a run"),
+        ('{"format": "smtp-harness/results", "version": 0}', "no longer reads"),
+        ('{"format": "smtp-harness/results", "version": 2}', "a newer one"),
+        ('{"format": "smtp-harness/results", "version": 1}', "has wrong fields"),
+    ],
+)
+def test_files_that_cannot_be_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None, said: str
+) -> None:
+    good, *_ = save(one(Status.PASSED), tmp_path)
+    file = tmp_path / "other.json"
+    if content is not None:
+        file.write_text(content, "utf-8")
+    assert main(["compare", str(good), str(file)]) == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert str(file) in told

@@ -1,0 +1,97 @@
+"""The page: one file that needs nothing else, and on which nothing of the server's comes alive."""
+
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from harness.results.html import page
+from harness.results.model import Status
+from tests.result_builder import SERVER, case, dialogue, full_run, reply, rule, run
+
+HOSTILE = [
+    "<script>document.title='owned'</script>",
+    '"><img src=x onerror="document.title=\'owned\'">',
+    "</details></main><h1>all passed</h1>",
+    "{{ 7 * 7 }} {% raw %}",
+    "\x1b[2J\x00\u202egotcha",
+]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--enable-logging=stderr",
+    "--virtual-time-budget=2000",
+]
+
+
+class Outline(HTMLParser):
+    """What a page is made of."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+
+def hostile_page() -> str:
+    talk = dialogue(
+        *(reply("rcpt", 550, text) for text in HOSTILE), client_name=HOSTILE[1], ending=HOSTILE[0]
+    )
+    broken = rule("a.bad", case(Status.FAILED, talk, reason=HOSTILE[0], name=HOSTILE[1], observed=HOSTILE[2]))
+    facts = SERVER.__class__(HOSTILE[0], (HOSTILE[1],), (HOSTILE[2],), {"subject": HOSTILE[0]})
+    return page(run(broken, rule("a.good"), server=facts, notes=(HOSTILE[0],)))
+
+
+def test_nothing_of_the_server_becomes_markup() -> None:
+    tame, hostile = Outline(page(run(rule("a.bad")))), Outline(hostile_page())
+    assert hostile.tags.count("script") == tame.tags.count("script")
+    assert "img" not in hostile.tags
+    assert hostile.tags.count("h1") == 1
+    assert not any(name.startswith("on") for name, _ in hostile.attributes)
+    text = hostile_page()
+    assert "49" not in re.findall(r"7 \* 7|49", text)
+    assert not {"\x1b", "\x00", "\u202e"} & set(text)
+
+
+def test_the_page_needs_nothing_else() -> None:
+    outline = Outline(page(full_run()))
+    links = [value or "" for name, value in outline.attributes if name in ("src", "href")]
+    assert all(link.startswith(("#", "data:")) for link in links)
+    assert "link" not in outline.tags
+
+
+def test_every_rule_is_there_with_its_statement_and_its_evidence() -> None:
+    result = full_run()
+    text = page(result)
+    for one in result.rules:
+        assert f'id="{one.id}"' in text
+    assert "refuses it at RCPT" in text
+    assert "EHLO mx.c1.example.org" in text
+    assert "7.0.18.198.in-addr.arpa" in text
+    assert len(text) < 3_000_000
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_a_browser_shows_it_and_runs_nothing_of_the_server(tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    file.write_text(hostile_page(), "utf-8")
+    command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", file.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert "<title>owned" not in done.stdout
+    assert "2 of 2 rules" in done.stdout  # the filter has run and counted
+    assert "CONSOLE" not in done.stderr, done.stderr
