@@ -1,0 +1,42 @@
+"""What the README shows works as it stands there."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from harness.profile import load
+from harness.rules import Catalogue
+
+README = Path("README.md").read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def test_the_profile_is_a_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STAGING_PASSWORD", "x")
+    (profile,) = [block for block in blocks("toml") if "[server]" in block]
+    file = tmp_path / "staging.toml"
+    file.write_text(profile, "utf-8")
+    assert load(file, Catalogue.below(Path("scenarios"))).name == "staging"
+
+
+def test_the_rule_is_a_rule_and_its_scenario_is_code(tmp_path: Path) -> None:
+    (rule,) = [block for block in blocks("toml") if "[rule." in block]
+    file = tmp_path / "rules.toml"
+    file.write_text('suite = "mine"\n' + rule, "utf-8")
+    assert "helo.underscore" in Catalogue.load([file]).rules
+    (scenario,) = blocks("python")
+    ast.parse(scenario)
+
+
+def test_the_number_of_rules_is_right() -> None:
+    assert f"{len(Catalogue.below(Path('scenarios')).rules)} statements" in README
+
+
+@pytest.mark.parametrize("mark", ["run", "test"])
+def test_the_two_commands_are_marked_for_whoever_runs_them(mark: str) -> None:
+    assert re.search(rf"^<!-- {mark} -->\n```sh\n.+\n```$", README, re.MULTILINE)
