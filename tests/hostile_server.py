@@ -89,6 +89,16 @@ class Flood:
 
 
 @dataclass(frozen=True)
+class Ring:
+    """Tell the test that the steps before have been done."""
+
+    done: threading.Event
+
+    def play(self, visitor: Visitor) -> None:
+        self.done.set()
+
+
+@dataclass(frozen=True)
 class Stall:
     """Listen and say nothing until the client goes."""
 
@@ -172,6 +182,7 @@ class HostileServer:
             if self._bell in ready:
                 return
             connection, _ = self._listening.accept()
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what is said is said at once
             visitor = Visitor(connection, self.heard, self._over)
             script = self.scripts[min(len(self._visitors), len(self.scripts) - 1)]
             self._visitors.append(visitor)

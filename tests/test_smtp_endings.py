@@ -92,7 +92,7 @@ def test_it_ends_in_a_word_at_every_stage(stage: str, last: list[Step], expected
     with playing(*before, *last) as (session, _):
         ended = ending(session, *commands)
         assert ended.ending is expected
-        where = {commands[-1].split()[0]} if commands else {"the connection", "the greeting"}
+        where = {commands[-1].split()[0]} if commands else {"connecting", "the greeting"}
         assert ended.stage in where
         assert (ended.reply is None) == (stage == "greeting")
         with pytest.raises(SessionEnded) as again:
@@ -192,6 +192,8 @@ def test_a_context_without_a_connection_is_harmless() -> None:
     with Session(("127.0.0.1", 1), CLIENT, Direct(), reply_timeout=HASTY) as session:
         pass
     assert session.ending is Ending.CLIENT_CLOSED
+    with pytest.raises(RuntimeError, match="once"):
+        session.open()
 
 
 # A drop is not a refusal

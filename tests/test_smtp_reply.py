@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from harness.smtp.reply import (
@@ -176,6 +176,7 @@ def test_what_is_unfinished_can_be_discarded() -> None:
     assert reader.take(0, 0) == Reply(220, ("x",), b"220 x\r\n", 0, 0)
 
 
+@settings(deadline=None)
 @given(streams, st.lists(st.integers(0, 300), max_size=12))
 @example(b"250-a\r\n250 b\r\n", [7])
 @example(b"250 a\r\n", [6])
@@ -184,6 +185,7 @@ def test_cuts_change_nothing(stream: bytes, cuts: list[int]) -> None:
     assert read(stream, list(range(len(stream)))) == read(stream)
 
 
+@settings(deadline=None)
 @given(streams)
 def test_any_bytes_are_replies_garbage_or_a_rest(stream: bytes) -> None:
     replies, garbage = read(stream)
@@ -199,6 +201,7 @@ def test_any_bytes_are_replies_garbage_or_a_rest(stream: bytes) -> None:
         assert not rest.endswith(b"\n") or rest.rsplit(b"\n", 2)[-2][3:4] == b"-"
 
 
+@settings(deadline=None)
 @given(codes, st.lists(texts, min_size=1, max_size=150))
 def test_what_a_server_says_is_what_is_read(code: str, said: list[str]) -> None:
     marks = ["-"] * (len(said) - 1) + [" "]

@@ -117,7 +117,7 @@ def test_proxy_v2_to_the_byte(client: str, family: bytes, ends: bytes) -> None:
     assert sent == PROXY_V2_SIGNATURE + b"\x21" + family + ends + struct.pack("!HH", source, target)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(addresses)
 def test_both_are_read_as_they_are_meant(client: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
     with listening() as server:
@@ -157,3 +157,12 @@ def test_nobody_listens(route: Route) -> None:
         pass
     with pytest.raises(ConnectionRefusedError):
         route.connect(server, "127.0.0.1", TIMEOUT)
+
+
+@pytest.mark.parametrize("route", PROXIES, ids=lambda route: route.name)
+def test_a_connection_that_breaks_at_once_is_closed(route: Route, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = socket.socket()  # as after a reset: it has no peer
+    monkeypatch.setattr(socket, "create_connection", lambda *_: broken)
+    with pytest.raises(OSError, match="not connected"):
+        route.connect(("127.0.0.1", 25), "192.0.2.7", TIMEOUT)
+    assert broken.fileno() == -1

@@ -1,5 +1,7 @@
 """Sessions: what is said goes out to the byte, and each reply is taken for what it answers."""
 
+import threading
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,7 +10,7 @@ from harness.smtp.reply import Reply
 from harness.smtp.routes import ProxyV1
 from harness.smtp.session import Ending, Session, SessionEnded, parse_keywords
 from harness.smtp.transcript import Direction
-from tests.hostile_server import Drip, Flood, Hear, HostileServer, Say, Stall, Step
+from tests.hostile_server import Drip, Flood, Hear, HostileServer, Ring, Say, Stall, Step
 from tests.smtp_dialogue import (
     BYE,
     CLIENT,
@@ -151,6 +153,17 @@ def test_a_second_reply_is_not_taken_for_the_next() -> None:
         assert session.command("NOOP").text == "third"
         assert [reply.text for reply in unsolicited(session)] == ["second"]
         assert "nothing had asked for the reply 250" in events(session)
+
+
+def test_early_talk_is_not_taken_for_an_answer() -> None:
+    said = threading.Event()
+    early: list[Step] = [Say(b"250 early\r\n"), Ring(said)]
+    with playing(GREETING, Hear(), OK, *early, Hear(), Say(b"550 asked for\r\n"), *BYE) as (session, _):
+        session.open()
+        session.command("NOOP")
+        assert said.wait(PATIENT)
+        assert session.command("NOOP").text == "asked for"
+        assert [reply.text for reply in unsolicited(session)] == ["early"]
 
 
 def test_a_reply_that_straggles_in_is_not_taken_for_the_next() -> None:

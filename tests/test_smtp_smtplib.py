@@ -85,3 +85,13 @@ def test_smtplib_is_told_of_the_end_in_its_own_words() -> None:
         assert session.ending is Ending.SERVER_CLOSED
         with pytest.raises(smtplib.SMTPServerDisconnected):
             session.mail("a@client.example")
+
+
+def test_smtplib_logs_in_and_an_echo_is_masked() -> None:
+    ehlo = Say(b"250-mx.example.org\r\n250 AUTH PLAIN\r\n")
+    echo = Say(f"535 wrong: {PASSWORD}\r\n".encode())
+    with playing(GREETING, Hear(), ehlo, Hear(), echo, *BYE) as (session, _):
+        session.connect()
+        with pytest.raises(smtplib.SMTPAuthenticationError, match=r"wrong: \*\*\*"):
+            session.login(USER, PASSWORD)
+        assert PASSWORD.encode() not in lines(session, Direction.SERVER)

@@ -111,7 +111,7 @@ def test_a_certificate_that_is_not_accepted(
 @pytest.mark.parametrize(
     ("steps", "expected", "timeout"),
     [
-        ([Say(b"this is no handshake\r\n"), Stall()], Ending.TLS_FAILED, PATIENT),
+        ([Hear(b"\x16\x03\x01"), Say(b"this is no handshake\r\n"), Stall()], Ending.TLS_FAILED, PATIENT),
         ([Hear(b"\x16\x03\x01"), Say(b"\x15\x03\x03\x00\x02\x02\x28"), Stall()], Ending.TLS_FAILED, PATIENT),
         ([Hear(b"\x16\x03\x01")], Ending.TLS_FAILED, PATIENT),
         ([Hear(b"\x16\x03\x01"), Reset()], Ending.TLS_FAILED, PATIENT),

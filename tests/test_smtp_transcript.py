@@ -4,7 +4,7 @@ import base64
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.smtp.transcript import KEPT_BURST, KEPT_END, Direction, Line, Transcript
@@ -77,11 +77,13 @@ def test_the_text_of_a_line_is_printable(data: bytes, text: str) -> None:
     assert Line(0.0, S, data).text == text
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_the_text_of_any_line_is_printable(data: bytes) -> None:
     assert Line(0.0, S, data).text.isprintable()
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400), st.lists(st.integers(0, 400), max_size=8))
 def test_every_byte_of_the_server_is_kept(data: bytes, places: list[int]) -> None:
     transcript = Transcript()
@@ -165,6 +167,7 @@ def test_an_echo_of_the_server_is_masked_and_noted() -> None:
     assert transcript.lines[-1].data == b"535 wrong password: ***\r\n"
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_no_secret_gets_in_however_it_comes(data: st.DataObject) -> None:
     hidden = data.draw(st.lists(secrets, min_size=1, max_size=3))
@@ -186,6 +189,7 @@ def test_no_secret_gets_in_however_it_comes(data: st.DataObject) -> None:
         assert form not in kept
 
 
+@settings(deadline=None)
 @given(secrets, secrets.map(lambda user: user.replace("\0", "")), st.booleans(), st.lists(st.integers(0, 99)))
 def test_credentials_never_get_in_though_nobody_named_them(
     password: str, user: str, at_once: bool, places: list[int]

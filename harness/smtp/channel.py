@@ -67,9 +67,9 @@ class Channel:
 
         Raises `SessionEnded`, and `ValueError` for a client address that is none.
         """
-        if self._doing:
+        if self._doing or self.ending is not Ending.OPEN:
             raise RuntimeError("a session is opened once")
-        self._doing = "the connection"
+        self._doing = "connecting"
         self._asked = self._answered = self.transcript.started = time.monotonic()
         place = f"{self.server[0]}:{self.server[1]}"
         way = f"by route {self.route.name} as {self.client_address}"

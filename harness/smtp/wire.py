@@ -7,7 +7,9 @@ import socket
 import ssl
 import time
 
-CHUNK = 16384  # bytes read at once
+# Bytes read at once: as many as a TLS record holds (RFC 8446 §5.1), so that none stay behind, decrypted,
+# where poll does not see them.
+CHUNK = 16384
 
 _WANT_READ = (BlockingIOError, ssl.SSLWantReadError)
 
@@ -22,7 +24,6 @@ class Wire:
     def __init__(self, connected: socket.socket) -> None:
         """Take `connected` over, and close it if that fails. Raises `OSError`."""
         self.socket = connected
-        self._secured: ssl.SSLSocket | None = None
         connected.setblocking(False)
         try:
             # Nagle's algorithm would let the last segment of a message wait for an acknowledgement.
@@ -46,8 +47,6 @@ class Wire:
 
     def wait(self, deadline: float) -> int:
         """What poll reports before the deadline, 0 if nothing; the end of the stream is reported."""
-        if self._secured and self._secured.pending():
-            return select.POLLIN
         found = self._readable.poll(_milliseconds_until(deadline))
         return found[0][1] if found else 0
 
@@ -76,7 +75,7 @@ class Wire:
         secured = context.wrap_socket(
             self.socket, server_hostname=server_hostname, do_handshake_on_connect=False
         )
-        self.socket = self._secured = secured
+        self.socket = secured
         while True:
             try:
                 secured.do_handshake()
