@@ -94,14 +94,12 @@ class Judge:
 
     def _expect_timing(self, attempt: Attempt, step: Step, outcome: Outcome, earned: bool) -> None:
         timing = self.timing(step)
-        if self.delay and outcome.stage in REPEATING and not earned and timing is not Timing.PROMPT:
+        if outcome.stage in REPEATING and not earned and timing is not Timing.PROMPT:
             earlier = [attempt.at(Stage.CONNECT), attempt.at(Stage.HELO)]
             if any(before and self.timing(before) is not Timing.PROMPT for before in earlier):
-                if outcome.late:
-                    raise InconclusiveError(
-                        f"the wait at {outcome.stage} may repeat a delay that was earned before it"
-                    )
-                return
+                raise InconclusiveError(
+                    f"the wait at {outcome.stage} may repeat a delay that was earned before it"
+                )
         if timing is Timing.UNCLEAR:
             raise InconclusiveError(
                 f"the reply at {outcome.stage} took {step.seconds:.2f} s: {timing.value} "

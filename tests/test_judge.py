@@ -130,13 +130,15 @@ def earned(rcpt_code: int, seconds: float) -> Attempt:
     )
 
 
-def test_a_repeated_delay_is_not_held_against_another_rule() -> None:
-    judge().expect(earned(250, LATE), (Outcome.parse("pass at rcpt"),))
-
-
-def test_a_repeated_delay_does_not_prove_another_delay() -> None:
+@pytest.mark.parametrize("outcome", ["pass at rcpt", "delay at rcpt"])
+@pytest.mark.parametrize("before", [LATE, BETWEEN])
+def test_a_wait_after_another_wait_proves_nothing_about_its_own_rule(outcome: str, before: float) -> None:
+    waited = attempt(step(Stage.CONNECT, 220, before), step(Stage.HELO, 250), step(Stage.RCPT, 250, LATE))
     with pytest.raises(InconclusiveError, match="earned before"):
-        judge().expect(earned(250, LATE), (Outcome.parse("delay at rcpt"),))
+        judge().expect(waited, (Outcome.parse(outcome),))
+
+
+def test_a_wait_that_was_meant_to_be_earned_proves_its_repetition() -> None:
     judge().expect(earned(250, LATE), (Outcome.parse("delay at rcpt"),), earned=True)
 
 
