@@ -160,7 +160,8 @@ class Connection(SMTP):
         self.about.earned = max(self.about.earned, treatment.delay)
         self.told().host_name = name
         lines = [f"{self.hostname} greets {_shown(name)}", *keywords]
-        return [f"250-{line}" for line in lines[:-1]] + [f"250 {lines[-1]}"]
+        # As one piece: aiosmtpd sends every element of the list by itself.
+        return ["\r\n".join([*(f"250-{line}" for line in lines[:-1]), f"250 {lines[-1]}"])]
 
     def keywords(self) -> list[str]:
         """What EHLO lists."""
