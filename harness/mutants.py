@@ -82,7 +82,7 @@ def run_matrix(scenarios: Path, patterns: list[str], *, parallel: int, list_only
             print(f"{mutant.name}\n    {mutant.description}")
         print(f"{len(chosen)} mutants of {len({mutant.rule for mutant in chosen})} rules")
         return 0
-    return _prove(scenarios, chosen, parallel or (os.cpu_count() or 1) + 1)
+    return _prove(scenarios, chosen, parallel or 2 * (os.cpu_count() or 1))
 
 
 def _prove(scenarios: Path, chosen: list[Mutant], parallel: int) -> int:
