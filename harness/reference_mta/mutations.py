@@ -320,6 +320,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _off("greylist.expired", "a retry after the time-out is accepted"),
     _off("greylist.lifetime-expiry", "a known triplet stays known for ever"),
     _quirky("greylist.lifetime-extended", "off", "the use of a triplet does not move its expiry on"),
+    _quirky("greylist.other-triplet", "off", "a triplet that differs in one part from a known one is known"),
     *(
         _quirky("greylist.other-triplet", f"weak-no-{part}", f"triplets are kept without the {part}")
         for part in ("client", "sender", "recipient")

@@ -69,15 +69,18 @@ async def _stand(transaction: Transaction, sender: str, recipient: str) -> str:
     try:
         standing = store.look(triplet)
         if standing is Standing.NEW and any(
-            transaction.quirk(f"greylist.other-triplet:weak-no-{part}")
-            and _known_but_for(part, triplet, store)
-            for part in PARTS
+            _overlooks(transaction, part) and _known_but_for(part, triplet, store) for part in PARTS
         ):
             standing = Standing.KNOWN
         store.note(triplet, standing, extend=not transaction.quirk("greylist.lifetime-extended:off"))
     except UnreachableError:
         return "greylist.daemon-down"
     return AT_RCPT[standing]
+
+
+def _overlooks(transaction: Transaction, part: str) -> bool:
+    rule = "greylist.other-triplet"
+    return transaction.quirk(f"{rule}:off") or transaction.quirk(f"{rule}:weak-no-{part}")
 
 
 def _known_but_for(part: str, triplet: Triplet, store: Greylist) -> bool:
