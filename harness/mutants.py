@@ -18,7 +18,7 @@ from harness.reference_mta.mutations import MUTANTS, Mutant
 from harness.results.model import RunResult, Status
 from harness.results.store import ResultFileError, load
 
-PATIENCE = 300.0  # seconds that one run may take
+PATIENCE = 600.0  # seconds that one run may take
 CHANCES = 2  # runs without other load before a mutant counts as survivor or as hitting others
 DECLARED = "collateral.toml"
 

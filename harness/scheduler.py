@@ -16,7 +16,7 @@ from harness.trial import Trial
 from harness.verdicts import FailedError, InconclusiveError, NotApplicableError, NotTestableError
 
 TRIES = 3
-FEW = 6  # scenarios at a time when the crowd is gone
+FEW = 16  # scenarios at a time when the crowd is gone
 CONFIRMATIONS = 2  # a failure counts when it was seen on this many fresh clients
 
 Play = Callable[[Trial], None]
