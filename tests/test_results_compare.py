@@ -83,6 +83,17 @@ def test_latencies_count_by_factor_and_by_seconds(after: float, told: bool) -> N
     assert bool(compare(waits(0.005), waits(after)).latencies) is told
 
 
+def test_latencies_come_in_the_order_of_the_dialogue() -> None:
+    stages = ("connect", "helo", "mail", "rcpt", "data")
+
+    def waits(seconds: float) -> RunResult:
+        talk = dialogue(*(reply(stage, seconds=seconds) for stage in stages))
+        return run(rule("a.one", case(Status.PASSED, talk)))
+
+    told = [change.what for change in compare(waits(0.01), waits(2.0)).latencies]
+    assert told == [f"median wait at {stage}" for stage in stages]
+
+
 def test_runs_that_say_nothing_about_each_other() -> None:
     with pytest.raises(ComparisonError, match="no rule in common"):
         compare(run(rule("a.one")), run(rule("a.two")))

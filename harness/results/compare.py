@@ -190,7 +190,7 @@ def _reply_changes(old: RunResult, new: RunResult) -> Iterator[Change]:
 
 def _latency_changes(old: RunResult, new: RunResult) -> Iterator[Change]:
     before, after = _medians(old), _medians(new)
-    for stage in before.keys() & after.keys():
+    for stage in (stage for stage in before if stage in after):
         low, high = sorted((before[stage], after[stage]))
         if high > SLOWER_BY * low and high - low > SLOWER_FROM:
             yield Change(f"median wait at {stage}", f"{before[stage]:.2f} s", f"{after[stage]:.2f} s")

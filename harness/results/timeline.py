@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 
 from harness.results.model import Dialogue, Line, Query
 from harness.results.visible import shortened
@@ -11,18 +12,30 @@ _KEPT_LAST = 60
 _TEXT = 1200  # characters of a line
 
 
+class Kind(StrEnum):
+    """What a moment shows."""
+
+    CLIENT = "C"
+    SERVER = "S"
+    EVENT = "*"  # something happened to the connection
+    QUESTION = "DNS"
+    WAIT = "wait"  # a reply was held back until now
+    GAP = "…"  # what is left out
+
+
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One row of the transcript.
-
-    `kind` is C, S or * as in a line, Q for a DNS question, H for the time that a reply was held back,
-    and … for what is left out.
-    """
+    """One row of the transcript."""
 
     at: float  # seconds since the connection attempt began
-    kind: str
+    kind: Kind
     text: str
-    waited: float = 0.0  # seconds, of kind H
+    waited: float = 0.0  # seconds, of a wait
+
+    @property
+    def clock(self) -> str:
+        """When it was, to the millisecond."""
+        return f"{self.at:.3f}"
 
 
 def moments(dialogue: Dialogue) -> list[Moment]:
@@ -31,13 +44,13 @@ def moments(dialogue: Dialogue) -> list[Moment]:
     rows = [_asked(query) for query in dialogue.queries]
     for index, line in enumerate(dialogue.lines):
         if index in held:
-            rows.append(Moment(line.at, "H", "", held[index]))
-        rows.append(Moment(line.at, line.direction, shortened(line.text, _TEXT)))
+            rows.append(Moment(line.at, Kind.WAIT, f"reply held back {held[index]:.2f} s", held[index]))
+        rows.append(Moment(line.at, Kind(line.direction), shortened(line.text, _TEXT)))
     rows.sort(key=lambda moment: moment.at)
     left_out = len(rows) - _KEPT_FIRST - _KEPT_LAST
     if left_out <= 0:
         return rows
-    gap = Moment(rows[_KEPT_FIRST].at, "…", f"{left_out} lines left out here; the result file has them")
+    gap = Moment(rows[_KEPT_FIRST].at, Kind.GAP, f"{left_out} lines left out here; the result file has them")
     return [*rows[:_KEPT_FIRST], gap, *rows[-_KEPT_LAST:]]
 
 
@@ -49,7 +62,7 @@ def length(dialogue: Dialogue) -> float:
 
 def _asked(query: Query) -> Moment:
     text = f"{query.type} {query.name} → {query.answer or 'no answer'} ({query.transport})"
-    return Moment(query.at, "Q", shortened(text, _TEXT))
+    return Moment(query.at, Kind.QUESTION, shortened(text, _TEXT))
 
 
 def _held_back(dialogue: Dialogue) -> Iterator[tuple[int, float]]:
@@ -57,9 +70,8 @@ def _held_back(dialogue: Dialogue) -> Iterator[tuple[int, float]]:
     starts = list(_reply_starts(dialogue.lines))
     position = 0
     for fact in dialogue.replies:
-        code = str(fact.code)
         for place in range(position, len(starts)):
-            if dialogue.lines[starts[place]].text.startswith(code):
+            if dialogue.lines[starts[place]].text.startswith(str(fact.code)):
                 if fact.late:
                     yield starts[place], fact.seconds
                 position = place + 1
