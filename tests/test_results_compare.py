@@ -28,7 +28,7 @@ def one(status: Status) -> RunResult:
         (Status.NOT_TESTABLE, Status.FAILED, Direction.WORSE),
         (Status.NOT_APPLICABLE, Status.FAILED, Direction.WORSE),
         (Status.FAILED, Status.PASSED, Direction.BETTER),
-        (Status.FAILED, Status.INCONCLUSIVE, Direction.BETTER),
+        (Status.FAILED, Status.INCONCLUSIVE, Direction.OTHER),
         (Status.INCONCLUSIVE, Status.PASSED, Direction.BETTER),
         (Status.NOT_TESTABLE, Status.PASSED, Direction.BETTER),
         (Status.INCONCLUSIVE, Status.NOT_TESTABLE, Direction.OTHER),
@@ -52,6 +52,16 @@ def test_a_proved_rule_that_vanished_got_worse_and_a_new_one_did_not() -> None:
     whole, part = run(rule("a.one"), rule("a.two")), run(rule("a.one"))
     assert [change.direction for change in compare(whole, part).rules] == [Direction.WORSE]
     assert compare(part, whole).exit_status == 0
+
+
+def test_one_more_case_of_a_failed_rule_got_worse() -> None:
+    def second(status: Status) -> RunResult:
+        return run(rule("a.one", case(Status.FAILED, name="first"), case(status, name="second")))
+
+    comparison = compare(second(Status.PASSED), second(Status.FAILED))
+    assert [change.rule for change in comparison.rules] == ["a.one (second)"]
+    assert comparison.exit_status == 1
+    assert compare(second(Status.FAILED), second(Status.PASSED)).exit_status == 0
 
 
 def test_changed_replies_are_told_once_with_their_places() -> None:

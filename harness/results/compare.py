@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.results.model import ReplyFact, RunResult, Status
+from harness.results.model import ReplyFact, RuleResult, RunResult, Status
 from harness.results.visible import shortened, visible
 
 SLOWER_BY = 1.5  # a stage's latency changed when its median did by this factor …
@@ -73,8 +73,8 @@ class Comparison:
 def compare(old: RunResult, new: RunResult) -> Comparison:
     """What changed from `old` to `new`; raises `ComparisonError` for runs of different suites.
 
-    A rule got worse when it failed, or when it was proved and no longer is, for whatever reason: also
-    one that the new run could not test or did not look at. A latency changed when the median of a stage,
+    A rule got worse when it failed, when more of its cases fail than before, or when it was proved and no
+    longer is, for whatever reason: also one that the new run could not test or did not look at. A latency changed when the median of a stage,
     over all replies of it, did by half and by a quarter of a second.
     """
     if old.suite["name"] != new.suite["name"]:
@@ -149,12 +149,23 @@ def _rule_changes(old: RunResult, new: RunResult) -> Iterator[RuleChange]:
             reason = after[rule_id].reason if rule_id in after else ""
             words = [status.words if status else ABSENT for status in (was, now)]
             yield RuleChange(rule_id, words[0], words[1], _direction(was, now), reason)
+        elif was is Status.FAILED:
+            yield from _more_failures(before[rule_id], after[rule_id])
+
+
+def _more_failures(old: RuleResult, new: RuleResult) -> Iterator[RuleChange]:
+    """Cases of a failed rule that have failed since."""
+    proved = {case.name for case in old.cases if case.status is PROVED}
+    for case in new.cases:
+        if case.name in proved and case.status is Status.FAILED:
+            where = f"{new.id} ({case.name})"
+            yield RuleChange(where, PROVED.words, case.status.words, Direction.WORSE, case.reason)
 
 
 def _direction(was: Status | None, now: Status | None) -> Direction:
     if was is PROVED or now is Status.FAILED:
         return Direction.WORSE
-    if now is PROVED or was is Status.FAILED:
+    if now is PROVED:
         return Direction.BETTER
     return Direction.OTHER
 

@@ -12,6 +12,11 @@ COLOURS = {
     Status.NOT_TESTABLE: "36",
     Status.NOT_APPLICABLE: "2",
 }
+NEXT = {
+    Status.FAILED: "failed: open the report; it has the dialogue of each try and the server's DNS questions",
+    Status.INCONCLUSIVE: "inconclusive: run again when server and machine are quiet; the report has what was seen",
+    Status.NOT_TESTABLE: "not testable: each reason names the line that the profile lacks",
+}
 TROUBLES = (Status.FAILED, Status.INCONCLUSIVE)
 ALL = "all"
 
@@ -25,7 +30,8 @@ def table(run: RunResult, width: int, colour: bool) -> str:
     lines = [_row(row, widths, colour) for row in rows]
     for status in (*TROUBLES, Status.NOT_TESTABLE):
         lines += [_trouble(rule, width, colour) for rule in run.rules if rule.status is status]
-    return "\n".join(lines)
+    hints = [NEXT[status] for status in NEXT if run.counts[status]]
+    return "\n".join([*lines, *hints])
 
 
 def _row(cells: list[str], widths: list[int], colour: bool) -> str:
