@@ -74,8 +74,8 @@ def compare(old: RunResult, new: RunResult) -> Comparison:
     """What changed from `old` to `new`; raises `ComparisonError` for runs of different suites.
 
     A rule got worse when it failed, when more of its cases fail than before, or when it was proved and no
-    longer is, for whatever reason: also one that the new run could not test or did not look at. A latency changed when the median of a stage,
-    over all replies of it, did by half and by a quarter of a second.
+    longer is, for whatever reason: also one that the new run could not test or did not look at. A latency
+    changed when the median of a stage, over all replies of it, did by half and by a quarter of a second.
     """
     if old.suite["name"] != new.suite["name"]:
         raise ComparisonError(

@@ -14,7 +14,7 @@ COLOURS = {
 }
 NEXT = {
     Status.FAILED: "failed: open the report; it has the dialogue of each try and the server's DNS questions",
-    Status.INCONCLUSIVE: "inconclusive: run again when server and machine are quiet; the report has what was seen",
+    Status.INCONCLUSIVE: "inconclusive: run again when all is quiet; the report has what was seen",
     Status.NOT_TESTABLE: "not testable: each reason names the line that the profile lacks",
 }
 TROUBLES = (Status.FAILED, Status.INCONCLUSIVE)
