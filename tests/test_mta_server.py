@@ -190,6 +190,7 @@ def test_who_leaves_while_held_back_harms_nobody(tmp_path: Path) -> None:
 def test_who_says_nothing_is_hung_up_on(tmp_path: Path) -> None:
     with running_mta(tmp_path, idle=0.3) as mta, mta.connect(STRANGER) as client:
         assert client.reply().startswith("220")
+        assert client.reply().startswith("421 4.4.2 ")
         assert client.reply() == ""
 
 

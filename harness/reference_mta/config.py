@@ -11,6 +11,7 @@ from harness.reference_mta.passwords import is_hash
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 WIDEST = {4: 8, 6: 32}  # shorter prefixes make an open relay
+MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")  # all of IPv4 in an IPv6 network that looks narrow
 
 EXAMPLE = """\
 # A configuration of the reference MTA, to be run with: smtp-harness mta THIS_FILE
@@ -56,6 +57,8 @@ def _network(value: object) -> object:
         network = ipaddress.ip_network(str(value))
     except ValueError as error:
         raise ValueError(f"{error}; write an address or a network such as 203.0.113.0/24") from None
+    if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(MAPPED):
+        raise ValueError(f"{value} stands for IPv4 addresses; write them as such, 203.0.113.0/24")
     if network.prefixlen < WIDEST[network.version]:
         raise ValueError(
             f"{value} is so wide that the server would be an open relay; name networks of "
@@ -129,7 +132,10 @@ class Relay(settings.Settings):
 
 
 class Domain(settings.Settings):
-    """A hosted domain; without `bounce_recipients` it has no list of senders and takes no bounce."""
+    """A hosted domain; without `bounce_recipients` it has no list of senders and takes no bounce.
+
+    Every domain has a postmaster, named or not (RFC 5321 §4.5.1); where there is a list, bounces reach it.
+    """
 
     name: Name
     users: tuple[str, ...] = ()
@@ -167,9 +173,17 @@ class Greylist(settings.Settings):
 
 
 class Tls(settings.Settings):
-    """The names on the certificate; the host name and a wildcard of its parent when empty."""
+    """A certificate of the operator's own; or the names on the one that is made, see `Config.tls_names`."""
 
     names: tuple[CertificateName, ...] = ()
+    certificate: Path | None = None  # PEM, the whole chain
+    key: Path | None = None  # PEM, unencrypted
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key: give both, or neither to have them made")
+        return self
 
 
 class Auth(settings.Settings):
@@ -205,6 +219,15 @@ class Config(settings.Settings):
     callout: Callout = Callout()
     mutation: Mutation | None = None
 
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        for key, entries in (("domain", self.domain), ("dnsbl", self.dnsbl)):
+            names = [entry.name.lower() for entry in entries]
+            twice = next((name for name in names if names.count(name) > 1), None)
+            if twice:
+                raise ValueError(f"{key}: {twice!r} is there twice; merge the two")
+        return self
+
     def hosted(self, name: str) -> Domain | None:
         """The hosted domain of that name, in any letter case; the server's own names count, with no users."""
         wanted = name.lower()
@@ -212,6 +235,12 @@ class Config(settings.Settings):
             if domain.name.lower() == wanted:
                 return domain
         return Domain(name=wanted, users=("postmaster",)) if wanted in self.own_names else None
+
+    @property
+    def tls_names(self) -> tuple[str, ...]:
+        """The names on a certificate that is made here: the host's, and a wildcard for its domain."""
+        hostname = self.server.hostname
+        return self.tls.names or (hostname, f"*.{hostname.partition('.')[2] or hostname}")
 
     @property
     def own_names(self) -> tuple[str, str]:

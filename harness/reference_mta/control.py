@@ -1,7 +1,9 @@
 """The control channel: whoever started the server steers it by JSON lines, and ends it by leaving."""
 
 import asyncio
+import ipaddress
 import json
+import math
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 from harness.reference_mta.greylist import LISTS, Greylist, Triplet, UnreachableError
 
 Request = dict[str, Any]
+LONGEST = 1 << 16  # bytes of a request
 
 
 class Control:
@@ -27,13 +30,19 @@ class Control:
     async def serve(self) -> None:
         """Read requests from standard input until it ends or says stop."""
         loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader()
+        reader = asyncio.StreamReader(limit=LONGEST)
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-        while line := await reader.readline():
-            answer, go_on = self.answer(line)
+        go_on = True
+        while go_on:
+            try:
+                line = await reader.readline()
+            except ValueError:  # the reader has thrown away what it had of the line
+                answer: Request = {"error": f"a request has at most {LONGEST} bytes"}
+            else:
+                if not line:
+                    return
+                answer, go_on = self.answer(line)
             print(json.dumps(answer), flush=True)
-            if not go_on:
-                return
 
     def answer(self, line: bytes) -> tuple[Request, bool]:
         """The answer to one line, and whether to go on."""
@@ -46,7 +55,10 @@ class Control:
             return {"error": f"{type(error).__name__}: {error}"}, True
 
     def _advance(self, request: Request) -> Request:
-        self._greylist.advance(str(request["client"]), float(request["seconds"]))
+        seconds = float(request["seconds"])
+        if not math.isfinite(seconds):
+            raise ValueError(f"{seconds} is no number of seconds")
+        self._greylist.advance(_client(request), seconds)
         return {}
 
     def _change(self, request: Request) -> Request:
@@ -54,9 +66,9 @@ class Control:
         if which not in LISTS:
             raise ValueError(f"no list {which!r}; there are {', '.join(LISTS)}")
         if request["action"] == "list":
-            entries = self._greylist.entries(which, request.get("client", ""))
+            entries = self._greylist.entries(which, _client(request) if "client" in request else "")
             return {"entries": [vars(entry.triplet) for entry in entries]}
-        triplet = Triplet.of(request["client"], request["sender"], request["recipient"])
+        triplet = Triplet.of(_client(request), request["sender"], request["recipient"])
         if request["action"] == "add":
             self._greylist.add(which, triplet)
         elif request["action"] == "remove":
@@ -67,5 +79,11 @@ class Control:
         return {}
 
     def _outage(self, request: Request) -> Request:
-        self._greylist.cut(str(request["client"]), off=bool(request["on"]))
+        if not isinstance(request["on"], bool):
+            raise TypeError("on: say true or false")
+        self._greylist.cut(_client(request), off=request["on"])
         return {}
+
+
+def _client(request: Request) -> str:
+    return str(ipaddress.ip_address(request["client"]))

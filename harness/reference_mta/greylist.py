@@ -12,6 +12,9 @@ from enum import Enum
 from pathlib import Path
 
 LISTS = ("white", "grey", "black")
+PARTS = ("client", "sender", "recipient")
+PURGE_EVERY = 4096  # new triplets
+PATIENCE = 1.0  # seconds to wait for another process that is writing
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS triplet (
     client TEXT NOT NULL, sender TEXT NOT NULL, recipient TEXT NOT NULL,
@@ -19,6 +22,20 @@ CREATE TABLE IF NOT EXISTS triplet (
     PRIMARY KEY (client, sender, recipient)
 ) WITHOUT ROWID
 """
+FIND = "SELECT list, first, last FROM triplet WHERE client = ? AND sender = ? AND recipient = ?"
+WHITE_BUT_FOR = {  # triplets on the white list that agree in the two other parts
+    "client": "SELECT 1 FROM triplet WHERE list = 'white' AND sender = :sender AND recipient = :recipient",
+    "sender": "SELECT 1 FROM triplet WHERE list = 'white' AND client = :client AND recipient = :recipient",
+    "recipient": "SELECT 1 FROM triplet WHERE list = 'white' AND client = :client AND sender = :sender",
+}
+KNOW = "UPDATE triplet SET list = 'white', last = ? WHERE client = ? AND sender = ? AND recipient = ?"
+PUT = "INSERT OR REPLACE INTO triplet VALUES (?, ?, ?, ?, ?, ?)"
+REMOVE = "DELETE FROM triplet WHERE client = ? AND sender = ? AND recipient = ? AND list = ?"
+LIST = (
+    "SELECT client, sender, recipient, list, first, last FROM triplet"
+    " WHERE list = ? AND ? IN ('', client) ORDER BY client, sender, recipient"
+)
+PURGE = "DELETE FROM triplet WHERE (list = 'grey' AND first < ?) OR (list = 'white' AND last < ?)"
 
 
 class Standing(Enum):
@@ -50,6 +67,11 @@ class Triplet:
         """The triplet in the form in which it is kept."""
         return cls(client.lower(), sender.lower(), recipient.lower())
 
+    @property
+    def parts(self) -> tuple[str, str, str]:
+        """As the database has them."""
+        return self.client, self.sender, self.recipient
+
 
 @dataclass(frozen=True)
 class Times:
@@ -71,17 +93,19 @@ class Entry:
 
 
 class Greylist:
-    """The store. Every method raises `UnreachableError` when it cannot be asked."""
+    """The store. Every method that reads or writes raises `UnreachableError` when it cannot be asked."""
 
     def __init__(self, file: Path, times: Times, clock: Callable[[], float] = time.time) -> None:
-        """Opens or creates the database `file`."""
-        self._times = times
+        """Opens or creates the database `file`; `clock` gives seconds of the epoch."""
+        self.times = times
         self._clock = clock
         self._ahead: dict[str, float] = {}
         self._cut: set[str] = set()
+        self._since_purge = 0
         try:
-            self._database = sqlite3.connect(file, isolation_level=None, timeout=1.0)
+            self._database = sqlite3.connect(file, isolation_level=None, timeout=PATIENCE)
             self._database.execute("PRAGMA journal_mode = WAL")
+            # With the write-ahead log this loses nothing when the process dies, only when the machine does.
             self._database.execute("PRAGMA synchronous = NORMAL")
             self._database.execute(SCHEMA)
         except sqlite3.Error as error:
@@ -103,18 +127,27 @@ class Greylist:
         """Put the store out of reach for questions about one client, or within reach again."""
         (self._cut.add if off else self._cut.discard)(client.lower())
 
-    def look(self, triplet: Triplet) -> Standing:
-        """The standing of a triplet; changes nothing."""
-        entry = self._find(triplet)
-        return judge(entry, self.now(triplet.client), self._times)
+    def look(self, triplet: Triplet, times: Times | None = None) -> Standing:
+        """The standing of a triplet, by the store's times or others; changes nothing."""
+        return judge(self._find(triplet), self.now(triplet.client), times or self.times)
 
     def note(self, triplet: Triplet, standing: Standing, *, extend: bool = True) -> None:
         """Keep what an attempt of that standing leads to."""
         now = self.now(triplet.client)
         if standing in (Standing.NEW, Standing.EXPIRED, Standing.LAPSED):
             self._put(Entry(triplet, "grey", now, now))
+            self._since_purge += 1
+            if self._since_purge >= PURGE_EVERY:
+                self.purge()
         elif standing is Standing.RIPE or (standing is Standing.KNOWN and extend):
-            self._put(Entry(triplet, "white", now, now))
+            with self._reach(triplet.client):
+                self._database.execute(KNOW, (now, *triplet.parts))
+
+    def known_but_for(self, part: str, triplet: Triplet) -> bool:
+        """Whether a triplet that differs in that part alone, or in none, is on the white list."""
+        with self._reach(triplet.client):
+            found = self._database.execute(f"{WHITE_BUT_FOR[part]} LIMIT 1", vars(triplet)).fetchone()
+        return found is not None
 
     def add(self, which: str, triplet: Triplet) -> None:
         """Put a triplet on a list, as an operator does; it leaves the list that it was on."""
@@ -124,37 +157,31 @@ class Greylist:
     def remove(self, which: str, triplet: Triplet) -> bool:
         """Take a triplet off a list; whether it was there."""
         with self._reach(triplet.client):
-            gone = self._database.execute(
-                "DELETE FROM triplet WHERE list = ? AND client = ? AND sender = ? AND recipient = ?",
-                (which, triplet.client, triplet.sender, triplet.recipient),
-            )
+            gone = self._database.execute(REMOVE, (*triplet.parts, which))
         return gone.rowcount > 0
 
     def entries(self, which: str, client: str = "") -> list[Entry]:
         """What is on a list, of one client or of all."""
         with self._reach(client):
-            rows = self._database.execute(
-                "SELECT client, sender, recipient, list, first, last FROM triplet"
-                " WHERE list = ? AND (? = '' OR client = ?) ORDER BY client, sender, recipient",
-                (which, client.lower(), client.lower()),
-            ).fetchall()
+            rows = self._database.execute(LIST, (which, client.lower())).fetchall()
         return [Entry(Triplet(*row[:3]), *row[3:]) for row in rows]
+
+    def purge(self) -> int:
+        """Forget what has expired and was not asked for again; how many those were."""
+        now = self._clock()
+        with self._reach(""):
+            gone = self._database.execute(PURGE, (now - self.times.timeout, now - self.times.lifetime))
+        self._since_purge = 0
+        return gone.rowcount
 
     def _find(self, triplet: Triplet) -> Entry | None:
         with self._reach(triplet.client):
-            row = self._database.execute(
-                "SELECT list, first, last FROM triplet WHERE client = ? AND sender = ? AND recipient = ?",
-                (triplet.client, triplet.sender, triplet.recipient),
-            ).fetchone()
+            row = self._database.execute(FIND, triplet.parts).fetchone()
         return Entry(triplet, *row) if row else None
 
     def _put(self, entry: Entry) -> None:
-        triplet = entry.triplet
-        with self._reach(triplet.client):
-            self._database.execute(
-                "INSERT OR REPLACE INTO triplet VALUES (?, ?, ?, ?, ?, ?)",
-                (triplet.client, triplet.sender, triplet.recipient, entry.list, entry.first, entry.last),
-            )
+        with self._reach(entry.triplet.client):
+            self._database.execute(PUT, (*entry.triplet.parts, entry.list, entry.first, entry.last))
 
     @contextmanager
     def _reach(self, client: str) -> Iterator[None]:

@@ -12,16 +12,15 @@ PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789@.-_+=")
 
 def deliver(folder: Path, content: bytes) -> Path:
     """Write a message into the Maildir `folder`; it is on disk when this returns. Raises `OSError`."""
-    name = f"{time.time_ns()}.{secrets.token_hex(8)}.reference-mta"
-    if not (folder / "cur").is_dir():  # the last of the three to be made
-        for part in ("tmp", "new", "cur"):
+    if not (folder / "new").is_dir():
+        for part in ("tmp", "cur", "new"):
             (folder / part).mkdir(parents=True, exist_ok=True, mode=0o700)
-    written = folder / "tmp" / name
-    with written.open("xb") as file:
+    name = f"{time.time_ns()}.{secrets.token_hex(8)}.reference-mta"
+    with (folder / "tmp" / name).open("xb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    return written.rename(folder / "new" / name)
+    return (folder / "tmp" / name).rename(folder / "new" / name)
 
 
 def folder_name(address: str) -> str:

@@ -36,6 +36,11 @@ def is_hash(text: str) -> bool:
     return 1 < cost <= DEAREST and cost.bit_count() == 1 and bool(salt) and len(expected) == SIZE
 
 
+def cost_of(hashed: str) -> int:
+    """What checking a password against a hash costs (scrypt's n)."""
+    return int(hashed.split("$")[1])
+
+
 def _derive(password: str, salt: bytes, cost: int) -> bytes:
     return hashlib.scrypt(
         password.encode("utf-8", "surrogateescape"),

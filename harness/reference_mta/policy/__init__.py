@@ -1,6 +1,6 @@
 """The policy of the reference MTA: a module a stage, and the whole of it as one value."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from harness.reference_mta.policy.bounce import BOUNCE
@@ -47,3 +47,13 @@ class Policy:
             mail=tuple(map(change, self.mail)),
             rcpt=tuple(map(change, self.rcpt)),
         )
+
+    def with_treatment(self, rule: str, change: Callable[[Check], Check]) -> "Policy":
+        """The policy with what `change` makes of one rule's check, wherever it is asked for."""
+
+        def swap(checks: Mapping[str, Check]) -> dict[str, Check]:
+            return {name: change(check) if name == rule else check for name, check in checks.items()}
+
+        header = swap({self.header.rule: self.header})[self.header.rule]
+        asked = self.with_questions(lambda question: replace(question, checks=swap(question.checks)))
+        return replace(asked, header=header, bounces=swap(self.bounces))

@@ -4,20 +4,21 @@ from harness.reference_mta.addresses import split
 from harness.reference_mta.policy.checks import PASS, Check, deny, question
 from harness.reference_mta.policy.transaction import Transaction
 
-NEVER_SENDS = "5.7.1 Nobody here has sent the mail that you are answering"
+NEVER_SENDS = "Nobody here has sent the mail that you are answering"
 
 
 async def sort_bounce(transaction: Transaction) -> str | None:
     """The rule under which a bounce's recipient falls; None for mail that is no bounce."""
     domain = transaction.domain
-    from_postmaster = split(transaction.sender).local_part.lower() == "postmaster"
-    if domain is None or (transaction.sender and not from_postmaster):
+    from_postmaster = _sent_by_postmaster(transaction)
+    if domain is None or transaction.vouched or (transaction.sender and not from_postmaster):
         return None
     if domain.bounce_recipients is None:
         return "bounce.no-list"
-    senders = {name.lower() for name in domain.bounce_recipients}
+    senders = {name.lower() for name in domain.bounce_recipients} | {"postmaster"}
     written = transaction.mailbox.local_part
-    name, equals, rest = written.partition("=")
+    last = transaction.quirk("bounce.tagged:weak-last") and written.count("=") > 1
+    name, equals, rest = written.rpartition("=") if last else written.partition("=")
     if name.lower() in senders:
         return _legal(written, name, equals)
     if from_postmaster:
@@ -28,6 +29,11 @@ async def sort_bounce(transaction: Transaction) -> str | None:
     if any(name.lower() == sender.lower() for listed in others for sender in listed):
         return "bounce.per-domain"
     return "bounce.bogus"
+
+
+def _sent_by_postmaster(transaction: Transaction) -> bool:
+    name = split(transaction.sender).local_part
+    return (name if transaction.quirk("bounce.postmaster-sender:weak-case") else name.lower()) == "postmaster"
 
 
 def _legal(written: str, name: str, equals: str) -> str:

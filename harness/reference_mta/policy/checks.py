@@ -1,7 +1,7 @@
 """How policy is written down: a question sorts a case under one rule, and the rule says what is done."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ class Treatment:
 
     code: int = 0
     words: Words = ""
+    status: str = "7.1"  # enhanced status without its class, which the code gives (RFC 3463)
     delay: float = 0.0  # share of the configured delay by which the reply is held back
     drop: bool = False
     mark: bool = False  # the message is to carry the block list's warning
@@ -25,19 +26,25 @@ class Treatment:
         """Whether the command is not accepted."""
         return self.code >= 400
 
+    def temporary(self) -> "Treatment":
+        """The same refusal, for the moment only."""
+        return replace(self, code=450)
+
 
 PASS = Treatment()
 DELAY = Treatment(delay=1.0)
 
 
-def deny(words: Words, *, code: int = 550, late: bool = False, drop: bool = False) -> Treatment:
+def deny(
+    words: Words, *, code: int = 550, status: str = "7.1", late: bool = False, drop: bool = False
+) -> Treatment:
     """A permanent refusal."""
-    return Treatment(code, words, delay=1.0 if late else 0.0, drop=drop)
+    return Treatment(code, words, status, delay=1.0 if late else 0.0, drop=drop)
 
 
-def defer(words: Words) -> Treatment:
+def defer(words: Words, *, status: str = "7.1") -> Treatment:
     """Not now: 451."""
-    return Treatment(451, words)
+    return Treatment(451, words, status)
 
 
 Classify = Callable[["Transaction"], Awaitable[str | None]]
@@ -45,7 +52,10 @@ Classify = Callable[["Transaction"], Awaitable[str | None]]
 
 @dataclass(frozen=True)
 class Check:
-    """One rule's answer to the cases that are sorted under it, and the answer while it is switched off."""
+    """One rule's answer to the cases that are sorted under it, and the answer while it is switched off.
+
+    Off, an offence goes unpunished and a promise is not kept; no other check takes the case over.
+    """
 
     rule: str
     then: Treatment
@@ -54,7 +64,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Question:
-    """An exclusive question of a stage. The first rule that claims a case decides it."""
+    """An exclusive question of a stage: the rule that a case is sorted under decides it."""
 
     classify: Classify
     checks: Mapping[str, Check] = field(default_factory=dict)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from harness.reference_mta.config import DnsList
 from harness.reference_mta.policy.checks import DELAY, PASS, Check, Treatment, deny, question
 from harness.reference_mta.policy.transaction import Hit, Listings, Transaction
+from harness.reference_mta.replies import printable
 from harness.reference_mta.resolver import Lookup
 
 CODES = ipaddress.ip_network("127.0.0.0/8")  # RFC 5782 §2.1
@@ -16,7 +17,7 @@ async def sort_listings(transaction: Transaction) -> str | None:
     """What the lists say of the client; asked once a connection."""
     if transaction.authenticated and not transaction.quirk("dnsbl.authenticated-exempt:off"):
         return "dnsbl.authenticated-exempt"
-    if transaction.trusted:
+    if transaction.trusted or (":" in transaction.client and transaction.quirk("dnsbl.one:weak-ipv4-only")):
         return None
     if transaction.listings is None:
         transaction.listings = await look_up(transaction)
@@ -71,24 +72,21 @@ def warning(transaction: Transaction) -> str:
     """The header field of a message from a client that one list names."""
     hits = transaction.listings.hits if transaction.listings else ()
     where = ", ".join(hit.zone for hit in hits)
+    if transaction.quirk("dnsbl.one:weak-nameless-mark"):
+        where = "a block list"
     return f"X-DNSbl-Warning: {transaction.client} is listed by {where}"
 
 
 def _named(transaction: Transaction) -> str:
     hits = transaction.listings.hits if transaction.listings else ()
-    lines = [f"5.7.1 {transaction.client} is listed by {len(hits)} block lists:"]
+    lines = [f"{transaction.client} is listed by {len(hits)} block lists:"]
     if transaction.quirk("dnsbl.two:weak-one-name"):
         hits = hits[:1]
     for hit in hits:
         if transaction.quirk("dnsbl.two:weak-no-text"):
             hit = replace(hit, text="")
-        lines += [f"5.7.1 {_plain(hit.zone)}", f"5.7.1   {_plain(hit.text) or '(it gives no reason)'}"]
+        lines += [hit.zone, f"  {printable(hit.text) or '(it gives no reason)'}"]
     return "\n".join(lines)
-
-
-def _plain(text: str) -> str:
-    """Text from DNS, fit for a reply line."""
-    return "".join(char if " " <= char <= "~" else "?" for char in text)[:400]
 
 
 MARKED = Treatment(delay=1.0, mark=True)

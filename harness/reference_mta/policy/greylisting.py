@@ -1,9 +1,10 @@
 """Greylisting at RCPT, and for bounces at the end of DATA (wiki 714–724, 953–1135)."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from harness.reference_mta.addresses import split
-from harness.reference_mta.greylist import Greylist, Standing, Triplet, UnreachableError
+from harness.reference_mta.greylist import PARTS, Standing, Times, Triplet, UnreachableError
 from harness.reference_mta.policy.checks import PASS, Check, Treatment, defer, deny, question
 from harness.reference_mta.policy.transaction import Transaction
 
@@ -16,17 +17,15 @@ AT_RCPT = {
     Standing.LAPSED: "greylist.lifetime-expiry",
     Standing.BLACK: "greylist.blacklisted",
 }
-PARTS = ("client", "sender", "recipient")
-WAITING = (Standing.NEW, Standing.EARLY, Standing.EXPIRED, Standing.LAPSED)
-LATER = "4.7.1 I do not know you yet; please try again later"
-BLACK = "5.7.1 Your mail is not wanted here"
+WAITING = {AT_RCPT[each] for each in (Standing.NEW, Standing.EARLY, Standing.EXPIRED, Standing.LAPSED)}
+LATER = "I do not know you yet; please try again later"
+BLACK = "Your mail is not wanted here"
 
 
 def exempt(transaction: Transaction) -> bool:
-    """Who is never greylisted: relay hosts, accounts, hosts on the whitelist, mail to other domains."""
+    """Who is never greylisted: relay hosts, accounts, hosts on the whitelist."""
     return (
-        transaction.domain is None
-        or (transaction.trusted and not transaction.quirk("greylist.relay-exempt:off"))
+        (transaction.trusted and not transaction.quirk("greylist.relay-exempt:off"))
         or (transaction.authenticated and not transaction.quirk("greylist.authenticated-exempt:off"))
         or (transaction.whitelisted_host and not transaction.quirk("greylist.host-whitelist:off"))
     )
@@ -34,13 +33,13 @@ def exempt(transaction: Transaction) -> bool:
 
 async def at_rcpt(transaction: Transaction) -> str | None:
     """The standing of the triplet; the null sender is let through until DATA."""
-    if exempt(transaction):
+    if transaction.domain is None or exempt(transaction):
         return None
     if not transaction.sender:
         if not transaction.quirk("greylist.null-not-at-rcpt:off"):
             return "greylist.null-not-at-rcpt"
         return "greylist.first-defer"
-    rule = await _stand(transaction, transaction.sender, str(transaction.mailbox))
+    rule = _stand(transaction, transaction.sender, str(transaction.mailbox))
     postmaster = split(transaction.sender).local_part.lower() == "postmaster"
     return "greylist.postmaster-at-rcpt" if postmaster and rule == "greylist.first-defer" else rule
 
@@ -52,63 +51,61 @@ def at_data(recipients: list[str]) -> Callable[[Transaction], Awaitable[str | No
         if transaction.sender or exempt(transaction):
             return None
         known = transaction.quirk("greylist.null-at-data:weak-any") and _known_at_all(transaction)
-        rules = [] if known else [await _stand(transaction, "", recipient) for recipient in recipients]
+        rules = set() if known else {_stand(transaction, "", recipient) for recipient in recipients}
         if "greylist.blacklisted" in rules:
             return "greylist.null-blacklisted"
         if "greylist.daemon-down" in rules:
             return "greylist.daemon-down"
-        waiting = {AT_RCPT[standing] for standing in WAITING}
-        return "greylist.null-at-data" if waiting & set(rules) else None
+        return "greylist.null-at-data" if WAITING & rules else None
 
     return sort
 
 
-async def _stand(transaction: Transaction, sender: str, recipient: str) -> str:
-    triplet = key(transaction, sender, recipient)
-    store = transaction.greylist
+def leave_behind(transaction: Transaction) -> None:
+    """Keep the triplet of a refused recipient, as a greylist does that is asked before the other checks."""
+    if transaction.sender and not exempt(transaction):
+        _stand(transaction, transaction.sender, str(transaction.mailbox))
+
+
+def _stand(transaction: Transaction, sender: str, recipient: str) -> str:
+    store, quirk = transaction.greylist, transaction.quirk
+    lower = not quirk("greylist.case:off")
+    triplet = (Triplet.of if lower else Triplet)(transaction.client, sender, recipient)
     try:
-        standing = store.look(triplet)
-        if standing is Standing.NEW and any(
-            _overlooks(transaction, part) and _known_but_for(part, triplet, store) for part in PARTS
-        ):
+        standing = store.look(triplet, _times(transaction, store.times))
+        store.note(triplet, standing, extend=not quirk("greylist.lifetime-extended:off"))
+        if standing is Standing.NEW and sender and _known_by_two_parts(transaction, triplet):
             standing = Standing.KNOWN
-        store.note(triplet, standing, extend=not transaction.quirk("greylist.lifetime-extended:off"))
     except UnreachableError:
         return "greylist.daemon-down"
     return AT_RCPT[standing]
 
 
-def _overlooks(transaction: Transaction, part: str) -> bool:
-    rule = "greylist.other-triplet"
-    return transaction.quirk(f"{rule}:off") or transaction.quirk(f"{rule}:weak-no-{part}")
+def _times(transaction: Transaction, times: Times) -> Times:
+    if transaction.quirk("greylist.early-retry:weak-short"):
+        return replace(times, delay=0.4 * times.delay)
+    if transaction.quirk("greylist.retry-accept:strict-timeout"):
+        return replace(times, timeout=0.5 * times.timeout)
+    return times
 
 
-def _known_but_for(part: str, triplet: Triplet, store: Greylist) -> bool:
-    others = [other for other in PARTS if other != part]
-    return any(
-        all(getattr(entry.triplet, other) == getattr(triplet, other) for other in others)
-        for entry in store.entries("white")
-    )
+def _known_by_two_parts(transaction: Transaction, triplet: Triplet) -> bool:
+    rule, quirk = "greylist.other-triplet", transaction.quirk
+    ignored = [part for part in PARTS if quirk(f"{rule}:off") or quirk(f"{rule}:weak-no-{part}")]
+    return any(transaction.greylist.known_but_for(part, triplet) for part in ignored)
 
 
 def _known_at_all(transaction: Transaction) -> bool:
     return bool(transaction.greylist.entries("white", transaction.client))
 
 
-def key(transaction: Transaction, sender: str, recipient: str) -> Triplet:
-    """The triplet of an attempt."""
-    if transaction.quirk("greylist.case:off"):
-        return Triplet(transaction.client, sender, recipient)
-    return Triplet.of(transaction.client, sender, recipient)
-
-
 def unreachable(choice: str) -> Treatment:
     """What is done while the store is out of reach."""
-    return PASS if choice == "pass" else defer("4.3.0 Please try again later")
+    return PASS if choice == "pass" else defer("Please try again later", status="3.0")
 
 
 WAIT = defer(LATER)
-DOWN_OFF = deny("5.3.0 The greylist is out of reach")
+DOWN_OFF = deny("The greylist is out of reach", status="3.0")
 GREYLISTED = question(
     at_rcpt,
     Check("greylist.first-defer", then=WAIT, off=PASS),

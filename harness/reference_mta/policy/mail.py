@@ -9,22 +9,23 @@ async def ungreeted(transaction: Transaction) -> str | None:
     return None if transaction.greeting else "mail.no-helo"
 
 
-async def earned_at_mail(transaction: Transaction) -> str | None:
+async def owed_at_mail(transaction: Transaction) -> str | None:
     """Whether a delay comes again; relay hosts and accounts are spared."""
-    return "mail.delay-repeated" if _owes(transaction) else None
+    return "mail.delay-repeated" if _owes(transaction, "mail") else None
 
 
-async def earned_at_rcpt(transaction: Transaction) -> str | None:
+async def owed_at_rcpt(transaction: Transaction) -> str | None:
     """The same at RCPT."""
-    return "rcpt.delay-repeated" if _owes(transaction) else None
+    return "rcpt.delay-repeated" if _owes(transaction, "rcpt") else None
 
 
-def _owes(transaction: Transaction) -> bool:
-    return transaction.earned > 0 and not transaction.trusted and not transaction.authenticated
+def _owes(transaction: Transaction, stage: str) -> bool:
+    by_host = transaction.unverified and not transaction.quirk(f"{stage}.delay-repeated:weak-helo-only")
+    by_name = transaction.suspect and not transaction.quirk(f"{stage}.delay-repeated:weak-connect-only")
+    return (by_host or by_name) and not transaction.vouched
 
 
-GREETED = question(
-    ungreeted, Check("mail.no-helo", then=deny("5.5.1 Say HELO first", code=503, late=True), off=PASS)
-)
-MAIL_DELAY = question(earned_at_mail, Check("mail.delay-repeated", then=DELAY, off=PASS))
-RCPT_DELAY = question(earned_at_rcpt, Check("rcpt.delay-repeated", then=DELAY, off=PASS))
+UNGREETED = deny("Say HELO first", code=503, status="5.1", late=True)
+GREETED = question(ungreeted, Check("mail.no-helo", then=UNGREETED, off=PASS))
+MAIL_DELAY = question(owed_at_mail, Check("mail.delay-repeated", then=DELAY, off=PASS))
+RCPT_DELAY = question(owed_at_rcpt, Check("rcpt.delay-repeated", then=DELAY, off=PASS))

@@ -1,10 +1,13 @@
-"""RCPT TO: how many, to whom, and for whom the server relays (wiki 286–289, 710–712, 1307)."""
+"""RCPT TO: how many, to whom, and for whom the server relays (wiki 286–289, 710–712, 1307).
+
+Relay hosts and accounts are asked nothing but how many; see `Transaction.vouched`.
+"""
 
 from harness.reference_mta.policy.checks import PASS, Check, deny, question
 from harness.reference_mta.policy.transaction import Transaction
 
 ILLEGAL = frozenset("@%!/|")
-NO_RELAY = "5.7.1 I do not relay for you"
+NO_RELAY = "I do not relay for you"
 
 
 async def count(transaction: Transaction) -> str | None:
@@ -23,27 +26,28 @@ async def relaying(transaction: Transaction) -> str | None:
 
 
 async def characters(transaction: Transaction) -> str | None:
-    """For mail of strangers to our own domains: whether there can be such a local part."""
+    """For mail to our own domains: whether there can be such a local part."""
     illegal = ILLEGAL & set(transaction.mailbox.local_part.strip('"'))
-    return "rcpt.illegal-chars" if _from_stranger(transaction) and illegal else None
+    return "rcpt.illegal-chars" if _is_verified(transaction) and illegal else None
 
 
 async def first_character(transaction: Transaction) -> str | None:
     """The same for its beginning."""
     dotted = transaction.mailbox.local_part.startswith(".")
-    return "rcpt.leading-dot" if _from_stranger(transaction) and dotted else None
+    return "rcpt.leading-dot" if _is_verified(transaction) and dotted else None
 
 
 async def user(transaction: Transaction) -> str | None:
-    """Whether there is such a user; an account's recipients are not verified."""
+    """Whether there is such a user."""
     domain = transaction.domain
-    if domain is None or domain.catch_all or is_user(transaction, transaction.mailbox.local_part):
-        return None
-    return "rcpt.relay-authenticated" if transaction.authenticated else "rcpt.unknown-user"
+    known = domain is None or domain.catch_all or is_user(transaction, transaction.mailbox.local_part)
+    return "rcpt.unknown-user" if _is_verified(transaction) and not known else None
 
 
-def _from_stranger(transaction: Transaction) -> bool:
-    return transaction.domain is not None and not transaction.authenticated and not transaction.trusted
+def _is_verified(transaction: Transaction) -> bool:
+    """Whether the recipient is looked at: one of ours, of a client that nobody vouches for."""
+    all_the_same = transaction.authenticated and transaction.quirk("rcpt.relay-authenticated:weak-verified")
+    return transaction.domain is not None and (not transaction.vouched or all_the_same)
 
 
 def honours_trick(transaction: Transaction) -> bool:
@@ -62,28 +66,32 @@ def honours_trick(transaction: Transaction) -> bool:
 
 
 def is_user(transaction: Transaction, name: str) -> bool:
-    """Whether a local part, what stands before a tag included, is one of the domain's users."""
-    users = [user.lower() for user in transaction.domain.users] if transaction.domain else []
-    return bool({name.lower(), name.lower().partition("=")[0], name.lower().rpartition("=")[2]} & set(users))
+    """Whether a local part, or what stands before or behind its tag, is one of the domain's users."""
+    users = {user.lower() for user in transaction.domain.users} if transaction.domain else set()
+    whole = name.lower()
+    return not users.isdisjoint({whole, whole.partition("=")[0], whole.rpartition("=")[2]}) or (
+        whole.partition("=")[0] == "postmaster"
+    )
 
 
-COUNT = question(count, Check("rcpt.too-many", then=deny("5.5.3 Too many recipients", drop=True), off=PASS))
+REFUSED = deny(NO_RELAY, late=True)
+TOO_MANY = deny("Too many recipients", status="5.3", drop=True)
+COUNT = question(count, Check("rcpt.too-many", then=TOO_MANY, off=PASS))
 RELAYING = question(
     relaying,
-    Check("rcpt.relay-authenticated", then=PASS, off=deny(NO_RELAY, late=True)),
-    Check("rcpt.relay-trusted", then=PASS, off=deny(NO_RELAY, late=True)),
-    Check("rcpt.relay-denied", then=deny(NO_RELAY, late=True), off=PASS),
+    Check("rcpt.relay-authenticated", then=PASS, off=REFUSED),
+    Check("rcpt.relay-trusted", then=PASS, off=REFUSED),
+    Check("rcpt.relay-denied", then=REFUSED, off=PASS),
 )
 CHARACTERS = question(
     characters,
-    Check("rcpt.illegal-chars", then=deny("5.1.3 Illegal character in the local part"), off=PASS),
+    Check("rcpt.illegal-chars", then=deny("Illegal character in the local part", status="1.3"), off=PASS),
 )
 FIRST_CHARACTER = question(
     first_character,
-    Check("rcpt.leading-dot", then=deny("5.1.3 A local part does not start with a dot"), off=PASS),
+    Check("rcpt.leading-dot", then=deny("A local part does not start with a dot", status="1.3"), off=PASS),
 )
 USER = question(
     user,
-    Check("rcpt.relay-authenticated", then=PASS, off=deny(NO_RELAY, late=True)),
-    Check("rcpt.unknown-user", then=deny("5.1.1 No such user here"), off=PASS),
+    Check("rcpt.unknown-user", then=deny("No such user here", status="1.1"), off=PASS),
 )

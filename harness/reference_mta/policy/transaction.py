@@ -3,22 +3,13 @@
 import fnmatch
 import ipaddress
 from dataclasses import dataclass, field
-from enum import Enum
 
 from harness.reference_mta.addresses import Mailbox, split
 from harness.reference_mta.config import Config, Domain
 from harness.reference_mta.greylist import Greylist
 from harness.reference_mta.resolver import Lookup, Resolver
 
-
-class HostStanding(Enum):
-    """What DNS says about a connecting host."""
-
-    CONFIRMED = "its name leads back to its address"
-    NAMELESS = "its address has no name"
-    UNKNOWN = "its name could not be looked up"
-    ADDRESSLESS = "its name has no address"
-    CONTRADICTED = "its name has other addresses"
+MOST_REMEMBERED = 16  # names of a connection, whose addresses are not asked for again
 
 
 @dataclass(frozen=True)
@@ -41,18 +32,23 @@ class Listings:
 
 @dataclass
 class Transaction:
-    """One connection of one client, and what it has said so far."""
+    """One connection of one client, and what it has said so far.
+
+    What the server found out by itself (the address, its DNS, its listings) and what the client has spoilt
+    for this connection outlive STARTTLS; what the client told in clear text does not (RFC 3207 §4.2).
+    """
 
     config: Config
     resolver: Resolver
     greylist: Greylist
     quirks: frozenset[str] = frozenset()  # deliberate defects
     client: str = ""
-    host_names: tuple[str, ...] = ()  # confirmed ones
-    standing: HostStanding | None = None
+    host_name: str = ""  # confirmed by DNS
+    unverified: bool = False  # a delay was earned at connect
     greeting: str = ""
+    suspect: bool = False  # a delay was earned at HELO
     greeted_plainly: bool = False  # with a bare address, once on this connection
-    earned: float = 0.0  # share of the delay that was earned at connect or HELO
+    spoilt: set[str] = field(default_factory=set)  # of all connections; filled by a defect only
     authenticated: bool = False
     in_message: bool = False  # after an accepted MAIL
     sender: str = ""
@@ -60,11 +56,18 @@ class Transaction:
     routed: bool = False  # the recipient came with a source route
     recipients: int = 0  # RCPT commands of this message, refused ones included
     listings: Listings | None = None
-    marks: dict[str, None] = field(default_factory=dict)
+    marks: dict[str, None] = field(default_factory=dict)  # header lines for the message, in order
+    _resolved: dict[str, tuple[Lookup, tuple[str, ...]]] = field(default_factory=dict)
 
     def quirk(self, name: str) -> bool:
         """Whether a deliberate defect is switched on."""
         return name in self.quirks
+
+    def meet(self, client: str) -> None:
+        """The client's address, in its shortest form; one that only wraps an IPv4 address is that one."""
+        address = ipaddress.ip_address(client)
+        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+        self.client = str(mapped or address)
 
     def begin_message(self) -> None:
         """Forget the envelope of the message before."""
@@ -72,6 +75,12 @@ class Transaction:
         self.sender = self.recipient = ""
         self.recipients = 0
         self.marks = {}
+
+    def forget_clear_text(self) -> None:
+        """STARTTLS: forget what the client has told, and what it earned by that."""
+        self.greeting = ""
+        self.suspect = False
+        self.begin_message()
 
     @property
     def mailbox(self) -> Mailbox:
@@ -96,21 +105,32 @@ class Transaction:
         )
 
     @property
+    def vouched(self) -> bool:
+        """Whether somebody answers for the client: it is a relay host, or has an account."""
+        return self.authenticated or self.trusted
+
+    @property
     def whitelisted_host(self) -> bool:
-        """Whether a confirmed name of the client is on the greylist's host whitelist."""
-        patterns = [pattern.lower() for pattern in self.config.greylist.whitelist_hosts]
-        names = [name.lower() for name in self.host_names]
-        return any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in patterns)
+        """Whether the client's confirmed name is on the greylist's host whitelist."""
+        patterns = self.config.greylist.whitelist_hosts
+        return bool(self.host_name) and any(
+            fnmatch.fnmatchcase(self.host_name.lower(), pattern.lower()) for pattern in patterns
+        )
 
     @property
     def address_type(self) -> str:
         """The record type of addresses in the client's family."""
-        return "AAAA" if ipaddress.ip_address(self.client).version == 6 else "A"
+        return "AAAA" if ":" in self.client else "A"
 
     async def addresses(self, name: str) -> tuple[Lookup, tuple[str, ...]]:
-        """The addresses of a name in the client's family."""
-        answer = await self.resolver.ask(name, self.address_type)
-        return answer.lookup, tuple(str(ipaddress.ip_address(value)) for value in answer.values)
+        """The addresses of a name in the client's family; asked for once a connection."""
+        found = self._resolved.get(name.lower())
+        if found is None:
+            answer = await self.resolver.ask(name, self.address_type)
+            found = answer.lookup, tuple(str(ipaddress.ip_address(value)) for value in answer.values)
+            if len(self._resolved) < MOST_REMEMBERED and answer.lookup is not Lookup.FAILED:
+                self._resolved[name.lower()] = found
+        return found
 
     async def names_of(self, address: str) -> tuple[Lookup, tuple[str, ...]]:
         """The PTR names of an address."""

@@ -1,0 +1,192 @@
+"""One connection on aiosmtpd's engine, and what has to be stricter or other than there."""
+
+import asyncio
+import collections
+import contextlib
+import ssl
+
+from aiosmtpd.smtp import SMTP, Session, syntax
+
+from harness.reference_mta.addresses import read_path
+from harness.reference_mta.authentication import authenticate, may_authenticate
+from harness.reference_mta.dialogue import NULL, Dialogue, Site
+from harness.reference_mta.plain import read_answer
+from harness.reference_mta.replies import completed
+
+COMMAND_LIMIT = 2048  # bytes of a command line
+PROXY_TIMEOUT = 5.0  # seconds to wait for a PROXY header
+SMALL = 10_000_000  # bytes; the size limit of a mutant
+LINE_END = b"\r\n"
+UNREADABLE = b"\0" + LINE_END  # stands for a line that is no command
+LINGER = 2.0  # seconds in which a client that was hung up on may see the last reply
+LINGER_BUFFER = 65536  # bytes
+IDLE = b"421 4.4.2 You have been silent for too long\r\n"
+
+
+class Connection(SMTP):
+    """One connection; what was found out about the client is in its `Dialogue`."""
+
+    def __init__(self, site: Site, context: ssl.SSLContext, loop: asyncio.AbstractEventLoop) -> None:
+        """One for each connection, as asyncio asks for it."""
+        # The engine keeps the limits on its class and clears them for every connection: give each its own.
+        self.command_size_limits = collections.defaultdict(lambda: COMMAND_LIMIT)
+        server, quirks = site.config.server, site.policy.quirks
+        self.dialogue = Dialogue(site)
+        super().__init__(
+            self.dialogue,
+            hostname=server.hostname,
+            ident="ESMTP smtp-harness reference MTA",
+            data_size_limit=SMALL if "absent.size-limit:off" in quirks else server.size_limit,
+            tls_context=None if "tls.starttls-offered:off" in quirks else context,
+            auth_require_tls=False,  # policy decides that, see `smtp_AUTH`
+            timeout=server.idle_timeout,
+            proxy_protocol_timeout=PROXY_TIMEOUT if server.proxy_protocol else None,
+            loop=loop,
+        )
+        self.command_size_limit = COMMAND_LIMIT
+        self._hanging_up = False
+
+    @property
+    def covered(self) -> bool:
+        """Whether TLS is on."""
+        return self._tls_protocol is not None
+
+    @property
+    def keywords(self) -> list[str]:
+        """What EHLO lists."""
+        about = self.dialogue.about
+        listed = [f"SIZE {self.data_size_limit}", "8BITMIME", "PIPELINING", "ENHANCEDSTATUSCODES"]
+        if self.tls_context and (not self.covered or about.quirk("tls.starttls-offered:weak-after")):
+            listed.append("STARTTLS")
+        if self.covered or about.quirk("auth.only-under-tls:off"):
+            mechanisms = "PLAIN LOGIN" if about.quirk("auth.login-not-offered:off") else "PLAIN"
+            withheld = about.trusted and about.quirk("auth.from-anywhere:off")
+            listed += [] if withheld else [f"AUTH {mechanisms}"]
+        return listed
+
+    def wait_for(self, seconds: float) -> None:
+        """The server keeps the client waiting: its silence meanwhile is no idleness."""
+        self._reset_timeout(self._timeout_duration + seconds)
+
+    def hang_up(self) -> None:
+        """Close the connection after the reply that is about to be sent; what comes after is not read."""
+        self._hanging_up = True
+
+    def told(self) -> Session:
+        """What the client has said since the connection, or TLS, began."""
+        if self.session is None:
+            raise RuntimeError("the engine makes a session for every connection")
+        return self.session
+
+    # The engine's commands, where policy or a stricter reading comes before them
+
+    @syntax("MAIL FROM: <address>", extended=" [SP <mail-parameters>]")
+    async def smtp_MAIL(self, arg: str | None) -> None:
+        """Without a greeting policy answers, not the engine."""
+        if refusal := await self.dialogue.may_send(self):
+            await self.push(refusal)
+            return
+        if not self.told().host_name:  # policy lets it pass, so the engine must
+            self.told().host_name = "unknown"
+            self.told().extended_smtp = True
+        await super().smtp_MAIL(arg)
+
+    @syntax("STARTTLS", when="tls_context")
+    async def smtp_STARTTLS(self, arg: str | None) -> None:
+        """Once a connection. The engine makes a new session; what was told in clear text is forgotten."""
+        if self.covered:
+            await self.push("503 5.5.1 TLS is on already")
+            return
+        before, about = self.told(), self.dialogue.about
+        await super().smtp_STARTTLS(arg or "")
+        if not self.covered:
+            return
+        if about.quirk("tls.state-reset:off"):
+            self.told().host_name = before.host_name
+            self.told().extended_smtp = before.extended_smtp
+        else:
+            about.forget_clear_text()
+
+    @syntax("AUTH PLAIN [initial-response]")
+    async def smtp_AUTH(self, arg: str | None) -> None:
+        """AUTH; the engine's own knows mechanisms in upper case only, and more of them."""
+        if await self.check_helo_needed("EHLO"):
+            return
+        mechanism, _, initial = (arg or "").partition(" ")
+        about = self.dialogue.about
+        if refusal := may_authenticate(about, covered=self.covered):
+            await self.push(refusal)
+        elif mechanism.upper() != "PLAIN":
+            await self.push("504 5.5.4 Only PLAIN is known here")
+        else:
+            accounts = self.dialogue.site.accounts
+            await self.push(await authenticate(about, accounts, initial.strip(), self._prompt))
+
+    async def _prompt(self, words: str) -> str:
+        await self.push(f"334 {words}")
+        return await read_answer(self._reader)
+
+    @syntax("VRFY <address>")
+    async def smtp_VRFY(self, arg: str | None) -> None:
+        """VRFY tells nobody who is a user (RFC 5321 §3.5.3)."""
+        await self.push("252 2.5.0 Send to it and see" if arg else "501 5.5.4 Syntax: VRFY <address>")
+
+    @syntax("HELP")
+    async def smtp_HELP(self, arg: str | None) -> None:
+        """HELP; the engine's own answers with the code of something else."""
+        await self.push("214 2.0.0 See RFC 5321")
+
+    def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
+        """Our own reading of a path: nothing in it is rewritten."""
+        found = read_path(arg)
+        self.dialogue.about.routed = arg.lstrip().startswith("<@")
+        return (found[0] or NULL, found[1]) if found else (None, None)
+
+    # How lines go back and forth
+
+    async def push(self, status: str | bytes) -> None:
+        """Send a reply; the engine's own get what they lack."""
+        text = status if isinstance(status, str) else status.decode("ascii", "replace")
+        await super().push(completed(text))
+
+    async def _handle_client(self) -> None:
+        """Policy speaks before the greeting; without PROXY the client is whoever connected."""
+        self._require_whole_line_ends()
+        if self._proxy_timeout is None:
+            peer = (self.told().peer or ("",))[0]
+            await self.dialogue.meet(str(peer).partition("%")[0], self)
+        with contextlib.suppress(ConnectionError):  # the client is gone; there is nobody to tell
+            await super()._handle_client()
+
+    def _require_whole_line_ends(self) -> None:
+        """Commands end with CR LF: a bare line feed is no end of a command (RFC 5321 §2.3.8)."""
+        readuntil = self._reader.readuntil
+
+        async def strict(separator: bytes | None = None) -> bytes:
+            if self._hanging_up:
+                await self._part()
+            line: bytes = await readuntil(separator or LINE_END)
+            broken = separator is None and b"\n" in line[:-2]
+            return UNREADABLE if broken else line
+
+        self._reader.readuntil = strict  # type: ignore[method-assign, assignment]
+
+    async def _part(self) -> None:
+        """Close so that the last reply arrives: with input unread, the system would reset the connection."""
+        transport = self.transport
+        if isinstance(transport, asyncio.WriteTransport) and transport.can_write_eof():
+            transport.write_eof()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LINGER):
+                    while await self._reader.read(LINGER_BUFFER):
+                        pass
+        raise ConnectionResetError("this side has hung up")
+
+    def _timeout_cb(self) -> None:
+        """The client was idle: it is told why (RFC 5321 §3.8), unless TLS is just being started."""
+        shaking_hands = self._original_transport is not None and self.told().ssl is None
+        if self.transport is None:
+            return
+        if not shaking_hands:
+            self._writer.write(IDLE)
+        self.transport.close()

@@ -1,0 +1,245 @@
+"""What the server says at each stage: policy's treatments become replies, delays and refusals.
+
+aiosmtpd calls the `handle_` methods; there is one `Dialogue` for each connection.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
+from typing import Protocol
+
+from aiosmtpd.proxy_protocol import V2_CMD, ProxyData
+from aiosmtpd.smtp import Envelope, Session, TLSSetupException
+
+from harness.reference_mta.authentication import Accounts
+from harness.reference_mta.config import Config
+from harness.reference_mta.delivery import folders, keep, trace
+from harness.reference_mta.greylist import Greylist
+from harness.reference_mta.policy import Policy, absent
+from harness.reference_mta.policy.checks import PASS, Question, Treatment
+from harness.reference_mta.policy.data import header_syntax
+from harness.reference_mta.policy.dnsbl import look_up, warning
+from harness.reference_mta.policy.greylisting import at_data, leave_behind
+from harness.reference_mta.policy.rcpt import honours_trick
+from harness.reference_mta.policy.transaction import Transaction
+from harness.reference_mta.replies import reply, word
+from harness.reference_mta.resolver import Resolver
+
+NULL = "<>"  # the engine takes an empty sender for none
+MALFORMED = "553 5.1.3 That is no mailbox"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Site:
+    """What all connections share."""
+
+    config: Config
+    policy: Policy
+    resolver: Resolver
+    greylist: Greylist
+    accounts: Accounts
+    spoilt: set[str] = field(default_factory=set)
+
+    def transaction(self) -> Transaction:
+        """A new connection's view."""
+        return Transaction(self.config, self.resolver, self.greylist, self.policy.quirks, spoilt=self.spoilt)
+
+
+class Line(Protocol):
+    """What a dialogue needs of its connection."""
+
+    @property
+    def covered(self) -> bool:
+        """Whether TLS is on."""
+
+    @property
+    def keywords(self) -> list[str]:
+        """What EHLO lists."""
+
+    def wait_for(self, seconds: float) -> None:
+        """The server keeps the client waiting: its silence meanwhile is no idleness."""
+
+    def hang_up(self) -> None:
+        """Close the connection after the reply that is about to be sent."""
+
+
+class Dialogue:
+    """One connection's dialogue."""
+
+    def __init__(self, site: Site) -> None:
+        """Before the client is known."""
+        self.site = site
+        self.about = site.transaction()
+
+    async def meet(self, client: str, line: Line) -> None:
+        """Connect: before the greeting is sent."""
+        line.wait_for(0.0)  # the time for a PROXY header is over
+        self.about.meet(client)
+        if self.about.quirk("dnsbl.not-before-rcpt:off"):
+            self.about.listings = await look_up(self.about)
+        treatment = await self._ask(self.site.policy.connect)
+        self.about.unverified = treatment.delay > 0
+        await self._hold(treatment, line)
+
+    async def greeted(self, name: str, session: Session, line: Line) -> str:
+        """HELO or EHLO: the refusal, or nothing; the greeting counts only when it is accepted."""
+        self.about.greeting = name
+        treatment = await self._ask(self.site.policy.helo)
+        await self._hold(treatment, line)
+        if treatment.refuses:
+            self.about.greeting = ""
+            session.host_name = None
+            return self._reply(treatment, line)
+        self.about.suspect = self.about.suspect or treatment.delay > 0
+        self.about.begin_message()
+        session.host_name = name
+        return ""
+
+    async def may_send(self, line: Line) -> str:
+        """MAIL, before the engine looks at it: the refusal of a client that has not greeted."""
+        treatment = await self._ask(self.site.policy.mail_first)
+        await self._hold(treatment, line)
+        return self._reply(treatment, line) if treatment.refuses else ""
+
+    # The engine's hooks
+
+    async def handle_PROXY(
+        self, server: Line, session: Session, envelope: Envelope, proxy: ProxyData
+    ) -> bool:
+        """A PROXY header has come: the client is who it names, and has to have an address."""
+        local = proxy.version == 2 and proxy.command == V2_CMD.LOCAL  # then its addresses mean nothing
+        if local or not isinstance(proxy.src_addr, IPv4Address | IPv6Address):
+            return False
+        await self.meet(str(proxy.src_addr), server)
+        return True
+
+    async def handle_EHLO(
+        self, server: Line, session: Session, envelope: Envelope, name: str, responses: list[str]
+    ) -> list[str]:
+        """EHLO: policy, then the keywords."""
+        if refusal := await self.greeted(name, session, server):
+            return [refusal]
+        *lines, last = [self._welcome(name), *server.keywords]
+        # As one: the engine sends every element of the list in a packet of its own.
+        return ["\r\n".join([*(f"250-{line}" for line in lines), f"250 {last}"])]
+
+    async def handle_HELO(self, server: Line, session: Session, envelope: Envelope, name: str) -> str:
+        """HELO: policy alone."""
+        return await self.greeted(name, session, server) or f"250 {self._welcome(name)}"
+
+    async def handle_MAIL(
+        self, server: Line, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        """MAIL FROM, after its syntax."""
+        self.about.begin_message()
+        self.about.sender = "" if address == NULL else address
+        treatment = await self._ask(self.site.policy.mail)
+        await self._hold(treatment, server)
+        if treatment.refuses:
+            return self._reply(treatment, server)
+        self.about.in_message = True
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 2.1.0 Sender noted"
+
+    async def handle_RCPT(
+        self, server: Line, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        """RCPT TO, after its syntax: question after question, the first refusal ends it."""
+        about = self.about
+        about.recipient = address
+        if not about.mailbox.domain:
+            return MALFORMED
+        about.recipients += 1
+        if refusal := await absent.refusal(about):
+            return refusal
+        for question in () if honours_trick(about) else self.site.policy.rcpt:
+            treatment = await question.ask(about)
+            await self._hold(treatment, server)
+            if treatment.refuses:
+                if treatment.code >= 500 and about.quirk("greylist.after-other-checks:off"):
+                    leave_behind(about)
+                return self._reply(treatment, server)
+            if treatment.mark:
+                about.marks[warning(about)] = None
+        envelope.rcpt_tos.append(str(about.mailbox))
+        if about.quirk("delay.no-early-reject:off") and (about.unverified or about.suspect):
+            server.hang_up()
+        return "250 2.1.5 Recipient noted"
+
+    async def handle_DATA(self, server: Line, session: Session, envelope: Envelope) -> str:
+        """The end of DATA: the whole message is there; it is accepted when it is on disk."""
+        content = bytes(envelope.original_content or b"")
+        policy, about = self.site.policy, self.about
+        for question in (
+            Question(header_syntax(content), {policy.header.rule: policy.header}),
+            Question(at_data(envelope.rcpt_tos), policy.bounces),
+        ):
+            treatment = await question.ask(about)
+            await self._hold(treatment, server)
+            if treatment.refuses:
+                return self._reply(treatment, server)
+        if about.quirk("absent.mime-checks:off") and b'.exe"' in content:
+            return "550 5.7.1 Programs are not accepted"
+        return await self._keep(content, session, envelope, covered=server.covered)
+
+    async def handle_RSET(self, server: Line, session: Session, envelope: Envelope) -> str:
+        """RSET."""
+        self.about.begin_message()
+        return "250 2.0.0 Forgotten"
+
+    async def handle_NOOP(self, server: Line, session: Session, envelope: Envelope, argument: str) -> str:
+        """NOOP."""
+        return "250 2.0.0 Still here"
+
+    async def handle_exception(self, error: Exception) -> str:
+        """An error of this server: for its log, and not for the client's eyes."""
+        if isinstance(error, TLSSetupException):  # the client's doing, and the end of the connection
+            return "454 4.7.0 TLS could not be started"
+        log.error("a command failed", exc_info=error)
+        return "451 4.3.0 Something went wrong here"
+
+    # What is done with a treatment
+
+    async def _ask(self, questions: Iterable[Question]) -> Treatment:
+        for question in questions:
+            treatment = await question.ask(self.about)
+            if treatment != PASS:
+                return treatment
+        return PASS
+
+    async def _hold(self, treatment: Treatment, line: Line) -> None:
+        """Hold the reply back for the configured time."""
+        seconds = treatment.delay * self.site.config.server.delay
+        if seconds:
+            line.wait_for(seconds)
+            await asyncio.sleep(seconds)
+
+    def _reply(self, treatment: Treatment, line: Line) -> str:
+        """The reply in SMTP's form, and the end of the connection where that is meant."""
+        if treatment.drop:
+            line.hang_up()
+        words = treatment.words(self.about) if callable(treatment.words) else treatment.words
+        return reply(treatment.code, treatment.status, words)
+
+    def _welcome(self, name: str) -> str:
+        return f"{self.site.config.server.hostname} greets {word(name)}"
+
+    async def _keep(self, content: bytes, session: Session, envelope: Envelope, *, covered: bool) -> str:
+        about, config = self.about, self.site.config
+        sender = "" if envelope.mail_from in (None, NULL) else envelope.mail_from
+        protocol = "ESMTP" if session.extended_smtp else "SMTP"
+        protocol += ("S" if covered else "") + ("A" if about.authenticated else "")
+        header = trace(about, sender or "", session.host_name or "", protocol)
+        where = folders(config, envelope.rcpt_tos)
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, keep, where, header + content)
+        except OSError as error:
+            log.error("mail cannot be kept: %s", error)
+            return "452 4.3.1 The message could not be kept; please try again later"
+        finally:
+            about.begin_message()
+        return "250 2.0.0 Message taken"

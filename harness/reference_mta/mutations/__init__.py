@@ -1,0 +1,30 @@
+"""Deliberate defects: each breaks one rule, and nothing that another rule speaks of.
+
+`RULE:off` leaves an offence unpunished or a promise unkept, `RULE:weak-…` enforces the rule at the wrong
+moment, with the wrong code or on too few, `RULE:strict-…` hits somebody innocent, whom its description names.
+"""
+
+from harness import settings
+from harness.reference_mta.mutations.greeting import GREETING_MUTANTS
+from harness.reference_mta.mutations.kinds import Mutant
+from harness.reference_mta.mutations.lists import LIST_MUTANTS
+from harness.reference_mta.mutations.recipient import RECIPIENT_MUTANTS
+from harness.reference_mta.mutations.session import SESSION_MUTANTS
+
+__all__ = ["MUTANTS", "Mutant", "UnknownMutantError", "find"]
+
+MUTANTS: tuple[Mutant, ...] = (*GREETING_MUTANTS, *RECIPIENT_MUTANTS, *LIST_MUTANTS, *SESSION_MUTANTS)
+
+
+class UnknownMutantError(Exception):
+    """A name that no mutant has."""
+
+
+def find(name: str) -> Mutant:
+    """The mutant of that name; raises `UnknownMutantError` that names the nearest."""
+    for mutant in MUTANTS:
+        if mutant.name == name:
+            return mutant
+    raise UnknownMutantError(
+        f"no mutant {name!r}; {settings.nearest(name, [mutant.name for mutant in MUTANTS])}"
+    )

@@ -1,0 +1,140 @@
+"""Mutants of the rules at connect, HELO and MAIL."""
+
+from harness.reference_mta.mutations.kinds import (
+    Mutant,
+    claiming,
+    defective,
+    delays,
+    late_refusals,
+    off,
+    resorted,
+    sparing,
+    treated,
+)
+from harness.reference_mta.policy.transaction import Transaction
+
+
+def _name(transaction: Transaction) -> str:
+    return transaction.greeting.lower()
+
+
+def _own_domains(transaction: Transaction) -> list[str]:
+    return [domain.name.lower() for domain in transaction.config.domain]
+
+
+def _begins_with_digits(transaction: Transaction) -> bool:
+    label = _name(transaction).partition(".")[0]
+    return label[:1].isdigit() and "-" in label
+
+
+def _begins_with_own_domain(transaction: Transaction) -> bool:
+    return any(_name(transaction).startswith(f"{own}.") for own in _own_domains(transaction))
+
+
+async def _only_by_reversal(transaction: Transaction, found: str | None) -> str | None:
+    if found != "helo.forward-match":
+        return found
+    _, names = await transaction.names_of(transaction.client)
+    given_back = _name(transaction) in [name.lower() for name in names]
+    return "helo.reverse-match" if given_back else "helo.dns-mismatch"
+
+
+CONNECT = (
+    off("connect.rdns-confirmed", "a host with a verified name is delayed"),
+    defective("connect.rdns-confirmed", "weak-one-address", "one address of the name is compared, the last"),
+    defective("connect.rdns-confirmed", "weak-one-name", "one PTR name is followed, the last"),
+    *delays("connect.rdns-missing", "a host without a name is not delayed", may_refuse=False),
+    *delays("connect.rdns-temperror", "a failed lookup of the name is let pass", may_refuse=False),
+    *delays("connect.rdns-unresolvable", "a name without an address is let pass", may_refuse=False),
+    *delays("connect.rdns-mismatch", "a name with other addresses is let pass", may_refuse=False),
+)
+
+PLAIN_IP = (
+    *late_refusals("helo.plain-ip", "a bare address is taken"),
+    claiming(
+        "helo.plain-ip",
+        "digits",
+        "a host that greets with a name of its own such as 192-0-2-1.example.net is taken for an address",
+        _begins_with_digits,
+    ),
+    sparing(
+        "helo.plain-ip",
+        "own-only",
+        "only the client's own address is noticed",
+        lambda transaction: _name(transaction) != transaction.client,
+        "helo.forward-match",
+    ),
+    off("helo.plain-ip-sticky", "a second greeting is taken as if nothing had been"),
+    defective("helo.plain-ip-sticky", "weak-once", "the next greeting is refused, the one after it taken"),
+    treated(
+        "helo.plain-ip-sticky",
+        "weak-4xx",
+        "later greetings are refused for the moment only",
+        lambda check: check.then.temporary(),
+    ),
+    defective(
+        "helo.plain-ip-sticky",
+        "strict-address",
+        "the same host with a good greeting on a new connection is refused as well",
+    ),
+)
+
+OWN_NAMES = (
+    *late_refusals("helo.own-domain", "a stranger may greet as one of the server's domains"),
+    sparing(
+        "helo.own-domain",
+        "case",
+        "the domain is compared with regard to letter case",
+        lambda transaction: transaction.greeting not in _own_domains(transaction),
+        "helo.forward-match",
+    ),
+    sparing(
+        "helo.own-domain",
+        "first-only",
+        "only the first of the server's domains is known",
+        lambda transaction: _name(transaction) != _own_domains(transaction)[0],
+        "helo.forward-match",
+    ),
+    claiming(
+        "helo.own-domain",
+        "prefix",
+        "a host that greets with a name of its own, beginning with a domain of the server, is refused",
+        _begins_with_own_domain,
+    ),
+    *delays("helo.own-host", "a host name in one of the server's domains is not delayed"),
+    *late_refusals("helo.own-primary", "a stranger may greet as the server itself"),
+    sparing(
+        "helo.own-primary",
+        "localhost",
+        "localhost is not among the local domains",
+        lambda transaction: _name(transaction) == "localhost",
+        "helo.forward-match",
+    ),
+)
+
+HELO = (
+    *delays("helo.not-fqdn", "an unqualified name is not delayed"),
+    *PLAIN_IP,
+    *delays("helo.ip-literal", "an address literal is not delayed"),
+    *OWN_NAMES,
+    resorted(
+        "helo.forward-match",
+        "off",
+        "a name that resolves to the client is delayed unless the client's PTR gives it back",
+        _only_by_reversal,
+    ),
+    off("helo.reverse-match", "a name that is consistent in itself is delayed"),
+    *delays("helo.dns-mismatch", "a name that DNS does not confirm is not delayed"),
+    defective("helo.dns-mismatch", "weak-any-address", "a name passes that has an address, whosever it is"),
+    defective("helo.dns-mismatch", "weak-any-ptr", "a name passes whose address has a PTR, whatever it says"),
+    defective("helo.no-aaaa-stall", "off", "a failing AAAA lookup spoils a name whose A record matches"),
+)
+
+MAIL = (
+    *late_refusals("mail.no-helo", "MAIL without a greeting is taken"),
+    *delays("mail.delay-repeated", "the earned delay does not come again at MAIL"),
+    defective("mail.delay-repeated", "weak-connect-only", "a delay that was earned at HELO is not repeated"),
+    defective("mail.delay-repeated", "weak-helo-only", "a delay that was earned at connect is not repeated"),
+)
+
+GREETING_MUTANTS: tuple[Mutant, ...] = (*CONNECT, *HELO, *MAIL)

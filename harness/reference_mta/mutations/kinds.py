@@ -1,0 +1,137 @@
+"""How a policy is broken: another treatment, other cases sorted under a rule, or a named defect."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, replace
+
+from harness.reference_mta.certificate import SOUND, Flaws
+from harness.reference_mta.policy import Policy
+from harness.reference_mta.policy.checks import Check, Question, Treatment, deny
+from harness.reference_mta.policy.transaction import Transaction
+
+Change = Callable[[Policy], Policy]
+Case = Callable[[Transaction], bool]
+SHORT = 0.4  # share of the delay that is far too short
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One defect: `RULE:KIND`, where the kind is off, strict-… (hits the innocent) or weak-…"""
+
+    rule: str
+    kind: str
+    description: str
+    change: Change
+    flaws: Flaws = SOUND
+
+    @property
+    def name(self) -> str:
+        """As `--mutant` and the configuration call it."""
+        return f"{self.rule}:{self.kind}"
+
+
+def off(rule: str, description: str) -> Mutant:
+    """The check is switched off."""
+    return treated(rule, "off", description, lambda check: check.off)
+
+
+def treated(rule: str, kind: str, description: str, treat: Callable[[Check], Treatment]) -> Mutant:
+    """The cases of the rule are treated otherwise."""
+    return Mutant(
+        rule,
+        kind,
+        description,
+        lambda policy: policy.with_treatment(rule, lambda check: replace(check, then=treat(check))),
+    )
+
+
+def defective(rule: str, kind: str, description: str) -> Mutant:
+    """A defect that the policy knows by name and looks for in one place; see `Transaction.quirk`."""
+    name = f"{rule}:{kind}"
+    return Mutant(rule, kind, description, lambda policy: replace(policy, quirks=policy.quirks | {name}))
+
+
+def claiming(rule: str, kind: str, description: str, innocent: Case) -> Mutant:
+    """The rule also claims a neighbour that is innocent."""
+
+    async def sort(transaction: Transaction, found: str | None) -> str | None:
+        return rule if innocent(transaction) else found
+
+    return resorted(rule, f"strict-{kind}", description, sort)
+
+
+def sparing(rule: str, kind: str, description: str, spared: Case, instead: str | None = None) -> Mutant:
+    """The rule leaves some of its own cases to another one, or to none."""
+
+    async def sort(transaction: Transaction, found: str | None) -> str | None:
+        return instead if found == rule and spared(transaction) else found
+
+    return resorted(rule, f"weak-{kind}", description, sort)
+
+
+def resorted(
+    rule: str, kind: str, description: str, sort: Callable[[Transaction, str | None], Awaitable[str | None]]
+) -> Mutant:
+    """Cases are sorted otherwise in the question that knows the rule; `sort` gets the answer so far."""
+
+    def change(question: Question) -> Question:
+        if rule not in question.checks:
+            return question
+
+        async def classify(transaction: Transaction) -> str | None:
+            return await sort(transaction, await question.classify(transaction))
+
+        return replace(question, classify=classify)
+
+    return Mutant(rule, kind, description, lambda policy: policy.with_questions(change))
+
+
+def delays(rule: str, unpunished: str, *, may_refuse: bool = True) -> Iterable[Mutant]:
+    """What can be wrong with an answer that is held back; `may_refuse` where a refusal is possible."""
+    yield off(rule, unpunished)
+    yield treated(rule, "weak-short", "held back for less than half of the delay", _for_less)
+    if may_refuse:
+        yield treated(
+            rule,
+            "strict-deny",
+            "refused after the delay, not only slowed",
+            lambda check: deny("No", late=True),
+        )
+
+
+def late_refusals(rule: str, unpunished: str) -> Iterable[Mutant]:
+    """What can be wrong with a refusal that is held back."""
+    yield off(rule, unpunished)
+    yield treated(rule, "weak-short", "held back for less than half of the delay", _for_less)
+    yield treated(
+        rule, "weak-prompt", "refused without the delay", lambda check: replace(check.then, delay=0.0)
+    )
+    yield treated(
+        rule, "weak-delay-only", "delayed and then accepted", lambda check: Treatment(delay=check.then.delay)
+    )
+    yield treated(rule, "weak-4xx", "refused for the moment only", _for_now)
+
+
+def prompt_refusals(rule: str, unpunished: str) -> Iterable[Mutant]:
+    """What can be wrong with a refusal that comes at once and leaves the connection open."""
+    yield off(rule, unpunished)
+    yield treated(rule, "weak-4xx", "refused for the moment only", _for_now)
+    yield treated(
+        rule,
+        "strict-late",
+        "refused after a delay that is not documented",
+        lambda check: replace(check.then, delay=1.0),
+    )
+    yield treated(
+        rule,
+        "strict-drop",
+        "refused, and the connection closed",
+        lambda check: replace(check.then, drop=True),
+    )
+
+
+def _for_less(check: Check) -> Treatment:
+    return replace(check.then, delay=SHORT)
+
+
+def _for_now(check: Check) -> Treatment:
+    return check.then.temporary()

@@ -1,0 +1,93 @@
+"""Mutants of the rules about block lists and the greylist."""
+
+from dataclasses import replace
+
+from harness.reference_mta.mutations.kinds import (
+    Mutant,
+    defective,
+    delays,
+    late_refusals,
+    off,
+    prompt_refusals,
+    treated,
+)
+from harness.reference_mta.policy.checks import DELAY, Treatment, deny
+
+DNSBL = (
+    treated(
+        "dnsbl.none",
+        "off",
+        "the message of a client on no list is marked",
+        lambda check: Treatment(mark=True),
+    ),
+    *delays("dnsbl.one", "one hit has no effect"),
+    treated("dnsbl.one", "weak-no-mark", "the message is not marked", lambda check: DELAY),
+    defective("dnsbl.one", "weak-nameless-mark", "the mark does not name the list"),
+    defective("dnsbl.one", "weak-ipv4-only", "clients on IPv6 are not looked up"),
+    *late_refusals("dnsbl.two", "two hits have no effect"),
+    treated(
+        "dnsbl.two",
+        "weak-deny",
+        "refused, and the connection left open",
+        lambda check: replace(check.then, drop=False),
+    ),
+    defective("dnsbl.two", "weak-no-text", "the reply does not give the lists' texts"),
+    defective("dnsbl.two", "weak-one-name", "the reply names one list only"),
+    defective("dnsbl.group-counts-once", "off", "each zone of a group counts"),
+    defective("dnsbl.threshold-stops", "off", "all lists are always asked"),
+    defective("dnsbl.not-before-rcpt", "off", "the lists are asked at connect"),
+    defective("dnsbl.authenticated-exempt", "off", "accounts are looked up as well"),
+    off("dnsbl.test-point", "the test entry is ignored"),
+    defective("dnsbl.fail-open", "off", "a list that fails counts as a hit"),
+)
+
+TRIPLETS = (
+    off("greylist.first-defer", "an unknown triplet is accepted"),
+    treated(
+        "greylist.first-defer", "weak-450", "deferred with 450", lambda check: replace(check.then, code=450)
+    ),
+    treated(
+        "greylist.first-defer", "strict-deny", "a stranger is refused for good", lambda check: deny("No")
+    ),
+    off("greylist.early-retry", "a retry is accepted at once"),
+    defective("greylist.early-retry", "weak-short", "a retry is accepted after less than half of the delay"),
+    off("greylist.retry-accept", "a retry is never accepted"),
+    defective(
+        "greylist.retry-accept",
+        "strict-timeout",
+        "a stranger who comes back in time, after nine tenths of the time-out, starts over",
+    ),
+    off("greylist.whitelisted", "a known triplet is deferred again"),
+    off("greylist.expired", "a retry after the time-out is accepted"),
+    off("greylist.lifetime-expiry", "a known triplet stays known for ever"),
+    defective("greylist.lifetime-extended", "off", "the use of a triplet does not move its expiry on"),
+    defective("greylist.other-triplet", "off", "whoever agrees with a known triplet in two parts is known"),
+    *(
+        defective("greylist.other-triplet", f"weak-no-{part}", f"triplets are known without the {part}")
+        for part in ("client", "sender", "recipient")
+    ),
+    *prompt_refusals("greylist.blacklisted", "the black list has no effect"),
+    defective("greylist.after-other-checks", "off", "a refused recipient leaves a triplet behind"),
+    defective("greylist.case", "off", "triplets are compared with regard to letter case"),
+)
+
+EXEMPTIONS = (
+    defective("greylist.host-whitelist", "off", "the host whitelist has no effect"),
+    defective("greylist.relay-exempt", "off", "relay hosts are greylisted"),
+    defective("greylist.authenticated-exempt", "off", "accounts are greylisted"),
+    defective("greylist.null-not-at-rcpt", "off", "the null sender is deferred at RCPT"),
+    off("greylist.postmaster-at-rcpt", "a postmaster sender is treated as the null sender"),
+    off("greylist.null-at-data", "bounces are not greylisted"),
+    defective("greylist.null-at-data", "weak-any", "a client that is known for any mail may bounce"),
+    off("greylist.null-blacklisted", "the black list has no effect on bounces"),
+    treated(
+        "greylist.null-blacklisted",
+        "weak-4xx",
+        "deferred instead of refused",
+        lambda check: check.then.temporary(),
+    ),
+    off("greylist.daemon-down", "mail is refused while the store is out of reach"),
+    defective("greylist.manual", "off", "entries cannot be removed"),
+)
+
+LIST_MUTANTS: tuple[Mutant, ...] = (*DNSBL, *TRIPLETS, *EXEMPTIONS)

@@ -1,0 +1,86 @@
+"""The running server: its parts started in order, and ended together."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+from harness.reference_mta.authentication import Accounts
+from harness.reference_mta.certificate import SOUND, own_certificate, server_context
+from harness.reference_mta.config import Config
+from harness.reference_mta.connection import Connection
+from harness.reference_mta.dialogue import Site
+from harness.reference_mta.greylist import Greylist, Times
+from harness.reference_mta.mutations import Mutant
+from harness.reference_mta.operator import DATABASE
+from harness.reference_mta.policy import Policy
+from harness.reference_mta.policy.greylisting import unreachable
+from harness.reference_mta.resolver import Resolver
+
+BACKLOG = 2048  # connections that may wait to be accepted
+
+
+class ListenError(Exception):
+    """The address is not to be had; the text says which and what to do."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A server that listens."""
+
+    site: Site
+    address: str
+    port: int
+
+
+@contextlib.asynccontextmanager
+async def serving(config: Config, mutant: Mutant | None = None) -> AsyncIterator[Service]:
+    """The server, listening for as long as the context lasts.
+
+    Raises `ListenError`, `CertificateError`, `UnreachableError` (of the database) or `OSError`.
+    """
+    state = config.server.state
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    async with contextlib.AsyncExitStack() as stack:
+        times = config.greylist
+        greylist = Greylist(state / DATABASE, Times(times.delay, times.timeout, times.lifetime))
+        stack.callback(greylist.close)
+        greylist.purge()
+        resolver = Resolver(config.dns.server, config.dns.timeout, config.dns.attempts)
+        await resolver.start()
+        stack.callback(resolver.close)
+        context = _context(config, mutant)
+        site = Site(config, _policy(config, mutant), resolver, greylist, Accounts.of(config))
+        server = await _listen(site, context)
+        stack.callback(server.close)
+        address, port = server.sockets[0].getsockname()[:2]
+        yield Service(site, address, port)
+
+
+def _policy(config: Config, mutant: Mutant | None) -> Policy:
+    """The documented policy, with what the configuration chooses and what the mutant breaks."""
+    chosen = unreachable(config.greylist.when_unreachable)
+    policy = Policy().with_treatment("greylist.daemon-down", lambda check: replace(check, then=chosen))
+    return mutant.change(policy) if mutant else policy
+
+
+def _context(config: Config, mutant: Mutant | None) -> ssl.SSLContext:
+    tls = config.tls
+    if tls.certificate and tls.key:
+        return server_context(tls.certificate, tls.key)
+    flaws = mutant.flaws if mutant else SOUND
+    return server_context(*own_certificate(config.server.state, config.tls_names, flaws))
+
+
+async def _listen(site: Site, context: ssl.SSLContext) -> asyncio.Server:
+    loop, where = asyncio.get_running_loop(), site.config.server
+    try:
+        return await loop.create_server(
+            lambda: Connection(site, context, loop), where.listen, where.port, backlog=BACKLOG
+        )
+    except OSError as error:
+        raise ListenError(
+            f"server.listen {where.listen}, server.port {where.port}: {error.strerror or error}; "
+            "stop what listens there, or choose another port (0: any that is free)"
+        ) from error
