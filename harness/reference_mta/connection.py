@@ -37,7 +37,7 @@ class Connection(SMTP):
             hostname=server.hostname,
             ident="ESMTP smtp-harness reference MTA",
             data_size_limit=SMALL if "absent.size-limit:off" in quirks else server.size_limit,
-            tls_context=None if "tls.starttls-offered:off" in quirks else context,
+            tls_context=context,
             auth_require_tls=False,  # policy decides that, see `smtp_AUTH`
             timeout=server.idle_timeout,
             proxy_protocol_timeout=PROXY_TIMEOUT if server.proxy_protocol else None,
@@ -51,12 +51,12 @@ class Connection(SMTP):
         """Whether TLS is on."""
         return self._tls_protocol is not None
 
-    @property
     def keywords(self) -> list[str]:
         """What EHLO lists."""
         about = self.dialogue.about
         listed = [f"SIZE {self.data_size_limit}", "8BITMIME", "PIPELINING", "ENHANCEDSTATUSCODES"]
-        if self.tls_context and (not self.covered or about.quirk("tls.starttls-offered:weak-after")):
+        hidden = about.quirk("tls.starttls-offered:off")
+        if not hidden and (not self.covered or about.quirk("tls.starttls-offered:weak-after")):
             listed.append("STARTTLS")
         if self.covered or about.quirk("auth.only-under-tls:off"):
             mechanisms = "PLAIN LOGIN" if about.quirk("auth.login-not-offered:off") else "PLAIN"

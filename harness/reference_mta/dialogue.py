@@ -55,7 +55,6 @@ class Line(Protocol):
     def covered(self) -> bool:
         """Whether TLS is on."""
 
-    @property
     def keywords(self) -> list[str]:
         """What EHLO lists."""
 
@@ -122,7 +121,7 @@ class Dialogue:
         """EHLO: policy, then the keywords."""
         if refusal := await self.greeted(name, session, server):
             return [refusal]
-        *lines, last = [self._welcome(name), *server.keywords]
+        *lines, last = [self._welcome(name), *server.keywords()]
         # As one: the engine sends every element of the list in a packet of its own.
         return ["\r\n".join([*(f"250-{line}" for line in lines), f"250 {last}"])]
 
