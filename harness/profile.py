@@ -105,7 +105,6 @@ class Dns(settings.Settings):
     """Where the fake DNS listens: the server under test has it as its only resolver."""
 
     listen: tuple[Endpoint, ...] = Field(min_length=1)
-    patience: Seconds = 10.0  # how long the server may wait for one name server that is dead
 
 
 class Policy(settings.Settings):

@@ -178,12 +178,15 @@ class Scheduler:
         """Let these scenarios run as threads are free, those that are to be kept waiting first."""
         if self._crowd is None:
             return
-        self._first_tries = len(plans)
         self._outcomes = {key: Future() for key in plans}
-        for key, plan in sorted(
-            plans.items(), key=lambda entry: self._wait_to_expect(entry[1]), reverse=True
-        ):
-            self._crowd.submit(self._try_first, plan, self._outcomes[key])
+        straining = {key for key, plan in plans.items() if Capability.HEAVY in plan.rule.needs | plan.needs}
+        self._doubtful = [(_Course(self._run, plans[key]), self._outcomes[key]) for key in straining]
+        crowd = sorted(plans.keys() - straining, key=lambda key: -self._wait_to_expect(plans[key]))
+        self._first_tries = len(crowd)
+        for key in crowd:
+            self._crowd.submit(self._try_first, plans[key], self._outcomes[key])
+        if not crowd:
+            self._begin_quiet()
 
     def collect(self, key: str, plan: Plan, waiting: Callable[[int, int], None]) -> Outcome:
         """The outcome of a scenario; one that was not started ahead runs here and now.

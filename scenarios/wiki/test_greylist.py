@@ -216,10 +216,12 @@ def test_known_triplet_in_other_letters(
 
 @rule("greylist.daemon-down")
 def test_store_out_of_reach(
-    stranger: Client, client: Client, greylist_outage: GreylistOutage, expect: Expect
+    stranger: Client, client: Client, sut: Sut, greylist_outage: GreylistOutage, expect: Expect
 ) -> None:
     greylist_outage.cut(stranger.address)
-    expect(stranger.attempt(), twin=client.attempt(label="twin"))
+    attempt = stranger.attempt()
+    expect(attempt, twin=client.attempt(label="twin"))
+    expect.outcome(f"{sut.greylist.when_unreachable} at rcpt", attempt)
 
 
 @rule("greylist.manual")
