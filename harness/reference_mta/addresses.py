@@ -1,5 +1,7 @@
-"""The path of MAIL FROM and RCPT TO (RFC 5321 §4.1.2), read and never rewritten."""
+"""Mailboxes of MAIL FROM and RCPT TO (RFC 5321 §4.1.2), read and never rewritten; addresses of hosts."""
 
+import functools
+import ipaddress
 from dataclasses import dataclass
 
 LONGEST = 320  # bytes of a mailbox
@@ -46,6 +48,12 @@ def split(address: str) -> Mailbox:
     if at < 0 or (address.startswith('"') and not quoted_end):
         return Mailbox(address, "")
     return Mailbox(address[:at], address[at + 1 :])
+
+
+@functools.lru_cache(maxsize=4096)
+def reverse_pointer(address: str) -> str:
+    """The name under which DNS keeps what is known of an IP address; raises `ValueError` when it is none."""
+    return ipaddress.ip_address(address).reverse_pointer
 
 
 def _closing(argument: str) -> int:

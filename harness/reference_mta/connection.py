@@ -46,6 +46,10 @@ class Connection(SMTP):
         self.command_size_limit = COMMAND_LIMIT
         self._hanging_up = False
 
+    def __dir__(self) -> list[str]:
+        """The commands, which the engine looks for in every connection anew."""
+        return COMMANDS
+
     @property
     def covered(self) -> bool:
         """Whether TLS is on."""
@@ -190,3 +194,6 @@ class Connection(SMTP):
         if not shaking_hands:
             self._writer.write(IDLE)
         self.transport.close()
+
+
+COMMANDS = sorted(name for name in vars(SMTP) | vars(Connection) if name.startswith("smtp_"))

@@ -9,15 +9,9 @@ from pathlib import Path
 
 from harness.reference_mta.addresses import split
 from harness.reference_mta.config import Config
-from harness.reference_mta.maildir import deliver, folder_name
+from harness.reference_mta.maildir import folder_name
 from harness.reference_mta.policy.transaction import Transaction
 from harness.reference_mta.replies import word
-
-
-def keep(folders: Iterable[Path], content: bytes) -> None:
-    """Write a message into every Maildir; all are on disk when this returns. Raises `OSError`."""
-    for folder in folders:
-        deliver(folder, content)
 
 
 def folders(config: Config, recipients: Iterable[str]) -> list[Path]:

@@ -15,8 +15,9 @@ from aiosmtpd.smtp import Envelope, Session, TLSSetupException
 
 from harness.reference_mta.authentication import Accounts
 from harness.reference_mta.config import Config
-from harness.reference_mta.delivery import folders, keep, trace
+from harness.reference_mta.delivery import folders, trace
 from harness.reference_mta.greylist import Greylist
+from harness.reference_mta.maildir import Keeper
 from harness.reference_mta.policy import Policy, absent
 from harness.reference_mta.policy.checks import PASS, Question, Treatment
 from harness.reference_mta.policy.data import header_syntax
@@ -41,6 +42,7 @@ class Site:
     resolver: Resolver
     greylist: Greylist
     accounts: Accounts
+    keeper: Keeper
     spoilt: set[str] = field(default_factory=set)
 
     def transaction(self) -> Transaction:
@@ -72,6 +74,10 @@ class Dialogue:
         """Before the client is known."""
         self.site = site
         self.about = site.transaction()
+
+    def __dir__(self) -> list[str]:
+        """The hooks, which the engine looks for in every dialogue anew."""
+        return HOOKS
 
     async def meet(self, client: str, line: Line) -> None:
         """Connect: before the greeting is sent."""
@@ -149,7 +155,7 @@ class Dialogue:
     ) -> str:
         """RCPT TO, after its syntax: question after question, the first refusal ends it."""
         about = self.about
-        about.recipient = address
+        about.address_to(address)
         if not about.mailbox.domain:
             return MALFORMED
         about.recipients += 1
@@ -235,10 +241,13 @@ class Dialogue:
         header = trace(about, sender or "", session.host_name or "", protocol)
         where = folders(config, envelope.rcpt_tos)
         try:
-            await asyncio.get_running_loop().run_in_executor(None, keep, where, header + content)
+            await self.site.keeper.keep(where, header + content)
         except OSError as error:
             log.error("mail cannot be kept: %s", error)
             return "452 4.3.1 The message could not be kept; please try again later"
         finally:
             about.begin_message()
         return "250 2.0.0 Message taken"
+
+
+HOOKS = sorted(name for name in vars(Dialogue) if name.startswith("handle_"))

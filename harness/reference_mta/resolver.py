@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import struct
 from dataclasses import dataclass
 from enum import Enum
 
@@ -9,6 +10,7 @@ from harness.reference_mta import dnswire
 from harness.reference_mta.dnswire import Response, Type, WireError
 
 NOERROR, NXDOMAIN = 0, 3
+IDS_AT_ONCE = 256
 MOST_UNDER_WAY = 1 << 15  # questions at a time; half of all ids, so that a free one is soon found
 
 
@@ -39,6 +41,19 @@ class _Question:
     answered: asyncio.Future[Response]
 
 
+class _Ids:
+    """Message ids that nobody can guess; the system is asked for many at once, which is what costs."""
+
+    def __init__(self) -> None:
+        self._left: list[int] = []
+
+    def next(self) -> int:
+        """The next id, 0 to 65535."""
+        if not self._left:
+            self._left = list(struct.unpack(f"{IDS_AT_ONCE}H", secrets.token_bytes(2 * IDS_AT_ONCE)))
+        return self._left.pop()
+
+
 class Resolver(asyncio.DatagramProtocol):
     """Asks one server; answers of others, with a wrong id or to another question are not seen."""
 
@@ -48,6 +63,7 @@ class Resolver(asyncio.DatagramProtocol):
         self._timeout = timeout
         self._attempts = attempts
         self._under_way: dict[int, _Question] = {}
+        self._ids = _Ids()
         self._transport: asyncio.DatagramTransport | None = None
 
     async def start(self) -> None:
@@ -96,9 +112,9 @@ class Resolver(asyncio.DatagramProtocol):
     async def _by_udp(self, wire: bytes, kind: Type) -> Response:
         if self._transport is None or len(self._under_way) >= MOST_UNDER_WAY:
             raise OSError("the resolver is not started, or has too many questions under way")
-        number = secrets.randbelow(1 << 16)
+        number = self._ids.next()
         while number in self._under_way:
-            number = secrets.randbelow(1 << 16)
+            number = self._ids.next()
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[Response] = loop.create_future()
         self._under_way[number] = _Question(wire, kind, answered)
@@ -112,7 +128,7 @@ class Resolver(asyncio.DatagramProtocol):
             del self._under_way[number]
 
     async def _by_tcp(self, wire: bytes, kind: Type) -> Response:
-        number = secrets.randbelow(1 << 16)
+        number = self._ids.next()
         async with asyncio.timeout(self._timeout):
             reader, writer = await asyncio.open_connection(*self._server)
             try:

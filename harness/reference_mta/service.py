@@ -12,6 +12,7 @@ from harness.reference_mta.config import Config
 from harness.reference_mta.connection import Connection
 from harness.reference_mta.dialogue import Site
 from harness.reference_mta.greylist import Greylist, Times
+from harness.reference_mta.maildir import Keeper
 from harness.reference_mta.mutations import Mutant
 from harness.reference_mta.operator import DATABASE
 from harness.reference_mta.policy import Policy
@@ -51,7 +52,9 @@ async def serving(config: Config, mutant: Mutant | None = None) -> AsyncIterator
         await resolver.start()
         stack.callback(resolver.close)
         context = _context(config, mutant)
-        site = Site(config, _policy(config, mutant), resolver, greylist, Accounts.of(config))
+        keeper = Keeper()
+        stack.callback(keeper.close)
+        site = Site(config, _policy(config, mutant), resolver, greylist, Accounts.of(config), keeper)
         server = await _listen(site, context)
         stack.callback(server.close)
         address, port = server.sockets[0].getsockname()[:2]

@@ -3,6 +3,7 @@
 import ipaddress
 from dataclasses import replace
 
+from harness.reference_mta.addresses import reverse_pointer
 from harness.reference_mta.config import DnsList
 from harness.reference_mta.policy.checks import DELAY, PASS, Check, Treatment, deny, question
 from harness.reference_mta.policy.transaction import Hit, Listings, Transaction
@@ -64,7 +65,7 @@ async def _ask_list(transaction: Transaction, entry: DnsList) -> tuple[list[Hit]
 
 def listing_name(address: str, zone: str) -> str:
     """The name of an address in a list's zone (RFC 5782 §2.1, §2.4)."""
-    pointer = ipaddress.ip_address(address).reverse_pointer
+    pointer = reverse_pointer(address)
     return f"{pointer.removesuffix('.in-addr.arpa').removesuffix('.ip6.arpa')}.{zone}"
 
 

@@ -4,12 +4,13 @@ import fnmatch
 import ipaddress
 from dataclasses import dataclass, field
 
-from harness.reference_mta.addresses import Mailbox, split
+from harness.reference_mta.addresses import Mailbox, reverse_pointer, split
 from harness.reference_mta.config import Config, Domain
 from harness.reference_mta.greylist import Greylist
 from harness.reference_mta.resolver import Lookup, Resolver
 
 MOST_REMEMBERED = 16  # names of a connection, whose addresses are not asked for again
+NOBODY = Mailbox("", "")
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Transaction:
     greylist: Greylist
     quirks: frozenset[str] = frozenset()  # deliberate defects
     client: str = ""
+    trusted: bool = False  # it is one of the relay hosts
     host_name: str = ""  # confirmed by DNS
     unverified: bool = False  # a delay was earned at connect
     greeting: str = ""
@@ -52,7 +54,9 @@ class Transaction:
     authenticated: bool = False
     in_message: bool = False  # after an accepted MAIL
     sender: str = ""
-    recipient: str = ""
+    recipient: str = ""  # of the RCPT command, as are the next two
+    mailbox: Mailbox = NOBODY
+    domain: Domain | None = None  # the hosted one; None for the domains of others
     routed: bool = False  # the recipient came with a source route
     recipients: int = 0  # RCPT commands of this message, refused ones included
     listings: Listings | None = None
@@ -67,12 +71,18 @@ class Transaction:
         """The client's address, in its shortest form; one that only wraps an IPv4 address is that one."""
         address = ipaddress.ip_address(client)
         mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-        self.client = str(mapped or address)
+        shortest = mapped or address
+        self.client = str(shortest)
+        self.trusted = any(
+            shortest.version == network.version and shortest in network
+            for network in self.config.relay.from_hosts
+        )
 
     def begin_message(self) -> None:
         """Forget the envelope of the message before."""
         self.in_message = False
-        self.sender = self.recipient = ""
+        self.sender = ""
+        self.address_to("")
         self.recipients = 0
         self.marks = {}
 
@@ -82,27 +92,13 @@ class Transaction:
         self.suspect = False
         self.begin_message()
 
-    @property
-    def mailbox(self) -> Mailbox:
-        """The recipient of the RCPT command."""
-        mailbox = split(self.recipient)
-        if not mailbox.domain and mailbox.local_part.lower() == "postmaster":
-            return Mailbox(mailbox.local_part, self.config.server.hostname)
-        return mailbox
-
-    @property
-    def domain(self) -> Domain | None:
-        """The hosted domain of the recipient."""
-        return self.config.hosted(self.mailbox.domain)
-
-    @property
-    def trusted(self) -> bool:
-        """Whether the client is one of the relay hosts."""
-        address = ipaddress.ip_address(self.client)
-        return any(
-            address.version == network.version and address in network
-            for network in self.config.relay.from_hosts
-        )
+    def address_to(self, recipient: str) -> None:
+        """RCPT TO: a bare postmaster is the one of this host (RFC 5321 §4.5.1)."""
+        self.recipient = recipient
+        self.mailbox = split(recipient)
+        if not self.mailbox.domain and self.mailbox.local_part.lower() == "postmaster":
+            self.mailbox = Mailbox(self.mailbox.local_part, self.config.server.hostname)
+        self.domain = self.config.hosted(self.mailbox.domain)
 
     @property
     def vouched(self) -> bool:
@@ -134,5 +130,5 @@ class Transaction:
 
     async def names_of(self, address: str) -> tuple[Lookup, tuple[str, ...]]:
         """The PTR names of an address."""
-        answer = await self.resolver.ask(ipaddress.ip_address(address).reverse_pointer, "PTR")
+        answer = await self.resolver.ask(reverse_pointer(address), "PTR")
         return answer.lookup, answer.values
