@@ -11,6 +11,7 @@ from fake_dns import Behaviour, QueryEntry, listing_name, reverse_name
 from harness.conversation import Attempt, Conversation, Step
 from harness.internet import Identity, Internet, Kind
 from harness.outcome import Stage, Verdict
+from harness.pace import Pace
 from harness.smtp.routes import Route
 from harness.smtp.session import Session
 from harness.smtp.tls import unverifying_context
@@ -36,6 +37,8 @@ class World:
     route: Route
     clock: Clock | None
     server: tuple[str, int]
+    pace: Pace
+    waited: float = 0.0  # seconds, for turns to connect
     conversations: list[tuple[str, "Client", Conversation]] = field(default_factory=list)
 
 
@@ -171,6 +174,7 @@ class Client:
     @contextlib.contextmanager
     def conversation(self, label: str = "") -> Iterator[Conversation]:
         """A session to be driven by hand; the socket is closed at the end, whatever happens."""
+        self.world.waited += self.world.pace.take_turn()
         session = self.session()
         conversation = Conversation(session, self.address, self._silence)
         self.world.conversations.append((label or self.label, self, conversation))

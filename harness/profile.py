@@ -90,7 +90,7 @@ class Server(settings.Settings):
     hostname: str = Field(min_length=1)
     reply_timeout: Seconds = 60.0
     jobs: int = Field(default=20, ge=1, le=2000)  # scenarios that may wait side by side
-    rate: float = Field(default=10.0, gt=0, le=1000)  # scenarios that may start in a second
+    rate: float = Field(default=20.0, gt=0, le=1000)  # connections that may begin in a second
 
 
 class Clients(settings.Settings):

@@ -10,6 +10,7 @@ from harness.conversation import Attempt
 from harness.internet import Internet, Kind
 from harness.judge import Judge
 from harness.outcome import Verdict
+from harness.pace import Pace
 from harness.profile import Profile
 from harness.rules import Capability, Catalogue, Rule
 from harness.smtp.routes import Route
@@ -79,7 +80,12 @@ class Run:
     heavy: bool = False
     lean: bool = False  # verdicts only: no dialogues are kept
     unusable: str = ""  # why no verdict means anything; empty when the server is fit to be judged
+    pace: Pace = field(init=False)
     _canary: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        """One pace for all."""
+        self.pace = Pace(self.profile.server.rate)
 
     @property
     def sut(self) -> Sut:
@@ -89,7 +95,7 @@ class Run:
     def world(self) -> World:
         """A world for one try of a scenario."""
         server = (self.profile.server.address, self.profile.server.port)
-        return World(self.internet, self.sut, self.route, self.tools.clock, server)
+        return World(self.internet, self.sut, self.route, self.tools.clock, server, self.pace)
 
     def client(self, world: World, kind: Kind, label: str = "client") -> Client:
         """A fresh innocent host."""

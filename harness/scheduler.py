@@ -17,6 +17,7 @@ from harness.verdicts import FailedError, InconclusiveError, NotApplicableError,
 
 TRIES = 3
 FEW = 16  # scenarios at a time when the crowd is gone
+LAST = 4  # of the crowd, that are waiting for late replies and will not be disturbed by what strains a server
 CONFIRMATIONS = 2  # a failure counts when it was seen on this many fresh clients
 
 Play = Callable[[Trial], None]
@@ -78,7 +79,7 @@ class _Course:
         trial = Trial(self._run, self._plan.rule)
         ending = _play(self._run, trial, self._plan.play)
         evidence = () if self._run.lean else dialogues(trial.world, self._run.judge)
-        self._seconds += time.monotonic() - began
+        self._seconds += time.monotonic() - began - trial.world.waited
         self._observed = trial.expect.observed
         self._tries.append(Try(ending.status, ending.reason, evidence))
         self._endings.append(ending)
@@ -158,7 +159,7 @@ class Scheduler:
 
     All first tries wait side by side. Whatever is not certain after that is tried again when the crowd
     is gone, a few at a time: what only the crowd had made slow is prompt then. Scenarios that strain the
-    server wait for that time too, so that they slow nobody down.
+    server wait until next to nobody is left whom they could slow down.
     """
 
     def __init__(self, run: Run, jobs: int) -> None:
@@ -166,12 +167,11 @@ class Scheduler:
         self._run = run
         self._crowd = ThreadPoolExecutor(jobs, thread_name_prefix="scenario") if jobs > 1 else None
         self._quiet = ThreadPoolExecutor(min(jobs, FEW), thread_name_prefix="again")
+        self._plans: Mapping[str, Plan] = {}
         self._outcomes: dict[str, Future[Outcome]] = {}
         self._doubtful: list[tuple[_Course, Future[Outcome]]] = []
+        self._straining: list[str] = []
         self._first_tries = 0
-        self._pace = 1.0 / run.profile.server.rate
-        self._next_start = 0.0
-        self._stopping = threading.Event()
         self._lock = threading.Lock()
 
     def start(self, plans: Mapping[str, Plan]) -> None:
@@ -179,14 +179,15 @@ class Scheduler:
         if self._crowd is None:
             return
         self._outcomes = {key: Future() for key in plans}
-        straining = {key for key, plan in plans.items() if Capability.HEAVY in plan.rule.needs | plan.needs}
-        self._doubtful = [(_Course(self._run, plans[key]), self._outcomes[key]) for key in straining]
-        crowd = sorted(plans.keys() - straining, key=lambda key: -self._wait_to_expect(plans[key]))
-        self._first_tries = len(crowd)
+        self._plans = plans
+        self._straining = [
+            key for key in plans if Capability.HEAVY in plans[key].rule.needs | plans[key].needs
+        ]
+        crowd = sorted(plans.keys() - {*self._straining}, key=lambda key: -self._wait_to_expect(plans[key]))
+        self._first_tries = len(plans)
         for key in crowd:
             self._crowd.submit(self._try_first, plans[key], self._outcomes[key])
-        if not crowd:
-            self._begin_quiet()
+        self._thin_out()
 
     def collect(self, key: str, plan: Plan, waiting: Callable[[int, int], None]) -> Outcome:
         """The outcome of a scenario; one that was not started ahead runs here and now.
@@ -205,7 +206,7 @@ class Scheduler:
 
     def stop(self) -> None:
         """Drop what has not begun and wait for what has."""
-        self._stopping.set()
+        self._run.pace.end()
         for pool in (self._crowd, self._quiet):
             if pool:
                 pool.shutdown(wait=True, cancel_futures=True)
@@ -215,20 +216,11 @@ class Scheduler:
         late = [outcome for outcome in self._run.profile.expectation(plan.rule)[0] if outcome.late]
         return max((1 + ORDER.index(outcome.stage) for outcome in late), default=0)
 
-    def _await_turn(self) -> None:
-        """Scenarios start at a steady pace, so that not even the first ones are a burst."""
-        with self._lock:
-            now = time.monotonic()
-            turn = max(now, self._next_start)
-            self._next_start = turn + self._pace
-        self._stopping.wait(turn - now)
-
     def _try_first(self, plan: Plan, future: Future[Outcome]) -> None:
         course = _Course(self._run, plan)
         with self._reporting(future):
             outcome = course.untried()
             if outcome is None:
-                self._await_turn()
                 outcome = course.go()
             if outcome:
                 future.set_result(outcome)
@@ -237,12 +229,19 @@ class Scheduler:
                     self._doubtful.append((course, future))
         with self._lock:
             self._first_tries -= 1
-            last = self._first_tries == 0
-        if last:
-            self._begin_quiet()
+        self._thin_out()
 
-    def _begin_quiet(self) -> None:
-        for course, future in self._doubtful:
+    def _thin_out(self) -> None:
+        """What may begin, now that so few of the crowd are left."""
+        with self._lock:
+            straining, doubtful = [], []
+            if self._first_tries <= LAST + len(self._straining):
+                straining, self._straining = self._straining, []
+            if self._first_tries == 0:
+                doubtful, self._doubtful = self._doubtful, []
+        for key in straining:
+            self._quiet.submit(self._try_first, self._plans[key], self._outcomes[key])
+        for course, future in doubtful:
             self._quiet.submit(self._try_again, course, future)
 
     def _try_again(self, course: _Course, future: Future[Outcome]) -> None:
