@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    for add in (_add_compare, _add_rules, _add_mta, _add_dns, _add_mutants):
+    for add in (_add_compare, _add_rules, _add_mta, _add_dns, _add_mutants, _add_system):
         add(commands)
     return parser
 
@@ -121,6 +121,21 @@ def _add_mutants(commands: Commands) -> None:
     parser.add_argument("--list", action="store_true", help="list the mutants and stop")
 
 
+def _add_system(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "system",
+        _system,
+        "set up a real mail server in a sandbox, and run the scenarios against it",
+        "smtp-harness system install exim && smtp-harness system run exim -- -k greylist",
+        "needs root; nothing of this machine's own mail or network set-up is touched",
+    )
+    parser.add_argument("action", choices=["list", "install", "up", "down", "run"])
+    parser.add_argument("name", nargs="?", metavar="NAME", help="of the system; `list` shows them")
+    parser.add_argument("--delay", type=int, default=1, metavar="SECONDS", help="of its delays (default: 1)")
+    parser.add_argument("pytest", nargs="*", metavar="-- PYTEST ARGUMENT", help="for `run`")
+
+
 def _command(
     commands: Commands, name: str, command: Command, summary: str, example: str, more: str = ""
 ) -> argparse.ArgumentParser:
@@ -181,6 +196,30 @@ def _mutants(options: argparse.Namespace) -> int:
     return run_matrix(
         default_scenarios(), options.only or ["*"], parallel=options.parallel, list_only=options.list
     )
+
+
+def _system(options: argparse.Namespace) -> int:
+    from harness.systems import commands
+    from harness.systems.sandbox import SandboxError
+    from harness.systems.system import UnknownSystemError
+
+    if options.action == "list":
+        return commands.show_all()
+    if not options.name:
+        raise UsageError(f"system {options.action}: name a system; smtp-harness system list shows them")
+    if options.delay < 1:
+        raise UsageError("--delay takes whole seconds from 1 on; real servers know no shorter ones")
+    try:
+        match options.action:
+            case "install":
+                return commands.install(options.name)
+            case "up":
+                return commands.up(options.name, options.delay)
+            case "down":
+                return commands.down(options.name)
+        return commands.run(options.name, options.delay, default_scenarios(), options.pytest)
+    except (SandboxError, UnknownSystemError) as error:
+        raise UsageError(str(error)) from None
 
 
 def default_scenarios() -> Path:

@@ -1,0 +1,165 @@
+"""What `smtp-harness system` does: list, install, up, down and run."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from harness.systems import sandbox
+from harness.systems.image import Image, cache, mount_point
+from harness.systems.sandbox import Sandbox, SandboxError
+from harness.systems.system import Parameters, System, names
+
+ENDED_WITHIN = 10.0  # seconds
+LOOK = 0.05  # seconds between two looks at a process that is ending
+
+
+@dataclass(frozen=True)
+class Up:
+    """A sandbox that stays up between commands: the process that holds it, and when that began."""
+
+    process: int
+    began: str
+    parameters: Parameters
+
+    @staticmethod
+    def note(name: str) -> Path:
+        """Where it is written down."""
+        return cache(name) / "up.json"
+
+    @classmethod
+    def find(cls, name: str) -> "Up | None":
+        """The one that is up; None when there is none, or no longer."""
+        try:
+            noted = json.loads(cls.note(name).read_text("utf-8"))
+        except FileNotFoundError:
+            return None
+        up = cls(noted["process"], noted["began"], Parameters(**noted["parameters"]))
+        if _began(up.process) != up.began:  # it is gone; the number may be somebody else's by now
+            cls.note(name).unlink()
+            return None
+        return up
+
+    def write(self, name: str) -> None:
+        """Keep it for later commands; the account's password is in it."""
+        note = self.note(name)
+        note.touch(mode=0o600)
+        note.write_text(json.dumps(asdict(self)), "utf-8")
+
+
+def show_all() -> int:
+    """A line for each system."""
+    for name in names():
+        system = System.named(name)
+        state = "up" if Up.find(name) else "not installed" if Image(system).missing else "installed"
+        print(f"{name:12} {state:14} {system.description.about}")
+    return 0
+
+
+def install(name: str) -> int:
+    """Make the image of a system; raises `SandboxError`."""
+    _require_sandboxes()
+    Image(System.named(name)).make(lambda line: print(line, flush=True))
+    return 0
+
+
+def up(name: str, delay: int) -> int:
+    """Start a system and leave it running; raises `SandboxError`."""
+    system = _ready_to_start(name)
+    if Up.find(name):
+        raise SandboxError(f"{name} is up already; smtp-harness system down {name} ends it")
+    parameters = _parameters(delay)
+    process = sandbox.start(system, Image(system).archive, mount_point(name), parameters, stay=True)
+    Up(process.pid, _began(process.pid), parameters).write(name)
+    box = Sandbox(system, parameters, sandbox.first_process(process.pid), mount_point(name))
+    print(f"{name} is up; its log files: {box.root}/var/log")
+    print(f"a shell inside: {' '.join(box.enter)} sh")
+    print(f"the scenarios:  smtp-harness system run {name}")
+    return 0
+
+
+def down(name: str) -> int:
+    """End a system that is up; raises `SandboxError`."""
+    System.named(name)
+    found = Up.find(name)
+    if found is None:
+        raise SandboxError(f"{name} is not up")
+    os.kill(
+        found.process, signal.SIGKILL
+    )  # its first process inside goes with it, and with that one everything
+    deadline = time.monotonic() + ENDED_WITHIN
+    while _began(found.process) == found.began:
+        if time.monotonic() > deadline:
+            raise SandboxError(f"{name}: process {found.process} does not end")
+        time.sleep(LOOK)
+    Up.note(name).unlink(missing_ok=True)
+    return 0
+
+
+def run(name: str, delay: int, scenarios: Path, arguments: Sequence[str]) -> int:
+    """Run the scenarios against a system, which is started for that unless it is up; pytest's exit status."""
+    with _somewhere(name, delay) as box:
+        return run_scenarios(box, scenarios, arguments)
+
+
+def run_scenarios(box: Sandbox, scenarios: Path, arguments: Sequence[str]) -> int:
+    """pytest in the sandbox's network, with the system's profile; its exit status."""
+    with tempfile.TemporaryDirectory(prefix="smtp-harness-") as folder:
+        profile = Path(folder) / f"{box.system.name}.toml"
+        profile.touch(mode=0o600)
+        profile.write_text(box.profile(), "utf-8")
+        command = [sys.executable, "-m", "pytest", str(scenarios), f"--sut={profile}", *arguments]
+        with subprocess.Popen([*box.beside, *command]) as process:  # noqa: S603
+            while True:
+                try:
+                    return process.wait()
+                except KeyboardInterrupt:  # pytest has it too: let it write its report
+                    continue
+
+
+@contextlib.contextmanager
+def _somewhere(name: str, delay: int) -> Iterator[Sandbox]:
+    if found := Up.find(name):
+        system = System.named(name)
+        yield Sandbox(system, found.parameters, sandbox.first_process(found.process), mount_point(name))
+        return
+    system = _ready_to_start(name)
+    with sandbox.running(system, Image(system).archive, mount_point(name), _parameters(delay)) as box:
+        yield box
+
+
+def _ready_to_start(name: str) -> System:
+    system = System.named(name)
+    _require_sandboxes()
+    if missing := Image(system).missing:
+        raise SandboxError(missing)
+    return system
+
+
+def _require_sandboxes() -> None:
+    if obstacle := sandbox.obstacle():
+        raise SandboxError(obstacle)
+
+
+def _parameters(delay: int) -> Parameters:
+    parameters = Parameters(delay)
+    openssl = ["openssl", "passwd", "-6", "-stdin"]
+    hashed = subprocess.run(openssl, input=parameters.password, capture_output=True, text=True, check=True)  # noqa: S603
+    return replace(parameters, hash=hashed.stdout.strip())
+
+
+def _began(process: int) -> str:
+    """When a process began, as the system tells it; empty when there is none."""
+    try:
+        told = Path(f"/proc/{process}/stat").read_text("ascii")
+    except FileNotFoundError:
+        return ""
+    state, *rest = told.rpartition(")")[2].split()
+    return "" if state == "Z" else rest[18]

@@ -1,0 +1,115 @@
+"""A system: a real mail server as one folder describes it, with its files, services and profile."""
+
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from harness import settings
+
+FOLDER = Path(__file__).parent
+PLACE = re.compile(r"@([a-z]+)@")  # in the files of a system: a parameter of the run
+
+
+class Own(settings.Settings):
+    """Who a file belongs to, and its mode in octal digits."""
+
+    path: str = Field(pattern="^/")
+    user: str = "root"
+    group: str = "root"
+    mode: str = Field(default="0644", pattern="^[0-7]{3,4}$")
+
+
+class Command(settings.Settings):
+    """A command that runs inside, as root."""
+
+    command: tuple[str, ...] = Field(min_length=1)
+
+
+class Ready(settings.Settings):
+    """How a service shows that it is up: a TCP or Unix socket that can be connected to, or a command."""
+
+    tcp: str = Field(default="", pattern=r"^([0-9.]+:\d+)?$")
+    socket: str = Field(default="", pattern="^(/.*)?$")
+    command: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if sum(map(bool, (self.tcp, self.socket, self.command))) != 1:
+            raise ValueError("give one of tcp, socket and command")
+        return self
+
+
+class Service(Command):
+    """A program that stays in the foreground for as long as the sandbox lasts."""
+
+    name: str = Field(min_length=1)
+    user: str = "root"
+    environment: dict[str, str] = Field(default_factory=dict)
+    ready: Ready
+    within: float = Field(default=20.0, gt=0, le=300)  # seconds
+
+
+class Description(settings.Settings):
+    """What `system.toml` says."""
+
+    about: str = Field(min_length=1)
+    packages: tuple[str, ...] = Field(min_length=1)
+    own: tuple[Own, ...] = ()
+    prepare: tuple[Command, ...] = ()
+    service: tuple[Service, ...] = Field(min_length=1)
+
+
+class UnknownSystemError(Exception):
+    """There is no system of that name; the text names those that there are."""
+
+
+@dataclass(frozen=True)
+class System:
+    """One folder: a description, the files that go over the root file system, a profile, its mutants."""
+
+    name: str
+    folder: Path
+    description: Description
+
+    @classmethod
+    def named(cls, name: str) -> "System":
+        """The system of that name; raises `UnknownSystemError`, or `settings.SettingsError` for its files."""
+        known = names()
+        if name not in known:
+            raise UnknownSystemError(f"there is no system {name!r}; {settings.nearest(name, known)}")
+        folder = FOLDER / name
+        return cls(name, folder, settings.read(folder / "system.toml", Description))
+
+    @property
+    def root(self) -> Path:
+        """The files that go over the root file system."""
+        return self.folder / "root"
+
+    @property
+    def profile(self) -> Path:
+        """The profile, with places that a run fills in."""
+        return self.folder / "profile.toml"
+
+
+def names() -> list[str]:
+    """All systems."""
+    return sorted(file.parent.name for file in FOLDER.glob("*/system.toml"))
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What is filled in where the files of a system say `@delay@`, `@password@` and `@hash@`."""
+
+    delay: int = 1  # seconds
+    password: str = field(default_factory=lambda: secrets.token_urlsafe(12), repr=False)
+    hash: str = field(default="", repr=False)  # the password, hashed as `crypt` does it
+
+    def fill(self, text: str, more: Mapping[str, str] | None = None) -> str:
+        """`text` with its places filled in; a place that nobody knows stays as it is."""
+        known = {"delay": str(self.delay), "password": self.password, "hash": self.hash, **(more or {})}
+        return PLACE.sub(lambda place: known.get(place[1], place[0]), text)
