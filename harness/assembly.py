@@ -8,9 +8,11 @@ from pathlib import Path
 from fake_dns import DnsServer, FakeDns
 from harness import profile as profiles
 from harness.capabilities.callouts import CalloutHost
-from harness.capabilities.clock import SteeredClock, WaitingClock
+from harness.capabilities.clock import FakeTimeFile, SharedClock, SteeredClock, WaitingClock
 from harness.capabilities.mailbox import MaildirMailbox
 from harness.capabilities.operator import CommandOperator
+from harness.capabilities.outage import CommandOutage
+from harness.client import Clock
 from harness.embedded import reference_mta
 from harness.internet import Internet
 from harness.judge import Judge
@@ -92,10 +94,19 @@ def check_health(run: Run) -> Run:
 
 def _tools(profile: Profile) -> Tools:
     return Tools(
-        clock=WaitingClock(profile.clock.limit) if profile.clock else None,
+        clock=_clock(profile),
         operator=CommandOperator(profile.operator) if profile.operator else None,
+        outage=CommandOutage(profile.outage.begin, profile.outage.end) if profile.outage else None,
         mailbox=_mailbox(profile),
     )
+
+
+def _clock(profile: Profile) -> Clock | None:
+    if profile.clock is None:
+        return None
+    if profile.clock.file:
+        return SharedClock(FakeTimeFile(profile.clock.file, profile.clock.then).move)
+    return WaitingClock(profile.clock.limit or 0.0)
 
 
 def _mailbox(profile: Profile) -> MaildirMailbox | None:

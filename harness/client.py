@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import ssl
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -26,6 +27,9 @@ class Clock(Protocol):
 
     def advance(self, client: str, seconds: float) -> None:
         """Let `seconds` pass as the server sees that client; raises `NotTestableError`."""
+
+    def taking_part(self) -> AbstractContextManager[None]:
+        """For as long as a scenario is played: its time passes only when it waits for that."""
 
 
 @dataclass

@@ -79,6 +79,14 @@ class ReferenceMta:
         """Put the greylist's store out of reach for questions about one client."""
         self.ask(op="outage", client=client, on=True)
 
+    def end(self) -> None:
+        """The client that it was cut off for does not come again."""
+
+    @property
+    def shared(self) -> bool:
+        """Nobody else notices."""
+        return False
+
     def _change(self, action: str, which: str, client: str, sender: str, recipient: str) -> None:
         self.ask(op="greylist", action=action, list=which, client=client, sender=sender, recipient=recipient)
 

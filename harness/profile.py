@@ -172,10 +172,23 @@ class Auth(settings.Settings):
 
 
 class Clock(settings.Settings):
-    """`wait` is real waiting, up to `limit` seconds a scenario."""
+    """How time passes for the greylist.
 
-    kind: str = Field(default="wait", pattern="^wait$")
-    limit: Seconds
+    `wait` is real waiting, up to `limit` seconds a scenario. `faketime` writes the offset into the `file` of
+    libfaketime, under which the greylist runs, and then runs the command `then`, if there is one.
+    """
+
+    kind: str = Field(default="wait", pattern="^(wait|faketime)$")
+    limit: Seconds | None = None
+    file: Path | None = None
+    then: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        waits = self.kind == "wait"
+        if (self.limit is not None) != waits or (self.file is not None) == waits or (waits and self.then):
+            raise ValueError("kind wait goes with a limit in seconds; kind faketime with a file, and then")
+        return self
 
 
 class Mailbox(settings.Settings):
@@ -190,6 +203,13 @@ class Operator(settings.Settings):
     add: tuple[str, ...] = Field(min_length=1)
     remove: tuple[str, ...] = Field(min_length=1)
     list: tuple[str, ...] = Field(min_length=1)
+
+
+class Outage(settings.Settings):
+    """Commands that put the greylist out of everybody's reach, and back."""
+
+    begin: tuple[str, ...] = Field(min_length=1)
+    end: tuple[str, ...] = Field(min_length=1)
 
 
 class Override(settings.Settings):
@@ -223,6 +243,7 @@ class Profile(settings.Settings):
     clock: Clock | None = None
     mailbox: Mailbox | None = None
     operator: Operator | None = None
+    outage: Outage | None = None
     rules: Claims = Claims()
 
     @model_validator(mode="after")
@@ -275,7 +296,10 @@ class Profile(settings.Settings):
                 self.operator is not None,
                 "the profile has no [operator] commands to change the greylist with",
             ),
-            Capability.GREYLIST_OUTAGE: (False, "no way is known to put this server's greylist out of reach"),
+            Capability.GREYLIST_OUTAGE: (
+                self.outage is not None,
+                "the profile has no [outage] commands to put the greylist out of reach with",
+            ),
             Capability.MAILBOX: (self.mailbox is not None, "the profile has no [mailbox] to read mail from"),
             Capability.HEAVY: (True, ""),
         }[capability]

@@ -1,7 +1,9 @@
 """A run: one server, one profile, one catalogue, and the tools that the profile grants."""
 
+import contextlib
 import threading
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -36,6 +38,13 @@ class GreylistOutage(Protocol):
 
     def cut(self, client: str) -> None:
         """From now on nothing can be looked up about this client."""
+
+    def end(self) -> None:
+        """Everything is as before."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether it is an outage for every client, so that nobody else may be played meanwhile."""
 
 
 class Mailbox(Protocol):
@@ -111,6 +120,10 @@ class Run:
             if reason := self._lacks(capability):
                 return NotTestableError(reason)
         return None
+
+    def taking_part(self) -> AbstractContextManager[None]:
+        """For as long as a scenario is played: no time passes for it but what it waits for."""
+        return self.tools.clock.taking_part() if self.tools.clock else contextlib.nullcontext()
 
     def canary(self) -> tuple[Attempt, World]:
         """An innocent dialogue as far as RCPT, one at a time: is the server itself well?"""

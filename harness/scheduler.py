@@ -31,6 +31,11 @@ class Plan:
     needs: frozenset[Capability]  # of this case, beyond those of the rule
     play: Play
 
+    @property
+    def all_needs(self) -> frozenset[Capability]:
+        """Of the case and of its rule."""
+        return self.rule.needs | self.needs
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -125,7 +130,8 @@ def _weigh(endings: list[_Ending]) -> _Ending:
 
 def _play(run: Run, trial: Trial, play: Play) -> _Ending:
     try:
-        play(trial)
+        with run.taking_part():
+            play(trial)
     except BrokenError as ending:
         return _judge_broken(run, ending)
     except (FailedError, AssertionError) as ending:
@@ -159,7 +165,8 @@ class Scheduler:
 
     All first tries wait side by side. Whatever is not certain after that is tried again when the crowd
     is gone, a few at a time: what only the crowd had made slow is prompt then. Scenarios that strain the
-    server wait until next to nobody is left whom they could slow down.
+    server wait until next to nobody is left whom they could slow down. What changes the server for all
+    is played last of all, one after the other.
     """
 
     def __init__(self, run: Run, jobs: int) -> None:
@@ -167,11 +174,14 @@ class Scheduler:
         self._run = run
         self._crowd = ThreadPoolExecutor(jobs, thread_name_prefix="scenario") if jobs > 1 else None
         self._quiet = ThreadPoolExecutor(min(jobs, FEW), thread_name_prefix="again")
+        self._last = ThreadPoolExecutor(1, thread_name_prefix="alone")
         self._plans: Mapping[str, Plan] = {}
         self._outcomes: dict[str, Future[Outcome]] = {}
         self._doubtful: list[tuple[_Course, Future[Outcome]]] = []
         self._straining: list[str] = []
+        self._alone: list[str] = []
         self._first_tries = 0
+        self._unsettled = 0
         self._lock = threading.Lock()
 
     def start(self, plans: Mapping[str, Plan]) -> None:
@@ -180,12 +190,17 @@ class Scheduler:
             return
         self._outcomes = {key: Future() for key in plans}
         self._plans = plans
+        self._alone = [key for key, plan in plans.items() if self._changes_all(plan)]
         self._straining = [
-            key for key in plans if Capability.HEAVY in plans[key].rule.needs | plans[key].needs
+            key
+            for key, plan in plans.items()
+            if Capability.HEAVY in plan.all_needs and key not in self._alone
         ]
-        crowd = sorted(plans.keys() - {*self._straining}, key=lambda key: -self._wait_to_expect(plans[key]))
-        self._first_tries = len(plans)
-        for key in crowd:
+        crowd = plans.keys() - {*self._straining, *self._alone}
+        self._first_tries = self._unsettled = len(plans) - len(self._alone)
+        for key in plans.keys() - {*self._alone}:
+            self._outcomes[key].add_done_callback(self._one_settled)
+        for key in sorted(crowd, key=lambda key: -self._wait_to_expect(plans[key])):
             self._crowd.submit(self._try_first, plans[key], self._outcomes[key])
         self._thin_out()
 
@@ -207,7 +222,7 @@ class Scheduler:
     def stop(self) -> None:
         """Drop what has not begun and wait for what has."""
         self._run.pace.end()
-        for pool in (self._crowd, self._quiet):
+        for pool in (self._crowd, self._quiet, self._last):
             if pool:
                 pool.shutdown(wait=True, cancel_futures=True)
 
@@ -215,6 +230,10 @@ class Scheduler:
         """How far into the dialogue a scenario is kept waiting, if at all; the longest runs start first."""
         late = [outcome for outcome in self._run.profile.expectation(plan.rule)[0] if outcome.late]
         return max((1 + ORDER.index(outcome.stage) for outcome in late), default=0)
+
+    def _changes_all(self, plan: Plan) -> bool:
+        outage = self._run.tools.outage
+        return Capability.GREYLIST_OUTAGE in plan.all_needs and outage is not None and outage.shared
 
     def _try_first(self, plan: Plan, future: Future[Outcome]) -> None:
         course = _Course(self._run, plan)
@@ -243,6 +262,22 @@ class Scheduler:
             self._quiet.submit(self._try_first, self._plans[key], self._outcomes[key])
         for course, future in doubtful:
             self._quiet.submit(self._try_again, course, future)
+        self._play_the_rest()
+
+    def _one_settled(self, future: Future[Outcome]) -> None:
+        with self._lock:
+            self._unsettled -= 1
+        self._play_the_rest()
+
+    def _play_the_rest(self) -> None:
+        """When all others are settled: what changes the server for all."""
+        with self._lock:
+            alone: list[str] = []
+            if self._unsettled == 0:
+                alone, self._alone = self._alone, []
+        for key in alone:
+            course = _Course(self._run, self._plans[key])
+            self._last.submit(self._try_again, course, self._outcomes[key])
 
     def _try_again(self, course: _Course, future: Future[Outcome]) -> None:
         with self._reporting(future):

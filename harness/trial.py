@@ -100,7 +100,11 @@ class Trial:
         self, scenario: Callable[..., object], given: Mapping[str, Any], wanted: tuple[str, ...]
     ) -> None:
         """Call the scenario with its fixtures; raises what it raises, or `UnprovenError`."""
-        scenario(**given, **{name: FIXTURES[name](self) for name in wanted})
+        try:
+            scenario(**given, **{name: FIXTURES[name](self) for name in wanted})
+        finally:
+            if "greylist_outage" in wanted and self.run.tools.outage:
+                self.run.tools.outage.end()
         if not self.expect.proven:
             raise UnprovenError(
                 f"the scenario of {self.rule.id} ended without expect(attempt, twin=...): it proves nothing"

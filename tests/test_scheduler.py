@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from harness.judge import BrokenError, Judge
 from harness.profile import Profile
 from harness.results.model import Status
 from harness.rules import Capability, Catalogue
-from harness.run import Run
+from harness.run import GreylistOutage, Run, Tools
 from harness.scheduler import Outcome, Plan, Scheduler, run_scenario
 from harness.smtp.routes import Direct
 from harness.trial import Trial
@@ -177,3 +178,41 @@ def test_one_job_is_the_main_thread(run: Run) -> None:
     scheduler.start({"one": plan})
     scheduler.collect("one", plan, lambda done, of: None)
     assert threads == [threading.main_thread()]
+
+
+def test_what_changes_the_server_for_all_is_played_last_and_undone(run: Run) -> None:
+    played: list[str] = []
+
+    class Outage:
+        shared = True
+
+        def cut(self, client: str) -> None:
+            played.append("cut")
+
+        def end(self) -> None:
+            played.append("end")
+
+    everywhere = replace(run, tools=Tools(outage=Outage()))
+    others_begun = threading.Event()
+
+    def other(trial: Trial) -> None:
+        others_begun.wait(0.05)
+        played.append("other")
+        passes(trial)
+
+    def cuts(trial: Trial, wanted: tuple[str, ...] = ("greylist_outage",)) -> None:
+        def scenario(greylist_outage: GreylistOutage) -> None:
+            others_begun.set()
+            greylist_outage.cut("192.0.2.1")
+            passes(trial)
+
+        trial.play(scenario, {}, wanted)
+
+    rule = run.catalogue["greylist.daemon-down"]
+    plans = {"cuts": Plan(rule, frozenset(), cuts), "other": Plan(run.catalogue[RULE], frozenset(), other)}
+    scheduler = Scheduler(everywhere, jobs=2)
+    scheduler.start(plans)
+    outcomes = [scheduler.collect(key, plan, lambda done, of: None) for key, plan in plans.items()]
+    scheduler.stop()
+    assert [came.status for came in outcomes] == [Status.PASSED, Status.PASSED]
+    assert played == ["other", "cut", "end"]

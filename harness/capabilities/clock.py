@@ -1,10 +1,15 @@
 """Ways to let time pass for a server's greylist."""
 
+import contextlib
+import math
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from harness.verdicts import NotTestableError
+from harness.capabilities import commands
+from harness.verdicts import InconclusiveError, NotTestableError
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,10 @@ class WaitingClock:
             )
         threading.Event().wait(seconds)
 
+    def taking_part(self) -> AbstractContextManager[None]:
+        """Real time passes for everybody alike."""
+        return contextlib.nullcontext()
+
 
 @dataclass(frozen=True)
 class SteeredClock:
@@ -31,3 +40,79 @@ class SteeredClock:
     def advance(self, client: str, seconds: float) -> None:
         """Move the clock as that client's triplets see it."""
         self.move(client, seconds)
+
+    def taking_part(self) -> AbstractContextManager[None]:
+        """Nobody else's time is moved."""
+        return contextlib.nullcontext()
+
+
+@dataclass
+class SharedClock:
+    """One clock for all clients. It moves only when everybody who takes part waits for it.
+
+    Whoever wants time to pass waits until all others want that too, or are through. Then the clock moves to
+    the earliest moment that somebody waits for. So no scenario's time passes while it is in a dialogue.
+    """
+
+    move: Callable[[float], None]  # to so many seconds after the start of the run
+    _now: float = 0.0
+    _playing: int = 0
+    _waiting: list[float] = field(default_factory=list)
+    _trouble: InconclusiveError | None = None
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    @contextlib.contextmanager
+    def taking_part(self) -> Iterator[None]:
+        """A scenario that is being played: no time passes for it but what it waits for."""
+        with self._changed:
+            self._playing += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._playing -= 1
+                self._move_on()
+
+    def advance(self, client: str, seconds: float) -> None:
+        """Wait for the clock; raises `InconclusiveError` when it cannot be moved."""
+        with self._changed:
+            until = self._now + seconds
+            self._waiting.append(until)
+            self._move_on()
+            self._changed.wait_for(lambda: self._now >= until or self._trouble)
+            if self._now < until and self._trouble:
+                self._waiting.remove(until)
+                raise self._trouble
+
+    def _move_on(self) -> None:
+        if not self._waiting or len(self._waiting) < self._playing or self._trouble:
+            return
+        earliest = min(self._waiting)
+        try:
+            self.move(earliest)
+        except InconclusiveError as error:
+            self._trouble = error
+        else:
+            self._now = earliest
+            self._waiting = [until for until in self._waiting if until > earliest]
+        self._changed.notify_all()
+
+
+@dataclass(frozen=True)
+class FakeTimeFile:
+    """The offset file of libfaketime, and a command that tells the greylist to look at the time again."""
+
+    file: Path
+    then: Sequence[str] = ()
+
+    def move(self, seconds: float) -> None:
+        """So many seconds after the start of the run; raises `InconclusiveError` when it does not work."""
+        beginning = self.file.with_name(f"{self.file.name}.new")
+        try:
+            beginning.write_text(f"+{math.ceil(seconds)}\n", "ascii")
+            beginning.chmod(0o644)
+            beginning.replace(self.file)  # half a file would stop whoever reads it
+        except OSError as error:
+            raise InconclusiveError(f"clock.file: {error}") from error
+        if self.then:
+            commands.run("clock.then", self.then)

@@ -1,0 +1,21 @@
+"""Commands that a profile names, run without a shell."""
+
+import subprocess
+from collections.abc import Sequence
+
+from harness.verdicts import InconclusiveError
+
+PATIENCE = 30.0  # seconds that one command may take
+SHOWN = 300  # characters of what a failed command printed
+
+
+def run(key: str, words: Sequence[str]) -> str:
+    """What the command prints; raises `InconclusiveError` that names the profile's key when it fails."""
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=True)  # noqa: S603
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.strip()[-SHOWN:]
+        raise InconclusiveError(f"{key}: {words[0]} ended with {error.returncode}: {said}") from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise InconclusiveError(f"{key}: {words[0]} did not run: {error}") from error
+    return done.stdout
