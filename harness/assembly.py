@@ -13,13 +13,14 @@ from harness.capabilities.mailbox import MaildirMailbox
 from harness.capabilities.operator import CommandOperator
 from harness.capabilities.outage import CommandOutage
 from harness.client import Clock
+from harness.doctor import State, examine
 from harness.embedded import reference_mta
 from harness.internet import Internet
 from harness.judge import Judge
 from harness.noise import DnsProbe, Pulse, ServerProbe
 from harness.profile import Profile, RouteName
 from harness.rules import Catalogue
-from harness.run import Run, Tools, ailing
+from harness.run import Run, Tools
 from harness.smtp.routes import BindSource, Direct, ProxyV1, ProxyV2, Route
 
 BEATS = 8  # of the pulse within one delay
@@ -85,10 +86,10 @@ def open_run(wish: Wish) -> Iterator[Run]:
 
 
 def check_health(run: Run) -> Run:
-    """The run, marked unusable when not even an innocent client gets through."""
-    attempt, _ = run.canary()
-    if trouble := ailing(attempt):
-        return replace(run, unusable=f"{trouble}; until such a dialogue goes through nothing can be judged")
+    """The run, marked unusable when a foundation is missing without which no verdict means anything."""
+    for _, finding in examine(run, short=True):
+        if finding.state is State.BAD:
+            return replace(run, unusable=f"{finding.saw}; until that is mended nothing can be judged")
     return run
 
 

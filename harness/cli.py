@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    for add in (_add_compare, _add_rules, _add_mta, _add_dns, _add_mutants, _add_system):
+    for add in (_add_compare, _add_rules, _add_mta, _add_dns, _add_mutants, _add_doctor, _add_system):
         add(commands)
     return parser
 
@@ -119,6 +119,18 @@ def _add_mutants(commands: Commands) -> None:
         "--parallel", type=int, default=0, metavar="N", help="runs at a time (default: by cores)"
     )
     parser.add_argument("--list", action="store_true", help="list the mutants and stop")
+
+
+def _add_doctor(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "doctor",
+        _doctor,
+        "check what must be true before a verdict means anything, and say how to mend it",
+        "smtp-harness doctor staging.toml",
+        "exit status: 0 all is well, 1 something is wrong",
+    )
+    parser.add_argument("profile", type=Path, metavar="PROFILE.toml", help="the server under test")
 
 
 def _add_system(commands: Commands) -> None:
@@ -196,6 +208,20 @@ def _mutants(options: argparse.Namespace) -> int:
     return run_matrix(
         default_scenarios(), options.only or ["*"], parallel=options.parallel, list_only=options.list
     )
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from fake_dns import DnsServerError
+    from harness.assembly import Wish, open_run
+    from harness.doctor import report
+    from harness.rules import Catalogue
+
+    try:
+        with open_run(Wish(Catalogue.below(default_scenarios()), options.profile)) as run:
+            well = report(run, lambda line: print(line, flush=True), colour=sys.stdout.isatty())
+    except DnsServerError as error:
+        raise UsageError(str(error)) from None
+    return 0 if well else 1
 
 
 def _system(options: argparse.Namespace) -> int:

@@ -19,6 +19,7 @@ from harness.gathering import Gathering, RuleCase
 from harness.results import terminal
 from harness.results.model import Status
 from harness.results.store import save
+from harness.results.visible import visible
 from harness.rules import Catalogue, Rule, UnknownRuleError
 from harness.run import Run
 from harness.scheduler import Outcome, Plan, Scheduler
@@ -241,6 +242,12 @@ class ScenarioPlugin:
         terminalreporter.section("rules")
         colour = terminalreporter._tw.hasmarkup
         terminalreporter.write_line(terminal.table(result, terminalreporter._tw.fullwidth, colour))
+        if self.run.unusable and self.config.option.sut:
+            terminalreporter.write_line(
+                f"Nothing was tried: {visible(self.run.unusable)}.\n"
+                f"What is wrong and how to mend it: smtp-harness doctor {self.config.option.sut}",
+                yellow=True,
+            )
         if not any(result.counts.get(status) for status in (Status.PASSED, Status.FAILED)):
             terminalreporter.write_line(
                 "No rule was proved or refuted: see the reasons above; the profile says what can be tested.",
