@@ -81,12 +81,10 @@ def test_a_foundation_that_is_broken(catalogue: Catalogue, mutant: str, check: s
 
 
 def test_a_server_that_asks_us_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    polite = [
-        Say(b"220 mx.example.org\r\n"),
-        *[Hear(), Say(b"250 fine\r\n")] * 3,
-        Hear(),
-        Say(b"221 bye\r\n"),
-    ]
+    polite: list[Step] = [Say(b"220 mx.example.org\r\n")]
+    for _ in range(3):
+        polite += [Hear(), Say(b"250 fine\r\n")]
+    polite += [Hear(), Say(b"221 bye\r\n")]
     profile = tmp_path / "profile.toml"
     with HostileServer([polite]) as server:
         profile.write_text(
