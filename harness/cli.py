@@ -1,6 +1,7 @@
 """The command line: everything beside the scenarios themselves, which `pytest scenarios/` runs."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -142,9 +143,11 @@ def _add_system(commands: Commands) -> None:
         "smtp-harness system install exim && smtp-harness system run exim -- -k greylist",
         "needs root; nothing of this machine's own mail or network set-up is touched",
     )
-    parser.add_argument("action", choices=["list", "install", "up", "down", "run"])
+    parser.add_argument("action", choices=["list", "install", "up", "down", "run", "doctor", "mutants"])
     parser.add_argument("name", nargs="?", metavar="NAME", help="of the system; `list` shows them")
     parser.add_argument("--delay", type=int, default=1, metavar="SECONDS", help="of its delays (default: 1)")
+    parser.add_argument("--only", action="append", metavar="PATTERN", help="for `mutants`: of their names")
+    parser.add_argument("--parallel", type=int, default=1, metavar="N", help="for `mutants`: runs at a time")
     parser.add_argument("pytest", nargs="*", metavar="-- PYTEST ARGUMENT", help="for `run`")
 
 
@@ -203,11 +206,11 @@ def _dns(options: argparse.Namespace) -> int:
 
 
 def _mutants(options: argparse.Namespace) -> int:
-    from harness.mutants import run_matrix
+    from harness.mutants import ReferenceMta, run_matrix
 
-    return run_matrix(
-        default_scenarios(), options.only or ["*"], parallel=options.parallel, list_only=options.list
-    )
+    parallel = options.parallel or 2 * (os.cpu_count() or 1)
+    subject = ReferenceMta(default_scenarios())
+    return run_matrix(subject, options.only or ["*"], parallel=parallel, list_only=options.list)
 
 
 def _doctor(options: argparse.Namespace) -> int:
@@ -243,6 +246,11 @@ def _system(options: argparse.Namespace) -> int:
                 return commands.up(options.name, options.delay)
             case "down":
                 return commands.down(options.name)
+            case "doctor":
+                return commands.doctor(options.name, options.delay)
+            case "mutants":
+                only, parallel = options.only or ["*"], options.parallel
+                return commands.mutants(options.name, options.delay, default_scenarios(), only, parallel)
         return commands.run(options.name, options.delay, default_scenarios(), options.pytest)
     except (SandboxError, UnknownSystemError) as error:
         raise UsageError(str(error)) from None

@@ -1,21 +1,23 @@
-"""Proof of the harness: with one check of the reference MTA broken, exactly its own rule must fail."""
+"""Proof of the harness: with one thing about a server broken, exactly the rule that it breaks must fail."""
 
 import fnmatch
+import functools
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import Field
 
 from harness import settings
-from harness.reference_mta.mutations import MUTANTS, Mutant
-from harness.results.model import RunResult, Status
+from harness.reference_mta.mutations import MUTANTS
+from harness.results.model import RuleResult, RunResult, Status
 from harness.results.store import ResultFileError, load
 
 PATIENCE = 600.0  # seconds that one run may take
@@ -42,26 +44,58 @@ class BrokenRunError(Exception):
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What the scenarios made of one mutant."""
+class Defect:
+    """One way to break a server: the rules that must fail by it."""
 
-    mutant: Mutant
-    killed: bool
+    name: str
+    rules: tuple[str, ...]
+    about: str
+
+
+class Subject(Protocol):
+    """A server that can be broken on purpose."""
+
+    @property
+    def title(self) -> str:
+        """As the matrix calls it."""
+
+    @property
+    def defects(self) -> Sequence[Defect]:
+        """All ways to break it."""
+
+    def run(self, defect: Defect | None, folder: Path) -> RunResult:
+        """All scenarios against it, unbroken or broken; raises `BrokenRunError` when there is no result."""
+
+    def expects(self, defect: Defect, rule: str) -> bool:
+        """Whether it is declared, with a reason, that another rule cannot help but notice."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the scenarios made of one defect."""
+
+    defect: Defect
+    survived: tuple[str, ...]  # rules that did not fail and should have
     collateral: dict[str, str]  # rule id -> its status; undeclared ones only
     declared: tuple[str, ...] = ()
     failure: str = ""  # why the run itself did not come to an end
     seconds: float = 0.0
 
     @property
+    def killed(self) -> bool:
+        """Whether every rule that it breaks has failed."""
+        return not self.survived and not self.failure
+
+    @property
     def sound(self) -> bool:
         """Killed, and nothing else was hit."""
-        return self.killed and not self.collateral and not self.failure
+        return self.killed and not self.collateral
 
     def __str__(self) -> str:
         """One line of the kill matrix."""
         if self.failure:
-            return f"BROKEN    {self.mutant.name}: {self.failure}"
-        line = f"{'killed  ' if self.killed else 'SURVIVED'}  {self.mutant.name}"
+            return f"BROKEN    {self.defect.name}: {self.failure}"
+        line = f"{'killed  ' if self.killed else 'SURVIVED'}  {self.defect.name}"
         if self.collateral:
             line += "  COLLATERAL " + ", ".join(
                 f"{rule} {status}" for rule, status in self.collateral.items()
@@ -71,124 +105,170 @@ class Verdict:
         return line
 
 
-def run_matrix(scenarios: Path, patterns: list[str], *, parallel: int, list_only: bool) -> int:
-    """Run the chosen mutants and print the kill matrix; returns the exit status."""
-    chosen = [mutant for mutant in MUTANTS if any(fnmatch.fnmatchcase(mutant.name, p) for p in patterns)]
-    if not chosen:
-        known = settings.nearest(patterns[0], [mutant.name for mutant in MUTANTS])
-        raise settings.SettingsError("mutants", [f"--only {' '.join(patterns)} chooses none; {known}"])
-    if list_only:
-        for mutant in chosen:
-            print(f"{mutant.name}\n    {mutant.description}")
-        print(f"{len(chosen)} mutants of {len({mutant.rule for mutant in chosen})} rules")
-        return 0
-    return _prove(scenarios, chosen, parallel or 2 * (os.cpu_count() or 1))
+@dataclass(frozen=True)
+class ReferenceMta:
+    """The embedded reference MTA, whose mutants it knows itself."""
 
+    scenarios: Path
+    title: str = "reference MTA"
 
-def _prove(scenarios: Path, chosen: list[Mutant], parallel: int) -> int:
-    began = time.monotonic()
-    declarations = [
-        pair for file in scenarios.rglob(DECLARED) for pair in settings.read(file, Declarations).pair
-    ]
-    with tempfile.TemporaryDirectory(prefix="smtp-harness-mutants-") as folder:
-        try:
-            baseline = _baseline(scenarios, Path(folder))
-        except BrokenRunError as error:
-            print(f"the unbroken reference MTA could not be tested: {error}")
-            return 1
-        troubled = [rule for rule in baseline.rules if rule.status is not Status.PASSED]
-        if troubled:
-            for rule in troubled:
-                print(f"{rule.status} {rule.id}: {rule.reason}")
-            print("the unbroken reference MTA does not pass every rule, so its mutants prove nothing")
-            return 1
-        print(
-            f"unbroken: {len(baseline.rules)} rules passed; {len(chosen)} mutants, {parallel} at a time",
-            flush=True,
+    @property
+    def defects(self) -> list[Defect]:
+        """Each mutant breaks one rule."""
+        return [Defect(mutant.name, (mutant.rule,), mutant.description) for mutant in MUTANTS]
+
+    def run(self, defect: Defect | None, folder: Path) -> RunResult:
+        """One run with the mutant switched on."""
+        return run_pytest(self.scenarios, folder, [f"--mutant={defect.name}"] if defect else [])
+
+    def expects(self, defect: Defect, rule: str) -> bool:
+        """By the pairs in every `collateral.toml` beside the scenarios."""
+        return any(
+            any(fnmatch.fnmatchcase(defect.name, pattern) for pattern in pair.mutants)
+            and any(fnmatch.fnmatchcase(rule, pattern) for pattern in pair.rules)
+            for pair in self._declarations
         )
 
-        def judge(mutant: Mutant, turn: str) -> Verdict:
-            return _judge(scenarios, mutant, baseline, declarations, Path(folder) / turn / mutant.name)
+    @functools.cached_property
+    def _declarations(self) -> list[Declaration]:
+        files = self.scenarios.rglob(DECLARED)
+        return [pair for file in files for pair in settings.read(file, Declarations).pair]
+
+
+def run_matrix(subject: Subject, patterns: list[str], *, parallel: int, list_only: bool) -> int:
+    """Run the chosen defects and print the kill matrix; returns the exit status."""
+    known = subject.defects
+    chosen = [one for one in known if any(fnmatch.fnmatchcase(one.name, pattern) for pattern in patterns)]
+    if not chosen:
+        mend = settings.nearest(patterns[0], [one.name for one in known])
+        raise settings.SettingsError("mutants", [f"--only {' '.join(patterns)} chooses none; {mend}"])
+    if list_only:
+        for one in chosen:
+            print(f"{one.name}\n    {one.about}")
+        print(f"{len(chosen)} mutants of {_count_rules(chosen)} rules")
+        return 0
+    return _prove(subject, chosen, parallel)
+
+
+def _prove(subject: Subject, chosen: list[Defect], parallel: int) -> int:
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="smtp-harness-mutants-") as folder:
+        try:
+            baseline = _baseline(subject, chosen, Path(folder))
+        except BrokenRunError as error:
+            print(f"the unbroken {subject.title} could not be tested: {error}")
+            return 1
+        if troubled := _troubled(baseline, chosen):
+            for rule in troubled:
+                print(f"{rule.status} {rule.id}: {rule.reason}")
+            print(f"the unbroken {subject.title} does not pass these rules, so its mutants prove nothing")
+            return 1
+        passed = sum(rule.status is Status.PASSED for rule in baseline.rules)
+        print(f"unbroken: {passed} rules passed; {len(chosen)} mutants, {parallel} at a time", flush=True)
+
+        def judge(defect: Defect, turn: str) -> Verdict:
+            return _judge(subject, defect, baseline, Path(folder) / turn / defect.name)
 
         verdicts: list[Verdict] = []
         with ThreadPoolExecutor(parallel) as pool:
-            futures = [pool.submit(judge, mutant, "together") for mutant in chosen]
+            futures = [pool.submit(judge, defect, "together") for defect in chosen]
             for future in as_completed(futures):
                 verdicts.append(future.result())
                 print(f"[{len(verdicts)}/{len(chosen)}] {verdicts[-1]}", flush=True)
-        verdicts = [verdict if verdict.sound else _alone(verdict.mutant, judge) for verdict in verdicts]
-    return _summary(verdicts, len(chosen), time.monotonic() - began)
+        verdicts = [verdict if verdict.sound else _alone(verdict.defect, judge) for verdict in verdicts]
+    return _summary(verdicts, time.monotonic() - began)
 
 
-def _baseline(scenarios: Path, folder: Path) -> RunResult:
+def _baseline(subject: Subject, chosen: list[Defect], folder: Path) -> RunResult:
     """The run of the unbroken server; a machine that was busy for a moment gets another chance."""
     for attempt in range(CHANCES):
-        result = _run(scenarios, "", folder / f"baseline-{attempt}")
-        if all(rule.status is Status.PASSED for rule in result.rules):
+        result = subject.run(None, folder / f"baseline-{attempt}")
+        if not _troubled(result, chosen):
             break
     return result
 
 
-def _alone(mutant: Mutant, judge: Callable[[Mutant, str], Verdict]) -> Verdict:
+def _troubled(baseline: RunResult, chosen: list[Defect]) -> list[RuleResult]:
+    """Rules that fail or waver on the unbroken server, and those to be broken that do not pass on it."""
+    broken = {rule for defect in chosen for rule in defect.rules}
+    wavering = (Status.FAILED, Status.INCONCLUSIVE)
+    return [
+        rule
+        for rule in baseline.rules
+        if rule.status in wavering or (rule.id in broken and rule.status is not Status.PASSED)
+    ]
+
+
+def _alone(defect: Defect, judge: Callable[[Defect, str], Verdict]) -> Verdict:
     """A mutant that stood out among others is judged by runs of its own, without their load."""
     for attempt in range(CHANCES):
-        verdict = judge(mutant, f"alone-{attempt}")
+        verdict = judge(defect, f"alone-{attempt}")
         print(f"[alone] {verdict}", flush=True)
         if verdict.sound:
             break
     return verdict
 
 
-def _summary(verdicts: list[Verdict], chosen: int, seconds: float) -> int:
+def _summary(verdicts: list[Verdict], seconds: float) -> int:
     survivors = [verdict for verdict in verdicts if not verdict.killed]
     hits = [verdict for verdict in verdicts if verdict.killed and verdict.collateral]
-    rules = {verdict.mutant.rule for verdict in verdicts}
     print(
-        f"{chosen - len(survivors)} of {chosen} mutants of {len(rules)} rules killed, "
+        f"{len(verdicts) - len(survivors)} of {len(verdicts)} mutants of "
+        f"{_count_rules([verdict.defect for verdict in verdicts])} rules killed, "
         f"{len(hits)} with undeclared collateral, in {seconds:.0f} s"
     )
     for verdict in [*survivors, *hits]:
-        print(f"  {verdict}\n      {verdict.mutant.description}")
+        print(f"  {verdict}\n      {verdict.defect.about}")
     return 1 if survivors or hits else 0
 
 
-def _judge(
-    scenarios: Path, mutant: Mutant, baseline: RunResult, declarations: list[Declaration], folder: Path
-) -> Verdict:
+def _count_rules(defects: list[Defect]) -> int:
+    return len({rule for defect in defects for rule in defect.rules})
+
+
+def _judge(subject: Subject, defect: Defect, baseline: RunResult, folder: Path) -> Verdict:
     began = time.monotonic()
     try:
-        result = _run(scenarios, mutant.name, folder)
+        result = subject.run(defect, folder)
     except (BrokenRunError, subprocess.TimeoutExpired) as error:
-        return Verdict(mutant, killed=False, collateral={}, failure=str(error))
+        return Verdict(defect, defect.rules, collateral={}, failure=str(error))
     before = {rule.id: rule.status for rule in baseline.rules}
     after = {rule.id: rule.status for rule in result.rules}
     changed = {
         rule: str(after.get(rule, "missing"))
         for rule, status in before.items()
-        if after.get(rule) is not status and rule != mutant.rule
+        if after.get(rule) is not status and rule not in defect.rules
     }
-    declared = {rule for rule in changed if _is_declared(mutant, rule, declarations)}
+    declared = {rule for rule in changed if subject.expects(defect, rule)}
     return Verdict(
-        mutant,
-        killed=after.get(mutant.rule) is Status.FAILED,
+        defect,
+        survived=tuple(rule for rule in defect.rules if after.get(rule) is not Status.FAILED),
         collateral={rule: status for rule, status in changed.items() if rule not in declared},
         declared=tuple(sorted(declared)),
         seconds=time.monotonic() - began,
     )
 
 
-def _is_declared(mutant: Mutant, rule: str, declarations: list[Declaration]) -> bool:
-    return any(
-        any(fnmatch.fnmatchcase(mutant.name, pattern) for pattern in pair.mutants)
-        and any(fnmatch.fnmatchcase(rule, pattern) for pattern in pair.rules)
-        for pair in declarations
-    )
+def run_pytest(
+    scenarios: Path, folder: Path, options: Sequence[str], before: Sequence[str] = ()
+) -> RunResult:
+    """One run of the scenarios, verdicts only; raises `BrokenRunError` when it leaves no result.
 
-
-def _run(scenarios: Path, mutant: str, folder: Path) -> RunResult:
-    folder.mkdir(parents=True)
-    command = [sys.executable, "-m", "pytest", str(scenarios), "-q", "-p", "no:cacheprovider", "--lean"]
-    command += ["--reports", str(folder), "--mutant", mutant]
+    `before` are words that go before the command.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [
+        *before,
+        sys.executable,
+        "-m",
+        "pytest",
+        str(scenarios),
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--lean",
+    ]
+    command += ["--reports", str(folder), *options]
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
     with (folder / "output.txt").open("w") as output:
         subprocess.run(  # noqa: S603 - pytest on our own scenarios

@@ -8,12 +8,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from harness.mutants import run_matrix
 from harness.systems import sandbox
 from harness.systems.image import Image, cache, mount_point
+from harness.systems.mutants import BrokenSystem
 from harness.systems.sandbox import Sandbox, SandboxError
 from harness.systems.system import Parameters, System, names
 
@@ -109,18 +111,34 @@ def run(name: str, delay: int, scenarios: Path, arguments: Sequence[str]) -> int
         return run_scenarios(box, scenarios, arguments)
 
 
+def doctor(name: str, delay: int) -> int:
+    """Examine a system; the doctor's exit status."""
+    with _somewhere(name, delay) as box:
+        return _with_profile(box, lambda profile: ["harness.cli", "doctor", str(profile)])
+
+
+def mutants(name: str, delay: int, scenarios: Path, only: list[str], parallel: int) -> int:
+    """Break a system in one respect after the other; prints the kill matrix, returns the exit status."""
+    subject = BrokenSystem(_ready_to_start(name), _parameters(delay), scenarios)
+    return run_matrix(subject, only, parallel=parallel, list_only=False)
+
+
 def run_scenarios(box: Sandbox, scenarios: Path, arguments: Sequence[str]) -> int:
     """pytest in the sandbox's network, with the system's profile; its exit status."""
+    return _with_profile(box, lambda profile: ["pytest", str(scenarios), f"--sut={profile}", *arguments])
+
+
+def _with_profile(box: Sandbox, words: Callable[[Path], list[str]]) -> int:
     with tempfile.TemporaryDirectory(prefix="smtp-harness-") as folder:
         profile = Path(folder) / f"{box.system.name}.toml"
         profile.touch(mode=0o600)
         profile.write_text(box.profile(), "utf-8")
-        command = [sys.executable, "-m", "pytest", str(scenarios), f"--sut={profile}", *arguments]
-        with subprocess.Popen([*box.beside, *command]) as process:  # noqa: S603
+        command = [*box.beside, sys.executable, "-m", *words(profile)]
+        with subprocess.Popen(command) as process:  # noqa: S603
             while True:
                 try:
                     return process.wait()
-                except KeyboardInterrupt:  # pytest has it too: let it write its report
+                except KeyboardInterrupt:  # it has it too: let it write its report
                     continue
 
 

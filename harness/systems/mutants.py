@@ -1,0 +1,106 @@
+"""A real server, broken on purpose: its files changed in one place, or a service of it not started."""
+
+import fnmatch
+import functools
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from harness import settings
+from harness.mutants import BrokenRunError, Defect, run_pytest
+from harness.results.model import RunResult
+from harness.systems import sandbox
+from harness.systems.image import Image, mount_point
+from harness.systems.sandbox import SandboxError
+from harness.systems.system import Parameters, System
+
+
+class Edit(settings.Settings):
+    """One place of one file: `find` stands there once."""
+
+    file: str = Field(min_length=1)
+    find: str = Field(min_length=1)
+    replace: str
+
+
+class Mutant(settings.Settings):
+    """One way to break the server, the rules that must fail by it, and who else may notice and why."""
+
+    name: str = Field(min_length=1)
+    about: str = Field(min_length=1)
+    rules: tuple[str, ...] = Field(min_length=1)
+    also: dict[str, str] = Field(default_factory=dict)  # pattern of rule ids -> reason
+    edit: tuple[Edit, ...] = ()
+    without: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _breaks_something(self) -> Self:
+        if bool(self.edit) == bool(self.without):
+            raise ValueError(f"{self.name}: give either edits or services to do without")
+        return self
+
+
+class Mutants(settings.Settings):
+    """The content of a system's `mutants.toml`."""
+
+    mutant: tuple[Mutant, ...] = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class BrokenSystem:
+    """A system whose mutants are run, each in a sandbox of its own."""
+
+    system: System
+    parameters: Parameters
+    scenarios: Path
+
+    @property
+    def title(self) -> str:
+        """As the matrix calls it."""
+        return self.system.name
+
+    @property
+    def defects(self) -> list[Defect]:
+        """Of its `mutants.toml`."""
+        return [Defect(one.name, one.rules, one.about) for one in self._mutants.values()]
+
+    def run(self, defect: Defect | None, folder: Path) -> RunResult:
+        """Start it broken, and run all scenarios."""
+        folder.mkdir(parents=True)
+        mutant = self._mutants[defect.name] if defect else None
+        root = folder / "root"
+        shutil.copytree(self.system.root, root, symlinks=True)
+        for edit in mutant.edit if mutant else ():
+            self._apply(edit, root, mutant.name if mutant else "")
+        without = mutant.without if mutant else ()
+        place = mount_point(self.system.name)
+        try:
+            with sandbox.running(
+                self.system, Image(self.system).archive, place, self.parameters, without, root
+            ) as box:
+                profile = folder / "profile.toml"
+                profile.touch(mode=0o600)
+                profile.write_text(box.profile(), "utf-8")
+                return run_pytest(self.scenarios, folder, [f"--sut={profile}", "--allow-heavy"], box.beside)
+        except SandboxError as error:
+            raise BrokenRunError(str(error)) from error
+
+    def expects(self, defect: Defect, rule: str) -> bool:
+        """By what the mutant says of itself."""
+        return any(fnmatch.fnmatchcase(rule, pattern) for pattern in self._mutants[defect.name].also)
+
+    def _apply(self, edit: Edit, root: Path, mutant: str) -> None:
+        file = root / edit.file
+        content = file.read_text("utf-8")
+        found = content.count(edit.find)
+        if found != 1:
+            problem = f"{mutant}: {edit.file} has {edit.find!r} {found} times; give text that is there once"
+            raise settings.SettingsError(self.system.folder / "mutants.toml", [problem])
+        file.write_text(content.replace(edit.find, edit.replace), "utf-8")
+
+    @functools.cached_property
+    def _mutants(self) -> dict[str, Mutant]:
+        return {one.name: one for one in settings.read(self.system.folder / "mutants.toml", Mutants).mutant}
