@@ -21,6 +21,7 @@ from harness.noise import DnsProbe, Pulse, ServerProbe
 from harness.profile import Profile, RouteName
 from harness.rules import Catalogue
 from harness.run import Run, Tools
+from harness.smtp.command import CommandRoute
 from harness.smtp.routes import BindSource, Direct, ProxyV1, ProxyV2, Route
 
 BEATS = 8  # of the pulse within one delay
@@ -72,7 +73,7 @@ def open_run(wish: Wish) -> Iterator[Run]:
             profile,
             wish.catalogue,
             Internet(dns, profile),
-            ROUTES[profile.clients.route](),
+            stack.enter_context(_route(profile)),
             Judge(profile.policy.delay, pulse.worst),
             tools,
             heavy=wish.heavy or wish.profile is None,
@@ -91,6 +92,16 @@ def check_health(run: Run) -> Run:
         if finding.state is State.BAD:
             return replace(run, unusable=f"{finding.saw}; until that is mended nothing can be judged")
     return run
+
+
+@contextlib.contextmanager
+def _route(profile: Profile) -> Iterator[Route]:
+    clients = profile.clients
+    if clients.route is not RouteName.COMMAND:
+        yield ROUTES[clients.route]()
+        return
+    with contextlib.closing(CommandRoute(clients.command, clients.delays)) as route:
+        yield route
 
 
 def _tools(profile: Profile) -> Tools:

@@ -3,14 +3,16 @@
 import fnmatch
 import ipaddress
 import os
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from harness import settings
 from harness.rules import Capability, Catalogue, Expectation, Rule
+from harness.smtp.command import EXIM_DELAY
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -25,7 +27,6 @@ RESERVED = tuple(
         "127.0.0.0/8",
     )
 )
-LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
 
 
 def _network(value: object) -> object:
@@ -80,6 +81,7 @@ class RouteName(StrEnum):
     BIND = "bind"
     PROXY_V1 = "proxy-v1"
     PROXY_V2 = "proxy-v2"
+    COMMAND = "command"
 
 
 class Server(settings.Settings):
@@ -97,8 +99,29 @@ class Clients(settings.Settings):
     """Which addresses the harness may play, and how."""
 
     route: RouteName = RouteName.DIRECT
+    command: tuple[str, ...] = ()  # of route command; {client} in it stands for the address
+    delays: str = EXIM_DELAY  # how such a command tells that it would have waited: seconds in the first group
     networks: tuple[ReservedNetwork, ...] = ()
     trusted: tuple[ReservedNetwork, ...] = ()
+
+    @field_validator("delays")
+    @classmethod
+    def _pattern(cls, value: str) -> str:
+        try:
+            groups = re.compile(value).groups
+        except re.error as error:
+            raise ValueError(f"{value!r} is no regular expression: {error}") from None
+        if groups != 1:
+            raise ValueError(f"{value!r} has {groups} groups; write one, around the seconds")
+        return value
+
+    @model_validator(mode="after")
+    def _command_goes_with_its_route(self) -> Self:
+        if bool(self.command) != (self.route is RouteName.COMMAND):
+            raise ValueError('a command goes with route = "command", as a list of words, and only with that')
+        if self.command and not any("{client}" in word for word in self.command):
+            raise ValueError("command: {client} must stand in it, where the client's address belongs")
+        return self
 
 
 class Dns(settings.Settings):
@@ -248,9 +271,6 @@ class Profile(settings.Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        binding = self.clients.route is RouteName.BIND
-        if binding and not all(net.version == 4 and net.subnet_of(LOOPBACK) for net in self.clients.networks):  # type: ignore[arg-type]
-            raise ValueError("clients.networks: with route bind only parts of 127.0.0.0/8 can be bound")
         if self.clients.route is not RouteName.DIRECT and not self.clients.networks:
             raise ValueError(
                 "clients.networks: the route can choose addresses, so name the networks to choose from"

@@ -1,6 +1,7 @@
 """A connection to a mail server: every byte recorded, every wait bounded, every end accounted for."""
 
 import re
+import socket
 import ssl
 import time
 from collections import deque
@@ -8,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import NoReturn
 
+from harness.smtp.command import TracedRoute
 from harness.smtp.ending import Ending, SessionEnded
 from harness.smtp.reply import GarbageError, Reply, ReplyReader, excerpt
 from harness.smtp.routes import Route
@@ -51,6 +53,7 @@ class Channel:
         self.tls: TlsFacts | None = None
         self.connected_at = 0.0  # seconds from the start of the connection attempt
         self._wire: Wire | None = None
+        self._connected: socket.socket | None = None
         self._reader = ReplyReader()
         self._owed: deque[float] = deque()  # for each reply that is to come, when it was asked for
         self._come: deque[Reply] = deque()  # those that were owed and have come
@@ -75,6 +78,7 @@ class Channel:
         way = f"by route {self.route.name} as {self.client_address}"
         try:
             connected, preamble = self.route.connect(self.server, self.client_address, self.reply_timeout)
+            self._connected = connected
             self._wire = Wire(connected)
         except ConnectionRefusedError as error:
             self._end(Ending.REFUSED, f"nobody listens at {place}", error)
@@ -154,6 +158,12 @@ class Channel:
         except SessionEnded:
             return self._left
         return False
+
+    def held(self) -> float:
+        """Seconds by which a server that does not wait says that it would have, since last asked."""
+        if self._connected is None or not isinstance(self.route, TracedRoute):
+            return 0.0
+        return self.route.held(self._connected)
 
     def close(self) -> None:
         """Close unless it is over already."""
