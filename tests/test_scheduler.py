@@ -104,6 +104,16 @@ def test_a_broken_dialogue_with_a_dead_server_names_the_canary(run: Run) -> None
     assert "reset at helo; afterwards an innocent client got no further than connect" in came.reason
 
 
+def test_a_server_that_serves_nobody_any_more_is_spared(run: Run) -> None:
+    rate = run.pace.rate
+    for _ in range(2):
+        assert outcome(run, *[BrokenError("421 at helo")] * 3).status is Status.INCONCLUSIVE
+    assert run.pace.rate < rate
+    assert "in the middle of the run an innocent client got no further than connect" in run.unusable
+    untried = outcome(run, ZeroDivisionError("not called"))
+    assert (untried.status, untried.tries) == (Status.INCONCLUSIVE, ())
+
+
 def test_a_broken_scenario_is_told_as_such(run: Run) -> None:
     came = outcome(run, ZeroDivisionError("oops"))
     assert came.reason == "the scenario itself is broken: ZeroDivisionError: oops"
