@@ -81,6 +81,7 @@ class RouteName(StrEnum):
     BIND = "bind"
     PROXY_V1 = "proxy-v1"
     PROXY_V2 = "proxy-v2"
+    XCLIENT = "xclient"
     COMMAND = "command"
 
 
@@ -304,6 +305,10 @@ class Profile(settings.Settings):
             Capability.DNS: (
                 self.dns is not None,
                 "the profile has no [dns], so the server does not resolve through the fake DNS",
+            ),
+            Capability.REVERSE_LOOKUP: (
+                self.clients.route is not RouteName.XCLIENT,
+                "by XCLIENT the server is told its client's name and does not look it up; name another route",
             ),
             Capability.TRUSTED_ADDRESS: (
                 bool(self.clients.trusted),
