@@ -9,7 +9,6 @@ import pytest
 
 from fake_dns import FakeDns
 from harness import settings
-from harness.assembly import ROUTES
 from harness.doctor import examine
 from harness.embedded import PROFILE
 from harness.internet import Internet, Kind
@@ -130,7 +129,7 @@ def run_against(
     profile = settings.check(PROFILE, content, Profile)
     internet = Internet(FakeDns(), profile)
     judge = Judge(0.0, lambda since, until: 0.0)
-    return Run(profile, catalogue, internet, ROUTES[RouteName.XCLIENT](internet), judge)
+    return Run(profile, catalogue, internet, XClient(internet.host_at), judge)
 
 
 def greets_badly(trial: Trial) -> None:
