@@ -21,6 +21,7 @@ from harness.sut import BlockList, Sut
 from harness.verdicts import NotTestableError
 
 GREYLIST_SLACK = 1.0  # seconds over the documented delay before a retry
+UNHEARD = (Ending.UNREACHABLE, Ending.NOT_INTRODUCED)  # the server never met such a client
 
 
 class Clock(Protocol):
@@ -48,10 +49,10 @@ class World:
     conversations: list[tuple[str, "Client", Conversation]] = field(default_factory=list)
 
     @property
-    def not_introduced(self) -> str:
-        """Why the server did not take the address of one of the clients, if so; nobody was judged then."""
+    def unheard(self) -> str:
+        """Why one of the clients could not come from its address, if so: the server did not judge it then."""
         sessions = ((talk, talk.session.ending) for _, _, talk in self.conversations)
-        return next((talk.broken for talk, ending in sessions if ending is Ending.NOT_INTRODUCED), "")
+        return next((talk.broken for talk, ending in sessions if ending in UNHEARD), "")
 
 
 @dataclass

@@ -299,8 +299,10 @@ class Profile(settings.Settings):
                 "clients.route is direct, so the client address cannot be chosen; name a route",
             ),
             Capability.IPV6: (
-                any(network.version == 6 for network in self.clients.networks),
-                "the profile knows of no IPv6 clients; add a part of 2001:db8::/32 to clients.networks",
+                any(network.version == 6 for network in self.clients.networks)
+                and not (self.clients.route is RouteName.BIND and "." in self.server.address),
+                "the profile knows of no IPv6 clients; add a part of 2001:db8::/32 to clients.networks"
+                " (route bind reaches a server's IPv4 address from IPv4 addresses only)",
             ),
             Capability.DNS: (
                 self.dns is not None,

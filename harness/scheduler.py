@@ -133,7 +133,7 @@ def _play(run: Run, trial: Trial, play: Play) -> _Ending:
         with run.taking_part():
             play(trial)
     except (BrokenError, FailedError, AssertionError) as ending:
-        if reason := trial.world.not_introduced:
+        if reason := trial.world.unheard:
             return _Ending(Status.INCONCLUSIVE, reason, InconclusiveError(reason))
         if isinstance(ending, BrokenError):
             return _judge_broken(run, ending)
