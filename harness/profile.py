@@ -81,6 +81,7 @@ class RouteName(StrEnum):
     BIND = "bind"
     PROXY_V1 = "proxy-v1"
     PROXY_V2 = "proxy-v2"
+    XCLIENT = "xclient"
     COMMAND = "command"
 
 
@@ -298,12 +299,18 @@ class Profile(settings.Settings):
                 "clients.route is direct, so the client address cannot be chosen; name a route",
             ),
             Capability.IPV6: (
-                any(network.version == 6 for network in self.clients.networks),
-                "the profile knows of no IPv6 clients; add a part of 2001:db8::/32 to clients.networks",
+                any(network.version == 6 for network in self.clients.networks)
+                and not (self.clients.route is RouteName.BIND and "." in self.server.address),
+                "the profile knows of no IPv6 clients; add a part of 2001:db8::/32 to clients.networks"
+                " (route bind reaches a server's IPv4 address from IPv4 addresses only)",
             ),
             Capability.DNS: (
                 self.dns is not None,
                 "the profile has no [dns], so the server does not resolve through the fake DNS",
+            ),
+            Capability.REVERSE_LOOKUP: (
+                self.clients.route is not RouteName.XCLIENT,
+                "by XCLIENT the server is told its client's name and does not look it up; name another route",
             ),
             Capability.TRUSTED_ADDRESS: (
                 bool(self.clients.trusted),

@@ -132,9 +132,11 @@ def _play(run: Run, trial: Trial, play: Play) -> _Ending:
     try:
         with run.taking_part():
             play(trial)
-    except BrokenError as ending:
-        return _judge_broken(run, ending)
-    except (FailedError, AssertionError) as ending:
+    except (BrokenError, FailedError, AssertionError) as ending:
+        if reason := trial.world.unheard:
+            return _Ending(Status.INCONCLUSIVE, reason, InconclusiveError(reason))
+        if isinstance(ending, BrokenError):
+            return _judge_broken(run, ending)
         return _Ending(Status.FAILED, str(ending) or "an assertion of the scenario does not hold", ending)
     except InconclusiveError as ending:
         return _Ending(Status.INCONCLUSIVE, str(ending), ending)

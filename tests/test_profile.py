@@ -60,6 +60,18 @@ def test_a_good_profile_is_read(tmp_path: Path, catalogue: Catalogue) -> None:
 
 
 @pytest.mark.parametrize(
+    ("server", "route", "granted"),
+    [("127.0.0.1", "proxy-v2", True), ("127.0.0.1", "bind", False), ("::1", "bind", True)],
+)
+def test_ipv6_clients_of_an_ipv4_server(
+    tmp_path: Path, catalogue: Catalogue, server: str, route: str, granted: bool
+) -> None:
+    content = GOOD.replace('"198.18.0.0/15"', '"198.18.0.0/15", "2001:db8::/32"')
+    content = content.replace('address = "127.0.0.1"', f'address = "{server}"').replace("proxy-v2", route)
+    assert (read(tmp_path, catalogue, content).lacks(Capability.IPV6) == "") == granted
+
+
+@pytest.mark.parametrize(
     ("old", "new", "named"),
     [
         ("[server]", "[sever]", "did you mean 'server'"),

@@ -12,7 +12,7 @@ from typing import NoReturn
 from harness.smtp.command import TracedRoute
 from harness.smtp.ending import Ending, SessionEnded
 from harness.smtp.reply import GarbageError, Reply, ReplyReader, excerpt
-from harness.smtp.routes import Route
+from harness.smtp.routes import IntroductionError, Route, XClient
 from harness.smtp.tls import TlsFacts, established, rejected
 from harness.smtp.transcript import Transcript
 from harness.smtp.wire import Wire
@@ -66,9 +66,10 @@ class Channel:
         self._reason = ""
 
     def open(self) -> Reply:
-        """Connect and read the greeting, all within the time of one reply.
+        """Connect and read the greeting for the client, within the time of one reply.
 
-        Raises `SessionEnded`, and `ValueError` for a client address that is none.
+        Where the client has to be introduced first, its connection begins with that, as far as times and
+        replies are concerned. Raises `SessionEnded`, and `ValueError` for a client address that is none.
         """
         if self._doing or self.ending is not Ending.OPEN:
             raise RuntimeError("a session is opened once")
@@ -95,7 +96,7 @@ class Channel:
         if preamble:
             self.transcript.event(self.connected_at, b"preamble " + preamble)
             self._transmit(self._wire, preamble)
-        return self.reply()
+        return self._introduced(self.route) if isinstance(self.route, XClient) else self.reply()
 
     def say(self, data: bytes, word: str = "", replies: int = 1) -> None:
         """Send `data`, which asks for so many replies; reasons call it `word`, if not by its verb.
@@ -123,6 +124,23 @@ class Channel:
         reply = self._come.popleft()
         self._answered = self.transcript.started + reply.at
         return reply
+
+    def _introduced(self, route: XClient) -> Reply:
+        """The greeting for the client: until it comes, nothing that happens is about the client."""
+        try:
+            greeting = route.introduce(self.client_address, self.reply(), self._ask)
+        except IntroductionError as error:
+            self._end(Ending.NOT_INTRODUCED, f"no dialogue as {self.client_address}: {error}", error)
+        except SessionEnded as ended:
+            self.ending = Ending.NOT_INTRODUCED
+            raise SessionEnded(self.ending, ended.stage, ended.reason, ended.reply) from ended
+        self.connected_at = greeting.at - greeting.seconds
+        self.replies = [greeting]
+        return greeting
+
+    def _ask(self, line: bytes) -> Reply:
+        self.say(line + b"\r\n")
+        return self.reply()
 
     def start_tls(self, context: ssl.SSLContext, server_hostname: str, go_ahead: Reply) -> Reply:
         """The handshake, within the time of a reply; `go_ahead` again, with a flaw if more came behind it."""
