@@ -3,6 +3,7 @@
 import fnmatch
 import ipaddress
 import os
+import socket
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
@@ -41,6 +42,17 @@ def _network(value: object) -> object:
             + ", ".join(str(space) for space in RESERVED)
         )
     return network
+
+
+def _is_of_this_host(network: Network) -> bool:
+    """Whether the addresses of a network can be bound here; its first stands for all."""
+    family = socket.AF_INET6 if network.version == 6 else socket.AF_INET
+    with socket.socket(family) as probe:
+        try:
+            probe.bind((str(network.network_address + (network.num_addresses > 1)), 0))
+        except OSError:
+            return False
+    return True
 
 
 def endpoint(value: str) -> tuple[str, int]:
@@ -248,9 +260,12 @@ class Profile(settings.Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        binding = self.clients.route is RouteName.BIND
-        if binding and not all(net.version == 4 and net.subnet_of(LOOPBACK) for net in self.clients.networks):  # type: ignore[arg-type]
-            raise ValueError("clients.networks: with route bind only parts of 127.0.0.0/8 can be bound")
+        foreign = [net for net in self.clients.networks if not _is_of_this_host(net)]
+        if self.clients.route is RouteName.BIND and foreign:
+            raise ValueError(
+                f"clients.networks: {foreign[0]} is not of this host, so route bind cannot use it; "
+                f"anywhere only parts of {LOOPBACK} can be bound"
+            )
         if self.clients.route is not RouteName.DIRECT and not self.clients.networks:
             raise ValueError(
                 "clients.networks: the route can choose addresses, so name the networks to choose from"
