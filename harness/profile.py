@@ -4,6 +4,7 @@ import fnmatch
 import ipaddress
 import os
 import re
+import socket
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
@@ -42,6 +43,17 @@ def _network(value: object) -> object:
             + ", ".join(str(space) for space in RESERVED)
         )
     return network
+
+
+def _is_of_this_host(network: Network) -> bool:
+    """Whether the addresses of a network can be bound here; its first stands for all."""
+    family = socket.AF_INET6 if network.version == 6 else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.bind((str(network.network_address + (network.num_addresses > 1)), 0))
+    except OSError:
+        return False
+    return True
 
 
 def endpoint(value: str) -> tuple[str, int]:
@@ -272,6 +284,13 @@ class Profile(settings.Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        binding = self.clients.route is RouteName.BIND
+        foreign = [net for net in self.clients.networks if binding and not _is_of_this_host(net)]
+        if foreign:
+            raise ValueError(
+                f"clients.networks: {foreign[0]} is not of this host, so route bind cannot use it; "
+                f"anywhere only parts of 127.0.0.0/8 can be bound"
+            )
         if self.clients.route is not RouteName.DIRECT and not self.clients.networks:
             raise ValueError(
                 "clients.networks: the route can choose addresses, so name the networks to choose from"

@@ -81,6 +81,15 @@ def test_an_offset_is_written_whole_and_the_greylist_is_told(tmp_path: Path) -> 
     assert told.exists()
 
 
+def test_the_offset_of_an_earlier_run_is_where_the_next_begins(tmp_path: Path) -> None:
+    file = tmp_path / "faketime"
+    FakeTimeFile(file).move(3600)
+    clock = FakeTimeFile(file)
+    clock.move(10)
+    clock.move(20)
+    assert file.read_text("ascii") == "+3620\n"
+
+
 @pytest.mark.parametrize(
     ("file", "then", "said"),
     [("missing/faketime", (), "clock.file"), ("faketime", ("/no/such/command",), "clock.then")],

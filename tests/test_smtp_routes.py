@@ -82,8 +82,17 @@ def test_bind_comes_from_the_address_of_the_client() -> None:
 
 
 def test_bind_to_an_address_of_another_family_fails() -> None:
-    with listening() as server, pytest.raises(OSError, match="family"):
-        BindSource().connect(server, "2001:db8::1", TIMEOUT)
+    with pytest.raises(OSError, match="family"):
+        BindSource().connect(("192.0.2.1", 25), "2001:db8::1", TIMEOUT)
+
+
+@needs_ipv6
+def test_bind_reaches_a_server_on_loopback_in_the_family_of_the_client() -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
+        port = server.getsockname()[1]
+        connected, _ = BindSource().connect(("127.0.0.1", port), "::1", TIMEOUT)
+        with connected:
+            assert connected.getpeername()[0] == "::1"
 
 
 @pytest.mark.parametrize(

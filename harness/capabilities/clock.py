@@ -98,18 +98,27 @@ class SharedClock:
         self._changed.notify_all()
 
 
-@dataclass(frozen=True)
+@dataclass
 class FakeTimeFile:
-    """The offset file of libfaketime, and a command that tells the greylist to look at the time again."""
+    """The offset file of libfaketime, and a command that tells the greylist to look at the time again.
+
+    A server that is up for several runs keeps what it noted in the last one, so its clock never goes back.
+    """
 
     file: Path
     then: Sequence[str] = ()
+    _start: int = field(init=False, default=0)  # the offset when the run began
+
+    def __post_init__(self) -> None:
+        """Where the run before has left the clock."""
+        with contextlib.suppress(OSError, ValueError):  # what is wrong with the file shows when it is written
+            self._start = int(self.file.read_text("ascii"))
 
     def move(self, seconds: float) -> None:
         """So many seconds after the start of the run; raises `InconclusiveError` when it does not work."""
         beginning = self.file.with_name(f"{self.file.name}.new")
         try:
-            beginning.write_text(f"+{math.ceil(seconds)}\n", "ascii")
+            beginning.write_text(f"+{self._start + math.ceil(seconds)}\n", "ascii")
             beginning.chmod(0o644)
             beginning.replace(self.file)  # half a file would stop whoever reads it
         except OSError as error:

@@ -62,9 +62,12 @@ class BindSource:
     def connect(
         self, server: tuple[str, int], client_address: str, timeout: float
     ) -> tuple[socket.socket, bytes]:
-        """Bind the client's address, any port."""
-        ipaddress.ip_address(client_address)
-        return socket.create_connection(server, timeout, source_address=(client_address, 0)), b""
+        """Bind the client's address, any port; on loopback a server is reached in either family."""
+        client, (host, port) = ipaddress.ip_address(client_address), server
+        server_end = ipaddress.ip_address(host.partition("%")[0])
+        if server_end.is_loopback and client.version != server_end.version:
+            host = "::1" if client.version == 6 else "127.0.0.1"
+        return socket.create_connection((host, port), timeout, source_address=(client_address, 0)), b""
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,6 @@ chroot "$place/root" apt-get update -q
 chroot "$place/root" apt-get install -q -y --no-install-recommends "$@"
 chroot "$place/root" apt-get clean
 rm -rf "$place/root/var/lib/apt/lists" "$place/root/var/cache/apt" "$place/root/etc/resolv.conf"
-umount -R "$place/root"
+umount --recursive --lazy "$place/root"   # an agent that a package left running may still hold /dev/null
 tar -C "$place/upper" --xattrs --xattrs-include='*' --acls -cf "$archive" .
 """
