@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from harness import settings
 from harness.mutants import BrokenRunError, Defect, run_pytest
@@ -19,7 +19,9 @@ from harness.systems.system import Parameters, System
 
 
 class Edit(settings.Settings):
-    """One place of one file: `find` stands there once."""
+    """One place of one file: `find` stands there once; both texts count to the last blank."""
+
+    model_config = ConfigDict(str_strip_whitespace=False)
 
     file: str = Field(min_length=1)
     find: str = Field(min_length=1)
