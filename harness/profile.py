@@ -310,6 +310,11 @@ class Profile(settings.Settings):
         override = self.rules.expect.get(rule.id)
         return (override.outcome, override.reason) if override else (rule.expect, "")
 
+    @property
+    def _binds_ipv6(self) -> bool:
+        address = ipaddress.ip_address(self.server.address)
+        return address.version == 6 or address.is_loopback  # there it is reached in either family
+
     def lacks(self, capability: Capability) -> str:
         """Why this profile does not grant a capability, with the mend; empty when it does."""
         granted, mend = {
@@ -319,9 +324,9 @@ class Profile(settings.Settings):
             ),
             Capability.IPV6: (
                 any(network.version == 6 for network in self.clients.networks)
-                and not (self.clients.route is RouteName.BIND and "." in self.server.address),
+                and (self.clients.route is not RouteName.BIND or self._binds_ipv6),
                 "the profile knows of no IPv6 clients; add a part of 2001:db8::/32 to clients.networks"
-                " (route bind reaches a server's IPv4 address from IPv4 addresses only)",
+                " (with route bind, a server that is not on loopback must have an IPv6 address)",
             ),
             Capability.DNS: (
                 self.dns is not None,
