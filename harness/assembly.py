@@ -73,7 +73,7 @@ def open_run(wish: Wish) -> Iterator[Run]:
             wish.catalogue,
             Internet(dns, profile),
             ROUTES[profile.clients.route](),
-            Judge(profile.policy.delay, pulse.worst),
+            Judge(profile.policy.delay, pulse.worst, scan=profile.server.scan),
             tools,
             heavy=wish.heavy or wish.profile is None,
             lean=wish.lean,
