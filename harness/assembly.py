@@ -21,7 +21,8 @@ from harness.noise import DnsProbe, Pulse, ServerProbe
 from harness.profile import Profile, RouteName
 from harness.rules import Catalogue
 from harness.run import Run, Tools
-from harness.smtp.routes import BindSource, Direct, ProxyV1, ProxyV2, Route
+from harness.smtp.command import CommandRoute
+from harness.smtp.routes import BindSource, Direct, ProxyV1, ProxyV2, Route, XClient
 
 BEATS = 8  # of the pulse within one delay
 SHORTEST_BEAT = 0.1  # seconds
@@ -68,11 +69,12 @@ def open_run(wish: Wish) -> Iterator[Run]:
             tools = _tools(profile)
         _publish_server(dns, profile)
         pulse = Pulse(max(SHORTEST_BEAT, profile.policy.delay / BEATS))
+        internet = Internet(dns, profile)
         run = Run(
             profile,
             wish.catalogue,
-            Internet(dns, profile),
-            ROUTES[profile.clients.route](),
+            internet,
+            stack.enter_context(_route(profile, internet)),
             Judge(profile.policy.delay, pulse.worst, scan=profile.server.scan),
             tools,
             heavy=wish.heavy or wish.profile is None,
@@ -91,6 +93,19 @@ def check_health(run: Run) -> Run:
         if finding.state is State.BAD:
             return replace(run, unusable=f"{finding.saw}; until that is mended nothing can be judged")
     return run
+
+
+@contextlib.contextmanager
+def _route(profile: Profile, internet: Internet) -> Iterator[Route]:
+    clients = profile.clients
+    match clients.route:
+        case RouteName.COMMAND:
+            with contextlib.closing(CommandRoute(clients.command, clients.delays)) as route:
+                yield route
+        case RouteName.XCLIENT:
+            yield XClient(internet.host_at)
+        case name:
+            yield ROUTES[name]()
 
 
 def _tools(profile: Profile) -> Tools:

@@ -13,13 +13,15 @@ from harness.conversation import Attempt, Conversation, Step
 from harness.internet import Identity, Internet, Kind
 from harness.outcome import Stage, Verdict
 from harness.pace import Pace
+from harness.rules import Capability
 from harness.smtp.routes import Route
-from harness.smtp.session import Session
+from harness.smtp.session import Ending, Session
 from harness.smtp.tls import unverifying_context
 from harness.sut import BlockList, Sut
 from harness.verdicts import NotTestableError
 
 GREYLIST_SLACK = 1.0  # seconds over the documented delay before a retry
+UNHEARD = (Ending.UNREACHABLE, Ending.NOT_INTRODUCED)  # the server never met such a client
 
 
 class Clock(Protocol):
@@ -42,8 +44,15 @@ class World:
     clock: Clock | None
     server: tuple[str, int]
     pace: Pace
+    later: dict[Stage, Stage] = field(default_factory=dict)  # where the server tells its verdicts instead
     waited: float = 0.0  # seconds, for turns to connect
     conversations: list[tuple[str, "Client", Conversation]] = field(default_factory=list)
+
+    @property
+    def unheard(self) -> str:
+        """Why one of the clients could not come from its address, if so: the server did not judge it then."""
+        sessions = ((talk, talk.session.ending) for _, _, talk in self.conversations)
+        return next((talk.broken for talk, ending in sessions if ending in UNHEARD), "")
 
 
 @dataclass
@@ -101,7 +110,9 @@ class Client:
         self.world.internet.dns.script(name, record_type, behaviour)
 
     def without_ptr(self) -> None:
-        """Take the PTR record away."""
+        """Take the PTR record away; raises `NotTestableError` where the server does not look for it."""
+        if reason := self.world.sut.profile.lacks(Capability.REVERSE_LOOKUP):
+            raise NotTestableError(reason)
         self.world.internet.dns.withdraw(reverse_name(self.address), "PTR")
 
     def ptr_names(self, host: str) -> None:
@@ -201,10 +212,13 @@ class Client:
     ) -> Attempt:
         """A whole dialogue, connect to QUIT, up to RCPT or, with a `message`, to the end of DATA.
 
-        It ends early after the stage `upto` and at the first refusal. A known or trusted host that
+        It ends early after the stage `upto` (or where the server tells the verdict of that stage, by its
+        profile) and at the first refusal. A known or trusted host that
         is greylisted all the same waits and tries again, as any mail server would, where the profile
         lets time pass; unless it is not `patient`.
         """
+
+        upto = self.world.later.get(upto, upto)
 
         def once() -> Attempt:
             with self.conversation(label) as talk:

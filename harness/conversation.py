@@ -220,7 +220,8 @@ class Conversation:
         seconds = self._wait(stage, reply)
         ended = self.session.started + reply.at
         silence = self.silence(ended - seconds, ended) if seconds > SLOW else seconds
-        return Step(stage, command, reply, began, seconds, silence=silence)
+        held = self.session.held()
+        return Step(stage, command, reply, began, seconds + held, silence=silence + held)
 
     def _wait(self, stage: Stage, reply: Reply) -> float:
         """Seconds that the server took; a greeting counts from the established connection.

@@ -20,7 +20,7 @@ from harness.internet import Kind
 from harness.outcome import Verdict
 from harness.results.visible import visible
 from harness.run import Run, ailing
-from harness.smtp.session import Session, SessionEnded
+from harness.smtp.session import Ending, Session, SessionEnded
 from harness.verdicts import ScenarioEnd
 
 MENDS = Path(__file__).with_name("mends.toml")
@@ -126,6 +126,8 @@ def advice(key: str, run: Run) -> dict[str, str]:
 def reachable(patient: Patient) -> Finding:
     """A greeting, and the right one."""
     _, attempt = patient.innocent
+    if attempt.ending is Ending.NOT_INTRODUCED:
+        return Finding(State.BAD, ailing(attempt), "introduction")
     if attempt.connect.verdict is not Verdict.PASS:
         return Finding(State.BAD, ailing(attempt), "refused" if attempt.connect.reply else "reachable")
     named = patient.run.profile.server.hostname

@@ -56,6 +56,7 @@ class Internet:
     token: str = field(default_factory=lambda: secrets.token_hex(3))
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _addresses: dict[Network, Iterator[str]] = field(default_factory=dict)
+    _hosts: dict[str, str] = field(default_factory=dict)  # by address
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def identity(self, kind: Kind, address: str | None = None) -> Identity:
@@ -71,7 +72,12 @@ class Internet:
         self.dns.zone(domain)
         self.dns.publish(domain, "MX", f"10 {host}.")
         self.dns.publish(domain, _address_type(address), address)
+        self._hosts[address] = host
         return Identity(address, host, domain)
+
+    def host_at(self, address: str) -> str:
+        """The name of the client with that address, as its PTR record had it at first; empty without one."""
+        return self._hosts.get(address, "")
 
     def publish_host(self, name: str, address: str) -> None:
         """Publish an A or AAAA record, by the family of `address`."""

@@ -115,7 +115,7 @@ class Judge:
         seen = f"expected {outcome}, but at {step.stage} the server said {step}"
         if step.reply is None:
             raise BrokenError(f"expected {outcome}, but at {step.stage} there was {step}")
-        if step.code == 421:
+        if step.code == 421 or step.stage is Stage.CONNECT:  # a ban or a limit looks like that as well
             raise BrokenError(seen)
         if self.greylisting and outcome.verdict is Verdict.PASS and step.verdict is Verdict.DEFER:
             raise InconclusiveError(f"{seen}, which may be the greylist's word and not that of this rule")

@@ -4,6 +4,8 @@ import threading
 import time
 from dataclasses import dataclass, field
 
+SLOWEST = 1.0  # connections a second
+
 
 @dataclass
 class Pace:
@@ -22,6 +24,11 @@ class Pace:
             self._next = turn + 1.0 / self.rate
         self._over.wait(turn - now)
         return turn - now
+
+    def slow_down(self) -> None:
+        """Half as fast from now on, down to `SLOWEST`."""
+        with self._lock:
+            self.rate = max(SLOWEST, self.rate / 2)
 
     def end(self) -> None:
         """The run is being broken off: nobody waits for a turn any more."""

@@ -3,15 +3,17 @@
 import fnmatch
 import ipaddress
 import os
+import re
 import socket
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from harness import settings
 from harness.rules import Capability, Catalogue, Expectation, Rule
+from harness.smtp.command import EXIM_DELAY
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -26,7 +28,6 @@ RESERVED = tuple(
         "127.0.0.0/8",
     )
 )
-LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
 
 
 def _network(value: object) -> object:
@@ -47,11 +48,11 @@ def _network(value: object) -> object:
 def _is_of_this_host(network: Network) -> bool:
     """Whether the addresses of a network can be bound here; its first stands for all."""
     family = socket.AF_INET6 if network.version == 6 else socket.AF_INET
-    with socket.socket(family) as probe:
-        try:
+    try:
+        with socket.socket(family) as probe:
             probe.bind((str(network.network_address + (network.num_addresses > 1)), 0))
-        except OSError:
-            return False
+    except OSError:
+        return False
     return True
 
 
@@ -92,6 +93,8 @@ class RouteName(StrEnum):
     BIND = "bind"
     PROXY_V1 = "proxy-v1"
     PROXY_V2 = "proxy-v2"
+    XCLIENT = "xclient"
+    COMMAND = "command"
 
 
 class Server(settings.Settings):
@@ -110,8 +113,29 @@ class Clients(settings.Settings):
     """Which addresses the harness may play, and how."""
 
     route: RouteName = RouteName.DIRECT
+    command: tuple[str, ...] = ()  # of route command; {client} in it stands for the address
+    delays: str = EXIM_DELAY  # how such a command tells that it would have waited: seconds in the first group
     networks: tuple[ReservedNetwork, ...] = ()
     trusted: tuple[ReservedNetwork, ...] = ()
+
+    @field_validator("delays")
+    @classmethod
+    def _pattern(cls, value: str) -> str:
+        try:
+            groups = re.compile(value).groups
+        except re.error as error:
+            raise ValueError(f"{value!r} is no regular expression: {error}") from None
+        if groups != 1:
+            raise ValueError(f"{value!r} has {groups} groups; write one, around the seconds")
+        return value
+
+    @model_validator(mode="after")
+    def _command_goes_with_its_route(self) -> Self:
+        if bool(self.command) != (self.route is RouteName.COMMAND):
+            raise ValueError('a command goes with route = "command", as a list of words, and only with that')
+        if self.command and not any("{client}" in word for word in self.command):
+            raise ValueError("command: {client} must stand in it, where the client's address belongs")
+        return self
 
 
 class Dns(settings.Settings):
@@ -261,11 +285,12 @@ class Profile(settings.Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        foreign = [net for net in self.clients.networks if not _is_of_this_host(net)]
-        if self.clients.route is RouteName.BIND and foreign:
+        binding = self.clients.route is RouteName.BIND
+        foreign = [net for net in self.clients.networks if binding and not _is_of_this_host(net)]
+        if foreign:
             raise ValueError(
                 f"clients.networks: {foreign[0]} is not of this host, so route bind cannot use it; "
-                f"anywhere only parts of {LOOPBACK} can be bound"
+                f"anywhere only parts of 127.0.0.0/8 can be bound"
             )
         if self.clients.route is not RouteName.DIRECT and not self.clients.networks:
             raise ValueError(
@@ -294,12 +319,18 @@ class Profile(settings.Settings):
                 "clients.route is direct, so the client address cannot be chosen; name a route",
             ),
             Capability.IPV6: (
-                any(network.version == 6 for network in self.clients.networks),
-                "the profile knows of no IPv6 clients; add a part of 2001:db8::/32 to clients.networks",
+                any(network.version == 6 for network in self.clients.networks)
+                and not (self.clients.route is RouteName.BIND and "." in self.server.address),
+                "the profile knows of no IPv6 clients; add a part of 2001:db8::/32 to clients.networks"
+                " (route bind reaches a server's IPv4 address from IPv4 addresses only)",
             ),
             Capability.DNS: (
                 self.dns is not None,
                 "the profile has no [dns], so the server does not resolve through the fake DNS",
+            ),
+            Capability.REVERSE_LOOKUP: (
+                self.clients.route is not RouteName.XCLIENT,
+                "by XCLIENT the server is told its client's name and does not look it up; name another route",
             ),
             Capability.TRUSTED_ADDRESS: (
                 bool(self.clients.trusted),

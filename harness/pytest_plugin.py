@@ -244,7 +244,7 @@ class ScenarioPlugin:
         terminalreporter.write_line(terminal.table(result, terminalreporter._tw.fullwidth, colour))
         if self.run.unusable and self.config.option.sut:
             terminalreporter.write_line(
-                f"Nothing was tried: {visible(self.run.unusable)}.\n"
+                f"Not everything was tried: {visible(self.run.unusable)}.\n"
                 f"What is wrong and how to mend it: smtp-harness doctor {self.config.option.sut}",
                 yellow=True,
             )

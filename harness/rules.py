@@ -25,6 +25,7 @@ class Capability(StrEnum):
     ADDRESS = "address"
     IPV6 = "ipv6"
     DNS = "dns"
+    REVERSE_LOOKUP = "reverse-lookup"
     TRUSTED_ADDRESS = "trusted-address"
     TLS = "tls"
     CREDENTIALS = "credentials"

@@ -19,6 +19,8 @@ from harness.smtp.routes import Route
 from harness.sut import Sut
 from harness.verdicts import NotApplicableError, NotTestableError, ScenarioEnd
 
+MOST_TROUBLES = 5  # innocent clients in a row that are not served, before a run gives up
+
 
 class GreylistOperator(Protocol):
     """Changes the greylist as an operator of the server does."""
@@ -90,6 +92,7 @@ class Run:
     lean: bool = False  # verdicts only: no dialogues are kept
     unusable: str = ""  # why no verdict means anything; empty when the server is fit to be judged
     pace: Pace = field(init=False)
+    _troubles: int = 0  # canaries in a row that were not served
     _canary: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -130,6 +133,22 @@ class Run:
         with self._canary:
             world = self.world()
             return self.observer(world).attempt(), world
+
+    def trouble(self) -> str:
+        """What keeps an innocent client from being served right now; empty when nothing does.
+
+        A server that refuses us as a whole is spared: the run slows down, and when that does not help,
+        nothing more is tried, and `unusable` says why.
+        """
+        attempt, _ = self.canary()
+        found = ailing(attempt)
+        with self._canary:
+            self._troubles = self._troubles + 1 if found else 0
+            if found:
+                self.pace.slow_down()
+            if self._troubles >= MOST_TROUBLES and not self.unusable:
+                self.unusable = f"in the middle of the run {found}; nothing more was tried after that"
+        return found
 
     def observer(self, world: World) -> Client:
         """An innocent client for the harness's own questions; it has the machine's own address if need be."""

@@ -11,7 +11,7 @@ from harness.evidence import dialogues
 from harness.judge import ORDER, BrokenError
 from harness.results.model import Status, Try
 from harness.rules import Capability, Rule, spell
-from harness.run import Run, ailing
+from harness.run import Run
 from harness.trial import Trial
 from harness.verdicts import FailedError, InconclusiveError, NotApplicableError, NotTestableError
 
@@ -132,9 +132,11 @@ def _play(run: Run, trial: Trial, play: Play) -> _Ending:
     try:
         with run.taking_part():
             play(trial)
-    except BrokenError as ending:
-        return _judge_broken(run, ending)
-    except (FailedError, AssertionError) as ending:
+    except (BrokenError, FailedError, AssertionError) as ending:
+        if reason := trial.world.unheard:
+            return _Ending(Status.INCONCLUSIVE, reason, InconclusiveError(reason))
+        if isinstance(ending, BrokenError):
+            return _judge_broken(run, ending)
         return _Ending(Status.FAILED, str(ending) or "an assertion of the scenario does not hold", ending)
     except InconclusiveError as ending:
         return _Ending(Status.INCONCLUSIVE, str(ending), ending)
@@ -148,8 +150,7 @@ def _play(run: Run, trial: Trial, play: Play) -> _Ending:
 
 def _judge_broken(run: Run, ending: BrokenError) -> _Ending:
     """A dialogue that broke off: is it this rule, or is the server in trouble as a whole?"""
-    attempt, _ = run.canary()
-    if trouble := ailing(attempt):
+    if trouble := run.trouble():
         reason = f"{ending}; afterwards {trouble}"
         return _Ending(Status.INCONCLUSIVE, reason, InconclusiveError(reason))
     reason = f"{ending}, while an innocent client was served right after it"

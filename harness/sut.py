@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from harness.outcome import Verdict
 from harness.profile import Domain, Greylist, Profile
 from harness.verdicts import NotTestableError
 
@@ -34,6 +35,14 @@ class Sut:
     def dnsbl(self) -> tuple[BlockList, ...]:
         """The block lists in the order in which the server asks them."""
         return tuple(BlockList(entry.name, entry.zones) for entry in self.profile.dnsbl)
+
+    @property
+    def one_hit_refuses(self) -> bool:
+        """Whether a client that one block list names is refused here, by the profile."""
+        override = self.profile.rules.expect.get("dnsbl.one")
+        return override is not None and all(
+            outcome.verdict is not Verdict.PASS for outcome in override.outcome
+        )
 
     @property
     def greylist(self) -> Greylist:

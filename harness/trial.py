@@ -7,11 +7,11 @@ from typing import Any
 from harness.client import Client, World
 from harness.conversation import Attempt, Step
 from harness.internet import Kind
-from harness.judge import Judge, Timing
+from harness.judge import ORDER, Judge, Timing
 from harness.outcome import Outcome, Stage, Verdict
 from harness.rules import Rule
 from harness.run import Run
-from harness.verdicts import FailedError, InconclusiveError, NotTestableError
+from harness.verdicts import FailedError, InconclusiveError, NotApplicableError, NotTestableError
 
 
 class UnprovenError(Exception):
@@ -69,6 +69,16 @@ class Expect:
         """Whether a reply was clearly held back."""
         return self.judge.timing(step) is Timing.LATE
 
+    @property
+    def lets_through(self) -> bool:
+        """Whether the server documents that the offence gets through, prompt or late."""
+        return all(outcome.verdict is Verdict.PASS for outcome in self.expected)
+
+    def applicable(self, condition: bool, reason: str) -> None:
+        """What the profile must promise for the case to mean anything; without it it is not applicable."""
+        if not condition:
+            raise NotApplicableError(reason)
+
     def needed(self, condition: bool, reason: str) -> None:
         """What the profile must describe for the scenario to be possible; without it it is not testable."""
         if not condition:
@@ -93,6 +103,9 @@ class Trial:
         """A world and a judge of its own."""
         self.world = self.run.world()
         expectation, _ = self.run.profile.expectation(self.rule)
+        told = max((outcome.stage for outcome in expectation), key=ORDER.index)
+        if ORDER.index(told) > ORDER.index(self.rule.expect[0].stage):
+            self.world.later[self.rule.expect[0].stage] = told
         others = self.run.profile.greylist is not None and not self.rule.id.startswith("greylist.")
         self.expect = Expect(replace(self.run.judge, greylisting=others), expectation)
 

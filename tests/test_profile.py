@@ -60,6 +60,24 @@ def test_a_good_profile_is_read(tmp_path: Path, catalogue: Catalogue) -> None:
 
 
 @pytest.mark.parametrize(
+    ("server", "route", "granted"),
+    [("127.0.0.1", "proxy-v2", True), ("127.0.0.1", "bind", False), ("::1", "bind", True)],
+)
+def test_ipv6_clients_of_an_ipv4_server(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    catalogue: Catalogue,
+    server: str,
+    route: str,
+    granted: bool,
+) -> None:
+    monkeypatch.setattr("harness.profile._is_of_this_host", lambda network: True)  # as in a sandbox
+    content = GOOD.replace('"198.18.0.0/15"', '"198.18.0.0/15", "2001:db8::/32"')
+    content = content.replace('address = "127.0.0.1"', f'address = "{server}"').replace("proxy-v2", route)
+    assert (read(tmp_path, catalogue, content).lacks(Capability.IPV6) == "") == granted
+
+
+@pytest.mark.parametrize(
     ("old", "new", "named"),
     [
         ("[server]", "[sever]", "did you mean 'server'"),
@@ -70,7 +88,11 @@ def test_a_good_profile_is_read(tmp_path: Path, catalogue: Catalogue) -> None:
         ('"198.18.0.0/15"', '"8.8.8.0/24"', "not reserved for testing"),
         ('"198.18.0.0/15"', "", "name the networks to choose from"),
         ('"proxy-v2"', '"direct"', "no address can be chosen"),
-        ('"proxy-v2"', '"bind"', "only parts of 127.0.0.0/8"),
+        ('"proxy-v2"', '"bind"', "is not of this host, so route bind cannot use it"),
+        ('"proxy-v2"', '"command"', "a command goes with route"),
+        ('"proxy-v2"', '"command"\ncommand = ["exim4", "-bh"]', "{client} must stand in it"),
+        ('"proxy-v2"', '"proxy-v2"\ndelays = "wait"', "has 0 groups"),
+        ('"proxy-v2"', '"proxy-v2"\ndelays = "(wait"', "no regular expression"),
         ('"proxy-v2"', '"teleport"', "clients.route"),
         ('"127.0.0.1:5353"', '"127.0.0.1"', "write 127.0.0.1:5353"),
         ('"127.0.0.1:5353"', '"127.0.0.1:70000"', "0 to 65535"),

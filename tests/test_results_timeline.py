@@ -39,3 +39,13 @@ def test_a_reply_that_never_came_takes_no_mark_from_another() -> None:
     talk = dialogue(reply("mail", None, ""), reply("rcpt", 550, "no", seconds=2.0, late=True))
     (wait,) = [row for row in moments(talk) if row.kind is Kind.WAIT]
     assert wait.waited == 2.0
+
+
+def test_what_came_before_the_client_was_introduced_takes_no_mark() -> None:
+    talk = (("S", "220 ours"), ("C", "EHLO us"), ("S", "250 ours"), ("C", "XCLIENT ADDR=192.0.2.7"))
+    then = (("S", "220 theirs"), ("C", "EHLO them"), ("S", "250 theirs"))
+    lines = tuple(Line(float(at), direction, text) for at, (direction, text) in enumerate(talk + then))
+    facts = reply("connect", 220), reply("helo", 250, seconds=1.0, late=True)
+    rows = moments(dialogue(lines=lines, replies=facts))
+    (place,) = [number for number, row in enumerate(rows) if row.kind is Kind.WAIT]
+    assert rows[place + 1].text == "250 theirs"

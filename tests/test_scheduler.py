@@ -11,7 +11,7 @@ import pytest
 from fake_dns import FakeDns
 from harness import settings
 from harness.embedded import PROFILE
-from harness.internet import Internet
+from harness.internet import Internet, Kind
 from harness.judge import BrokenError, Judge
 from harness.profile import Profile
 from harness.results.model import Status
@@ -102,6 +102,37 @@ def test_status_of_a_sequence_of_tries(
 def test_a_broken_dialogue_with_a_dead_server_names_the_canary(run: Run) -> None:
     came = outcome(run, *[BrokenError("reset at helo")] * 3)
     assert "reset at helo; afterwards an innocent client got no further than connect" in came.reason
+
+
+def test_a_server_that_serves_nobody_any_more_is_spared(run: Run) -> None:
+    rate = run.pace.rate
+    for _ in range(2):
+        assert outcome(run, *[BrokenError("421 at helo")] * 3).status is Status.INCONCLUSIVE
+    assert run.pace.rate < rate
+    assert "in the middle of the run an innocent client got no further than connect" in run.unusable
+    untried = outcome(run, ZeroDivisionError("not called"))
+    assert (untried.status, untried.tries) == (Status.INCONCLUSIVE, ())
+
+
+class NoWayFrom:
+    """A route by which no client's address can be had."""
+
+    name = "bind"
+
+    def connect(
+        self, server: tuple[str, int], client_address: str, timeout: float
+    ) -> tuple[socket.socket, bytes]:
+        raise OSError(99, "Cannot assign requested address")
+
+
+def test_who_cannot_come_from_its_address_is_not_judged(run: Run) -> None:
+    def looks_at_what_never_came(trial: Trial) -> None:
+        assert trial.new_client(Kind.KNOWN).attempt().helo.keywords
+
+    came = outcome(replace(run, route=NoWayFrom()), *[looks_at_what_never_came] * 3)
+    assert came.status is Status.INCONCLUSIVE
+    assert "by route bind as 198." in came.reason
+    assert "Cannot assign requested address" in came.reason
 
 
 def test_a_broken_scenario_is_told_as_such(run: Run) -> None:

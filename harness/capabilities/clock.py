@@ -110,6 +110,7 @@ class FakeTimeFile:
     _start: int = field(init=False, default=0)  # the offset when the run began
 
     def __post_init__(self) -> None:
+        """Where the run before has left the clock."""
         with contextlib.suppress(OSError, ValueError):  # what is wrong with the file shows when it is written
             self._start = int(self.file.read_text("ascii"))
 

@@ -66,8 +66,12 @@ def _asked(query: Query) -> Moment:
 
 
 def _held_back(dialogue: Dialogue) -> Iterator[tuple[int, float]]:
-    """The first line of each late reply, by index, and the seconds that it took."""
-    starts = list(_reply_starts(dialogue.lines))
+    """The first line of each late reply, by index, and the seconds that it took.
+
+    What came before the client was introduced (XCLIENT) is no reply to the client.
+    """
+    introduced = [index for index, line in enumerate(dialogue.lines) if _introduces(line)]
+    starts = [start for start in _reply_starts(dialogue.lines) if start > max(introduced, default=-1)]
     position = 0
     for fact in dialogue.replies:
         for place in range(position, len(starts)):
@@ -76,6 +80,10 @@ def _held_back(dialogue: Dialogue) -> Iterator[tuple[int, float]]:
                     yield starts[place], fact.seconds
                 position = place + 1
                 break
+
+
+def _introduces(line: Line) -> bool:
+    return line.direction == "C" and line.text.startswith("XCLIENT ")
 
 
 def _reply_starts(lines: tuple[Line, ...]) -> Iterator[int]:

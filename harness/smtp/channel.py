@@ -1,6 +1,7 @@
 """A connection to a mail server: every byte recorded, every wait bounded, every end accounted for."""
 
 import re
+import socket
 import ssl
 import time
 from collections import deque
@@ -8,9 +9,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import NoReturn
 
+from harness.smtp.command import TracedRoute
 from harness.smtp.ending import Ending, SessionEnded
 from harness.smtp.reply import GarbageError, Reply, ReplyReader, excerpt
-from harness.smtp.routes import Route
+from harness.smtp.routes import IntroductionError, Route, XClient
 from harness.smtp.tls import TlsFacts, established, rejected
 from harness.smtp.transcript import Transcript
 from harness.smtp.wire import Wire
@@ -51,6 +53,7 @@ class Channel:
         self.tls: TlsFacts | None = None
         self.connected_at = 0.0  # seconds from the start of the connection attempt
         self._wire: Wire | None = None
+        self._connected: socket.socket | None = None
         self._reader = ReplyReader()
         self._owed: deque[float] = deque()  # for each reply that is to come, when it was asked for
         self._come: deque[Reply] = deque()  # those that were owed and have come
@@ -63,9 +66,10 @@ class Channel:
         self._reason = ""
 
     def open(self) -> Reply:
-        """Connect and read the greeting, all within the time of one reply.
+        """Connect and read the greeting for the client, within the time of one reply.
 
-        Raises `SessionEnded`, and `ValueError` for a client address that is none.
+        Where the client has to be introduced first, its connection begins with that, as far as times and
+        replies are concerned. Raises `SessionEnded`, and `ValueError` for a client address that is none.
         """
         if self._doing or self.ending is not Ending.OPEN:
             raise RuntimeError("a session is opened once")
@@ -75,6 +79,7 @@ class Channel:
         way = f"by route {self.route.name} as {self.client_address}"
         try:
             connected, preamble = self.route.connect(self.server, self.client_address, self.reply_timeout)
+            self._connected = connected
             self._wire = Wire(connected)
         except ConnectionRefusedError as error:
             self._end(Ending.REFUSED, f"nobody listens at {place}", error)
@@ -91,7 +96,7 @@ class Channel:
         if preamble:
             self.transcript.event(self.connected_at, b"preamble " + preamble)
             self._transmit(self._wire, preamble)
-        return self.reply()
+        return self._introduced(self.route) if isinstance(self.route, XClient) else self.reply()
 
     def say(self, data: bytes, word: str = "", replies: int = 1) -> None:
         """Send `data`, which asks for so many replies; reasons call it `word`, if not by its verb.
@@ -119,6 +124,23 @@ class Channel:
         reply = self._come.popleft()
         self._answered = self.transcript.started + reply.at
         return reply
+
+    def _introduced(self, route: XClient) -> Reply:
+        """The greeting for the client: until it comes, nothing that happens is about the client."""
+        try:
+            greeting = route.introduce(self.client_address, self.reply(), self._ask)
+        except IntroductionError as error:
+            self._end(Ending.NOT_INTRODUCED, f"no dialogue as {self.client_address}: {error}", error)
+        except SessionEnded as ended:
+            self.ending = Ending.NOT_INTRODUCED
+            raise SessionEnded(self.ending, ended.stage, ended.reason, ended.reply) from ended
+        self.connected_at = greeting.at - greeting.seconds
+        self.replies = [greeting]
+        return greeting
+
+    def _ask(self, line: bytes) -> Reply:
+        self.say(line + b"\r\n")
+        return self.reply()
 
     def start_tls(self, context: ssl.SSLContext, server_hostname: str, go_ahead: Reply) -> Reply:
         """The handshake, within the time of a reply; `go_ahead` again, with a flaw if more came behind it."""
@@ -154,6 +176,12 @@ class Channel:
         except SessionEnded:
             return self._left
         return False
+
+    def held(self) -> float:
+        """Seconds by which a server that does not wait says that it would have, since last asked."""
+        if self._connected is None or not isinstance(self.route, TracedRoute):
+            return 0.0
+        return self.route.held(self._connected)
 
     def close(self) -> None:
         """Close unless it is over already."""

@@ -18,6 +18,7 @@ class Ending(StrEnum):
     UNREACHABLE = "unreachable"  # no way there, or none from the wanted address
     GARBAGE = "garbage"  # what came is no SMTP
     TLS_FAILED = "TLS failed"
+    NOT_INTRODUCED = "not introduced"  # the server does not take the client's address from us
 
 
 class SessionEnded(Exception):

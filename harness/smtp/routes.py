@@ -8,11 +8,20 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import ClassVar, Protocol
 
+from harness.smtp.reply import Reply, parse_keywords
+
 Address = IPv4Address | IPv6Address
+Ask = Callable[[bytes], Reply]  # sends a command line, to which CRLF is added, and reads the reply
 
 PROXY_V2_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 _PROXY_V2_COMMAND = 0x21  # version 2, PROXY
 _TCP_OVER = {4: 0x11, 6: 0x21}
+
+_XCLIENT_ERRORS = (421, 500, 501, 502, 503, 504)  # what XCLIENT can be answered with, beside 550
+
+
+class IntroductionError(Exception):
+    """The server does not take a client's address from us; the text says why, and what to do."""
 
 
 class Route(Protocol):
@@ -85,6 +94,56 @@ class ProxyV2:
     ) -> tuple[socket.socket, bytes]:
         """The header goes before the dialogue."""
         return _announce(_version_2, server, client_address, timeout)
+
+
+@dataclass(frozen=True)
+class XClient:
+    """As this host, which then tells the server whose connection it passes on (Postfix's XCLIENT).
+
+    The server looks no name up: it is told the client's name as well.
+    """
+
+    name_of: Callable[[str], str]  # a client's address to its host name, empty when it has none
+    name: ClassVar[str] = "xclient"
+
+    def connect(
+        self, server: tuple[str, int], client_address: str, timeout: float
+    ) -> tuple[socket.socket, bytes]:
+        """All of it comes when the server has greeted."""
+        ipaddress.ip_address(client_address)
+        return socket.create_connection(server, timeout), b""
+
+    def introduce(self, client_address: str, greeting: Reply, ask: Ask) -> Reply:
+        """EHLO and XCLIENT, when the server has greeted us; the answer is its greeting for the client.
+
+        Raises `IntroductionError`, and what `ask` raises.
+        """
+        if greeting.code != 220:
+            raise IntroductionError(f"the server refuses our own address: {_said(greeting)}")
+        answer = ask(b"EHLO xclient.invalid")
+        offered = parse_keywords(answer).get("XCLIENT")
+        if offered is None:
+            raise IntroductionError(
+                "the server does not offer us XCLIENT; name the harness's address to it "
+                f"(Postfix: smtpd_authorized_xclient_hosts). EHLO was answered {_said(answer)}"
+            )
+        reply = ask(self._command(client_address, offered.upper().split()))
+        if reply.code in _XCLIENT_ERRORS or (reply.code == 550 and reply.enhanced in (None, "5.7.0")):
+            raise IntroductionError(f"the server does not take XCLIENT from us: {_said(reply)}")
+        return reply
+
+    def _command(self, client_address: str, offered: list[str]) -> bytes:
+        if "ADDR" not in offered:
+            raise IntroductionError(f"the server's XCLIENT has no ADDR, only {' '.join(offered)}")
+        prefix = "IPV6:" if ":" in client_address else ""
+        name = self.name_of(client_address) or "[UNAVAILABLE]"
+        attributes = {"ADDR": prefix + client_address, "NAME": name, "REVERSE_NAME": name}
+        words = [f"{key}={value}" for key, value in attributes.items() if key in offered]
+        return " ".join(["XCLIENT", *words]).encode("ascii")
+
+
+def _said(reply: Reply) -> str:
+    return f"{reply.code} {reply.lines[0]}".strip()
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,10 @@ class Session(smtplib.SMTP):
         """When the connection stood, in seconds from `started`."""
         return self._channel.connected_at
 
+    def held(self) -> float:
+        """Seconds by which a server that does not wait says that it would have, since last asked."""
+        return self._channel.held()
+
     @property
     def connected(self) -> bool:
         """Whether there is a connection, as far as is known without listening."""

@@ -1,0 +1,149 @@
+"""A server that is no daemon: a command that speaks SMTP on its standard input and output.
+
+Such as `exim4 -bh 192.0.2.1`, Exim's own dry run, here or behind ssh. It does not wait where a daemon would;
+it says on its standard error for how long it would have, and that counts as if it had.
+"""
+
+import contextlib
+import os
+import re
+import selectors
+import socket
+import subprocess
+import threading
+import weakref
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol, runtime_checkable
+
+EXIM_DELAY = r"delay modifier requests (\d+)-second delay"  # what `exim -bh` says instead of waiting
+ENDS_WITHIN = 5.0  # seconds after its standard error was closed
+KEPT = 4096  # characters of the trace that a pattern may still begin in
+CHUNK = 65536  # bytes
+
+
+@runtime_checkable
+class TracedRoute(Protocol):
+    """A route whose server tells delays instead of waiting."""
+
+    def held(self, connection: socket.socket) -> float:
+        """Seconds that it has told since this was asked the last time."""
+
+
+@dataclass(eq=False)
+class _Trace:
+    """The standard error of one command, read as it comes."""
+
+    process: subprocess.Popen[bytes]
+    delay: re.Pattern[str]
+    _text: str = ""
+    _told: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def held(self) -> float:
+        """What was told before the reply was written is in the pipe when the reply is here."""
+        self.read()
+        with self._lock:
+            told, self._told = self._told, 0.0
+        return told
+
+    def read(self) -> bool:
+        """Take in what is there; whether there may be more."""
+        with self._lock:
+            while True:
+                try:
+                    data = os.read(self.file, CHUNK)
+                except BlockingIOError:
+                    return True
+                except OSError:
+                    return False
+                if not data:
+                    return False
+                self._take(data.decode("utf-8", "replace"))
+
+    def _take(self, text: str) -> None:
+        self._text += text
+        end = 0
+        for match in self.delay.finditer(self._text):
+            self._told += float(match[1])
+            end = match.end()
+        self._text = self._text[end:][-KEPT:]
+
+    @property
+    def file(self) -> int:
+        if self.process.stderr is None:
+            raise RuntimeError("the command was started with its standard error as a pipe")
+        return self.process.stderr.fileno()
+
+    def follow(self) -> None:
+        """Read until it ends, so that it is never held up by a full pipe; then see to its end."""
+        if self.process.stderr is None:
+            return
+        with self.process.stderr, selectors.DefaultSelector() as selector:
+            selector.register(self.file, selectors.EVENT_READ)
+            while selector.select() and self.read():
+                pass
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(ENDS_WITHIN)
+        self.end()
+
+    def end(self) -> None:
+        """Leave no process behind."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+@dataclass(frozen=True)
+class CommandRoute:
+    """Starts a command for each connection, with the client's address in place of `{client}`."""
+
+    words: tuple[str, ...]
+    delay: str = EXIM_DELAY  # a pattern with the seconds in its first group
+    name: ClassVar[str] = "command"
+    _traces: "weakref.WeakKeyDictionary[socket.socket, _Trace]" = field(
+        default_factory=weakref.WeakKeyDictionary, compare=False
+    )
+
+    def connect(
+        self, server: tuple[str, int], client_address: str, timeout: float
+    ) -> tuple[socket.socket, bytes]:
+        """A loopback connection whose other end is the command; raises `OSError`."""
+        ours, theirs = _pair(timeout)
+        with theirs:
+            try:
+                process = subprocess.Popen(  # noqa: S603 - the profile's own command, without a shell
+                    [word.replace("{client}", client_address) for word in self.words],
+                    stdin=theirs.fileno(),
+                    stdout=theirs.fileno(),
+                    stderr=subprocess.PIPE,
+                )
+            except OSError:
+                ours.close()
+                raise
+        trace = _Trace(process, re.compile(self.delay))
+        os.set_blocking(trace.file, False)
+        self._traces[ours] = trace
+        threading.Thread(target=trace.follow, name="trace", daemon=True).start()
+        return ours, b""
+
+    def held(self, connection: socket.socket) -> float:
+        """Seconds by which the command says that it would have held replies back, since last asked."""
+        trace = self._traces.get(connection)
+        return trace.held() if trace else 0.0
+
+    def close(self) -> None:
+        """End every command that is still there."""
+        for trace in list(self._traces.values()):
+            trace.end()
+
+
+def _pair(timeout: float) -> tuple[socket.socket, socket.socket]:
+    """Two ends of a loopback connection; nobody else's."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname(), timeout)
+        theirs, peer = listener.accept()
+    if peer != ours.getsockname():
+        ours.close()
+        theirs.close()
+        raise OSError("somebody else took the connection that was meant for the command")
+    return ours, theirs

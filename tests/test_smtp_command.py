@@ -1,0 +1,101 @@
+"""A server that is a command: its dialogue, the delays that it tells instead of waiting, its end."""
+
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from harness.conversation import Conversation
+from harness.smtp.command import CommandRoute
+from harness.smtp.ending import Ending
+from harness.smtp.session import Session, SessionEnded
+
+SERVER = ("192.0.2.25", 25)
+CLIENT = "198.18.0.7"
+SCRIPT = """
+import sys
+def say(line): sys.stdout.buffer.write(line.encode() + b"\\r\\n"); sys.stdout.buffer.flush()
+def trace(line): sys.stderr.write(line + "\\n"); sys.stderr.flush()
+trace(">>> host is " + sys.argv[1])
+say("220 mx.example.org for " + sys.argv[1])
+for line in sys.stdin.buffer:
+    word = line.split()[0].upper()
+    if word == b"QUIT":
+        say("221 bye")
+        break
+    if word == b"MAIL":
+        trace(">>> delay modifier requests 20-second delay")
+        trace(">>> delay modifier requests 3-second delay")
+        trace(">>> delay skipped in -bh mode")
+    if word == b"NOOP":
+        trace("x" * 300000)
+    if word == b"RSET":
+        break
+    say("250 fine")
+"""
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    file = tmp_path / "server.py"
+    file.write_text(SCRIPT, "utf-8")
+    return file
+
+
+def session(script: Path) -> Session:
+    route = CommandRoute((sys.executable, str(script), "{client}"))
+    return Session(SERVER, CLIENT, route, reply_timeout=10.0)
+
+
+def test_the_command_gets_the_client_and_speaks(script: Path) -> None:
+    with session(script) as talk:
+        assert talk.open().text == f"mx.example.org for {CLIENT}"
+        assert talk.command("EHLO x.example").code == 250
+    assert talk.ending is Ending.QUIT
+
+
+def test_told_delays_count_as_waiting(script: Path) -> None:
+    talk = session(script)
+    conversation = Conversation(talk, CLIENT, lambda since, until: 0.0)
+    assert conversation.connect().seconds < 20
+    assert conversation.ehlo("x.example").seconds < 20
+    mail = conversation.mail("a@x.example")
+    assert 23 <= mail.seconds < 40
+    assert mail.silence >= 23
+    assert conversation.rcpt("b@example.org").seconds < 20
+    conversation.quit()
+
+
+def test_a_long_trace_does_not_stop_the_command(script: Path) -> None:
+    with session(script) as talk:
+        talk.open()
+        for _ in range(5):
+            assert talk.command("NOOP").code == 250
+
+
+def test_a_command_that_ends_ends_the_session(script: Path) -> None:
+    talk = session(script)
+    talk.open()
+    with pytest.raises(SessionEnded, match="closed the connection at RSET"):
+        talk.command("RSET")
+
+
+def test_a_command_that_is_not_there_is_told() -> None:
+    talk = Session(SERVER, CLIENT, CommandRoute(("/no/such", "{client}")), reply_timeout=5.0)
+    with pytest.raises(SessionEnded, match=r"no way to .* by route command"):
+        talk.open()
+
+
+def test_no_command_outlives_its_route(script: Path) -> None:
+    route = CommandRoute((sys.executable, str(script), "{client}"))
+    talk = Session(SERVER, CLIENT, route, reply_timeout=10.0)
+    talk.open()
+    route.close()
+    with pytest.raises(SessionEnded):
+        talk.command("EHLO x.example")
+    followers = [thread for thread in threading.enumerate() if thread.name == "trace"]
+    for thread in followers:
+        thread.join(10.0)
+        assert not thread.is_alive()
+    talk.close()
