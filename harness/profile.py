@@ -302,6 +302,12 @@ class Profile(settings.Settings):
             )
         return self
 
+    @property
+    def _has_an_ipv4_address_of_its_own(self) -> bool:
+        """Whether the server is reached in that family only; on loopback it is reached in both."""
+        address = ipaddress.ip_address(self.server.address)
+        return address.version == 4 and not address.is_loopback
+
     def claims(self, rule: Rule) -> bool:
         """Whether the server documents the rule at all."""
         return _matches(rule.id, self.rules.claim) and not _matches(rule.id, self.rules.without)
@@ -320,7 +326,7 @@ class Profile(settings.Settings):
             ),
             Capability.IPV6: (
                 any(network.version == 6 for network in self.clients.networks)
-                and not (self.clients.route is RouteName.BIND and "." in self.server.address),
+                and not (self.clients.route is RouteName.BIND and self._has_an_ipv4_address_of_its_own),
                 "the profile knows of no IPv6 clients; add a part of 2001:db8::/32 to clients.networks"
                 " (route bind reaches a server's IPv4 address from IPv4 addresses only)",
             ),
