@@ -75,7 +75,7 @@ def open_run(wish: Wish) -> Iterator[Run]:
             wish.catalogue,
             internet,
             stack.enter_context(_route(profile, internet)),
-            Judge(profile.policy.delay, pulse.worst),
+            Judge(profile.policy.delay, pulse.worst, scan=profile.server.scan),
             tools,
             heavy=wish.heavy or wish.profile is None,
             lean=wish.lean,

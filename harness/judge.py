@@ -36,14 +36,17 @@ class Judge:
     delay: float
     noise: Callable[[float, float], float]  # the greatest slowness between two moments, seconds
     greylisting: bool = False  # whether a deferred recipient may just be an unknown one
+    scan: float = 0.0  # seconds that the server may look at a message before it answers the end of DATA
 
     def timing(self, step: Step) -> Timing:
         """Prompt below half of the delay; late when the server was silent for nine tenths of it on end.
 
         A server that holds a reply back is silent. One that is slow, or whose DNS is, goes on asking
         meanwhile; and what the pulse's own exchanges took at the time proves nothing about policy.
+        Where content is scanned, the end of DATA may take as long as that does.
         """
-        if self.delay == 0 or step.seconds < PROMPT_BELOW * self.delay:
+        prompt_below = max(PROMPT_BELOW * self.delay, self.scan if step.stage is Stage.DATA else 0.0)
+        if self.delay == 0 or step.seconds < prompt_below:
             return Timing.PROMPT
         noise = self.noise(step.began, step.began + step.seconds)
         if step.silence < LATE_FROM * self.delay or noise >= NOISE_BELOW * self.delay:

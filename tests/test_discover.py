@@ -12,7 +12,7 @@ from harness.discover import Deviation, Place, Seen, draft, explore, outcome_of
 from harness.outcome import Stage
 from harness.profile import Profile, RouteName, contradictions
 from harness.rules import Catalogue
-from tests.hostile_server import Hear, HostileServer, Say
+from tests.hostile_server import Hear, HostileServer, Say, Step
 from tests.mta_process import running_mta
 
 
@@ -94,7 +94,7 @@ def test_what_was_seen_is_read_as_an_outcome(observed: str, delay: float, outcom
 
 
 def test_a_server_that_greets_nobody(capsys: pytest.CaptureFixture[str]) -> None:
-    refusing = [Say(b"554 go away\r\n"), Hear(), Say(b"221 bye\r\n")]
+    refusing: list[Step] = [Say(b"554 go away\r\n"), Hear(), Say(b"221 bye\r\n")]
     with HostileServer([refusing] * 4) as server:
         address = f"127.0.0.1:{server.address[1]}"
         assert main(["discover", address, "--dns", f"127.0.0.1:{free_port()}"]) == 2

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.conversation import Attempt, Step
-from harness.judge import BrokenError, Judge
+from harness.judge import BrokenError, Judge, Timing
 from harness.outcome import Outcome, Stage
 from harness.smtp.reply import Reply
 from harness.smtp.session import Ending
@@ -162,3 +162,10 @@ def test_a_deferred_recipient_may_be_the_greylist_s_word() -> None:
         replace(judge(), greylisting=True).expect(deferred, (Outcome.parse("pass at rcpt"),))
     with pytest.raises(FailedError):
         replace(judge(), greylisting=True).expect(deferred, (Outcome.parse("deny at rcpt"),))
+
+
+def test_the_end_of_data_may_take_as_long_as_the_content_is_scanned() -> None:
+    scanning = Judge(DELAY, lambda since, until: 0.0, scan=10.0)
+    assert scanning.timing(step(Stage.DATA, 250, LATE)) is Timing.PROMPT
+    assert scanning.timing(step(Stage.DATA, 250, 12.0)) is Timing.LATE
+    assert scanning.timing(step(Stage.RCPT, 250, LATE)) is Timing.LATE
