@@ -36,7 +36,7 @@ def checked(text: str, catalogue: Catalogue) -> Profile:
 
 def test_the_reference_mta_is_drafted_as_it_is(tmp_path: Path, catalogue: Catalogue) -> None:
     resolver = ("127.0.0.1", free_port())
-    with running_mta(tmp_path, delay=1.0, resolver=resolver) as mta:
+    with running_mta(tmp_path, delay=0.7, resolver=resolver) as mta:
         place = Place(*mta.address, resolver)
         seen = explore(place, ["attic.example", "elsewhere.example"], catalogue)
     assert seen.route is RouteName.PROXY_V2

@@ -69,8 +69,8 @@ class BrokenSystem:
         """Of its `mutants.toml`."""
         return [Defect(one.name, one.rules, one.about) for one in self._mutants.values()]
 
-    def run(self, defect: Defect | None, folder: Path) -> RunResult:
-        """Start it broken, and run all scenarios."""
+    def run(self, defect: Defect | None, folder: Path, *, heavy: bool) -> RunResult:
+        """Start it broken, and run the scenarios."""
         folder.mkdir(parents=True)
         mutant = self._mutants[defect.name] if defect else None
         root = folder / "root"
@@ -86,7 +86,8 @@ class BrokenSystem:
                 profile = folder / "profile.toml"
                 profile.touch(mode=0o600)
                 profile.write_text(box.profile(), "utf-8")
-                return run_pytest(self.scenarios, folder, [f"--sut={profile}", "--allow-heavy"], box.beside)
+                options = [f"--sut={profile}", *(["--allow-heavy"] if heavy else [])]
+                return run_pytest(self.scenarios, folder, options, box.beside)
         except SandboxError as error:
             raise BrokenRunError(str(error)) from error
 
