@@ -18,6 +18,7 @@ import sys
 def say(line): sys.stdout.buffer.write(line.encode() + b"\\r\\n"); sys.stdout.buffer.flush()
 def trace(line): sys.stderr.write(line + "\\n"); sys.stderr.flush()
 trace(">>> host is " + sys.argv[1])
+sys.stdout.buffer.write(b"\\n**** SMTP testing session\\n**** This is not for real!\\n\\n")
 say("220 mx.example.org for " + sys.argv[1])
 for line in sys.stdin.buffer:
     word = line.split()[0].upper()
@@ -31,6 +32,10 @@ for line in sys.stdin.buffer:
     if word == b"NOOP":
         trace("x" * 300000)
     if word == b"RSET":
+        break
+    if word == b"RCPT" and b"dropped" in line:
+        trace(">>> delay modifier requests 7-second delay")
+        say("550 and gone")
         break
     say("250 fine")
 """
@@ -65,6 +70,16 @@ def test_told_delays_count_as_waiting(script: Path) -> None:
     assert mail.silence >= 23
     assert conversation.rcpt("b@example.org").seconds < 20
     conversation.quit()
+
+
+def test_the_last_words_of_a_command_count_too(script: Path) -> None:
+    talk = session(script)
+    conversation = Conversation(talk, CLIENT, lambda since, until: 0.0)
+    conversation.connect()
+    conversation.ehlo("x.example")
+    assert 7 <= conversation.rcpt("dropped@example.org").seconds < 20
+    assert talk.closed_by_server(10.0)
+    assert conversation.quit().rcpt.code == 550
 
 
 def test_a_long_trace_does_not_stop_the_command(script: Path) -> None:

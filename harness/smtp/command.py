@@ -11,12 +11,15 @@ import selectors
 import socket
 import subprocess
 import threading
+import time
 import weakref
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, runtime_checkable
 
 EXIM_DELAY = r"delay modifier requests (\d+)-second delay"  # what `exim -bh` says instead of waiting
 ENDS_WITHIN = 5.0  # seconds after its standard error was closed
+LONGEST_NOTICE = 65536  # bytes
+SHORTEST_WAIT = 0.001  # seconds
 KEPT = 4096  # characters of the trace that a pattern may still begin in
 CHUNK = 65536  # bytes
 
@@ -49,7 +52,7 @@ class _Trace:
     def read(self) -> bool:
         """Take in what is there; whether there may be more."""
         with self._lock:
-            while True:
+            while self.process.stderr and not self.process.stderr.closed:
                 try:
                     data = os.read(self.file, CHUNK)
                 except BlockingIOError:
@@ -59,6 +62,7 @@ class _Trace:
                 if not data:
                     return False
                 self._take(data.decode("utf-8", "replace"))
+            return False
 
     def _take(self, text: str) -> None:
         self._text += text
@@ -78,10 +82,12 @@ class _Trace:
         """Read until it ends, so that it is never held up by a full pipe; then see to its end."""
         if self.process.stderr is None:
             return
-        with self.process.stderr, selectors.DefaultSelector() as selector:
+        with selectors.DefaultSelector() as selector:
             selector.register(self.file, selectors.EVENT_READ)
             while selector.select() and self.read():
                 pass
+        with self._lock:
+            self.process.stderr.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(ENDS_WITHIN)
         self.end()
@@ -124,6 +130,11 @@ class CommandRoute:
         os.set_blocking(trace.file, False)
         self._traces[ours] = trace
         threading.Thread(target=trace.follow, name="trace", daemon=True).start()
+        try:
+            _skip_notice(ours, time.monotonic() + timeout)
+        except OSError:
+            ours.close()
+            raise
         return ours, b""
 
     def held(self, connection: socket.socket) -> float:
@@ -135,6 +146,22 @@ class CommandRoute:
         """End every command that is still there."""
         for trace in list(self._traces.values()):
             trace.end()
+
+
+def _skip_notice(connection: socket.socket, deadline: float) -> None:
+    """Read what a command says to people before it speaks SMTP, as `exim -bh` does.
+
+    That is whole lines which do not begin with a digit; raises `TimeoutError` when nothing else comes.
+    """
+    seen, within_line = 0, False
+    while seen < LONGEST_NOTICE:
+        connection.settimeout(max(SHORTEST_WAIT, deadline - time.monotonic()))
+        ahead = connection.recv(CHUNK, socket.MSG_PEEK)
+        if not ahead or (ahead[:1].isdigit() and not within_line):
+            return
+        line, line_end, _ = ahead.partition(b"\n")
+        seen += len(connection.recv(len(line) + len(line_end)))
+        within_line = not line_end
 
 
 def _pair(timeout: float) -> tuple[socket.socket, socket.socket]:
