@@ -33,6 +33,9 @@ class Clock(Protocol):
     def taking_part(self) -> AbstractContextManager[None]:
         """For as long as a scenario is played: its time passes only when it waits for that."""
 
+    def stop(self) -> None:
+        """The run is over: nobody waits any more."""
+
 
 @dataclass
 class World:
@@ -197,8 +200,8 @@ class Client:
     @contextlib.contextmanager
     def conversation(self, label: str = "") -> Iterator[Conversation]:
         """A session to be driven by hand; the socket is closed at the end, whatever happens."""
-        self.world.waited += self.world.pace.take_turn()
         session = self.session()
+        self.world.waited += self.world.pace.take_turn(session)
         conversation = Conversation(session, self.address, self._silence)
         self.world.conversations.append((label or self.label, self, conversation))
         try:

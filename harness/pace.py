@@ -2,27 +2,37 @@
 
 import threading
 import time
+import weakref
 from dataclasses import dataclass, field
+
+from harness.smtp.session import Session
+from harness.verdicts import InconclusiveError
 
 SLOWEST = 1.0  # connections a second
 
 
 @dataclass
 class Pace:
-    """Hands out turns at a steady rate, in the order in which they are asked for; thread-safe."""
+    """Hands out turns to connect at a steady rate, in the order in which they are asked for; thread-safe."""
 
     rate: float  # connections a second
     _next: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _over: threading.Event = field(default_factory=threading.Event)
+    _sessions: "weakref.WeakSet[Session]" = field(default_factory=weakref.WeakSet)
 
-    def take_turn(self) -> float:
-        """Wait until it is one's turn; the seconds that it took."""
+    def take_turn(self, session: Session) -> float:
+        """Wait until it is the session's turn; the seconds that it took.
+
+        Raises `InconclusiveError` when the run is broken off before.
+        """
         with self._lock:
             now = time.monotonic()
             turn = max(now, self._next)
             self._next = turn + 1.0 / self.rate
-        self._over.wait(turn - now)
+            self._sessions.add(session)
+        if self._over.wait(turn - now):
+            raise InconclusiveError("the run was broken off")
         return turn - now
 
     def slow_down(self) -> None:
@@ -31,5 +41,8 @@ class Pace:
             self.rate = max(SLOWEST, self.rate / 2)
 
     def end(self) -> None:
-        """The run is being broken off: nobody waits for a turn any more."""
+        """The run is over: nobody waits for a turn any more, and what is still being said is cut short."""
         self._over.set()
+        with self._lock:
+            for session in self._sessions:
+                session.cut_short()

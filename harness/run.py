@@ -128,6 +128,12 @@ class Run:
         """For as long as a scenario is played: no time passes for it but what it waits for."""
         return self.tools.clock.taking_part() if self.tools.clock else contextlib.nullcontext()
 
+    def break_off(self) -> None:
+        """The run is over: whoever still waits, for a turn, a reply or the clock, stops doing so."""
+        self.pace.end()
+        if self.tools.clock:
+            self.tools.clock.stop()
+
     def canary(self) -> tuple[Attempt, World]:
         """An innocent dialogue as far as RCPT, one at a time: is the server itself well?"""
         with self._canary:

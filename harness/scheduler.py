@@ -222,7 +222,7 @@ class Scheduler:
 
     def stop(self) -> None:
         """Drop what has not begun and wait for what has."""
-        self._run.pace.end()
+        self._run.break_off()
         for pool in (self._crowd, self._quiet, self._last):
             if pool:
                 pool.shutdown(wait=True, cancel_futures=True)

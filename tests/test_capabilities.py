@@ -13,7 +13,10 @@ from harness.capabilities.operator import CommandOperator
 from harness.capabilities.outage import CommandOutage
 from harness.pace import Pace
 from harness.profile import Operator
+from harness.smtp.routes import Direct
+from harness.smtp.session import Session, SessionEnded
 from harness.verdicts import InconclusiveError, NotTestableError
+from tests.hostile_server import HostileServer, Stall
 
 CLIENT = "192.0.2.1"
 PATIENCE = 10.0  # seconds for something that must happen
@@ -142,16 +145,39 @@ def test_the_operators_commands_get_the_triplet() -> None:
 # The pace
 
 
+def a_session() -> Session:
+    return Session(("127.0.0.1", 9), CLIENT, Direct(), reply_timeout=1.0)
+
+
 def test_turns_come_at_the_rate() -> None:
     pace = Pace(rate=1000.0)
     began = time.monotonic()
     for _ in range(6):
-        pace.take_turn()
+        pace.take_turn(a_session())
     assert time.monotonic() - began > 0.0049  # five turns after the first
 
 
 def test_nobody_waits_for_a_turn_when_the_run_is_over() -> None:
     pace = Pace(rate=0.001)
-    pace.take_turn()
+    pace.take_turn(a_session())
     pace.end()
-    pace.take_turn()
+    with pytest.raises(InconclusiveError, match="broken off"):
+        pace.take_turn(a_session())
+
+
+def test_what_is_being_said_when_a_run_ends_is_cut_short() -> None:
+    with HostileServer([[Stall()]]) as server:
+        session = Session(server.address, CLIENT, Direct(), reply_timeout=60.0)
+        pace = Pace(rate=1000.0)
+        pace.take_turn(session)
+        threading.Timer(0.05, pace.end).start()
+        with pytest.raises(SessionEnded):
+            session.open()
+
+
+def test_nobody_waits_for_a_clock_when_the_run_is_over() -> None:
+    for clock in (WaitingClock(100), SharedClock(lambda seconds: None)):
+        stop = threading.Timer(0.05, clock.stop)
+        stop.start()
+        with clock.taking_part(), clock.taking_part(), pytest.raises(InconclusiveError, match="broken off"):
+            clock.advance(CLIENT, 60)

@@ -11,12 +11,15 @@ from pathlib import Path
 from harness.capabilities import commands
 from harness.verdicts import InconclusiveError, NotTestableError
 
+BROKEN_OFF = "the run was broken off"
+
 
 @dataclass(frozen=True)
 class WaitingClock:
     """Real waiting. Scenarios of one run wait side by side, so the longest wait is what a run costs."""
 
     limit: float  # seconds that one scenario may wait
+    _over: threading.Event = field(default_factory=threading.Event, compare=False)
 
     def advance(self, client: str, seconds: float) -> None:
         """Wait; raises `NotTestableError` when that takes longer than the profile allows."""
@@ -24,7 +27,12 @@ class WaitingClock:
             raise NotTestableError(
                 f"{seconds:g} s would have to pass, and clock.limit in the profile allows {self.limit:g} s"
             )
-        threading.Event().wait(seconds)
+        if self._over.wait(seconds):
+            raise InconclusiveError(BROKEN_OFF)
+
+    def stop(self) -> None:
+        """Nobody waits any more."""
+        self._over.set()
 
     def taking_part(self) -> AbstractContextManager[None]:
         """Real time passes for everybody alike."""
@@ -40,6 +48,9 @@ class SteeredClock:
     def advance(self, client: str, seconds: float) -> None:
         """Move the clock as that client's triplets see it."""
         self.move(client, seconds)
+
+    def stop(self) -> None:
+        """Nobody waits."""
 
     def taking_part(self) -> AbstractContextManager[None]:
         """Nobody else's time is moved."""
@@ -83,6 +94,12 @@ class SharedClock:
             if self._now < until and self._trouble:
                 self._waiting.remove(until)
                 raise self._trouble
+
+    def stop(self) -> None:
+        """Nobody waits any more."""
+        with self._changed:
+            self._trouble = InconclusiveError(BROKEN_OFF)
+            self._changed.notify_all()
 
     def _move_on(self) -> None:
         if not self._waiting or len(self._waiting) < self._playing or self._trouble:

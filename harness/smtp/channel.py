@@ -1,5 +1,6 @@
 """A connection to a mail server: every byte recorded, every wait bounded, every end accounted for."""
 
+import contextlib
 import re
 import socket
 import ssl
@@ -182,6 +183,12 @@ class Channel:
         if self._connected is None or not isinstance(self.route, TracedRoute):
             return 0.0
         return self.route.held(self._connected)
+
+    def cut_short(self) -> None:
+        """From another thread: the connection ends for whoever waits for something to come."""
+        if self._connected:
+            with contextlib.suppress(OSError):  # it is closed already
+                self._connected.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close unless it is over already."""

@@ -174,6 +174,10 @@ class Session(smtplib.SMTP):
         self.close()
         return reply
 
+    def cut_short(self) -> None:
+        """From another thread: whoever waits for this session learns that the connection is gone."""
+        self._channel.cut_short()
+
     def close(self) -> None:
         """Close the connection, if it is open; safe at any time."""
         self._channel.close()
