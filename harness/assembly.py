@@ -77,7 +77,7 @@ def open_run(wish: Wish) -> Iterator[Run]:
             stack.enter_context(_route(profile, internet)),
             Judge(profile.policy.delay, pulse.worst, scan=profile.server.scan),
             tools,
-            heavy=wish.heavy or wish.profile is None,
+            heavy=wish.heavy,
             lean=wish.lean,
         )
         pulse.probes.append(ServerProbe(lambda: run.observer(run.world()).session()))

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -52,7 +53,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    for add in (_add_compare, _add_rules, _add_mta, _add_dns, _add_mutants, _add_doctor, _add_system):
+    for add in (
+        _add_compare,
+        _add_rules,
+        _add_mta,
+        _add_dns,
+        _add_mutants,
+        _add_doctor,
+        _add_discover,
+        _add_system,
+    ):
         add(commands)
     return parser
 
@@ -134,6 +144,24 @@ def _add_doctor(commands: Commands) -> None:
     parser.add_argument("profile", type=Path, metavar="PROFILE.toml", help="the server under test")
 
 
+def _add_discover(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "discover",
+        _discover,
+        "talk to an unknown server and draft its profile",
+        "smtp-harness discover 127.0.0.1:25 --domain example.org -o staging.toml",
+        "what cannot be seen from outside stands as a question in the draft",
+    )
+    parser.add_argument(
+        "address", metavar="ADDRESS[:PORT]", help="of the server; the port is 25 unless given"
+    )
+    parser.add_argument("--domain", action="append", metavar="NAME", help="that it hosts (repeat for more)")
+    parser.add_argument("--dns", default="127.0.0.1:53", metavar="ADDRESS:PORT", help="its resolver: us")
+    parser.add_argument("--no-rules", dest="rules", action="store_false", help="do not run the scenarios")
+    parser.add_argument("-o", "--output", type=Path, metavar="PROFILE.toml", help="default: standard output")
+
+
 def _add_system(commands: Commands) -> None:
     parser = _command(
         commands,
@@ -143,12 +171,14 @@ def _add_system(commands: Commands) -> None:
         "smtp-harness system install exim && smtp-harness system run exim -- -k greylist",
         "needs root; nothing of this machine's own mail or network set-up is touched",
     )
-    parser.add_argument("action", choices=["list", "install", "up", "down", "run", "doctor", "mutants"])
+    parser.add_argument(
+        "action", choices=["list", "install", "up", "down", "run", "doctor", "discover", "mutants"]
+    )
     parser.add_argument("name", nargs="?", metavar="NAME", help="of the system; `list` shows them")
     parser.add_argument("--delay", type=int, default=1, metavar="SECONDS", help="of its delays (default: 1)")
     parser.add_argument("--only", action="append", metavar="PATTERN", help="for `mutants`: of their names")
     parser.add_argument("--parallel", type=int, default=1, metavar="N", help="for `mutants`: runs at a time")
-    parser.add_argument("pytest", nargs="*", metavar="-- PYTEST ARGUMENT", help="for `run`")
+    parser.add_argument("pytest", nargs="*", metavar="-- ARGUMENT", help="of pytest for `run`, of discover")
 
 
 def _command(
@@ -227,6 +257,33 @@ def _doctor(options: argparse.Namespace) -> int:
     return 0 if well else 1
 
 
+def _discover(options: argparse.Namespace) -> int:
+    from harness import discover
+    from harness.mutants import BrokenRunError
+    from harness.profile import endpoint
+    from harness.rules import Catalogue
+
+    if options.output and options.output.exists():
+        raise UsageError(f"{options.output} exists already; name another file, or move it away")
+    text = options.address if re.search(r"\]:\d+$|^[^:]+:\d+$", options.address) else f"{options.address}:25"
+    try:
+        place = discover.Place(*endpoint(text), endpoint(options.dns))
+        seen = discover.explore(place, options.domain or [], Catalogue.below(default_scenarios()))
+        deviations: list[discover.Deviation] = []
+        if options.rules:
+            print("running the scenarios with the draft, to see what it enforces and how", file=sys.stderr)
+            deviations = discover.try_rules(place, seen, default_scenarios())
+    except (ValueError, discover.DiscoveryError, BrokenRunError) as error:
+        raise UsageError(str(error)) from None
+    found = discover.draft(place, seen, deviations)
+    if options.output is None:
+        print(found, end="")
+    else:
+        options.output.write_text(found, "utf-8")
+        print(f"{options.output}: answer its questions, then: smtp-harness doctor {options.output}")
+    return 0
+
+
 def _system(options: argparse.Namespace) -> int:
     from harness.systems import commands
     from harness.systems.sandbox import SandboxError
@@ -248,6 +305,8 @@ def _system(options: argparse.Namespace) -> int:
                 return commands.down(options.name)
             case "doctor":
                 return commands.doctor(options.name, options.delay)
+            case "discover":
+                return commands.discover(options.name, options.delay, options.pytest)
             case "mutants":
                 only, parallel = options.only or ["*"], options.parallel
                 return commands.mutants(options.name, options.delay, default_scenarios(), only, parallel)

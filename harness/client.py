@@ -84,6 +84,14 @@ class Client:
         identity = self.world.internet.identity(self.kind)
         return Client(self.world, identity, self.kind, label="twin")
 
+    def neighbours(self) -> tuple["Client", "Client"]:
+        """Two other hosts of the same kind, with addresses side by side in one network."""
+        one, other = self.world.internet.neighbours(self.kind)
+        return (
+            Client(self.world, one, self.kind, label="a host"),
+            Client(self.world, other, self.kind, label="its neighbour"),
+        )
+
     def at_address(self, address: str) -> "Client":
         """An innocent host with an address that a scenario prescribes."""
         self.world.internet.dns.withdraw(reverse_name(address), "PTR")

@@ -75,6 +75,14 @@ class Internet:
         self._hosts[address] = host
         return Identity(address, host, domain)
 
+    def neighbours(self, kind: Kind) -> tuple[Identity, Identity]:
+        """Two innocent hosts with addresses side by side in one network (IPv4 /24, IPv6 /64)."""
+        with self._lock:
+            first, second = self._next_address(kind), self._next_address(kind)
+            while _network_of(first) != _network_of(second):
+                first, second = second, self._next_address(kind)
+        return self.identity(kind, first), self.identity(kind, second)
+
     def host_at(self, address: str) -> str:
         """The name of the client with that address, as its PTR record had it at first; empty without one."""
         return self._hosts.get(address, "")
@@ -119,6 +127,11 @@ class Internet:
 
 def _address_type(address: str) -> str:
     return "AAAA" if ipaddress.ip_address(address).version == 6 else "A"
+
+
+def _network_of(address: str) -> Network:
+    prefix = 64 if ":" in address else 24
+    return ipaddress.ip_network(f"{address}/{prefix}", strict=False)
 
 
 def _hosts(network: Network) -> Iterator[str]:

@@ -19,6 +19,7 @@ from harness import settings
 from harness.reference_mta.mutations import MUTANTS
 from harness.results.model import RuleResult, RunResult, Status
 from harness.results.store import ResultFileError, load
+from harness.rules import Capability, Catalogue
 
 PATIENCE = 600.0  # seconds that one run may take
 CHANCES = 2  # runs without other load before a mutant counts as survivor or as hitting others
@@ -60,11 +61,18 @@ class Subject(Protocol):
         """As the matrix calls it."""
 
     @property
+    def scenarios(self) -> Path:
+        """Where the scenarios lie."""
+
+    @property
     def defects(self) -> Sequence[Defect]:
         """All ways to break it."""
 
-    def run(self, defect: Defect | None, folder: Path) -> RunResult:
-        """All scenarios against it, unbroken or broken; raises `BrokenRunError` when there is no result."""
+    def run(self, defect: Defect | None, folder: Path, *, heavy: bool) -> RunResult:
+        """The scenarios against it, unbroken or broken, those that strain it if `heavy`.
+
+        Raises `BrokenRunError` when there is no result.
+        """
 
     def expects(self, defect: Defect, rule: str) -> bool:
         """Whether it is declared, with a reason, that another rule cannot help but notice."""
@@ -117,9 +125,10 @@ class ReferenceMta:
         """Each mutant breaks one rule."""
         return [Defect(mutant.name, (mutant.rule,), mutant.description) for mutant in MUTANTS]
 
-    def run(self, defect: Defect | None, folder: Path) -> RunResult:
+    def run(self, defect: Defect | None, folder: Path, *, heavy: bool) -> RunResult:
         """One run with the mutant switched on."""
-        return run_pytest(self.scenarios, folder, [f"--mutant={defect.name}"] if defect else [])
+        options = [f"--mutant={defect.name}"] if defect else []
+        return run_pytest(self.scenarios, folder, options if heavy else [*options, "--skip-heavy"])
 
     def expects(self, defect: Defect, rule: str) -> bool:
         """By the pairs in every `collateral.toml` beside the scenarios."""
@@ -163,11 +172,14 @@ def _prove(subject: Subject, chosen: list[Defect], parallel: int) -> int:
                 print(f"{rule.status} {rule.id}: {rule.reason}")
             print(f"the unbroken {subject.title} does not pass these rules, so its mutants prove nothing")
             return 1
+        catalogue = Catalogue.below(subject.scenarios)
+        heavy = frozenset(rule.id for rule in catalogue if Capability.HEAVY in rule.needs)
         passed = sum(rule.status is Status.PASSED for rule in baseline.rules)
         print(f"unbroken: {passed} rules passed; {len(chosen)} mutants, {parallel} at a time", flush=True)
 
         def judge(defect: Defect, turn: str) -> Verdict:
-            return _judge(subject, defect, baseline, Path(folder) / turn / defect.name)
+            spared = frozenset() if heavy & {*defect.rules} else heavy
+            return _judge(subject, defect, baseline, spared, Path(folder) / turn / defect.name)
 
         verdicts: list[Verdict] = []
         with ThreadPoolExecutor(parallel) as pool:
@@ -182,7 +194,7 @@ def _prove(subject: Subject, chosen: list[Defect], parallel: int) -> int:
 def _baseline(subject: Subject, chosen: list[Defect], folder: Path) -> RunResult:
     """The run of the unbroken server; a machine that was busy for a moment gets another chance."""
     for attempt in range(CHANCES):
-        result = subject.run(None, folder / f"baseline-{attempt}")
+        result = subject.run(None, folder / f"baseline-{attempt}", heavy=True)
         if not _troubled(result, chosen):
             break
     return result
@@ -226,10 +238,13 @@ def _count_rules(defects: list[Defect]) -> int:
     return len({rule for defect in defects for rule in defect.rules})
 
 
-def _judge(subject: Subject, defect: Defect, baseline: RunResult, folder: Path) -> Verdict:
+def _judge(
+    subject: Subject, defect: Defect, baseline: RunResult, spared: frozenset[str], folder: Path
+) -> Verdict:
+    """One run; `spared` are rules whose scenarios strain a server and run for their own mutants only."""
     began = time.monotonic()
     try:
-        result = subject.run(defect, folder)
+        result = subject.run(defect, folder, heavy=not spared)
     except (BrokenRunError, subprocess.TimeoutExpired) as error:
         return Verdict(defect, defect.rules, collateral={}, failure=str(error))
     before = {rule.id: rule.status for rule in baseline.rules}
@@ -237,7 +252,7 @@ def _judge(subject: Subject, defect: Defect, baseline: RunResult, folder: Path) 
     changed = {
         rule: str(after.get(rule, "missing"))
         for rule, status in before.items()
-        if after.get(rule) is not status and rule not in defect.rules
+        if after.get(rule) is not status and rule not in spared and rule not in defect.rules
     }
     declared = {rule for rule in changed if subject.expects(defect, rule)}
     return Verdict(

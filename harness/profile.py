@@ -302,12 +302,6 @@ class Profile(settings.Settings):
             )
         return self
 
-    @property
-    def _has_an_ipv4_address_of_its_own(self) -> bool:
-        """Whether the server is reached in that family only; on loopback it is reached in both."""
-        address = ipaddress.ip_address(self.server.address)
-        return address.version == 4 and not address.is_loopback
-
     def claims(self, rule: Rule) -> bool:
         """Whether the server documents the rule at all."""
         return _matches(rule.id, self.rules.claim) and not _matches(rule.id, self.rules.without)
@@ -316,6 +310,11 @@ class Profile(settings.Settings):
         """What this server documents for a rule, and the profile's reason (empty: the catalogue's)."""
         override = self.rules.expect.get(rule.id)
         return (override.outcome, override.reason) if override else (rule.expect, "")
+
+    @property
+    def _binds_ipv6(self) -> bool:
+        address = ipaddress.ip_address(self.server.address)
+        return address.version == 6 or address.is_loopback  # there it is reached in either family
 
     def lacks(self, capability: Capability) -> str:
         """Why this profile does not grant a capability, with the mend; empty when it does."""
@@ -326,9 +325,9 @@ class Profile(settings.Settings):
             ),
             Capability.IPV6: (
                 any(network.version == 6 for network in self.clients.networks)
-                and not (self.clients.route is RouteName.BIND and self._has_an_ipv4_address_of_its_own),
+                and (self.clients.route is not RouteName.BIND or self._binds_ipv6),
                 "the profile knows of no IPv6 clients; add a part of 2001:db8::/32 to clients.networks"
-                " (route bind reaches a server's IPv4 address from IPv4 addresses only)",
+                " (with route bind, a server that is not on loopback must have an IPv6 address)",
             ),
             Capability.DNS: (
                 self.dns is not None,

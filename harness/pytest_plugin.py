@@ -47,6 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--reports", metavar="DIR", help="where the reports go (default: reports/)")
     group.addoption("--allow-heavy", action="store_true", help="run scenarios that strain a shared server")
+    group.addoption("--skip-heavy", action="store_true", help="do not run them against the reference MTA")
     group.addoption("--lean", action="store_true", help="keep no dialogues and write no HTML, only verdicts")
     group.addoption(
         "--mutant", default="", metavar="RULE:KIND", help="break the reference MTA in one respect"
@@ -263,7 +264,8 @@ class ScenarioPlugin:
             raise pytest.UsageError("--mutant breaks the reference MTA; it does not go with --sut")
         if options.jobs is not None and options.jobs < 1:
             raise pytest.UsageError("--jobs takes a number from 1 on")
-        wish = Wish(self.catalogue, sut, options.mutant, options.allow_heavy, options.lean)
+        heavy = options.allow_heavy or not (sut or options.skip_heavy)
+        wish = Wish(self.catalogue, sut, options.mutant, heavy, options.lean)
         try:
             run = self.stack.enter_context(open_run(wish))
         except (settings.SettingsError, DnsServerError, EmbeddedError) as error:

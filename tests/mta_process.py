@@ -191,12 +191,21 @@ def world() -> FakeDns:
 
 @contextlib.contextmanager
 def running_mta(
-    folder: Path, *, proxy: bool = True, delay: float = 0.0, idle: float = 60.0, mutation: str = ""
+    folder: Path,
+    *,
+    proxy: bool = True,
+    delay: float = 0.0,
+    idle: float = 60.0,
+    mutation: str = "",
+    resolver: tuple[str, int] | None = None,
 ) -> Iterator[RunningMta]:
-    """The MTA under `--control`, its state below `folder`; it ends with the context."""
+    """The MTA under `--control`, its state below `folder`; it ends with the context.
+
+    It asks a name server that comes with it, unless there is another `resolver`.
+    """
     dns = world()
     with DnsServer(dns) as server:
-        host, port = server.addresses[0]
+        host, port = resolver or server.addresses[0]
         content = CONFIGURATION.format(
             proxy=str(proxy).lower(),
             delay=delay,

@@ -61,7 +61,12 @@ def test_a_good_profile_is_read(tmp_path: Path, catalogue: Catalogue) -> None:
 
 @pytest.mark.parametrize(
     ("server", "route", "granted"),
-    [("192.0.2.25", "proxy-v2", True), ("192.0.2.25", "bind", False), ("127.0.0.1", "bind", True)],
+    [
+        ("192.0.2.1", "proxy-v2", True),
+        ("192.0.2.1", "bind", False),
+        ("2001:db8::1", "bind", True),
+        ("127.0.0.1", "bind", True),
+    ],
 )
 def test_ipv6_clients_of_an_ipv4_server(
     monkeypatch: pytest.MonkeyPatch,

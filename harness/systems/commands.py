@@ -19,6 +19,7 @@ from harness.systems.mutants import BrokenSystem
 from harness.systems.sandbox import Sandbox, SandboxError
 from harness.systems.system import Parameters, System, names
 
+SERVER = "127.0.0.1"  # of every system, inside
 ENDED_WITHIN = 10.0  # seconds
 LOOK = 0.05  # seconds between two looks at a process that is ending
 
@@ -115,6 +116,13 @@ def doctor(name: str, delay: int) -> int:
     """Examine a system; the doctor's exit status."""
     with _somewhere(name, delay) as box:
         return _with_profile(box, lambda profile: ["harness.cli", "doctor", str(profile)])
+
+
+def discover(name: str, delay: int, arguments: Sequence[str]) -> int:
+    """Discover a system as if nothing were known of it; the exit status."""
+    with _somewhere(name, delay) as box:
+        address = f"{SERVER}:25"
+        return _with_profile(box, lambda profile: ["harness.cli", "discover", address, *arguments])
 
 
 def mutants(name: str, delay: int, scenarios: Path, only: list[str], parallel: int) -> int:

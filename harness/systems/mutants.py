@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from harness import settings
 from harness.mutants import BrokenRunError, Defect, run_pytest
@@ -19,7 +19,9 @@ from harness.systems.system import Parameters, System
 
 
 class Edit(settings.Settings):
-    """One place of one file: `find` stands there once."""
+    """One place of one file: `find` stands there once; both texts count to the last blank."""
+
+    model_config = ConfigDict(str_strip_whitespace=False)
 
     file: str = Field(min_length=1)
     find: str = Field(min_length=1)
@@ -67,8 +69,8 @@ class BrokenSystem:
         """Of its `mutants.toml`."""
         return [Defect(one.name, one.rules, one.about) for one in self._mutants.values()]
 
-    def run(self, defect: Defect | None, folder: Path) -> RunResult:
-        """Start it broken, and run all scenarios."""
+    def run(self, defect: Defect | None, folder: Path, *, heavy: bool) -> RunResult:
+        """Start it broken, and run the scenarios."""
         folder.mkdir(parents=True)
         mutant = self._mutants[defect.name] if defect else None
         root = folder / "root"
@@ -84,7 +86,8 @@ class BrokenSystem:
                 profile = folder / "profile.toml"
                 profile.touch(mode=0o600)
                 profile.write_text(box.profile(), "utf-8")
-                return run_pytest(self.scenarios, folder, [f"--sut={profile}", "--allow-heavy"], box.beside)
+                options = [f"--sut={profile}", *(["--allow-heavy"] if heavy else [])]
+                return run_pytest(self.scenarios, folder, options, box.beside)
         except SandboxError as error:
             raise BrokenRunError(str(error)) from error
 

@@ -1,0 +1,35 @@
+"""The hosts that scenarios play: each has an address and names of its own."""
+
+import ipaddress
+from pathlib import Path
+
+from fake_dns import FakeDns
+from harness import settings
+from harness.embedded import PROFILE
+from harness.internet import Internet, Kind
+from harness.profile import Profile
+
+
+def internet() -> Internet:
+    content = settings.read_toml(Path(PROFILE))
+    content["rules"] = {"claim": ["connect.*"]}
+    return Internet(FakeDns(), settings.check(PROFILE, content, Profile))
+
+
+def test_neighbours_are_two_hosts_of_one_network() -> None:
+    world, seen = internet(), set()
+    for kind, prefix in ((Kind.STRANGER, 24), (Kind.IPV6, 64)):
+        for _ in range(300):  # more than one network has
+            one, other = world.neighbours(kind)
+            assert ipaddress.ip_address(other.address) in ipaddress.ip_network(
+                f"{one.address}/{prefix}", strict=False
+            )
+            seen |= {one.address, other.address, one.host, other.host}
+    assert len(seen) == 2 * 300 * 4
+
+
+def test_who_lives_where() -> None:
+    world = internet()
+    host = world.identity(Kind.KNOWN)
+    assert world.host_at(host.address) == host.host
+    assert world.host_at("192.0.2.1") == ""
