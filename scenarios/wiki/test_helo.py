@@ -121,6 +121,15 @@ def test_aaaa_lookup_fails_while_a_matches(client: Client, expect: Expect, fault
     expect(greets(client, name), twin=greets(client.twin()))
 
 
+@rule("helo.no-aaaa-stall")
+@pytest.mark.parametrize("fault", [NoAnswer(), ServFail()], ids=["no answer", "servfail"])
+def test_aaaa_lookup_of_a_name_that_no_ptr_gives(client: Client, expect: Expect, fault: Behaviour) -> None:
+    name = client.name("v4only")
+    client.publish(name, "A", client.address)
+    client.script(name, "AAAA", fault)
+    expect(greets(client, name), twin=greets(client.twin()))
+
+
 def greets(client: Client, name: str | None = None) -> Attempt:
     return client.attempt(helo=name, upto=Stage.HELO)
 

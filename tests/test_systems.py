@@ -1,0 +1,58 @@
+"""Every system's folder fits together: description, profile, mutants and the files that these change."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from harness import profile, settings
+from harness.rules import Catalogue
+from harness.systems.mutants import Mutants
+from harness.systems.system import Parameters, System, names
+
+SCENARIOS = Path(__file__).parent.parent / "scenarios"
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> Catalogue:
+    return Catalogue.below(SCENARIOS)
+
+
+@pytest.mark.parametrize("name", names())
+def test_profile_of_a_system(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, catalogue: Catalogue, name: str
+) -> None:
+    monkeypatch.setattr(profile, "_is_of_this_host", lambda network: True)  # as in its sandbox
+    text = System.named(name).profile.read_text("utf-8").replace('"@enter@"', '"true"')
+    file = tmp_path / "profile.toml"
+    file.write_text(Parameters(delay=3).fill(text, {"root": "/nowhere"}), "utf-8")
+    assert profile.load(file, catalogue).policy.delay in (0, 3)
+
+
+@pytest.mark.parametrize("name", names())
+def test_each_override_of_a_system_has_its_source(name: str) -> None:
+    overrides = tomllib.loads(System.named(name).profile.read_text("utf-8").replace("@delay@", "1"))
+    for rule, override in overrides.get("rules", {}).get("expect", {}).items():
+        assert len(override["reason"]) > 40, f"{rule}: say where the server documents it"
+
+
+@pytest.mark.parametrize("name", names())
+def test_mutants_of_a_system_change_what_is_there_once(catalogue: Catalogue, name: str) -> None:
+    system = System.named(name)
+    mutants = settings.read(system.folder / "mutants.toml", Mutants).mutant
+    assert len({mutant.name for mutant in mutants}) == len(mutants)
+    services = {service.name for service in system.description.service}
+    for mutant in mutants:
+        assert set(mutant.rules) <= set(catalogue.rules), mutant.name
+        assert set(mutant.without) <= services, mutant.name
+        for edit in mutant.edit:
+            content = (system.root / edit.file).read_text("utf-8")
+            assert content.count(edit.find) == 1, f"{mutant.name}: {edit.find!r}"
+            assert edit.find != edit.replace, mutant.name
+
+
+@pytest.mark.parametrize("name", names())
+def test_files_that_a_system_owns_are_there(name: str) -> None:
+    system = System.named(name)
+    for own in system.description.own:
+        assert (system.root / own.path.lstrip("/")).is_file(), own.path
