@@ -117,7 +117,7 @@ def start(
     Raises `SandboxError`.
     """
     order = {
-        "system": system.name,
+        "system": str(system.folder),
         "root": str(root or system.root),
         "archive": str(archive),
         "place": str(place),

@@ -82,8 +82,12 @@ class System:
         known = names()
         if name not in known:
             raise UnknownSystemError(f"there is no system {name!r}; {settings.nearest(name, known)}")
-        folder = FOLDER / name
-        return cls(name, folder, settings.read(folder / "system.toml", Description))
+        return cls.at(FOLDER / name)
+
+    @classmethod
+    def at(cls, folder: Path) -> "System":
+        """The system in a folder; raises `settings.SettingsError`."""
+        return cls(folder.name, folder, settings.read(folder / "system.toml", Description))
 
     @property
     def root(self) -> Path:

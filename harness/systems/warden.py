@@ -171,7 +171,7 @@ def main() -> int:
     """Follow the order on standard input."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))  # the first process ignores it otherwise
     order: dict[str, Any] = json.loads(sys.stdin.readline())
-    system = System.named(order["system"])
+    system = System.at(Path(order["system"]))
     warden = Warden(system, Path(order["root"]), Parameters(**order["parameters"]), Path(order["place"]))
     try:
         warden.mount(Path(order["archive"]))

@@ -1,0 +1,163 @@
+"""The sandbox of a system: what runs in it, what is said when it does not come up, that nothing is left."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+from harness.systems import commands, sandbox
+from harness.systems.image import Image
+from harness.systems.sandbox import Sandbox, SandboxError
+from harness.systems.system import Parameters, System
+
+PATIENCE = 10.0  # seconds for something that must happen
+needs_root = pytest.mark.skipif(bool(sandbox.obstacle()), reason=sandbox.obstacle() or "it can be made")
+DESCRIPTION = """
+about = "next to nothing"
+packages = ["none"]
+own = [{ path = "/etc/toy.conf", user = "daemon", group = "daemon", mode = "0640" }]
+prepare = [{ command = ["sh", "-c", "PREPARE"] }]
+[[service]]
+name = "sleeper"
+command = ["sh", "-c", "SERVICE"]
+ready = { command = ["test", "-e", "/run/up"] }
+within = 5
+"""
+STARTS = "touch /run/up; echo up; exec sleep 1000"
+
+
+def toy(folder: Path, *, prepare: str = "true", service: str = STARTS) -> System:
+    system = folder / "toy"
+    (system / "root" / "etc").mkdir(parents=True)
+    (system / "root" / "etc" / "toy.conf").write_text("delay = @delay@, a@b.example\n", "utf-8")
+    (system / "system.toml").write_text(
+        DESCRIPTION.replace("PREPARE", prepare).replace("SERVICE", service), "utf-8"
+    )
+    (system / "profile.toml").write_text('add = ["@enter@", "x"]\nfile = "@root@/etc"\n', "utf-8")
+    return System.at(system)
+
+
+def parts(folder: Path) -> tuple[Path, Path]:
+    """An image without packages, and a mount point."""
+    archive, place = folder / "image.tar", folder / "place"
+    tarfile.open(archive, "w").close()
+    place.mkdir()
+    return archive, place
+
+
+def inside(box: Sandbox, *command: str) -> str:
+    done = subprocess.run(
+        [*box.enter, *command], capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
+    return (done.stdout + done.stderr).strip()
+
+
+@needs_root
+def test_what_runs_inside(tmp_path: Path) -> None:
+    with sandbox.running(toy(tmp_path), *parts(tmp_path), Parameters(delay=7)) as box:
+        assert (box.root / "etc" / "toy.conf").read_text("utf-8") == "delay = 7, a@b.example\n"
+        assert inside(box, "stat", "-c", "%U %a", "/etc/toy.conf") == "daemon 640"
+        assert inside(box, "cat", "/etc/resolv.conf") == "nameserver 127.0.0.1"
+        assert "local 198.18.0.0/15" in inside(box, "ip", "route", "show", "table", "local")
+        assert inside(box, "ip", "-o", "link").count("\n") == 0  # loopback alone
+        assert (box.root / "var/log/sandbox/sleeper.log").read_text("utf-8") == "up\n"
+        assert f'"--target={box.pid}"' in box.profile()
+        assert not Path("/etc/toy.conf").exists()
+        assert not Path("/run/up").exists()
+    assert not Path(f"/proc/{box.pid}").exists()
+    assert str(tmp_path) not in Path("/proc/mounts").read_text("utf-8")
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ({"service": "echo out of luck; exit 3"}, "sleeper ended with 3: out of luck"),
+        ({"service": "echo busy; exec sleep 1000"}, "sleeper was not ready in 5 s: busy"),
+        ({"prepare": "echo no disk; exit 1"}, "ended with 1: no disk"),
+    ],
+)
+def test_what_does_not_come_up_is_told(tmp_path: Path, broken: dict[str, str], said: str) -> None:
+    with (
+        pytest.raises(SandboxError, match=said),
+        sandbox.running(toy(tmp_path, **broken), *parts(tmp_path), Parameters()),
+    ):
+        pass
+
+
+@needs_root
+def test_nothing_is_left_when_the_starter_is_killed(tmp_path: Path) -> None:
+    toy(tmp_path)
+    archive, place = parts(tmp_path)
+    program = f"""
+import sys
+from pathlib import Path
+from harness.systems import sandbox
+from harness.systems.system import Parameters, System
+system, archive, place = map(Path, {[str(path) for path in (tmp_path / "toy", archive, place)]!r})
+with sandbox.running(System.at(system), archive, place, Parameters()) as box:
+    print(box.pid, flush=True)
+    sys.stdin.read()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as starter:
+        assert starter.stdout is not None
+        pid = int(starter.stdout.readline())
+        assert Path(f"/proc/{pid}").exists()
+        starter.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + PATIENCE
+    while Path(f"/proc/{pid}").exists():
+        assert time.monotonic() < deadline, f"process {pid} is left"
+        time.sleep(0.02)
+
+
+def test_too_little_privilege_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(shutil, "which", lambda tool: f"/usr/bin/{tool}")
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert main(["system", "run", "exim"]) == 2
+    assert "needs root" in capsys.readouterr().err
+
+
+def test_a_missing_tool_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(shutil, "which", lambda tool: None if tool == "ip" else f"/usr/bin/{tool}")
+    assert sandbox.obstacle() == "ip is missing; install it: apt-get install iproute2"
+
+
+def test_missing_packages_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(sandbox, "obstacle", lambda: "")
+    assert Image(System.named("exim")).missing.endswith("run: smtp-harness system install exim")
+    with pytest.raises(SandboxError, match="smtp-harness system install exim"):
+        commands.run("exim", 1, Path("scenarios"), [])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["system", "run", "exmi"], "did you mean 'exim'"),
+        (["system", "run"], "name a system"),
+        (["system", "up", "exim", "--delay", "0"], "whole seconds from 1 on"),
+    ],
+)
+def test_what_cannot_be_run_is_told(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_list_shows_every_system(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["system", "list"]) == 0
+    assert "exim" in capsys.readouterr().out
