@@ -175,6 +175,15 @@ def test_bounce_is_keyed_without_a_sender(stranger: Client, sut: Sut, clock: Clo
     expect(first, twin=bounce(stranger, sut, "retry of the bounce"))
 
 
+@rule("greylist.null-at-data")
+def test_bounce_to_another_recipient(stranger: Client, sut: Sut, clock: Clock, expect: Expect) -> None:
+    expect.needed(bool(sut.postmasters), "no [[domain]] has postmaster among its bounce_recipients")
+    expect.given(bounce(stranger, sut, "bounce").data.verdict is Verdict.DEFER, FIRST)
+    clock.advance(stranger.address, sut.greylist.delay + 1)
+    known = bounce(stranger, sut, "retry of the bounce")
+    expect(bounce(stranger, sut, "to another recipient", sut.postmasters[0]), twin=known)
+
+
 @rule("greylist.null-blacklisted")
 def test_bounce_on_the_black_list(
     stranger: Client, sut: Sut, client: Client, greylist: GreylistOperator, expect: Expect
@@ -255,9 +264,10 @@ def make_known(client: Client, sut: Sut, clock: Clock, expect: Expect, recipient
     expect.given(again.rcpt.verdict is Verdict.PASS, f"the retry was not accepted: {again.rcpt}")
 
 
-def bounce(client: Client, sut: Sut, label: str) -> Attempt:
-    content = message(client, sut.legal_bounce)
-    return client.attempt(sender="", recipient=sut.legal_bounce, message=content, label=label)
+def bounce(client: Client, sut: Sut, label: str, recipient: str | None = None) -> Attempt:
+    recipient = recipient or sut.legal_bounce
+    content = message(client, recipient)
+    return client.attempt(sender="", recipient=recipient, message=content, label=label)
 
 
 def other_recipient(sut: Sut) -> str:
