@@ -238,7 +238,7 @@ def _dns(options: argparse.Namespace) -> int:
 def _mutants(options: argparse.Namespace) -> int:
     from harness.mutants import ReferenceMta, run_matrix
 
-    parallel = options.parallel or 2 * (os.cpu_count() or 1)
+    parallel = options.parallel or 3 * (os.cpu_count() or 1)
     subject = ReferenceMta(default_scenarios())
     return run_matrix(subject, options.only or ["*"], parallel=parallel, list_only=options.list)
 
