@@ -171,7 +171,7 @@ def _configuration(
         "dnsbl": profile["dnsbl"],
         "greylist": profile["greylist"],
         "tls": {"names": [profile["server"]["hostname"], profile["tls"]["name"]]},
-        "callout": {"port": callout_port},
+        "outgoing": {"port": callout_port},
         "auth": {"users": {ACCOUNT: hash_password(password, cost=HASH_COST)}},
         **({"mutation": {"name": mutant}} if mutant else {}),
     }

@@ -63,7 +63,7 @@ names = ["mail.castle.example"]
 [auth.users]
 alice = "scrypt$16384$c2FsdA==$%s"
 
-[callout]
+[outgoing]
 port = 25
 
 [mutation]
@@ -160,7 +160,7 @@ def test_the_servers_own_names_are_local(tmp_path: Path) -> None:
         ("$c2FsdA==", "$?", "is no password hash"),
         ("$c2FsdA==", "$", "is no password hash"),
         (f"${DIGEST}", "$aGFzaA==", "is no password hash"),
-        ("port = 25\n", "port = 0\n", "callout.port"),
+        ("port = 25\n", "port = 0\n", "outgoing.port"),
         ('name = "helo.plain-ip:off"', "", "mutation.name: is required"),
         ("[mutation]", "[mutations]", "did you mean 'mutation'"),
     ],

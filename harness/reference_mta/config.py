@@ -2,7 +2,7 @@
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -135,10 +135,12 @@ class Domain(settings.Settings):
     """A hosted domain; without `bounce_recipients` it has no list of senders and takes no bounce.
 
     Every domain has a postmaster, named or not (RFC 5321 §4.5.1); where there is a list, bounces reach it.
+    An alias leads to local parts of this domain or to whole addresses, here or elsewhere; "*" takes the rest.
     """
 
     name: Name
     users: tuple[str, ...] = ()
+    aliases: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     catch_all: bool = False
     bounce_recipients: tuple[str, ...] | None = None
 
@@ -192,10 +194,55 @@ class Auth(settings.Settings):
     users: dict[str, PasswordHash] = Field(default_factory=dict, repr=False)
 
 
-class Callout(settings.Settings):
-    """Where other mail hosts listen; asked only by a mutant that does what the server must not do."""
+class Delivery(settings.Settings):
+    """How accepted mail is kept for local users."""
 
-    port: int = Field(default=25, ge=1, le=65535)
+    format: Literal["maildir", "mbox"] = "maildir"
+    filters: Path | None = None  # a folder with a filter for each user, named by the mailbox
+
+
+class Spam(settings.Settings):
+    """Content classification; without `spamd` by the few tests that are built in."""
+
+    spamd: Endpoint | None = None
+    threshold: float = Field(default=5.0, gt=0, le=1000)
+    timeout: Seconds = 10.0
+
+
+class Outgoing(settings.Settings):
+    """Mail for the domains of others: to the MX that DNS names, to one smarthost, or back to its sender."""
+
+    route: Literal["mx", "smarthost", "none"] = "none"
+    smarthost: Endpoint | None = None
+    port: int = Field(default=25, ge=1, le=65535)  # of other mail hosts
+    interval: Seconds = 300.0  # between two tries
+    lifetime: Seconds = 345600.0  # after which a message goes back to its sender
+    timeout: Seconds = 60.0  # for one reply of another host
+
+    @model_validator(mode="after")
+    def _has_its_host(self) -> Self:
+        if (self.route == "smarthost") != (self.smarthost is not None):
+            raise ValueError('smarthost: name it, as 192.0.2.1:25, with route = "smarthost" and only then')
+        return self
+
+
+class Srs(settings.Settings):
+    """Sender rewriting for forwarded mail; off without a secret."""
+
+    secret: str = Field(default="", repr=False)
+    lifetime: int = Field(default=21, ge=1, le=365)  # days that a rewritten address is good for
+
+
+class Spf(settings.Settings):
+    """SPF at MAIL FROM: not looked at, noted in a header field, or a failure refused."""
+
+    mode: Literal["off", "mark", "reject"] = "off"
+
+
+class Dkim(settings.Settings):
+    """DKIM signatures: not looked at, noted in a header field, or a broken one refused."""
+
+    mode: Literal["off", "mark", "reject"] = "off"
 
 
 class Mutation(settings.Settings):
@@ -216,7 +263,12 @@ class Config(settings.Settings):
     greylist: Greylist = Greylist()
     tls: Tls = Tls()
     auth: Auth = Auth()
-    callout: Callout = Callout()
+    delivery: Delivery = Delivery()
+    spam: Spam = Spam()
+    outgoing: Outgoing = Outgoing()
+    srs: Srs = Srs()
+    spf: Spf = Spf()
+    dkim: Dkim = Dkim()
     mutation: Mutation | None = None
 
     @model_validator(mode="after")

@@ -15,9 +15,10 @@ from aiosmtpd.smtp import Envelope, Session, TLSSetupException
 
 from harness.reference_mta.authentication import Accounts
 from harness.reference_mta.config import Config
-from harness.reference_mta.delivery import folders, trace
 from harness.reference_mta.greylist import Greylist
-from harness.reference_mta.maildir import Keeper
+from harness.reference_mta.mail.delivery import trace
+from harness.reference_mta.mail.message import Message
+from harness.reference_mta.mail.post import Post
 from harness.reference_mta.policy import Policy, absent
 from harness.reference_mta.policy.checks import PASS, Question, Treatment
 from harness.reference_mta.policy.data import header_syntax
@@ -42,7 +43,7 @@ class Site:
     resolver: Resolver
     greylist: Greylist
     accounts: Accounts
-    keeper: Keeper
+    post: Post
     spoilt: set[str] = field(default_factory=set)
 
     def transaction(self) -> Transaction:
@@ -234,14 +235,14 @@ class Dialogue:
         return f"{self.site.config.server.hostname} greets {word(name)}"
 
     async def _keep(self, content: bytes, session: Session, envelope: Envelope, *, covered: bool) -> str:
-        about, config = self.about, self.site.config
-        sender = "" if envelope.mail_from in (None, NULL) else envelope.mail_from
+        about = self.about
+        sender = envelope.mail_from if envelope.mail_from not in (None, NULL) else ""
         protocol = "ESMTP" if session.extended_smtp else "SMTP"
         protocol += ("S" if covered else "") + ("A" if about.authenticated else "")
         header = trace(about, sender or "", session.host_name or "", protocol)
-        where = folders(config, envelope.rcpt_tos)
+        message = Message(sender or "", tuple(envelope.rcpt_tos), content, header)
         try:
-            await self.site.keeper.keep(where, header + content)
+            await self.site.post.take(message)
         except OSError as error:
             log.error("mail cannot be kept: %s", error)
             return "452 4.3.1 The message could not be kept; please try again later"

@@ -12,7 +12,8 @@ from harness.reference_mta.config import Config
 from harness.reference_mta.connection import Connection
 from harness.reference_mta.dialogue import Site
 from harness.reference_mta.greylist import Greylist, Times
-from harness.reference_mta.maildir import Keeper
+from harness.reference_mta.mail.maildir import Keeper
+from harness.reference_mta.mail.post import Post
 from harness.reference_mta.mutations import Mutant
 from harness.reference_mta.operator import DATABASE
 from harness.reference_mta.policy import Policy
@@ -54,7 +55,8 @@ async def serving(config: Config, mutant: Mutant | None = None) -> AsyncIterator
         context = _context(config, mutant)
         keeper = Keeper()
         stack.callback(keeper.close)
-        site = Site(config, _policy(config, mutant), resolver, greylist, Accounts.of(config), keeper)
+        post = Post(config, keeper)
+        site = Site(config, _policy(config, mutant), resolver, greylist, Accounts.of(config), post)
         server = await _listen(site, context)
         stack.callback(server.close)
         address, port = server.sockets[0].getsockname()[:2]

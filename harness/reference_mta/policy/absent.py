@@ -39,7 +39,7 @@ async def _call(transaction: Transaction, domain: str, mailbox: str) -> None:
 
 
 async def _dialogue(transaction: Transaction, address: str, mailbox: str) -> None:
-    reader, writer = await asyncio.open_connection(address, transaction.config.callout.port)
+    reader, writer = await asyncio.open_connection(address, transaction.config.outgoing.port)
     try:
         await reader.readline()
         for command in (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.reference_mta.addresses import split
 from harness.reference_mta.config import Config
-from harness.reference_mta.maildir import folder_name
+from harness.reference_mta.mail.maildir import folder_name
 from harness.reference_mta.policy.transaction import Transaction
 from harness.reference_mta.replies import word
 
@@ -24,13 +24,12 @@ def folders(config: Config, recipients: Iterable[str]) -> list[Path]:
     return sorted(found)
 
 
-def trace(about: Transaction, sender: str, name: str, protocol: str) -> bytes:
-    """The header fields before an accepted message (RFC 5321 §4.4), a block list's warning among them."""
+def trace(about: Transaction, sender: str, name: str, protocol: str) -> tuple[str, ...]:
+    """The header lines on top of an accepted message (RFC 5321 §4.4), a block list's warning among them."""
     literal = f"IPv6:{about.client}" if ":" in about.client else about.client
-    fields = [
+    return (
         f"Return-Path: <{sender}>",
         *about.marks,
         f"Received: from {word(name)} ([{literal}])",
         f"\tby {about.config.server.hostname} with {protocol}; {formatdate()}",
-    ]
-    return "".join(f"{line}\r\n" for line in fields).encode("utf-8", "replace")
+    )

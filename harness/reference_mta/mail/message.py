@@ -1,0 +1,18 @@
+"""A message that is about to be accepted: its envelope, what the client sent, and what this server adds."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message; the envelope recipients are those that were accepted at RCPT TO."""
+
+    sender: str  # envelope sender; empty for the null sender
+    recipients: tuple[str, ...]
+    content: bytes  # as the client sent it, CRLF line ends
+    annotations: tuple[str, ...] = ()  # header lines of this server, such as Received; they go on top
+
+    @property
+    def text(self) -> bytes:
+        """The whole message, this server's header lines first."""
+        return "".join(f"{line}\r\n" for line in self.annotations).encode("utf-8", "replace") + self.content
