@@ -1,7 +1,7 @@
 """Puts a run together: fake DNS, server under test, tools; and takes it apart again."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,11 +37,11 @@ ROUTES: dict[RouteName, type[Route]] = {
 
 @dataclass(frozen=True)
 class Wish:
-    """What the user asked for: a profile, or the embedded server (with one mutant switched on)."""
+    """What the user asked for: a profile, or the embedded server (with mutants switched on)."""
 
     catalogue: Catalogue
     profile: Path | None = None
-    mutant: str = ""
+    mutants: Sequence[str] = ()
     heavy: bool = False
     lean: bool = False
 
@@ -58,7 +58,7 @@ def open_run(wish: Wish) -> Iterator[Run]:
             names = stack.enter_context(DnsServer(dns, addresses=[("127.0.0.1", 0)]))
             callouts = stack.enter_context(CalloutHost())
             profile, mta = stack.enter_context(
-                reference_mta(names.addresses[0], callouts.port, mutant=wish.mutant)
+                reference_mta(names.addresses[0], callouts.port, mutants=wish.mutants)
             )
             tools = Tools(SteeredClock(mta.advance), mta, mta, _mailbox(profile), callouts)
         else:

@@ -129,6 +129,9 @@ def _add_mutants(commands: Commands) -> None:
     parser.add_argument(
         "--parallel", type=int, default=0, metavar="N", help="runs at a time (default: by cores)"
     )
+    parser.add_argument(
+        "--together", type=int, default=1, metavar="N", help="mutants in one run: quicker, and no whole proof"
+    )
     parser.add_argument("--list", action="store_true", help="list the mutants and stop")
 
 
@@ -178,6 +181,7 @@ def _add_system(commands: Commands) -> None:
     parser.add_argument("--delay", type=int, default=1, metavar="SECONDS", help="of its delays (default: 1)")
     parser.add_argument("--only", action="append", metavar="PATTERN", help="for `mutants`: of their names")
     parser.add_argument("--parallel", type=int, default=1, metavar="N", help="for `mutants`: runs at a time")
+    parser.add_argument("--together", type=int, default=1, metavar="N", help="for `mutants`: in one sandbox")
     parser.add_argument("pytest", nargs="*", metavar="-- ARGUMENT", help="of pytest for `run`, of discover")
 
 
@@ -240,7 +244,8 @@ def _mutants(options: argparse.Namespace) -> int:
 
     parallel = options.parallel or 3 * (os.cpu_count() or 1)
     subject = ReferenceMta(default_scenarios())
-    return run_matrix(subject, options.only or ["*"], parallel=parallel, list_only=options.list)
+    only, together = options.only or ["*"], options.together
+    return run_matrix(subject, only, parallel=parallel, together=together, list_only=options.list)
 
 
 def _doctor(options: argparse.Namespace) -> int:
@@ -308,8 +313,14 @@ def _system(options: argparse.Namespace) -> int:
             case "discover":
                 return commands.discover(options.name, options.delay, options.pytest)
             case "mutants":
-                only, parallel = options.only or ["*"], options.parallel
-                return commands.mutants(options.name, options.delay, default_scenarios(), only, parallel)
+                return commands.mutants(
+                    options.name,
+                    options.delay,
+                    default_scenarios(),
+                    options.only or ["*"],
+                    parallel=options.parallel,
+                    together=options.together,
+                )
         return commands.run(options.name, options.delay, default_scenarios(), options.pytest)
     except (SandboxError, UnknownSystemError) as error:
         raise UsageError(str(error)) from None

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,7 @@ class ReferenceMta:
 
 @contextlib.contextmanager
 def reference_mta(
-    dns: tuple[str, int], callout_port: int, mutant: str = ""
+    dns: tuple[str, int], callout_port: int, mutants: Sequence[str] = ()
 ) -> Iterator[tuple[Profile, ReferenceMta]]:
     """Start the reference MTA with the fake DNS at `dns` as its resolver; yields its profile and itself.
 
@@ -104,7 +104,9 @@ def reference_mta(
     with tempfile.TemporaryDirectory(prefix="smtp-harness-") as folder:
         state = Path(folder)
         config = state / "mta.toml"
-        config.write_text(_toml(_configuration(content, state, dns, callout_port, password, mutant)), "utf-8")
+        config.write_text(
+            _toml(_configuration(content, state, dns, callout_port, password, mutants)), "utf-8"
+        )
         with _process(config) as (process, port):
             content["server"]["port"] = port
             content["dns"] = {"listen": [f"{dns[0]}:{dns[1]}"]}
@@ -153,7 +155,7 @@ def _configuration(
     dns: tuple[str, int],
     callout_port: int,
     password: str,
-    mutant: str,
+    mutants: Sequence[str],
 ) -> dict[str, Any]:
     host, port = dns
     return {
@@ -173,7 +175,7 @@ def _configuration(
         "tls": {"names": [profile["server"]["hostname"], profile["tls"]["name"]]},
         "outgoing": {"port": callout_port},
         "auth": {"users": {ACCOUNT: hash_password(password, cost=HASH_COST)}},
-        **({"mutation": {"name": mutant}} if mutant else {}),
+        **({"mutation": {"names": list(mutants)}} if mutants else {}),
     }
 
 

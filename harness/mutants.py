@@ -68,8 +68,8 @@ class Subject(Protocol):
     def defects(self) -> Sequence[Defect]:
         """All ways to break it."""
 
-    def run(self, defect: Defect | None, folder: Path, *, heavy: bool) -> RunResult:
-        """The scenarios against it, unbroken or broken, those that strain it if `heavy`.
+    def run(self, defects: Sequence[Defect], folder: Path, *, heavy: bool) -> RunResult:
+        """The scenarios against it, broken in these respects, those that strain it if `heavy`.
 
         Raises `BrokenRunError` when there is no result.
         """
@@ -125,9 +125,9 @@ class ReferenceMta:
         """Each mutant breaks one rule."""
         return [Defect(mutant.name, (mutant.rule,), mutant.description) for mutant in MUTANTS]
 
-    def run(self, defect: Defect | None, folder: Path, *, heavy: bool) -> RunResult:
-        """One run with the mutant switched on."""
-        options = [f"--mutant={defect.name}"] if defect else []
+    def run(self, defects: Sequence[Defect], folder: Path, *, heavy: bool) -> RunResult:
+        """One run with the mutants switched on."""
+        options = [f"--mutant={defect.name}" for defect in defects]
         return run_pytest(self.scenarios, folder, options if heavy else [*options, "--skip-heavy"])
 
     def expects(self, defect: Defect, rule: str) -> bool:
@@ -144,8 +144,14 @@ class ReferenceMta:
         return [pair for file in files for pair in settings.read(file, Declarations).pair]
 
 
-def run_matrix(subject: Subject, patterns: list[str], *, parallel: int, list_only: bool) -> int:
-    """Run the chosen defects and print the kill matrix; returns the exit status."""
+def run_matrix(
+    subject: Subject, patterns: list[str], *, parallel: int, together: int = 1, list_only: bool = False
+) -> int:
+    """Run the chosen defects and print the kill matrix; returns the exit status.
+
+    `together` are put into one server at a time: quicker, and not the whole proof, since a defect that no
+    scenario sees could hide behind another that hits its rule. Whatever is not as expected is run alone.
+    """
     known = subject.defects
     chosen = [one for one in known if any(fnmatch.fnmatchcase(one.name, pattern) for pattern in patterns)]
     if not chosen:
@@ -156,10 +162,10 @@ def run_matrix(subject: Subject, patterns: list[str], *, parallel: int, list_onl
             print(f"{one.name}\n    {one.about}")
         print(f"{len(chosen)} mutants of {_count_rules(chosen)} rules")
         return 0
-    return _prove(subject, chosen, parallel)
+    return _prove(subject, chosen, parallel, together)
 
 
-def _prove(subject: Subject, chosen: list[Defect], parallel: int) -> int:
+def _prove(subject: Subject, chosen: list[Defect], parallel: int, together: int) -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="smtp-harness-mutants-") as folder:
         try:
@@ -175,26 +181,57 @@ def _prove(subject: Subject, chosen: list[Defect], parallel: int) -> int:
         catalogue = Catalogue.below(subject.scenarios)
         heavy = frozenset(rule.id for rule in catalogue if Capability.HEAVY in rule.needs)
         passed = sum(rule.status is Status.PASSED for rule in baseline.rules)
-        print(f"unbroken: {passed} rules passed; {len(chosen)} mutants, {parallel} at a time", flush=True)
+        groups = _groups(subject, chosen, together, heavy)
+        runs = f"{len(chosen)} mutants in {len(groups)} runs"
+        print(f"unbroken: {passed} rules passed; {runs}, {parallel} at a time", flush=True)
 
-        def judge(defect: Defect, turn: str) -> Verdict:
-            spared = frozenset() if heavy & {*defect.rules} else heavy
-            return _judge(subject, defect, baseline, spared, Path(folder) / turn / defect.name)
+        def judge(defects: Sequence[Defect], turn: str) -> list[Verdict]:
+            spared = heavy.difference(*(defect.rules for defect in defects))
+            return _judge(subject, defects, baseline, spared, Path(folder) / turn / defects[0].name)
 
         verdicts: list[Verdict] = []
         with ThreadPoolExecutor(parallel) as pool:
-            futures = [pool.submit(judge, defect, "together") for defect in chosen]
+            futures = [pool.submit(judge, group, "together") for group in groups]
             for future in as_completed(futures):
-                verdicts.append(future.result())
-                print(f"[{len(verdicts)}/{len(chosen)}] {verdicts[-1]}", flush=True)
+                for verdict in future.result():
+                    verdicts.append(verdict)
+                    print(f"[{len(verdicts)}/{len(chosen)}] {verdict}", flush=True)
         verdicts = [verdict if verdict.sound else _alone(verdict.defect, judge) for verdict in verdicts]
     return _summary(verdicts, time.monotonic() - began)
+
+
+def _groups(
+    subject: Subject, chosen: Sequence[Defect], size: int, heavy: frozenset[str]
+) -> list[list[Defect]]:
+    """The defects in groups that do not get in each other's way: of other rules, and none of them notices."""
+
+    def apart(one: Defect, other: Defect) -> bool:
+        return not (
+            {*one.rules} & {*other.rules}
+            or any(subject.expects(one, rule) for rule in other.rules)
+            or any(subject.expects(other, rule) for rule in one.rules)
+        )
+
+    groups: list[list[Defect]] = []
+    for defect in chosen:
+        strains = bool(heavy & {*defect.rules})
+        room = (
+            group
+            for group in groups
+            if len(group) < size and not strains and all(apart(defect, member) for member in group)
+        )
+        found = next(room, None)
+        if found is None:
+            groups.append([defect])
+        else:
+            found.append(defect)
+    return groups
 
 
 def _baseline(subject: Subject, chosen: list[Defect], folder: Path) -> RunResult:
     """The run of the unbroken server; a machine that was busy for a moment gets another chance."""
     for attempt in range(CHANCES):
-        result = subject.run(None, folder / f"baseline-{attempt}", heavy=True)
+        result = subject.run([], folder / f"baseline-{attempt}", heavy=True)
         if not _troubled(result, chosen):
             break
     return result
@@ -211,10 +248,10 @@ def _troubled(baseline: RunResult, chosen: list[Defect]) -> list[RuleResult]:
     ]
 
 
-def _alone(defect: Defect, judge: Callable[[Defect, str], Verdict]) -> Verdict:
+def _alone(defect: Defect, judge: Callable[[Sequence[Defect], str], list[Verdict]]) -> Verdict:
     """A mutant that stood out among others is judged by runs of its own, without their load."""
     for attempt in range(CHANCES):
-        verdict = judge(defect, f"alone-{attempt}")
+        (verdict,) = judge([defect], f"alone-{attempt}")
         print(f"[alone] {verdict}", flush=True)
         if verdict.sound:
             break
@@ -239,29 +276,34 @@ def _count_rules(defects: list[Defect]) -> int:
 
 
 def _judge(
-    subject: Subject, defect: Defect, baseline: RunResult, spared: frozenset[str], folder: Path
-) -> Verdict:
+    subject: Subject, defects: Sequence[Defect], baseline: RunResult, spared: frozenset[str], folder: Path
+) -> list[Verdict]:
     """One run; `spared` are rules whose scenarios strain a server and run for their own mutants only."""
     began = time.monotonic()
     try:
-        result = subject.run(defect, folder, heavy=not spared)
+        result = subject.run(defects, folder, heavy=not spared)
     except (BrokenRunError, subprocess.TimeoutExpired) as error:
-        return Verdict(defect, defect.rules, collateral={}, failure=str(error))
+        return [Verdict(defect, defect.rules, collateral={}, failure=str(error)) for defect in defects]
     before = {rule.id: rule.status for rule in baseline.rules}
     after = {rule.id: rule.status for rule in result.rules}
+    broken = {rule for defect in defects for rule in defect.rules}
     changed = {
         rule: str(after.get(rule, "missing"))
         for rule, status in before.items()
-        if after.get(rule) is not status and rule not in spared and rule not in defect.rules
+        if after.get(rule) is not status and rule not in spared and rule not in broken
     }
-    declared = {rule for rule in changed if subject.expects(defect, rule)}
-    return Verdict(
-        defect,
-        survived=tuple(rule for rule in defect.rules if after.get(rule) is not Status.FAILED),
-        collateral={rule: status for rule, status in changed.items() if rule not in declared},
-        declared=tuple(sorted(declared)),
-        seconds=time.monotonic() - began,
-    )
+    declared = {defect: {rule for rule in changed if subject.expects(defect, rule)} for defect in defects}
+    accounted = set().union(*declared.values())
+    return [
+        Verdict(
+            defect,
+            survived=tuple(rule for rule in defect.rules if after.get(rule) is not Status.FAILED),
+            collateral={rule: status for rule, status in changed.items() if rule not in accounted},
+            declared=tuple(sorted(declared[defect])),
+            seconds=time.monotonic() - began,
+        )
+        for defect in defects
+    ]
 
 
 def run_pytest(

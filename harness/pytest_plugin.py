@@ -50,7 +50,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--skip-heavy", action="store_true", help="do not run them against the reference MTA")
     group.addoption("--lean", action="store_true", help="keep no dialogues and write no HTML, only verdicts")
     group.addoption(
-        "--mutant", default="", metavar="RULE:KIND", help="break the reference MTA in one respect"
+        "--mutant",
+        action="append",
+        default=[],
+        metavar="RULE:KIND",
+        help="break the reference MTA in one respect (repeat for more)",
     )
 
 
@@ -265,7 +269,7 @@ class ScenarioPlugin:
         if options.jobs is not None and options.jobs < 1:
             raise pytest.UsageError("--jobs takes a number from 1 on")
         heavy = options.allow_heavy or not (sut or options.skip_heavy)
-        wish = Wish(self.catalogue, sut, options.mutant, heavy, options.lean)
+        wish = Wish(self.catalogue, sut, tuple(options.mutant), heavy, options.lean)
         try:
             run = self.stack.enter_context(open_run(wish))
         except (settings.SettingsError, DnsServerError, EmbeddedError) as error:

@@ -215,7 +215,7 @@ def running_mta(
             hash=hash_password(PASSWORD, cost=16),
         )
         config = folder / "mta.toml"
-        config.write_text(content + (f'[mutation]\nname = "{mutation}"\n' if mutation else ""), "utf-8")
+        config.write_text(content + (f'[mutation]\nnames = ["{mutation}"]\n' if mutation else ""), "utf-8")
         command = [sys.executable, "-m", "harness.reference_mta", str(config), "--control"]
         with (
             (folder / "mta.log").open("w") as log,

@@ -75,7 +75,7 @@ def test_a_wrong_password(sound: Run) -> None:
     ],
 )
 def test_a_foundation_that_is_broken(catalogue: Catalogue, mutant: str, check: str, mend: str) -> None:
-    with open_run(Wish(catalogue, mutant=mutant)) as run:
+    with open_run(Wish(catalogue, mutants=[mutant] if mutant else [])) as run:
         found = findings(run)[check]
     assert (found.state, found.mend) == (State.BAD, mend)
 

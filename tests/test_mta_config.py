@@ -67,7 +67,7 @@ alice = "scrypt$16384$c2FsdA==$%s"
 port = 25
 
 [mutation]
-name = "helo.plain-ip:off"
+names = ["helo.plain-ip:off"]
 """.replace("%s", DIGEST)
 
 
@@ -161,7 +161,7 @@ def test_the_servers_own_names_are_local(tmp_path: Path) -> None:
         ("$c2FsdA==", "$", "is no password hash"),
         (f"${DIGEST}", "$aGFzaA==", "is no password hash"),
         ("port = 25\n", "port = 0\n", "outgoing.port"),
-        ('name = "helo.plain-ip:off"', "", "mutation.name: is required"),
+        ('names = ["helo.plain-ip:off"]', "", "mutation.names: is required"),
         ("[mutation]", "[mutations]", "did you mean 'mutation'"),
     ],
 )

@@ -60,19 +60,19 @@ def _guarded(act: Callable[[], int]) -> int:
 def _serve_file(file: Path, *, control: bool) -> int:
     config = settings.read(file, Config)
     try:
-        mutant = find(config.mutation.name) if config.mutation else None
+        mutants = [find(name) for name in config.mutation.names] if config.mutation else []
     except UnknownMutantError as error:
-        raise settings.SettingsError(file, [f"mutation.name: {error}"]) from error
+        raise settings.SettingsError(file, [f"mutation.names: {error}"]) from error
     logging.getLogger("mail.log").setLevel(logging.ERROR)  # the engine's own chatter has the client's secrets
-    asyncio.run(_run(config, mutant, control=control))
+    asyncio.run(_run(config, mutants, control=control))
     return 0
 
 
-async def _run(config: Config, mutant: Mutant | None, *, control: bool) -> None:
+async def _run(config: Config, mutants: Sequence[Mutant], *, control: bool) -> None:
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
-    async with serving(config, mutant) as service:
+    async with serving(config, mutants) as service:
         where = {"ready": True, "address": service.address, "port": service.port}
         if control:
             print(json.dumps(where), flush=True)

@@ -246,9 +246,9 @@ class Dkim(settings.Settings):
 
 
 class Mutation(settings.Settings):
-    """One deliberate defect, for proving a test suite."""
+    """Deliberate defects, for proving a test suite."""
 
-    name: str
+    names: tuple[str, ...] = Field(min_length=1)
 
 
 class Config(settings.Settings):

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
 from harness.reference_mta.authentication import Accounts
@@ -37,7 +37,7 @@ class Service:
 
 
 @contextlib.asynccontextmanager
-async def serving(config: Config, mutant: Mutant | None = None) -> AsyncIterator[Service]:
+async def serving(config: Config, mutants: Sequence[Mutant] = ()) -> AsyncIterator[Service]:
     """The server, listening for as long as the context lasts.
 
     Raises `ListenError`, `CertificateError`, `UnreachableError` (of the database) or `OSError`.
@@ -52,29 +52,31 @@ async def serving(config: Config, mutant: Mutant | None = None) -> AsyncIterator
         resolver = Resolver(config.dns.server, config.dns.timeout, config.dns.attempts)
         await resolver.start()
         stack.callback(resolver.close)
-        context = _context(config, mutant)
+        context = _context(config, mutants)
         keeper = Keeper()
         stack.callback(keeper.close)
         post = Post(config, keeper)
-        site = Site(config, _policy(config, mutant), resolver, greylist, Accounts.of(config), post)
+        site = Site(config, _policy(config, mutants), resolver, greylist, Accounts.of(config), post)
         server = await _listen(site, context)
         stack.callback(server.close)
         address, port = server.sockets[0].getsockname()[:2]
         yield Service(site, address, port)
 
 
-def _policy(config: Config, mutant: Mutant | None) -> Policy:
-    """The documented policy, with what the configuration chooses and what the mutant breaks."""
+def _policy(config: Config, mutants: Sequence[Mutant]) -> Policy:
+    """The documented policy, with what the configuration chooses and what the mutants break."""
     chosen = unreachable(config.greylist.when_unreachable)
     policy = Policy().with_treatment("greylist.daemon-down", lambda check: replace(check, then=chosen))
-    return mutant.change(policy) if mutant else policy
+    for mutant in mutants:
+        policy = mutant.change(policy)
+    return policy
 
 
-def _context(config: Config, mutant: Mutant | None) -> ssl.SSLContext:
+def _context(config: Config, mutants: Sequence[Mutant]) -> ssl.SSLContext:
     tls = config.tls
     if tls.certificate and tls.key:
         return server_context(tls.certificate, tls.key)
-    flaws = mutant.flaws if mutant else SOUND
+    flaws = next((mutant.flaws for mutant in mutants if mutant.flaws != SOUND), SOUND)
     return server_context(*own_certificate(config.server.state, config.tls_names, flaws))
 
 

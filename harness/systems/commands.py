@@ -125,10 +125,10 @@ def discover(name: str, delay: int, arguments: Sequence[str]) -> int:
         return _with_profile(box, lambda profile: ["harness.cli", "discover", address, *arguments])
 
 
-def mutants(name: str, delay: int, scenarios: Path, only: list[str], parallel: int) -> int:
+def mutants(name: str, delay: int, scenarios: Path, only: list[str], *, parallel: int, together: int) -> int:
     """Break a system in one respect after the other; prints the kill matrix, returns the exit status."""
     subject = BrokenSystem(_ready_to_start(name), _parameters(delay), scenarios)
-    return run_matrix(subject, only, parallel=parallel, list_only=False)
+    return run_matrix(subject, only, parallel=parallel, together=together)
 
 
 def run_scenarios(box: Sandbox, scenarios: Path, arguments: Sequence[str]) -> int:

@@ -3,6 +3,7 @@
 import fnmatch
 import functools
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -69,15 +70,21 @@ class BrokenSystem:
         """Of its `mutants.toml`."""
         return [Defect(one.name, one.rules, one.about) for one in self._mutants.values()]
 
-    def run(self, defect: Defect | None, folder: Path, *, heavy: bool) -> RunResult:
+    def run(self, defects: Sequence[Defect], folder: Path, *, heavy: bool) -> RunResult:
         """Start it broken, and run the scenarios."""
         folder.mkdir(parents=True)
-        mutant = self._mutants[defect.name] if defect else None
+        mutants = [self._mutants[defect.name] for defect in defects]
         root = folder / "root"
         shutil.copytree(self.system.root, root, symlinks=True)
-        for edit in mutant.edit if mutant else ():
-            self._apply(edit, root, mutant.name if mutant else "")
-        without = mutant.without if mutant else ()
+        try:
+            for mutant in mutants:
+                for edit in mutant.edit:
+                    self._apply(edit, root, mutant.name)
+        except settings.SettingsError as error:
+            if len(mutants) == 1:
+                raise
+            raise BrokenRunError(f"they change the same place: {error}") from error
+        without = [service for mutant in mutants for service in mutant.without]
         place = mount_point(self.system.name)
         try:
             with sandbox.running(

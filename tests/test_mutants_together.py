@@ -1,0 +1,67 @@
+"""Several mutants in one run: as telling as one by one where they do not get in each other's way."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from harness.mutants import Defect, run_matrix
+from harness.results.model import RunResult, Status
+from tests import result_builder
+
+RULES = ("helo.one", "helo.two", "rcpt.three", "rcpt.four")
+
+
+@dataclass
+class Fake:
+    """A server whose defects fail their rule, and perhaps others; it notes what ran together."""
+
+    scenarios: Path
+    hits: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    declared: frozenset[tuple[str, str]] = frozenset()
+    title: str = "fake"
+    runs: list[tuple[str, ...]] = field(default_factory=list)
+
+    @property
+    def defects(self) -> list[Defect]:
+        """One for each rule."""
+        return [Defect(f"{rule}:off", (rule,), "it is off") for rule in RULES]
+
+    def run(self, defects: Sequence[Defect], folder: Path, *, heavy: bool) -> RunResult:
+        """Each defect hits what it is said to hit, or else its own rule."""
+        self.runs.append(tuple(defect.name for defect in defects))
+        hit = {rule for defect in defects for rule in self.hits.get(defect.name, defect.rules)}
+        statuses = {rule: Status.FAILED if rule in hit else Status.PASSED for rule in RULES}
+        rules = (result_builder.rule(rule, status=status) for rule, status in statuses.items())
+        return result_builder.run(*rules)
+
+    def expects(self, defect: Defect, rule: str) -> bool:
+        """What is declared."""
+        return (defect.name, rule) in self.declared
+
+
+def test_what_is_as_expected_needs_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fake = Fake(tmp_path)
+    assert run_matrix(fake, ["*"], parallel=1, together=4) == 0
+    assert [len(run) for run in fake.runs] == [0, 4]
+    assert "4 of 4 mutants of 4 rules killed" in capsys.readouterr().out
+
+
+def test_one_that_others_notice_is_not_put_beside_them(tmp_path: Path) -> None:
+    fake = Fake(tmp_path, declared=frozenset({("helo.one:off", "helo.two")}))
+    run_matrix(fake, ["*"], parallel=1, together=4)
+    assert not any({"helo.one:off", "helo.two:off"} <= {*run} for run in fake.runs)
+
+
+def test_a_survivor_is_run_alone_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fake = Fake(tmp_path, hits={"helo.two:off": ()})
+    assert run_matrix(fake, ["*"], parallel=1, together=4) == 1
+    assert ("helo.two:off",) in fake.runs
+    assert "SURVIVED  helo.two:off" in capsys.readouterr().out
+
+
+def test_a_hit_on_a_bystander_is_found_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fake = Fake(tmp_path, hits={"rcpt.three:off": ("rcpt.three", "rcpt.four")})
+    assert run_matrix(fake, ["helo.*", "rcpt.three:*"], parallel=1, together=4) == 1
+    assert "killed    rcpt.three:off  COLLATERAL rcpt.four failed" in capsys.readouterr().out
