@@ -181,21 +181,28 @@ def _prove(subject: Subject, chosen: list[Defect], parallel: int, together: int)
         catalogue = Catalogue.below(subject.scenarios)
         heavy = frozenset(rule.id for rule in catalogue if Capability.HEAVY in rule.needs)
         passed = sum(rule.status is Status.PASSED for rule in baseline.rules)
-        groups = _groups(subject, chosen, together, heavy)
-        runs = f"{len(chosen)} mutants in {len(groups)} runs"
-        print(f"unbroken: {passed} rules passed; {runs}, {parallel} at a time", flush=True)
+        print(
+            f"unbroken: {passed} rules passed; {len(chosen)} mutants, {parallel} runs at a time", flush=True
+        )
 
         def judge(defects: Sequence[Defect], turn: str) -> list[Verdict]:
             spared = heavy.difference(*(defect.rules for defect in defects))
             return _judge(subject, defects, baseline, spared, Path(folder) / turn / defects[0].name)
 
         verdicts: list[Verdict] = []
-        with ThreadPoolExecutor(parallel) as pool:
-            futures = [pool.submit(judge, group, "together") for group in groups]
-            for future in as_completed(futures):
-                for verdict in future.result():
-                    verdicts.append(verdict)
-                    print(f"[{len(verdicts)}/{len(chosen)}] {verdict}", flush=True)
+        left = chosen
+        for size in dict.fromkeys((together, 1)):
+            with ThreadPoolExecutor(parallel) as pool:
+                groups = _groups(subject, left, size, heavy)
+                futures = [pool.submit(judge, group, f"by-{size}") for group in groups]
+                left = []
+                for future in as_completed(futures):
+                    for verdict in future.result():
+                        if size > 1 and not verdict.sound:
+                            left.append(verdict.defect)  # it is told when it has been run by itself
+                            continue
+                        verdicts.append(verdict)
+                        print(f"[{len(verdicts)}/{len(chosen)}] {verdict}", flush=True)
         verdicts = [verdict if verdict.sound else _alone(verdict.defect, judge) for verdict in verdicts]
     return _summary(verdicts, time.monotonic() - began)
 
