@@ -273,6 +273,20 @@ def test_greylistd_is_killed(start: Start, run: Run) -> None:
     assert "strangers are not greylisted" in ended.first_doubt("greylist.host-whitelist")
 
 
+def test_nobody_gets_through_without_the_greylist(start: Start, run: Run) -> None:
+    defers = """  defer   condition   = ${if !exists{GREYLISTD}}
+
+  # greylist.blacklisted
+"""
+    edits = {"root/etc/exim4/exim4.conf": [("  # greylist.blacklisted\n", defers)]}
+    with start(without=("spamd",), edits=edits) as box:
+        ended = run(box, "test_store_out_of_reach")
+    assert ended.rules == {"greylist.daemon-down": Status.FAILED}  # the profile promises that mail is taken
+    assert "expected pass at rcpt, but at rcpt the server said 451" in ended.first_doubt(
+        "greylist.daemon-down"
+    )
+
+
 def test_a_port_that_is_taken(start: Start) -> None:
     holder = f"""
 [[service]]
