@@ -28,7 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[:1] == ["mta"] and words[1:] and words[1] not in ("-h", "--help"):
         options = argparse.Namespace(command=_mta, arguments=words[1:])  # it has a command line of its own
     else:
-        options = _parser().parse_args(words)
+        ours, theirs = _parted(words)
+        options = _parser().parse_args(ours)
+        if theirs:
+            options.pytest = theirs
     command: Command = options.command
     try:
         return command(options)
@@ -41,6 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has seen enough
         return 0
+
+
+def _parted(words: list[str]) -> tuple[list[str], list[str]]:
+    """What is ours, and what `system` passes on: argparse knows no options between a name and «--»."""
+    cut = words.index("--") if words[:1] == ["system"] and "--" in words else len(words)
+    return words[:cut], words[cut + 1 :]
 
 
 class UsageError(Exception):
@@ -178,6 +187,7 @@ def _add_system(commands: Commands) -> None:
         "action", choices=["list", "install", "up", "down", "run", "doctor", "discover", "mutants"]
     )
     parser.add_argument("name", nargs="?", metavar="NAME", help="of the system; `list` shows them")
+    parser.add_argument("--profile", default="", help="for `run` and `doctor`: another one of the system's")
     parser.add_argument("--delay", type=int, default=1, metavar="SECONDS", help="of its delays (default: 1)")
     parser.add_argument("--only", action="append", metavar="PATTERN", help="for `mutants`: of their names")
     parser.add_argument("--parallel", type=int, default=1, metavar="N", help="for `mutants`: runs at a time")
@@ -309,7 +319,7 @@ def _system(options: argparse.Namespace) -> int:
             case "down":
                 return commands.down(options.name)
             case "doctor":
-                return commands.doctor(options.name, options.delay)
+                return commands.doctor(options.name, options.profile, options.delay)
             case "discover":
                 return commands.discover(options.name, options.delay, options.pytest)
             case "mutants":
@@ -321,7 +331,7 @@ def _system(options: argparse.Namespace) -> int:
                     parallel=options.parallel,
                     together=options.together,
                 )
-        return commands.run(options.name, options.delay, default_scenarios(), options.pytest)
+        return commands.run(options.name, options.profile, options.delay, default_scenarios(), options.pytest)
     except (SandboxError, UnknownSystemError) as error:
         raise UsageError(str(error)) from None
 

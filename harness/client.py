@@ -213,6 +213,7 @@ class Client:
         self,
         *,
         helo: str | None = None,
+        extended: bool = True,
         sender: str | None = None,
         recipient: str | None = None,
         message: bytes | None = None,
@@ -223,6 +224,7 @@ class Client:
     ) -> Attempt:
         """A whole dialogue, connect to QUIT, up to RCPT or, with a `message`, to the end of DATA.
 
+        It greets with EHLO, or with HELO when it is not to be `extended`.
         It ends early after the stage `upto` (or where the server tells the verdict of that stage, by its
         profile) and at the first refusal. A known or trusted host that
         is greylisted all the same waits and tries again, as any mail server would, where the profile
@@ -231,14 +233,16 @@ class Client:
 
         upto = self.world.later.get(upto, upto)
 
+        def greet(talk: Conversation) -> Step:
+            if authenticated:
+                return self.log_in(talk)
+            return (talk.ehlo if extended else talk.helo)(helo or self.host)
+
         def once() -> Attempt:
             with self.conversation(label) as talk:
                 acts = [
                     (Stage.CONNECT, talk.connect),
-                    (
-                        Stage.HELO,
-                        lambda: self.log_in(talk) if authenticated else talk.ehlo(helo or self.host),
-                    ),
+                    (Stage.HELO, lambda: greet(talk)),
                     (Stage.MAIL, lambda: talk.mail(self.sender if sender is None else sender)),
                     (Stage.RCPT, lambda: talk.rcpt(recipient or self.world.sut.recipient)),
                 ]

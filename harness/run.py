@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -93,6 +94,8 @@ class Run:
     unusable: str = ""  # why no verdict means anything; empty when the server is fit to be judged
     pace: Pace = field(init=False)
     _troubles: int = 0  # canaries in a row that were not served
+    _found: str = ""  # by the last canary
+    _sent: float = 0.0  # time.monotonic() when it was
     _canary: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -134,26 +137,34 @@ class Run:
         if self.tools.clock:
             self.tools.clock.stop()
 
-    def canary(self) -> tuple[Attempt, World]:
-        """An innocent dialogue as far as RCPT, one at a time: is the server itself well?"""
-        with self._canary:
-            world = self.world()
-            return self.observer(world).attempt(), world
-
     def trouble(self) -> str:
         """What keeps an innocent client from being served right now; empty when nothing does.
 
-        A server that refuses us as a whole is spared: the run slows down, and when that does not help,
-        nothing more is tried, and `unusable` says why.
+        One canary at a time: an innocent dialogue as far as RCPT. Whoever asks while one is out waits for
+        the next, and all who wait share it. A server that refuses us as a whole is spared: the run slows
+        down, and when that does not help, nothing more is tried, and `unusable` says why.
         """
-        attempt, _ = self.canary()
-        found = ailing(attempt)
+        asked = time.monotonic()
         with self._canary:
-            self._troubles = self._troubles + 1 if found else 0
-            if found:
-                self.pace.slow_down()
-            if self._troubles >= MOST_TROUBLES and not self.unusable:
-                self.unusable = f"in the middle of the run {found}; nothing more was tried after that"
+            if self._sent < asked:
+                self._sent = time.monotonic()
+                self._found = self._send_canary()
+                self._troubles = self._troubles + 1 if self._found else 0
+                if self._found:
+                    self.pace.slow_down()
+                if self._troubles >= MOST_TROUBLES and not self.unusable:
+                    self.unusable = (
+                        f"in the middle of the run {self._found}; nothing more was tried after that"
+                    )
+            return self._found
+
+    def _send_canary(self) -> str:
+        canary = self.observer(self.world())
+        found = ailing(canary.attempt(patient=False))
+        # It asked at the beginning, or nothing would have been tried. Where addresses are not chosen, it may
+        # remember ours.
+        if not found and self.profile.dns and self.profile.clients.networks and not canary.queries():
+            return "the server asked our DNS nothing about an innocent client"
         return found
 
     def observer(self, world: World) -> Client:

@@ -135,9 +135,7 @@ def _play(run: Run, trial: Trial, play: Play) -> _Ending:
     except (BrokenError, FailedError, AssertionError) as ending:
         if reason := trial.world.unheard:
             return _Ending(Status.INCONCLUSIVE, reason, InconclusiveError(reason))
-        if isinstance(ending, BrokenError):
-            return _judge_broken(run, ending)
-        return _Ending(Status.FAILED, str(ending) or "an assertion of the scenario does not hold", ending)
+        return _hold_against(run, ending)
     except InconclusiveError as ending:
         return _Ending(Status.INCONCLUSIVE, str(ending), ending)
     except (NotTestableError, NotApplicableError) as ending:
@@ -148,13 +146,16 @@ def _play(run: Run, trial: Trial, play: Play) -> _Ending:
     return _Ending(Status.PASSED, "", None)
 
 
-def _judge_broken(run: Run, ending: BrokenError) -> _Ending:
-    """A dialogue that broke off: is it this rule, or is the server in trouble as a whole?"""
+def _hold_against(run: Run, ending: BrokenError | FailedError | AssertionError) -> _Ending:
+    """It was not as documented: is it this rule, or is the server in trouble as a whole?"""
+    seen = str(ending) or "an assertion of the scenario does not hold"
     if trouble := run.trouble():
-        reason = f"{ending}; afterwards {trouble}"
+        reason = f"{seen}; afterwards {trouble}"
         return _Ending(Status.INCONCLUSIVE, reason, InconclusiveError(reason))
-    reason = f"{ending}, while an innocent client was served right after it"
-    return _Ending(Status.FAILED, reason, FailedError(reason))
+    if isinstance(ending, BrokenError):
+        reason = f"{seen}, while an innocent client was served right after it"
+        return _Ending(Status.FAILED, reason, FailedError(reason))
+    return _Ending(Status.FAILED, seen, ending)
 
 
 def _status_of(ending: BaseException) -> Status:

@@ -1,15 +1,20 @@
 """When a failure counts, when a try is repeated, and what is never a verdict."""
 
+import itertools
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from fake_dns import FakeDns
 from harness import settings
+from harness.client import Client
+from harness.conversation import Attempt
 from harness.embedded import PROFILE
 from harness.internet import Internet, Kind
 from harness.judge import BrokenError, Judge
@@ -19,6 +24,7 @@ from harness.rules import Capability, Catalogue
 from harness.run import GreylistOutage, Run, Tools
 from harness.scheduler import Outcome, Plan, Scheduler, run_scenario
 from harness.smtp.routes import Direct
+from harness.smtp.session import Ending
 from harness.trial import Trial
 from harness.verdicts import FailedError, InconclusiveError, NotTestableError
 
@@ -87,21 +93,58 @@ FAIL, DOUBT = FailedError("it did not"), InconclusiveError("it may have")
         ([FAIL, DOUBT, DOUBT], Status.INCONCLUSIVE, 3),
         ([NotTestableError("no way")], Status.NOT_TESTABLE, 1),
         ([ZeroDivisionError("oops")], Status.INCONCLUSIVE, 1),
-        ([BrokenError("reset"), BrokenError("reset"), BrokenError("reset")], Status.INCONCLUSIVE, 3),
+        ([BrokenError("reset"), BrokenError("reset")], Status.FAILED, 2),
+        ([BrokenError("reset"), passes], Status.INCONCLUSIVE, 2),
     ],
 )
 def test_status_of_a_sequence_of_tries(
-    run: Run, endings: list[Callable[[Trial], None] | Exception], status: Status, tries: int
+    monkeypatch: pytest.MonkeyPatch,
+    run: Run,
+    endings: list[Callable[[Trial], None] | Exception],
+    status: Status,
+    tries: int,
 ) -> None:
+    monkeypatch.setattr(run, "trouble", lambda: "")  # an innocent client is served
     came = outcome(run, *endings)
     assert (came.status, len(came.tries)) == (status, tries)
     assert bool(came.reason) == (status is not Status.PASSED)
     assert (came.error is None) == (status is Status.PASSED)
 
 
-def test_a_broken_dialogue_with_a_dead_server_names_the_canary(run: Run) -> None:
-    came = outcome(run, *[BrokenError("reset at helo")] * 3)
-    assert "reset at helo; afterwards an innocent client got no further than connect" in came.reason
+@pytest.mark.parametrize("ending", [BrokenError, FailedError, AssertionError])
+def test_nothing_is_held_against_a_rule_while_the_innocent_suffer_too(
+    run: Run, ending: type[Exception]
+) -> None:
+    came = outcome(run, *[ending("550 at helo")] * 3)
+    assert (came.status, len(came.tries)) == (Status.INCONCLUSIVE, 3)
+    assert "550 at helo; afterwards an innocent client got no further than connect" in came.reason
+
+
+def test_who_waits_for_a_canary_shares_the_next_one(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    moments, looks = itertools.count(1.0), threading.Semaphore(0)
+    all_asked = threading.Event()
+    sent: list[str] = []
+
+    def now() -> float:
+        looks.release()
+        return next(moments)
+
+    def canary(client: Client, **options: object) -> Attempt:
+        sent.append(client.address)
+        assert all_asked.wait(10)
+        return Attempt(client.address, (), Ending.QUIT)
+
+    monkeypatch.setattr("harness.run.time", SimpleNamespace(monotonic=now))
+    monkeypatch.setattr(Client, "attempt", canary)
+    with ThreadPoolExecutor(9) as pool:
+        asked = [pool.submit(run.trouble) for _ in range(9)]
+        for _ in range(9 + 1):  # everybody has asked, and one canary is out
+            assert looks.acquire(timeout=10)
+        all_asked.set()
+        assert {one.result(10) for one in asked} == {
+            "the server asked our DNS nothing about an innocent client"
+        }
+    assert len(sent) == 2
 
 
 def test_a_server_that_serves_nobody_any_more_is_spared(run: Run) -> None:

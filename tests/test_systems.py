@@ -1,5 +1,6 @@
 """Every system's folder fits together: description, profile, mutants and the files that these change."""
 
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from harness import profile, settings
 from harness.rules import Catalogue
 from harness.systems.mutants import Mutants
-from harness.systems.system import Parameters, System, names
+from harness.systems.system import Parameters, System, UnknownSystemError, names
 
 SCENARIOS = Path(__file__).parent.parent / "scenarios"
 
@@ -18,20 +19,40 @@ def catalogue() -> Catalogue:
     return Catalogue.below(SCENARIOS)
 
 
-@pytest.mark.parametrize("name", names())
+PROFILES = [(name, variant) for name in names() for variant in ("", *System.named(name).variants)]
+
+
+@pytest.mark.parametrize(("name", "variant"), PROFILES)
 def test_profile_of_a_system(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, catalogue: Catalogue, name: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, catalogue: Catalogue, name: str, variant: str
 ) -> None:
     monkeypatch.setattr(profile, "_is_of_this_host", lambda network: True)  # as in its sandbox
-    text = System.named(name).profile.read_text("utf-8").replace('"@enter@"', '"true"')
+    text = System.named(name).profile(variant).replace('"@enter@"', '"true"')
     file = tmp_path / "profile.toml"
     file.write_text(Parameters(delay=3).fill(text, {"root": "/nowhere"}), "utf-8")
     assert profile.load(file, catalogue).policy.delay in (0, 3)
 
 
+def test_tables_of_a_variant_take_the_place_of_the_usual_ones(tmp_path: Path) -> None:
+    shutil.copy(System.named("exim").folder / "system.toml", tmp_path)
+    usual = 'name = "a"\n[one]\nx = 1\ny = [\n  [2],\n]\n[[many]]\nx = 1\n[[many]]\nx = 2\n[two]\nx = 3\n'
+    variant = '# About it\nname = "b"\n[[many]]\nx = 4\n[two]\n# left out\n'
+    (tmp_path / "profile.toml").write_text(usual, "utf-8")
+    (tmp_path / "profile-other.toml").write_text(variant, "utf-8")
+    system = System.at(tmp_path)
+    assert system.variants == {"other": "About it"}
+    assert tomllib.loads(system.profile("other")) == {
+        "name": "b",
+        "one": {"x": 1, "y": [[2]]},
+        "many": [{"x": 4}],
+    }
+    with pytest.raises(UnknownSystemError, match="has no profile 'othre'; did you mean 'other'"):
+        system.profile("othre")
+
+
 @pytest.mark.parametrize("name", names())
 def test_each_override_of_a_system_has_its_source(name: str) -> None:
-    overrides = tomllib.loads(System.named(name).profile.read_text("utf-8").replace("@delay@", "1"))
+    overrides = tomllib.loads(System.named(name).profile().replace("@delay@", "1"))
     for rule, override in overrides.get("rules", {}).get("expect", {}).items():
         assert len(override["reason"]) > 40, f"{rule}: say where the server documents it"
 

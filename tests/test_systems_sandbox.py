@@ -120,8 +120,9 @@ with sandbox.running(System.at(system), archive, place, Parameters()) as box:
 
 
 def test_too_little_privilege_is_told(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # where none is up
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(shutil, "which", lambda tool: f"/usr/bin/{tool}")
     monkeypatch.setattr(sys, "platform", "linux")
@@ -140,7 +141,7 @@ def test_missing_packages_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setattr(sandbox, "obstacle", lambda: "")
     assert Image(System.named("exim")).missing.endswith("run: smtp-harness system install exim")
     with pytest.raises(SandboxError, match="smtp-harness system install exim"):
-        commands.run("exim", 1, Path("scenarios"), [])
+        commands.run("exim", "", 1, Path("scenarios"), [])
 
 
 @pytest.mark.parametrize(
@@ -148,6 +149,7 @@ def test_missing_packages_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     [
         (["system", "run", "exmi"], "did you mean 'exim'"),
         (["system", "run"], "name a system"),
+        (["system", "run", "exim", "--profile", "dry", "--", "-q"], "did you mean 'dry-run'"),
         (["system", "up", "exim", "--delay", "0"], "whole seconds from 1 on"),
     ],
 )

@@ -90,9 +90,9 @@ class Dialogue:
         self.about.unverified = treatment.delay > 0
         await self._hold(treatment, line)
 
-    async def greeted(self, name: str, session: Session, line: Line) -> str:
+    async def greeted(self, name: str, session: Session, line: Line, *, extended: bool) -> str:
         """HELO or EHLO: the refusal, or nothing; the greeting counts only when it is accepted."""
-        self.about.greeting = name
+        self.about.greeting, self.about.extended = name, extended
         treatment = await self._ask(self.site.policy.helo)
         await self._hold(treatment, line)
         if treatment.refuses:
@@ -126,7 +126,7 @@ class Dialogue:
         self, server: Line, session: Session, envelope: Envelope, name: str, responses: list[str]
     ) -> list[str]:
         """EHLO: policy, then the keywords."""
-        if refusal := await self.greeted(name, session, server):
+        if refusal := await self.greeted(name, session, server, extended=True):
             return [refusal]
         *lines, last = [self._welcome(name), *server.keywords()]
         # As one: the engine sends every element of the list in a packet of its own.
@@ -134,7 +134,8 @@ class Dialogue:
 
     async def handle_HELO(self, server: Line, session: Session, envelope: Envelope, name: str) -> str:
         """HELO: policy alone."""
-        return await self.greeted(name, session, server) or f"250 {self._welcome(name)}"
+        refusal = await self.greeted(name, session, server, extended=False)
+        return refusal or f"250 {self._welcome(name)}"
 
     async def handle_MAIL(
         self, server: Line, session: Session, envelope: Envelope, address: str, options: list[str]

@@ -63,6 +63,8 @@ def show_all() -> int:
         system = System.named(name)
         state = "up" if Up.find(name) else "not installed" if Image(system).missing else "installed"
         print(f"{name:12} {state:14} {system.description.about}")
+        for variant, about in system.variants.items():
+            print(f"{'':27} --profile {variant}: {about}")
     return 0
 
 
@@ -106,16 +108,18 @@ def down(name: str) -> int:
     return 0
 
 
-def run(name: str, delay: int, scenarios: Path, arguments: Sequence[str]) -> int:
+def run(name: str, variant: str, delay: int, scenarios: Path, arguments: Sequence[str]) -> int:
     """Run the scenarios against a system, which is started for that unless it is up; pytest's exit status."""
+    System.named(name).profile(variant)  # a wrong name is told before anything is started
     with _somewhere(name, delay) as box:
-        return run_scenarios(box, scenarios, arguments)
+        return run_scenarios(box, scenarios, arguments, variant)
 
 
-def doctor(name: str, delay: int) -> int:
+def doctor(name: str, variant: str, delay: int) -> int:
     """Examine a system; the doctor's exit status."""
+    System.named(name).profile(variant)
     with _somewhere(name, delay) as box:
-        return _with_profile(box, lambda profile: ["harness.cli", "doctor", str(profile)])
+        return _with_profile(box, lambda profile: ["harness.cli", "doctor", str(profile)], variant)
 
 
 def discover(name: str, delay: int, arguments: Sequence[str]) -> int:
@@ -131,16 +135,18 @@ def mutants(name: str, delay: int, scenarios: Path, only: list[str], *, parallel
     return run_matrix(subject, only, parallel=parallel, together=together)
 
 
-def run_scenarios(box: Sandbox, scenarios: Path, arguments: Sequence[str]) -> int:
-    """pytest in the sandbox's network, with the system's profile; its exit status."""
-    return _with_profile(box, lambda profile: ["pytest", str(scenarios), f"--sut={profile}", *arguments])
+def run_scenarios(box: Sandbox, scenarios: Path, arguments: Sequence[str], variant: str = "") -> int:
+    """pytest in the sandbox's network, with a profile of the system; its exit status."""
+    return _with_profile(
+        box, lambda profile: ["pytest", str(scenarios), f"--sut={profile}", *arguments], variant
+    )
 
 
-def _with_profile(box: Sandbox, words: Callable[[Path], list[str]]) -> int:
+def _with_profile(box: Sandbox, words: Callable[[Path], list[str]], variant: str = "") -> int:
     with tempfile.TemporaryDirectory(prefix="smtp-harness-") as folder:
         profile = Path(folder) / f"{box.system.name}.toml"
         profile.touch(mode=0o600)
-        profile.write_text(box.profile(), "utf-8")
+        profile.write_text(box.profile(variant), "utf-8")
         command = [*box.beside, sys.executable, "-m", *words(profile)]
         with subprocess.Popen(command) as process:  # noqa: S603
             while True:

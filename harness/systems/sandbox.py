@@ -59,10 +59,10 @@ class Sandbox:
         """The words before a command of this host that is to see the sandbox's network, and end with us."""
         return ["setpriv", "--pdeathsig=KILL", "nsenter", f"--net=/proc/{self.pid}/ns/net", "--"]
 
-    def profile(self) -> str:
-        """The system's profile with its places filled in."""
+    def profile(self, variant: str = "") -> str:
+        """A profile of the system with its places filled in; raises `UnknownSystemError`."""
         enter = ", ".join(json.dumps(word) for word in self.enter)
-        text = self.system.profile.read_text("utf-8").replace('"@enter@"', enter)
+        text = self.system.profile(variant).replace('"@enter@"', enter)
         return self.parameters.fill(text, {"root": str(self.root)})
 
 

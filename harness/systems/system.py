@@ -12,6 +12,8 @@ from pydantic import Field, model_validator
 from harness import settings
 
 FOLDER = Path(__file__).parent
+TABLE = re.compile(r"^(?=\[)", re.MULTILINE)  # where one begins
+KEY = re.compile(r"^[\w.-]+ *=", re.MULTILINE)
 PLACE = re.compile(r"@([a-z]+)@")  # in the files of a system: a parameter of the run
 
 
@@ -65,7 +67,7 @@ class Description(settings.Settings):
 
 
 class UnknownSystemError(Exception):
-    """There is no system of that name; the text names those that there are."""
+    """There is no system, or no profile, of that name; the text names those that there are."""
 
 
 @dataclass(frozen=True)
@@ -95,14 +97,38 @@ class System:
         return self.folder / "root"
 
     @property
-    def profile(self) -> Path:
-        """The profile, with places that a run fills in."""
-        return self.folder / "profile.toml"
+    def variants(self) -> dict[str, str]:
+        """Its profiles beside the usual one: name and what the first line says."""
+        files = sorted(self.folder.glob("profile-*.toml"))
+        return {
+            file.stem.removeprefix("profile-"): file.read_text("utf-8").partition("\n")[0].lstrip("# ")
+            for file in files
+        }
+
+    def profile(self, variant: str = "") -> str:
+        """A profile, with places that a run fills in; raises `UnknownSystemError`.
+
+        A variant has the tables that take the place of the usual profile's; one without a key is left out.
+        """
+        usual = (self.folder / "profile.toml").read_text("utf-8")
+        if not variant:
+            return usual
+        if variant not in self.variants:
+            mend = settings.nearest(variant, list(self.variants)) if self.variants else "it has the usual one"
+            raise UnknownSystemError(f"{self.name} has no profile {variant!r}; {mend}")
+        head, *own = TABLE.split((self.folder / f"profile-{variant}.toml").read_text("utf-8"))
+        replaced = {_header(table) for table in own}
+        kept = [table for table in TABLE.split(usual)[1:] if _header(table) not in replaced]
+        return "".join([head, *kept, *(table for table in own if KEY.search(table))])
 
 
 def names() -> list[str]:
     """All systems."""
     return sorted(file.parent.name for file in FOLDER.glob("*/system.toml"))
+
+
+def _header(table: str) -> str:
+    return table.partition("]")[0]
 
 
 @dataclass(frozen=True)

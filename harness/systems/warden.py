@@ -110,6 +110,9 @@ class Warden:
 
     def serve(self, service: Service) -> None:
         """Start a service and wait until it is ready; raises `WardenError` with the end of its log."""
+        place = service.ready.tcp or service.ready.socket
+        if place and self._is_ready(service.ready):  # or whoever that is would be tested in its place
+            raise WardenError(f"{service.name} was not started: somebody else listens at {place} already")
         log = self.root / LOGS / f"{service.name}.log"
         command = [self.parameters.fill(word) for word in service.command]
         with log.open("ab") as output:

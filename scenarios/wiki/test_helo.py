@@ -17,16 +17,20 @@ from harness.scenario import (
     rule,
 )
 
+VERBS = pytest.mark.parametrize("extended", [True, False], ids=["EHLO", "HELO"])  # both are checked alike
+
 
 @rule("helo.not-fqdn")
+@VERBS
 @pytest.mark.parametrize("name", ["localbox", "WORKSTATION7"])
-def test_greeting_without_a_dot(client: Client, expect: Expect, name: str) -> None:
-    expect(greets(client, name), twin=greets(client.twin()))
+def test_greeting_without_a_dot(client: Client, expect: Expect, name: str, extended: bool) -> None:
+    expect(greets(client, name, extended=extended), twin=greets(client.twin(), extended=extended))
 
 
 @rule("helo.plain-ip")
-def test_greeting_with_the_bare_own_address(client: Client, expect: Expect) -> None:
-    expect(greets(client, client.address), twin=greets(client.twin()))
+@VERBS
+def test_greeting_with_the_bare_own_address(client: Client, expect: Expect, extended: bool) -> None:
+    expect(greets(client, client.address, extended=extended), twin=greets(client.twin(), extended=extended))
 
 
 @rule("helo.plain-ip")
@@ -46,8 +50,12 @@ def test_good_greeting_after_a_bare_address(client: Client, expect: Expect) -> N
 
 
 @rule("helo.ip-literal")
-def test_greeting_with_the_own_address_literal(client: Client, expect: Expect) -> None:
-    expect(greets(client, f"[{client.address}]"), twin=greets(client.twin()))
+@VERBS
+def test_greeting_with_the_own_address_literal(client: Client, expect: Expect, extended: bool) -> None:
+    expect(
+        greets(client, f"[{client.address}]", extended=extended),
+        twin=greets(client.twin(), extended=extended),
+    )
 
 
 @rule("helo.own-domain")
@@ -59,18 +67,33 @@ def test_greeting_with_a_domain_of_the_server(
 
 
 @rule("helo.own-domain")
-def test_greeting_with_every_other_domain_of_the_server(client: Client, sut: Sut, expect: Expect) -> None:
-    expect(greets(client, sut.domains[-1]), twin=named_like(client.twin(), sut))
+@VERBS
+def test_greeting_with_every_other_domain_of_the_server(
+    client: Client, sut: Sut, expect: Expect, extended: bool
+) -> None:
+    expect(
+        greets(client, sut.domains[-1], extended=extended),
+        twin=named_like(client.twin(), sut, extended=extended),
+    )
 
 
 @rule("helo.own-host")
-def test_greeting_with_a_host_in_a_domain_of_the_server(client: Client, sut: Sut, expect: Expect) -> None:
-    expect(greets(client, f"www.{sut.home.name}"), twin=greets(client.twin()))
+@VERBS
+def test_greeting_with_a_host_in_a_domain_of_the_server(
+    client: Client, sut: Sut, expect: Expect, extended: bool
+) -> None:
+    expect(
+        greets(client, f"www.{sut.home.name}", extended=extended),
+        twin=greets(client.twin(), extended=extended),
+    )
 
 
 @rule("helo.own-primary")
-def test_greeting_with_the_host_name_of_the_server(client: Client, sut: Sut, expect: Expect) -> None:
-    expect(greets(client, sut.hostname), twin=greets(client.twin()))
+@VERBS
+def test_greeting_with_the_host_name_of_the_server(
+    client: Client, sut: Sut, expect: Expect, extended: bool
+) -> None:
+    expect(greets(client, sut.hostname, extended=extended), twin=greets(client.twin(), extended=extended))
 
 
 @rule("helo.own-primary")
@@ -94,8 +117,12 @@ def test_name_of_another_host_that_is_consistent(client: Client, internet: Inter
 
 
 @rule("helo.dns-mismatch")
-def test_name_that_does_not_resolve(client: Client, expect: Expect) -> None:
-    expect(greets(client, client.name("nowhere")), twin=greets(client.twin()))
+@VERBS
+def test_name_that_does_not_resolve(client: Client, expect: Expect, extended: bool) -> None:
+    expect(
+        greets(client, client.name("nowhere"), extended=extended),
+        twin=greets(client.twin(), extended=extended),
+    )
 
 
 @rule("helo.dns-mismatch")
@@ -130,14 +157,14 @@ def test_aaaa_lookup_of_a_name_that_no_ptr_gives(client: Client, expect: Expect,
     expect(greets(client, name), twin=greets(client.twin()))
 
 
-def greets(client: Client, name: str | None = None) -> Attempt:
-    return client.attempt(helo=name, upto=Stage.HELO)
+def greets(client: Client, name: str | None = None, *, extended: bool = True) -> Attempt:
+    return client.attempt(helo=name, extended=extended, upto=Stage.HELO)
 
 
 def starts_with_digits(client: Client) -> Attempt:
     return greets(client, client.another_name("192-0-2-1"))
 
 
-def named_like(client: Client, sut: Sut) -> Attempt:
+def named_like(client: Client, sut: Sut, *, extended: bool = True) -> Attempt:
     """An innocent whose own name merely begins with the server's domain."""
-    return greets(client, client.another_name(sut.home.name))
+    return greets(client, client.another_name(sut.home.name), extended=extended)

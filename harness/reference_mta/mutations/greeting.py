@@ -130,6 +130,26 @@ HELO = (
     defective("helo.no-aaaa-stall", "off", "a failing AAAA lookup spoils a name whose A record matches"),
 )
 
+EITHER_VERB = (
+    "helo.not-fqdn",
+    "helo.plain-ip",
+    "helo.ip-literal",
+    "helo.own-domain",
+    "helo.own-host",
+    "helo.own-primary",
+    "helo.dns-mismatch",
+)
+BY_HELO = tuple(
+    sparing(
+        rule,
+        "ehlo-only",
+        "whoever says HELO instead of EHLO is not looked at",
+        lambda transaction: not transaction.extended,
+        "helo.forward-match",
+    )
+    for rule in EITHER_VERB
+)
+
 MAIL = (
     *late_refusals("mail.no-helo", "MAIL without a greeting is taken"),
     *delays("mail.delay-repeated", "the earned delay does not come again at MAIL"),
@@ -137,4 +157,4 @@ MAIL = (
     defective("mail.delay-repeated", "weak-helo-only", "a delay that was earned at connect is not repeated"),
 )
 
-GREETING_MUTANTS: tuple[Mutant, ...] = (*CONNECT, *HELO, *MAIL)
+GREETING_MUTANTS: tuple[Mutant, ...] = (*CONNECT, *HELO, *BY_HELO, *MAIL)

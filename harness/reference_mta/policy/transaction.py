@@ -48,6 +48,7 @@ class Transaction:
     host_name: str = ""  # confirmed by DNS
     unverified: bool = False  # a delay was earned at connect
     greeting: str = ""
+    extended: bool = False  # it was EHLO
     suspect: bool = False  # a delay was earned at HELO
     greeted_plainly: bool = False  # with a bare address, once on this connection
     spoilt: set[str] = field(default_factory=set)  # of all connections; filled by a defect only
