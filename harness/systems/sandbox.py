@@ -125,20 +125,27 @@ def start(
         "without": list(without),
         "stay": stay,
     }
-    process = subprocess.Popen(  # noqa: S603 - our own module by our own interpreter
-        [*namespaces(network=False), sys.executable, "-m", "harness.systems.warden"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # Ctrl-C is for the scenarios; the sandbox ends after them
-    )
+    place.mkdir(parents=True, exist_ok=True)
+    with place.with_name("warden.log").open("w") as log:  # what outlives us must not hold our own output open
+        process = subprocess.Popen(  # noqa: S603 - our own module by our own interpreter
+            [*namespaces(network=False), sys.executable, "-m", "harness.systems.warden"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log if stay else None,
+            text=True,
+            start_new_session=True,  # Ctrl-C is for the scenarios; the sandbox ends after them
+        )
     try:
         if process.stdin is None or process.stdout is None:
             raise SandboxError("the sandbox has no pipes")
         process.stdin.write(json.dumps(order) + "\n")
         process.stdin.flush()
         said = process.stdout.readline()
-        told = json.loads(said) if said else {"error": "it ended before it began; see above"}
+        told = (
+            json.loads(said)
+            if said
+            else {"error": f"it ended before it began; see {log.name if stay else 'above'}"}
+        )
         if "error" in told:
             raise SandboxError(f"{system.name}: {told['error']}")
     except BaseException:
