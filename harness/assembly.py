@@ -18,11 +18,13 @@ from harness.embedded import reference_mta
 from harness.internet import Internet
 from harness.judge import Judge
 from harness.noise import DnsProbe, Pulse, ServerProbe
-from harness.profile import Profile, RouteName
+from harness.profile import Profile
 from harness.rules import Catalogue
-from harness.run import Run, Tools
+from harness.run import Run
 from harness.smtp.command import CommandRoute
 from harness.smtp.routes import BindSource, Direct, ProxyV1, ProxyV2, Route, XClient
+from harness.tables import RouteName
+from harness.tools import Tools
 
 BEATS = 8  # of the pulse within one delay
 SHORTEST_BEAT = 0.1  # seconds

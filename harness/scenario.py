@@ -10,8 +10,8 @@ from harness.conversation import Attempt
 from harness.internet import Internet, Kind
 from harness.outcome import Stage, Verdict
 from harness.rules import Capability
-from harness.run import Callouts, GreylistOperator, GreylistOutage, Mailbox
 from harness.sut import Sut
+from harness.tools import Callouts, GreylistOperator, GreylistOutage, Mailbox
 from harness.trial import Expect
 from harness.verdicts import FailedError, InconclusiveError, NotTestableError
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from harness.outcome import Verdict
-from harness.profile import Domain, Greylist, Profile
+from harness.profile import Profile
+from harness.tables import Domain, Greylist
 from harness.verdicts import NotTestableError
 
 
