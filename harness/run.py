@@ -31,7 +31,7 @@ class Run:
     internet: Internet
     route: Route
     judge: Judge
-    tools: Tools = Tools()
+    tools: Tools = field(default_factory=Tools)
     heavy: bool = False
     lean: bool = False  # verdicts only: no dialogues are kept
     unusable: str = ""  # why no verdict means anything; empty when the server is fit to be judged
