@@ -8,6 +8,17 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from harness import settings
+from harness.mail_tables import (
+    Filter,
+    Forward,
+    LocalOnly,
+    Mailbox,
+    Queue,
+    Sink,
+    Smarthost,
+    Spam,
+    Srs,
+)
 from harness.rules import Capability, Catalogue, Expectation, Rule
 from harness.tables import (
     Auth,
@@ -18,7 +29,6 @@ from harness.tables import (
     DnsList,
     Domain,
     Greylist,
-    Mailbox,
     Operator,
     Outage,
     Policy,
@@ -46,6 +56,14 @@ class Profile(settings.Settings):
     mailbox: Mailbox | None = None
     operator: Operator | None = None
     outage: Outage | None = None
+    sink: Sink | None = None
+    queue: Queue | None = None
+    filter: Filter | None = None
+    smarthost: Smarthost | None = None
+    local_only: LocalOnly | None = None
+    forward: Forward | None = None
+    srs: Srs | None = None
+    spam: Spam | None = None
     rules: Claims = Claims()
 
     @model_validator(mode="after")
@@ -60,6 +78,12 @@ class Profile(settings.Settings):
         if self.clients.route is not RouteName.DIRECT and not self.clients.networks:
             raise ValueError(
                 "clients.networks: the route can choose addresses, so name the networks to choose from"
+            )
+        foreign = [net for net in self.sink.networks if not is_of_this_host(net)] if self.sink else []
+        if foreign:
+            raise ValueError(
+                f"sink.networks: {foreign[0]} is not of this host, so no mail host can be played there; "
+                "anywhere only parts of 127.0.0.0/8 can be bound, in a sandbox what is routed to loopback"
             )
         if self.clients.route is RouteName.DIRECT and (self.clients.networks or self.clients.trusted):
             raise ValueError(
@@ -117,10 +141,38 @@ class Profile(settings.Settings):
                 self.outage is not None,
                 "the profile has no [outage] commands to put the greylist out of reach with",
             ),
-            Capability.MAILBOX: (self.mailbox is not None, "the profile has no [mailbox] to read mail from"),
             Capability.HEAVY: (True, ""),
+            **self._after_the_dialogue,
         }[capability]
         return "" if granted else mend
+
+    @property
+    def _after_the_dialogue(self) -> dict[Capability, tuple[bool, str]]:
+        """What the profile grants for testing what becomes of a message, with the mend."""
+        return {
+            Capability.MAILBOX: (self.mailbox is not None, "the profile has no [mailbox] to read mail from"),
+            Capability.SINK: (
+                self.sink is not None and self.dns is not None,
+                "the profile has no [sink] networks (with [dns]) at which other mail hosts could be played",
+            ),
+            Capability.QUEUE: (
+                self.queue is not None,
+                "the profile has no [queue], so it is not known when mail is tried again",
+            ),
+            Capability.QUEUE_OPERATOR: (
+                self.queue is not None and bool(self.queue.list),
+                "the profile has no [queue] commands list, remove, thaw and run",
+            ),
+            Capability.FILTER: (self.filter is not None, "the profile has no [filter] user"),
+            Capability.SMARTHOST: (self.smarthost is not None, "the profile has no [smarthost]"),
+            Capability.LOCAL_ONLY: (self.local_only is not None, "the profile has no [local_only]"),
+            Capability.FORWARD: (
+                self.forward is not None,
+                "the profile has no [forward] recipient whose mail goes elsewhere",
+            ),
+            Capability.SRS: (self.srs is not None, "the profile has no [srs]"),
+            Capability.SPAM: (self.spam is not None, "the profile has no [spam]"),
+        }
 
 
 def load(path: Path, catalogue: Catalogue) -> Profile:

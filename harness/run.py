@@ -115,6 +115,8 @@ class Run:
             Capability.GREYLIST_OPERATOR: self.tools.operator,
             Capability.GREYLIST_OUTAGE: self.tools.outage,
             Capability.MAILBOX: self.tools.mailbox,
+            Capability.SINK: self.tools.sink,
+            Capability.QUEUE_OPERATOR: self.tools.queue,
         }.get(capability)
         return "" if granted else self.profile.lacks(capability)
 

@@ -1,6 +1,5 @@
 """The tables of a profile, each as it stands in TOML."""
 
-import os
 import re
 from enum import StrEnum
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 
 from harness import settings
+from harness.mail_tables import Account, Mailbox
 from harness.rules import Expectation
 from harness.smtp.command import EXIM_DELAY
 from harness.values import Address, Endpoint, ReservedNetwork, Seconds
@@ -81,12 +81,36 @@ class Policy(settings.Settings):
 
 
 class Domain(settings.Settings):
-    """A hosted domain; `bounce_recipients` is its list of senders, absent when it has none."""
+    """A hosted domain; `bounce_recipients` is its list of senders, absent when it has none.
+
+    An alias leads to local parts of this domain or to whole addresses; "*" takes what nobody else has.
+    A domain whose mail is kept otherwise than that of the others has a mailbox of its own.
+    """
 
     name: str = Field(min_length=1)
     users: tuple[str, ...] = Field(min_length=1)
+    aliases: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     catch_all: bool = False
     bounce_recipients: tuple[str, ...] | None = None
+    mailbox: Mailbox | None = None
+
+    @field_validator("aliases")
+    @classmethod
+    def _lead_somewhere(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        for name, targets in value.items():
+            if not targets or "@" in name:
+                raise ValueError(f"{name!r}: an alias is a local part with a list of where it leads to")
+        return value
+
+    @property
+    def takes_everyone(self) -> bool:
+        """Whether no local part is unknown here."""
+        return self.catch_all or "*" in self.aliases
+
+    def leads_to(self, local_part: str) -> tuple[str, ...]:
+        """The addresses of an alias, in full; empty when it is none."""
+        targets = self.aliases.get(local_part, ())
+        return tuple(target if "@" in target else f"{target}@{self.name}" for target in targets)
 
 
 class DnsList(settings.Settings):
@@ -113,27 +137,8 @@ class Tls(settings.Settings):
     ca_file: Path | None = None
 
 
-class Auth(settings.Settings):
-    """One account of the server; the password may come from the environment instead."""
-
-    user: str = Field(min_length=1)
-    password: str = Field(default="", repr=False)
-    password_env: str = ""
-
-    @model_validator(mode="after")
-    def _one_password(self) -> Self:
-        if bool(self.password) == bool(self.password_env):
-            raise ValueError("give either password or password_env")
-        if self.password_env and not os.environ.get(self.password_env):
-            raise ValueError(
-                f"the environment has no {self.password_env}; export the password under that name"
-            )
-        return self
-
-    @property
-    def secret(self) -> str:
-        """The password itself."""
-        return self.password or os.environ[self.password_env]
+class Auth(Account):
+    """One account of the server."""
 
 
 class Clock(settings.Settings):
@@ -154,12 +159,6 @@ class Clock(settings.Settings):
         if (self.limit is not None) != waits or (self.file is not None) == waits or (waits and self.then):
             raise ValueError("kind wait goes with a limit in seconds; kind faketime with a file, and then")
         return self
-
-
-class Mailbox(settings.Settings):
-    """Where accepted mail is found: a Maildir; `{user}` and `{domain}` stand for the recipient's parts."""
-
-    maildir: str = Field(min_length=1)
 
 
 class Operator(settings.Settings):

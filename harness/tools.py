@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from harness.capabilities.mail_host import MailHost
+from harness.capabilities.mailbox import Delivered
+from harness.capabilities.queue import Queued
+from harness.capabilities.sink import Sink
 from harness.client import Clock
 
 
@@ -36,19 +40,40 @@ class GreylistOutage(Protocol):
 class Mailbox(Protocol):
     """Reads what the server delivered."""
 
-    def find(self, recipient: str, token: str) -> bytes:
-        """The message with `token` in it; raises `FailedError` when it does not arrive in time."""
+    def find(self, recipient: str, token: str) -> Delivered:
+        """The first copy with `token` in it; raises `FailedError` when none arrives in time."""
+
+    def copies(self, recipient: str, token: str) -> list[Delivered]:
+        """Every copy with `token` in it that is there now, in whatever folder."""
 
 
-class Callouts(Protocol):
-    """The mail host of everybody else: notes who calls while a dialogue runs."""
+class MailHosts(Protocol):
+    """Plays the mail hosts of everybody else."""
 
-    @property
-    def address(self) -> str:
-        """Where to point the MX of a domain whose mail host must not be called."""
+    def host(self, domain: str = "") -> MailHost:
+        """A new one, which DNS names for `domain` (a new one, too, unless it is given)."""
 
-    def mentions(self, word: str) -> bool:
-        """Whether a caller has said `word`."""
+    def forward_target(self) -> MailHost:
+        """That of the domain that the profile's [forward] leads to; others use it, too."""
+
+    def smarthost(self) -> MailHost:
+        """That of the profile's [smarthost]; others use it, too."""
+
+
+class QueueOperator(Protocol):
+    """Works on the server's queue as an operator does."""
+
+    def entries(self, word: str) -> list[Queued]:
+        """The queued messages whose entry in the list mentions a word, such as a recipient's domain."""
+
+    def remove(self, message: str) -> None:
+        """Take a message, by its id, off the queue."""
+
+    def thaw(self, message: str) -> None:
+        """Let a frozen message be tried again."""
+
+    def run(self) -> None:
+        """Try everything that is queued, now."""
 
 
 @dataclass(frozen=True)
@@ -59,4 +84,5 @@ class Tools:
     operator: GreylistOperator | None = None
     outage: GreylistOutage | None = None
     mailbox: Mailbox | None = None
-    callouts: Callouts | None = None
+    sink: Sink | None = None
+    queue: QueueOperator | None = None

@@ -1,7 +1,9 @@
 """The values that a profile's tables are made of: addresses, networks, times, each checked with its mend."""
 
 import ipaddress
+import secrets
 import socket
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
@@ -75,3 +77,14 @@ ReservedNetwork = Annotated[Network, BeforeValidator(_network)]
 Endpoint = Annotated[tuple[str, int], BeforeValidator(_endpoint)]
 Address = Annotated[str, BeforeValidator(_address)]
 Seconds = Annotated[float, Field(gt=0, le=86400 * 365)]
+
+
+def addresses_of(network: Network) -> Iterator[str]:
+    """Every usable address once, from a random start, so that runs do not meet each other's clients."""
+    if network.num_addresses == 1:
+        yield str(network.network_address)
+        return
+    usable = max(1, min(network.num_addresses - 2, 1 << 32))
+    start = secrets.randbelow(usable)
+    for step in range(usable):
+        yield str(network.network_address + 1 + (start + step) % usable)
