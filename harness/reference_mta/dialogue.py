@@ -16,7 +16,7 @@ from aiosmtpd.smtp import Envelope, Session, TLSSetupException
 from harness.reference_mta.authentication import Accounts
 from harness.reference_mta.config import Config
 from harness.reference_mta.greylist import Greylist
-from harness.reference_mta.mail.delivery import trace
+from harness.reference_mta.mail.delivery import received
 from harness.reference_mta.mail.message import Message
 from harness.reference_mta.mail.post import Post
 from harness.reference_mta.policy import Policy, absent
@@ -239,7 +239,7 @@ class Dialogue:
         sender = envelope.mail_from if envelope.mail_from not in (None, NULL) else ""
         protocol = "ESMTP" if session.extended_smtp else "SMTP"
         protocol += ("S" if covered else "") + ("A" if about.authenticated else "")
-        header = trace(about, sender or "", session.host_name or "", protocol)
+        header = received(about, session.host_name or "", protocol)
         message = Message(sender or "", tuple(envelope.rcpt_tos), content, header)
         try:
             await self.site.post.take(message)

@@ -12,7 +12,7 @@ from harness.reference_mta.config import Config
 from harness.reference_mta.connection import Connection
 from harness.reference_mta.dialogue import Site
 from harness.reference_mta.greylist import Greylist, Times
-from harness.reference_mta.mail.maildir import Keeper
+from harness.reference_mta.mail.keeper import Keeper
 from harness.reference_mta.mail.post import Post
 from harness.reference_mta.mutations import Mutant
 from harness.reference_mta.operator import DATABASE
@@ -55,8 +55,9 @@ async def serving(config: Config, mutant: Mutant | None = None) -> AsyncIterator
         context = _context(config, mutant)
         keeper = Keeper()
         stack.callback(keeper.close)
-        post = Post(config, keeper)
-        site = Site(config, _policy(config, mutant), resolver, greylist, Accounts.of(config), post)
+        policy = _policy(config, mutant)
+        post = Post(config, keeper, policy.quirks)
+        site = Site(config, policy, resolver, greylist, Accounts.of(config), post)
         server = await _listen(site, context)
         stack.callback(server.close)
         address, port = server.sockets[0].getsockname()[:2]
