@@ -12,6 +12,8 @@ from harness.reference_mta.config import Config
 from harness.reference_mta.connection import Connection
 from harness.reference_mta.dialogue import Site
 from harness.reference_mta.greylist import Greylist, Times
+from harness.reference_mta.mail.delivery import Mailboxes
+from harness.reference_mta.mail.filters import Filters
 from harness.reference_mta.mail.keeper import Keeper
 from harness.reference_mta.mail.post import Post
 from harness.reference_mta.mutations import Mutant
@@ -56,7 +58,8 @@ async def serving(config: Config, mutant: Mutant | None = None) -> AsyncIterator
         keeper = Keeper()
         stack.callback(keeper.close)
         policy = _policy(config, mutant)
-        post = Post(config, keeper, policy.quirks)
+        mailboxes = Mailboxes(config, Filters(config.delivery.filters), policy.quirks)
+        post = Post(config, keeper, mailboxes)
         site = Site(config, policy, resolver, greylist, Accounts.of(config), post)
         server = await _listen(site, context)
         stack.callback(server.close)

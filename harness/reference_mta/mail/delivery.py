@@ -12,6 +12,8 @@ from harness.reference_mta.addresses import split
 from harness.reference_mta.config import Config
 from harness.reference_mta.domains import Format
 from harness.reference_mta.mail.files import folder_name
+from harness.reference_mta.mail.filter import INBOX
+from harness.reference_mta.mail.filters import Filters
 from harness.reference_mta.mail.header import fields_named, without
 from harness.reference_mta.mail.keeper import Copy
 from harness.reference_mta.mail.maildir import MaildirCopy
@@ -21,8 +23,18 @@ from harness.reference_mta.mail.routing import Destinations
 from harness.reference_mta.policy.transaction import Transaction
 from harness.reference_mta.replies import word
 
-INBOX = ""
 OURS = fields_named(("Return-path", "Envelope-to", "Delivery-date"))  # only final delivery may add them
+
+
+@dataclass(frozen=True)
+class Letter:
+    """What one mailbox gets of a message, and the folder that its filter chooses."""
+
+    mailbox: str
+    folder: str
+    sender: str
+    header: bytes  # the lines of this server
+    content: bytes
 
 
 @dataclass(frozen=True)
@@ -30,25 +42,34 @@ class Mailboxes:
     """The mailboxes of this server."""
 
     config: Config
+    filters: Filters
     quirks: frozenset[str] = frozenset()
 
-    def copies(self, message: Message, destinations: Destinations) -> list[Copy]:
-        """A copy of a message for each mailbox; what a client wrote in place of our fields is left out."""
+    def letters(self, message: Message, destinations: Destinations) -> list[Letter]:
+        """One for each mailbox; what a client wrote in place of our header lines is left out."""
         content = without(message.content, OURS)
-        return [
-            self._copy(message, trace_lines(message.sender, recipients), content, mailbox, INBOX)
-            for mailbox, recipients in destinations.items()
-        ]
+        found = (self._letter(message, content, *destination) for destination in destinations.items())
+        return [letter for letter in found if letter is not None]
 
-    def _copy(
-        self, message: Message, lines: Iterable[str], content: bytes, mailbox: str, folder: str
-    ) -> Copy:
-        place = self.config.server.state / "mail" / folder_name(mailbox)
+    def copy(self, letter: Letter) -> Copy:
+        """The letter on its way to its folder."""
+        place = self.config.server.state / "mail" / folder_name(letter.mailbox)
+        if self._format(letter.mailbox) == "mbox":
+            file = place.with_name(f"{place.name}:{letter.folder}") if letter.folder else place
+            return MboxCopy(file, letter.sender, letter.header + letter.content)
+        folder = place / f".{letter.folder}" if letter.folder else place
+        return MaildirCopy(folder, letter.header, letter.content)
+
+    def _letter(
+        self, message: Message, content: bytes, mailbox: str, recipients: tuple[str, ...]
+    ) -> Letter | None:
+        lines = trace_lines(message.sender, recipients)
         header = replace(message, annotations=(*lines, *message.annotations)).head
-        if self._format(mailbox) == "mbox":
-            file = place.with_name(f"{place.name}:{folder}") if folder else place
-            return MboxCopy(file, message.sender, header + content)
-        return MaildirCopy(place / f".{folder}" if folder else place, header, content)
+        rules = self.filters.of(mailbox)
+        folder = rules.folder(header + content, self.quirks) if rules.rules else INBOX
+        if folder is None and "filter.catch-all:off" in self.quirks:
+            return None
+        return Letter(mailbox, folder or INBOX, message.sender, header, content)
 
     def _format(self, mailbox: str) -> Format:
         domain = self.config.hosted(split(mailbox).domain)

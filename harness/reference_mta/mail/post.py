@@ -1,13 +1,18 @@
 """Takes responsibility for a message: when `take` returns, every copy of it is on disk."""
 
-from dataclasses import dataclass
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from harness.reference_mta.config import Config
-from harness.reference_mta.mail.delivery import Mailboxes
+from harness.reference_mta.mail.delivery import Letter, Mailboxes
+from harness.reference_mta.mail.filter import INBOX
 from harness.reference_mta.mail.keeper import Copy, Keeper
 from harness.reference_mta.mail.maildir import MaildirCopy
 from harness.reference_mta.mail.message import Message
 from harness.reference_mta.mail.routing import route
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -16,12 +21,23 @@ class Post:
 
     config: Config
     keeper: Keeper
-    quirks: frozenset[str] = frozenset()  # deliberate defects
+    mailboxes: Mailboxes
 
     async def take(self, message: Message) -> None:
         """Keep the message for each recipient; raises `OSError` when nothing was kept."""
-        routes = route(self.config, message.recipients, self.quirks)
-        copies: list[Copy] = Mailboxes(self.config, self.quirks).copies(message, routes.local)
+        routes = route(self.config, message.recipients, self.mailboxes.quirks)
+        letters = self.mailboxes.letters(message, routes.local)
+        elsewhere: list[Copy] = []
         if routes.remote:
-            copies.append(MaildirCopy(self.config.server.state / "outbound", message.head, message.content))
-        await self.keeper.keep(copies)
+            outbound = self.config.server.state / "outbound"
+            elsewhere = [MaildirCopy(outbound, message.head, message.content)]
+        try:
+            await self._keep(letters, elsewhere)
+        except OSError as error:
+            if all(letter.folder == INBOX for letter in letters):
+                raise
+            log.error("a folder cannot be used, so the message goes to the inbox: %s", error)
+            await self._keep([replace(letter, folder=INBOX) for letter in letters], elsewhere)
+
+    async def _keep(self, letters: Sequence[Letter], elsewhere: Sequence[Copy]) -> None:
+        await self.keeper.keep([*map(self.mailboxes.copy, letters), *elsewhere])
