@@ -33,7 +33,7 @@ port = 0
 proxy_protocol = {proxy}
 delay = {delay}
 max_recipients = 20
-size_limit = 70000
+size_limit = {size}
 idle_timeout = {idle}
 state = "{state}"
 
@@ -199,6 +199,7 @@ def running_mta(
     mutation: str = "",
     resolver: tuple[str, int] | None = None,
     extra: str = "",
+    size: int = 70000,
 ) -> Iterator[RunningMta]:
     """The MTA under `--control`, its state below `folder`; it ends with the context.
 
@@ -212,6 +213,7 @@ def running_mta(
             proxy=str(proxy).lower(),
             delay=delay,
             idle=idle,
+            size=size,
             state=folder / "state",
             dns=f"{host}:{port}",
             hash=hash_password(PASSWORD, cost=16),
