@@ -21,6 +21,7 @@ from harness.embedded import reference_mta
 from harness.internet import Internet
 from harness.judge import Judge
 from harness.mail_tables import Mailbox
+from harness.mta_process import QueueControl
 from harness.noise import DnsProbe, Pulse, ServerProbe
 from harness.profile import Profile
 from harness.rules import Capability, Catalogue
@@ -56,14 +57,14 @@ class Wish:
 def open_run(wish: Wish) -> Iterator[Run]:
     """Everything up and running for the length of the context.
 
-    Raises `settings.SettingsError`, `fake_dns.DnsServerError` or `embedded.EmbeddedError`.
+    Raises `settings.SettingsError`, `fake_dns.DnsServerError` or `mta_process.EmbeddedError`.
     """
     with contextlib.ExitStack() as stack:
         dns = FakeDns()
         if wish.profile is None:
             names = stack.enter_context(DnsServer(dns, addresses=[("127.0.0.1", 0)]))
             profile, mta = stack.enter_context(reference_mta(names.addresses[0], mutant=wish.mutant))
-            tools = Tools(SteeredClock(mta.advance), mta, mta, queue=mta)
+            tools = Tools(SteeredClock(mta.advance), mta, mta, queue=QueueControl(mta))
         else:
             profile = profiles.load(wish.profile, wish.catalogue)
             if profile.dns:
