@@ -146,8 +146,7 @@ def _store(table: Mailbox) -> Store:
 def _sink(stack: contextlib.ExitStack, dns: FakeDns, profile: Profile) -> Sink | None:
     if profile.sink is None or profile.lacks(Capability.SINK):
         return None
-    secrets = [profile.auth.secret] if profile.auth else []
-    return stack.enter_context(Sink(dns, profile.sink.networks, profile.sink.port, secrets))
+    return stack.enter_context(Sink(dns, profile.sink.networks, profile.sink.port, profile.secrets))
 
 
 def _publish_server(dns: FakeDns, profile: Profile) -> None:

@@ -91,6 +91,18 @@ class Profile(settings.Settings):
             )
         return self
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The passwords that it knows: what is kept of a run is kept without them."""
+        accounts = [self.auth, *(table.imap for table in self._mailboxes)]
+        return tuple(account.secret for account in accounts if account) + (
+            (self.srs.secret,) if self.srs and self.srs.secret else ()
+        )
+
+    @property
+    def _mailboxes(self) -> list[Mailbox]:
+        return [table for table in (self.mailbox, *(entry.mailbox for entry in self.domain)) if table]
+
     def claims(self, rule: Rule) -> bool:
         """Whether the server documents the rule at all."""
         return _matches(rule.id, self.rules.claim) and not _matches(rule.id, self.rules.without)

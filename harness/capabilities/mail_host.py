@@ -96,6 +96,7 @@ class MailHost:
     name: str
     address: str
     secrets: tuple[str, ...] = ()
+    shared: bool = False  # by all scenarios of a run
     _manners: tuple[Manner, ...] = ()
     _calls: list[Call] = field(default_factory=list)
     _arrivals: list[Arrival] = field(default_factory=list)

@@ -80,6 +80,11 @@ class Listener(SMTP):
             await asyncio.Event().wait()  # until the caller has had enough
         raise ConnectionResetError("this side is not polite")
 
+    async def greeted(self, name: str) -> str:
+        """HELO or EHLO; what is said instead of going on."""
+        self._known().helo = name
+        return await self.behave(Stage.HELO)
+
     async def _refused(self) -> None:
         """After a refusing greeting a caller may only say QUIT."""
         while line := await self._reader.readline():
@@ -111,14 +116,14 @@ class _Dialogue:
     async def handle_EHLO(
         self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
     ) -> list[str]:
-        refusal = await self._line.behave(Stage.HELO)
+        refusal = await self._line.greeted(hostname)
         if refusal:
             return [refusal]
         session.host_name = hostname
         return responses
 
     async def handle_HELO(self, server: SMTP, session: Session, envelope: Envelope, hostname: str) -> str:
-        refusal = await self._line.behave(Stage.HELO)
+        refusal = await self._line.greeted(hostname)
         if not refusal:
             session.host_name = hostname
         return refusal or f"250 {server.hostname}"

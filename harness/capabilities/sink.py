@@ -73,6 +73,7 @@ class Sink:
             host = self._shared.get(address or domain)
             if host is None:
                 host = self._shared[address or domain] = self._at(address or self._address(), domain)
+                host.shared = True
             return host
 
     def close(self, host: MailHost) -> None:
