@@ -7,22 +7,29 @@ from pathlib import Path
 
 from fake_dns import DnsServer, FakeDns
 from harness import profile as profiles
-from harness.capabilities.callouts import CalloutHost
 from harness.capabilities.clock import FakeTimeFile, SharedClock, SteeredClock, WaitingClock
-from harness.capabilities.mailbox import MaildirMailbox
+from harness.capabilities.imap import ImapStore
+from harness.capabilities.mailbox import PolledMailbox, Store
+from harness.capabilities.maildir import MaildirStore, MboxStore
 from harness.capabilities.operator import CommandOperator
 from harness.capabilities.outage import CommandOutage
+from harness.capabilities.queue import CommandQueue
+from harness.capabilities.sink import Sink
 from harness.client import Clock
 from harness.doctor import State, examine
 from harness.embedded import reference_mta
 from harness.internet import Internet
 from harness.judge import Judge
+from harness.mail_tables import Mailbox
+from harness.mta_process import QueueControl
 from harness.noise import DnsProbe, Pulse, ServerProbe
-from harness.profile import Profile, RouteName
-from harness.rules import Catalogue
-from harness.run import Run, Tools
+from harness.profile import Profile
+from harness.rules import Capability, Catalogue
+from harness.run import Run
 from harness.smtp.command import CommandRoute
 from harness.smtp.routes import BindSource, Direct, ProxyV1, ProxyV2, Route, XClient
+from harness.tables import RouteName
+from harness.tools import Tools
 
 BEATS = 8  # of the pulse within one delay
 SHORTEST_BEAT = 0.1  # seconds
@@ -50,23 +57,21 @@ class Wish:
 def open_run(wish: Wish) -> Iterator[Run]:
     """Everything up and running for the length of the context.
 
-    Raises `settings.SettingsError`, `fake_dns.DnsServerError` or `embedded.EmbeddedError`.
+    Raises `settings.SettingsError`, `fake_dns.DnsServerError` or `mta_process.EmbeddedError`.
     """
     with contextlib.ExitStack() as stack:
         dns = FakeDns()
         if wish.profile is None:
             names = stack.enter_context(DnsServer(dns, addresses=[("127.0.0.1", 0)]))
-            callouts = stack.enter_context(CalloutHost())
-            profile, mta = stack.enter_context(
-                reference_mta(names.addresses[0], callouts.port, mutants=wish.mutants)
-            )
-            tools = Tools(SteeredClock(mta.advance), mta, mta, _mailbox(profile), callouts)
+            profile, mta = stack.enter_context(reference_mta(names.addresses[0], mutants=wish.mutants))
+            tools = Tools(SteeredClock(mta.advance), mta, mta, queue=QueueControl(mta))
         else:
             profile = profiles.load(wish.profile, wish.catalogue)
             if profile.dns:
                 listen = list(profile.dns.listen)
                 stack.enter_context(DnsServer(dns, addresses=listen, loopback_only=False))
             tools = _tools(profile)
+        tools = replace(tools, mailbox=_mailbox(profile), sink=_sink(stack, dns, profile))
         _publish_server(dns, profile)
         pulse = Pulse(max(SHORTEST_BEAT, profile.policy.delay / BEATS))
         internet = Internet(dns, profile)
@@ -113,7 +118,7 @@ def _tools(profile: Profile) -> Tools:
         clock=_clock(profile),
         operator=CommandOperator(profile.operator) if profile.operator else None,
         outage=CommandOutage(profile.outage.begin, profile.outage.end) if profile.outage else None,
-        mailbox=_mailbox(profile),
+        queue=CommandQueue(profile.queue) if profile.queue and profile.queue.list else None,
     )
 
 
@@ -125,8 +130,23 @@ def _clock(profile: Profile) -> Clock | None:
     return WaitingClock(profile.clock.limit or 0.0)
 
 
-def _mailbox(profile: Profile) -> MaildirMailbox | None:
-    return MaildirMailbox(profile.mailbox.maildir) if profile.mailbox else None
+def _mailbox(profile: Profile) -> PolledMailbox | None:
+    if profile.mailbox is None:
+        return None
+    others = {entry.name.lower(): _store(entry.mailbox) for entry in profile.domain if entry.mailbox}
+    return PolledMailbox(_store(profile.mailbox), others)
+
+
+def _store(table: Mailbox) -> Store:
+    if table.imap:
+        return ImapStore(table.imap)
+    return MaildirStore(table.maildir) if table.maildir else MboxStore(table.mbox)
+
+
+def _sink(stack: contextlib.ExitStack, dns: FakeDns, profile: Profile) -> Sink | None:
+    if profile.sink is None or profile.lacks(Capability.SINK):
+        return None
+    return stack.enter_context(Sink(dns, profile.sink.networks, profile.sink.port, profile.secrets))
 
 
 def _publish_server(dns: FakeDns, profile: Profile) -> None:

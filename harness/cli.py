@@ -275,8 +275,8 @@ def _doctor(options: argparse.Namespace) -> int:
 def _discover(options: argparse.Namespace) -> int:
     from harness import discover
     from harness.mutants import BrokenRunError
-    from harness.profile import endpoint
     from harness.rules import Catalogue
+    from harness.values import endpoint
 
     if options.output and options.output.exists():
         raise UsageError(f"{options.output} exists already; name another file, or move it away")

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from fake_dns import Behaviour, QueryEntry, listing_name, reverse_name
+from harness.capabilities.mail_host import MailHost
+from harness.capabilities.mailbox import Delivered
 from harness.conversation import Attempt, Conversation, Step
 from harness.internet import Identity, Internet, Kind
 from harness.outcome import Stage, Verdict
@@ -50,6 +52,13 @@ class World:
     later: dict[Stage, Stage] = field(default_factory=dict)  # where the server tells its verdicts instead
     waited: float = 0.0  # seconds, for turns to connect
     conversations: list[tuple[str, "Client", Conversation]] = field(default_factory=list)
+    hosts: list[MailHost] = field(default_factory=list)  # of everybody else
+    deliveries: list[Delivered] = field(default_factory=list)  # that were found
+
+    @property
+    def client_domains(self) -> set[str]:
+        """What the mail of this scenario's clients mentions."""
+        return {client.identity.domain for _, client, _ in self.conversations}
 
     @property
     def unheard(self) -> str:

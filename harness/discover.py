@@ -22,12 +22,13 @@ from harness.internet import Internet, Kind
 from harness.judge import LATE_FROM, Judge
 from harness.mutants import run_pytest
 from harness.outcome import Outcome, Stage, Verdict
-from harness.profile import Profile, RouteName
+from harness.profile import Profile
 from harness.results.model import RunResult, Status
 from harness.results.visible import shortened, visible
 from harness.rules import Catalogue
 from harness.run import Run
 from harness.smtp.routes import BindSource, Direct, ProxyV1, ProxyV2, Route, XClient
+from harness.tables import RouteName
 
 NETWORKS = ("198.18.0.0/15", "2001:db8::/32")
 LOOPBACK = ("127.0.0.0/8",)

@@ -1,182 +1,160 @@
-"""The embedded server under test: the reference MTA in a process of its own, on loopback."""
+"""The embedded system under test: reference MTAs on loopback, one for each way to send mail elsewhere."""
 
 import contextlib
 import json
 import secrets
-import subprocess
-import sys
+import socket
 import tempfile
-import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness import settings
+from harness.mta_process import ReferenceMta, running
 from harness.profile import Profile
 from harness.reference_mta.operator import hash_password
-from harness.verdicts import InconclusiveError
 
 PROFILE = Path(__file__).with_name("embedded.toml")
 ACCOUNT = "alice"
 DNS_TIMEOUT = 0.75  # seconds a question, so that a dead name server costs less than a scenario may last
 DNS_ATTEMPTS = 2
 HASH_COST = 2**10  # enough for a password that lives as long as a run, and cheap to check
-STOP_WITHIN = 5.0  # seconds
+INTERVAL = 1.5  # seconds between two tries to send a message
+MBOX_DOMAIN = "orchard.example"  # its mail is kept in mbox files
+SINK_NETWORK = "127.64.0.0/10"  # all of it can be bound on Linux; elsewhere only 127.0.0.1 is there
+SMARTHOST = "127.63.0.1"
+CLOSED = "127.63.0.2"
 
 
-class EmbeddedError(Exception):
-    """The reference MTA did not start or stopped answering; the text has what it said."""
+@dataclass(frozen=True)
+class _Settings:
+    """What the configurations of all servers have in common."""
 
+    profile: dict[str, Any]
+    folder: Path
+    dns: tuple[str, int]
+    sink_port: int
+    password: str
+    srs_secret: str
+    mutants: Sequence[str]
 
-@dataclass
-class ReferenceMta:
-    """A running reference MTA and its control channel; thread-safe."""
+    def write(self, name: str, outgoing: dict[str, Any]) -> Path:
+        """The configuration file of one server."""
+        config = self.folder / f"{name}.toml"
+        config.write_text(_toml(self._configuration(self.state(name), outgoing)), "utf-8")
+        return config
 
-    process: subprocess.Popen[str]
-    port: int
-    state: Path
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    def state(self, name: str) -> Path:
+        """The state directory of one server; mail for local users is kept in one place."""
+        state = self.folder / name
+        state.mkdir(mode=0o700)
+        (state / "mail").symlink_to(self.folder / "mail")
+        return state
 
-    def ask(self, **request: Any) -> dict[str, Any]:
-        """One control operation; raises `InconclusiveError` when the server cannot do it."""
-        with self._lock:
-            answer = self._exchange(request)
-        if "error" in answer:
-            raise InconclusiveError(f"the reference MTA refused {request['op']}: {answer['error']}")
-        return answer
-
-    def _exchange(self, request: dict[str, Any]) -> dict[str, Any]:
-        try:
-            if self.process.stdin is None or self.process.stdout is None:
-                raise BrokenPipeError
-            self.process.stdin.write(json.dumps(request) + "\n")
-            self.process.stdin.flush()
-            answer: dict[str, Any] = json.loads(self.process.stdout.readline())
-        except (OSError, ValueError) as error:
-            raise InconclusiveError("the reference MTA no longer answers on its control channel") from error
-        return answer
-
-    def advance(self, client: str, seconds: float) -> None:
-        """Move the greylist's clock for one client."""
-        self.ask(op="advance", client=client, seconds=seconds)
-
-    def add(self, which: str, client: str, sender: str, recipient: str) -> None:
-        """Put a triplet on a list of the greylist."""
-        self._change("add", which, client, sender, recipient)
-
-    def remove(self, which: str, client: str, sender: str, recipient: str) -> None:
-        """Take a triplet off a list of the greylist."""
-        self._change("remove", which, client, sender, recipient)
-
-    def listed(self, which: str, client: str, sender: str, recipient: str) -> bool:
-        """Whether a list of the greylist has the triplet."""
-        entries = self.ask(op="greylist", action="list", list=which, client=client)["entries"]
-        wanted = (client, sender.lower(), recipient.lower())
-        return any((entry["client"], entry["sender"], entry["recipient"]) == wanted for entry in entries)
-
-    def cut(self, client: str) -> None:
-        """Put the greylist's store out of reach for questions about one client."""
-        self.ask(op="outage", client=client, on=True)
-
-    def end(self) -> None:
-        """The client that it was cut off for does not come again."""
-
-    @property
-    def shared(self) -> bool:
-        """Nobody else notices."""
-        return False
-
-    def _change(self, action: str, which: str, client: str, sender: str, recipient: str) -> None:
-        self.ask(op="greylist", action=action, list=which, client=client, sender=sender, recipient=recipient)
+    def _configuration(self, state: Path, outgoing: dict[str, Any]) -> dict[str, Any]:
+        profile = self.profile
+        return {
+            "server": {
+                "hostname": profile["server"]["hostname"],
+                "port": 0,
+                "proxy_protocol": True,
+                "delay": profile["policy"]["delay"],
+                "max_recipients": profile["policy"]["max_recipients"],
+                "state": str(state),
+            },
+            "dns": {
+                "server": f"{self.dns[0]}:{self.dns[1]}",
+                "timeout": DNS_TIMEOUT,
+                "attempts": DNS_ATTEMPTS,
+            },
+            "relay": {"from_hosts": ["127.0.0.1", *profile["clients"]["trusted"]]},
+            "domain": [
+                {**domain, "format": "mbox" if domain["name"] == MBOX_DOMAIN else "maildir"}
+                for domain in profile["domain"]
+            ],
+            "dnsbl": profile["dnsbl"],
+            "greylist": profile["greylist"],
+            "tls": {"names": [profile["server"]["hostname"], profile["tls"]["name"]]},
+            "auth": {"users": {ACCOUNT: hash_password(self.password, cost=HASH_COST)}},
+            "delivery": {"filters": str(self.folder / "filters")},
+            "spam": {"threshold": profile["spam"]["threshold"]},
+            "outgoing": {"port": self.sink_port, "interval": INTERVAL, **outgoing},
+            "srs": {"secret": self.srs_secret, "lifetime": profile["srs"]["lifetime"]},
+            **({"mutation": {"names": list(self.mutants)}} if self.mutants else {}),
+        }
 
 
 @contextlib.contextmanager
 def reference_mta(
-    dns: tuple[str, int], callout_port: int, mutants: Sequence[str] = ()
+    dns: tuple[str, int], mutants: Sequence[str] = ()
 ) -> Iterator[tuple[Profile, ReferenceMta]]:
-    """Start the reference MTA with the fake DNS at `dns` as its resolver; yields its profile and itself.
+    """Start the reference MTAs with the fake DNS at `dns` as their resolver.
 
-    Raises `EmbeddedError` when it does not start.
+    Yields the profile, and the server that it describes. Raises `EmbeddedError` when one does not start.
     """
     content = settings.read_toml(PROFILE)
-    password = secrets.token_urlsafe(12)
-    with tempfile.TemporaryDirectory(prefix="smtp-harness-") as folder:
-        state = Path(folder)
-        config = state / "mta.toml"
-        config.write_text(
-            _toml(_configuration(content, state, dns, callout_port, password, mutants)), "utf-8"
-        )
-        with _process(config) as (process, port):
-            content["server"]["port"] = port
+    with tempfile.TemporaryDirectory(prefix="smtp-harness-") as name:
+        folder, sink_port = Path(name), _free_port()
+        password, srs_secret = secrets.token_urlsafe(12), secrets.token_urlsafe(12)
+        (folder / "mail").mkdir(mode=0o700)
+        _write_filter(folder / "filters", content["filter"])
+        common = _Settings(content, folder, dns, sink_port, password, srs_secret, mutants)
+        configs = [common.write("state", {"route": "mx"}), common.write("local", {"route": "none"})]
+        several = _can_bind(SMARTHOST)
+        if several:
+            smarthost = {"route": "smarthost", "smarthost": f"{SMARTHOST}:{sink_port}"}
+            configs.append(common.write("smart", smarthost))
+        with running(configs) as servers:
+            main, local = servers[:2]
+            content["server"]["port"] = main.port
             content["dns"] = {"listen": [f"{dns[0]}:{dns[1]}"]}
             content["auth"] = {"user": ACCOUNT, "password": password}
-            content["tls"]["ca_file"] = str(state / "state" / "ca.pem")
-            content["mailbox"] = {"maildir": str(state / "state" / "mail" / "{user}@{domain}")}
-            profile = settings.check(PROFILE, content, Profile)
-            yield profile, ReferenceMta(process, port, state)
+            content["tls"]["ca_file"] = str(folder / "state" / "ca.pem")
+            content["mailbox"] = {"maildir": str(folder / "mail" / "{user}@{domain}")}
+            for domain in content["domain"]:
+                if domain["name"] == MBOX_DOMAIN:
+                    domain["mailbox"] = {"mbox": str(folder / "mail" / "{user}@{domain}")}
+            content["sink"] = {"networks": [SINK_NETWORK if several else "127.0.0.1"], "port": sink_port}
+            content["queue"] = {"interval": INTERVAL}
+            content["local_only"] = {"server": f"127.0.0.1:{local.port}"}
+            content["srs"]["secret"] = srs_secret
+            if several:
+                content["local_only"]["closed"] = [CLOSED]
+                content["smarthost"] = {
+                    "host": f"{SMARTHOST}:{sink_port}",
+                    "server": f"127.0.0.1:{servers[2].port}",
+                }
+            yield settings.check(PROFILE, content, Profile), main
 
 
-@contextlib.contextmanager
-def _process(config: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    command = [sys.executable, "-m", "harness.reference_mta", str(config), "--control"]
-    with config.with_name("mta.log").open("w") as log:
-        process = subprocess.Popen(  # noqa: S603 - our own module by our own interpreter
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
-        )
+def _write_filter(folder: Path, table: dict[str, str]) -> None:
+    """The filter of the wiki page (wiki 426–440, 935), in the language of the reference MTA."""
+    folder.mkdir(mode=0o700)
+    save = {key: value.removeprefix(".") for key, value in table.items() if key.endswith("_folder")}
+    (folder / table["user"]).write_text(
+        'if header X-Spam-Status contains "Yes" or header X-Spam-Flag defined then '
+        f"save {save['spam_folder']}\n"
+        f'if header To contains "{table["list_address"]}" then save {save["list_folder"]}\n'
+        f'if body contains "{table["body_word"]}" then save {save["body_folder"]}\n'
+        f"if header X-DNSbl-Warning defined then save {save['dnsbl_folder']}\n",
+        "utf-8",
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _can_bind(address: str) -> bool:
+    with socket.socket() as probe:
         try:
-            greeting = process.stdout.readline() if process.stdout else ""
-            try:
-                port = int(json.loads(greeting)["port"])
-            except (ValueError, KeyError):
-                process.wait(STOP_WITHIN)
-                said = config.with_name("mta.log").read_text("utf-8", "replace").strip()[-2000:]
-                raise EmbeddedError(f"the reference MTA did not start: {said or greeting}") from None
-            yield process, port
-        finally:
-            _stop(process)
-
-
-def _stop(process: subprocess.Popen[str]) -> None:
-    for stream in (process.stdin, process.stdout):
-        if stream:
-            with contextlib.suppress(OSError):  # the process may be gone already, which is what is wanted
-                stream.close()
-    try:
-        process.wait(STOP_WITHIN)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _configuration(
-    profile: dict[str, Any],
-    state: Path,
-    dns: tuple[str, int],
-    callout_port: int,
-    password: str,
-    mutants: Sequence[str],
-) -> dict[str, Any]:
-    host, port = dns
-    return {
-        "server": {
-            "hostname": profile["server"]["hostname"],
-            "port": 0,
-            "proxy_protocol": True,
-            "delay": profile["policy"]["delay"],
-            "max_recipients": profile["policy"]["max_recipients"],
-            "state": str(state / "state"),
-        },
-        "dns": {"server": f"{host}:{port}", "timeout": DNS_TIMEOUT, "attempts": DNS_ATTEMPTS},
-        "relay": {"from_hosts": ["127.0.0.1", *profile["clients"]["trusted"]]},
-        "domain": profile["domain"],
-        "dnsbl": profile["dnsbl"],
-        "greylist": profile["greylist"],
-        "tls": {"names": [profile["server"]["hostname"], profile["tls"]["name"]]},
-        "outgoing": {"port": callout_port},
-        "auth": {"users": {ACCOUNT: hash_password(password, cost=HASH_COST)}},
-        **({"mutation": {"names": list(mutants)}} if mutants else {}),
-    }
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
 
 
 def _toml(table: dict[str, Any]) -> str:

@@ -1,15 +1,21 @@
-"""What a try leaves behind for the report: its dialogues and the server's DNS questions, on one clock."""
+"""What a try leaves behind for the report: dialogues, the server's DNS questions, delivered messages."""
 
 import re
 
 from fake_dns import QueryEntry
+from harness.capabilities.mail_host import Call, MailHost
+from harness.capabilities.mailbox import Delivered
 from harness.client import Client, World
 from harness.conversation import Conversation, Step
 from harness.judge import Judge, Timing
-from harness.results.model import Dialogue, Line, Query, ReplyFact
+from harness.results.model import Delivery, Dialogue, Line, Query, ReplyFact
+from harness.smtp.masking import Masker
 
 DATE = re.compile(r"(\w{3}, )?\d{1,2} \w{3} \d{4} \d\d:\d\d:\d\d( [+-]\d{4})?( \(\w+\))?")
 IDENTIFIER = re.compile(r"\b(?=[\w.-]*\d)(?=[\w.-]*[A-Za-z])[A-Za-z0-9]{4,}(?:-[A-Za-z0-9]{2,})*\b(?!\.\w)")
+MOST_HEADERS = 100  # fields of a delivered message
+LONGEST_HEADER = 2000  # characters
+SHOWN_CONTENT = 16384  # bytes of a delivered message
 SETTLE = 0.5  # seconds after the last line within which a question still belongs to the dialogue
 
 
@@ -17,6 +23,51 @@ def dialogues(world: World, judge: Judge) -> tuple[Dialogue, ...]:
     """Every conversation of a try, in order of time."""
     ordered = sorted(world.conversations, key=lambda entry: entry[2].session.started)
     return tuple(_dialogue(label, client, talk, judge) for label, client, talk in ordered)
+
+
+def with_others(world: World) -> tuple[Dialogue, ...]:
+    """What the server said to other mail hosts, host after host; of those that all share, what is ours."""
+    found = []
+    for host in world.hosts:
+        for call in host.dialogues:
+            ours = not host.shared or any(call.mentions(domain) for domain in world.client_domains)
+            if ours:
+                found.append(_call(host, call))
+    return tuple(found)
+
+
+def deliveries(world: World) -> tuple[Delivery, ...]:
+    """The messages that were found."""
+    masker = Masker(world.sut.profile.secrets)
+    return tuple(_delivery(found, masker) for found in world.deliveries)
+
+
+def _call(host: MailHost, call: Call) -> Dialogue:
+    return Dialogue(
+        label=f"the server calls {host.name}",
+        client_address=call.client,
+        client_name=call.helo,
+        outcome=call.outcome,
+        lines=tuple(Line(line.at, line.direction.value, line.text) for line in call.record),
+        queries=(),
+        replies=(),
+        ending="it has ended" if call.ended else "it goes on",
+    )
+
+
+def _delivery(found: Delivered, masker: Masker) -> Delivery:
+    shown = masker.mask(found.content)
+    headers = [
+        (name, masker.mask(str(value).encode("utf-8", "replace")).decode("utf-8", "replace"))
+        for name, value in found.message.items()[:MOST_HEADERS]
+    ]
+    return Delivery(
+        recipient=found.recipient,
+        folder=found.folder,
+        where=found.where,
+        headers=tuple((name, " ".join(value.split())[:LONGEST_HEADER]) for name, value in headers),
+        content=shown[:SHOWN_CONTENT].decode("utf-8", "backslashreplace"),
+    )
 
 
 def neutral(text: str, client: Client) -> str:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from fake_dns import FakeDns
-from harness.profile import Network, Profile
+from harness.profile import Profile
+from harness.values import Network, addresses_of
 from harness.verdicts import NotTestableError
 
 RESERVED_NAMES = ("example", "test", "invalid", "localhost", "example.com", "example.net", "example.org")
@@ -116,7 +117,7 @@ class Internet:
         version = 6 if kind is Kind.IPV6 else 4
         for network in networks:
             if network.version == version or kind is Kind.TRUSTED:
-                chosen = next(self._addresses.setdefault(network, _hosts(network)), None)
+                chosen = next(self._addresses.setdefault(network, addresses_of(network)), None)
                 if chosen is not None:
                     return chosen
         raise NotTestableError(
@@ -132,14 +133,3 @@ def _address_type(address: str) -> str:
 def _network_of(address: str) -> Network:
     prefix = 64 if ":" in address else 24
     return ipaddress.ip_network(f"{address}/{prefix}", strict=False)
-
-
-def _hosts(network: Network) -> Iterator[str]:
-    """Every usable address once, from a random start, so that runs do not meet each other's clients."""
-    if network.num_addresses == 1:
-        yield str(network.network_address)
-        return
-    usable = min(network.num_addresses - 2, 1 << 32)
-    start = secrets.randbelow(usable)
-    for step in range(usable):
-        yield str(network.network_address + 1 + (start + step) % usable)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from harness.conversation import Attempt, Step
-from harness.outcome import Outcome, Stage, Verdict
+from harness.outcome import DIALOGUE, Outcome, Stage, Verdict
 from harness.rules import spell
 from harness.verdicts import FailedError, InconclusiveError
 
@@ -13,7 +13,7 @@ LATE_FROM = 0.9  # of the configured delay: such a silence is a reply held back
 PROMPT_BELOW = 0.5  # of the configured delay: such a reply was not
 NOISE_BELOW = 0.4  # of the configured delay: what everything else may take meanwhile
 
-ORDER = tuple(Stage)
+ORDER = DIALOGUE
 REPEATING = (Stage.MAIL, Stage.RCPT)  # a delay that was earned before is imposed here again
 
 

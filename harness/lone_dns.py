@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 from fake_dns import DnsServer, FakeDns, QueryEntry, load_zone_file
-from harness.profile import endpoint
+from harness.values import endpoint
 
 LOOK = 0.2  # seconds between two looks at the query log
 

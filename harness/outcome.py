@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Stage(StrEnum):
-    """Where in the dialogue something happened, in the order of the dialogue."""
+    """Where something happened: in the order of the dialogue, and then of what becomes of the message."""
 
     CONNECT = "connect"
     HELO = "helo"
@@ -15,6 +15,11 @@ class Stage(StrEnum):
     MAIL = "mail"
     RCPT = "rcpt"
     DATA = "data"
+    DELIVERY = "delivery"  # to the users of the server
+    RELAY = "relay"  # to other mail hosts
+
+
+DIALOGUE = tuple(stage for stage in Stage if stage not in (Stage.DELIVERY, Stage.RELAY))
 
 
 class Verdict(StrEnum):
@@ -46,7 +51,7 @@ class Outcome:
     def parse(cls, text: str) -> "Outcome":
         """Read the notation of the catalogue; raises `ValueError` with the notation in its text."""
         match = re.fullmatch(r"(delay)?\+?(pass|defer|deny|drop)? at (\w+)", text.strip())
-        stages = {str(stage) for stage in Stage}
+        stages = [str(stage) for stage in DIALOGUE]  # after it nobody is given an answer
         if not match or not (match[1] or match[2]) or match[3] not in stages:
             raise ValueError(
                 f"{text!r} is no outcome; write VERDICT at STAGE, with VERDICT one of pass, delay, defer, "

@@ -14,8 +14,8 @@ import pytest
 from fake_dns import DnsServerError
 from harness import settings
 from harness.assembly import Wish, check_health, open_run
-from harness.embedded import EmbeddedError
 from harness.gathering import Gathering, RuleCase
+from harness.mta_process import EmbeddedError
 from harness.results import terminal
 from harness.results.model import Status
 from harness.results.store import save

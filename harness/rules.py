@@ -33,6 +33,15 @@ class Capability(StrEnum):
     GREYLIST_OPERATOR = "greylist-operator"
     GREYLIST_OUTAGE = "greylist-outage"
     MAILBOX = "mailbox"
+    SINK = "sink"
+    QUEUE = "queue"
+    QUEUE_OPERATOR = "queue-operator"
+    FILTER = "filter"
+    SMARTHOST = "smarthost"
+    LOCAL_ONLY = "local-only"
+    FORWARD = "forward"
+    SRS = "srs"
+    SPAM = "spam"
     HEAVY = "heavy"
 
 

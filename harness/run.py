@@ -6,9 +6,8 @@ import time
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from harness.client import Client, Clock, World
+from harness.client import Client, World
 from harness.conversation import Attempt
 from harness.internet import Internet, Kind
 from harness.judge import Judge
@@ -18,65 +17,10 @@ from harness.profile import Profile
 from harness.rules import Capability, Catalogue, Rule
 from harness.smtp.routes import Route
 from harness.sut import Sut
+from harness.tools import Tools
 from harness.verdicts import NotApplicableError, NotTestableError, ScenarioEnd
 
 MOST_TROUBLES = 5  # innocent clients in a row that are not served, before a run gives up
-
-
-class GreylistOperator(Protocol):
-    """Changes the greylist as an operator of the server does."""
-
-    def add(self, which: str, client: str, sender: str, recipient: str) -> None:
-        """Put a triplet on the `white`, `grey` or `black` list."""
-
-    def remove(self, which: str, client: str, sender: str, recipient: str) -> None:
-        """Take a triplet off a list."""
-
-    def listed(self, which: str, client: str, sender: str, recipient: str) -> bool:
-        """Whether a list shows the triplet."""
-
-
-class GreylistOutage(Protocol):
-    """Puts the greylist's store out of reach."""
-
-    def cut(self, client: str) -> None:
-        """From now on nothing can be looked up about this client."""
-
-    def end(self) -> None:
-        """Everything is as before."""
-
-    @property
-    def shared(self) -> bool:
-        """Whether it is an outage for every client, so that nobody else may be played meanwhile."""
-
-
-class Mailbox(Protocol):
-    """Reads what the server delivered."""
-
-    def find(self, recipient: str, token: str) -> bytes:
-        """The message with `token` in it; raises `FailedError` when it does not arrive in time."""
-
-
-@dataclass(frozen=True)
-class Tools:
-    """What the run can do beyond talking to the server; absent tools are not granted."""
-
-    clock: Clock | None = None
-    operator: GreylistOperator | None = None
-    outage: GreylistOutage | None = None
-    mailbox: Mailbox | None = None
-    callouts: "Callouts | None" = None
-
-
-class Callouts(Protocol):
-    """The mail host of everybody else: notes who calls while a dialogue runs."""
-
-    @property
-    def address(self) -> str:
-        """Where to point the MX of a domain whose mail host must not be called."""
-
-    def mentions(self, word: str) -> bool:
-        """Whether a caller has said `word`."""
 
 
 @dataclass
@@ -88,7 +32,7 @@ class Run:
     internet: Internet
     route: Route
     judge: Judge
-    tools: Tools = Tools()
+    tools: Tools = field(default_factory=Tools)
     heavy: bool = False
     lean: bool = False  # verdicts only: no dialogues are kept
     unusable: str = ""  # why no verdict means anything; empty when the server is fit to be judged
@@ -182,6 +126,8 @@ class Run:
             Capability.GREYLIST_OPERATOR: self.tools.operator,
             Capability.GREYLIST_OUTAGE: self.tools.outage,
             Capability.MAILBOX: self.tools.mailbox,
+            Capability.SINK: self.tools.sink,
+            Capability.QUEUE_OPERATOR: self.tools.queue,
         }.get(capability)
         return "" if granted else self.profile.lacks(capability)
 

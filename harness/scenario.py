@@ -5,24 +5,27 @@ from collections.abc import Callable
 import pytest
 
 from fake_dns import Behaviour, NoAnswer, NxDomain, Refused, ServFail
+from harness.capabilities.mail_host import Arrival, MailHost
+from harness.capabilities.mailbox import Delivered
 from harness.client import Client, Clock, message
 from harness.conversation import Attempt
 from harness.internet import Internet, Kind
 from harness.outcome import Stage, Verdict
 from harness.rules import Capability
-from harness.run import Callouts, GreylistOperator, GreylistOutage, Mailbox
 from harness.sut import Sut
+from harness.tools import GreylistOperator, GreylistOutage, Mailbox, MailHosts, QueueOperator
 from harness.trial import Expect
 from harness.verdicts import FailedError, InconclusiveError, NotTestableError
 
 NewClient = Callable[[Kind], Client]
 
 __all__ = [
+    "Arrival",
     "Attempt",
     "Behaviour",
-    "Callouts",
     "Client",
     "Clock",
+    "Delivered",
     "Expect",
     "FailedError",
     "GreylistOperator",
@@ -30,11 +33,14 @@ __all__ = [
     "InconclusiveError",
     "Internet",
     "Kind",
+    "MailHost",
+    "MailHosts",
     "Mailbox",
     "NewClient",
     "NoAnswer",
     "NotTestableError",
     "NxDomain",
+    "QueueOperator",
     "Refused",
     "ServFail",
     "Stage",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from harness.evidence import dialogues
+from harness.evidence import deliveries, dialogues, with_others
 from harness.judge import ORDER, BrokenError
 from harness.results.model import Status, Try
 from harness.rules import Capability, Rule, spell
@@ -83,14 +83,19 @@ class _Course:
         began = time.monotonic()
         trial = Trial(self._run, self._plan.rule)
         ending = _play(self._run, trial, self._plan.play)
-        evidence = () if self._run.lean else dialogues(trial.world, self._run.judge)
         self._seconds += time.monotonic() - began - trial.world.waited
         self._observed = trial.expect.observed
-        self._tries.append(Try(ending.status, ending.reason, evidence))
+        self._tries.append(self._evidence(trial, ending))
         self._endings.append(ending)
         failures = sum(one.status is Status.FAILED for one in self._endings)
         certain = ending.final or ending.status is Status.PASSED or failures == CONFIRMATIONS
         return self._outcome() if certain or len(self._tries) == TRIES else None
+
+    def _evidence(self, trial: Trial, ending: _Ending) -> Try:
+        if self._run.lean:
+            return Try(ending.status, ending.reason, ())
+        said = dialogues(trial.world, self._run.judge) + with_others(trial.world)
+        return Try(ending.status, ending.reason, said, deliveries(trial.world))
 
     def _outcome(self) -> Outcome:
         verdict = _weigh(self._endings)

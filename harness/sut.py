@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from harness.outcome import Verdict
-from harness.profile import Domain, Greylist, Profile
+from harness.profile import Profile
+from harness.tables import Domain, Greylist
 from harness.verdicts import NotTestableError
 
 
@@ -59,7 +60,7 @@ class Sut:
     @property
     def home(self) -> Domain:
         """The hosted domain that scenarios write to: no catch-all, with a list of senders if any has."""
-        strict = [domain for domain in self.profile.domain if not domain.catch_all]
+        strict = [domain for domain in self.profile.domain if not domain.takes_everyone]
         listed = [domain for domain in strict if domain.bounce_recipients]
         for domain in (*listed, *strict):
             return domain
@@ -69,7 +70,7 @@ class Sut:
     def catch_all(self) -> str:
         """A hosted domain that takes every local part: there no refusal can mean an unknown user."""
         for domain in self.profile.domain:
-            if domain.catch_all:
+            if domain.takes_everyone:
                 return domain.name
         raise NotTestableError(
             "no [[domain]] has catch_all = true, so a refused local part may just be an unknown user"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from harness.capabilities.of_scenario import WitnessedMailbox, WitnessedSink
 from harness.client import Client, World
 from harness.conversation import Attempt, Step
 from harness.internet import Kind
@@ -11,6 +12,7 @@ from harness.judge import ORDER, Judge, Timing
 from harness.outcome import Outcome, Stage, Verdict
 from harness.rules import Rule
 from harness.run import Run
+from harness.tools import Mailbox, MailHosts
 from harness.verdicts import FailedError, InconclusiveError, NotApplicableError, NotTestableError
 
 
@@ -98,6 +100,7 @@ class Trial:
     rule: Rule
     world: World = field(init=False)
     expect: Expect = field(init=False)
+    _sink: WitnessedSink | None = None
 
     def __post_init__(self) -> None:
         """A world and a judge of its own."""
@@ -118,6 +121,8 @@ class Trial:
         finally:
             if "greylist_outage" in wanted and self.run.tools.outage:
                 self.run.tools.outage.end()
+            if self._sink:
+                self._sink.close()
         if not self.expect.proven:
             raise UnprovenError(
                 f"the scenario of {self.rule.id} ended without expect(attempt, twin=...): it proves nothing"
@@ -126,6 +131,19 @@ class Trial:
     def new_client(self, kind: Kind, label: str = "client") -> Client:
         """A fresh innocent host of a kind."""
         return self.run.client(self.world, kind, label)
+
+    @property
+    def mailbox(self) -> Mailbox | None:
+        """The mailbox, if the profile grants it."""
+        mailbox = self.run.tools.mailbox
+        return WitnessedMailbox(mailbox, self.world) if mailbox else None
+
+    @property
+    def sink(self) -> MailHosts | None:
+        """The mail hosts of everybody else, if the profile grants them."""
+        if self._sink is None and self.run.tools.sink:
+            self._sink = WitnessedSink(self.run.tools.sink, self.world)
+        return self._sink
 
 
 FIXTURES: Mapping[str, Callable[[Trial], object]] = {
@@ -139,6 +157,7 @@ FIXTURES: Mapping[str, Callable[[Trial], object]] = {
     "clock": lambda trial: trial.run.tools.clock,
     "greylist": lambda trial: trial.run.tools.operator,
     "greylist_outage": lambda trial: trial.run.tools.outage,
-    "mailbox": lambda trial: trial.run.tools.mailbox,
-    "callouts": lambda trial: trial.run.tools.callouts,
+    "mailbox": lambda trial: trial.mailbox,
+    "sink": lambda trial: trial.sink,
+    "queue": lambda trial: trial.run.tools.queue,
 }

@@ -33,7 +33,7 @@ port = 0
 proxy_protocol = {proxy}
 delay = {delay}
 max_recipients = 20
-size_limit = 70000
+size_limit = {size}
 idle_timeout = {idle}
 state = "{state}"
 
@@ -198,10 +198,13 @@ def running_mta(
     idle: float = 60.0,
     mutation: str = "",
     resolver: tuple[str, int] | None = None,
+    extra: str = "",
+    size: int = 70000,
 ) -> Iterator[RunningMta]:
     """The MTA under `--control`, its state below `folder`; it ends with the context.
 
-    It asks a name server that comes with it, unless there is another `resolver`.
+    It asks a name server that comes with it, unless there is another `resolver`; `extra` is more of its
+    configuration.
     """
     dns = world()
     with DnsServer(dns) as server:
@@ -210,12 +213,15 @@ def running_mta(
             proxy=str(proxy).lower(),
             delay=delay,
             idle=idle,
+            size=size,
             state=folder / "state",
             dns=f"{host}:{port}",
             hash=hash_password(PASSWORD, cost=16),
         )
         config = folder / "mta.toml"
-        config.write_text(content + (f'[mutation]\nnames = ["{mutation}"]\n' if mutation else ""), "utf-8")
+        config.write_text(
+            content + extra + (f'[mutation]\nnames = ["{mutation}"]\n' if mutation else ""), "utf-8"
+        )
         command = [sys.executable, "-m", "harness.reference_mta", str(config), "--control"]
         with (
             (folder / "mta.log").open("w") as log,

@@ -12,9 +12,9 @@ from harness.capabilities.clock import FakeTimeFile, SharedClock, WaitingClock
 from harness.capabilities.operator import CommandOperator
 from harness.capabilities.outage import CommandOutage
 from harness.pace import Pace
-from harness.profile import Operator
 from harness.smtp.routes import Direct
 from harness.smtp.session import Session, SessionEnded
+from harness.tables import Operator
 from harness.verdicts import InconclusiveError, NotTestableError
 from tests.hostile_server import HostileServer, Stall
 

@@ -10,8 +10,9 @@ from harness import settings
 from harness.cli import main
 from harness.discover import Deviation, Place, Seen, draft, explore, outcome_of
 from harness.outcome import Stage
-from harness.profile import Profile, RouteName, contradictions
+from harness.profile import Profile, contradictions
 from harness.rules import Catalogue
+from harness.tables import RouteName
 from tests.hostile_server import Hear, HostileServer, Say, Step
 from tests.mta_process import running_mta
 

@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness.reference_mta.addresses import LONGEST, Mailbox, read_path, split
-from harness.reference_mta.mail.maildir import folder_name
+from harness.reference_mta.mail.files import folder_name
 
 ODD = st.text(st.sampled_from('<>@"\\:, .a\u00e9\0\r\n\udc80%!'), max_size=30)
 ANYTHING = st.one_of(st.text(max_size=400), ODD, ODD.map(lambda text: f"<{text}> {text}"))

@@ -66,6 +66,10 @@ alice = "scrypt$16384$c2FsdA==$%s"
 [outgoing]
 port = 25
 
+[delivery]
+format = "maildir"
+filters = "filters"
+
 [mutation]
 names = ["helo.plain-ip:off"]
 """.replace("%s", DIGEST)
@@ -140,6 +144,9 @@ def test_the_servers_own_names_are_local(tmp_path: Path) -> None:
         ('users = ["alice", "postmaster"]', 'users = "alice"', "domain.0.users"),
         ("catch_all = false", "catch_al = false", "domain.0.catch_al: unknown key; did you mean 'catch_all'"),
         ("catch_all = false", "catch_all = 7", "domain.0.catch_all"),
+        ("catch_all = false", 'format = "mbx"', "domain.0.format"),
+        ("catch_all = false", 'aliases = { info = ["nobody"] }', "leads to 'nobody'"),
+        ('format = "maildir"', 'format = "mbx"', "delivery.format"),
         ('bounce_recipients = ["alice"]', "bounce_recipients = 7", "domain.0.bounce_recipients"),
         ('zones = ["traps.blocklist.example"]', "zones = []", "dnsbl.0.zones"),
         ('zones = ["traps.blocklist.example"]', 'zones = ["a b"]', "dnsbl.0.zones.0"),

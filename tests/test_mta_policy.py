@@ -50,7 +50,13 @@ def test_a_refused_recipient_gets_no_bounce_past_the_greylist(mta: RunningMta, a
 @pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0", "::ffff:0:0/96", "::ffff:0.0.0.0/97"])
 def test_relaying_for_everybody_is_no_configuration(tmp_path: Path, network: str) -> None:
     content = CONFIGURATION.format(
-        proxy="true", delay=0, idle=60, state=tmp_path, dns="127.0.0.1:53", hash=hash_password("x", cost=16)
+        proxy="true",
+        delay=0,
+        idle=60,
+        size=70000,
+        state=tmp_path,
+        dns="127.0.0.1:53",
+        hash=hash_password("x", cost=16),
     )
     file = tmp_path / "mta.toml"
     file.write_text(content.replace('["203.0.113.0/24"]', f'["{network}"]'), "utf-8")

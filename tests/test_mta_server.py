@@ -266,8 +266,9 @@ def test_a_message_is_on_disk_when_it_is_accepted(mta: RunningMta, client: Clien
     assert len(kept) == before + 1
     assert kept[-1].endswith(MESSAGE)
     assert kept[-1].startswith(
-        b"Return-Path: <sender@client.example>\r\nReceived: from mx.client.example ([198"
+        b"Return-path: <sender@client.example>\r\nEnvelope-to: alice@castle.example\r\n"
     )
+    assert b"\r\nReceived: from mx.client.example ([198" in kept[-1]
     assert not list((mta.state / "mail/alice@castle.example/tmp").iterdir())
 
 
@@ -290,6 +291,7 @@ def test_relayed_mail_is_kept_and_sent_nowhere(mta: RunningMta) -> None:
         assert deliver(client, "someone@elsewhere.example").startswith("250")
     (kept,) = mta.mail("outbound")
     assert kept.endswith(MESSAGE)
+    assert kept.startswith(b"Received: "), "what is added at final delivery is not for others"
     assert not mta.dns.queries(under="elsewhere.example")
 
 

@@ -2,10 +2,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from harness.outcome import Outcome, Stage, Verdict
+from harness.outcome import DIALOGUE, Outcome, Stage, Verdict
 
 OUTCOMES = st.builds(
-    Outcome, verdict=st.sampled_from(Verdict), stage=st.sampled_from(Stage), late=st.booleans()
+    Outcome, verdict=st.sampled_from(Verdict), stage=st.sampled_from(DIALOGUE), late=st.booleans()
 )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.results.html import page
-from harness.results.model import Status
+from harness.results.model import Delivery, Status, Try
 from tests.result_builder import SERVER, case, dialogue, full_run, reply, rule, run
 
 HOSTILE = [
@@ -52,7 +52,20 @@ def hostile_page() -> str:
     talk = dialogue(
         *(reply("rcpt", 550, text) for text in HOSTILE), client_name=HOSTILE[1], ending=HOSTILE[0]
     )
-    broken = rule("a.bad", case(Status.FAILED, talk, reason=HOSTILE[0], name=HOSTILE[1], observed=HOSTILE[2]))
+    mail = Delivery(
+        HOSTILE[0], HOSTILE[1], HOSTILE[2], tuple((bad, bad) for bad in HOSTILE), "\n".join(HOSTILE)
+    )
+    broken = rule(
+        "a.bad",
+        case(
+            Status.FAILED,
+            talk,
+            reason=HOSTILE[0],
+            name=HOSTILE[1],
+            observed=HOSTILE[2],
+            tries=(Try(Status.FAILED, HOSTILE[0], (talk,), (mail,)),),
+        ),
+    )
     facts = SERVER.__class__(HOSTILE[0], (HOSTILE[1],), (HOSTILE[2],), {"subject": HOSTILE[0]})
     return page(run(broken, rule("a.good"), server=facts, notes=(HOSTILE[0],)))
 
@@ -84,6 +97,15 @@ def test_every_rule_is_there_with_its_statement_and_its_evidence() -> None:
     assert "EHLO mx.c1.example.org" in text
     assert "7.0.18.198.in-addr.arpa" in text
     assert len(text) < 3_000_000
+
+
+def test_a_delivered_message_is_there_with_its_folder() -> None:
+    mail = Delivery(
+        "ann@example.org", ".Junk", "/var/mail/ann/.Junk/new/1", (("X-Spam-Flag", "YES"),), "X-Spam-Flag: YES"
+    )
+    text = page(run(rule("a.b", case(tries=(Try(Status.PASSED, "", (), (mail,)),)))))
+    for part in ("ann@example.org", ".Junk", "/var/mail/ann/.Junk/new/1", "X-Spam-Flag", "YES"):
+        assert part in text
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")

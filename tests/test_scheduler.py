@@ -21,10 +21,11 @@ from harness.judge import BrokenError, Judge
 from harness.profile import Profile
 from harness.results.model import Status
 from harness.rules import Capability, Catalogue
-from harness.run import GreylistOutage, Run, Tools
+from harness.run import Run
 from harness.scheduler import Outcome, Plan, Scheduler, run_scenario
 from harness.smtp.routes import Direct
 from harness.smtp.session import Ending
+from harness.tools import GreylistOutage, Tools
 from harness.trial import Trial
 from harness.verdicts import FailedError, InconclusiveError, NotTestableError
 

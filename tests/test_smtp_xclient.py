@@ -14,13 +14,14 @@ from harness.embedded import PROFILE
 from harness.internet import Internet, Kind
 from harness.judge import Judge
 from harness.outcome import Stage
-from harness.profile import Profile, RouteName
+from harness.profile import Profile
 from harness.results.model import Status
 from harness.rules import Capability, Catalogue
 from harness.run import Run
 from harness.scheduler import Plan, run_scenario
 from harness.smtp.routes import XClient
 from harness.smtp.session import Ending, Session, SessionEnded
+from harness.tables import RouteName
 from harness.trial import Trial
 from harness.verdicts import NotTestableError
 from tests.hostile_server import Hear, HostileServer, Reset, Say, Step

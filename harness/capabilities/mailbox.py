@@ -1,33 +1,92 @@
-"""Reading what the server delivered."""
+"""Reading what the server delivered: a Maildir, an mbox file or IMAP, found by a token in the message."""
 
+import contextlib
 import time
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email import policy
+from email.message import Message
+from email.parser import BytesParser
+from functools import cached_property
+from typing import Protocol
 
 from harness.verdicts import FailedError
 
 PATIENCE = 10.0  # seconds within which an accepted message must have been delivered
-LOOK = 0.05  # seconds between two looks into a directory that another machine may write to
+LOOK = 0.05  # seconds between two looks into a store that another machine may write to
+INBOX = ""
+LARGEST = 64 << 20  # bytes of a message that are read
 
 
 @dataclass(frozen=True)
-class MaildirMailbox:
-    """A Maildir for each recipient; `{user}` and `{domain}` in the path are filled in."""
+class Delivered:
+    """One copy of a message as it was found."""
 
-    template: str
+    recipient: str  # whose mailbox it is
+    folder: str  # as the mailbox names it; empty for the inbox
+    where: str  # the file, or the IMAP folder and number
+    content: bytes
 
-    def find(self, recipient: str, token: str) -> bytes:
-        """The delivered message that has `token` in it; raises `FailedError` when none arrives."""
-        user, _, domain = recipient.partition("@")
-        folder = Path(self.template.replace("{user}", user).replace("{domain}", domain)) / "new"
-        seen: set[Path] = set()
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            for file in sorted(set(folder.glob("*")) - seen if folder.is_dir() else ()):
-                seen.add(file)
-                content = file.read_bytes()
-                if token.encode() in content:
-                    return content
-            if time.monotonic() > deadline:
-                raise FailedError(f"the message to {recipient} was accepted and not delivered to {folder}")
-            time.sleep(LOOK)
+    @cached_property
+    def message(self) -> Message:
+        """The message as parsed, the values of its header as they stand there."""
+        return BytesParser(policy=policy.compat32).parsebytes(self.content)
+
+    def headers(self, name: str) -> list[str]:
+        """The values of all header fields of that name, unfolded, in order."""
+        return [" ".join(str(value).split()) for value in self.message.get_all(name, [])]
+
+    @property
+    def body(self) -> bytes:
+        """Everything after the header, with LF line ends."""
+        return self.content.replace(b"\r\n", b"\n").partition(b"\n\n")[2]
+
+
+class Watch(Protocol):
+    """One recipient's mailbox, remembering what has been looked at."""
+
+    def look(self) -> list[Delivered]:
+        """The messages with the token that were not there before."""
+
+    def close(self) -> None:
+        """No more looks."""
+
+
+class Store(Protocol):
+    """A way to keep mail."""
+
+    def watch(self, recipient: str, token: bytes) -> Watch:
+        """Begin to look at the mailbox of a recipient, from its beginning."""
+
+
+@dataclass(frozen=True)
+class PolledMailbox:
+    """Looks into the store of a recipient's domain until a message is there."""
+
+    store: Store
+    of_domain: Mapping[str, Store] = field(default_factory=dict)  # where mail is kept otherwise
+    patience: float = PATIENCE  # seconds
+
+    def find(self, recipient: str, token: str) -> Delivered:
+        """The first delivered message with `token` in it; raises `FailedError` when none arrives."""
+        deadline = time.monotonic() + self.patience
+        with contextlib.closing(self._watch(recipient, token)) as watch:
+            while True:
+                last = time.monotonic() > deadline
+                for found in watch.look():
+                    return found
+                if last:
+                    within = f"within {self.patience:g} s"
+                    raise FailedError(f"the message to {recipient} was accepted and not delivered {within}")
+                time.sleep(LOOK)
+
+    def copies(self, recipient: str, token: str) -> list[Delivered]:
+        """Every message with `token` in it that is there now, in whatever folder."""
+        with contextlib.closing(self._watch(recipient, token)) as watch:
+            found = watch.look()
+            time.sleep(LOOK)  # an mbox that is being written to is read when it has come to rest
+            return found + watch.look()
+
+    def _watch(self, recipient: str, token: str) -> Watch:
+        store = self.of_domain.get(recipient.rpartition("@")[2].lower(), self.store)
+        return store.watch(recipient, token.encode())

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.capabilities import commands
-from harness.profile import Operator
+from harness.tables import Operator
 
 
 @dataclass(frozen=True)

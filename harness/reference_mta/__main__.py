@@ -16,11 +16,14 @@ from harness.reference_mta.config import EXAMPLE, Config
 from harness.reference_mta.control import Control
 from harness.reference_mta.greylist import UnreachableError
 from harness.reference_mta.mutations import Mutant, UnknownMutantError, find
-from harness.reference_mta.operator import greylist_main
+from harness.reference_mta.operator import check_filter_main, greylist_main
 from harness.reference_mta.passwords import hash_password
 from harness.reference_mta.service import ListenError, Service, serving
 
-USAGE = "usage: smtp-harness mta CONFIG.toml [--control] | --example | greylist … | hash-password"
+USAGE = (
+    "usage: smtp-harness mta CONFIG.toml [--control] | --example | "
+    "greylist … | check-filter FILE | hash-password"
+)
 TROUBLE = (
     settings.SettingsError,
     UnknownMutantError,
@@ -41,6 +44,8 @@ def main(arguments: Sequence[str]) -> int:
             password = getpass.getpass() if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
             print(hash_password(password))
             return 0
+        case ["check-filter", file]:
+            return _guarded(lambda: check_filter_main(Path(file)))
         case ["greylist", *rest]:
             return _guarded(lambda: greylist_main(rest))
         case [file, *rest] if not file.startswith("-") and rest in ([], ["--control"]):

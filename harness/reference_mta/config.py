@@ -7,6 +7,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from harness import settings
+from harness.reference_mta.addresses import split
+from harness.reference_mta.domains import LABEL, Domain, Format, Name
 from harness.reference_mta.passwords import is_hash
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -88,8 +90,6 @@ Address = Annotated[str, BeforeValidator(_address)]
 RelayNetwork = Annotated[Network, BeforeValidator(_network)]
 Endpoint = Annotated[tuple[str, int], BeforeValidator(_endpoint)]
 PasswordHash = Annotated[str, BeforeValidator(_hash)]
-LABEL = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
-Name = Annotated[str, Field(pattern=rf"^{LABEL}(\.{LABEL})*$", max_length=253)]
 CertificateName = Annotated[str, Field(pattern=rf"^(\*\.)?{LABEL}(\.{LABEL})*$", max_length=253)]
 Seconds = Annotated[float, Field(gt=0, le=86400 * 365)]
 
@@ -129,20 +129,6 @@ class Relay(settings.Settings):
     """Whom it relays for without a password."""
 
     from_hosts: tuple[RelayNetwork, ...] = ()
-
-
-class Domain(settings.Settings):
-    """A hosted domain; without `bounce_recipients` it has no list of senders and takes no bounce.
-
-    Every domain has a postmaster, named or not (RFC 5321 §4.5.1); where there is a list, bounces reach it.
-    An alias leads to local parts of this domain or to whole addresses, here or elsewhere; "*" takes the rest.
-    """
-
-    name: Name
-    users: tuple[str, ...] = ()
-    aliases: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    catch_all: bool = False
-    bounce_recipients: tuple[str, ...] | None = None
 
 
 class DnsList(settings.Settings):
@@ -197,7 +183,7 @@ class Auth(settings.Settings):
 class Delivery(settings.Settings):
     """How accepted mail is kept for local users."""
 
-    format: Literal["maildir", "mbox"] = "maildir"
+    format: Format = "maildir"
     filters: Path | None = None  # a folder with a filter for each user, named by the mailbox
 
 
@@ -278,6 +264,20 @@ class Config(settings.Settings):
             twice = next((name for name in names if names.count(name) > 1), None)
             if twice:
                 raise ValueError(f"{key}: {twice!r} is there twice; merge the two")
+        return self
+
+    @model_validator(mode="after")
+    def _aliases_lead_somewhere(self) -> Self:
+        for number, domain in enumerate(self.domain):
+            for alias, targets in domain.aliases.items():
+                for target in targets:
+                    mailbox = split(target)
+                    there = self.hosted(mailbox.domain) if mailbox.domain else domain
+                    if there is not None and not there.takes(mailbox.local_part):
+                        raise ValueError(
+                            f"domain.{number}.aliases.{alias}: leads to {target!r}, and nobody has that name "
+                            f"in {there.name}; add it to its users or aliases"
+                        )
         return self
 
     def hosted(self, name: str) -> Domain | None:

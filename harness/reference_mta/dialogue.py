@@ -16,9 +16,10 @@ from aiosmtpd.smtp import Envelope, Session, TLSSetupException
 from harness.reference_mta.authentication import Accounts
 from harness.reference_mta.config import Config
 from harness.reference_mta.greylist import Greylist
-from harness.reference_mta.mail.delivery import trace
+from harness.reference_mta.mail.delivery import received
 from harness.reference_mta.mail.message import Message
 from harness.reference_mta.mail.post import Post
+from harness.reference_mta.mail.spam import classified, is_marked
 from harness.reference_mta.policy import Policy, absent
 from harness.reference_mta.policy.checks import PASS, Question, Treatment
 from harness.reference_mta.policy.data import header_syntax
@@ -191,7 +192,11 @@ class Dialogue:
                 return self._reply(treatment, server)
         if about.quirk("absent.mime-checks:off") and b'.exe"' in content:
             return "550 5.7.1 Programs are not accepted"
-        return await self._keep(content, session, envelope, covered=server.covered)
+        server.wait_for(self.site.config.spam.timeout)
+        message = await classified(about, self._message(content, session, envelope, covered=server.covered))
+        if about.quirk("data.spam-classified:strict-refused") and is_marked(message):
+            return "550 5.7.1 That is spam"
+        return await self._keep(message)
 
     async def handle_RSET(self, server: Line, session: Session, envelope: Envelope) -> str:
         """RSET."""
@@ -235,20 +240,22 @@ class Dialogue:
     def _welcome(self, name: str) -> str:
         return f"{self.site.config.server.hostname} greets {word(name)}"
 
-    async def _keep(self, content: bytes, session: Session, envelope: Envelope, *, covered: bool) -> str:
+    def _message(self, content: bytes, session: Session, envelope: Envelope, *, covered: bool) -> Message:
         about = self.about
         sender = envelope.mail_from if envelope.mail_from not in (None, NULL) else ""
         protocol = "ESMTP" if session.extended_smtp else "SMTP"
         protocol += ("S" if covered else "") + ("A" if about.authenticated else "")
-        header = trace(about, sender or "", session.host_name or "", protocol)
-        message = Message(sender or "", tuple(envelope.rcpt_tos), content, header)
+        header = received(about, session.host_name or "", protocol)
+        return Message(sender or "", tuple(envelope.rcpt_tos), content, header)
+
+    async def _keep(self, message: Message) -> str:
         try:
             await self.site.post.take(message)
         except OSError as error:
             log.error("mail cannot be kept: %s", error)
             return "452 4.3.1 The message could not be kept; please try again later"
         finally:
-            about.begin_message()
+            self.about.begin_message()
         return "250 2.0.0 Message taken"
 
 

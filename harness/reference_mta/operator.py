@@ -1,4 +1,4 @@
-"""The operator's hand on the greylist: add, remove and list entries (wiki 1139–1145)."""
+"""The operator's hand: on the greylist, to add, remove and list entries (wiki 1139–1145); on filters."""
 
 import argparse
 import datetime
@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.reference_mta.greylist import LISTS, Entry, Greylist, Times, Triplet
+from harness.reference_mta.mail.filters import read_filter
 from harness.reference_mta.passwords import hash_password
 
 DATABASE = "greylist.sqlite"
 ANY_TIMES = Times(60, 28800, 5184000)  # play no part in adding, removing and listing
 
-__all__ = ["DATABASE", "greylist_main", "hash_password"]
+__all__ = ["DATABASE", "check_filter_main", "greylist_main", "hash_password"]
 
 
 def greylist_main(arguments: Sequence[str]) -> int:
@@ -36,6 +37,13 @@ def greylist_main(arguments: Sequence[str]) -> int:
         return 1
     finally:
         store.close()
+
+
+def check_filter_main(file: Path) -> int:
+    """`mta check-filter FILE`; returns the exit status. Raises `SettingsError` that names what is wrong."""
+    rules = len(read_filter(file).rules)
+    print(f"{file}: {rules} {'rule' if rules == 1 else 'rules'}, nothing wrong")
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:

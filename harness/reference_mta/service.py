@@ -12,7 +12,9 @@ from harness.reference_mta.config import Config
 from harness.reference_mta.connection import Connection
 from harness.reference_mta.dialogue import Site
 from harness.reference_mta.greylist import Greylist, Times
-from harness.reference_mta.mail.maildir import Keeper
+from harness.reference_mta.mail.delivery import Mailboxes
+from harness.reference_mta.mail.filters import Filters
+from harness.reference_mta.mail.keeper import Keeper
 from harness.reference_mta.mail.post import Post
 from harness.reference_mta.mutations import Mutant
 from harness.reference_mta.operator import DATABASE
@@ -55,8 +57,10 @@ async def serving(config: Config, mutants: Sequence[Mutant] = ()) -> AsyncIterat
         context = _context(config, mutants)
         keeper = Keeper()
         stack.callback(keeper.close)
-        post = Post(config, keeper)
-        site = Site(config, _policy(config, mutants), resolver, greylist, Accounts.of(config), post)
+        policy = _policy(config, mutants)
+        mailboxes = Mailboxes(config, Filters(config.delivery.filters), policy.quirks)
+        post = Post(config, keeper, mailboxes)
+        site = Site(config, policy, resolver, greylist, Accounts.of(config), post)
         server = await _listen(site, context)
         stack.callback(server.close)
         address, port = server.sockets[0].getsockname()[:2]

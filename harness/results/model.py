@@ -89,12 +89,24 @@ class Dialogue:
 
 
 @dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message that was found where the server had delivered it."""
+
+    recipient: str  # whose mailbox it is
+    folder: str  # empty for the inbox
+    where: str  # the file, or the IMAP folder and number
+    headers: tuple[tuple[str, str], ...]  # names and values, in order
+    content: str  # the beginning of the whole message; secrets masked
+
+
+@dataclass(frozen=True, slots=True)
 class Try:
     """One run of a scenario on fresh clients; a failure counts only when a second try confirms it."""
 
     status: Status
     reason: str
-    dialogues: tuple[Dialogue, ...]
+    dialogues: tuple[Dialogue, ...]  # those of the clients, then those of the server with other mail hosts
+    deliveries: tuple[Delivery, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,35 +1,51 @@
 """What the server does not do: a server that does it breaks its own document."""
 
-from harness.scenario import Callouts, Client, Expect, Sut, rule
+from harness.scenario import Client, Expect, MailHosts, Sut, needs, rule
+
+SEEN = "a mail host is played here, so that a call is seen and lookups need not be judged"
 
 
 @rule("absent.sender-callout")
-def test_host_of_the_sender_is_not_called(client: Client, callouts: Callouts | None, expect: Expect) -> None:
+@needs("sink")
+def test_host_of_the_sender_is_not_called(client: Client, sink: MailHosts, expect: Expect) -> None:
+    host = sink.host(client.identity.domain)
+    expect(client.attempt(), twin=client.twin().attempt())
+    assert not host.dialogues, f"the server called {host.name}, the mail host of the sender"
+
+
+@rule("absent.sender-callout")
+def test_host_of_the_sender_is_not_looked_up(client: Client, sink: MailHosts | None, expect: Expect) -> None:
+    expect.applicable(sink is None, SEEN)
     host = client.name("callout-target")
     client.withdraw(client.identity.domain, "MX")
     client.publish(client.identity.domain, "MX", f"10 {host}.")
-    client.publish(host, "A", callouts.address if callouts else client.address)
+    client.publish(host, "A", client.address)
     expect(client.attempt(), twin=client.twin().attempt())
     looked_up = [entry for entry in client.queries() if entry.name == host]
-    if callouts:
-        called = callouts.mentions(client.identity.domain)
-        assert not called, f"the server called the mail host of {client.identity.domain}"
-    else:
-        expect.given(not looked_up, "the sender's host was looked up; whether it was called is not known")
+    expect.given(not looked_up, "the sender's host was looked up; whether it was called is not known")
 
 
 @rule("absent.recipient-callout")
-def test_host_of_the_recipient_is_not_called(
-    client: Client, sut: Sut, callouts: Callouts | None, expect: Expect
+@needs("sink", "trusted-address")
+def test_host_of_a_recipient_elsewhere_is_not_called(
+    trusted_client: Client, sink: MailHosts, expect: Expect
 ) -> None:
+    host = sink.host()
+    attempt = trusted_client.attempt(recipient=f"friend@{host.domain}")
+    expect(attempt, twin=trusted_client.twin().attempt())
+    assert not host.dialogues, f"the server called {host.name}, the mail host of the recipient"
+
+
+@rule("absent.recipient-callout")
+def test_host_of_the_recipient_is_not_looked_up(
+    client: Client, sut: Sut, sink: MailHosts | None, expect: Expect
+) -> None:
+    expect.applicable(sink is None, SEEN)
     expect(client.attempt(), twin=client.twin().attempt())
-    if callouts:
-        assert not callouts.mentions(sut.recipient), f"the server called the mail host of {sut.recipient}"
-    else:
-        began = client.world.conversations[0][2].session.started
-        queries = client.world.internet.dns.queries(under=sut.home.name, type="MX", since=began)
-        asked = [entry for entry in queries if entry.name == sut.home.name]  # for whoever talks at the time
-        expect.given(not asked, "the recipient's mail host was looked up; whether it was called is not known")
+    began = client.world.conversations[0][2].session.started
+    queries = client.world.internet.dns.queries(under=sut.home.name, type="MX", since=began)
+    asked = [entry for entry in queries if entry.name == sut.home.name]  # for whoever talks at the time
+    expect.given(not asked, "the recipient's mail host was looked up; whether it was called is not known")
 
 
 @rule("absent.spf-reject")

@@ -1,34 +1,94 @@
-"""Where accepted mail is kept, and the header fields that it gets.
+"""Local delivery: each mailbox gets a copy that says from whom, to whom and when it came (wiki 447–482).
 
-Mail to other domains is kept in one Maildir, `outbound`, and sent nowhere: nothing leaves the machine.
+Mailboxes lie in the state directory: a Maildir `mail/user@domain` with folders `.NAME` in it, or an mbox file
+of that name with files `user@domain:NAME` beside it.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from email.utils import formatdate
-from pathlib import Path
 
 from harness.reference_mta.addresses import split
 from harness.reference_mta.config import Config
-from harness.reference_mta.mail.maildir import folder_name
+from harness.reference_mta.domains import Format
+from harness.reference_mta.mail.files import folder_name
+from harness.reference_mta.mail.filter import INBOX
+from harness.reference_mta.mail.filters import Filters
+from harness.reference_mta.mail.header import fields_named, without
+from harness.reference_mta.mail.keeper import Copy
+from harness.reference_mta.mail.maildir import MaildirCopy
+from harness.reference_mta.mail.mbox import MboxCopy
+from harness.reference_mta.mail.message import Message
+from harness.reference_mta.mail.routing import Destinations
 from harness.reference_mta.policy.transaction import Transaction
 from harness.reference_mta.replies import word
 
-
-def folders(config: Config, recipients: Iterable[str]) -> list[Path]:
-    """Where a message for these recipients is kept; each folder once."""
-    state = config.server.state
-    found = {
-        state / "mail" / folder_name(address) if config.hosted(split(address).domain) else state / "outbound"
-        for address in recipients
-    }
-    return sorted(found)
+OURS = fields_named(("Return-path", "Envelope-to", "Delivery-date"))  # only final delivery may add them
 
 
-def trace(about: Transaction, sender: str, name: str, protocol: str) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class Letter:
+    """What one mailbox gets of a message, and the folder that its filter chooses."""
+
+    mailbox: str
+    folder: str
+    sender: str
+    header: bytes  # the lines of this server
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Mailboxes:
+    """The mailboxes of this server."""
+
+    config: Config
+    filters: Filters
+    quirks: frozenset[str] = frozenset()
+
+    def letters(self, message: Message, destinations: Destinations) -> list[Letter]:
+        """One for each mailbox; what a client wrote in place of our header lines is left out."""
+        content = without(message.content, OURS)
+        found = (self._letter(message, content, *destination) for destination in destinations.items())
+        return [letter for letter in found if letter is not None]
+
+    def copy(self, letter: Letter) -> Copy:
+        """The letter on its way to its folder."""
+        place = self.config.server.state / "mail" / folder_name(letter.mailbox)
+        if self._format(letter.mailbox) == "mbox":
+            file = place.with_name(f"{place.name}:{letter.folder}") if letter.folder else place
+            return MboxCopy(file, letter.sender, letter.header + letter.content)
+        folder = place / f".{letter.folder}" if letter.folder else place
+        return MaildirCopy(folder, letter.header, letter.content)
+
+    def _letter(
+        self, message: Message, content: bytes, mailbox: str, recipients: tuple[str, ...]
+    ) -> Letter | None:
+        lines = trace_lines(message.sender, recipients)
+        header = replace(message, annotations=(*lines, *message.annotations)).head
+        rules = self.filters.of(mailbox)
+        folder = rules.folder(header + content, self.quirks) if rules.rules else INBOX
+        if folder is None and "filter.catch-all:off" in self.quirks:
+            return None
+        return Letter(mailbox, folder or INBOX, message.sender, header, content)
+
+    def _format(self, mailbox: str) -> Format:
+        domain = self.config.hosted(split(mailbox).domain)
+        return (domain.format if domain else None) or self.config.delivery.format
+
+
+def trace_lines(sender: str, recipients: Iterable[str]) -> tuple[str, ...]:
+    """The header lines of final delivery; `recipients` are those of the envelope that led to the mailbox."""
+    return (
+        f"Return-path: <{sender}>",
+        "Envelope-to: " + ",\r\n\t".join(recipients),
+        f"Delivery-date: {formatdate()}",
+    )
+
+
+def received(about: Transaction, name: str, protocol: str) -> tuple[str, ...]:
     """The header lines on top of an accepted message (RFC 5321 §4.4), a block list's warning among them."""
     literal = f"IPv6:{about.client}" if ":" in about.client else about.client
     return (
-        f"Return-Path: <{sender}>",
         *about.marks,
         f"Received: from {word(name)} ([{literal}])",
         f"\tby {about.config.server.hostname} with {protocol}; {formatdate()}",

@@ -13,6 +13,11 @@ class Message:
     annotations: tuple[str, ...] = ()  # header lines of this server, such as Received; they go on top
 
     @property
+    def head(self) -> bytes:
+        """The header lines of this server."""
+        return "".join(f"{line}\r\n" for line in self.annotations).encode("utf-8", "replace")
+
+    @property
     def text(self) -> bytes:
         """The whole message, this server's header lines first."""
-        return "".join(f"{line}\r\n" for line in self.annotations).encode("utf-8", "replace") + self.content
+        return self.head + self.content

@@ -15,7 +15,7 @@ async def refusal(transaction: Transaction) -> str:
         return "550 5.7.23 The sender's policy names other hosts"
     if transaction.quirk("absent.sender-callout:off") and transaction.sender:
         await _call(transaction, split(transaction.sender).domain, transaction.sender)
-    if transaction.quirk("absent.recipient-callout:off") and transaction.domain:
+    if transaction.quirk("absent.recipient-callout:off"):
         await _call(transaction, transaction.mailbox.domain, transaction.recipient)
     return ""
 

@@ -3,6 +3,7 @@
 Relay hosts and accounts are asked nothing but how many; see `Transaction.vouched`.
 """
 
+from harness.reference_mta.domains import REST, Domain
 from harness.reference_mta.policy.checks import PASS, Check, deny, question
 from harness.reference_mta.policy.transaction import Transaction
 
@@ -38,10 +39,18 @@ async def first_character(transaction: Transaction) -> str | None:
 
 
 async def user(transaction: Transaction) -> str | None:
-    """Whether there is such a user."""
+    """Whether there is such a user or alias; aliases without "*" refuse the rest (wiki 576–587)."""
     domain = transaction.domain
-    known = domain is None or domain.catch_all or is_user(transaction, transaction.mailbox.local_part)
-    return "rcpt.unknown-user" if _is_verified(transaction) and not known else None
+    if domain is None or not _is_verified(transaction) or _is_taken(transaction, domain):
+        return None
+    return "delivery.no-catch-all" if domain.aliases else "rcpt.unknown-user"
+
+
+def _is_taken(transaction: Transaction, domain: Domain) -> bool:
+    name = transaction.mailbox.local_part
+    if transaction.quirk("delivery.catch-all:off") and REST in domain.aliases:
+        return domain.entry(name) is not None
+    return domain.takes(name)
 
 
 def _is_verified(transaction: Transaction) -> bool:
@@ -65,15 +74,6 @@ def honours_trick(transaction: Transaction) -> bool:
     )
 
 
-def is_user(transaction: Transaction, name: str) -> bool:
-    """Whether a local part, or what stands before or behind its tag, is one of the domain's users."""
-    users = {user.lower() for user in transaction.domain.users} if transaction.domain else set()
-    whole = name.lower()
-    return not users.isdisjoint({whole, whole.partition("=")[0], whole.rpartition("=")[2]}) or (
-        whole.partition("=")[0] == "postmaster"
-    )
-
-
 REFUSED = deny(NO_RELAY, late=True)
 TOO_MANY = deny("Too many recipients", status="5.3", drop=True)
 COUNT = question(count, Check("rcpt.too-many", then=TOO_MANY, off=PASS))
@@ -91,7 +91,9 @@ FIRST_CHARACTER = question(
     first_character,
     Check("rcpt.leading-dot", then=deny("A local part does not start with a dot", status="1.3"), off=PASS),
 )
+UNKNOWN = deny("No such user here", status="1.1")
 USER = question(
     user,
-    Check("rcpt.unknown-user", then=deny("No such user here", status="1.1"), off=PASS),
+    Check("rcpt.unknown-user", then=UNKNOWN, off=PASS),
+    Check("delivery.no-catch-all", then=UNKNOWN, off=PASS),
 )

@@ -5,7 +5,8 @@ import ipaddress
 from dataclasses import dataclass, field
 
 from harness.reference_mta.addresses import Mailbox, reverse_pointer, split
-from harness.reference_mta.config import Config, Domain
+from harness.reference_mta.config import Config
+from harness.reference_mta.domains import Domain
 from harness.reference_mta.greylist import Greylist
 from harness.reference_mta.resolver import Lookup, Resolver
 

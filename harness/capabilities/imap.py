@@ -1,0 +1,125 @@
+"""Mail that is read by IMAP (RFC 3501) under TLS, as a careful client does it."""
+
+import contextlib
+import imaplib
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.capabilities.mailbox import INBOX, LARGEST, Delivered, Watch
+from harness.mail_tables import Imap
+from harness.verdicts import InconclusiveError
+
+PATIENCE = 15.0  # seconds for one answer
+MOST_FOLDERS = 200
+_FOLDER = re.compile(rb'^\([^)]*\) (?:"(?:[^"\\]|\\.)*"|NIL) (?:"((?:[^"\\]|\\.)*)"|(\S+))$')
+_NOT_SELECTABLE = (b"\\noselect", b"\\nonexistent")
+
+
+@dataclass(frozen=True)
+class ImapStore:
+    """An IMAP server; each look goes through all folders of the account."""
+
+    access: Imap
+
+    def watch(self, recipient: str, token: bytes) -> Watch:
+        """Log in for a recipient; raises `InconclusiveError` when that cannot be done."""
+        with _telling(self.access):
+            return _ImapWatch(recipient, token, _log_in(self.access, recipient), self.access)
+
+
+@dataclass
+class _ImapWatch:
+    recipient: str
+    token: bytes
+    connection: imaplib.IMAP4_SSL
+    access: Imap
+    seen: set[tuple[bytes, bytes]] = field(default_factory=set)
+
+    def look(self) -> list[Delivered]:
+        with _telling(self.access):
+            return [found for folder in self._folders() for found in self._in(folder)]
+
+    def close(self) -> None:
+        """Say goodbye; a server that is gone needs none."""
+        with contextlib.suppress(imaplib.IMAP4.error, OSError):
+            self.connection.logout()
+
+    def _folders(self) -> list[bytes]:
+        lines = _done(self.connection.list())
+        folders: list[bytes] = []
+        for line in lines[:MOST_FOLDERS]:
+            match = _FOLDER.match(line) if isinstance(line, bytes) else None
+            if match and not any(flag in line.lower() for flag in _NOT_SELECTABLE):
+                quoted = match[1]
+                folders.append(re.sub(rb"\\(.)", rb"\1", quoted) if quoted is not None else match[2])
+        return folders or [b"INBOX"]
+
+    def _in(self, folder: bytes) -> Iterator[Delivered]:
+        name = folder.decode("ascii", "backslashreplace")
+        _done(self.connection.select(_quoted(name), readonly=True))
+        token = self.token.decode("ascii")
+        numbers = _done(self.connection.uid("SEARCH", "TEXT", _quoted(token)))[0] or b""
+        for number in numbers.split():
+            if (folder, number) in self.seen:
+                continue
+            self.seen.add((folder, number))
+            for part in _done(self.connection.uid("FETCH", number.decode("ascii"), "(BODY.PEEK[])")):
+                if isinstance(part, tuple):
+                    where = f"imap://{self.access.name}/{name};UID={number.decode('ascii')}"
+                    shown = INBOX if name.upper() == "INBOX" else name
+                    yield Delivered(self.recipient, shown, where, part[1])
+
+
+class _Connection(imaplib.IMAP4_SSL):
+    """IMAP under TLS to an address, with the certificate held against a name."""
+
+    def __init__(self, access: Imap) -> None:
+        self._name = access.name
+        self._context = ssl.create_default_context(cafile=access.ca_file)
+        host, port = access.address
+        super().__init__(host, port, ssl_context=self._context, timeout=PATIENCE)
+
+    def _create_socket(self, timeout: float | None) -> ssl.SSLSocket:
+        plain = socket.create_connection((self.host, self.port), timeout)
+        return self._context.wrap_socket(plain, server_hostname=self._name)
+
+    def read(self, size: int) -> bytes:
+        """A literal, which is a message at most."""
+        if size > LARGEST:
+            raise self.abort(f"the server announces {size} bytes at once")
+        return super().read(size)
+
+
+def _log_in(access: Imap, recipient: str) -> imaplib.IMAP4_SSL:
+    user, _, domain = recipient.partition("@")
+    connection = _Connection(access)
+    try:
+        connection.login(access.user.replace("{user}", user).replace("{domain}", domain), access.secret)
+    except BaseException:
+        connection.shutdown()
+        raise
+    return connection
+
+
+@contextlib.contextmanager
+def _telling(access: Imap) -> Iterator[None]:
+    try:
+        yield
+    except (imaplib.IMAP4.error, OSError, UnicodeError) as error:
+        said = str(error).replace(access.secret, "***")[:300]
+        raise InconclusiveError(f"mailbox.imap: {access.address[0]}:{access.address[1]}: {said}") from error
+
+
+def _done(answer: tuple[str, list[Any]]) -> list[Any]:
+    status, lines = answer
+    if status != "OK":
+        raise imaplib.IMAP4.error(f"the server said {status} {lines!r}"[:200])
+    return lines
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

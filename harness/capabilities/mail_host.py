@@ -1,0 +1,201 @@
+"""A mail host of somebody else: takes mail or refuses it as it is told, and notes all that is said."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from email import policy
+from email.message import Message
+from email.parser import BytesParser
+from functools import cached_property
+
+from harness.outcome import Stage
+from harness.smtp.transcript import Line, Transcript
+from harness.verdicts import FailedError
+
+PATIENCE = 10.0  # seconds within which a server must have come
+MOST_BYTES = 1 << 18  # of a dialogue that are recorded
+MOST_DIALOGUES = 200  # of a host
+STAGES = (Stage.CONNECT, Stage.HELO, Stage.MAIL, Stage.RCPT, Stage.DATA)
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A message that the host has taken."""
+
+    at: float  # time.monotonic()
+    sender: str  # envelope sender; empty for the null sender
+    recipients: tuple[str, ...]
+    content: bytes
+    client: str  # address that it came from
+    helo: str
+
+    @cached_property
+    def message(self) -> Message:
+        """The message as parsed, the values of its header as they stand there."""
+        return BytesParser(policy=policy.compat32).parsebytes(self.content)
+
+
+@dataclass(frozen=True)
+class Manner:
+    """What the host does at a stage instead of going on: it says something, hangs, or closes."""
+
+    stage: Stage
+    says: str = ""  # a reply with its code; empty: hangs or closes
+    closes: bool = False
+    about: str = ""  # only when the caller has mentioned this
+
+    def __post_init__(self) -> None:
+        """Only the stages of a dialogue have manners, and nothing is mentioned before the greeting."""
+        if self.stage not in STAGES or (self.about and self.stage is Stage.CONNECT):
+            raise ValueError(f"a mail host has no such manner: {self}")
+
+
+@dataclass(eq=False)
+class Call:
+    """One dialogue with the host, from the host's side."""
+
+    client: str
+    transcript: Transcript
+    helo: str = ""
+    outcome: str = "nothing was taken"
+    ended: bool = False
+    _bytes: int = 0
+
+    @property
+    def started(self) -> float:
+        """When the connection was there, time.monotonic()."""
+        return self.transcript.started
+
+    @property
+    def record(self) -> tuple[Line, ...]:
+        """Everything that was said, to the byte; the caller is the client."""
+        return self.transcript.lines
+
+    def mentions(self, word: str) -> bool:
+        """Whether the caller has said a word, in any letter case."""
+        return any(
+            word.lower().encode() in line.data.lower() for line in self.record if line.direction.value == "C"
+        )
+
+    def note(self, write: Callable[[float, bytes], None], data: bytes) -> None:
+        """Record what went over the line, within reason."""
+        at, before = time.monotonic() - self.started, self._bytes
+        self._bytes += len(data)
+        if self._bytes <= MOST_BYTES:
+            write(at, data)
+        elif before <= MOST_BYTES:
+            self.transcript.event(at, "what comes from here on is not recorded")
+
+
+@dataclass(eq=False)
+class MailHost:
+    """A mail host with an address and a name of its own; its manner may change while it runs."""
+
+    domain: str
+    name: str
+    address: str
+    secrets: tuple[str, ...] = ()
+    shared: bool = False  # by all scenarios of a run
+    _manners: tuple[Manner, ...] = ()
+    _calls: list[Call] = field(default_factory=list)
+    _arrivals: list[Arrival] = field(default_factory=list)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    # Its manner
+
+    def takes_everything(self) -> None:
+        """From now on whatever comes is taken."""
+        self._manners = ()
+
+    def says(self, stage: Stage, reply: str, *, about: str = "") -> None:
+        """From now on answer so at a stage, such as `554 No reverse DNS`; `about`: who mentions that."""
+        self._add(Manner(stage, says=reply, about=about))
+
+    def hangs(self, stage: Stage, *, about: str = "") -> None:
+        """From now on say nothing any more when it is at a stage."""
+        self._add(Manner(stage, about=about))
+
+    def closes(self, stage: Stage, *, about: str = "") -> None:
+        """From now on close the connection when it is at a stage, without a word."""
+        self._add(Manner(stage, closes=True, about=about))
+
+    def _add(self, manner: Manner) -> None:
+        self._manners = (manner, *self._manners)
+
+    # What it has seen
+
+    @property
+    def dialogues(self) -> tuple[Call, ...]:
+        """All that have begun, in order of time."""
+        with self._changed:
+            return tuple(self._calls)
+
+    def about(self, word: str) -> tuple[Call, ...]:
+        """The dialogues in which the caller has mentioned a word."""
+        return tuple(call for call in self.dialogues if call.mentions(word))
+
+    def arrived(self, token: str) -> tuple[Arrival, ...]:
+        """The messages with a token in them that were taken until now."""
+        with self._changed:
+            return tuple(one for one in self._arrivals if token.encode() in one.content)
+
+    def arrival(self, token: str, patience: float = PATIENCE) -> Arrival:
+        """The first message with a token in it; raises `FailedError` when it does not come in time."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.arrived(token), patience)
+            found = self.arrived(token)
+        if not found:
+            raise FailedError(
+                f"no such message came to {self.name}, the mail host of {self.domain}, within {patience:g} s"
+                f" ({len(self.dialogues)} dialogues in all)"
+            )
+        return found[0]
+
+    def dialogue(self, number: int = 1, patience: float = PATIENCE, *, about: str = "") -> Call:
+        """Wait for the end of so many dialogues (about something); the last of them.
+
+        Raises `FailedError` when they do not come in time.
+        """
+
+        def ended() -> list[Call]:
+            return [call for call in self._calls if call.ended and (not about or call.mentions(about))]
+
+        with self._changed:
+            self._changed.wait_for(lambda: len(ended()) >= number, patience)
+            found = ended()
+        if len(found) < number:
+            raise FailedError(
+                f"{number} dialogues were to be held with {self.name}, the mail host of {self.domain}, "
+                f"and within {patience:g} s there were {len(found)}"
+            )
+        return found[number - 1]
+
+    # For its dialogues
+
+    def begin(self, client: str) -> Call | None:
+        """A dialogue begins; None when there are too many."""
+        with self._changed:
+            if len(self._calls) >= MOST_DIALOGUES:
+                return None
+            call = Call(client, Transcript(self.secrets))
+            self._calls.append(call)
+            return call
+
+    def end(self, call: Call) -> None:
+        """A dialogue has ended."""
+        with self._changed:
+            call.ended = True
+            self._changed.notify_all()
+
+    def take(self, call: Call, arrival: Arrival) -> None:
+        """A message is there."""
+        with self._changed:
+            call.outcome = f"a message for {', '.join(arrival.recipients)} was taken"
+            self._arrivals.append(arrival)
+            self._changed.notify_all()
+
+    def manner(self, stage: Stage, call: Call) -> Manner | None:
+        """What it does at a stage in a dialogue, if anything unusual."""
+        fitting = (one for one in self._manners if one.stage is stage)
+        return next((one for one in fitting if not one.about or call.mentions(one.about)), None)

@@ -1,0 +1,131 @@
+"""Mail kept as files: a Maildir with its folders, or an mbox file."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.capabilities.mailbox import INBOX, LARGEST, Delivered, Watch
+
+_QUOTED = re.compile(rb"^>(>*From )", re.MULTILINE)
+_BORDER = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\r\n\r\n))From [^\n]*\n")
+
+
+def filled(template: str, recipient: str) -> Path:
+    """A path of the profile for a recipient; nothing in the address leads out of it."""
+    user, _, domain = recipient.partition("@")
+    for part in (user, domain):
+        if "/" in part or part in ("", ".", ".."):
+            raise ValueError(f"{recipient!r} cannot be part of a path")
+    return Path(template.replace("{user}", user).replace("{domain}", domain))
+
+
+@dataclass(frozen=True)
+class MaildirStore:
+    """A Maildir for each recipient; its folders lie in it as `.Name`, as Courier and Dovecot keep them."""
+
+    template: str
+
+    def watch(self, recipient: str, token: bytes) -> Watch:
+        """Begin to look at a recipient's Maildir."""
+        return _MaildirWatch(recipient, token, filled(self.template, recipient))
+
+
+@dataclass
+class _MaildirWatch:
+    recipient: str
+    token: bytes
+    root: Path
+    seen: set[str] = field(default_factory=set)  # the unique part of a name, which outlives the move to `cur`
+
+    def look(self) -> list[Delivered]:
+        found = []
+        for folder, file in self._files():
+            name = file.name.partition(":")[0]
+            if name in self.seen:
+                continue
+            try:
+                with file.open("rb") as opened:
+                    content = opened.read(LARGEST)
+            except FileNotFoundError:  # it moves to `cur` while we look; the next look finds it there
+                continue
+            self.seen.add(name)
+            if self.token in content:
+                found.append(Delivered(self.recipient, folder, str(file), content))
+        return found
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _files(self) -> Iterator[tuple[str, Path]]:
+        folders = sorted(path for path in self.root.glob(".*") if path.is_dir())
+        for folder, path in ((INBOX, self.root), *((path.name, path) for path in folders)):
+            for part in ("new", "cur"):
+                for file in sorted((path / part).glob("*")):
+                    yield folder, file
+
+
+@dataclass(frozen=True)
+class MboxStore:
+    """An mbox file for each recipient (RFC 4155), From_ lines quoted as mboxrd does it."""
+
+    template: str
+
+    def watch(self, recipient: str, token: bytes) -> Watch:
+        """Begin to look at a recipient's mbox."""
+        return _MboxWatch(recipient, token, filled(self.template, recipient))
+
+
+@dataclass
+class _MboxWatch:
+    """Reads on where the last message begins: that one counts when it has not grown between two looks."""
+
+    recipient: str
+    token: bytes
+    file: Path
+    start: int = 0  # where the last message begins that has not been told
+    size: int = -1  # of the file at the last look
+
+    def look(self) -> list[Delivered]:
+        if not self.file.is_file():
+            return []
+        with self.file.open("rb") as opened:
+            opened.seek(self.start)
+            added = opened.read(LARGEST)
+        at_rest, self.size = self.start + len(added) == self.size, self.start + len(added)
+        messages, rest = split(added)
+        if messages and not rest and not at_rest:
+            messages.pop()
+            rest = added[_last_border(added) :]
+        self.start = self.size - len(rest)
+        return [
+            Delivered(self.recipient, INBOX, str(self.file), content)
+            for content in messages
+            if self.token in content
+        ]
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def split(data: bytes) -> tuple[list[bytes], bytes]:
+    """The whole messages in the text of an mbox, unquoted and without their From_ lines, and the rest.
+
+    The last message is whole when an empty line ends it, which every writer of an mbox puts there.
+    """
+    borders = list(_BORDER.finditer(data))
+    messages: list[bytes] = []
+    for border, after in zip(borders, [*borders[1:], None], strict=True):
+        text = data[border.end() : after.start() if after else len(data)]
+        if after is None and not text.endswith((b"\n\n", b"\r\n\r\n")):
+            return messages, data[border.start() :]
+        messages.append(_QUOTED.sub(rb"\1", _without_last_line(text)))
+    return messages, b""
+
+
+def _last_border(data: bytes) -> int:
+    return [border.start() for border in _BORDER.finditer(data)][-1]
+
+
+def _without_last_line(text: bytes) -> bytes:
+    return text[:-2] if text.endswith(b"\r\n\r\n") else text[:-1]

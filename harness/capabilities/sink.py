@@ -1,0 +1,143 @@
+"""Everybody else's mail hosts: each with an address of its own, named in DNS, reached on one port."""
+
+import asyncio
+import collections
+import ipaddress
+import logging
+import threading
+from collections.abc import Coroutine, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from fake_dns import FakeDns, reverse_name
+from harness.capabilities.mail_host import MailHost
+from harness.capabilities.mail_listener import Listener
+from harness.values import Network, addresses_of
+from harness.verdicts import InconclusiveError, NotTestableError
+
+T = TypeVar("T")
+STOP_WITHIN = 5.0  # seconds
+ROOM_WITHIN = 60.0  # seconds in which others give an address back
+
+
+class Sink:
+    """Plays mail hosts on a loop and thread of its own; thread-safe.
+
+    An address is not used a second time before all others have been: mail may still be on its way to it.
+    """
+
+    def __init__(self, dns: FakeDns, networks: Sequence[Network], port: int, secrets: Sequence[str] = ()):
+        """`secrets` are masked in what is recorded."""
+        self.port = port
+        self._dns = dns
+        self._size = sum(_usable(network) for network in networks)
+        self._fresh = _each(networks)
+        self._spare: collections.deque[str] = collections.deque()
+        self._secrets = tuple(secrets)
+        self._servers: dict[str, asyncio.Server] = {}  # by address
+        self._shared: dict[str, MailHost] = {}  # by domain or address
+        self._sharing = threading.Lock()
+        self._room = threading.Condition()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="sink", daemon=True)
+        logging.getLogger("mail.log").setLevel(logging.ERROR)  # the engine's own chatter
+
+    def __enter__(self) -> Self:
+        """Ready to play."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """All hosts are gone."""
+        self._on_loop(self._stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(STOP_WITHIN)
+        self._loop.close()
+
+    def open(self, domain: str, held: int = 0) -> MailHost:
+        """A new mail host that DNS names as the MX of `domain`; `held` are those that the caller has already.
+
+        Raises `NotTestableError` when there is no address for it, `InconclusiveError` when others keep all.
+        """
+        if held >= self._size:
+            raise NotTestableError(
+                f"{held + 1} mail hosts are needed, and sink.networks has {self._size} addresses; name more"
+            )
+        return self._at(self._address(), domain)
+
+    def shared(self, domain: str, address: str = "") -> MailHost:
+        """The mail host of a domain, or at an address, that all scenarios of the run share."""
+        with self._sharing:
+            host = self._shared.get(address or domain)
+            if host is None:
+                host = self._shared[address or domain] = self._at(address or self._address(), domain)
+                host.shared = True
+            return host
+
+    def close(self, host: MailHost) -> None:
+        """Nobody is there any more, and DNS knows nothing of it."""
+        self._dns.withdraw(host.domain, "MX")
+        self._dns.withdraw(host.name, "A")
+        self._dns.withdraw(reverse_name(host.address), "PTR")
+        self._on_loop(self._silence(host.address))
+        with self._room:
+            self._spare.append(host.address)
+            self._room.notify()
+
+    def _at(self, address: str, domain: str) -> MailHost:
+        host = MailHost(domain, f"mail.{domain}", address, self._secrets)
+        try:
+            self._on_loop(self._listen(host))
+        except OSError as error:
+            raise NotTestableError(
+                f"{address}:{self.port} cannot be had for a mail host: {error.strerror or error}"
+            ) from error
+        self._dns.zone(domain)
+        self._dns.withdraw(domain, "MX")
+        self._dns.publish(domain, "MX", f"10 {host.name}.")
+        self._dns.publish(host.name, "A", address)
+        self._dns.withdraw(reverse_name(address), "PTR")
+        self._dns.publish_ptr(address, host.name)
+        return host
+
+    def _address(self) -> str:
+        with self._room:
+            while (fresh := next(self._fresh, None)) in self._shared:
+                pass
+            if fresh is not None:
+                return fresh
+            if not self._room.wait_for(lambda: self._spare, ROOM_WITHIN):
+                raise InconclusiveError("all addresses of sink.networks are in use; name a larger network")
+            return self._spare.popleft()
+
+    async def _listen(self, host: MailHost) -> None:
+        loop = self._loop
+        server = await loop.create_server(lambda: Listener(host, loop), host.address, self.port)
+        self._servers[host.address] = server
+
+    async def _silence(self, address: str) -> None:
+        server = self._servers.pop(address, None)
+        if server:
+            server.close()
+
+    async def _stop(self) -> None:
+        for address in list(self._servers):
+            await self._silence(address)
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    def _on_loop(self, act: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(act, self._loop).result(STOP_WITHIN)
+
+
+def _usable(network: Network) -> int:
+    return max(1, network.num_addresses - 2)
+
+
+def _each(networks: Sequence[Network]) -> Iterator[str]:
+    for network in networks:
+        yield from addresses_of(ipaddress.ip_network(network))

@@ -1,0 +1,186 @@
+"""The tables of a profile about what becomes of a message after the 250."""
+
+import ipaddress
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from harness import settings
+from harness.values import Address, Endpoint, ReservedNetwork, Seconds
+
+PORT = Field(default=25, ge=1, le=65535)
+
+
+def _mail_address(value: object) -> object:
+    local_part, at, domain = str(value).rpartition("@")
+    if not (at and local_part and domain) or any(character.isspace() for character in str(value)):
+        raise ValueError(f"{value!r} is no mail address; write it in full, as ann@example.org")
+    return value
+
+
+MailAddress = Annotated[str, BeforeValidator(_mail_address)]
+
+
+class Account(settings.Settings):
+    """Who logs in; the password may come from the environment instead."""
+
+    user: str = Field(min_length=1)
+    password: str = Field(default="", repr=False)
+    password_env: str = ""
+
+    @model_validator(mode="after")
+    def _one_password(self) -> Self:
+        if bool(self.password) == bool(self.password_env):
+            raise ValueError("give either password or password_env")
+        if self.password_env and not os.environ.get(self.password_env):
+            raise ValueError(
+                f"the environment has no {self.password_env}; export the password under that name"
+            )
+        return self
+
+    @property
+    def secret(self) -> str:
+        """The password itself."""
+        return self.password or os.environ[self.password_env]
+
+
+class Imap(Account):
+    """Mail that is read by IMAP under TLS, as each recipient or as one account for all of them."""
+
+    address: Endpoint
+    name: str = Field(min_length=1)  # on its certificate
+    ca_file: Path | None = None
+    user: str = Field(default="{user}@{domain}", min_length=1)  # {user}, {domain}: the recipient's parts
+
+
+class Mailbox(settings.Settings):
+    """Where accepted mail is found; in the paths `{user}` and `{domain}` stand for the recipient's parts."""
+
+    maildir: str = ""
+    mbox: str = ""
+    imap: Imap | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if sum(map(bool, (self.maildir, self.mbox, self.imap))) != 1:
+            raise ValueError("give one of maildir, mbox and [mailbox.imap]")
+        return self
+
+
+class Sink(settings.Settings):
+    """The addresses, all of this host, at which the harness plays the mail hosts of everybody else."""
+
+    networks: tuple[ReservedNetwork, ...] = Field(min_length=1)
+    port: int = PORT  # at which the server calls other mail hosts
+
+    @field_validator("networks")
+    @classmethod
+    def _ipv4(cls, value: tuple[ReservedNetwork, ...]) -> tuple[ReservedNetwork, ...]:
+        for network in value:
+            if network.version != 4:
+                raise ValueError(f"{network} is IPv6; name IPv4 networks such as 198.51.100.0/24")
+        return value
+
+
+class Queue(settings.Settings):
+    """How often the server tries again what it could not send, and what an operator does with its queue.
+
+    The commands are lists of words; `{id}` stands for a message. In what `list` prints, `entry` finds the
+    first line of each message, with its id in the only group; everything up to the next one belongs to it.
+    """
+
+    interval: Seconds  # between two tries
+    list: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+    thaw: tuple[str, ...] = ()
+    run: tuple[str, ...] = ()  # tries everything now
+    entry: str = r"^(\S+)"
+    frozen: str = "frozen"  # stands in the entry of a message that is not tried any more
+
+    @field_validator("entry", "frozen")
+    @classmethod
+    def _pattern(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"{value!r} is no regular expression: {error}") from None
+        return value
+
+    @model_validator(mode="after")
+    def _all_or_none(self) -> Self:
+        given = [bool(words) for words in (self.list, self.remove, self.thaw, self.run)]
+        if any(given) and not all(given):
+            raise ValueError("give all of list, remove, thaw and run, or none")
+        for key, words in (("remove", self.remove), ("thaw", self.thaw)):
+            if words and not any("{id}" in word for word in words):
+                raise ValueError(f"{key}: {{id}} must stand in it, where the message's id belongs")
+        if re.compile(self.entry).groups != 1:
+            raise ValueError(f"entry: {self.entry!r} must have one group, around the message's id")
+        return self
+
+
+class Filter(settings.Settings):
+    """A user whose filter files mail as the document describes; folders as the mailbox names them."""
+
+    user: MailAddress
+    spam_folder: str = ""
+    list_address: MailAddress = "debian-news@lists.example"
+    list_folder: str = ""
+    body_word: str = Field(default="foobar", min_length=1, max_length=60)
+    body_folder: str = ""
+    dnsbl_folder: str = ""
+
+
+class Smarthost(settings.Settings):
+    """The one host, played by the harness, that everything goes to.
+
+    `server` is where the same software listens that is set up so; without it the server itself is.
+    """
+
+    host: Endpoint
+    server: Endpoint | None = None
+
+
+class LocalOnly(settings.Settings):
+    """A server for this host's own users: it sends nothing elsewhere and listens on loopback only.
+
+    `server` is where the same software listens that is set up so; without it the server itself is.
+    `closed` are addresses of its host at which, on its port, nobody may answer.
+    """
+
+    server: Endpoint | None = None
+    closed: tuple[Address, ...] = ()
+
+    @field_validator("closed")
+    @classmethod
+    def _reserved(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for address in value:
+            if ipaddress.ip_address(address).is_global:
+                raise ValueError(
+                    f"{address} may be anybody's; name addresses of the server's host in a sandbox"
+                )
+        return value
+
+
+class Forward(settings.Settings):
+    """A recipient whose mail goes to an address elsewhere, in a domain that the harness plays."""
+
+    recipient: MailAddress
+    target: MailAddress
+
+
+class Srs(settings.Settings):
+    """Sender rewriting: the domain of rewritten senders, and how long bounces to them are taken."""
+
+    domain: str = Field(min_length=1)
+    lifetime: int = Field(default=21, ge=1, le=365)  # days
+    secret: str = Field(default="", repr=False)
+
+
+class Spam(settings.Settings):
+    """Content classification by SpamAssassin's header fields."""
+
+    threshold: float = Field(default=5.0, gt=0, le=1000)

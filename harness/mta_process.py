@@ -1,0 +1,156 @@
+"""A reference MTA in a process of its own, and its control channel."""
+
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.capabilities.queue import Queued
+from harness.verdicts import InconclusiveError
+
+STOP_WITHIN = 5.0  # seconds
+
+
+class EmbeddedError(Exception):
+    """The reference MTA did not start or stopped answering; the text has what it said."""
+
+
+@dataclass
+class ReferenceMta:
+    """A running reference MTA and its control channel; thread-safe."""
+
+    process: subprocess.Popen[str]
+    config: Path
+    port: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """One control operation; raises `InconclusiveError` when the server cannot do it."""
+        with self._lock:
+            answer = self._exchange(request)
+        if "error" in answer:
+            raise InconclusiveError(f"the reference MTA refused {request['op']}: {answer['error']}")
+        return answer
+
+    def _exchange(self, request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            if self.process.stdin is None or self.process.stdout is None:
+                raise BrokenPipeError
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+            answer: dict[str, Any] = json.loads(self.process.stdout.readline())
+        except (OSError, ValueError) as error:
+            raise InconclusiveError("the reference MTA no longer answers on its control channel") from error
+        return answer
+
+    def advance(self, client: str, seconds: float) -> None:
+        """Move the greylist's clock for one client."""
+        self.ask(op="advance", client=client, seconds=seconds)
+
+    def add(self, which: str, client: str, sender: str, recipient: str) -> None:
+        """Put a triplet on a list of the greylist."""
+        self._change("add", which, client, sender, recipient)
+
+    def remove(self, which: str, client: str, sender: str, recipient: str) -> None:
+        """Take a triplet off a list of the greylist."""
+        self._change("remove", which, client, sender, recipient)
+
+    def listed(self, which: str, client: str, sender: str, recipient: str) -> bool:
+        """Whether a list of the greylist has the triplet."""
+        entries = self.ask(op="greylist", action="list", list=which, client=client)["entries"]
+        wanted = (client, sender.lower(), recipient.lower())
+        return any((entry["client"], entry["sender"], entry["recipient"]) == wanted for entry in entries)
+
+    def cut(self, client: str) -> None:
+        """Put the greylist's store out of reach for questions about one client."""
+        self.ask(op="outage", client=client, on=True)
+
+    def end(self) -> None:
+        """The client that it was cut off for does not come again."""
+
+    @property
+    def shared(self) -> bool:
+        """Nobody else notices."""
+        return False
+
+    def _change(self, action: str, which: str, client: str, sender: str, recipient: str) -> None:
+        self.ask(op="greylist", action=action, list=which, client=client, sender=sender, recipient=recipient)
+
+    def wait_until_ready(self) -> None:
+        """It listens; raises `EmbeddedError` when it does not come to that."""
+        greeting = self.process.stdout.readline() if self.process.stdout else ""
+        try:
+            self.port = int(json.loads(greeting)["port"])
+        except (ValueError, KeyError):
+            self.process.wait(STOP_WITHIN)
+            said = _log_of(self.config).read_text("utf-8", "replace").strip()[-2000:]
+            raise EmbeddedError(f"the reference MTA did not start: {said or greeting}") from None
+
+
+@dataclass(frozen=True)
+class QueueControl:
+    """The queue of a running reference MTA."""
+
+    mta: ReferenceMta
+
+    def entries(self, word: str) -> list[Queued]:
+        """The queued messages whose entry mentions a word, such as a recipient's domain."""
+        listed = self.mta.ask(op="queue", action="list")["entries"]
+        found = [Queued(entry["id"], entry["frozen"], json.dumps(entry)) for entry in listed]
+        return [one for one in found if word.lower() in one.entry.lower()]
+
+    def remove(self, message: str) -> None:
+        """Take a message, by its id, off the queue."""
+        self.mta.ask(op="queue", action="remove", id=message)
+
+    def thaw(self, message: str) -> None:
+        """Let a frozen message be tried again."""
+        self.mta.ask(op="queue", action="thaw", id=message)
+
+    def run(self) -> None:
+        """Try everything that is queued, now."""
+        self.mta.ask(op="queue", action="run")
+
+
+@contextlib.contextmanager
+def running(configs: Sequence[Path]) -> Iterator[list[ReferenceMta]]:
+    """A reference MTA for each configuration, started side by side; raises `EmbeddedError`."""
+    with contextlib.ExitStack() as stack:
+        found = [stack.enter_context(_process(config)) for config in configs]
+        for one in found:
+            one.wait_until_ready()
+        yield found
+
+
+@contextlib.contextmanager
+def _process(config: Path) -> Iterator[ReferenceMta]:
+    command = [sys.executable, "-m", "harness.reference_mta", str(config), "--control"]
+    with _log_of(config).open("w") as log:
+        process = subprocess.Popen(  # noqa: S603 - our own module by our own interpreter
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+        )
+        try:
+            yield ReferenceMta(process, config)
+        finally:
+            _stop(process)
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    for stream in (process.stdin, process.stdout):
+        if stream:
+            with contextlib.suppress(OSError):  # the process may be gone already, which is what is wanted
+                stream.close()
+    try:
+        process.wait(STOP_WITHIN)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _log_of(config: Path) -> Path:
+    return config.with_suffix(".log")

@@ -1,0 +1,114 @@
+"""The user's filter: which folder of a mailbox a message is kept in (wiki 408–447).
+
+How a filter is written says `filter_language`.
+"""
+
+from dataclasses import dataclass
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
+from typing import Literal
+
+from harness.reference_mta.mail.header import parted, read
+
+INBOX = ""
+BODY_START = 500  # characters of the body that a filter sees (Exim's message_body_visible)
+LONGEST_ENCODED = 8192  # characters of a field that are decoded
+
+Test = Literal["contains", "is", "defined"]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One condition; names and texts in lower case."""
+
+    field: str  # name of the header field; empty for the body
+    test: Test
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The folder of messages for which any of the conditions holds."""
+
+    conditions: tuple[Condition, ...]
+    folder: str
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A user's rules, in order."""
+
+    rules: tuple[Rule, ...] = ()
+
+    def folder(self, message: bytes, quirks: frozenset[str] = frozenset()) -> str | None:
+        """The folder for a message as it is to be kept; None when no rule holds."""
+        seen = _Seen.of(message, quirks)
+        rules = self.rules
+        if "filter.dnsbl-folder:weak-first" in quirks:
+            rules = tuple(sorted(rules, key=lambda rule: rule.conditions[0].field != "x-dnsbl-warning"))
+        return next((rule.folder for rule in rules if any(map(seen.meets, rule.conditions))), None)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a filter sees of a message, in lower case."""
+
+    fields: dict[str, list[str]]
+    body: str
+    quirks: frozenset[str]
+
+    @staticmethod
+    def of(message: bytes, quirks: frozenset[str]) -> "_Seen":
+        header, body = parted(message)
+        fields = {name: [decoded(value).lower() for value in values] for name, values in read(header).items()}
+        limit = BODY_START
+        if "filter.body:strict-beyond" in quirks:
+            limit = len(body)
+        elif "filter.body:weak-short" in quirks:
+            limit = BODY_START // 10
+        start = body[: limit * 4].decode("utf-8", "replace").replace("\r\n", " ")[:limit]
+        return _Seen(fields, start.lower(), quirks)
+
+    def meets(self, condition: Condition) -> bool:
+        """Whether a condition holds."""
+        values = self.fields.get(condition.field, []) if condition.field else [self.body]
+        broken = self._broken(condition, values)
+        if broken is not None:
+            return broken
+        match condition.test:
+            case "defined":
+                return bool(values)
+            case "is":
+                return condition.text in values
+        return any(condition.text in value for value in values)
+
+    def _broken(self, condition: Condition, values: list[str]) -> bool | None:
+        """What a deliberate defect makes of a condition; None where it leaves it alone."""
+        rule = _rule_about(condition.field)
+        if f"{rule}:off" in self.quirks:
+            return False
+        if "filter.spam-folder:strict-ham" in self.quirks and rule == "filter.spam-folder":
+            return "x-spam-checker-version" in self.fields
+        if "filter.list-folder:strict-others" in self.quirks and rule == "filter.list-folder":
+            return any(condition.text.rpartition("@")[2] in value for value in values)
+        if "filter.dnsbl-folder:strict-unlisted" in self.quirks and rule == "filter.dnsbl-folder":
+            return True
+        return None
+
+
+def _rule_about(field: str) -> str:
+    """The documented rule that a condition on a header field, or on the body, serves."""
+    if field.startswith("x-spam-"):
+        return "filter.spam-folder"
+    known = {"to": "filter.list-folder", "x-dnsbl-warning": "filter.dnsbl-folder", "": "filter.body"}
+    return known.get(field, "")
+
+
+def decoded(value: str) -> str:
+    """A header field's value with its encoded words read; as it stands where they cannot be."""
+    if "=?" not in value or len(value) > LONGEST_ENCODED:
+        return value
+    try:
+        return str(make_header(decode_header(value)))
+    except (LookupError, ValueError, HeaderParseError):
+        return value

@@ -1,0 +1,41 @@
+"""The header section of a message: read, and rid of fields that only this server may add."""
+
+import re
+from collections.abc import Iterable
+
+from harness.reference_mta.policy.data import fields
+
+END = b"\r\n\r\n"
+LARGEST = 1 << 20  # bytes of a header section that are looked at
+
+
+def parted(content: bytes) -> tuple[bytes, bytes]:
+    """Header section and body of a message with CRLF line ends; the empty line between belongs to neither."""
+    if content.startswith(b"\r\n"):
+        return b"", content[2:]
+    header, _, body = content.partition(END)
+    return header + b"\r\n", body
+
+
+def read(header: bytes) -> dict[str, list[str]]:
+    """The values of each field, unfolded; names in lower case."""
+    found: dict[str, list[str]] = {}
+    for name, value in fields(header[:LARGEST]):
+        found.setdefault(name, []).append(value.replace("\r\n", "").strip())
+    return found
+
+
+def fields_named(names: Iterable[str]) -> re.Pattern[bytes]:
+    """A pattern of whole fields of these names, their line ends included; a name may end in `*`."""
+    choice = "|".join(re.escape(name).replace(r"\*", "[!-9;-~]*") for name in names)
+    return re.compile(rf"(?im)^(?:{choice})[ \t]*:.*\n(?:[ \t].*\n)*".encode())
+
+
+def without(content: bytes, unwanted: re.Pattern[bytes]) -> bytes:
+    """The message without the fields that the pattern of `fields_named` matches; its body as it was."""
+    if content.startswith(b"\r\n"):
+        return content
+    end = content.find(END) + 2
+    header = content[:end] if end > 1 else content
+    stripped = unwanted.sub(b"", header)
+    return content if len(stripped) == len(header) else stripped + content[len(header) :]

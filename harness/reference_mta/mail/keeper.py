@@ -1,0 +1,115 @@
+"""Keeping accepted mail: every copy on disk before the client hears of it.
+
+Messages that arrive while others are being written are written together: the disk is waited for once.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+LOCK_PATIENCE = 5.0  # seconds in which another program gives a mailbox free
+LOOK = 0.05  # seconds between two looks at it; the system tells nobody when it is free
+
+
+class Copy(Protocol):
+    """A message on its way into one mailbox. After `undo` and `close` it can be written again."""
+
+    def write(self) -> None:
+        """Hand it to the system. Raises `OSError`; `BlockingIOError` while the mailbox is locked."""
+
+    def sync(self) -> None:
+        """Wait until it is on disk. Raises `OSError`."""
+
+    def show(self) -> None:
+        """Let readers of the mailbox see it. Raises `OSError`."""
+
+    def undo(self) -> None:
+        """Leave nothing of it behind, as far as it has come."""
+
+    def close(self) -> None:
+        """Give files and locks back to the system."""
+
+
+class Keeper:
+    """Writes what connections hand in, on one thread."""
+
+    def __init__(self) -> None:
+        """Nothing is under way."""
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="keeper")
+        self._handed_in: list[tuple[Sequence[Copy], asyncio.Future[None]]] = []
+        self._at_work: asyncio.Task[None] | None = None
+
+    async def keep(self, copies: Sequence[Copy]) -> None:
+        """All copies of a message are on disk when this returns; raises `OSError` when none is."""
+        deadline = time.monotonic() + LOCK_PATIENCE
+        while True:
+            try:
+                return await self._keep(copies)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(LOOK)
+
+    def close(self) -> None:
+        """Let what is being written be written."""
+        self._thread.shutdown()
+
+    async def _keep(self, copies: Sequence[Copy]) -> None:
+        kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._handed_in.append((copies, kept))
+        if self._at_work is None:
+            self._at_work = asyncio.create_task(self._work())
+        await kept
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        errors: Sequence[Exception | None]
+        while self._handed_in:
+            batch, self._handed_in = self._handed_in, []
+            try:
+                errors = await loop.run_in_executor(self._thread, deliver, [copies for copies, _ in batch])
+            except Exception as defect:  # noqa: BLE001 - a defect: whoever waits for a message hears of it
+                errors = [defect] * len(batch)
+            for (_, kept), error in zip(batch, errors, strict=True):
+                if kept.done():  # the client is gone; its message stays
+                    continue
+                if error:
+                    kept.set_exception(error)
+                else:
+                    kept.set_result(None)
+        self._at_work = None
+
+
+def deliver(messages: Sequence[Sequence[Copy]]) -> list[OSError | None]:
+    """Keep messages, each given by its copies; what became of each: all of its copies are kept, or none.
+
+    They are tried together; when one of them cannot be kept, each by itself.
+    """
+    error = _keep_all([copy for copies in messages for copy in copies])
+    if error is None or len(messages) == 1:
+        return [error] * len(messages)
+    return [_keep_all(copies) for copies in messages]
+
+
+def _keep_all(copies: Sequence[Copy]) -> OSError | None:
+    begun: list[Copy] = []
+    try:
+        for copy in copies:
+            begun.append(copy)
+            copy.write()
+        for copy in begun:
+            copy.sync()
+        for copy in begun:
+            copy.show()
+    except Exception as error:
+        for copy in reversed(begun):
+            copy.undo()
+        if not isinstance(error, OSError):
+            raise
+        return error
+    finally:
+        for copy in begun:
+            copy.close()
+    return None

@@ -1,0 +1,75 @@
+"""From envelope recipients to mailboxes here and addresses elsewhere, by the domains' aliases (wiki 570–600).
+
+The `To:` field plays no part, and is left as it is.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from harness.reference_mta.addresses import split
+from harness.reference_mta.config import Config
+from harness.reference_mta.domains import REST, Domain
+
+LONGEST_CHAIN = 50  # aliases that lead to one another; what comes after is a mailbox
+
+Destinations = dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Routes:
+    """Where one message goes. Both tables say which envelope recipients led to a destination, in their order.
+
+    A mailbox is `user@domain` in lower case. An address elsewhere whose recipients are others than itself is
+    one that mail is forwarded to.
+    """
+
+    local: Destinations = field(default_factory=dict)
+    remote: Destinations = field(default_factory=dict)
+
+
+def route(config: Config, recipients: Iterable[str], quirks: frozenset[str] = frozenset()) -> Routes:
+    """Where a message for these envelope recipients goes.
+
+    Each recipient leads somewhere: a name that nobody has is a mailbox of its own (a relay host's recipients
+    are not verified), and so is an alias that leads back to itself.
+    """
+    routes = Routes()
+    for recipient in dict.fromkeys(recipients):
+        _Way(config, quirks, routes, recipient).follow(recipient)
+    return routes
+
+
+@dataclass
+class _Way:
+    """The way of one envelope recipient through the aliases; no alias is followed twice."""
+
+    config: Config
+    quirks: frozenset[str]
+    routes: Routes
+    recipient: str
+    _followed: set[str] = field(default_factory=set)
+
+    def follow(self, address: str, chain: tuple[str, ...] = ()) -> None:
+        """Add where an address leads; `chain` are the aliases that led to it."""
+        mailbox = split(address)
+        domain = self.config.hosted(mailbox.domain)
+        if domain is None:
+            self._arrive(self.routes.remote, f"{mailbox.local_part}@{mailbox.domain.lower()}")
+            return
+        entry = domain.entry(mailbox.local_part)
+        here = f"{entry or mailbox.local_part.lower()}@{domain.name.lower()}"
+        targets = self._targets(domain, entry)
+        if not targets or here in chain or len(chain) == LONGEST_CHAIN:
+            self._arrive(self.routes.local, here)
+        elif here not in self._followed:
+            self._followed.add(here)
+            for target in targets:
+                self.follow(target if "@" in target else f"{target}@{domain.name}", (*chain, here))
+
+    def _arrive(self, table: Destinations, where: str) -> None:
+        led = table.get(where, ())
+        table[where] = led if self.recipient in led else (*led, self.recipient)
+
+    def _targets(self, domain: Domain, entry: str | None) -> tuple[str, ...]:
+        """What an alias leads to; empty for a mailbox."""
+        return domain.aliases.get(entry or REST, ())

@@ -1,0 +1,191 @@
+"""The tables of a profile, each as it stands in TOML."""
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, field_validator, model_validator
+
+from harness import settings
+from harness.mail_tables import Account, Mailbox
+from harness.rules import Expectation
+from harness.smtp.command import EXIM_DELAY
+from harness.values import Address, Endpoint, ReservedNetwork, Seconds
+
+
+class RouteName(StrEnum):
+    """How the harness makes a connection come from an address."""
+
+    DIRECT = "direct"
+    BIND = "bind"
+    PROXY_V1 = "proxy-v1"
+    PROXY_V2 = "proxy-v2"
+    XCLIENT = "xclient"
+    COMMAND = "command"
+
+
+class Server(settings.Settings):
+    """How the server is reached."""
+
+    address: Address
+    port: int = Field(default=25, ge=1, le=65535)
+    hostname: str = Field(min_length=1)
+    reply_timeout: Seconds = 60.0
+    scan: float = Field(default=0, ge=0, le=3600)  # seconds that it may take to look at a message's content
+    jobs: int = Field(default=20, ge=1, le=2000)  # scenarios that may wait side by side
+    rate: float = Field(default=20.0, gt=0, le=1000)  # connections that may begin in a second
+
+
+class Clients(settings.Settings):
+    """Which addresses the harness may play, and how."""
+
+    route: RouteName = RouteName.DIRECT
+    command: tuple[str, ...] = ()  # of route command; {client} in it stands for the address
+    delays: str = EXIM_DELAY  # how such a command tells that it would have waited: seconds in the first group
+    networks: tuple[ReservedNetwork, ...] = ()
+    trusted: tuple[ReservedNetwork, ...] = ()
+
+    @field_validator("delays")
+    @classmethod
+    def _pattern(cls, value: str) -> str:
+        try:
+            groups = re.compile(value).groups
+        except re.error as error:
+            raise ValueError(f"{value!r} is no regular expression: {error}") from None
+        if groups != 1:
+            raise ValueError(f"{value!r} has {groups} groups; write one, around the seconds")
+        return value
+
+    @model_validator(mode="after")
+    def _command_goes_with_its_route(self) -> Self:
+        if bool(self.command) != (self.route is RouteName.COMMAND):
+            raise ValueError('a command goes with route = "command", as a list of words, and only with that')
+        if self.command and not any("{client}" in word for word in self.command):
+            raise ValueError("command: {client} must stand in it, where the client's address belongs")
+        return self
+
+
+class Dns(settings.Settings):
+    """Where the fake DNS listens: the server under test has it as its only resolver."""
+
+    listen: tuple[Endpoint, ...] = Field(min_length=1)
+
+
+class Policy(settings.Settings):
+    """Numbers of the documented policy."""
+
+    delay: float = Field(ge=0, le=600)
+    max_recipients: int = Field(default=20, ge=1, le=10000)
+    illegal_characters: str = "@%!/|"
+
+
+class Domain(settings.Settings):
+    """A hosted domain; `bounce_recipients` is its list of senders, absent when it has none.
+
+    An alias leads to local parts of this domain or to whole addresses; "*" takes what nobody else has.
+    A domain whose mail is kept otherwise than that of the others has a mailbox of its own.
+    """
+
+    name: str = Field(min_length=1)
+    users: tuple[str, ...] = Field(min_length=1)
+    aliases: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    catch_all: bool = False
+    bounce_recipients: tuple[str, ...] | None = None
+    mailbox: Mailbox | None = None
+
+    @field_validator("aliases")
+    @classmethod
+    def _lead_somewhere(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        for name, targets in value.items():
+            if not targets or "@" in name:
+                raise ValueError(f"{name!r}: an alias is a local part with a list of where it leads to")
+        return value
+
+    @property
+    def takes_everyone(self) -> bool:
+        """Whether no local part is unknown here."""
+        return self.catch_all or "*" in self.aliases
+
+    def leads_to(self, local_part: str) -> tuple[str, ...]:
+        """The addresses of an alias, in full; empty when it is none."""
+        targets = self.aliases.get(local_part, ())
+        return tuple(target if "@" in target else f"{target}@{self.name}" for target in targets)
+
+
+class DnsList(settings.Settings):
+    """A DNS block list of the server, in the order in which it asks them."""
+
+    name: str = Field(min_length=1)
+    zones: tuple[str, ...] = Field(min_length=1)
+
+
+class Greylist(settings.Settings):
+    """The documented greylist, all times in seconds."""
+
+    delay: Seconds = 60.0
+    timeout: Seconds = 28800.0
+    lifetime: Seconds = 5184000.0
+    whitelist_hosts: tuple[str, ...] = ()
+    when_unreachable: str = Field(default="pass", pattern="^(pass|defer)$")
+
+
+class Tls(settings.Settings):
+    """The name that clients use, and the CA that vouches for it (the system's when absent)."""
+
+    name: str
+    ca_file: Path | None = None
+
+
+class Auth(Account):
+    """One account of the server."""
+
+
+class Clock(settings.Settings):
+    """How time passes for the greylist.
+
+    `wait` is real waiting, up to `limit` seconds a scenario. `faketime` writes the offset into the `file` of
+    libfaketime, under which the greylist runs, and then runs the command `then`, if there is one.
+    """
+
+    kind: str = Field(default="wait", pattern="^(wait|faketime)$")
+    limit: Seconds | None = None
+    file: Path | None = None
+    then: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        waits = self.kind == "wait"
+        if (self.limit is not None) != waits or (self.file is not None) == waits or (waits and self.then):
+            raise ValueError("kind wait goes with a limit in seconds; kind faketime with a file, and then")
+        return self
+
+
+class Operator(settings.Settings):
+    """Commands that change the greylist, as argument lists with {list} {client} {sender} {recipient}."""
+
+    add: tuple[str, ...] = Field(min_length=1)
+    remove: tuple[str, ...] = Field(min_length=1)
+    list: tuple[str, ...] = Field(min_length=1)
+
+
+class Outage(settings.Settings):
+    """Commands that put the greylist out of everybody's reach, and back."""
+
+    begin: tuple[str, ...] = Field(min_length=1)
+    end: tuple[str, ...] = Field(min_length=1)
+
+
+class Override(settings.Settings):
+    """What this server documents instead of the catalogue's outcome, and why."""
+
+    outcome: Expectation
+    reason: str = Field(min_length=1)
+
+
+class Claims(settings.Settings):
+    """Which rules the server documents (patterns of ids), and where its outcome differs."""
+
+    claim: tuple[str, ...] = ("*",)
+    without: tuple[str, ...] = ()
+    expect: dict[str, Override] = Field(default_factory=dict)

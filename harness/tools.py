@@ -1,0 +1,88 @@
+"""What scenarios can do beyond talking to the server, as the run grants it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from harness.capabilities.mail_host import MailHost
+from harness.capabilities.mailbox import Delivered
+from harness.capabilities.queue import Queued
+from harness.capabilities.sink import Sink
+from harness.client import Clock
+
+
+class GreylistOperator(Protocol):
+    """Changes the greylist as an operator of the server does."""
+
+    def add(self, which: str, client: str, sender: str, recipient: str) -> None:
+        """Put a triplet on the `white`, `grey` or `black` list."""
+
+    def remove(self, which: str, client: str, sender: str, recipient: str) -> None:
+        """Take a triplet off a list."""
+
+    def listed(self, which: str, client: str, sender: str, recipient: str) -> bool:
+        """Whether a list shows the triplet."""
+
+
+class GreylistOutage(Protocol):
+    """Puts the greylist's store out of reach."""
+
+    def cut(self, client: str) -> None:
+        """From now on nothing can be looked up about this client."""
+
+    def end(self) -> None:
+        """Everything is as before."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether it is an outage for every client, so that nobody else may be played meanwhile."""
+
+
+class Mailbox(Protocol):
+    """Reads what the server delivered."""
+
+    def find(self, recipient: str, token: str) -> Delivered:
+        """The first copy with `token` in it; raises `FailedError` when none arrives in time."""
+
+    def copies(self, recipient: str, token: str) -> list[Delivered]:
+        """Every copy with `token` in it that is there now, in whatever folder."""
+
+
+class MailHosts(Protocol):
+    """Plays the mail hosts of everybody else."""
+
+    def host(self, domain: str = "") -> MailHost:
+        """A new one, which DNS names for `domain` (a new one, too, unless it is given)."""
+
+    def forward_target(self) -> MailHost:
+        """That of the domain that the profile's [forward] leads to; others use it, too."""
+
+    def smarthost(self) -> MailHost:
+        """That of the profile's [smarthost]; others use it, too."""
+
+
+class QueueOperator(Protocol):
+    """Works on the server's queue as an operator does."""
+
+    def entries(self, word: str) -> list[Queued]:
+        """The queued messages whose entry in the list mentions a word, such as a recipient's domain."""
+
+    def remove(self, message: str) -> None:
+        """Take a message, by its id, off the queue."""
+
+    def thaw(self, message: str) -> None:
+        """Let a frozen message be tried again."""
+
+    def run(self) -> None:
+        """Try everything that is queued, now."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What the run can do beyond talking to the server; absent tools are not granted."""
+
+    clock: Clock | None = None
+    operator: GreylistOperator | None = None
+    outage: GreylistOutage | None = None
+    mailbox: Mailbox | None = None
+    sink: Sink | None = None
+    queue: QueueOperator | None = None

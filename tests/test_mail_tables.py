@@ -1,0 +1,161 @@
+"""The tables of a profile about what becomes of a message: each right, and each key wrong once."""
+
+from pathlib import Path
+
+import pytest
+
+from harness import settings
+from harness.profile import Profile
+from harness.rules import Capability
+
+SERVER = """
+name = "staging"
+server = { address = "127.0.0.1", hostname = "mx.example.org" }
+dns = { listen = ["127.0.0.1:5353"] }
+policy = { delay = 20 }
+
+[[domain]]
+name = "example.org"
+users = ["ann", "ben"]
+aliases = { friends = ["ann", "ben@example.net"], "*" = ["ann"] }
+"""
+TABLES = """
+[mailbox.imap]
+address = "127.0.0.1:993"
+name = "imap.example.org"
+user = "{user}"
+password = "sesame"
+
+[sink]
+networks = ["127.0.0.0/24"]
+port = 2526
+
+[queue]
+interval = 300
+list = ["exim", "-bp"]
+remove = ["exim", "-Mrm", "{id}"]
+thaw = ["exim", "-Mt", "{id}"]
+run = ["exim", "-qff"]
+entry = '^ *\\S+ +\\S+ +(\\S+) <'
+frozen = "frozen"
+
+[filter]
+user = "ann@example.org"
+spam_folder = ".Junk"
+list_address = "talk@lists.example"
+list_folder = ".Lists"
+body_word = "foobar"
+body_folder = ".Foobar"
+dnsbl_folder = ".Doubtful"
+
+[smarthost]
+host = "127.0.0.9:2526"
+server = "127.0.0.1:2527"
+
+[local_only]
+server = "127.0.0.1:2528"
+closed = ["192.0.2.1"]
+
+[forward]
+recipient = "moved@example.org"
+target = "moved@faraway.example"
+
+[srs]
+domain = "example.org"
+lifetime = 21
+secret = "sesame"
+
+[spam]
+threshold = 5.0
+"""
+AFTER = (
+    Capability.MAILBOX,
+    Capability.SINK,
+    Capability.QUEUE,
+    Capability.QUEUE_OPERATOR,
+    Capability.FILTER,
+    Capability.SMARTHOST,
+    Capability.LOCAL_ONLY,
+    Capability.FORWARD,
+    Capability.SRS,
+    Capability.SPAM,
+)
+
+
+def read(folder: Path, content: str) -> Profile:
+    file = folder / "profile.toml"
+    file.write_text(content, "utf-8")
+    return settings.read(file, Profile)
+
+
+def test_every_table_grants_what_it_is_for(tmp_path: Path) -> None:
+    profile = read(tmp_path, SERVER + TABLES)
+    assert [profile.lacks(capability) for capability in AFTER] == [""] * len(AFTER)
+    assert profile.domain[0].takes_everyone
+    assert profile.domain[0].leads_to("friends") == ("ann@example.org", "ben@example.net")
+    assert "sesame" not in repr(profile)
+
+
+def test_what_is_not_there_is_told_with_its_table(tmp_path: Path) -> None:
+    profile = read(tmp_path, SERVER)
+    assert all("the profile has no [" in profile.lacks(capability) for capability in AFTER)
+
+
+def test_a_queue_without_commands_is_no_operators_queue(tmp_path: Path) -> None:
+    profile = read(tmp_path, SERVER + "[queue]\ninterval = 300\n")
+    assert profile.lacks(Capability.QUEUE) == ""
+    assert "commands" in profile.lacks(Capability.QUEUE_OPERATOR)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("[mailbox.imap]", "[mailbox]\nmbox = '/m'\n[mailbox.imap]", "give one of maildir, mbox"),
+        ("[mailbox.imap]", "[mailbox]\nmaildirs = '/m'\n[mailbox.imap]", "did you mean 'maildir'"),
+        ('"127.0.0.1:993"', '"imap.example.org"', "mailbox.imap.address"),
+        ('name = "imap.example.org"', "", "mailbox.imap.name: is required"),
+        ('user = "{user}"', 'user = ""', "mailbox.imap.user"),
+        ('password = "sesame"', "", "either password or password_env"),
+        ('["127.0.0.0/24"]', "[]", "sink.networks"),
+        ('["127.0.0.0/24"]', '["8.8.8.0/24"]', "not reserved for testing"),
+        ('["127.0.0.0/24"]', '["2001:db8::/64"]', "is IPv6; name IPv4 networks"),
+        ('["127.0.0.0/24"]', '["198.18.250.0/24"]', "no mail host can be played there"),
+        ("port = 2526", "port = 0", "sink.port"),
+        ("interval = 300", "interval = 0", "queue.interval"),
+        ("interval = 300", "", "queue.interval: is required"),
+        ('list = ["exim", "-bp"]', "", "all of list, remove, thaw and run"),
+        ('run = ["exim", "-qff"]', "", "all of list, remove, thaw and run"),
+        ('"-Mrm", "{id}"', '"-Mrm"', "remove: {id} must stand in it"),
+        ('"-Mt", "{id}"', '"-Mt"', "thaw: {id} must stand in it"),
+        ("(\\S+) <", "\\S+ <", "must have one group"),
+        ("(\\S+) <", "(\\S+ <", "no regular expression"),
+        ('frozen = "frozen"', 'frozen = "("', "queue.frozen"),
+        ('user = "ann@example.org"', 'user = "ann"', "is no mail address"),
+        ('"talk@lists.example"', '"lists.example"', "filter.list_address"),
+        ('body_word = "foobar"', 'body_word = ""', "filter.body_word"),
+        ("spam_folder", "spam_foldr", "did you mean 'spam_folder'"),
+        ('body_folder = ".Foobar"', "body_folder = 1", "filter.body_folder"),
+        ('list_folder = ".Lists"', "list_folder = 1", "filter.list_folder"),
+        ('dnsbl_folder = ".Doubtful"', "dnsbl_folder = 1", "filter.dnsbl_folder"),
+        ('host = "127.0.0.9:2526"', "", "smarthost.host: is required"),
+        ('host = "127.0.0.9:2526"', 'host = "127.0.0.9"', "smarthost.host"),
+        ('server = "127.0.0.1:2527"', 'server = "mx"', "smarthost.server"),
+        ('server = "127.0.0.1:2528"', 'server = "mx"', "local_only.server"),
+        ('closed = ["192.0.2.1"]', 'closed = ["mx"]', "is no IP address"),
+        ('closed = ["192.0.2.1"]', 'closed = ["8.8.8.8"]', "may be anybody's"),
+        ('recipient = "moved@example.org"', 'recipient = "moved"', "forward.recipient"),
+        ('target = "moved@faraway.example"', "", "forward.target: is required"),
+        ('domain = "example.org"\nlifetime', 'domain = ""\nlifetime', "srs.domain"),
+        ("lifetime = 21", "lifetime = 0", "srs.lifetime"),
+        ('secret = "sesame"', "secret = 1", "srs.secret"),
+        ("threshold = 5.0", "threshold = 0", "spam.threshold"),
+        ('"*" = ["ann"]', '"*" = []', "an alias is a local part with a list"),
+        ('"*" = ["ann"]', '"a@b" = ["ann"]', "an alias is a local part with a list"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, old: str, new: str, named: str) -> None:
+    content = SERVER + TABLES
+    assert old in content
+    with pytest.raises(settings.SettingsError) as caught:
+        read(tmp_path, content.replace(old, new, 1))
+    assert named in str(caught.value)
