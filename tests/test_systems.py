@@ -26,7 +26,7 @@ PROFILES = [(name, variant) for name in names() for variant in ("", *System.name
 def test_profile_of_a_system(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, catalogue: Catalogue, name: str, variant: str
 ) -> None:
-    monkeypatch.setattr(profile, "_is_of_this_host", lambda network: True)  # as in its sandbox
+    monkeypatch.setattr(profile, "is_of_this_host", lambda network: True)  # as in its sandbox
     text = System.named(name).profile(variant).replace('"@enter@"', '"true"')
     file = tmp_path / "profile.toml"
     file.write_text(Parameters(delay=3).fill(text, {"root": "/nowhere"}), "utf-8")
