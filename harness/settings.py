@@ -9,6 +9,8 @@ from typing import Any, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
+SHOWN = 12  # names in one error
+
 
 class SettingsError(Exception):
     """A file that the user wrote cannot be used; the text says where and how to mend it."""
@@ -58,11 +60,14 @@ def check(path: Path | str, content: Mapping[str, Any], model: type[Model]) -> M
 
 
 def nearest(word: str, known: list[str]) -> str:
-    """A «did you mean» for `word`, or the list of what is known; empty when nothing is."""
+    """A «did you mean» for `word`, or a list of what is known, not too long; empty when nothing is."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]!r}?"
-    return f"known here: {', '.join(sorted(known))}" if known else ""
+    if not known:
+        return ""
+    more = f", and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
+    return f"known here: {', '.join(sorted(known)[:SHOWN])}{more}"
 
 
 def _problem(detail: ErrorDetails, model: type[BaseModel]) -> str:
