@@ -268,7 +268,7 @@ def test_a_message_is_on_disk_when_it_is_accepted(mta: RunningMta, client: Clien
     assert kept[-1].startswith(
         b"Return-path: <sender@client.example>\r\nEnvelope-to: alice@castle.example\r\n"
     )
-    assert b"\r\nReceived: from mx.client.example ([198" in kept[-1]
+    assert b"\r\nReceived: from mx.client.example (out.bulkmail.example [198" in kept[-1]
     assert not list((mta.state / "mail/alice@castle.example/tmp").iterdir())
 
 
