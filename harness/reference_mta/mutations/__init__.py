@@ -11,8 +11,9 @@ from harness.reference_mta.mutations.lists import LIST_MUTANTS
 from harness.reference_mta.mutations.message import MESSAGE_MUTANTS
 from harness.reference_mta.mutations.recipient import RECIPIENT_MUTANTS
 from harness.reference_mta.mutations.session import SESSION_MUTANTS
+from harness.reference_mta.policy import Policy
 
-__all__ = ["MUTANTS", "Mutant", "UnknownMutantError", "find"]
+__all__ = ["MUTANTS", "Mutant", "UnknownMutantError", "find", "quirks_of"]
 
 MUTANTS: tuple[Mutant, ...] = (
     *GREETING_MUTANTS,
@@ -25,6 +26,11 @@ MUTANTS: tuple[Mutant, ...] = (
 
 class UnknownMutantError(Exception):
     """A name that no mutant has."""
+
+
+def quirks_of(name: str) -> frozenset[str]:
+    """The defects that a mutant makes this server know by name; raises `UnknownMutantError`."""
+    return find(name).change(Policy()).quirks
 
 
 def find(name: str) -> Mutant:
