@@ -95,9 +95,7 @@ def test_the_mx_with_the_lowest_preference_comes_first(
     taking.arrival(trusted_client.token)
     second.arrival(twin.token)
     if first == "takes":
-        assert not second.about(trusted_client.token), (
-            f"the server called {second.name} although it comes last"
-        )
+        assert not second.about(trusted_client.token), f"the server called {second.name}, the last one"
     else:
         assert host.dialogues, f"the server did not call {host.name} first"
 
@@ -230,7 +228,7 @@ def short_interval(sut: Sut, expect: Expect) -> float:
     interval = sut.mail.queue.interval
     expect.needed(
         interval <= LONGEST_INTERVAL,
-        f"queue.interval is {interval:g} s, and a scenario waits for {LONGEST_INTERVAL:g} s; set it up shorter",
+        f"queue.interval is {interval:g} s, more than a scenario waits ({LONGEST_INTERVAL:g} s); shorten it",
     )
     return interval
 
