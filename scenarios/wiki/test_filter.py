@@ -7,6 +7,7 @@ from scenarios.wiki.test_spam import GTUBE
 
 START = 500  # characters of the body that a filter sees
 INBOX = ""
+REFUSED = "the server refuses such a client, so there is nothing to file"
 
 
 @rule("filter.spam-folder")
@@ -51,9 +52,7 @@ def test_word_near_the_beginning_of_the_body(
 @rule("filter.dnsbl-folder")
 @needs("dns", "address")
 def test_mail_of_a_listed_client_is_filed(client: Client, sut: Sut, mailbox: Mailbox, expect: Expect) -> None:
-    expect.applicable(
-        not sut.one_hit_refuses, "the server refuses such a client, so there is nothing to file"
-    )
+    expect.applicable(not sut.one_hit_refuses, REFUSED)
     client.list_on(sut.dnsbl[0])
     filed(client, sut, mailbox, expect, "dnsbl_folder", {}, {})
 
@@ -61,9 +60,7 @@ def test_mail_of_a_listed_client_is_filed(client: Client, sut: Sut, mailbox: Mai
 @rule("filter.dnsbl-folder")
 @needs("dns", "address", "spam")
 def test_spam_of_a_listed_client_is_spam(client: Client, sut: Sut, mailbox: Mailbox, expect: Expect) -> None:
-    expect.applicable(
-        not sut.one_hit_refuses, "the server refuses such a client, so there is nothing to file"
-    )
+    expect.applicable(not sut.one_hit_refuses, REFUSED)
     client.list_on(sut.dnsbl[0])
     filed(client, sut, mailbox, expect, "spam_folder", {"body": GTUBE}, {})
 
