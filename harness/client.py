@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -75,6 +75,7 @@ class Client:
     identity: Identity
     kind: Kind
     label: str = "client"
+    server: tuple[str, int] | None = None  # that it talks to; the one of the profile unless told otherwise
 
     @property
     def address(self) -> str:
@@ -91,10 +92,15 @@ class Client:
         """The envelope sender that it uses unless told otherwise."""
         return self.identity.sender
 
+    @property
+    def token(self) -> str:
+        """What nobody else's message has in it."""
+        return self.identity.domain
+
     def twin(self) -> "Client":
         """Another host of the same kind that is innocent in every respect."""
         identity = self.world.internet.identity(self.kind)
-        return Client(self.world, identity, self.kind, label="twin")
+        return Client(self.world, identity, self.kind, label="twin", server=self.server)
 
     def neighbours(self) -> tuple["Client", "Client"]:
         """Two other hosts of the same kind, with addresses side by side in one network."""
@@ -199,7 +205,7 @@ class Client:
         """A session that is not connected yet."""
         auth = self.world.sut.profile.auth
         return Session(
-            self.world.server,
+            self.server or self.world.server,
             self.address,
             self.world.route,
             reply_timeout=self.world.sut.profile.server.reply_timeout,
@@ -223,7 +229,7 @@ class Client:
         *,
         helo: str | None = None,
         sender: str | None = None,
-        recipient: str | None = None,
+        recipient: str | Sequence[str] | None = None,
         message: bytes | None = None,
         authenticated: bool = False,
         upto: Stage = Stage.DATA,
@@ -232,13 +238,23 @@ class Client:
     ) -> Attempt:
         """A whole dialogue, connect to QUIT, up to RCPT or, with a `message`, to the end of DATA.
 
-        It ends early after the stage `upto` (or where the server tells the verdict of that stage, by its
-        profile) and at the first refusal. A known or trusted host that
-        is greylisted all the same waits and tries again, as any mail server would, where the profile
-        lets time pass; unless it is not `patient`.
+        Several recipients are told one after the other. It ends early after the stage `upto` (or where the
+        server tells the verdict of that stage, by its profile) and at the first refusal. A known or trusted
+        host that is greylisted all the same waits and tries again, as any mail server would, where the
+        profile lets time pass; unless it is not `patient`.
         """
 
         upto = self.world.later.get(upto, upto)
+        recipients = (
+            [recipient or self.world.sut.recipient] if isinstance(recipient, str | None) else recipient
+        )
+
+        def address(talk: Conversation) -> Step:
+            for one in recipients:
+                step = talk.rcpt(one)
+                if step.verdict is not Verdict.PASS:
+                    break
+            return step
 
         def once() -> Attempt:
             with self.conversation(label) as talk:
@@ -249,7 +265,7 @@ class Client:
                         lambda: self.log_in(talk) if authenticated else talk.ehlo(helo or self.host),
                     ),
                     (Stage.MAIL, lambda: talk.mail(self.sender if sender is None else sender)),
-                    (Stage.RCPT, lambda: talk.rcpt(recipient or self.world.sut.recipient)),
+                    (Stage.RCPT, lambda: address(talk)),
                 ]
                 for stage, act in acts:
                     if act().verdict is not Verdict.PASS or stage is upto:
@@ -304,15 +320,18 @@ class Client:
 
 
 def message(
-    client: Client, recipient: str, *, subject: str = "smtp-harness", body: str = "Hello.\r\n"
+    client: Client, recipient: str, *, subject: str = "smtp-harness", body: str = "Hello.\r\n", to: str = ""
 ) -> bytes:
-    """A well-formed message of a client (RFC 5322), with CRLF line ends."""
+    """A well-formed message of a client (RFC 5322), with CRLF line ends; `to` is another value of To.
+
+    It is found by `client.token`, which stands in its Message-ID.
+    """
     header = {
         "From": f"<{client.sender}>",
-        "To": f"<{recipient}>",
+        "To": to or f"<{recipient}>",
         "Subject": subject,
         "Date": "Thu, 01 Jan 2026 12:00:00 +0000",
-        "Message-ID": f"<{client.identity.domain}@{client.host}>",
+        "Message-ID": f"<{client.token}@{client.host}>",
     }
     return ("".join(f"{name}: {value}\r\n" for name, value in header.items()) + "\r\n" + body).encode()
 

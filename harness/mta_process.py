@@ -100,7 +100,7 @@ class QueueControl:
 
     def entries(self, word: str) -> list[Queued]:
         """The queued messages whose entry mentions a word, such as a recipient's domain."""
-        listed = self.mta.ask(op="queue", action="list")["entries"]
+        listed = self.mta.ask(op="queue", action="list")["messages"]
         found = [Queued(entry["id"], entry["frozen"], json.dumps(entry)) for entry in listed]
         return [one for one in found if word.lower() in one.entry.lower()]
 

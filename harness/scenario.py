@@ -7,6 +7,7 @@ import pytest
 from fake_dns import Behaviour, NoAnswer, NxDomain, Refused, ServFail
 from harness.capabilities.mail_host import Arrival, MailHost
 from harness.capabilities.mailbox import Delivered
+from harness.capabilities.queue import Queued
 from harness.client import Client, Clock, message
 from harness.conversation import Attempt
 from harness.internet import Internet, Kind
@@ -41,6 +42,7 @@ __all__ = [
     "NotTestableError",
     "NxDomain",
     "QueueOperator",
+    "Queued",
     "Refused",
     "ServFail",
     "Stage",

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from harness.outcome import Verdict
 from harness.profile import Profile
+from harness.sut_mail import MailFacts
 from harness.tables import Domain, Greylist
 from harness.verdicts import NotTestableError
 
@@ -31,6 +32,11 @@ class Sut:
     def delay(self) -> float:
         """The documented delay, seconds."""
         return self.profile.policy.delay
+
+    @property
+    def mail(self) -> MailFacts:
+        """What it does with a message that it has accepted."""
+        return MailFacts(self.profile)
 
     @property
     def dnsbl(self) -> tuple[BlockList, ...]:

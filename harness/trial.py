@@ -71,6 +71,10 @@ class Expect:
         """Whether a reply was clearly held back."""
         return self.judge.timing(step) is Timing.LATE
 
+    def slowness(self, began: float, ended: float) -> float:
+        """The greatest slowness of this machine, the server and its DNS between two moments, seconds."""
+        return self.judge.noise(began, ended)
+
     @property
     def lets_through(self) -> bool:
         """Whether the server documents that the offence gets through, prompt or late."""

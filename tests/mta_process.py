@@ -126,6 +126,21 @@ class Client:
         self._file = self._sock.makefile("rb")
 
 
+@contextlib.contextmanager
+def connected(address: tuple[str, int], client: str = "") -> Iterator[Client]:
+    """A connection to a server; with `client` that address is given in a PROXY header."""
+    sock = socket.create_connection(address, timeout=PATIENCE)
+    connection = Client(sock)
+    try:
+        if client:
+            family = "TCP6" if ":" in client else "TCP4"
+            server = "2001:db8::25" if ":" in client else "192.0.2.25"
+            connection.send(f"PROXY {family} {client} {server} 40000 25\r\n".encode())
+        yield connection
+    finally:
+        connection.close()
+
+
 @dataclass
 class RunningMta:
     """The process, where it listens, and what it keeps."""
@@ -148,19 +163,9 @@ class RunningMta:
         """One request to the control channel; the answer."""
         return self.control(json.dumps(request))
 
-    @contextlib.contextmanager
-    def connect(self, client: str = "") -> Iterator[Client]:
+    def connect(self, client: str = "") -> contextlib.AbstractContextManager[Client]:
         """A connection; with `client` that address is given in a PROXY header."""
-        sock = socket.create_connection(self.address, timeout=PATIENCE)
-        connection = Client(sock)
-        try:
-            if client:
-                family = "TCP6" if ":" in client else "TCP4"
-                server = "2001:db8::25" if ":" in client else "192.0.2.25"
-                connection.send(f"PROXY {family} {client} {server} 40000 25\r\n".encode())
-            yield connection
-        finally:
-            connection.close()
+        return connected(self.address, client)
 
     def mail(self, folder: str) -> list[bytes]:
         """The messages in a Maildir below the state directory."""

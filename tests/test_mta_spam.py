@@ -160,7 +160,9 @@ def test_a_spamd_decides(tmp_path: Path) -> None:
         assert len(spamd.asked) == 3
         command, message = spamd.asked[1]
     assert command == b"HEADERS SPAMC/1.5\r\n"
-    assert message.startswith(b"Return-Path: <sender@client.example>\r\nReceived: from mx.client.example ([")
+    assert message.startswith(
+        b"Return-Path: <sender@client.example>\r\nReceived: from mx.client.example (out.bulkmail.example ["
+    )
     assert message.endswith(b"X-Spam: yes\r\n" + HAM + b"\r\nHello.\r\n")
 
 

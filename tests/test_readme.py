@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from harness import settings
 from harness.profile import load
+from harness.reference_mta.config import Config
 from harness.rules import Catalogue
 
 README = Path("README.md").read_text("utf-8")
@@ -22,6 +24,14 @@ def test_the_profile_is_a_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     file = tmp_path / "staging.toml"
     file.write_text(profile, "utf-8")
     assert load(file, Catalogue.below(Path("scenarios"))).name == "staging"
+
+
+def test_the_configuration_of_mailboxes_is_one(tmp_path: Path) -> None:
+    (shown,) = [block for block in blocks("toml") if "[delivery]" in block]
+    server = '[server]\nhostname = "mail.castle.example"\nstate = "x"\n[dns]\nserver = "127.0.0.1:53"\n'
+    file = tmp_path / "mta.toml"
+    file.write_text(server + shown, "utf-8")
+    assert settings.read(file, Config).domain[0].format == "mbox"
 
 
 def test_the_rule_is_a_rule_and_its_scenario_is_code(tmp_path: Path) -> None:

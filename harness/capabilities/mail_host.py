@@ -104,9 +104,9 @@ class MailHost:
 
     # Its manner
 
-    def takes_everything(self) -> None:
-        """From now on whatever comes is taken."""
-        self._manners = ()
+    def takes_mail(self, *, about: str = "") -> None:
+        """From now on whatever comes is taken; `about`: only the manner that was about that is forgotten."""
+        self._manners = tuple(one for one in self._manners if about and one.about != about)
 
     def says(self, stage: Stage, reply: str, *, about: str = "") -> None:
         """From now on answer so at a stage, such as `554 No reverse DNS`; `about`: who mentions that."""

@@ -15,14 +15,15 @@ from harness.reference_mta.certificate import CertificateError
 from harness.reference_mta.config import EXAMPLE, Config
 from harness.reference_mta.control import Control
 from harness.reference_mta.greylist import UnreachableError
+from harness.reference_mta.mail.desk import Desk
 from harness.reference_mta.mutations import Mutant, UnknownMutantError, find
-from harness.reference_mta.operator import check_filter_main, greylist_main
+from harness.reference_mta.operator import check_filter_main, greylist_main, queue_main
 from harness.reference_mta.passwords import hash_password
 from harness.reference_mta.service import ListenError, Service, serving
 
 USAGE = (
     "usage: smtp-harness mta CONFIG.toml [--control] | --example | "
-    "greylist … | check-filter FILE | hash-password"
+    "greylist … | queue … | check-filter FILE | hash-password"
 )
 TROUBLE = (
     settings.SettingsError,
@@ -48,6 +49,8 @@ def main(arguments: Sequence[str]) -> int:
             return _guarded(lambda: check_filter_main(Path(file)))
         case ["greylist", *rest]:
             return _guarded(lambda: greylist_main(rest))
+        case ["queue", *rest]:
+            return _guarded(lambda: queue_main(rest))
         case [file, *rest] if not file.startswith("-") and rest in ([], ["--control"]):
             return _guarded(lambda: _serve_file(Path(file), control=bool(rest)))
     print(USAGE, file=sys.stderr)
@@ -91,7 +94,8 @@ async def _run(config: Config, mutant: Mutant | None, *, control: bool) -> None:
 async def _steered(service: Service, stopped: asyncio.Event) -> None:
     """Until the control channel ends, or a signal comes."""
     site = service.site
-    control = Control(site.greylist, keeps_removed="greylist.manual:off" in site.policy.quirks)
+    desk = Desk(site.config.server.state, site.policy.quirks)
+    control = Control(site.greylist, desk, keeps_removed="greylist.manual:off" in site.policy.quirks)
     steering = asyncio.create_task(control.serve())
     waiting = asyncio.create_task(stopped.wait())
     await asyncio.wait({steering, waiting}, return_when=asyncio.FIRST_COMPLETED)

@@ -33,6 +33,7 @@ from_hosts = ["127.0.0.1"]
 [[domain]]
 name = "castle.example"
 users = ["alice", "newsletter", "postmaster"]
+aliases = { info = ["alice"] }   # "*" would take the rest
 bounce_recipients = ["alice", "postmaster"]
 
 [[dnsbl]]

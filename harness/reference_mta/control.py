@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.reference_mta.greylist import LISTS, Greylist, Triplet, UnreachableError
+from harness.reference_mta.mail.desk import ACTIONS, Desk, facts
 
 Request = dict[str, Any]
 LONGEST = 1 << 16  # bytes of a request
@@ -17,14 +18,16 @@ LONGEST = 1 << 16  # bytes of a request
 class Control:
     """Answers one request after the other."""
 
-    def __init__(self, greylist: Greylist, *, keeps_removed: bool = False) -> None:
+    def __init__(self, greylist: Greylist, desk: Desk, *, keeps_removed: bool = False) -> None:
         """`keeps_removed` is a deliberate defect: entries cannot be removed."""
         self._greylist = greylist
+        self._desk = desk
         self._keeps_removed = keeps_removed
         self._operations: dict[str, Callable[[Request], Request]] = {
             "advance": self._advance,
             "greylist": self._change,
             "outage": self._outage,
+            "queue": self._queue,
         }
 
     async def serve(self) -> None:
@@ -51,7 +54,15 @@ class Control:
             if request.get("op") == "stop":
                 return {"ok": True}, False
             return {"ok": True} | self._operations[request["op"]](request), True
-        except (ValueError, KeyError, AttributeError, TypeError, RecursionError, UnreachableError) as error:
+        except (
+            ValueError,
+            KeyError,
+            AttributeError,
+            TypeError,
+            RecursionError,
+            UnreachableError,
+            OSError,
+        ) as error:
             return {"error": f"{type(error).__name__}: {error}"}, True
 
     def _advance(self, request: Request) -> Request:
@@ -77,6 +88,18 @@ class Control:
         else:
             raise ValueError(f"no action {request['action']!r}; there are add, remove, list")
         return {}
+
+    def _queue(self, request: Request) -> Request:
+        match request["action"]:
+            case "list":
+                return {"messages": [facts(entry) for entry in self._desk.entries()]}
+            case "remove":
+                return {"found": self._desk.remove(str(request["id"]))}
+            case "thaw":
+                return {"found": self._desk.thaw(str(request["id"]))}
+            case "run":
+                return {"tried": self._desk.run()}
+        raise ValueError(f"no action {request['action']!r}; there are {', '.join(ACTIONS)}")
 
     def _outage(self, request: Request) -> Request:
         if not isinstance(request["on"], bool):

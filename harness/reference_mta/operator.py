@@ -1,18 +1,24 @@
-"""The operator's hand: on the greylist, to add, remove and list entries (wiki 1139–1145); on filters."""
+"""The operator's hand: on the greylist (wiki 1139–1145), on filters, on the queue (wiki 1612–1620)."""
 
 import argparse
 import datetime
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness import settings
+from harness.reference_mta.config import Config
 from harness.reference_mta.greylist import LISTS, Entry, Greylist, Times, Triplet
+from harness.reference_mta.mail.desk import ACTIONS, Desk, facts, lines
 from harness.reference_mta.mail.filters import read_filter
+from harness.reference_mta.mail.queue import QUEUE
+from harness.reference_mta.mutations import quirks_of
 from harness.reference_mta.passwords import hash_password
 
 DATABASE = "greylist.sqlite"
 ANY_TIMES = Times(60, 28800, 5184000)  # play no part in adding, removing and listing
 
-__all__ = ["DATABASE", "check_filter_main", "greylist_main", "hash_password"]
+__all__ = ["DATABASE", "check_filter_main", "greylist_main", "hash_password", "queue_main"]
 
 
 def greylist_main(arguments: Sequence[str]) -> int:
@@ -44,6 +50,43 @@ def check_filter_main(file: Path) -> int:
     rules = len(read_filter(file).rules)
     print(f"{file}: {rules} {'rule' if rules == 1 else 'rules'}, nothing wrong")
     return 0
+
+
+def queue_main(arguments: Sequence[str]) -> int:
+    """`mta queue CONFIG.toml list|remove ID|thaw ID|run`; returns the exit status.
+
+    Raises `SettingsError`, `QueueError`.
+    """
+    parser = argparse.ArgumentParser(
+        "smtp-harness mta queue",
+        description="Work on the queue of a reference MTA, which may be running.",
+        epilog="thaw and run let a running server try at once; one that is started later tries then.",
+    )
+    parser.add_argument("config", type=Path, help="the server's configuration")
+    parser.add_argument("action", choices=ACTIONS)
+    parser.add_argument("id", nargs="?", help="of the message, as list shows it")
+    parser.add_argument("--json", action="store_true", help="list for programs")
+    options = parser.parse_args(arguments)
+    if (options.action in ("remove", "thaw")) != (options.id is not None):
+        parser.error("remove and thaw need the id of a message, and only they do")
+    config = settings.read(options.config, Config)
+    if not (config.server.state / QUEUE).is_file():
+        parser.error(f"{config.server.state} has no {QUEUE}; start the server once")
+    desk = Desk(config.server.state, quirks_of(config.mutation.name) if config.mutation else frozenset())
+    match options.action:
+        case "list":
+            entries = desk.entries()
+            for line in [json.dumps([facts(each) for each in entries])] if options.json else lines(entries):
+                print(line)
+            return 0
+        case "run":
+            print(f"{desk.run()} messages are tried")
+            return 0
+        case action:
+            if (desk.remove if action == "remove" else desk.thaw)(options.id):
+                return 0
+            print(f"no {'frozen ' if action == 'thaw' else ''}message {options.id} in the queue")
+            return 1
 
 
 def _parser() -> argparse.ArgumentParser:

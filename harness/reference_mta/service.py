@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import logging
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, replace
 
 from harness.reference_mta.authentication import Accounts
@@ -12,16 +13,22 @@ from harness.reference_mta.config import Config
 from harness.reference_mta.connection import Connection
 from harness.reference_mta.dialogue import Site
 from harness.reference_mta.greylist import Greylist, Times
+from harness.reference_mta.mail.attempt import Attempts
+from harness.reference_mta.mail.bell import BELL, Bell
 from harness.reference_mta.mail.delivery import Mailboxes
 from harness.reference_mta.mail.filters import Filters
+from harness.reference_mta.mail.hosts import Finder
 from harness.reference_mta.mail.keeper import Keeper
 from harness.reference_mta.mail.post import Post
+from harness.reference_mta.mail.queue import QUEUE, Queue
+from harness.reference_mta.mail.sending import Sender
 from harness.reference_mta.mutations import Mutant
 from harness.reference_mta.operator import DATABASE
 from harness.reference_mta.policy import Policy
 from harness.reference_mta.policy.greylisting import unreachable
 from harness.reference_mta.resolver import Resolver
 
+log = logging.getLogger(__name__)
 BACKLOG = 2048  # connections that may wait to be accepted
 
 
@@ -55,16 +62,40 @@ async def serving(config: Config, mutant: Mutant | None = None) -> AsyncIterator
         await resolver.start()
         stack.callback(resolver.close)
         context = _context(config, mutant)
+        policy = _policy(config, mutant)
+        bell = Bell(state / BELL)
+        stack.callback(bell.close)
+        queue = Queue(state / QUEUE)
+        stack.callback(queue.close)
         keeper = Keeper()
         stack.callback(keeper.close)
-        policy = _policy(config, mutant)
         mailboxes = Mailboxes(config, Filters(config.delivery.filters), policy.quirks)
-        post = Post(config, keeper, mailboxes)
+        post = Post(config, keeper, mailboxes, queue, bell)
+        attempts = Attempts(Finder(config, resolver, policy.quirks))
+        await stack.enter_async_context(running(Sender(config, post, keeper, attempts, bell).run()))
         site = Site(config, policy, resolver, greylist, Accounts.of(config), post)
         server = await _listen(site, context)
         stack.callback(server.close)
         address, port = server.sockets[0].getsockname()[:2]
         yield Service(site, address, port)
+
+
+@contextlib.asynccontextmanager
+async def running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Work that goes on for as long as the context lasts."""
+    task = asyncio.create_task(work)
+    task.add_done_callback(_tell_of_a_defect)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def _tell_of_a_defect(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        log.critical("work has ended that should go on: %s", error, exc_info=error)
 
 
 def _policy(config: Config, mutant: Mutant | None) -> Policy:

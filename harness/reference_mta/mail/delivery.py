@@ -14,7 +14,7 @@ from harness.reference_mta.domains import Format
 from harness.reference_mta.mail.files import folder_name
 from harness.reference_mta.mail.filter import INBOX
 from harness.reference_mta.mail.filters import Filters
-from harness.reference_mta.mail.header import fields_named, without
+from harness.reference_mta.mail.header import fields_named, parted, without
 from harness.reference_mta.mail.keeper import Copy
 from harness.reference_mta.mail.maildir import MaildirCopy
 from harness.reference_mta.mail.mbox import MboxCopy
@@ -24,6 +24,7 @@ from harness.reference_mta.policy.transaction import Transaction
 from harness.reference_mta.replies import word
 
 OURS = fields_named(("Return-path", "Envelope-to", "Delivery-date"))  # only final delivery may add them
+TO = fields_named(("To",))
 
 
 @dataclass(frozen=True)
@@ -56,20 +57,37 @@ class Mailboxes:
         place = self.config.server.state / "mail" / folder_name(letter.mailbox)
         if self._format(letter.mailbox) == "mbox":
             file = place.with_name(f"{place.name}:{letter.folder}") if letter.folder else place
-            return MboxCopy(file, letter.sender, letter.header + letter.content)
+            return MboxCopy(file, letter.sender, letter.header + letter.content, self.quirks)
         folder = place / f".{letter.folder}" if letter.folder else place
-        return MaildirCopy(folder, letter.header, letter.content)
+        return MaildirCopy(folder, letter.header, letter.content, self.quirks)
 
     def _letter(
         self, message: Message, content: bytes, mailbox: str, recipients: tuple[str, ...]
     ) -> Letter | None:
-        lines = trace_lines(message.sender, recipients)
+        lines = self._trace(message, mailbox, recipients)
         header = replace(message, annotations=(*lines, *message.annotations)).head
         rules = self.filters.of(mailbox)
         folder = rules.folder(header + content, self.quirks) if rules.rules else INBOX
         if folder is None and "filter.catch-all:off" in self.quirks:
             return None
+        if folder is None and "filter.catch-all:weak-junk" in self.quirks:
+            folder = "Junk"
+        if "delivery.to-header-kept:off" in self.quirks:
+            start, _ = parted(content)
+            content = TO.sub(f"To: {mailbox}\r\n".encode(), start, count=1) + content[len(start) :]
         return Letter(mailbox, folder or INBOX, message.sender, header, content)
+
+    def _trace(self, message: Message, mailbox: str, recipients: tuple[str, ...]) -> tuple[str, ...]:
+        """The header lines of final delivery, or what a deliberate defect leaves of them."""
+        named = {"weak-mailbox": (mailbox,), "weak-everybody": message.recipients}
+        missing = {"weak-no-return-path": 0, "weak-no-envelope-to": 1, "weak-no-delivery-date": 2}
+        for kind, other in named.items():
+            recipients = other if f"delivery.trace-headers:{kind}" in self.quirks else recipients
+        lines = trace_lines(message.sender, recipients)
+        for kind, number in missing.items():
+            if f"delivery.trace-headers:{kind}" in self.quirks:
+                return lines[:number] + lines[number + 1 :]
+        return () if "delivery.trace-headers:off" in self.quirks else lines
 
     def _format(self, mailbox: str) -> Format:
         domain = self.config.hosted(split(mailbox).domain)
@@ -88,8 +106,9 @@ def trace_lines(sender: str, recipients: Iterable[str]) -> tuple[str, ...]:
 def received(about: Transaction, name: str, protocol: str) -> tuple[str, ...]:
     """The header lines on top of an accepted message (RFC 5321 §4.4), a block list's warning among them."""
     literal = f"IPv6:{about.client}" if ":" in about.client else about.client
+    confirmed = f"{word(about.host_name)} " if about.host_name else ""
     return (
         *about.marks,
-        f"Received: from {word(name)} ([{literal}])",
+        f"Received: from {word(name)} ({confirmed}[{literal}])",
         f"\tby {about.config.server.hostname} with {protocol}; {formatdate()}",
     )

@@ -87,12 +87,11 @@ class _Seen:
         rule = _rule_about(condition.field)
         if f"{rule}:off" in self.quirks:
             return False
-        if "filter.spam-folder:strict-ham" in self.quirks and rule == "filter.spam-folder":
-            return "x-spam-checker-version" in self.fields
+        if "filter.spam-folder:strict-subject" in self.quirks and rule == "filter.spam-folder":
+            values = [*values, *self.fields.get("subject", [])]
+            return any(condition.text in value for value in values) if condition.text else None
         if "filter.list-folder:strict-others" in self.quirks and rule == "filter.list-folder":
             return any(condition.text.rpartition("@")[2] in value for value in values)
-        if "filter.dnsbl-folder:strict-unlisted" in self.quirks and rule == "filter.dnsbl-folder":
-            return True
         return None
 
 

@@ -5,12 +5,14 @@ Messages that arrive while others are being written are written together: the di
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 LOCK_PATIENCE = 5.0  # seconds in which another program gives a mailbox free
 LOOK = 0.05  # seconds between two looks at it; the system tells nobody when it is free
+
+Result = TypeVar("Result")
 
 
 class Copy(Protocol):
@@ -51,6 +53,10 @@ class Keeper:
                 if time.monotonic() > deadline:
                     raise
             await asyncio.sleep(LOOK)
+
+    async def run(self, act: Callable[[], Result]) -> Result:
+        """What `act` returns, done on the thread that writes, and so never amid a message's copies."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, act)
 
     def close(self) -> None:
         """Let what is being written be written."""

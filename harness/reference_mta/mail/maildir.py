@@ -14,8 +14,12 @@ MARK = "maildirfolder"  # tells a Maildir++ folder from an inbox
 class MaildirCopy:
     """A message on its way into a Maildir, which is made when it is missing."""
 
-    def __init__(self, folder: Path, header: bytes, content: bytes, shown: str = "new") -> None:
-        """`header` are this server's header lines; `shown` names the directory of finished messages."""
+    def __init__(
+        self, folder: Path, header: bytes, content: bytes, quirks: frozenset[str] = frozenset()
+    ) -> None:
+        """`header` are this server's header lines; `quirks` are deliberate defects."""
+        shown = "cur" if "delivery.maildir:off" in quirks else "new"
+        self._leaves_one_behind = "delivery.maildir:weak-leftover" in quirks
         name = f"{time.time_ns()}.{secrets.token_hex(8)}.reference-mta"
         self._folder = folder
         self._parts = (header, content)
@@ -41,7 +45,10 @@ class MaildirCopy:
 
     def show(self) -> None:
         """Into `new`. Raises `OSError`."""
-        self._unfinished.rename(self._finished)
+        if self._leaves_one_behind:
+            self._finished.hardlink_to(self._unfinished)
+        else:
+            self._unfinished.rename(self._finished)
 
     def undo(self) -> None:
         """As if nothing had come."""

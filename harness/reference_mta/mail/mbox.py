@@ -16,19 +16,18 @@ from harness.reference_mta.replies import word
 NOBODY = "MAILER-DAEMON"  # stands for the null sender, as RFC 4155 has it
 SEPARATOR = b"\n\n"  # before every From_ line but the first: the end of a line and an empty one
 DIVIDES = re.compile(rb"^(?=>*From )", re.MULTILINE)
+LOOKS_SO = re.compile(rb"^(?=>*From[^:])", re.MULTILINE)  # quoted by a deliberate defect
 
 
 class MboxCopy:
     """A message on its way into an mbox, which is made when it is missing."""
 
-    def __init__(
-        self, file: Path, sender: str, text: bytes, quoted: re.Pattern[bytes] | None = DIVIDES
-    ) -> None:
-        """`text` is the whole message, CRLF line ends; `quoted` finds what gets a `>` in front."""
+    def __init__(self, file: Path, sender: str, text: bytes, quirks: frozenset[str] = frozenset()) -> None:
+        """`text` is the whole message, CRLF line ends; `quirks` are deliberate defects."""
         self._path = file
         self._sender = sender
         self._text = text
-        self._quoted = quoted
+        self._quirks = quirks
         self._file = -1
         self._began = -1  # size of the file before this message
 
@@ -74,7 +73,10 @@ class MboxCopy:
         """From_ line, message, empty line."""
         line = f"From {word(self._sender) or NOBODY} {time.asctime(time.gmtime())}\n"
         text = self._text.replace(b"\r\n", b"\n")
-        if self._quoted:
-            text = self._quoted.sub(b">", text)
+        if "delivery.mbox:off" in self._quirks:
+            line = ""
+        if "delivery.mbox:weak-unquoted" not in self._quirks:
+            divides = LOOKS_SO if "delivery.mbox:strict-longer-words" in self._quirks else DIVIDES
+            text = divides.sub(b">", text)
         end = b"\n" if text.endswith(b"\n") else SEPARATOR
         return line.encode("ascii") + text + end

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness.reference_mta.config import Config
+from harness.reference_mta.mail.bell import Bell
 from harness.reference_mta.mail.delivery import Letter, Mailboxes
 from harness.reference_mta.mail.filter import INBOX
 from harness.reference_mta.mail.keeper import Copy, Keeper
-from harness.reference_mta.mail.maildir import MaildirCopy
 from harness.reference_mta.mail.message import Message
+from harness.reference_mta.mail.queue import Queue
 from harness.reference_mta.mail.routing import route
 
 log = logging.getLogger(__name__)
@@ -17,11 +18,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Post:
-    """Where accepted messages go: into mailboxes here; for elsewhere into the Maildir `outbound`."""
+    """Where accepted messages go: into mailboxes here, and for elsewhere into the queue."""
 
     config: Config
     keeper: Keeper
     mailboxes: Mailboxes
+    queue: Queue
+    bell: Bell
 
     async def take(self, message: Message) -> None:
         """Keep the message for each recipient; raises `OSError` when nothing was kept."""
@@ -29,8 +32,7 @@ class Post:
         letters = self.mailboxes.letters(message, routes.local)
         elsewhere: list[Copy] = []
         if routes.remote:
-            outbound = self.config.server.state / "outbound"
-            elsewhere = [MaildirCopy(outbound, message.head, message.content)]
+            elsewhere = [self.queue.copy(message.sender, tuple(routes.remote), message.text)]
         try:
             await self._keep(letters, elsewhere)
         except OSError as error:
@@ -38,6 +40,8 @@ class Post:
                 raise
             log.error("a folder cannot be used, so the message goes to the inbox: %s", error)
             await self._keep([replace(letter, folder=INBOX) for letter in letters], elsewhere)
+        if elsewhere:
+            self.bell.ring()
 
     async def _keep(self, letters: Sequence[Letter], elsewhere: Sequence[Copy]) -> None:
         await self.keeper.keep([*map(self.mailboxes.copy, letters), *elsewhere])

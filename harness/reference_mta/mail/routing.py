@@ -6,7 +6,7 @@ The `To:` field plays no part, and is left as it is.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from harness.reference_mta.addresses import split
+from harness.reference_mta.addresses import Mailbox, split
 from harness.reference_mta.config import Config
 from harness.reference_mta.domains import REST, Domain
 
@@ -52,7 +52,7 @@ class _Way:
     def follow(self, address: str, chain: tuple[str, ...] = ()) -> None:
         """Add where an address leads; `chain` are the aliases that led to it."""
         mailbox = split(address)
-        domain = self.config.hosted(mailbox.domain)
+        domain = self._domain(mailbox)
         if domain is None:
             self._arrive(self.routes.remote, f"{mailbox.local_part}@{mailbox.domain.lower()}")
             return
@@ -70,6 +70,34 @@ class _Way:
         led = table.get(where, ())
         table[where] = led if self.recipient in led else (*led, self.recipient)
 
+    def _domain(self, mailbox: Mailbox) -> Domain | None:
+        """The hosted domain of an address."""
+        domain = self.config.hosted(mailbox.domain)
+        if domain is not None and "delivery.per-domain:off" in self.quirks:
+            name = mailbox.local_part.lower()
+            return next((other for other in self.config.domain if name in other.aliases), domain)
+        return domain
+
     def _targets(self, domain: Domain, entry: str | None) -> tuple[str, ...]:
         """What an alias leads to; empty for a mailbox."""
-        return domain.aliases.get(entry or REST, ())
+        targets = domain.aliases.get(entry or REST, ())
+        return _mistaken(self.quirks, domain, entry, targets) if self.quirks else targets
+
+
+def _mistaken(
+    quirks: frozenset[str], domain: Domain, entry: str | None, targets: tuple[str, ...]
+) -> tuple[str, ...]:
+    """What a deliberate defect makes of the targets of an alias or a user."""
+    bystanders = tuple(user for user in domain.users if user.lower() not in map(str.lower, targets))[:1]
+    everybody_else = domain.aliases.get(REST, ())
+    if not targets:
+        return everybody_else if "delivery.catch-all:strict-users" in quirks else targets
+    if entry is None:
+        rule, wrong = "delivery.catch-all", {"weak-own": (), "weak-other": bystanders}
+    elif len(targets) == 1:
+        rule = "delivery.alias"
+        wrong = {"off": (), "weak-other": bystanders, "strict-bystander": (*targets, *bystanders)}
+    else:
+        rule = "delivery.alias-many"
+        wrong = {"off": targets[:1], "weak-last": targets[-1:], "strict-bystander": (*targets, *bystanders)}
+    return next((found for kind, found in wrong.items() if f"{rule}:{kind}" in quirks), targets)

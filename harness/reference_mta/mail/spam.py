@@ -12,8 +12,8 @@ without marks. Otherwise a few tests decide that are built in:
 
 Marks are X-Spam-Status (`Yes` or `No`, score and threshold), X-Spam-Score, X-Spam-Level (a star a point),
 X-Spam-Tests, X-Spam-Checker-Version, and for spam X-Spam-Flag. The tests have a field of their own because
-names such as BAYES_00 would meet a filter that looks for "Yes". X-Spam- fields of a client are removed, whoever
-it is. Mail of relay hosts and accounts is not classified.
+names such as BAYES_00 would meet a filter that looks for "Yes". X-Spam- fields of a client are removed,
+whoever it is. Mail of relay hosts and accounts is not classified.
 """
 
 import logging

@@ -8,16 +8,29 @@ from harness import settings
 from harness.reference_mta.mutations.greeting import GREETING_MUTANTS
 from harness.reference_mta.mutations.kinds import Mutant
 from harness.reference_mta.mutations.lists import LIST_MUTANTS
+from harness.reference_mta.mutations.message import MESSAGE_MUTANTS
 from harness.reference_mta.mutations.recipient import RECIPIENT_MUTANTS
 from harness.reference_mta.mutations.session import SESSION_MUTANTS
+from harness.reference_mta.policy import Policy
 
-__all__ = ["MUTANTS", "Mutant", "UnknownMutantError", "find"]
+__all__ = ["MUTANTS", "Mutant", "UnknownMutantError", "find", "quirks_of"]
 
-MUTANTS: tuple[Mutant, ...] = (*GREETING_MUTANTS, *RECIPIENT_MUTANTS, *LIST_MUTANTS, *SESSION_MUTANTS)
+MUTANTS: tuple[Mutant, ...] = (
+    *GREETING_MUTANTS,
+    *RECIPIENT_MUTANTS,
+    *LIST_MUTANTS,
+    *SESSION_MUTANTS,
+    *MESSAGE_MUTANTS,
+)
 
 
 class UnknownMutantError(Exception):
     """A name that no mutant has."""
+
+
+def quirks_of(name: str) -> frozenset[str]:
+    """The defects that a mutant makes this server know by name; raises `UnknownMutantError`."""
+    return find(name).change(Policy()).quirks
 
 
 def find(name: str) -> Mutant:

@@ -1,0 +1,69 @@
+"""One attempt to send a queued message: to every address of every host, until its recipients are settled."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.reference_mta.addresses import split
+from harness.reference_mta.mail.client import Session
+from harness.reference_mta.mail.header import parted, read
+from harness.reference_mta.mail.hosts import Finder, Host, permitted
+from harness.reference_mta.mail.outcome import Outcome, State, failed
+
+MOST_HOPS = 100  # Received fields of a message that is not in a loop (RFC 5321 §6.3)
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """Makes attempts; knows what this server is called, how long it waits and where it may connect."""
+
+    finder: Finder
+
+    async def attempt(self, sender: str, recipients: Sequence[str], content: bytes) -> dict[str, Outcome]:
+        """What each recipient came to; those that have the same hosts share a session."""
+        if len(read(parted(content)[0]).get("received", ())) > MOST_HOPS:
+            return dict.fromkeys(recipients, failed("The message goes round in circles", "5.4.6"))
+        groups: dict[tuple[Host, ...], list[str]] = {}
+        hosts: dict[str, tuple[Host, ...]] = {}
+        for address in recipients:
+            domain = split(address).domain.lower()
+            if domain not in hosts:
+                hosts[domain] = await self.finder.hosts(domain)
+            groups.setdefault(hosts[domain], []).append(address)
+        async with asyncio.TaskGroup() as tasks:
+            found = [
+                tasks.create_task(self._to_hosts(each, sender, group, content))
+                for each, group in groups.items()
+            ]
+        return {address: outcome for each in found for address, outcome in each.result().items()}
+
+    async def _to_hosts(
+        self, hosts: Sequence[Host], sender: str, recipients: Sequence[str], content: bytes
+    ) -> Mapping[str, Outcome]:
+        """From host to host with those that are not settled; one that may serve later is waited for."""
+        outcomes: dict[str, Outcome] = {}
+        rest = list(recipients)
+        for host in hosts:
+            for address, outcome in (await self._to_host(host, sender, rest, content)).items():
+                before = outcomes.get(address)
+                if before is None or outcome.settled or before.state is not State.WAITING:
+                    outcomes[address] = outcome
+            rest = [address for address in rest if not outcomes[address].settled]
+            if not rest:
+                break
+        return outcomes
+
+    async def _to_host(
+        self, host: Host, sender: str, recipients: Sequence[str], content: bytes
+    ) -> Mapping[str, Outcome]:
+        config = self.finder.config
+        if host.trouble:
+            return dict.fromkeys(recipients, host.trouble)
+        if not permitted(host.address, allow_public=config.server.allow_public):
+            words = (
+                f"{host.name} has the address {host.address}, and this server connects to loopback and "
+                "reserved addresses only; set [server] allow_public = true if it is to reach others"
+            )
+            return dict.fromkeys(recipients, failed(words, "5.7.1", elsewhere=True))
+        session = Session(host, config.server.hostname, config.outgoing.timeout)
+        return await session.send(sender, recipients, content)

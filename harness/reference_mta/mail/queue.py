@@ -1,0 +1,229 @@
+"""The queue: messages for other hosts, in SQLite, on disk before the client hears of them.
+
+Messages that arrive together share one transaction, see `Keeper`. Other processes may work on the queue while
+the server runs: they change rows and then poke it, see `poke.py`.
+"""
+
+import contextlib
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.reference_mta.mail.outcome import Outcome, State
+
+QUEUE = "queue.sqlite"  # in the state directory
+PATIENCE = 2.0  # seconds to wait for another process that is writing
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS message (
+    id TEXT PRIMARY KEY, arrived REAL NOT NULL, next_try REAL NOT NULL, frozen INTEGER NOT NULL DEFAULT 0,
+    sender TEXT NOT NULL, size INTEGER NOT NULL, content BLOB NOT NULL
+);
+CREATE TABLE IF NOT EXISTS recipient (
+    message TEXT NOT NULL REFERENCES message ON DELETE CASCADE, address TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'waiting', attempts INTEGER NOT NULL DEFAULT 0,
+    reply TEXT NOT NULL DEFAULT '', PRIMARY KEY (message, address)
+);
+CREATE INDEX IF NOT EXISTS upcoming ON message (frozen, next_try);
+"""
+PUT = "INSERT INTO message (id, arrived, next_try, sender, size, content) VALUES (?, ?, ?, ?, ?, ?)"
+PUT_RECIPIENT = "INSERT INTO recipient (message, address) VALUES (?, ?)"
+NOTE = "UPDATE recipient SET state = ?, attempts = attempts + 1, reply = ? WHERE message = ? AND address = ?"
+OVER = "NOT EXISTS (SELECT 1 FROM recipient WHERE message = message.id AND state = 'waiting')"
+
+
+class QueueError(OSError):
+    """The queue's database cannot be used."""
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """One recipient; `reply` is the last word on it: another host's reply, or this server's reason."""
+
+    address: str
+    state: State
+    attempts: int
+    reply: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A message in the queue. Times are seconds of the epoch, the size is in bytes."""
+
+    id: str
+    arrived: float
+    next_try: float
+    frozen: bool
+    sender: str
+    size: int
+    recipients: tuple[Recipient, ...]
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """The addresses that it is still to be sent to."""
+        return tuple(each.address for each in self.recipients if each.state is State.WAITING)
+
+
+class QueueCopy:
+    """A message on its way into the queue; see `Copy` in keeper.py."""
+
+    def __init__(self, queue: "Queue", sender: str, recipients: Sequence[str], text: bytes) -> None:
+        """`text` is the whole message; each recipient is there once."""
+        self._queue = queue
+        self.id = f"{time.time_ns() // 1000:x}-{secrets.token_hex(4)}"
+        self._message = (sender, tuple(recipients), text)
+        self._written = False
+
+    def write(self) -> None:
+        """As part of the transaction of all messages that are written now. Raises `QueueError`."""
+        self._queue.put(self.id, *self._message)
+        self._written = True
+
+    def sync(self) -> None:
+        """The first of them ends the transaction for all. Raises `QueueError`."""
+        self._queue.commit()
+
+    def show(self) -> None:
+        """It is to be seen since the transaction ended."""
+
+    def undo(self) -> None:
+        """The transaction did not happen; if it did, the message leaves the queue again."""
+        with contextlib.suppress(QueueError):  # the disk is in trouble, and that has been said
+            self._queue.roll_back()
+            if self._written:
+                self._queue.remove(self.id)
+        self._written = False
+
+    def close(self) -> None:
+        """There is nothing to give back."""
+
+
+class Queue:
+    """The database. Every method raises `QueueError`; the server calls them all on its keeper's thread."""
+
+    def __init__(self, file: Path, clock: Callable[[], float] = time.time) -> None:
+        """Opens or creates the database `file`; `clock` gives seconds of the epoch."""
+        self.clock = clock
+        with _told(file):
+            self._database = sqlite3.connect(
+                file, timeout=PATIENCE, isolation_level=None, check_same_thread=False
+            )
+            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.execute("PRAGMA synchronous = FULL")  # a commit is on disk when it returns
+            self._database.execute("PRAGMA foreign_keys = ON")
+            self._database.executescript(SCHEMA)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+    def copy(self, sender: str, recipients: Sequence[str], text: bytes) -> QueueCopy:
+        """A message to be put in, to be tried at once."""
+        return QueueCopy(self, sender, recipients, text)
+
+    def put(self, number: str, sender: str, recipients: Sequence[str], text: bytes) -> None:
+        """Put a message in; the transaction that this begins or joins ends with `commit`."""
+        now = self.clock()
+        with _told():
+            if not self._database.in_transaction:
+                self._database.execute("BEGIN IMMEDIATE")
+            self._database.execute(PUT, (number, now, now, sender, len(text), text))
+            self._database.executemany(PUT_RECIPIENT, [(number, address) for address in recipients])
+
+    def commit(self) -> None:
+        """End the transaction, if there is one; what it put in is on disk then."""
+        with _told():
+            self._database.commit()
+
+    def roll_back(self) -> None:
+        """End the transaction, if there is one, as if it had not been."""
+        with _told():
+            self._database.rollback()
+
+    def upcoming(self, most: int) -> list[tuple[str, float]]:
+        """The messages that are to be tried next, and when, soonest first; the frozen ones are not."""
+        with _told():
+            return self._database.execute(
+                "SELECT id, next_try FROM message WHERE frozen = 0 ORDER BY next_try, id LIMIT ?", (most,)
+            ).fetchall()
+
+    def entries(self, number: str | None = None) -> list[Entry]:
+        """All messages, or the one of that id, oldest first."""
+        with _told(), self._transaction("BEGIN"):
+            rows = self._database.execute(
+                "SELECT id, arrived, next_try, frozen, sender, size FROM message"
+                " WHERE ? IS NULL OR id = ? ORDER BY arrived, id",
+                (number, number),
+            ).fetchall()
+            return [
+                Entry(number, arrived, next_try, bool(frozen), sender, size, self._recipients(number))
+                for number, arrived, next_try, frozen, sender, size in rows
+            ]
+
+    def content(self, number: str) -> bytes:
+        """The whole message; empty when there is none of that id."""
+        with _told():
+            row = self._database.execute("SELECT content FROM message WHERE id = ?", (number,)).fetchone()
+        return row[0] if row else b""
+
+    def note(
+        self, number: str, outcomes: Mapping[str, Outcome], next_try: float, *, frozen: bool = False
+    ) -> None:
+        """Keep what an attempt came to, by address; a message that nobody waits for any more is gone."""
+        with _told(), self._transaction():
+            for address, outcome in outcomes.items():
+                self._database.execute(NOTE, (outcome.state, outcome.words, number, address))
+            self._database.execute(
+                "UPDATE message SET next_try = ?, frozen = ? WHERE id = ?", (next_try, frozen, number)
+            )
+            self._database.execute(f"DELETE FROM message WHERE id = ? AND {OVER}", (number,))  # noqa: S608
+
+    # What an operator does
+
+    def remove(self, number: str) -> bool:
+        """Forget a message, and tell nobody; whether there was one of that id."""
+        with _told():
+            return self._database.execute("DELETE FROM message WHERE id = ?", (number,)).rowcount > 0
+
+    def thaw(self, number: str) -> bool:
+        """Let a frozen message be tried at once; whether there was one of that id."""
+        with _told():
+            thawed = self._database.execute(
+                "UPDATE message SET frozen = 0, next_try = ? WHERE id = ? AND frozen = 1",
+                (self.clock(), number),
+            )
+        return thawed.rowcount > 0
+
+    def run(self) -> int:
+        """Let every message that is not frozen be tried at once; how many those are."""
+        with _told():
+            return self._database.execute(
+                "UPDATE message SET next_try = ? WHERE frozen = 0", (self.clock(),)
+            ).rowcount
+
+    def _recipients(self, number: str) -> tuple[Recipient, ...]:
+        rows = self._database.execute(
+            "SELECT address, state, attempts, reply FROM recipient WHERE message = ? ORDER BY rowid",
+            (number,),
+        )
+        return tuple(Recipient(address, State(state), *rest) for address, state, *rest in rows)
+
+    @contextlib.contextmanager
+    def _transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[None]:
+        self._database.execute(begin)
+        try:
+            yield
+        except BaseException:
+            self._database.rollback()
+            raise
+        self._database.commit()
+
+
+@contextlib.contextmanager
+def _told(file: Path | str = "the queue") -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise QueueError(f"{file}: {error}") from error

@@ -1,0 +1,112 @@
+"""Sends what is queued: at once, then each interval, until its lifetime is over; then its sender is told.
+
+At least once: a message leaves the queue after the other host has taken it, so a server that is killed in
+between sends it again. An interval counts from the beginning of one attempt to that of the next.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+
+from harness.reference_mta.config import Config
+from harness.reference_mta.mail.attempt import Attempts
+from harness.reference_mta.mail.bell import Bell
+from harness.reference_mta.mail.bounces import bounce
+from harness.reference_mta.mail.keeper import Keeper
+from harness.reference_mta.mail.outcome import Outcome, State
+from harness.reference_mta.mail.post import Post
+from harness.reference_mta.mail.queue import Entry, Queue
+
+AT_ONCE = 100  # messages that are under way
+BREATH = 5.0  # seconds after the queue could not be read
+log = logging.getLogger(__name__)
+
+
+class Sender:
+    """The part of a server that sends; one message is never under way twice."""
+
+    def __init__(self, config: Config, post: Post, keeper: Keeper, attempts: Attempts, bell: Bell) -> None:
+        """`post` has the queue and takes the notifications; `keeper` has the queue's thread."""
+        self._config = config
+        self._post = post
+        self._queue: Queue = post.queue
+        self._keeper = keeper
+        self._attempts = attempts
+        self._bell = bell
+        self._under_way: dict[str, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Until it is cancelled; what is under way then is tried again when the server runs again."""
+        try:
+            while True:
+                self._bell.still()
+                await self._bell.wait(await self._start_what_is_due())
+        finally:
+            tasks = tuple(self._under_way.values())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _start_what_is_due(self) -> float | None:
+        """Seconds until there is more to do; None when only the bell can tell."""
+        try:
+            upcoming = await self._keeper.run(lambda: self._queue.upcoming(2 * AT_ONCE + 1))
+        except OSError as error:
+            log.error("the queue cannot be read: %s", error)
+            return BREATH
+        now = self._queue.clock()
+        for number, next_try in upcoming:
+            if number in self._under_way:
+                continue
+            if next_try > now:
+                return next_try - now
+            if len(self._under_way) >= AT_ONCE:
+                return None
+            self._under_way[number] = asyncio.create_task(self._try(number))
+        return None
+
+    async def _try(self, number: str) -> None:
+        try:
+            for entry in await self._keeper.run(lambda: self._queue.entries(number)):
+                content = await self._keeper.run(lambda: self._queue.content(number))
+                began = self._queue.clock()
+                outcomes = await self._attempts.attempt(entry.sender, entry.waiting, content)
+                await self._note(entry, content, outcomes, began)
+        except Exception:
+            log.exception("the attempt to send %s failed; it is tried again", number)
+            await asyncio.sleep(self._config.outgoing.interval)  # or it would be tried at once, for ever
+        finally:
+            del self._under_way[number]
+            self._bell.ring()
+
+    async def _note(
+        self, entry: Entry, content: bytes, outcomes: Mapping[str, Outcome], began: float
+    ) -> None:
+        """Keep what an attempt came to; what is lost its sender is told of, or without a sender is frozen."""
+        now, outgoing = self._queue.clock(), self._config.outgoing
+        end = entry.arrived + outgoing.lifetime
+        known = {address: _given_up(each) if now >= end else each for address, each in outcomes.items()}
+        lost = {address: outcome for address, outcome in known.items() if outcome.state is State.FAILED}
+        frozen = bool(lost) and not entry.sender
+        if lost and not (entry.sender and await self._told(entry, content, lost)):
+            known |= {address: replace(outcome, state=State.WAITING) for address, outcome in lost.items()}
+        due = began + outgoing.interval
+        next_try = max(now, min(due, end) if now < end else due)  # the last attempt comes at the very end
+        await self._keeper.run(lambda: self._queue.note(entry.id, known, next_try, frozen=frozen))
+
+    async def _told(self, entry: Entry, content: bytes, lost: Mapping[str, Outcome]) -> bool:
+        """Whether the sender has been told of the recipients that are lost, or nobody wants to know."""
+        if not await self._keeper.run(lambda: self._queue.entries(entry.id)):
+            return True  # an operator has removed it meanwhile
+        try:
+            await self._post.take(bounce(self._config.server.hostname, entry, content, lost))
+        except OSError as error:
+            log.error("the sender of %s cannot be told: %s", entry.id, error)
+            return False
+        return True
+
+
+def _given_up(outcome: Outcome) -> Outcome:
+    """What a temporary failure becomes when the lifetime is over (RFC 3463 §3.5: X.4.7)."""
+    return replace(outcome, state=State.FAILED, status="5.4.7") if outcome.state is State.WAITING else outcome

@@ -1,0 +1,63 @@
+"""Mutants of the rules about what becomes of a message here: aliases, mailboxes, filters, classification."""
+
+from harness.reference_mta.mutations.kinds import Mutant, defective, prompt_refusals
+
+ALIASES = (
+    defective("delivery.alias", "off", "mail for an alias is kept under the alias's name"),
+    defective("delivery.alias", "weak-other", "mail for an alias reaches another user of the domain"),
+    defective("delivery.alias", "strict-bystander", "a user whom the alias does not name gets a copy too"),
+    defective("delivery.alias-many", "off", "only the first of several users gets the mail"),
+    defective("delivery.alias-many", "weak-last", "only the last of several users gets the mail"),
+    defective(
+        "delivery.alias-many", "strict-bystander", "a user whom the alias does not name gets a copy too"
+    ),
+    defective("delivery.catch-all", "off", 'a domain with "*" refuses the rest'),
+    defective("delivery.catch-all", "weak-own", "the rest is kept under its own names"),
+    defective("delivery.catch-all", "weak-other", 'the rest reaches another user than "*" names'),
+    defective("delivery.catch-all", "strict-users", 'a user\'s own mail goes to whom "*" names'),
+    *prompt_refusals("delivery.no-catch-all", 'the rest is taken by a domain whose aliases have no "*"'),
+    defective("delivery.per-domain", "off", "an alias means in every domain what it means in the first"),
+)
+
+MAILBOXES = (
+    defective("delivery.to-header-kept", "off", "To: is rewritten to the mailbox"),
+    defective("delivery.trace-headers", "off", "none of the three header lines is added"),
+    defective("delivery.trace-headers", "weak-no-return-path", "Return-path is missing"),
+    defective("delivery.trace-headers", "weak-no-envelope-to", "Envelope-to is missing"),
+    defective("delivery.trace-headers", "weak-no-delivery-date", "Delivery-date is missing"),
+    defective(
+        "delivery.trace-headers", "weak-mailbox", "Envelope-to names the mailbox, not the address written to"
+    ),
+    defective("delivery.trace-headers", "weak-everybody", "Envelope-to also names the recipients of others"),
+    defective("delivery.maildir", "off", "messages come as if they had been seen, in cur"),
+    defective("delivery.maildir", "weak-leftover", "a copy of each message stays in tmp"),
+    defective("delivery.mbox", "off", "there is no From_ line between messages"),
+    defective("delivery.mbox", "weak-unquoted", "lines that look like a From_ line are not quoted"),
+    defective("delivery.mbox", "strict-longer-words", "lines that begin with a word like Fromage are quoted"),
+)
+
+FILTERS = (
+    defective("filter.spam-folder", "off", "conditions on X-Spam- header fields never hold"),
+    defective("filter.spam-folder", "strict-subject", "ham with Yes in its Subject is kept as spam"),
+    defective("filter.list-folder", "off", "conditions on To: never hold"),
+    defective(
+        "filter.list-folder", "strict-others", "mail to another address in the list's domain is kept with it"
+    ),
+    defective("filter.body", "off", "conditions on the body never hold"),
+    defective("filter.body", "weak-short", "only the first 50 characters of the body are looked at"),
+    defective("filter.body", "strict-beyond", "a word behind the first 500 characters counts as well"),
+    defective("filter.dnsbl-folder", "off", "conditions on X-DNSbl-Warning never hold"),
+    defective("filter.dnsbl-folder", "weak-first", "the rule is asked before that about spam"),
+    defective("filter.catch-all", "off", "a message for which no rule holds is lost"),
+    defective("filter.catch-all", "weak-junk", "a message for which no rule holds is kept in a folder"),
+)
+
+CONTENT = (
+    defective("data.spam-classified", "off", "messages are not classified"),
+    defective("data.spam-classified", "weak-blind", "spam is taken for ham"),
+    defective("data.spam-classified", "strict-ham", "ham is marked as spam"),
+    defective("data.spam-classified", "strict-refused", "spam is refused instead of marked"),
+    defective("absent.size-exempts-spam-check", "off", "messages over 256 kB are not classified"),
+)
+
+MESSAGE_MUTANTS: tuple[Mutant, ...] = (*ALIASES, *MAILBOXES, *FILTERS, *CONTENT)
