@@ -20,6 +20,7 @@ from harness.reference_mta.mail.delivery import received
 from harness.reference_mta.mail.message import Message
 from harness.reference_mta.mail.post import Post
 from harness.reference_mta.mail.spam import classified, is_marked
+from harness.reference_mta.mail.spf import authorize
 from harness.reference_mta.policy import Policy, absent
 from harness.reference_mta.policy.checks import PASS, Question, Treatment
 from harness.reference_mta.policy.data import header_syntax
@@ -29,6 +30,7 @@ from harness.reference_mta.policy.rcpt import honours_trick
 from harness.reference_mta.policy.transaction import Transaction
 from harness.reference_mta.replies import reply, word
 from harness.reference_mta.resolver import Resolver
+from harness.reference_mta.spf.check import TIME_LIMIT
 
 NULL = "<>"  # the engine takes an empty sender for none
 MALFORMED = "553 5.1.3 That is no mailbox"
@@ -148,6 +150,9 @@ class Dialogue:
         await self._hold(treatment, server)
         if treatment.refuses:
             return self._reply(treatment, server)
+        server.wait_for(TIME_LIMIT)
+        if refusal := await authorize(self.about):
+            return refusal
         self.about.in_message = True
         envelope.mail_from = address
         envelope.mail_options.extend(options)

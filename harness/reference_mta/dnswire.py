@@ -10,7 +10,7 @@ RECORD = struct.Struct("!2HIH")  # type, class, TTL, length of the data
 INTERNET = 1
 LONGEST_NAME, LONGEST_LABEL = 255, 63  # bytes on the wire (RFC 1035 §2.3.4)
 POINTER = 0xC0
-PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_/+=*")
+PLAIN = frozenset(range(0x21, 0x7F)) - frozenset(b".\\")  # in a label that is shown as it is
 
 
 class Type(IntEnum):
@@ -102,7 +102,7 @@ def _value(packet: bytes, start: int, end: int, record_type: Type) -> str:
         case Type.MX:
             return f"{int.from_bytes(data[:2], 'big')} {_name(packet, start + 2)[0]}"
         case Type.TXT:
-            return _strings(data).decode("utf-8", "backslashreplace")
+            return _strings(data).decode("utf-8", "surrogateescape")
 
 
 def _strings(data: bytes) -> bytes:
