@@ -72,7 +72,7 @@ def queue_main(arguments: Sequence[str]) -> int:
     config = settings.read(options.config, Config)
     if not (config.server.state / QUEUE).is_file():
         parser.error(f"{config.server.state} has no {QUEUE}; start the server once")
-    desk = Desk(config.server.state, quirks_of(config.mutation.name) if config.mutation else frozenset())
+    desk = Desk(config.server.state, quirks_of(config.mutation.names if config.mutation else ()))
     match options.action:
         case "list":
             entries = desk.entries()

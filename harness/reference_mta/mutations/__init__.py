@@ -4,6 +4,8 @@
 moment, with the wrong code or on too few, `RULE:strict-…` hits somebody innocent, whom its description names.
 """
 
+from collections.abc import Iterable
+
 from harness import settings
 from harness.reference_mta.mutations.greeting import GREETING_MUTANTS
 from harness.reference_mta.mutations.kinds import Mutant
@@ -28,9 +30,9 @@ class UnknownMutantError(Exception):
     """A name that no mutant has."""
 
 
-def quirks_of(name: str) -> frozenset[str]:
-    """The defects that a mutant makes this server know by name; raises `UnknownMutantError`."""
-    return find(name).change(Policy()).quirks
+def quirks_of(names: Iterable[str]) -> frozenset[str]:
+    """The defects that mutants make this server know by name; raises `UnknownMutantError`."""
+    return frozenset().union(*(find(name).change(Policy()).quirks for name in names))
 
 
 def find(name: str) -> Mutant:
