@@ -15,13 +15,14 @@ from harness.capabilities.operator import CommandOperator
 from harness.capabilities.outage import CommandOutage
 from harness.capabilities.queue import CommandQueue
 from harness.capabilities.sink import Sink
+from harness.capabilities.srs import CommandRewriter
 from harness.client import Clock
 from harness.doctor import State, examine
 from harness.embedded import reference_mta
 from harness.internet import Internet
 from harness.judge import Judge
 from harness.mail_tables import Mailbox
-from harness.mta_process import QueueControl
+from harness.mta_process import QueueControl, RewriterControl
 from harness.noise import DnsProbe, Pulse, ServerProbe
 from harness.profile import Profile
 from harness.rules import Capability, Catalogue
@@ -64,7 +65,13 @@ def open_run(wish: Wish) -> Iterator[Run]:
         if wish.profile is None:
             names = stack.enter_context(DnsServer(dns, addresses=[("127.0.0.1", 0)]))
             profile, mta = stack.enter_context(reference_mta(names.addresses[0], mutants=wish.mutants))
-            tools = Tools(SteeredClock(mta.advance), mta, mta, queue=QueueControl(mta))
+            tools = Tools(
+                SteeredClock(mta.advance),
+                mta,
+                mta,
+                queue=QueueControl(mta),
+                rewriter=RewriterControl(mta, profile.srs.domain if profile.srs else ""),
+            )
         else:
             profile = profiles.load(wish.profile, wish.catalogue)
             if profile.dns:
@@ -119,6 +126,7 @@ def _tools(profile: Profile) -> Tools:
         operator=CommandOperator(profile.operator) if profile.operator else None,
         outage=CommandOutage(profile.outage.begin, profile.outage.end) if profile.outage else None,
         queue=CommandQueue(profile.queue) if profile.queue and profile.queue.list else None,
+        rewriter=CommandRewriter(profile.srs) if profile.srs and profile.srs.make else None,
     )
 
 
