@@ -1,7 +1,8 @@
 """Puts a run together: fake DNS, server under test, tools; and takes it apart again."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from harness.embedded import reference_mta
 from harness.internet import Internet
 from harness.judge import Judge
 from harness.mail_tables import Mailbox
-from harness.mta_process import QueueControl
+from harness.mta_process import QueueControl, ReferenceMta
 from harness.noise import DnsProbe, Pulse, ServerProbe
 from harness.profile import Profile
 from harness.rules import Capability, Catalogue
@@ -41,6 +42,8 @@ ROUTES: dict[RouteName, type[Route]] = {
     RouteName.PROXY_V2: ProxyV2,
 }
 
+Embedded = Callable[[tuple[str, int], str], AbstractContextManager[tuple[Profile, ReferenceMta]]]
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -51,6 +54,7 @@ class Wish:
     mutant: str = ""
     heavy: bool = False
     lean: bool = False
+    embedded: Embedded = reference_mta  # what is judged without a profile
 
 
 @contextlib.contextmanager
@@ -63,7 +67,7 @@ def open_run(wish: Wish) -> Iterator[Run]:
         dns = FakeDns()
         if wish.profile is None:
             names = stack.enter_context(DnsServer(dns, addresses=[("127.0.0.1", 0)]))
-            profile, mta = stack.enter_context(reference_mta(names.addresses[0], mutant=wish.mutant))
+            profile, mta = stack.enter_context(wish.embedded(names.addresses[0], wish.mutant))
             tools = Tools(SteeredClock(mta.advance), mta, mta, queue=QueueControl(mta))
         else:
             profile = profiles.load(wish.profile, wish.catalogue)
