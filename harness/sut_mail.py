@@ -14,11 +14,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Alias:
-    """An alias, the users of the server whom it leads to, and a user of its domain whom it does not."""
+    """An alias, the users of the server whom it leads to, and the users of its domain whom it does not."""
 
     address: str
     targets: tuple[str, ...]
-    bystander: str
+    others: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class MailFacts:
         for alias in self._aliases():
             if alias.address.startswith("*@"):
                 domain = alias.address.removeprefix("*@")
-                return Alias(f"nobody-of-that-name@{domain}", alias.targets, alias.bystander)
+                return Alias(f"nobody-of-that-name@{domain}", alias.targets, alias.others)
         raise NotTestableError('no [[domain]] aliases has a "*" that leads to its users; describe one')
 
     @property
@@ -126,9 +126,9 @@ class MailFacts:
             users = _users(domain)
             for name in domain.aliases:
                 targets = domain.leads_to(name)
-                others = [user for user in users if user not in targets]
+                others = tuple(user for user in users if user not in targets)
                 if set(targets) <= set(users) and others:
-                    yield Alias(f"{name}@{domain.name}", targets, others[-1])
+                    yield Alias(f"{name}@{domain.name}", targets, others)
 
 
 def _users(domain: Domain) -> list[str]:

@@ -13,7 +13,7 @@ from harness.outcome import Stage
 from harness.smtp.transcript import Line, Transcript
 from harness.verdicts import FailedError
 
-PATIENCE = 10.0  # seconds within which a server must have come
+PATIENCE = 20.0  # seconds within which a server must have come
 MOST_BYTES = 1 << 18  # of a dialogue that are recorded
 MOST_DIALOGUES = 200  # of a host
 STAGES = (Stage.CONNECT, Stage.HELO, Stage.MAIL, Stage.RCPT, Stage.DATA)

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from harness.verdicts import FailedError
 
-PATIENCE = 10.0  # seconds within which an accepted message must have been delivered
+PATIENCE = 20.0  # seconds within which an accepted message must have been delivered
 LOOK = 0.05  # seconds between two looks into a store that another machine may write to
 INBOX = ""
 LARGEST = 64 << 20  # bytes of a message that are read

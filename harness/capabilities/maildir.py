@@ -115,7 +115,7 @@ def split(data: bytes) -> tuple[list[bytes], bytes]:
     """
     borders = list(_BORDER.finditer(data))
     messages: list[bytes] = []
-    for border, after in zip(borders, [*borders[1:], None], strict=True):
+    for border, after in zip(borders, [*borders[1:], None], strict=False):  # without any, none
         text = data[border.end() : after.start() if after else len(data)]
         if after is None and not text.endswith((b"\n\n", b"\r\n\r\n")):
             return messages, data[border.start() :]

@@ -42,7 +42,7 @@ class CommandQueue:
 
     def _read(self, shown: str) -> Iterator[Queued]:
         starts = list(re.finditer(self.table.entry, shown, re.MULTILINE))
-        for start, after in zip(starts, [*starts[1:], None], strict=True):
+        for start, after in zip(starts, [*starts[1:], None], strict=False):  # without any, none
             entry = shown[start.start() : after.start() if after else len(shown)]
             yield Queued(start[1], re.search(self.table.frozen, entry) is not None, entry)
 

@@ -140,7 +140,7 @@ def test_message_that_is_removed(
     assert not queue.entries(friend(host)), "the removed message is still listed"
     ordinary = send(twin, host)
     expect(attempt, twin=ordinary)
-    host.dialogue(3, patience(interval), about=twin.token)
+    host.dialogue(2, patience(interval), about=twin.token)  # which was due later
     assert len(host.about(trusted_client.token)) == 1, "the removed message was tried again"
     host.takes_mail()
     host.arrival(twin.token, patience(interval))
@@ -159,7 +159,7 @@ def test_message_that_is_thawed(
     expect(attempt, twin=send(twin, host))
     host.dialogue(1, about="lost@")
     frozen = listed(queue, lost, expect, frozen=True)
-    host.dialogue(3, patience(interval), about=twin.token)
+    host.dialogue(2, patience(interval), about=twin.token)  # which was due later
     assert len(host.about("lost@")) == 1, "a frozen message was tried again"
     host.takes_mail()
     queue.thaw(frozen[0].id)

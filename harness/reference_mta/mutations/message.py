@@ -1,6 +1,6 @@
 """Mutants of the rules about what becomes of a message here: aliases, mailboxes, filters, classification."""
 
-from harness.reference_mta.mutations.kinds import Mutant, defective, prompt_refusals
+from harness.reference_mta.mutations.kinds import Mutant, defective
 
 ALIASES = (
     defective("delivery.alias", "off", "mail for an alias is kept under the alias's name"),
@@ -15,7 +15,7 @@ ALIASES = (
     defective("delivery.catch-all", "weak-own", "the rest is kept under its own names"),
     defective("delivery.catch-all", "weak-other", 'the rest reaches another user than "*" names'),
     defective("delivery.catch-all", "strict-users", 'a user\'s own mail goes to whom "*" names'),
-    *prompt_refusals("delivery.no-catch-all", 'the rest is taken by a domain whose aliases have no "*"'),
+    defective("delivery.no-catch-all", "off", 'a domain whose aliases have no "*" takes the rest as well'),
     defective("delivery.per-domain", "off", "an alias means in every domain what it means in the first"),
 )
 

@@ -1,0 +1,314 @@
+"""Finding what was delivered: Maildir, mbox, and IMAP against a small server and a real one."""
+
+import re
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.capabilities.imap import ImapStore
+from harness.capabilities.mailbox import INBOX, Delivered, PolledMailbox
+from harness.capabilities.maildir import MaildirStore, MboxStore, split
+from harness.mail_tables import Imap
+from harness.reference_mta.certificate import own_certificate, server_context
+from harness.verdicts import FailedError, InconclusiveError
+from tests.imap_server import ImapServer
+
+ANN = "ann@example.org"
+TOKEN = "c7-abcdef"
+MESSAGE = b"To: ann@example.org\r\nMessage-ID: <c7-abcdef@mx>\r\nX-Mark: one\r\n\ttwo\r\n\r\nHello.\r\n"
+DOVECOT = shutil.which("dovecot", path="/usr/sbin:/usr/bin:/sbin")
+
+
+def put(folder: Path, content: bytes = MESSAGE, name: str = "1.x.host", part: str = "new") -> Path:
+    (folder / part).mkdir(parents=True, exist_ok=True)
+    (folder / part / name).write_bytes(content)
+    return folder / part / name
+
+
+# A message
+
+
+def test_a_message_shows_its_header_and_body() -> None:
+    found = Delivered(ANN, INBOX, "somewhere", MESSAGE)
+    assert found.headers("x-mark") == ["one two"]
+    assert found.headers("X-Absent") == []
+    assert found.body == b"Hello.\n"
+
+
+# Maildir
+
+
+def maildir(root: Path, patience: float = 5.0) -> PolledMailbox:
+    return PolledMailbox(MaildirStore(str(root / "{domain}" / "{user}")), patience=patience)
+
+
+@pytest.mark.parametrize("folder", [INBOX, ".Junk", ".Lists.news"])
+@pytest.mark.parametrize("part", ["new", "cur"])
+def test_a_message_is_found_in_every_folder(tmp_path: Path, folder: str, part: str) -> None:
+    file = put(tmp_path / "example.org" / "ann" / folder, part=part)
+    found = maildir(tmp_path).find(ANN, TOKEN)
+    assert (found.folder, found.where, found.content) == (folder, str(file), MESSAGE)
+
+
+def test_a_message_that_comes_late_is_waited_for(tmp_path: Path) -> None:
+    root = tmp_path / "example.org" / "ann"
+    put(root, b"another message", "0.x.host")
+    timer = threading.Timer(0.1, put, (root,))
+    timer.start()
+    assert maildir(tmp_path).find(ANN, TOKEN).content == MESSAGE
+
+
+def test_a_message_that_never_comes_fails_the_server(tmp_path: Path) -> None:
+    put(tmp_path / "example.org" / "ann", b"another message")
+    with pytest.raises(FailedError, match="accepted and not delivered"):
+        maildir(tmp_path, patience=0.1).find(ANN, TOKEN)
+
+
+def test_a_half_written_message_does_not_count(tmp_path: Path) -> None:
+    put(tmp_path / "example.org" / "ann", part="tmp")
+    assert maildir(tmp_path).copies(ANN, TOKEN) == []
+
+
+def test_every_copy_counts_and_a_moved_one_counts_once(tmp_path: Path) -> None:
+    root = tmp_path / "example.org" / "ann"
+    first = put(root)
+    put(root / ".Junk", name="2.x.host")
+    watch = MaildirStore(str(tmp_path / "{domain}" / "{user}")).watch(ANN, TOKEN.encode())
+    assert len(watch.look()) == 2
+    (root / "cur").mkdir()
+    first.rename(root / "cur" / "1.x.host:2,S")
+    assert watch.look() == []
+    assert len(maildir(tmp_path).copies(ANN, TOKEN)) == 2
+
+
+@pytest.mark.parametrize("recipient", ["../ann@example.org", "a/b@example.org", "ann@..", "ann"])
+def test_an_address_does_not_lead_out_of_the_mailbox(tmp_path: Path, recipient: str) -> None:
+    with pytest.raises(ValueError, match="cannot be part of a path"):
+        maildir(tmp_path).find(recipient, TOKEN)
+
+
+# mbox
+
+
+def mbox(root: Path, patience: float = 5.0) -> PolledMailbox:
+    return PolledMailbox(MboxStore(str(root / "{user}")), patience=patience)
+
+
+def in_mbox(content: bytes) -> bytes:
+    """As RFC 4155 has it, From_ lines quoted."""
+    text = content.replace(b"\r\n", b"\n")
+    return b"From x@y Thu Jan  1 12:00:00 2026\n" + re.sub(rb"(?m)^(>*From )", rb">\1", text) + b"\n"
+
+
+BODIES = st.lists(
+    st.sampled_from([b"From me\n", b">From him\n", b">>From her\n", b"Fromage\n", b"\n", b"text\n", b"> x\n"])
+)
+
+
+@given(st.lists(BODIES, max_size=4))
+def test_what_is_put_into_an_mbox_comes_out_of_it(bodies: list[list[bytes]]) -> None:
+    messages = [b"Subject: x\n\n" + b"".join(body) for body in bodies]
+    found, rest = split(b"".join(in_mbox(message) for message in messages))
+    assert (found, rest) == (messages, b"")
+
+
+@given(st.binary(max_size=200))
+def test_no_file_is_too_strange_for_the_reader(data: bytes) -> None:
+    found, rest = split(data)
+    assert len(b"".join(found)) + len(rest) <= len(data)
+
+
+def test_an_mbox_is_read_as_it_grows(tmp_path: Path) -> None:
+    file = tmp_path / "ann"
+    watch = MboxStore(str(tmp_path / "{user}")).watch(ANN, TOKEN.encode())
+    assert watch.look() == []
+    whole = in_mbox(b"Subject: another\n\nHello.\n") + in_mbox(MESSAGE)
+    cut = whole.index(b"Message-ID")
+    for end in (cut, len(whole) - len(b"Hello.\n\n")):  # within the header, and right behind its empty line
+        file.write_bytes(whole[:end])
+        assert watch.look() == []
+    file.write_bytes(whole)
+    assert watch.look() == []  # it may still be growing
+    (found,) = watch.look()
+    assert found.content == MESSAGE.replace(b"\r\n", b"\n")
+    assert watch.look() == []
+
+
+def test_copies_in_an_mbox(tmp_path: Path) -> None:
+    (tmp_path / "ann").write_bytes(2 * in_mbox(MESSAGE) + in_mbox(b"Subject: x\n\nother\n"))
+    assert len(mbox(tmp_path).copies(ANN, TOKEN)) == 2
+    assert mbox(tmp_path).find(ANN, TOKEN).body == b"Hello.\n"
+
+
+def test_a_domain_may_keep_its_mail_otherwise(tmp_path: Path) -> None:
+    put(tmp_path / "example.org" / "ann")
+    (tmp_path / "ann").write_bytes(in_mbox(MESSAGE))
+    both = PolledMailbox(
+        MaildirStore(str(tmp_path / "{domain}" / "{user}")),
+        {"example.net": MboxStore(str(tmp_path / "{user}"))},
+    )
+    assert both.find(ANN, TOKEN).where != both.find("ann@Example.NET", TOKEN).where
+
+
+# IMAP
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    folder = tmp_path_factory.mktemp("certificate")
+    chain, key = own_certificate(folder, ("imap.example.org",))
+    return folder / "ca.pem", chain, key
+
+
+@pytest.fixture
+def server(certificate: tuple[Path, Path, Path]) -> Iterator[ImapServer]:
+    with ImapServer(server_context(*certificate[1:]), {"ann": "sesame"}) as server:
+        yield server
+
+
+def access(server: ImapServer, certificate: tuple[Path, Path, Path], **other: object) -> Imap:
+    table: dict[str, object] = {
+        "address": f"127.0.0.1:{server.port}",
+        "name": "imap.example.org",
+        "ca_file": certificate[0],
+        "user": "{user}",
+        "password": "sesame",
+    }
+    return Imap.model_validate(table | other)
+
+
+def test_a_message_is_found_by_imap(server: ImapServer, certificate: tuple[Path, Path, Path]) -> None:
+    server.folders = {"INBOX": [b"another"], "Junk": [MESSAGE], 'A "quoted" one': []}
+    found = PolledMailbox(ImapStore(access(server, certificate))).find(ANN, TOKEN)
+    assert (found.folder, found.content) == ("Junk", MESSAGE)
+    assert found.where == "imap://imap.example.org/Junk;UID=1"
+
+
+def test_imap_waits_for_a_message(server: ImapServer, certificate: tuple[Path, Path, Path]) -> None:
+    server.folders = {"INBOX": [b"another"]}
+    timer = threading.Timer(0.2, lambda: server.folders["INBOX"].append(MESSAGE))
+    timer.start()
+    mailbox = PolledMailbox(ImapStore(access(server, certificate)), patience=5.0)
+    assert mailbox.find(ANN, TOKEN).folder == INBOX
+    assert len(mailbox.copies(ANN, TOKEN)) == 1
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"password": "wrong-one"}, "no such user"),
+        ({"name": "imap.example.net"}, "certificate"),
+        ({"ca_file": None}, "certificate"),
+        ({"address": "127.0.0.1:1"}, "refused"),
+    ],
+)
+def test_imap_that_does_not_work_is_no_verdict(
+    server: ImapServer, certificate: tuple[Path, Path, Path], other: dict[str, object], said: str
+) -> None:
+    with pytest.raises(InconclusiveError, match=said) as caught:
+        PolledMailbox(ImapStore(access(server, certificate, **other))).find(ANN, TOKEN)
+    assert "mailbox.imap" in str(caught.value)
+    assert "wrong-one" not in str(caught.value)
+
+
+def test_imap_in_clear_text_gets_no_password(certificate: tuple[Path, Path, Path]) -> None:
+    with ImapServer(None, {"ann": "sesame"}) as server:
+        with pytest.raises(InconclusiveError):
+            PolledMailbox(ImapStore(access(server, certificate))).find(ANN, TOKEN)
+        assert not any(b"LOGIN" in line for line in server.heard)
+
+
+def test_an_imap_server_that_announces_too_much_is_left(
+    server: ImapServer, certificate: tuple[Path, Path, Path]
+) -> None:
+    server.folders = {"INBOX": [MESSAGE]}
+    server.boasts = 1 << 40
+    with pytest.raises(InconclusiveError, match="announces"):
+        PolledMailbox(ImapStore(access(server, certificate))).find(ANN, TOKEN)
+
+
+@pytest.mark.skipif(DOVECOT is None, reason="dovecot is not installed")
+def test_a_real_dovecot(tmp_path: Path, certificate: tuple[Path, Path, Path]) -> None:
+    ca, chain, key = certificate
+    port = _free_port()
+    put(tmp_path / "mail" / "ann" / ".Junk")
+    (tmp_path / "users").write_text("ann:{PLAIN}sesame\n", "ascii")
+    config = tmp_path / "dovecot.conf"
+    config.write_text(
+        f"""
+        base_dir = {tmp_path}/run
+        log_path = {tmp_path}/log
+        protocols = imap
+        ssl = required
+        ssl_cert = <{chain}
+        ssl_key = <{key}
+        default_internal_user = nobody
+        default_login_user = nobody
+        default_internal_group = nogroup
+        service imap-login {{
+          chroot =
+          inet_listener imap {{
+            port = 0
+          }}
+          inet_listener imaps {{
+            address = 127.0.0.1
+            port = {port}
+            ssl = yes
+          }}
+        }}
+        mail_location = maildir:{tmp_path}/mail/%n
+        passdb {{
+          driver = passwd-file
+          args = {tmp_path}/users
+        }}
+        userdb {{
+          driver = static
+          args = uid=65534 gid=65534 home={tmp_path}/mail/%n
+        }}
+        """,
+        "ascii",
+    )
+    subprocess.run(["chown", "-R", "nobody:nogroup", str(tmp_path / "mail")], check=True)
+    for folder in (tmp_path, *list(tmp_path.parents)[:3]):
+        folder.chmod(folder.stat().st_mode | 0o055)
+    process = subprocess.Popen([str(DOVECOT), "-F", "-c", str(config)])
+    try:
+        _wait_for(port)
+        table = {
+            "address": f"127.0.0.1:{port}",
+            "name": "imap.example.org",
+            "ca_file": ca,
+            "user": "{user}",
+            "password": "sesame",
+        }
+        found = PolledMailbox(ImapStore(Imap.model_validate(table))).find(ANN, TOKEN)
+        assert (found.folder, found.content) == ("Junk", MESSAGE)
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            with closing(socket.create_connection(("127.0.0.1", port), 1)):
+                return
+        except OSError:
+            assert time.monotonic() < deadline, "dovecot does not listen"
+            time.sleep(0.05)
