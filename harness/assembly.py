@@ -1,7 +1,8 @@
 """Puts a run together: fake DNS, server under test, tools; and takes it apart again."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from harness.embedded import reference_mta
 from harness.internet import Internet
 from harness.judge import Judge
 from harness.mail_tables import Mailbox
-from harness.mta_process import QueueControl, RewriterControl
+from harness.mta_process import QueueControl, ReferenceMta, RewriterControl
 from harness.noise import DnsProbe, Pulse, ServerProbe
 from harness.profile import Profile
 from harness.rules import Capability, Catalogue
@@ -42,6 +43,8 @@ ROUTES: dict[RouteName, type[Route]] = {
     RouteName.PROXY_V2: ProxyV2,
 }
 
+Embedded = Callable[[tuple[str, int], Sequence[str]], AbstractContextManager[tuple[Profile, ReferenceMta]]]
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -52,6 +55,7 @@ class Wish:
     mutants: Sequence[str] = ()
     heavy: bool = False
     lean: bool = False
+    embedded: Embedded = reference_mta  # what is judged without a profile
 
 
 @contextlib.contextmanager
@@ -64,7 +68,7 @@ def open_run(wish: Wish) -> Iterator[Run]:
         dns = FakeDns()
         if wish.profile is None:
             names = stack.enter_context(DnsServer(dns, addresses=[("127.0.0.1", 0)]))
-            profile, mta = stack.enter_context(reference_mta(names.addresses[0], mutants=wish.mutants))
+            profile, mta = stack.enter_context(wish.embedded(names.addresses[0], wish.mutants))
             tools = Tools(
                 SteeredClock(mta.advance),
                 mta,

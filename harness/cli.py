@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_mta,
         _add_dns,
         _add_mutants,
+        _add_spf_suite,
         _add_doctor,
         _add_discover,
         _add_system,
@@ -142,6 +143,23 @@ def _add_mutants(commands: Commands) -> None:
         "--together", type=int, default=1, metavar="N", help="mutants in one run: quicker, and no whole proof"
     )
     parser.add_argument("--list", action="store_true", help="list the mutants and stop")
+
+
+def _add_spf_suite(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "spf-suite",
+        _spf_suite,
+        "run the RFC 7208 test suite, or any in its format, through live SMTP",
+        "smtp-harness spf-suite rfc7208-tests.yml --sut staging.toml",
+        "The file is in the source distribution of pyspf. Its cases name addresses of strangers: the server\n"
+        "is only told of them, by PROXY or XCLIENT; nothing is sent there.\n"
+        "exit status: 0 every tested case passed, 1 one did not or none was tested, 2 it could not be run",
+    )
+    parser.add_argument("suite", type=Path, metavar="FILE", help="YAML: sets of cases and their zone data")
+    parser.add_argument("--sut", type=Path, metavar="PROFILE.toml", help="default: the reference MTA")
+    parser.add_argument("--mutant", default="", metavar="NAME", help="break the reference MTA so")
+    parser.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR")
 
 
 def _add_doctor(commands: Commands) -> None:
@@ -256,6 +274,24 @@ def _mutants(options: argparse.Namespace) -> int:
     subject = ReferenceMta(default_scenarios())
     only, together = options.only or ["*"], options.together
     return run_matrix(subject, only, parallel=parallel, together=together, list_only=options.list)
+
+
+def _spf_suite(options: argparse.Namespace) -> int:
+    from fake_dns import DnsServerError
+    from harness.mta_process import EmbeddedError
+    from harness.spf_suite.command import Order, run_suite
+    from harness.spf_suite.run import UnfitProfileError
+    from harness.spf_suite.zones import ZoneDataError
+
+    if options.mutant and options.sut:
+        raise UsageError("--mutant breaks the reference MTA; it does not go with --sut")
+    order = Order(options.suite, options.sut, options.reports, default_scenarios(), options.mutant)
+    try:
+        return run_suite(order)
+    except UnfitProfileError as error:
+        raise UsageError(f"{options.sut}: {error}") from None
+    except (ZoneDataError, EmbeddedError, DnsServerError) as error:
+        raise UsageError(str(error)) from None
 
 
 def _doctor(options: argparse.Namespace) -> int:

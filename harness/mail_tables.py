@@ -4,7 +4,7 @@ import ipaddress
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -194,3 +194,13 @@ class Spam(settings.Settings):
     """Content classification by SpamAssassin's header fields."""
 
     threshold: float = Field(default=5.0, gt=0, le=1000)
+
+
+class Authenticity(settings.Settings):
+    """A check of who a sender is: what fails it is marked in the header, or refused.
+
+    `server` is where the same software listens that is set up so; without it the server itself is.
+    """
+
+    mode: Literal["mark", "reject"]
+    server: Endpoint | None = None

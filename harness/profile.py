@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from harness import settings
 from harness.mail_tables import (
+    Authenticity,
     Filter,
     Forward,
     LocalOnly,
@@ -64,6 +65,8 @@ class Profile(settings.Settings):
     forward: Forward | None = None
     srs: Srs | None = None
     spam: Spam | None = None
+    spf: Authenticity | None = None
+    dkim: Authenticity | None = None
     rules: Claims = Claims()
 
     @model_validator(mode="after")
@@ -182,6 +185,8 @@ class Profile(settings.Settings):
             ),
             Capability.SRS: (self.srs is not None, "the profile has no [srs]"),
             Capability.SPAM: (self.spam is not None, "the profile has no [spam]"),
+            Capability.SPF: (self.spf is not None, "the profile has no [spf]"),
+            Capability.DKIM: (self.dkim is not None, "the profile has no [dkim]"),
         }
 
 

@@ -42,6 +42,8 @@ class Capability(StrEnum):
     FORWARD = "forward"
     SRS = "srs"
     SPAM = "spam"
+    SPF = "spf"
+    DKIM = "dkim"
     HEAVY = "heavy"
 
 

@@ -20,6 +20,7 @@ from harness.sut import Sut
 from harness.tools import Tools
 from harness.verdicts import NotApplicableError, NotTestableError, ScenarioEnd
 
+CHECKS = frozenset((Capability.SPF, Capability.DKIM))  # a server without them has nothing to be judged for
 MOST_TROUBLES = 5  # innocent clients in a row that are not served, before a run gives up
 
 
@@ -64,8 +65,9 @@ class Run:
         """Why a case that `needs` something is not to be tried on this server; None when it is."""
         if not self.profile.claims(rule):
             return NotApplicableError("the profile does not claim this rule")
-        if Capability.IPV6 in needs and (reason := self._lacks(Capability.IPV6)):
-            return NotApplicableError(reason)
+        for capability in sorted({*(rule.needs & CHECKS), *({*needs} & {Capability.IPV6})}):
+            if reason := self._lacks(capability):
+                return NotApplicableError(reason)
         for capability in sorted({*rule.needs, *needs}):
             if reason := self._lacks(capability):
                 return NotTestableError(reason)

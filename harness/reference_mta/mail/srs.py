@@ -4,8 +4,8 @@
     SRS1=HHHHHHHH=first.example==HHH=TT=…=…@ours   the next one's: a bounce leads to the first forwarder
 
 H is an HMAC of what follows, 40 bits of it in base32. T is the day in base32, modulo 1024. Letter case does
-not count, since addresses may come back in another one. There is no standard: the form is that of the scheme's
-guide, and the hash is nobody's business but the forwarder's.
+not count, since addresses may come back in another one. There is no standard: the form is that of the
+scheme's guide, and the hash is nobody's business but the forwarder's.
 """
 
 import base64

@@ -1,0 +1,57 @@
+"""`smtp-harness spf-suite`: brings the server up, runs the suite, shows and keeps what came of it."""
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.assembly import Wish, check_health, open_run
+from harness.results.model import RunResult, Status
+from harness.results.store import save
+from harness.results.terminal import table
+from harness.rules import Catalogue
+from harness.spf_suite.run import play, subject
+from harness.spf_suite.server import checking_mta
+from harness.spf_suite.suite import load
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the user asked for; without a profile the reference MTA is judged."""
+
+    suite: Path
+    profile: Path | None
+    reports: Path
+    scenarios: Path
+    mutant: str = ""
+
+
+def run_suite(order: Order) -> int:
+    """The exit status: 0 every case passed, 1 one did not or none was tested.
+
+    Raises `settings.SettingsError`, `UnfitProfileError`, `ZoneDataError`, `EmbeddedError` or
+    `DnsServerError`.
+    """
+    suite = load(order.suite)
+    wish = Wish(Catalogue.below(order.scenarios), order.profile, order.mutant, embedded=checking_mta)
+    with open_run(wish) as everything:
+        run = check_health(subject(everything, suite))
+        result = play(run, suite, _show_progress)
+    print(table(result, shutil.get_terminal_size().columns, sys.stdout.isatty()))
+    counts = result.counts
+    tested = counts[Status.PASSED] + counts[Status.FAILED] + counts[Status.INCONCLUSIVE]
+    print(f"{counts[Status.PASSED]} of {len(suite.cases)} cases passed, {tested} tested")
+    print(f"report: {', '.join(map(str, reversed(save(result, order.reports))))}")
+    return exit_status(result)
+
+
+def exit_status(result: RunResult) -> int:
+    """0 when every tested case passed and there was one, otherwise 1."""
+    counts = result.counts
+    bad = counts[Status.FAILED] or counts[Status.INCONCLUSIVE]
+    return 0 if counts[Status.PASSED] and not bad else 1
+
+
+def _show_progress(done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{done} of {total} cases", end="\n" if done == total else "", file=sys.stderr, flush=True)

@@ -1,0 +1,95 @@
+"""What a server shows of its SPF check: a header field of the delivered message, or a refusal."""
+
+import re
+from dataclasses import dataclass
+
+from harness.capabilities.mailbox import Delivered
+from harness.conversation import Attempt, Step
+
+RESULTS = ("none", "neutral", "pass", "fail", "softfail", "temperror", "permerror")
+OLD_NAMES = {"error": "temperror", "unknown": "permerror", "hardfail": "fail"}
+COMMENT = re.compile(r"\((?:\\.|[^()\\])*\)")
+PAIR = re.compile(r'([\w.-]+)\s*=\s*("(?:\\.|[^"\\])*"|[^\s;]*)')
+AUTHENTICATION = re.compile(r"(?:^|;)\s*spf\s*=\s*(\w+)", re.IGNORECASE)
+SPEAKS_OF_SPF = re.compile(
+    r"\bSPF\b|sender policy|openspf|spf_|not permitted by|does not permit", re.IGNORECASE
+)
+CODES = ("5.7.23", "5.7.24", "4.7.23", "4.7.24", "4.4.3")  # RFC 7372 §3.2, RFC 7208 §8.6
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A result, the words of the sender's domain where they are shown, and where all that stood."""
+
+    result: str
+    explanation: str | None
+    where: str
+
+
+def in_message(found: Delivered, *, null_sender: bool) -> Shown | None:
+    """The topmost Received-SPF field about the sender, or else Authentication-Results; None without any."""
+    fields = [_received_spf(value) for value in found.headers("Received-SPF")]
+    wanted = ("helo", "") if null_sender else ("mailfrom", "")
+    about_sender = [shown for identity, shown in fields if identity in wanted and shown]
+    for shown in (*about_sender, *(shown for _, shown in fields if shown)):
+        return shown
+    for value in found.headers("Authentication-Results"):
+        if match := AUTHENTICATION.search(_without_comments(value)):
+            return Shown(_result(match[1]), None, f"Authentication-Results: {value}")
+    return None
+
+
+def in_refusal(attempt: Attempt) -> Shown | None:
+    """What the first refusal says of SPF; None when there is none, or it is about something else."""
+    step = refusal(attempt)
+    if step is None or step.reply is None:
+        return None
+    coded = step.reply.enhanced in CODES
+    if not coded and not SPEAKS_OF_SPF.search(step.text):
+        return None
+    text = " ".join(step.text.split())
+    if step.code < 500:
+        result = "temperror"
+    elif step.reply.enhanced == "5.7.24" or re.search(r"perm(anent)?\s*error", text, re.IGNORECASE):
+        result = "permerror"
+    else:
+        result = "softfail" if "softfail" in text.lower() else "fail"
+    return Shown(result, text, f"at {step.stage}: {step.code} {text}")
+
+
+def refusal(attempt: Attempt) -> Step | None:
+    """The first step that was not accepted; None when all were."""
+    return next((step for step in attempt.steps if step.reply is None or step.code >= 400), None)
+
+
+def _received_spf(value: str) -> tuple[str, Shown | None]:
+    """The identity that a field is about, if it says, and what it shows."""
+    word = re.match(r"\s*(\w+)", value)
+    result = _result(word[1]) if word else ""
+    pairs = {name.lower(): _unquoted(text) for name, text in PAIR.findall(_without_comments(value))}
+    if result not in RESULTS:
+        return "", None
+    shown = Shown(result, pairs.get("explanation"), f"Received-SPF: {value}")
+    return pairs.get("identity", "").lower(), shown
+
+
+def _result(word: str) -> str:
+    return OLD_NAMES.get(word.lower(), word.lower())
+
+
+def _without_comments(value: str) -> str:
+    """The value without its comments, the innermost first; quoted strings may hold parentheses."""
+    quoted: list[str] = []
+
+    def keep(match: re.Match[str]) -> str:
+        quoted.append(match[0])
+        return f"\0{len(quoted) - 1}\0"
+
+    bare = re.sub(r'"(?:\\.|[^"\\])*"', keep, value)
+    while (shorter := COMMENT.sub(" ", bare)) != bare:
+        bare = shorter
+    return re.sub(r"\0(\d+)\0", lambda match: quoted[int(match[1])], bare)
+
+
+def _unquoted(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text[1:-1]) if text.startswith('"') else text

@@ -1,0 +1,123 @@
+"""Runs a suite set by set, the cases of a set side by side, and makes a result of it."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
+
+from harness.gathering import Gathering, RuleCase
+from harness.outcome import Outcome, Stage
+from harness.results.model import Case as CaseResult
+from harness.results.model import RuleResult, RunResult
+from harness.rules import Capability, Catalogue, Level, Rule
+from harness.run import Run
+from harness.scheduler import Plan, run_scenario
+from harness.spf_suite.play import Play
+from harness.spf_suite.suite import Case, Suite
+from harness.spf_suite.zones import published
+from harness.tables import Claims, RouteName
+
+ROUTES = (RouteName.PROXY_V1, RouteName.PROXY_V2, RouteName.XCLIENT)
+NOTE = (
+    "The cases name addresses of strangers: they stood only in what the server was told of its clients by "
+    "{route}, and in DNS answers; nothing was sent there."
+)
+Progress = Callable[[int, int], None]  # how many cases are done, of how many
+
+
+class UnfitProfileError(Exception):
+    """A profile with which the suite cannot be run; the text says why and how to mend it."""
+
+
+def subject(run: Run, suite: Suite) -> Run:
+    """The run as the suite needs it: its cases as rules, and the server that checks SPF.
+
+    Raises `UnfitProfileError`.
+    """
+    profile = run.profile
+    if profile.clients.route not in ROUTES:
+        raise UnfitProfileError(
+            f"clients.route is {profile.clients.route}, and the cases come from addresses that nobody has "
+            f"here: the server can only be told of them; set {', '.join(ROUTES[:-1])} or {ROUTES[-1]}"
+        )
+    if profile.spf is None:
+        raise UnfitProfileError(
+            'there is no [spf]; write mode = "mark" or "reject" where the server checks it'
+        )
+    if reason := profile.lacks(Capability.DNS):
+        raise UnfitProfileError(reason)
+    if run.tools.mailbox is None:
+        raise UnfitProfileError("there is no [mailbox], and most results stand in delivered messages")
+    address, port = profile.spf.server or (profile.server.address, profile.server.port)
+    server = profile.server.model_copy(update={"address": address, "port": port})
+    rules = [rule_of(case, suite) for case in suite.cases]
+    return replace(
+        run,
+        profile=profile.model_copy(update={"server": server, "rules": Claims()}),
+        catalogue=Catalogue({rule.id: rule for rule in rules}),
+    )
+
+
+def rule_of(case: Case, suite: Suite) -> Rule:
+    """A case as a rule of its own."""
+    return Rule(
+        id=f"spf-suite.{case.name}",
+        suite=suite.name,
+        stage=Stage.MAIL,
+        level=Level.OPTIONAL,
+        source=case.sections,
+        statement=case.statement,
+        expect=(Outcome.parse("pass at data"),),
+        needs=frozenset(),
+    )
+
+
+def play(run: Run, suite: Suite, progress: Progress) -> RunResult:
+    """Every case of the suite; raises `zones.ZoneDataError`."""
+    gathering = Gathering.begin(run)
+    done, total = 0, len(suite.cases)
+    for number, cases in enumerate(suite.sets, 1):
+        where = f"set {number}: {cases.title or 'untitled'}"
+        with published(run.internet.dns, cases), _pool(run, len(cases.cases)) as pool:
+            under_way = {}
+            for case in cases.cases:
+                plan = Plan(rule_of(case, suite), frozenset(), Play(case, cases))
+                under_way[pool.submit(run_scenario, run, plan)] = (case, plan)
+            for future in as_completed(under_way):
+                case, plan = under_way[future]
+                gathering.add(RuleCase(plan.rule, where, f"{suite.name}::{case.name}", future.result()))
+                done += 1
+                progress(done, total)
+    return _worded(gathering.finish(run), suite)
+
+
+@contextlib.contextmanager
+def _pool(run: Run, cases: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads for the cases of a set; when the run is broken off, they are not waited for to the end."""
+    pool = ThreadPoolExecutor(min(cases, run.profile.server.jobs), thread_name_prefix="case")
+    try:
+        yield pool
+    except BaseException:
+        run.break_off()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _worded(result: RunResult, suite: Suite) -> RunResult:
+    """The result with what each case expects in the suite's own words."""
+    expected = {f"spf-suite.{case.name}": _expectation(case) for case in suite.cases}
+    rules = tuple(_rule(rule, expected[rule.id]) for rule in result.rules)
+    return replace(result, rules=rules, notes=(*result.notes, NOTE.format(route=result.route)))
+
+
+def _rule(rule: RuleResult, expected: str) -> RuleResult:
+    cases: tuple[CaseResult, ...] = tuple(replace(case, expected=expected) for case in rule.cases)
+    return replace(rule, expectation=expected, cases=cases)
+
+
+def _expectation(case: Case) -> str:
+    words = " or ".join(case.results)
+    if case.explanation is None:
+        return words
+    return f"{words}, explained as {case.explanation!r}"
