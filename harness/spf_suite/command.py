@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ class Order:
     profile: Path | None
     reports: Path
     scenarios: Path
-    mutant: str = ""
+    mutants: Sequence[str] = ()
 
 
 def run_suite(order: Order) -> int:
@@ -33,7 +34,7 @@ def run_suite(order: Order) -> int:
     `DnsServerError`.
     """
     suite = load(order.suite)
-    wish = Wish(Catalogue.below(order.scenarios), order.profile, order.mutant, embedded=checking_mta)
+    wish = Wish(Catalogue.below(order.scenarios), order.profile, order.mutants, embedded=checking_mta)
     with open_run(wish) as everything:
         run = check_health(subject(everything, suite))
         result = play(run, suite, _show_progress)

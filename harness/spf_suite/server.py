@@ -1,8 +1,9 @@
 """A reference MTA that marks SPF results, for a run of the suite: nothing delayed, everything delivered."""
 
 import contextlib
+import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness import settings
@@ -40,7 +41,7 @@ mode = "mark"
 
 
 @contextlib.contextmanager
-def checking_mta(dns: tuple[str, int], mutant: str = "") -> Iterator[tuple[Profile, ReferenceMta]]:
+def checking_mta(dns: tuple[str, int], mutants: Sequence[str] = ()) -> Iterator[tuple[Profile, ReferenceMta]]:
     """The server with the fake DNS at `dns` as its resolver, and its profile; raises `EmbeddedError`."""
     with tempfile.TemporaryDirectory(prefix="smtp-harness-") as name:
         folder = Path(name)
@@ -53,7 +54,9 @@ def checking_mta(dns: tuple[str, int], mutant: str = "") -> Iterator[tuple[Profi
             attempts=ATTEMPTS,
             greylisted=GREYLISTED,
         )
-        config.write_text(content + (f'\n[mutation]\nname = "{mutant}"\n' if mutant else ""), "utf-8")
+        config.write_text(
+            content + (f"\n[mutation]\nnames = {json.dumps(list(mutants))}\n" if mutants else ""), "utf-8"
+        )
         with running([config]) as (mta,):
             yield _profile(config, folder / "state", mta.port, dns), mta
 
