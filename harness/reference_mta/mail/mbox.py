@@ -15,8 +15,8 @@ from harness.reference_mta.replies import word
 
 NOBODY = "MAILER-DAEMON"  # stands for the null sender, as RFC 4155 has it
 SEPARATOR = b"\n\n"  # before every From_ line but the first: the end of a line and an empty one
-DIVIDES = re.compile(rb"^(?=>*From )", re.MULTILINE)
-LOOKS_SO = re.compile(rb"^(?=>*From[^:])", re.MULTILINE)  # quoted by a deliberate defect
+DIVIDES = re.compile(rb"\n(?=>*+From )")  # no message begins with such a line: header lines of ours do
+LOOKS_SO = re.compile(rb"\n(?=>*+From[^:])")  # quoted by a deliberate defect
 
 
 class MboxCopy:
@@ -77,6 +77,6 @@ class MboxCopy:
             line = ""
         if "delivery.mbox:weak-unquoted" not in self._quirks:
             divides = LOOKS_SO if "delivery.mbox:strict-longer-words" in self._quirks else DIVIDES
-            text = divides.sub(b">", text)
+            text = divides.sub(b"\n>", text)
         end = b"\n" if text.endswith(b"\n") else SEPARATOR
         return line.encode("ascii") + text + end

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from harness.reference_mta.mail.filter import decoded
-from harness.reference_mta.mail.header import fields_named, parted, read, without
+from harness.reference_mta.mail.header import LARGEST, fields_named, parted, read, without
 from harness.reference_mta.mail.message import Message
 from harness.reference_mta.mail.spamd import Judgement, SpamdError, judge
 from harness.reference_mta.policy.transaction import Transaction
@@ -101,7 +101,7 @@ async def _judgement(about: Transaction, message: Message) -> Judgement | None:
 
 def embedded(content: bytes) -> Judgement:
     """The judgement of the built-in tests."""
-    fields = read(parted(content)[0])
+    fields = read(parted(content[:LARGEST])[0])
     met = [(name, score) for name, score, test in HEADER_TESTS if test(fields)]
     if GTUBE in content:
         met.insert(0, ("GTUBE", 1000.0))

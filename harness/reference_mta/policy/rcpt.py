@@ -43,14 +43,16 @@ async def user(transaction: Transaction) -> str | None:
     domain = transaction.domain
     if domain is None or not _is_verified(transaction) or _is_taken(transaction, domain):
         return None
-    return "delivery.no-catch-all" if domain.aliases else "rcpt.unknown-user"
+    return "rcpt.unknown-user"
 
 
 def _is_taken(transaction: Transaction, domain: Domain) -> bool:
+    """Whether the domain has somebody who gets the mail."""
     name = transaction.mailbox.local_part
-    if transaction.quirk("delivery.catch-all:off") and REST in domain.aliases:
+    if REST in domain.aliases and transaction.quirk("delivery.catch-all:off"):
         return domain.entry(name) is not None
-    return domain.takes(name)
+    boundless = bool(domain.aliases) and transaction.quirk("delivery.no-catch-all:off")
+    return boundless or domain.takes(name)
 
 
 def _is_verified(transaction: Transaction) -> bool:
@@ -93,9 +95,7 @@ FIRST_CHARACTER = question(
     first_character,
     Check("rcpt.leading-dot", then=deny("A local part does not start with a dot", status="1.3"), off=PASS),
 )
-UNKNOWN = deny("No such user here", status="1.1")
 USER = question(
     user,
-    Check("rcpt.unknown-user", then=UNKNOWN, off=PASS),
-    Check("delivery.no-catch-all", then=UNKNOWN, off=PASS),
+    Check("rcpt.unknown-user", then=deny("No such user here", status="1.1"), off=PASS),
 )
