@@ -22,7 +22,7 @@ from harness.embedded import reference_mta
 from harness.internet import Internet
 from harness.judge import Judge
 from harness.mail_tables import Mailbox
-from harness.mta_process import QueueControl, RewriterControl
+from harness.mta_process import QueueControl, ReferenceMta, RewriterControl
 from harness.noise import DnsProbe, Pulse, ServerProbe
 from harness.profile import Profile
 from harness.rules import Capability, Catalogue
@@ -65,13 +65,7 @@ def open_run(wish: Wish) -> Iterator[Run]:
         if wish.profile is None:
             names = stack.enter_context(DnsServer(dns, addresses=[("127.0.0.1", 0)]))
             profile, mta = stack.enter_context(reference_mta(names.addresses[0], mutant=wish.mutant))
-            tools = Tools(
-                SteeredClock(mta.advance),
-                mta,
-                mta,
-                queue=QueueControl(mta),
-                rewriter=RewriterControl(mta, profile.srs.domain if profile.srs else ""),
-            )
+            tools = _embedded_tools(profile, mta)
         else:
             profile = profiles.load(wish.profile, wish.catalogue)
             if profile.dns:
@@ -118,6 +112,16 @@ def _route(profile: Profile, internet: Internet) -> Iterator[Route]:
             yield XClient(internet.host_at)
         case name:
             yield ROUTES[name]()
+
+
+def _embedded_tools(profile: Profile, mta: ReferenceMta) -> Tools:
+    return Tools(
+        clock=SteeredClock(mta.advance),
+        operator=mta,
+        outage=mta,
+        queue=QueueControl(mta),
+        rewriter=RewriterControl(mta, profile.srs.domain) if profile.srs else None,
+    )
 
 
 def _tools(profile: Profile) -> Tools:
