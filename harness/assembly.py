@@ -158,7 +158,9 @@ def _store(table: Mailbox) -> Store:
 def _sink(stack: contextlib.ExitStack, dns: FakeDns, profile: Profile) -> Sink | None:
     if profile.sink is None or profile.lacks(Capability.SINK):
         return None
-    return stack.enter_context(Sink(dns, profile.sink.networks, profile.sink.port, profile.secrets))
+    kept = [profile.smarthost.host[0]] if profile.smarthost else []
+    sink = Sink(dns, profile.sink.networks, profile.sink.port, kept=kept, secrets=profile.secrets)
+    return stack.enter_context(sink)
 
 
 def _publish_server(dns: FakeDns, profile: Profile) -> None:
