@@ -163,7 +163,6 @@ def test_message_that_is_thawed(
     assert len(host.about("lost@")) == 1, "a frozen message was tried again"
     host.takes_mail()
     queue.thaw(frozen[0].id)
-    queue.run()
     host.arrival(trusted_client.token, patience(interval))
     host.arrival(twin.token, patience(interval))
 
