@@ -69,13 +69,7 @@ def open_run(wish: Wish) -> Iterator[Run]:
         if wish.profile is None:
             names = stack.enter_context(DnsServer(dns, addresses=[("127.0.0.1", 0)]))
             profile, mta = stack.enter_context(wish.embedded(names.addresses[0], wish.mutants))
-            tools = Tools(
-                SteeredClock(mta.advance),
-                mta,
-                mta,
-                queue=QueueControl(mta),
-                rewriter=RewriterControl(mta, profile.srs.domain if profile.srs else ""),
-            )
+            tools = _embedded_tools(profile, mta)
         else:
             profile = profiles.load(wish.profile, wish.catalogue)
             if profile.dns:
@@ -124,6 +118,16 @@ def _route(profile: Profile, internet: Internet) -> Iterator[Route]:
             yield ROUTES[name]()
 
 
+def _embedded_tools(profile: Profile, mta: ReferenceMta) -> Tools:
+    return Tools(
+        clock=SteeredClock(mta.advance),
+        operator=mta,
+        outage=mta,
+        queue=QueueControl(mta),
+        rewriter=RewriterControl(mta, profile.srs.domain) if profile.srs else None,
+    )
+
+
 def _tools(profile: Profile) -> Tools:
     return Tools(
         clock=_clock(profile),
@@ -158,7 +162,9 @@ def _store(table: Mailbox) -> Store:
 def _sink(stack: contextlib.ExitStack, dns: FakeDns, profile: Profile) -> Sink | None:
     if profile.sink is None or profile.lacks(Capability.SINK):
         return None
-    return stack.enter_context(Sink(dns, profile.sink.networks, profile.sink.port, profile.secrets))
+    kept = [profile.smarthost.host[0]] if profile.smarthost else []
+    sink = Sink(dns, profile.sink.networks, profile.sink.port, kept=kept, secrets=profile.secrets)
+    return stack.enter_context(sink)
 
 
 def _publish_server(dns: FakeDns, profile: Profile) -> None:

@@ -158,7 +158,9 @@ def _add_spf_suite(commands: Commands) -> None:
     )
     parser.add_argument("suite", type=Path, metavar="FILE", help="YAML: sets of cases and their zone data")
     parser.add_argument("--sut", type=Path, metavar="PROFILE.toml", help="default: the reference MTA")
-    parser.add_argument("--mutant", action="append", default=[], metavar="NAME", help="break the reference MTA so")
+    parser.add_argument(
+        "--mutant", action="append", default=[], metavar="NAME", help="break the reference MTA so"
+    )
     parser.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR")
 
 

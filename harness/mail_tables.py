@@ -90,13 +90,13 @@ class Queue(settings.Settings):
 
     The commands are lists of words; `{id}` stands for a message. In what `list` prints, `entry` finds the
     first line of each message, with its id in the only group; everything up to the next one belongs to it.
+    A server that does not freeze messages has no `thaw`.
     """
 
     interval: Seconds  # between two tries
     list: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
     thaw: tuple[str, ...] = ()
-    run: tuple[str, ...] = ()  # tries everything now
     entry: str = r"^(\S+)"
     frozen: str = "frozen"  # stands in the entry of a message that is not tried any more
 
@@ -111,15 +111,19 @@ class Queue(settings.Settings):
 
     @model_validator(mode="after")
     def _all_or_none(self) -> Self:
-        given = [bool(words) for words in (self.list, self.remove, self.thaw, self.run)]
-        if any(given) and not all(given):
-            raise ValueError("give all of list, remove, thaw and run, or none")
+        if bool(self.list) != bool(self.remove) or (self.thaw and not self.list):
+            raise ValueError("give both of list and remove, and thaw where messages are frozen, or none")
         for key, words in (("remove", self.remove), ("thaw", self.thaw)):
             if words and not any("{id}" in word for word in words):
                 raise ValueError(f"{key}: {{id}} must stand in it, where the message's id belongs")
         if re.compile(self.entry).groups != 1:
             raise ValueError(f"entry: {self.entry!r} must have one group, around the message's id")
         return self
+
+    @property
+    def freezes(self) -> bool:
+        """Whether the server has messages that it does not try until they are thawed."""
+        return bool(self.thaw) or not self.list
 
 
 class Filter(settings.Settings):

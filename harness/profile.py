@@ -174,7 +174,7 @@ class Profile(settings.Settings):
             ),
             Capability.QUEUE_OPERATOR: (
                 self.queue is not None and bool(self.queue.list),
-                "the profile has no [queue] commands list, remove, thaw and run",
+                "the profile has no [queue] commands list and remove",
             ),
             Capability.FILTER: (self.filter is not None, "the profile has no [filter] user"),
             Capability.SMARTHOST: (self.smarthost is not None, "the profile has no [smarthost]"),

@@ -21,6 +21,7 @@ from typing import Any
 
 from harness.systems.system import Parameters, Ready, Service, System
 
+OUTSIDE = "192.0.2.1"  # the host's own: a resolver that knows loopback only asks for no addresses
 NETWORKS = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "198.18.0.0/15", "2001:db8::/32")
 SETTINGS = {"net/ipv6/ip_nonlocal_bind": "1", "net/core/somaxconn": "4096"}
 LOOK = 0.05  # seconds between two looks at a service that is coming up
@@ -66,6 +67,7 @@ class Warden:
     def connect(self) -> None:
         """Loopback, with every address that a client may have."""
         _do("ip", "link", "set", "lo", "up")
+        _do("ip", "address", "add", f"{OUTSIDE}/32", "dev", "lo")
         for network in NETWORKS:
             _do("ip", "route", "add", "local", network, "dev", "lo")
         for name, value in SETTINGS.items():

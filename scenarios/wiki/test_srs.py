@@ -42,6 +42,20 @@ def test_sender_of_forwarded_mail(
     assert sender == trusted_client.sender, f"mail that is not forwarded comes from <{sender}>"
 
 
+@rule("srs.forward")
+def test_bounce_that_is_forwarded_keeps_the_null_sender(
+    client: Client, sut: Sut, sink: MailHosts, expect: Expect
+) -> None:
+    target = sink.forward_target()
+    attempt = forward(client, sut, sender="")
+    expect.needed(
+        attempt.rcpt.code < 500, "forward.recipient takes no bounces; put it into bounce_recipients"
+    )
+    expect(attempt, twin=forward(client.twin(), sut))
+    sender = target.arrival(client.token).sender
+    assert sender == "", f"a bounce was forwarded from <{sender}>"
+
+
 @rule("srs.bounce-back")
 def test_bounce_to_a_rewritten_sender(client: Client, sut: Sut, sink: MailHosts, expect: Expect) -> None:
     home = sink.host(client.identity.domain)
@@ -90,6 +104,8 @@ def test_bounce_to_a_sender_that_was_forged(
         rewritten.replace(f"={parts[4]}@", "=somebody-else@"),
     ):
         expect(bounce(client.twin(), address, Stage.RCPT), twin=bounce(client.twin(), rewritten, Stage.RCPT))
+    lowered = bounce(client.twin(), rewritten.lower(), Stage.RCPT)
+    expect.through(lowered, Stage.RCPT, who="who writes to the address in lower case")
 
 
 @rule("srs.expired")
