@@ -16,13 +16,14 @@ from harness.capabilities.operator import CommandOperator
 from harness.capabilities.outage import CommandOutage
 from harness.capabilities.queue import CommandQueue
 from harness.capabilities.sink import Sink
+from harness.capabilities.srs import CommandRewriter
 from harness.client import Clock
 from harness.doctor import State, examine
 from harness.embedded import reference_mta
 from harness.internet import Internet
 from harness.judge import Judge
 from harness.mail_tables import Mailbox
-from harness.mta_process import QueueControl, ReferenceMta
+from harness.mta_process import QueueControl, ReferenceMta, RewriterControl
 from harness.noise import DnsProbe, Pulse, ServerProbe
 from harness.profile import Profile
 from harness.rules import Capability, Catalogue
@@ -68,7 +69,7 @@ def open_run(wish: Wish) -> Iterator[Run]:
         if wish.profile is None:
             names = stack.enter_context(DnsServer(dns, addresses=[("127.0.0.1", 0)]))
             profile, mta = stack.enter_context(wish.embedded(names.addresses[0], wish.mutant))
-            tools = Tools(SteeredClock(mta.advance), mta, mta, queue=QueueControl(mta))
+            tools = _embedded_tools(profile, mta)
         else:
             profile = profiles.load(wish.profile, wish.catalogue)
             if profile.dns:
@@ -117,12 +118,23 @@ def _route(profile: Profile, internet: Internet) -> Iterator[Route]:
             yield ROUTES[name]()
 
 
+def _embedded_tools(profile: Profile, mta: ReferenceMta) -> Tools:
+    return Tools(
+        clock=SteeredClock(mta.advance),
+        operator=mta,
+        outage=mta,
+        queue=QueueControl(mta),
+        rewriter=RewriterControl(mta, profile.srs.domain) if profile.srs else None,
+    )
+
+
 def _tools(profile: Profile) -> Tools:
     return Tools(
         clock=_clock(profile),
         operator=CommandOperator(profile.operator) if profile.operator else None,
         outage=CommandOutage(profile.outage.begin, profile.outage.end) if profile.outage else None,
         queue=CommandQueue(profile.queue) if profile.queue and profile.queue.list else None,
+        rewriter=CommandRewriter(profile.srs) if profile.srs and profile.srs.make else None,
     )
 
 
@@ -150,7 +162,9 @@ def _store(table: Mailbox) -> Store:
 def _sink(stack: contextlib.ExitStack, dns: FakeDns, profile: Profile) -> Sink | None:
     if profile.sink is None or profile.lacks(Capability.SINK):
         return None
-    return stack.enter_context(Sink(dns, profile.sink.networks, profile.sink.port, profile.secrets))
+    kept = [profile.smarthost.host[0]] if profile.smarthost else []
+    sink = Sink(dns, profile.sink.networks, profile.sink.port, kept=kept, secrets=profile.secrets)
+    return stack.enter_context(sink)
 
 
 def _publish_server(dns: FakeDns, profile: Profile) -> None:

@@ -19,12 +19,14 @@ from harness.conversation import Attempt
 from harness.internet import Kind
 from harness.outcome import Verdict
 from harness.results.visible import visible
+from harness.rules import Capability
 from harness.run import Run, ailing
 from harness.smtp.session import Ending, Session, SessionEnded
-from harness.verdicts import ScenarioEnd
+from harness.verdicts import FailedError, ScenarioEnd
 
 MENDS = Path(__file__).with_name("mends.toml")
 RESET = "\033[0m"
+SENT_WITHIN = 20.0  # seconds in which mail for others must have been sent
 MOST_AT_ONCE = 100  # connections that the last check opens
 
 
@@ -215,10 +217,31 @@ def delivers(patient: Patient) -> Finding:
     if attempt.data.verdict is not Verdict.PASS:
         return Finding(State.BAD, f"a message to {recipient} was not taken: {_last(attempt)}", "innocent")
     try:
-        patient.run.tools.mailbox.find(recipient, token)
+        found = patient.run.tools.mailbox.find(recipient, token)
     except ScenarioEnd as ending:
         return Finding(State.BAD, str(ending), "mailbox")
-    return Finding(State.GOOD, f"a message to {recipient} was found there")
+    return Finding(State.GOOD, f"a message to {recipient} was found: {found.where}")
+
+
+def sends(patient: Patient) -> Finding:
+    """What a trusted client sends elsewhere arrives at a mail host that we play."""
+    run = patient.run
+    if run.tools.sink is None:
+        return Finding(State.SKIPPED, "the profile has no [sink] at which other mail hosts could be played")
+    if reason := run.profile.lacks(Capability.TRUSTED_ADDRESS):
+        return Finding(State.SKIPPED, reason)
+    host = run.tools.sink.open(run.internet.foreign_domain())
+    try:
+        client, recipient = run.client(run.world(), Kind.TRUSTED, "trusted"), f"friend@{host.domain}"
+        attempt = client.attempt(recipient=recipient, message=message(client, recipient))
+        if attempt.data.verdict is not Verdict.PASS:
+            return Finding(State.BAD, f"a message to {recipient} was not taken: {_last(attempt)}", "relay")
+        arrival = host.arrival(client.token, SENT_WITHIN)
+    except FailedError as ending:
+        return Finding(State.BAD, str(ending), "sink")
+    finally:
+        run.tools.sink.close(host)
+    return Finding(State.GOOD, f"a message for others arrived at {host.address}, from {arrival.client}")
 
 
 def clock_moves(patient: Patient) -> Finding:
@@ -280,6 +303,7 @@ CHECKS = (
     Check("its own domains accept mail", accepts_its_domains),
     Check("the account works under TLS", logs_in),
     Check("delivered mail can be read", delivers),
+    Check("what is for others arrives at the mail hosts that we play", sends),
     Check("the clock moves", clock_moves),
     Check("the operator's commands work", changes_lists),
     Check("its limits leave room for our connections", leaves_room),

@@ -116,7 +116,6 @@ def reference_mta(dns: tuple[str, int], mutant: str = "") -> Iterator[tuple[Prof
             content["sink"] = {"networks": [SINK_NETWORK if several else "127.0.0.1"], "port": sink_port}
             content["queue"] = {"interval": INTERVAL}
             content["local_only"] = {"server": f"127.0.0.1:{local.port}"}
-            content["srs"]["secret"] = srs_secret
             if several:
                 content["local_only"]["closed"] = [CLOSED]
                 content["smarthost"] = {

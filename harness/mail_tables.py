@@ -173,11 +173,21 @@ class Forward(settings.Settings):
 
 
 class Srs(settings.Settings):
-    """Sender rewriting: the domain of rewritten senders, and how long bounces to them are taken."""
+    """Sender rewriting: the domain of rewritten senders, and how long bounces to them are taken.
+
+    `make` is a command that prints the rewritten form of `{sender}` as the server made it `{days}` days ago.
+    """
 
     domain: str = Field(min_length=1)
     lifetime: int = Field(default=21, ge=1, le=365)  # days
-    secret: str = Field(default="", repr=False)
+    make: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_told(self) -> Self:
+        for place in ("{sender}", "{days}"):
+            if self.make and not any(place in word for word in self.make):
+                raise ValueError(f"make: {place} must stand in it")
+        return self
 
 
 class Spam(settings.Settings):

@@ -117,6 +117,18 @@ class QueueControl:
         self.mta.ask(op="queue", action="run")
 
 
+@dataclass(frozen=True)
+class RewriterControl:
+    """The sender rewriting of a running reference MTA."""
+
+    mta: ReferenceMta
+    domain: str  # that forwards
+
+    def aged(self, sender: str, days: int) -> str:
+        """The rewritten form of a sender, so many days old."""
+        return str(self.mta.ask(op="srs", sender=sender, domain=self.domain, days=days)["address"])
+
+
 @contextlib.contextmanager
 def running(configs: Sequence[Path]) -> Iterator[list[ReferenceMta]]:
     """A reference MTA for each configuration, started side by side; raises `EmbeddedError`."""

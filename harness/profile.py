@@ -98,9 +98,7 @@ class Profile(settings.Settings):
     def secrets(self) -> tuple[str, ...]:
         """The passwords that it knows: what is kept of a run is kept without them."""
         accounts = [self.auth, *(table.imap for table in self._mailboxes)]
-        return tuple(account.secret for account in accounts if account) + (
-            (self.srs.secret,) if self.srs and self.srs.secret else ()
-        )
+        return tuple(account.secret for account in accounts if account)
 
     @property
     def _mailboxes(self) -> list[Mailbox]:

@@ -14,7 +14,7 @@ from harness.internet import Internet, Kind
 from harness.outcome import Stage, Verdict
 from harness.rules import Capability
 from harness.sut import Sut
-from harness.tools import GreylistOperator, GreylistOutage, Mailbox, MailHosts, QueueOperator
+from harness.tools import GreylistOperator, GreylistOutage, Mailbox, MailHosts, QueueOperator, Rewriter
 from harness.trial import Expect
 from harness.verdicts import FailedError, InconclusiveError, NotTestableError
 
@@ -44,6 +44,7 @@ __all__ = [
     "QueueOperator",
     "Queued",
     "Refused",
+    "Rewriter",
     "ServFail",
     "Stage",
     "Sut",

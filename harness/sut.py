@@ -75,7 +75,7 @@ class Sut:
     @property
     def catch_all(self) -> str:
         """A hosted domain that takes every local part: there no refusal can mean an unknown user."""
-        for domain in self.profile.domain:
+        for domain in sorted(self.profile.domain, key=lambda domain: not domain.catch_all):
             if domain.takes_everyone:
                 return domain.name
         raise NotTestableError(

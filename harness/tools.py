@@ -76,6 +76,13 @@ class QueueOperator(Protocol):
         """Try everything that is queued, now."""
 
 
+class Rewriter(Protocol):
+    """Makes rewritten senders (SRS) as the server does."""
+
+    def aged(self, sender: str, days: int) -> str:
+        """The rewritten form of a sender, so many days old."""
+
+
 @dataclass(frozen=True)
 class Tools:
     """What the run can do beyond talking to the server; absent tools are not granted."""
@@ -86,3 +93,4 @@ class Tools:
     mailbox: Mailbox | None = None
     sink: Sink | None = None
     queue: QueueOperator | None = None
+    rewriter: Rewriter | None = None

@@ -164,4 +164,5 @@ FIXTURES: Mapping[str, Callable[[Trial], object]] = {
     "mailbox": lambda trial: trial.mailbox,
     "sink": lambda trial: trial.sink,
     "queue": lambda trial: trial.run.tools.queue,
+    "rewriter": lambda trial: trial.run.tools.rewriter,
 }

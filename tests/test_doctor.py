@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from harness.assembly import Wish, open_run
+from harness.capabilities.mail_host import MailHost
 from harness.cli import main
 from harness.doctor import CHECKS, MENDS, Finding, State, examine, report
 from harness.rules import Catalogue
@@ -115,6 +116,16 @@ def test_nobody_listens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     )
     assert main(["doctor", str(profile)]) == 1
     assert "nobody listens at 127.0.0.1:9" in capsys.readouterr().out
+
+
+def test_mail_that_never_comes_to_a_mail_host(sound: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.doctor.SENT_WITHIN", 0.1)
+    assert sound.tools.sink is not None
+    nobody = MailHost("nowhere.example", "mail.nowhere.example", "127.0.0.1")
+    monkeypatch.setattr(sound.tools.sink, "open", lambda domain, held=0: nobody)
+    found = findings(sound)["sends"]
+    assert (found.state, found.mend) == (State.BAD, "sink")
+    assert "no such message came" in found.saw
 
 
 def test_every_finding_has_its_mend() -> None:

@@ -63,7 +63,7 @@ target = "moved@faraway.example"
 [srs]
 domain = "example.org"
 lifetime = 21
-secret = "sesame"
+make = ["srs", "{sender}", "{days}"]
 
 [spam]
 threshold = 5.0
@@ -147,7 +147,8 @@ def test_a_queue_without_commands_is_no_operators_queue(tmp_path: Path) -> None:
         ('target = "moved@faraway.example"', "", "forward.target: is required"),
         ('domain = "example.org"\nlifetime', 'domain = ""\nlifetime', "srs.domain"),
         ("lifetime = 21", "lifetime = 0", "srs.lifetime"),
-        ('secret = "sesame"', "secret = 1", "srs.secret"),
+        (', "{days}"]', "]", "make: {days} must stand in it"),
+        ('"{sender}", ', "", "make: {sender} must stand in it"),
         ("threshold = 5.0", "threshold = 0", "spam.threshold"),
         ('"*" = ["ann"]', '"*" = []', "an alias is a local part with a list"),
         ('"*" = ["ann"]', '"a@b" = ["ann"]', "an alias is a local part with a list"),

@@ -9,13 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.reference_mta.config import Config
 from harness.reference_mta.control import Control
 from harness.reference_mta.greylist import LISTS, Greylist, Times, Triplet
 from harness.reference_mta.mail.desk import Desk
+from harness.reference_mta.mail.srs import Srs
 from tests.mta_process import FROM, STRANGER, TO, RunningMta, running_mta
 
 TRIPLET = {"client": STRANGER, "sender": "sender@client.example", "recipient": "alice@castle.example"}
-NO_QUEUE = Desk(Path("no-such-state"))
+CONFIG = Config.model_validate(
+    {
+        "server": {"hostname": "mail.castle.example", "state": "no-such-state"},
+        "dns": {"server": "127.0.0.1:53"},
+        "domain": [{"name": "castle.example"}],
+        "srs": {"secret": "hush"},
+    }
+)
+OTHERS = (Desk(CONFIG.server.state), Srs(CONFIG))
 NEVER = Times(60, 28800, 5184000)
 
 
@@ -106,7 +116,7 @@ def test_what_is_no_request_is_told(mta: RunningMta, line: str) -> None:
 @given(st.binary(max_size=60))
 def test_any_line_gets_one_answer(line: bytes) -> None:
     store = Greylist(Path(":memory:"), NEVER)
-    answer, go_on = Control(store, NO_QUEUE).answer(line)
+    answer, go_on = Control(store, *OTHERS).answer(line)
     assert go_on
     assert list(json.loads(json.dumps(answer))) == ["error"]
     store.close()
@@ -116,9 +126,9 @@ def test_the_defect_that_keeps_entries() -> None:
     store = Greylist(Path(":memory:"), NEVER)
     store.add("white", Triplet(**TRIPLET))
     removal = json.dumps({"op": "greylist", "action": "remove", "list": "white", **TRIPLET}).encode()
-    assert Control(store, NO_QUEUE, keeps_removed=True).answer(removal) == ({"ok": True}, True)
+    assert Control(store, *OTHERS, keeps_removed=True).answer(removal) == ({"ok": True}, True)
     assert len(store.entries("white")) == 1
-    assert Control(store, NO_QUEUE).answer(removal) == ({"ok": True}, True)
+    assert Control(store, *OTHERS).answer(removal) == ({"ok": True}, True)
     assert store.entries("white") == []
     store.close()
 

@@ -96,7 +96,7 @@ EXPECTED: Facts = {
 ALSO = {  # what cannot but show elsewhere
     "delivery.alias:off": {"delivery.per-domain"},
     "delivery.alias:weak-other": {"delivery.per-domain"},
-    "delivery.alias:strict-bystander": {"delivery.per-domain"},
+    "delivery.alias:strict-bystander": {"delivery.per-domain", "delivery.trace-headers"},
     "data.spam-classified:off": {
         "filter.spam-folder",
         "filter.dnsbl-folder",

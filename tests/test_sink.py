@@ -13,7 +13,7 @@ from harness.capabilities.mail_host import MOST_BYTES, MOST_DIALOGUES, MailHost,
 from harness.capabilities.sink import Sink
 from harness.outcome import Stage
 from harness.values import Network
-from harness.verdicts import FailedError, NotTestableError
+from harness.verdicts import FailedError, InconclusiveError, NotTestableError
 from tests.dns_asking import answers
 
 PATIENCE = 5.0  # seconds for something that must happen
@@ -271,6 +271,14 @@ def test_an_address_that_cannot_be_had_is_told(dns: FakeDns) -> None:
         pytest.raises(NotTestableError, match=r"198\.51"),
     ):
         sink.open("far.example")
+
+
+def test_an_address_that_is_kept_is_given_to_nobody(dns: FakeDns, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.capabilities.sink.ROOM_WITHIN", 0.05)
+    with Sink(dns, networks("127.0.0.1/32"), free_port(), kept=["127.0.0.1"]) as sink:
+        assert sink.shared("far.example", "127.0.0.1").address == "127.0.0.1"
+        with pytest.raises(InconclusiveError, match="are in use"):
+            sink.open("two.example")
 
 
 def test_a_shared_host_is_one_for_all(sink: Sink) -> None:

@@ -5,7 +5,7 @@ import collections
 import ipaddress
 import logging
 import threading
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Collection, Coroutine, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -26,13 +26,22 @@ class Sink:
     An address is not used a second time before all others have been: mail may still be on its way to it.
     """
 
-    def __init__(self, dns: FakeDns, networks: Sequence[Network], port: int, secrets: Sequence[str] = ()):
-        """`secrets` are masked in what is recorded."""
+    def __init__(
+        self,
+        dns: FakeDns,
+        networks: Sequence[Network],
+        port: int,
+        *,
+        kept: Collection[str] = (),
+        secrets: Sequence[str] = (),
+    ) -> None:
+        """`kept` are addresses for hosts that all share; `secrets` are masked in what is recorded."""
         self.port = port
         self._dns = dns
         self._size = sum(_usable(network) for network in networks)
         self._fresh = _each(networks)
         self._spare: collections.deque[str] = collections.deque()
+        self._kept = frozenset(kept)
         self._secrets = tuple(secrets)
         self._servers: dict[str, asyncio.Server] = {}  # by address
         self._shared: dict[str, MailHost] = {}  # by domain or address
@@ -104,10 +113,9 @@ class Sink:
 
     def _address(self) -> str:
         with self._room:
-            while (fresh := next(self._fresh, None)) in self._shared:
-                pass
-            if fresh is not None:
-                return fresh
+            for fresh in self._fresh:
+                if fresh not in self._kept:
+                    return fresh
             if not self._room.wait_for(lambda: self._spare, ROOM_WITHIN):
                 raise InconclusiveError("all addresses of sink.networks are in use; name a larger network")
             return self._spare.popleft()

@@ -95,7 +95,9 @@ async def _steered(service: Service, stopped: asyncio.Event) -> None:
     """Until the control channel ends, or a signal comes."""
     site = service.site
     desk = Desk(site.config.server.state, site.policy.quirks)
-    control = Control(site.greylist, desk, keeps_removed="greylist.manual:off" in site.policy.quirks)
+    control = Control(
+        site.greylist, desk, site.post.srs, keeps_removed="greylist.manual:off" in site.policy.quirks
+    )
     steering = asyncio.create_task(control.serve())
     waiting = asyncio.create_task(stopped.wait())
     await asyncio.wait({steering, waiting}, return_when=asyncio.FIRST_COMPLETED)

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.reference_mta.greylist import LISTS, Greylist, Triplet, UnreachableError
 from harness.reference_mta.mail.desk import ACTIONS, Desk, facts
+from harness.reference_mta.mail.srs import Srs
 
 Request = dict[str, Any]
 LONGEST = 1 << 16  # bytes of a request
@@ -18,16 +19,18 @@ LONGEST = 1 << 16  # bytes of a request
 class Control:
     """Answers one request after the other."""
 
-    def __init__(self, greylist: Greylist, desk: Desk, *, keeps_removed: bool = False) -> None:
+    def __init__(self, greylist: Greylist, desk: Desk, srs: Srs, *, keeps_removed: bool = False) -> None:
         """`keeps_removed` is a deliberate defect: entries cannot be removed."""
         self._greylist = greylist
         self._desk = desk
+        self._srs = srs
         self._keeps_removed = keeps_removed
         self._operations: dict[str, Callable[[Request], Request]] = {
             "advance": self._advance,
             "greylist": self._change,
             "outage": self._outage,
             "queue": self._queue,
+            "srs": self._rewrite,
         }
 
     async def serve(self) -> None:
@@ -100,6 +103,10 @@ class Control:
             case "run":
                 return {"tried": self._desk.run()}
         raise ValueError(f"no action {request['action']!r}; there are {', '.join(ACTIONS)}")
+
+    def _rewrite(self, request: Request) -> Request:
+        days = int(request.get("days", 0))
+        return {"address": self._srs.forwarded(request["sender"], request["domain"], days)}
 
     def _outage(self, request: Request) -> Request:
         if not isinstance(request["on"], bool):

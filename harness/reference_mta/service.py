@@ -22,6 +22,7 @@ from harness.reference_mta.mail.keeper import Keeper
 from harness.reference_mta.mail.post import Post
 from harness.reference_mta.mail.queue import QUEUE, Queue
 from harness.reference_mta.mail.sending import Sender
+from harness.reference_mta.mail.srs import Srs
 from harness.reference_mta.mutations import Mutant
 from harness.reference_mta.operator import DATABASE
 from harness.reference_mta.policy import Policy
@@ -70,7 +71,7 @@ async def serving(config: Config, mutant: Mutant | None = None) -> AsyncIterator
         keeper = Keeper()
         stack.callback(keeper.close)
         mailboxes = Mailboxes(config, Filters(config.delivery.filters), policy.quirks)
-        post = Post(config, keeper, mailboxes, queue, bell)
+        post = Post(config, keeper, mailboxes, queue, bell, Srs(config, policy.quirks))
         attempts = Attempts(Finder(config, resolver, policy.quirks))
         await stack.enter_async_context(running(Sender(config, post, keeper, attempts, bell).run()))
         site = Site(config, policy, resolver, greylist, Accounts.of(config), post)

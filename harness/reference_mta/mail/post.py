@@ -1,9 +1,10 @@
 """Takes responsibility for a message: when `take` returns, every copy of it is on disk."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from harness.reference_mta.addresses import split
 from harness.reference_mta.config import Config
 from harness.reference_mta.mail.bell import Bell
 from harness.reference_mta.mail.delivery import Letter, Mailboxes
@@ -11,7 +12,8 @@ from harness.reference_mta.mail.filter import INBOX
 from harness.reference_mta.mail.keeper import Copy, Keeper
 from harness.reference_mta.mail.message import Message
 from harness.reference_mta.mail.queue import Queue
-from harness.reference_mta.mail.routing import route
+from harness.reference_mta.mail.routing import Destinations, route
+from harness.reference_mta.mail.srs import Srs
 
 log = logging.getLogger(__name__)
 
@@ -25,14 +27,14 @@ class Post:
     mailboxes: Mailboxes
     queue: Queue
     bell: Bell
+    srs: Srs
 
     async def take(self, message: Message) -> None:
         """Keep the message for each recipient; raises `OSError` when nothing was kept."""
-        routes = route(self.config, message.recipients, self.mailboxes.quirks)
+        origins = {self._origin(recipient): recipient for recipient in message.recipients}
+        routes = route(self.config, origins, self.mailboxes.quirks)
         letters = self.mailboxes.letters(message, routes.local)
-        elsewhere: list[Copy] = []
-        if routes.remote:
-            elsewhere = [self.queue.copy(message.sender, tuple(routes.remote), message.text)]
+        elsewhere = self._elsewhere(message, routes.remote, origins)
         try:
             await self._keep(letters, elsewhere)
         except OSError as error:
@@ -42,6 +44,30 @@ class Post:
             await self._keep([replace(letter, folder=INBOX) for letter in letters], elsewhere)
         if elsewhere:
             self.bell.ring()
+
+    def _origin(self, recipient: str) -> str:
+        """Where a bounce to a sender that was rewritten here belongs; other recipients are as they are."""
+        hosted = self.config.hosted(split(recipient).domain)
+        origin = self.srs.origin(recipient) if hosted else None
+        return origin.address if origin and not origin.flaw else recipient
+
+    def _elsewhere(
+        self, message: Message, destinations: Destinations, origins: Mapping[str, str]
+    ) -> list[Copy]:
+        """One for each sender: what is forwarded gets a sender of the domain that forwards it."""
+        named = {recipient.lower() for recipient in message.recipients}
+        senders: dict[str, list[str]] = {}
+        for address, led in destinations.items():
+            sender = message.sender
+            if address.lower() not in named:
+                sender = self.srs.forwarded(sender, self._forwarder(origins[each] for each in led))
+            senders.setdefault(sender, []).append(address)
+        return [self.queue.copy(sender, found, message.text) for sender, found in senders.items()]
+
+    def _forwarder(self, recipients: Iterable[str]) -> str:
+        """The domain that the envelope named, when an alias led elsewhere."""
+        domains = (self.config.hosted(split(recipient).domain) for recipient in recipients)
+        return next((domain.name for domain in domains if domain), self.config.domain[0].name)
 
     async def _keep(self, letters: Sequence[Letter], elsewhere: Sequence[Copy]) -> None:
         await self.keeper.keep([*map(self.mailboxes.copy, letters), *elsewhere])

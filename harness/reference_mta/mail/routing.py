@@ -88,15 +88,15 @@ def _mistaken(
     quirks: frozenset[str], domain: Domain, entry: str | None, targets: tuple[str, ...]
 ) -> tuple[str, ...]:
     """What a deliberate defect makes of the targets of an alias or a user."""
-    bystanders = tuple(user for user in domain.users if user.lower() not in map(str.lower, targets))[:1]
+    bystanders = tuple(user for user in domain.users if user.lower() not in map(str.lower, targets))
     everybody_else = domain.aliases.get(REST, ())
     if not targets:
         return everybody_else if "delivery.catch-all:strict-users" in quirks else targets
     if entry is None:
-        rule, wrong = "delivery.catch-all", {"weak-own": (), "weak-other": bystanders}
+        rule, wrong = "delivery.catch-all", {"weak-own": (), "weak-other": bystanders[:1]}
     elif len(targets) == 1:
         rule = "delivery.alias"
-        wrong = {"off": (), "weak-other": bystanders, "strict-bystander": (*targets, *bystanders)}
+        wrong = {"off": (), "weak-other": bystanders[:1], "strict-bystander": (*targets, *bystanders)}
     else:
         rule = "delivery.alias-many"
         wrong = {"off": targets[:1], "weak-last": targets[-1:], "strict-bystander": (*targets, *bystanders)}

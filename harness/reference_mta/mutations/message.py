@@ -5,12 +5,10 @@ from harness.reference_mta.mutations.kinds import Mutant, defective
 ALIASES = (
     defective("delivery.alias", "off", "mail for an alias is kept under the alias's name"),
     defective("delivery.alias", "weak-other", "mail for an alias reaches another user of the domain"),
-    defective("delivery.alias", "strict-bystander", "a user whom the alias does not name gets a copy too"),
+    defective("delivery.alias", "strict-bystander", "users whom the alias does not name get a copy too"),
     defective("delivery.alias-many", "off", "only the first of several users gets the mail"),
     defective("delivery.alias-many", "weak-last", "only the last of several users gets the mail"),
-    defective(
-        "delivery.alias-many", "strict-bystander", "a user whom the alias does not name gets a copy too"
-    ),
+    defective("delivery.alias-many", "strict-bystander", "users whom the alias does not name get a copy too"),
     defective("delivery.catch-all", "off", 'a domain with "*" refuses the rest'),
     defective("delivery.catch-all", "weak-own", "the rest is kept under its own names"),
     defective("delivery.catch-all", "weak-other", 'the rest reaches another user than "*" names'),

@@ -12,6 +12,7 @@ from harness.reference_mta.policy.greylisting import BOUNCE_CHECKS, GREYLISTED
 from harness.reference_mta.policy.helo import GREETING, STICKY
 from harness.reference_mta.policy.mail import GREETED, MAIL_DELAY, RCPT_DELAY
 from harness.reference_mta.policy.rcpt import CHARACTERS, COUNT, FIRST_CHARACTER, RELAYING, USER
+from harness.reference_mta.policy.srs import SRS
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Policy:
         COUNT,
         RCPT_DELAY,
         RELAYING,
+        SRS,
         CHARACTERS,
         FIRST_CHARACTER,
         USER,

@@ -11,7 +11,8 @@ async def sort_bounce(transaction: Transaction) -> str | None:
     """The rule under which a bounce's recipient falls; None for mail that is no bounce."""
     domain = transaction.domain
     from_postmaster = _sent_by_postmaster(transaction)
-    if domain is None or transaction.vouched or (transaction.sender and not from_postmaster):
+    spared = transaction.vouched or transaction.rewritten
+    if domain is None or spared or (transaction.sender and not from_postmaster):
         return None
     if domain.bounce_recipients is None:
         return "bounce.no-list"

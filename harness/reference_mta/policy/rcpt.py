@@ -57,6 +57,8 @@ def _is_taken(transaction: Transaction, domain: Domain) -> bool:
 
 def _is_verified(transaction: Transaction) -> bool:
     """Whether the recipient is looked at: one of ours, of a client that nobody vouches for."""
+    if transaction.rewritten:
+        return False
     all_the_same = transaction.authenticated and transaction.quirk("rcpt.relay-authenticated:weak-verified")
     return transaction.domain is not None and (not transaction.vouched or all_the_same)
 

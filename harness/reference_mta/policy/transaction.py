@@ -59,6 +59,7 @@ class Transaction:
     mailbox: Mailbox = NOBODY
     domain: Domain | None = None  # the hosted one; None for the domains of others
     routed: bool = False  # the recipient came with a source route
+    rewritten: bool = False  # the recipient is a sender that was rewritten, see policy/srs.py
     recipients: int = 0  # RCPT commands of this message, refused ones included
     listings: Listings | None = None
     marks: dict[str, None] = field(default_factory=dict)  # header lines for the message, in order

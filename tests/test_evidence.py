@@ -1,0 +1,92 @@
+"""What is kept of mail after the 250: where it was found, and what the server said to other hosts."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.assembly import Wish, open_run
+from harness.capabilities.mail_host import MailHost
+from harness.client import message
+from harness.internet import Kind
+from harness.results.model import Status
+from harness.rules import Catalogue
+from harness.run import Run
+from harness.scheduler import Plan, run_scenario
+from harness.trial import Trial
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Run]:
+    with open_run(Wish(Catalogue.below(Path("scenarios")))) as run:
+        yield run
+
+
+def plan(run: Run, scenario: Callable[[Trial], None]) -> Plan:
+    def play(trial: Trial) -> None:
+        trial.play(lambda: scenario(trial), {}, ())
+
+    return Plan(run.catalogue["delivery.alias"], frozenset(), play)
+
+
+def test_a_found_message_and_a_call_elsewhere_are_kept(run: Run) -> None:
+    assert run.profile.auth
+    password = run.profile.auth.secret
+
+    def play(trial: Trial) -> None:
+        assert trial.sink
+        assert trial.mailbox
+        host, client = trial.sink.host(), trial.new_client(Kind.TRUSTED)
+        recipients = [trial.run.sut.recipient, f"friend@{host.domain}"]
+        content = message(client, recipients[0], subject=password, body=f"It is {password}.\r\n")
+        attempt = client.attempt(recipient=recipients, message=content)
+        trial.expect(attempt, twin=attempt)
+        trial.mailbox.find(recipients[0], client.token)
+        trial.mailbox.copies(recipients[0], client.token)
+        host.arrival(client.token)
+        host.dialogue()
+
+    outcome = run_scenario(run, plan(run, play))
+    assert outcome.status is Status.PASSED, outcome.reason
+    (only,) = outcome.tries
+    (delivery,) = only.deliveries
+    assert (delivery.recipient, delivery.folder) == (run.sut.recipient, "")
+    assert Path(delivery.where).is_file()
+    headers = dict(delivery.headers)
+    assert headers["To"] == f"<{run.sut.recipient}>"
+    assert headers["Subject"] == "***"
+    ours, theirs = only.dialogues
+    assert (ours.label, ours.replies[-1].stage) == ("client", "data")
+    assert theirs.label.startswith("the server calls mail.d")
+    assert (theirs.client_name, theirs.replies) == (run.sut.hostname, ())
+    assert [line.direction for line in theirs.lines[:2]] == ["S", "C"]
+    assert password not in repr(only)
+
+
+def test_of_a_host_that_all_share_only_what_is_ours_is_kept(run: Run) -> None:
+    def play(trial: Trial) -> None:
+        assert trial.sink
+        target, recipient = trial.sink.forward_target(), "moved@castle.example"
+        for client in (trial.new_client(Kind.KNOWN), Trial(run, trial.rule).new_client(Kind.KNOWN)):
+            attempt = client.attempt(recipient=recipient, message=message(client, recipient))
+            target.arrival(client.token)
+            target.dialogue(1, about=client.token)
+        trial.expect(attempt, twin=attempt)
+
+    outcome = run_scenario(run, plan(run, play))
+    assert outcome.status is Status.PASSED, outcome.reason
+    calls = [one for one in outcome.tries[0].dialogues if one.label.startswith("the server calls")]
+    assert len(calls) == 1
+
+
+def test_the_hosts_of_a_scenario_are_gone_when_it_is_over(run: Run) -> None:
+    kept: list[MailHost] = []
+
+    def play(trial: Trial) -> None:
+        assert trial.sink
+        kept.append(trial.sink.host())
+        raise AssertionError("it ends here")
+
+    assert run_scenario(run, plan(run, play)).status is Status.FAILED
+    assert len({host.address for host in kept}) == len(kept) == 2
+    assert [run.internet.dns.withdraw(host.name) for host in kept] == [0, 0]
