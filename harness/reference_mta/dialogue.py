@@ -16,6 +16,7 @@ from aiosmtpd.smtp import Envelope, Session, TLSSetupException
 from harness.reference_mta.authentication import Accounts
 from harness.reference_mta.config import Config
 from harness.reference_mta.greylist import Greylist
+from harness.reference_mta.mail import dkim
 from harness.reference_mta.mail.delivery import received
 from harness.reference_mta.mail.message import Message
 from harness.reference_mta.mail.post import Post
@@ -197,8 +198,13 @@ class Dialogue:
                 return self._reply(treatment, server)
         if about.quirk("absent.mime-checks:off") and b'.exe"' in content:
             return "550 5.7.1 Programs are not accepted"
+        message = self._message(content, session, envelope, covered=server.covered)
+        server.wait_for(dkim.TIME_LIMIT)
+        refusal, message = await dkim.signed(about, message)
+        if refusal:
+            return refusal
         server.wait_for(self.site.config.spam.timeout)
-        message = await classified(about, self._message(content, session, envelope, covered=server.covered))
+        message = await classified(about, message)
         if about.quirk("data.spam-classified:strict-refused") and is_marked(message):
             return "550 5.7.1 That is spam"
         return await self._keep(message)

@@ -12,9 +12,12 @@ LONGEST_VALUE = 480  # characters
 def value(text: str) -> str:
     """Text that somebody else chose: as it is where it is a dot-atom, otherwise quoted, in one line."""
     plain = printable(text, LONGEST_VALUE)
-    if DOT_ATOM.fullmatch(plain):
-        return plain
-    return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return plain if DOT_ATOM.fullmatch(plain) else quoted(plain)
+
+
+def quoted(text: str) -> str:
+    """Text as a quoted string of one line."""
+    return '"' + printable(text, LONGEST_VALUE).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def folded(name: str, first: str, parts: Iterable[str]) -> str:

@@ -1,0 +1,123 @@
+"""DKIM at the end of DATA (RFC 6376): off, noted in Authentication-Results, or a false signature refused.
+
+A message is refused when a signature of it is false and none is right; a signature without a key is as good
+as none (§6.1.2, §6.3). Mail of relay hosts and accounts is not looked at: nobody has signed it yet.
+"""
+
+import asyncio
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from harness.reference_mta.mail.authentication_fields import folded, quoted, value
+from harness.reference_mta.mail.header import END
+from harness.reference_mta.mail.message import Message
+from harness.reference_mta.policy.transaction import Transaction
+from harness.reference_mta.replies import reply
+from harness.reference_mta.resolver import Answer, Lookup
+
+if TYPE_CHECKING:
+    from harness.reference_mta.mail.signatures import Signature
+
+TIME_LIMIT = 20.0  # seconds for all signatures of a message
+SHOWN_VALUE = 8  # characters of a signature that tell it from others (RFC 6008)
+RESULTS = re.compile(rb"(?im)^Authentication-Results[ \t]*:(.*\n(?:[ \t].*\n)*)")
+COMMENT = re.compile(rb"\((?:\\.|[^()\\])*\)", re.DOTALL)
+REFUSED = "No DKIM signature of this message is right"
+
+
+async def signed(about: Transaction, message: Message) -> tuple[str, Message]:
+    """The refusal of the message, or nothing; and the message with this server's results on top."""
+    mode = about.config.dkim.mode
+    if mode == "off" or about.vouched:
+        return "", message
+    found = [_misjudged(about, one) for one in await _signatures(about, message.content)]
+    results = {one.result for one in found}
+    false = "fail" in results or (about.quirk("dkim.no-key:strict-refused") and "permerror" in results)
+    if mode == "reject" and false and "pass" not in results:
+        refusal = reply(550, "7.20", REFUSED)
+        return (
+            refusal.replace("550 5.", "450 4.") if about.quirk("dkim.broken:weak-4xx") else refusal
+        ), message
+    host = about.config.server.hostname
+    results_field = folded("Authentication-Results", host, [_written(one) for one in found] or ["dkim=none"])
+    content = without_results_of(host, message.content)
+    return "", replace(message, content=content, annotations=(results_field, *message.annotations))
+
+
+def without_results_of(host: str, content: bytes) -> bytes:
+    """The message without results that somebody wrote in the name of `host` (RFC 8601 §5)."""
+    end = content.find(END) + 2
+    header, rest = (content[:end], content[end:]) if end > 1 else (content, b"")
+    wanted = host.lower().encode("ascii")
+
+    def kept(match: re.Match[bytes]) -> bytes:
+        bare = match[1]
+        while (shorter := COMMENT.sub(b" ", bare)) != bare:
+            bare = shorter
+        return b"" if wanted in bare.partition(b";")[0].lower() else match[0]
+
+    return RESULTS.sub(kept, header) + rest
+
+
+async def _signatures(about: Transaction, content: bytes) -> "list[Signature]":
+    """Every signature with its result; what is not done in time has none for now."""
+    from harness.reference_mta.mail import signatures  # with dkimpy, which those without DKIM do not need
+
+    found = await asyncio.to_thread(signatures.read, content)
+    try:
+        async with asyncio.timeout(TIME_LIMIT):
+            for number, one in enumerate(found):
+                if not one.result:
+                    answer = await about.resolver.ask(one.key_name, "TXT")
+                    found[number] = await _verified(content, one, answer)
+    except TimeoutError:
+        return [
+            one if one.result else replace(one, result="temperror", reason="no time left") for one in found
+        ]
+    return found
+
+
+async def _verified(content: bytes, signature: "Signature", answer: Answer) -> "Signature":
+    from harness.reference_mta.mail import signatures
+
+    if answer.lookup is Lookup.FAILED:
+        return replace(signature, result="temperror", reason="DNS did not answer")
+    if answer.lookup is Lookup.NOTHING:
+        return replace(signature, result="permerror", reason="no key for the signature")
+    return await asyncio.to_thread(signatures.verify, content, signature, answer.values[0])
+
+
+def _misjudged(about: Transaction, one: "Signature") -> "Signature":
+    """The signature as a deliberate defect sees it."""
+    body = "body hash" in one.reason
+    defects = {
+        "dkim.pass:off": one.result == "pass",
+        "dkim.pass:weak-no-ed25519": one.result == "pass" and one.algorithm.startswith("ed25519"),
+        "dkim.pass:weak-simple-only": one.result == "pass" and "relaxed" in one.canonical,
+    }
+    if any(about.quirk(name) for name, meant in defects.items() if meant):
+        return replace(one, result="permerror", reason="not known here")
+    missed = {
+        "dkim.broken:off": one.result == "fail" and body,
+        "dkim.wrong-key:off": one.result == "fail" and not body,
+        "dkim.no-key:off": one.reason == "no key for the signature",
+    }
+    if any(about.quirk(name) for name, meant in missed.items() if meant):
+        return replace(one, result="pass", reason="")
+    return one
+
+
+def _written(one: "Signature") -> str:
+    """One result as RFC 8601 has it."""
+    words = [f"dkim={one.result}"]
+    if one.reason:
+        words.append(f"reason={quoted(one.reason)}")
+    properties = {
+        "d": one.domain,
+        "s": one.selector,
+        "a": one.algorithm,
+        "b": one.value[:SHOWN_VALUE],
+    }
+    words += [f"header.{name}={value(text)}" for name, text in properties.items() if text]
+    return " ".join(words)

@@ -1,0 +1,229 @@
+"""DKIM: signatures of the RFCs and of fresh keys, and what becomes of them over live SMTP."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fake_dns import ServFail
+from harness.reference_mta.mail.dkim import without_results_of
+from harness.reference_mta.mail.signatures import read, verify
+from harness.signing import Algorithm, Canonical, Signer
+from tests.mta_process import MESSAGE, TO, TRUSTED, WHITELISTED, RunningMta, running_mta
+
+HOST = "mail.castle.example"
+HEADER = """\
+From: Joe SixPack <joe@football.example.com>
+To: Suzie Q <suzie@shopping.example.net>
+Subject: Is dinner ready?
+Date: Fri, 11 Jul 2003 21:00:37 -0700 (PDT)
+Message-ID: <20030712040037.46341.5F8J@football.example.com>
+"""
+BODY = "\nHi.\n\nWe lost the game. Are you hungry yet?\n\nJoe.\n"
+RFC_8463 = """\
+DKIM-Signature: v=1; a=ed25519-sha256; c=relaxed/relaxed;
+ d=football.example.com; i=@football.example.com;
+ q=dns/txt; s=brisbane; t=1528637909; h=from : to :
+ subject : date : message-id : from : subject : date;
+ bh=2jUSOH9NhtVGCQWNr9BrIAPreKQjO6Sn7XIkfJVOzv8=;
+ b=/gCrinpcQOoIfuHNQIbq4pgh9kyIK3AQUdt9OdqQehSwhEIug4D11Bus
+ Fa3bT3FY5OsU7ZbnKELq+eXdp1Q1Dw==
+DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed;
+ d=football.example.com; i=@football.example.com;
+ q=dns/txt; s=test; t=1528637909; h=from : to : subject :
+ date : message-id : from : subject : date;
+ bh=2jUSOH9NhtVGCQWNr9BrIAPreKQjO6Sn7XIkfJVOzv8=;
+ b=F45dVWDfMbQDGHJFlXUNB2HKfbCeLRyhDXgFpEL8GwpsRe0IeIixNTe3
+ DhCVlUrSjV4BwcVcOF6+FF3Zo9Rpo1tFOeS9mPYQTnGdaSGsgeefOsk2Jz
+ dA+L10TeYt9BgDfQNZtKdN1WO//KgIqXP7OdEFE4LjFYNcUxZQ4FADY+8=
+"""
+RFC_6376 = """\
+DKIM-Signature: v=1; a=rsa-sha256; s=brisbane; d=example.com;
+      c=simple/simple; q=dns/txt; i=joe@football.example.com;
+      h=Received : From : To : Subject : Date : Message-ID;
+      bh=2jUSOH9NhtVGCQWNr9BrIAPreKQjO6Sn7XIkfJVOzv8=;
+      b=AuUoFEfDxTDkHlLXSZEpZj79LICEps6eda7W3deTVFOk4yAUoqOB
+        4nujc7YopdG5dWLSdNg6xNAZpOPr+kHxt1IrE+NahM6L/LbvaHut
+        KVdkLLkpVaVVQPzeRDI009SO2Il5Lu7rDNH6mZckBdrIx0orEtZV
+        4bmp/YzhwvcubU4=;
+Received: from client1.football.example.com  [192.0.2.1]
+      by submitserver.example.com with SUBMISSION;
+      Fri, 11 Jul 2003 21:01:54 -0700 (PDT)
+"""
+RSA = "MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQD"
+KEYS = {
+    "brisbane._domainkey.football.example.com": "v=DKIM1; k=ed25519; "
+    "p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
+    "test._domainkey.football.example.com": f"v=DKIM1; k=rsa; p={RSA}"
+    "kHlOQoBTzWRiGs5V6NpP3idY6Wk08a5qhdR6wy5bdOKb2jLQiY/J16JYi0Qvx/byYzCNb3W91y3FutACDfzwQ"
+    "/BC/e/8uBsCR+yz1Lxj+PL6lHvqMKrM3rG4hstT5QjvHO9PzoxZyVYLzBfO2EeC3Ip3G+2kryOTIKT+l/K4w3QIDAQAB",
+    "brisbane._domainkey.example.com": f"v=DKIM1; p={RSA}"
+    "wIRP/UC3SBsEmGqZ9ZJW3/DkMoGeLnQg1fWn7/zYtIxN2SnFCjxOCKG9v3b4jYfcTNh5ijSsq631uBItLa7od"
+    "+v/RtdC2UzJ1lWT947qR+Rcac2gbto/NMqJ0fzfVjH4OuKhitdY9tf6mcwGjaNBcWToIMmPSPDdQPNUYckcQ2QIDAQAB",
+}
+PLAIN = (HEADER + BODY).replace("\n", "\r\n").encode()
+
+
+def wire(text: str) -> bytes:
+    return text.replace("\n", "\r\n").encode()
+
+
+def said_of(mta: RunningMta, content: bytes, client: str = WHITELISTED) -> str:
+    """The refusal of a message, or its Authentication-Results fields, unfolded."""
+    kept = set(mta.mail("mail/alice@castle.example"))
+    with mta.connect(client) as talk:
+        talk.greet()
+        assert talk.code("MAIL FROM:<joe@football.example.com>") == 250
+        assert talk.code(TO) == 250
+        assert talk.code("DATA") == 354
+        talk.send(content + b".\r\n")
+        answer = talk.reply()
+    if not answer.startswith("250"):
+        return answer
+    (delivered,) = set(mta.mail("mail/alice@castle.example")) - kept
+    header = delivered.partition(b"\r\n\r\n")[0].decode() + "\r\n"
+    fields = re.findall(r"^Authentication-Results: ((?:.+\r\n[ \t])*.*)\r\n", header, re.MULTILINE)
+    return "\n".join(field.replace("\r\n\t", " ") for field in fields)
+
+
+@pytest.fixture(scope="module", params=["mark", "reject"])
+def mode(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def mta(mode: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningMta]:
+    with running_mta(tmp_path_factory.mktemp("mta"), extra=f'[dkim]\nmode = "{mode}"\n') as server:
+        for name, record in KEYS.items():
+            server.dns.publish(name, "TXT", record)
+        yield server
+
+
+def test_the_signatures_of_the_rfcs_pass(mta: RunningMta) -> None:
+    assert said_of(mta, wire(RFC_8463) + PLAIN) == (
+        f"{HOST}; dkim=pass header.d=football.example.com header.s=brisbane header.a=ed25519-sha256 "
+        "header.b=/gCrinpc; dkim=pass header.d=football.example.com header.s=test header.a=rsa-sha256 "
+        "header.b=F45dVWDf"
+    )
+    assert said_of(mta, wire(RFC_6376) + PLAIN).startswith(f"{HOST}; dkim=pass header.d=example.com ")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        RFC_6376 + HEADER + BODY.replace("lost", "won"),
+        RFC_6376 + HEADER.replace("dinner", "supper") + BODY,
+        RFC_6376 + "From: someone@else.example\n" + HEADER + BODY,
+        RFC_6376.replace("b=AuUo", "b=BuUo") + HEADER + BODY,
+    ],
+    ids=["body", "subject", "second From", "signature"],
+)
+def test_a_false_signature_is_refused_or_marked(mta: RunningMta, mode: str, message: str) -> None:
+    said = said_of(mta, wire(message))
+    assert said.startswith("550 5.7.20" if mode == "reject" else f"{HOST}; dkim=fail reason=")
+
+
+def test_one_true_signature_is_enough(mta: RunningMta) -> None:
+    said = said_of(mta, wire(RFC_8463.replace("b=F45d", "b=G45d")) + PLAIN)
+    assert re.findall(r"dkim=(\w+)", said) == ["pass", "fail"]
+
+
+@pytest.mark.parametrize("algorithm", Algorithm)
+@pytest.mark.parametrize("canonical", Canonical)
+def test_fresh_keys_and_no_key_at_all(mta: RunningMta, algorithm: Algorithm, canonical: Canonical) -> None:
+    signer = Signer(f"{algorithm.value[:3]}-{canonical}.example", algorithm)
+    message = signer.signed(PLAIN, canonical)
+    said = said_of(mta, message)
+    assert said.startswith(f'{HOST}; dkim=permerror reason="no key for the signature" ')
+    mta.dns.publish(signer.key_name, "TXT", signer.record)
+    assert said_of(mta, message).startswith(f"{HOST}; dkim=pass header.d={signer.domain} ")
+
+
+def test_the_key_of_somebody_else(mta: RunningMta, mode: str) -> None:
+    signer = Signer("wrong.example")
+    mta.dns.publish(signer.key_name, "TXT", Signer("wrong.example").record)
+    said = said_of(mta, signer.signed(PLAIN))
+    assert said.startswith("550 5.7.20" if mode == "reject" else f"{HOST}; dkim=fail reason=")
+
+
+def test_a_key_that_dns_does_not_tell_is_no_reason_to_refuse(mta: RunningMta) -> None:
+    signer = Signer("down.example", Algorithm.ED25519)
+    mta.dns.script(signer.key_name, "TXT", ServFail())
+    assert said_of(mta, signer.signed(PLAIN)).startswith(
+        f'{HOST}; dkim=temperror reason="DNS did not answer"'
+    )
+
+
+def test_mail_without_signature_and_mail_of_relay_hosts(mta: RunningMta) -> None:
+    assert said_of(mta, MESSAGE) == f"{HOST}; dkim=none"
+    assert said_of(mta, MESSAGE, TRUSTED) == ""
+
+
+def test_results_in_the_name_of_this_server_are_removed(mta: RunningMta) -> None:
+    forged = (
+        f"Authentication-Results: {HOST}; dkim=pass header.d=bank.example\r\n"
+        f"authentication-results:\r\n (sent (well; known) by\r\n\tus) {HOST.upper()} 1; dkim=pass\r\n"
+        "Authentication-Results: other.example;\r\n\tdkim=fail\r\n"
+    )
+    assert said_of(mta, forged.encode() + MESSAGE) == f"{HOST}; dkim=none\nother.example; dkim=fail"
+
+
+def test_without_the_setting_nothing_is_added_or_asked(tmp_path: Path) -> None:
+    with running_mta(tmp_path) as server:
+        assert said_of(server, wire(RFC_6376) + PLAIN) == ""
+        assert server.dns.queries(type="TXT") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "result", "reason"),
+    [
+        (lambda record: record, "pass", ""),
+        (lambda record: f"{record}; h=sha1:sha256; s=*; t=y", "pass", ""),
+        (lambda record: re.sub("p=.*", "p=", record), "permerror", "the key is revoked"),
+        (lambda record: "v=DKIM1", "permerror", "the record has no key"),
+        (lambda record: "nothing", "permerror", ""),
+        (lambda record: f"{record}; h=sha1", "permerror", "the key is not for sha256"),
+        (lambda record: f"{record}; s=tlsrpt", "permerror", "the key is not for mail"),
+        (lambda record: record.replace("k=rsa", "k=ed25519"), "permerror", "the key is of another kind"),
+        (lambda record: record.replace("p=M", "p=%"), "permerror", ""),
+        (lambda record: "v=DKIM2; " + record[9:], "permerror", "bad version"),
+    ],
+)
+def test_what_a_key_record_may_say(change: object, result: str, reason: str) -> None:
+    assert callable(change)
+    signer = Signer("key.example")
+    message = signer.signed(PLAIN)
+    (signature,) = read(message)
+    assert signature.key_name == signer.key_name
+    found = verify(message, signature, change(signer.record))
+    assert found.result == result
+    assert reason in found.reason
+
+
+def test_sha1_and_unreadable_signatures_do_not_count() -> None:
+    old = wire(RFC_6376.replace("rsa-sha256", "rsa-sha1")) + PLAIN
+    assert [one.result for one in read(old)] == ["permerror"]
+    assert [one.result for one in read(b"DKIM-Signature: v=1; a\r\n" + PLAIN)] == ["permerror"]
+    assert [one.result for one in read(b" DKIM-Signature: v=1; a\r\n" + PLAIN)] == ["permerror"]
+    assert len(read(wire(RFC_6376) * 20 + PLAIN)) == 5
+
+
+@given(
+    st.lists(st.sampled_from([b"DKIM-Signature:", b" v=1;", b"b=", b"d=\xff", b"\r\n", b"h=from;", b"\0"]))
+)
+def test_no_message_breaks_the_reading(parts: list[bytes]) -> None:
+    for one in read(b"".join(parts)):
+        assert one.result in ("permerror", "")
+
+
+@given(
+    st.lists(st.sampled_from([b"Authentication-Results:", HOST.encode(), b"(", b")", b";", b"\r\n", b" x"]))
+)
+def test_no_forged_result_stays(parts: list[bytes]) -> None:
+    content = b"".join(parts) + b"\r\n\r\nbody " + HOST.encode() + b"; dkim=pass\r\n"
+    kept = without_results_of(HOST, content)
+    assert kept.endswith(b"\r\n\r\nbody " + HOST.encode() + b"; dkim=pass\r\n") or kept.startswith(b"\r\n")
+    assert without_results_of(HOST, kept) == kept
