@@ -32,6 +32,9 @@ class Clock(Protocol):
     def advance(self, client: str, seconds: float) -> None:
         """Let `seconds` pass as the server sees that client; raises `NotTestableError`."""
 
+    def reading(self, client: str) -> float:
+        """The time in seconds as the server sees that client: real time, and what was let pass."""
+
     def taking_part(self) -> AbstractContextManager[None]:
         """For as long as a scenario is played: its time passes only when it waits for that."""
 

@@ -181,3 +181,15 @@ def test_nobody_waits_for_a_clock_when_the_run_is_over() -> None:
         stop.start()
         with clock.taking_part(), clock.taking_part(), pytest.raises(InconclusiveError, match="broken off"):
             clock.advance(CLIENT, 60)
+
+
+def test_every_clock_tells_how_much_time_has_passed(tmp_path: Path) -> None:
+    steered = SteeredClock(lambda client, seconds: None)
+    shared = SharedClock(FakeTimeFile(tmp_path / "offset").move)
+    for clock in (steered, shared):
+        began = clock.reading("198.18.0.1")
+        clock.advance("198.18.0.1", 60)
+        assert 60 <= clock.reading("198.18.0.1") - began < 90
+    assert steered.reading("198.18.0.2") - steered.reading("198.18.0.1") < 0  # it was not moved for that one
+    waiting = WaitingClock(limit=1.0)
+    assert waiting.reading("198.18.0.1") <= waiting.reading("198.18.0.1")

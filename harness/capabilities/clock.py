@@ -3,6 +3,7 @@
 import contextlib
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -30,6 +31,10 @@ class WaitingClock:
         if self._over.wait(seconds):
             raise InconclusiveError(BROKEN_OFF)
 
+    def reading(self, client: str) -> float:
+        """Real time."""
+        return time.monotonic()
+
     def stop(self) -> None:
         """Nobody waits any more."""
         self._over.set()
@@ -44,10 +49,16 @@ class SteeredClock:
     """A server that lets its greylist's clock be moved for one client at a time."""
 
     move: Callable[[str, float], None]
+    _moved: dict[str, float] = field(default_factory=dict, compare=False)  # by client, each of one scenario
 
     def advance(self, client: str, seconds: float) -> None:
         """Move the clock as that client's triplets see it."""
         self.move(client, seconds)
+        self._moved[client] = self._moved.get(client, 0.0) + seconds
+
+    def reading(self, client: str) -> float:
+        """Real time and what it was moved by for that client."""
+        return time.monotonic() + self._moved.get(client, 0.0)
 
     def stop(self) -> None:
         """Nobody waits."""
@@ -94,6 +105,11 @@ class SharedClock:
             if self._now < until and self._trouble:
                 self._waiting.remove(until)
                 raise self._trouble
+
+    def reading(self, client: str) -> float:
+        """Real time and what it was moved by for everybody."""
+        with self._changed:
+            return time.monotonic() + self._now
 
     def stop(self) -> None:
         """Nobody waits any more."""

@@ -1,5 +1,7 @@
 """Greylisting: a stranger's mail is put off once, and whoever comes back in time is known from then on."""
 
+import time
+
 import pytest
 
 from harness.scenario import (
@@ -16,6 +18,7 @@ from harness.scenario import (
     rule,
 )
 
+TOO_SLOW = "more time has passed meanwhile than the scenario allows for"
 FIRST = "the first attempt of an unknown triplet was not deferred, so nothing can be retried"
 
 
@@ -27,9 +30,12 @@ def test_unknown_triplet(stranger: Client, client: Client, expect: Expect) -> No
 
 
 @rule("greylist.early-retry")
-def test_retry_at_once(stranger: Client, client: Client, expect: Expect) -> None:
+def test_retry_at_once(stranger: Client, client: Client, sut: Sut, expect: Expect) -> None:
+    began = time.monotonic()
     expect.given(deferred(stranger), FIRST)
-    expect(stranger.attempt(label="early retry"), twin=client.attempt(label="twin"))
+    retry = stranger.attempt(label="early retry")
+    expect.given(time.monotonic() - began < sut.greylist.delay, TOO_SLOW)
+    expect(retry, twin=client.attempt(label="twin"))
 
 
 @rule("greylist.early-retry")
@@ -37,34 +43,36 @@ def test_retry_at_once(stranger: Client, client: Client, expect: Expect) -> None
 def test_retry_half_way_through_the_delay(
     stranger: Client, client: Client, sut: Sut, clock: Clock, expect: Expect
 ) -> None:
+    began = clock.reading(stranger.address)
     expect.given(deferred(stranger), FIRST)
     clock.advance(stranger.address, sut.greylist.delay * 0.5)
-    expect(stranger.attempt(label="early retry"), twin=client.attempt(label="twin"))
+    retry = stranger.attempt(label="early retry")
+    expect.given(clock.reading(stranger.address) - began < sut.greylist.delay, TOO_SLOW)
+    expect(retry, twin=client.attempt(label="twin"))
 
 
 @rule("greylist.retry-accept")
 def test_retry_after_the_delay(
     stranger: Client, client: Client, sut: Sut, clock: Clock, expect: Expect
 ) -> None:
-    expect.given(deferred(stranger), FIRST)
-    clock.advance(stranger.address, sut.greylist.delay + 1)
-    expect(stranger.attempt(label="retry"), twin=client.attempt(label="twin"))
+    retry_in_time(stranger, client, sut, clock, expect, sut.greylist.delay + 1)
 
 
 @rule("greylist.retry-accept")
 def test_retry_shortly_before_the_time_out(
     stranger: Client, client: Client, sut: Sut, clock: Clock, expect: Expect
 ) -> None:
-    expect.given(deferred(stranger), FIRST)
-    clock.advance(stranger.address, sut.greylist.timeout * 0.9)
-    expect(stranger.attempt(label="retry"), twin=client.attempt(label="twin"))
+    retry_in_time(stranger, client, sut, clock, expect, sut.greylist.timeout * 0.9)
 
 
 @rule("greylist.whitelisted")
 def test_second_mail_of_a_known_triplet(stranger: Client, sut: Sut, clock: Clock, expect: Expect) -> None:
+    began = clock.reading(stranger.address)
     make_known(stranger, sut, clock, expect)
     clock.advance(stranger.address, sut.greylist.timeout + 1)
-    expect(stranger.attempt(label="second mail"), twin=stranger.attempt(label="third mail"))
+    second, third = stranger.attempt(label="second mail"), stranger.attempt(label="third mail")
+    expect.given(clock.reading(stranger.address) - began < sut.greylist.lifetime, TOO_SLOW)
+    expect(second, twin=third)
 
 
 @rule("greylist.expired")
@@ -89,10 +97,13 @@ def test_known_triplet_unused_for_too_long(
 def test_known_triplet_in_use(stranger: Client, sut: Sut, clock: Clock, expect: Expect) -> None:
     make_known(stranger, sut, clock, expect)
     clock.advance(stranger.address, sut.greylist.lifetime * 0.6)
+    began = clock.reading(stranger.address)
     used = stranger.attempt(label="use within the lifetime")
     expect.given(used.rcpt.verdict is Verdict.PASS, f"the known triplet was not taken: {used.rcpt}")
     clock.advance(stranger.address, sut.greylist.lifetime * 0.6)
-    expect(stranger.attempt(label="use beyond the first lifetime"), twin=stranger.attempt(label="once more"))
+    beyond, again = (stranger.attempt(label=text) for text in ("use beyond the first lifetime", "once more"))
+    expect.given(clock.reading(stranger.address) - began < sut.greylist.lifetime, TOO_SLOW)
+    expect(beyond, twin=again)
 
 
 @rule("greylist.other-triplet")
@@ -255,6 +266,18 @@ def test_operator_changes_a_list(
 
 def deferred(client: Client) -> bool:
     return client.attempt(label="first attempt").rcpt.verdict is Verdict.DEFER
+
+
+def retry_in_time(
+    stranger: Client, client: Client, sut: Sut, clock: Clock, expect: Expect, seconds: float
+) -> None:
+    """A first attempt, and a retry so many seconds later."""
+    began = clock.reading(stranger.address)
+    expect.given(deferred(stranger), FIRST)
+    clock.advance(stranger.address, seconds)
+    retry = stranger.attempt(label="retry")
+    expect.given(clock.reading(stranger.address) - began < sut.greylist.timeout, TOO_SLOW)
+    expect(retry, twin=client.attempt(label="twin"))
 
 
 def make_known(client: Client, sut: Sut, clock: Clock, expect: Expect, recipient: str | None = None) -> None:
