@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.capabilities.clock import FakeTimeFile, SharedClock, WaitingClock
+from harness.capabilities.clock import FakeTimeFile, SharedClock, SteeredClock, WaitingClock
 from harness.capabilities.operator import CommandOperator
 from harness.capabilities.outage import CommandOutage
 from harness.pace import Pace
