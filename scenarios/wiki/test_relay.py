@@ -116,11 +116,11 @@ def test_mail_that_is_put_off_is_tried_again(
     host.arrival(twin.token)
     assert len(host.arrived(trusted_client.token)) == 1, "the message came twice"
     first, second, third = (call.started for call in calls)
-    slow = SLACK + expect.slowness(first, third)
-    assert second - first <= interval + slow, f"tried again after {second - first:.1f} s, not {interval:g} s"
-    assert interval - slow <= third - second <= interval + slow, (
-        f"tried a third time after {third - second:.1f} s, not {interval:g} s"
-    )
+    noise = expect.slowness(first, third)
+    for gap, least in ((second - first, 0.0), (third - second, interval / 2)):
+        expect.given(gap >= least or noise < interval / 4, f"it was too noisy to measure {gap:.2f} s")
+        in_time = least <= gap <= interval + SLACK + noise
+        assert in_time, f"it was tried again after {gap:.1f} s, and the interval is {interval:g} s"
 
 
 @rule("queue.list-remove-thaw")
