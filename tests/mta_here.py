@@ -20,7 +20,7 @@ def serving_here(config: Config, mutant: Mutant | None) -> Iterator[tuple[str, i
 
     async def serve() -> None:
         stopped, loop = asyncio.Event(), asyncio.get_running_loop()
-        async with serving(config, mutant) as service:
+        async with serving(config, [mutant] if mutant else []) as service:
             ready.put(
                 ((service.address, service.port), functools.partial(loop.call_soon_threadsafe, stopped.set))
             )
