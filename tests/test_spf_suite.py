@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from fake_dns import FakeDns
+from harness.authenticity import in_message
 from harness.capabilities.mailbox import Delivered
 from harness.cli import main
 from harness.settings import SettingsError
-from harness.spf_suite.evidence import in_message
 from harness.spf_suite.play import wire_form
 from harness.spf_suite.suite import load
 from harness.spf_suite.zones import ZoneDataError, published
