@@ -70,6 +70,12 @@ port = 25
 format = "maildir"
 filters = "filters"
 
+[spf]
+mode = "mark"
+
+[dkim]
+mode = "reject"
+
 [mutation]
 name = "helo.plain-ip:off"
 """.replace("%s", DIGEST)
@@ -168,6 +174,9 @@ def test_the_servers_own_names_are_local(tmp_path: Path) -> None:
         ("$c2FsdA==", "$", "is no password hash"),
         (f"${DIGEST}", "$aGFzaA==", "is no password hash"),
         ("port = 25\n", "port = 0\n", "outgoing.port"),
+        ('mode = "mark"', 'mode = "on"', "spf.mode"),
+        ('mode = "mark"', 'made = "mark"', "spf.made: unknown key; did you mean 'mode'"),
+        ('mode = "reject"', 'mode = "drop"', "dkim.mode"),
         ('name = "helo.plain-ip:off"', "", "mutation.name: is required"),
         ("[mutation]", "[mutations]", "did you mean 'mutation'"),
     ],

@@ -119,6 +119,12 @@ def test_what_a_server_does_otherwise_fails(suite: Path) -> None:
     assert "expected softfail or none, but the server found pass" in str(rules["included"]["reason"])
 
 
+def test_a_broken_server_is_seen(suite: Path) -> None:
+    status, rules = run(suite, "--mutant", "spf.include:off")
+    assert status == 1
+    assert [name for name, rule in rules.items() if rule["status"] == "failed"] == ["included"]
+
+
 @pytest.mark.skipif(not PUBLIC_SUITE, reason="SMTP_HARNESS_SPF_SUITE names no rfc7208-tests.yml")
 def test_the_public_suite_passes_as_a_whole(tmp_path: Path) -> None:
     reports = tmp_path / "reports"
