@@ -94,8 +94,8 @@ class Client:
 
     @property
     def token(self) -> str:
-        """What nobody else's message has in it."""
-        return self.identity.domain
+        """What no message has in it but its own, and notifications about that."""
+        return f"message-{self.identity.domain}"
 
     def twin(self) -> "Client":
         """Another host of the same kind that is innocent in every respect."""

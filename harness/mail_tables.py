@@ -96,7 +96,6 @@ class Queue(settings.Settings):
     list: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
     thaw: tuple[str, ...] = ()
-    run: tuple[str, ...] = ()  # tries everything now
     entry: str = r"^(\S+)"
     frozen: str = "frozen"  # stands in the entry of a message that is not tried any more
 
@@ -111,9 +110,9 @@ class Queue(settings.Settings):
 
     @model_validator(mode="after")
     def _all_or_none(self) -> Self:
-        given = [bool(words) for words in (self.list, self.remove, self.thaw, self.run)]
+        given = [bool(words) for words in (self.list, self.remove, self.thaw)]
         if any(given) and not all(given):
-            raise ValueError("give all of list, remove, thaw and run, or none")
+            raise ValueError("give all of list, remove and thaw, or none")
         for key, words in (("remove", self.remove), ("thaw", self.thaw)):
             if words and not any("{id}" in word for word in words):
                 raise ValueError(f"{key}: {{id}} must stand in it, where the message's id belongs")

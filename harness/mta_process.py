@@ -112,10 +112,6 @@ class QueueControl:
         """Let a frozen message be tried again."""
         self.mta.ask(op="queue", action="thaw", id=message)
 
-    def run(self) -> None:
-        """Try everything that is queued, now."""
-        self.mta.ask(op="queue", action="run")
-
 
 @dataclass(frozen=True)
 class RewriterControl:

@@ -35,6 +35,7 @@ from harness.tables import (
     Policy,
     RouteName,
     Server,
+    Spf,
     Tls,
 )
 from harness.values import is_of_this_host
@@ -65,7 +66,7 @@ class Profile(settings.Settings):
     forward: Forward | None = None
     srs: Srs | None = None
     spam: Spam | None = None
-    spf: Authenticity | None = None
+    spf: Spf | None = None
     dkim: Authenticity | None = None
     rules: Claims = Claims()
 
@@ -174,7 +175,7 @@ class Profile(settings.Settings):
             ),
             Capability.QUEUE_OPERATOR: (
                 self.queue is not None and bool(self.queue.list),
-                "the profile has no [queue] commands list, remove, thaw and run",
+                "the profile has no [queue] commands list, remove and thaw",
             ),
             Capability.FILTER: (self.filter is not None, "the profile has no [filter] user"),
             Capability.SMARTHOST: (self.smarthost is not None, "the profile has no [smarthost]"),

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from harness.mail_tables import Authenticity, Filter, Forward, LocalOnly, Mailbox, Queue, Smarthost, Srs
 from harness.profile import Profile
-from harness.tables import Domain
+from harness.tables import Domain, Spf
 from harness.verdicts import NotTestableError
 
 T = TypeVar("T")
@@ -116,7 +116,7 @@ class MailFacts:
         return self._there(self.profile.srs, "srs")
 
     @property
-    def spf(self) -> Authenticity:
+    def spf(self) -> Spf:
         """A server that checks SPF."""
         return self._there(self.profile.spf, "spf")
 
@@ -133,14 +133,15 @@ class MailFacts:
     def _aliases(self) -> Iterator[Alias]:
         """All that lead to users of the same domain only, and past one of them."""
         for domain in self.profile.domain:
-            users = _users(domain)
+            users = self._users(domain)
             for name in domain.aliases:
                 targets = domain.leads_to(name)
                 others = tuple(user for user in users if user not in targets)
                 if set(targets) <= set(users) and others:
                     yield Alias(f"{name}@{domain.name}", targets, others)
 
-
-def _users(domain: Domain) -> list[str]:
-    """The users of a domain that are no aliases themselves."""
-    return [f"{user}@{domain.name}" for user in domain.users if user not in domain.aliases]
+    def _users(self, domain: Domain) -> list[str]:
+        """The users of a domain that are no aliases themselves and have no filter."""
+        filtered = self.profile.filter.user if self.profile.filter else ""
+        users = [f"{user}@{domain.name}" for user in domain.users if user not in domain.aliases]
+        return [user for user in users if user != filtered]

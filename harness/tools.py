@@ -72,9 +72,6 @@ class QueueOperator(Protocol):
     def thaw(self, message: str) -> None:
         """Let a frozen message be tried again."""
 
-    def run(self) -> None:
-        """Try everything that is queued, now."""
-
 
 class Rewriter(Protocol):
     """Makes rewritten senders (SRS) as the server does."""

@@ -70,7 +70,7 @@ def test_of_a_host_that_all_share_only_what_is_ours_is_kept(run: Run) -> None:
         for client in (trial.new_client(Kind.KNOWN), Trial(run, trial.rule).new_client(Kind.KNOWN)):
             attempt = client.attempt(recipient=recipient, message=message(client, recipient))
             target.arrival(client.token)
-            target.dialogue(1, about=client.token)
+            target.dialogue(1, about=client.identity.domain)
         trial.expect(attempt, twin=attempt)
 
     outcome = run_scenario(run, plan(run, play))

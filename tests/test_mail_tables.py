@@ -35,7 +35,6 @@ interval = 300
 list = ["exim", "-bp"]
 remove = ["exim", "-Mrm", "{id}"]
 thaw = ["exim", "-Mt", "{id}"]
-run = ["exim", "-qff"]
 entry = '^ *\\S+ +\\S+ +(\\S+) <'
 frozen = "frozen"
 
@@ -123,8 +122,8 @@ def test_a_queue_without_commands_is_no_operators_queue(tmp_path: Path) -> None:
         ("port = 2526", "port = 0", "sink.port"),
         ("interval = 300", "interval = 0", "queue.interval"),
         ("interval = 300", "", "queue.interval: is required"),
-        ('list = ["exim", "-bp"]', "", "all of list, remove, thaw and run"),
-        ('run = ["exim", "-qff"]', "", "all of list, remove, thaw and run"),
+        ('list = ["exim", "-bp"]', "", "all of list, remove and thaw"),
+        ('thaw = ["exim", "-Mt", "{id}"]', "", "all of list, remove and thaw"),
         ('"-Mrm", "{id}"', '"-Mrm"', "remove: {id} must stand in it"),
         ('"-Mt", "{id}"', '"-Mt"', "thaw: {id} must stand in it"),
         ("(\\S+) <", "\\S+ <", "must have one group"),

@@ -1,12 +1,7 @@
 """Each deliberate defect about what becomes of a message shows, and only in what its rule speaks of."""
 
-import asyncio
-import contextlib
-import functools
-import queue
 import re
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,9 +13,9 @@ from harness.reference_mta.greylist import Greylist, Times, Triplet
 from harness.reference_mta.mutations import Mutant
 from harness.reference_mta.mutations.message import MESSAGE_MUTANTS
 from harness.reference_mta.operator import DATABASE
-from harness.reference_mta.service import serving
 from tests.fake_spamd import GTUBE
-from tests.mta_process import FROM, LISTED_ONCE, PATIENCE, WHITELISTED, Client, connected, world
+from tests.mta_here import serving_here
+from tests.mta_process import FROM, LISTED_ONCE, WHITELISTED, Client, connected, world
 
 CONFIGURATION = """
 [server]
@@ -218,29 +213,6 @@ def facts(mail: Path, probe: Probe, listed: Probe) -> Facts:
         "data.spam-classified": (statuses(probe.copies(plain)) + statuses(probe.copies(spam)), spam_code),
         "absent.size-exempts-spam-check": statuses(probe.copies(large)),
     }
-
-
-@contextlib.contextmanager
-def serving_here(config: Config, mutant: Mutant | None) -> Iterator[tuple[str, int]]:
-    """The server on a thread of this process, which starts sooner than one of its own."""
-    ready: queue.SimpleQueue[tuple[tuple[str, int], Callable[[], object]]] = queue.SimpleQueue()
-
-    async def serve() -> None:
-        stopped, loop = asyncio.Event(), asyncio.get_running_loop()
-        async with serving(config, mutant) as service:
-            ready.put(
-                ((service.address, service.port), functools.partial(loop.call_soon_threadsafe, stopped.set))
-            )
-            await stopped.wait()
-
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(asyncio.run, serve())
-        address, stop = ready.get(timeout=PATIENCE)
-        try:
-            yield address
-        finally:
-            stop()
-            running.result(PATIENCE)
 
 
 def observed(folder: Path, dns: tuple[str, int], mutant: Mutant | None = None) -> Facts:

@@ -40,7 +40,6 @@ def queue(shown: str, tmp_path: Path, **patterns: str) -> CommandQueue:
         "list": [sys.executable, "-c", f"print({shown!r}, end='')"],
         "remove": [sys.executable, "-c", note, "remove", "{id}"],
         "thaw": [sys.executable, "-c", note, "thaw", "{id}"],
-        "run": [sys.executable, "-c", note, "run"],
     }
     return CommandQueue(Queue.model_validate({"interval": 60, **words, **patterns}))
 
@@ -70,16 +69,13 @@ def test_commands_get_the_message(tmp_path: Path) -> None:
     operator = queue("", tmp_path)
     operator.remove("1-2")
     operator.thaw("3-4")
-    operator.run()
-    assert (tmp_path / "log").read_text("ascii") == "remove 1-2\nthaw 3-4\nrun\n"
+    assert (tmp_path / "log").read_text("ascii") == "remove 1-2\nthaw 3-4\n"
 
 
 def test_a_command_that_fails_is_no_verdict() -> None:
     broken = [sys.executable, "-c", "import sys; sys.exit('out of order')", "{id}"]
     operator = CommandQueue(
-        Queue.model_validate(
-            {"interval": 60, "list": broken, "remove": broken, "thaw": broken, "run": broken}
-        )
+        Queue.model_validate({"interval": 60, "list": broken, "remove": broken, "thaw": broken})
     )
     with pytest.raises(InconclusiveError, match=r"queue\.list.*out of order"):
         operator.entries("x")

@@ -207,8 +207,12 @@ users = ["alice"]
 @pytest.mark.parametrize(
     ("more", "named"),
     [
-        ("", "clients.route is direct"),
-        ('[clients]\nroute = "bind"\nnetworks = ["127.0.0.0/8"]\n', "can only be told of them; set proxy-v1"),
+        ('[spf]\nmode = "mark"\n', "clients.route is direct"),
+        (
+            '[clients]\nroute = "bind"\nnetworks = ["127.0.0.0/8"]\n[spf]\nmode = "mark"\n',
+            "can only be told of them; set spf.route to proxy-v1",
+        ),
+        ('[spf]\nmode = "mark"\nroute = "bind"\n', "spf.route is bind"),
         ('[clients]\nroute = "xclient"\nnetworks = ["198.18.0.0/15"]\n', "there is no [spf]"),
         (
             '[clients]\nroute = "xclient"\nnetworks = ["198.18.0.0/15"]\n[spf]\nmode = "mark"\n',

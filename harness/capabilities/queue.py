@@ -36,10 +36,6 @@ class CommandQueue:
         """Let a frozen message be tried again; raises `InconclusiveError` when the command fails."""
         commands.run("queue.thaw", _filled(self.table.thaw, message))
 
-    def run(self) -> None:
-        """Try everything now; raises `InconclusiveError` when the command fails."""
-        commands.run("queue.run", self.table.run)
-
     def _read(self, shown: str) -> Iterator[Queued]:
         starts = list(re.finditer(self.table.entry, shown, re.MULTILINE))
         for start, after in zip(starts, [*starts[1:], None], strict=False):  # without any, none

@@ -15,6 +15,7 @@ from harness.reference_mta.dialogue import Site
 from harness.reference_mta.greylist import Greylist, Times
 from harness.reference_mta.mail.attempt import Attempts
 from harness.reference_mta.mail.bell import BELL, Bell
+from harness.reference_mta.mail.defects import Defects
 from harness.reference_mta.mail.delivery import Mailboxes
 from harness.reference_mta.mail.filters import Filters
 from harness.reference_mta.mail.hosts import Finder
@@ -30,6 +31,7 @@ from harness.reference_mta.policy.greylisting import unreachable
 from harness.reference_mta.resolver import Resolver
 
 log = logging.getLogger(__name__)
+OUTSIDE = "127.63.0.2"  # stands for an address that strangers can reach
 BACKLOG = 2048  # connections that may wait to be accepted
 
 
@@ -71,13 +73,17 @@ async def serving(config: Config, mutant: Mutant | None = None) -> AsyncIterator
         keeper = Keeper()
         stack.callback(keeper.close)
         mailboxes = Mailboxes(config, Filters(config.delivery.filters), policy.quirks)
-        post = Post(config, keeper, mailboxes, queue, bell, Srs(config, policy.quirks))
-        attempts = Attempts(Finder(config, resolver, policy.quirks))
-        await stack.enter_async_context(running(Sender(config, post, keeper, attempts, bell).run()))
+        defects = Defects(config, policy.quirks)
+        post = Post(config, keeper, mailboxes, queue, bell, Srs(config, policy.quirks), defects)
+        sender = Sender(config, post, Attempts(Finder(config, resolver, defects)), defects)
+        await stack.enter_async_context(running(sender.run()))
         site = Site(config, policy, resolver, greylist, Accounts.of(config), post)
-        server = await _listen(site, context)
+        server = await _listen(site, context, config.server.listen, config.server.port)
         stack.callback(server.close)
         address, port = server.sockets[0].getsockname()[:2]
+        if defects.has("local-only.not-listening:off"):
+            outside = await _listen(site, context, OUTSIDE, port)
+            stack.callback(outside.close)
         yield Service(site, address, port)
 
 
@@ -114,14 +120,14 @@ def _context(config: Config, mutant: Mutant | None) -> ssl.SSLContext:
     return server_context(*own_certificate(config.server.state, config.tls_names, flaws))
 
 
-async def _listen(site: Site, context: ssl.SSLContext) -> asyncio.Server:
-    loop, where = asyncio.get_running_loop(), site.config.server
+async def _listen(site: Site, context: ssl.SSLContext, listen: str, port: int) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
     try:
         return await loop.create_server(
-            lambda: Connection(site, context, loop), where.listen, where.port, backlog=BACKLOG
+            lambda: Connection(site, context, loop), listen, port, backlog=BACKLOG
         )
     except OSError as error:
         raise ListenError(
-            f"server.listen {where.listen}, server.port {where.port}: {error.strerror or error}; "
+            f"server.listen {listen}, server.port {port}: {error.strerror or error}; "
             "stop what listens there, or choose another port (0: any that is free)"
         ) from error

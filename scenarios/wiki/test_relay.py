@@ -54,14 +54,14 @@ def test_smarthost_that_fails_for_now(
 ) -> None:
     interval = short_interval(sut, expect)
     smarthost, elsewhere = sink.smarthost(), sink.host()
-    smarthost.says(Stage.RCPT, LATER, about=trusted_client.token)
+    smarthost.says(Stage.RCPT, LATER, about=trusted_client.identity.domain)
     trusted_client.server = sut.mail.smarthost.server
     twin = trusted_client.twin()
     attempt = send(trusted_client, elsewhere)
     expect(attempt, twin=send(twin, elsewhere))
     smarthost.arrival(twin.token)
-    smarthost.dialogue(1, about=trusted_client.token)
-    smarthost.takes_mail(about=trusted_client.token)
+    smarthost.dialogue(1, about=trusted_client.identity.domain)
+    smarthost.takes_mail(about=trusted_client.identity.domain)
     smarthost.arrival(trusted_client.token, patience(interval))
     assert not elsewhere.dialogues, f"the server went past the smarthost to {elsewhere.name}"
 
@@ -95,7 +95,9 @@ def test_the_mx_with_the_lowest_preference_comes_first(
     taking.arrival(trusted_client.token)
     second.arrival(twin.token)
     if first == "takes":
-        assert not second.about(trusted_client.token), f"the server called {second.name}, the last one"
+        assert not second.about(trusted_client.identity.domain), (
+            f"the server called {second.name}, the last one"
+        )
     else:
         assert host.dialogues, f"the server did not call {host.name} first"
 
@@ -140,8 +142,8 @@ def test_message_that_is_removed(
     assert not queue.entries(friend(host)), "the removed message is still listed"
     ordinary = send(twin, host)
     expect(attempt, twin=ordinary)
-    host.dialogue(2, patience(interval), about=twin.token)  # which was due later
-    assert len(host.about(trusted_client.token)) == 1, "the removed message was tried again"
+    host.dialogue(2, patience(interval), about=twin.identity.domain)  # which was due later
+    assert len(host.about(trusted_client.identity.domain)) == 1, "the removed message was tried again"
     host.takes_mail()
     host.arrival(twin.token, patience(interval))
 
@@ -159,11 +161,10 @@ def test_message_that_is_thawed(
     expect(attempt, twin=send(twin, host))
     host.dialogue(1, about="lost@")
     frozen = listed(queue, lost, expect, frozen=True)
-    host.dialogue(2, patience(interval), about=twin.token)  # which was due later
+    host.dialogue(2, patience(interval), about=twin.identity.domain)  # which was due later
     assert len(host.about("lost@")) == 1, "a frozen message was tried again"
     host.takes_mail()
     queue.thaw(frozen[0].id)
-    queue.run()
     host.arrival(trusted_client.token, patience(interval))
     host.arrival(twin.token, patience(interval))
 

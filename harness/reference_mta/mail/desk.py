@@ -7,7 +7,7 @@ what is to be tried at once is rung for, see `bell.py`.
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +28,25 @@ class Desk:
     def entries(self) -> list[Entry]:
         """All messages, oldest first; frozen ones are among them."""
         with self._queue() as queue:
-            return queue.entries()
+            entries = queue.entries()
+        if "queue.list-remove-thaw:off" in self.quirks:
+            return []
+        if "queue.list-remove-thaw:weak-unmarked" in self.quirks:
+            return [replace(entry, frozen=False) for entry in entries]
+        hidden = "queue.list-remove-thaw:weak-hidden" in self.quirks
+        return [entry for entry in entries if not (hidden and entry.frozen)]
 
     def remove(self, number: str) -> bool:
         """Forget a message; nobody is told. An attempt that is under way is not broken off."""
+        if self._does_nothing("weak-no-remove"):
+            return True
         with self._queue() as queue:
             return queue.remove(number)
 
     def thaw(self, number: str) -> bool:
         """Let a frozen message be tried at once; whether there was one of that id."""
+        if self._does_nothing("weak-no-thaw"):
+            return True
         with self._queue() as queue:
             found = queue.thaw(number)
         ring(self.state / BELL)
@@ -48,6 +58,9 @@ class Desk:
             count = queue.run()
         ring(self.state / BELL)
         return count
+
+    def _does_nothing(self, defect: str) -> bool:
+        return not self.quirks.isdisjoint({f"queue.list-remove-thaw:{kind}" for kind in ("off", defect)})
 
     @contextlib.contextmanager
     def _queue(self) -> Iterator[Queue]:

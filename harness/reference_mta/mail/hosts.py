@@ -5,6 +5,7 @@ import secrets
 from dataclasses import dataclass
 
 from harness.reference_mta.config import Config
+from harness.reference_mta.mail.defects import Defects
 from harness.reference_mta.mail.outcome import Outcome, failed, later
 from harness.reference_mta.resolver import Lookup, Resolver
 
@@ -44,21 +45,22 @@ class Finder:
 
     config: Config
     resolver: Resolver
-    quirks: frozenset[str] = frozenset()
+    defects: Defects
 
     async def hosts(self, domain: str) -> tuple[Host, ...]:
         """At least one; the last resort is one that is in trouble."""
         outgoing = self.config.outgoing
-        if outgoing.smarthost is not None:
+        if outgoing.smarthost is not None and not await self._passes_by(domain):
             return (Host(outgoing.smarthost[0], *outgoing.smarthost),)
-        if outgoing.route == "none":
-            return (_none(domain, failed(NOT_SUPPORTED, "5.4.4")),)
+        if outgoing.route == "none" and not self.defects.has("local-only.nonlocal-refused:off"):
+            kept = self.defects.has("local-only.nonlocal-refused:weak-kept")
+            return (_none(domain, (later if kept else failed)(NOT_SUPPORTED, "5.4.4")),)
         if domain.startswith("["):
             return (self._literal(domain),)
         answer = await self.resolver.ask(domain, "MX")
         if answer.lookup is Lookup.FAILED:
             return (_none(domain, later(f"The MX records of {domain} could not be looked up", "4.4.3")),)
-        if answer.lookup is Lookup.NOTHING:
+        if answer.lookup is Lookup.NOTHING or self.defects.has("smarthost.off:off"):
             return await self._addresses(domain)  # the implicit MX
         names = self._preferred(answer.values)
         if names == [""]:
@@ -66,9 +68,17 @@ class Finder:
         if not names:
             return (_none(domain, failed(f"Mail for {domain} loops back to this server", "5.4.6")),)
         found: list[Host] = []
-        for name in names[:MOST_HOSTS]:
+        most = 1 if self.defects.has("smarthost.off:weak-first-only") else MOST_HOSTS
+        for name in names[:most]:
             found += await self._addresses(name)
         return tuple(found)
+
+    async def _passes_by(self, domain: str) -> bool:
+        """Whether a defect sends mail for a domain past the smarthost."""
+        if self.defects.has("smarthost.routes-nonlocal:off"):
+            return True
+        weak = self.defects.has("smarthost.routes-nonlocal:weak-last-resort")
+        return weak and (await self.resolver.ask(domain, "MX")).lookup is Lookup.FOUND
 
     def _preferred(self, values: tuple[str, ...]) -> list[str]:
         """Names by preference, equals in any order; those that prefer others to this server itself."""
@@ -78,6 +88,8 @@ class Finder:
         own = self.config.own_names
         limit = min((preference for preference, name in records if name.lower() in own), default=1 << 16)
         _order.shuffle(records)
+        if self.defects.has("smarthost.off:weak-backwards"):
+            records = [(-preference, name) for preference, name in records]
         return [name for preference, name in sorted(records, key=lambda each: each[0]) if preference < limit]
 
     async def _addresses(self, name: str) -> tuple[Host, ...]:

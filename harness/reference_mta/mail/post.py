@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from harness.reference_mta.addresses import split
 from harness.reference_mta.config import Config
 from harness.reference_mta.mail.bell import Bell
+from harness.reference_mta.mail.defects import Defects
 from harness.reference_mta.mail.delivery import Letter, Mailboxes
 from harness.reference_mta.mail.filter import INBOX
 from harness.reference_mta.mail.keeper import Copy, Keeper
@@ -28,13 +29,15 @@ class Post:
     queue: Queue
     bell: Bell
     srs: Srs
+    defects: Defects
 
     async def take(self, message: Message) -> None:
         """Keep the message for each recipient; raises `OSError` when nothing was kept."""
         origins = {self._origin(recipient): recipient for recipient in message.recipients}
         routes = route(self.config, origins, self.mailboxes.quirks)
         letters = self.mailboxes.letters(message, routes.local)
-        elsewhere = self._elsewhere(message, routes.remote, origins)
+        remote = {address: led for address, led in routes.remote.items() if not self._loses(origins, led)}
+        elsewhere = self._elsewhere(message, remote | self._astray(routes.local), origins)
         try:
             await self._keep(letters, elsewhere)
         except OSError as error:
@@ -45,11 +48,22 @@ class Post:
         if elsewhere:
             self.bell.ring()
 
+    def _astray(self, local: Destinations) -> Destinations:
+        """The mailboxes whose mail a defect hands to other hosts as well."""
+        return local if self.defects.has("smarthost.routes-nonlocal:strict-local") else {}
+
+    def _loses(self, origins: Mapping[str, str], led: Iterable[str]) -> bool:
+        """Whether a defect loses what comes back to a sender that was rewritten."""
+        back = any(origins[each] != each for each in led)
+        return back and "srs.bounce-back:weak-lost" in self.srs.quirks
+
     def _origin(self, recipient: str) -> str:
         """Where a bounce to a sender that was rewritten here belongs; other recipients are as they are."""
         hosted = self.config.hosted(split(recipient).domain)
         origin = self.srs.origin(recipient) if hosted else None
-        return origin.address if origin and not origin.flaw else recipient
+        if not origin or origin.flaw or "srs.bounce-back:weak-kept" in self.srs.quirks:
+            return recipient
+        return origin.address
 
     def _elsewhere(
         self, message: Message, destinations: Destinations, origins: Mapping[str, str]
@@ -59,7 +73,7 @@ class Post:
         senders: dict[str, list[str]] = {}
         for address, led in destinations.items():
             sender = message.sender
-            if address.lower() not in named:
+            if address.lower() not in named or "srs.forward:strict-relayed" in self.srs.quirks:
                 sender = self.srs.forwarded(sender, self._forwarder(origins[each] for each in led))
             senders.setdefault(sender, []).append(address)
         return [self.queue.copy(sender, found, message.text) for sender, found in senders.items()]

@@ -11,9 +11,8 @@ from dataclasses import replace
 
 from harness.reference_mta.config import Config
 from harness.reference_mta.mail.attempt import Attempts
-from harness.reference_mta.mail.bell import Bell
 from harness.reference_mta.mail.bounces import bounce
-from harness.reference_mta.mail.keeper import Keeper
+from harness.reference_mta.mail.defects import Defects
 from harness.reference_mta.mail.outcome import Outcome, State
 from harness.reference_mta.mail.post import Post
 from harness.reference_mta.mail.queue import Entry, Queue
@@ -26,14 +25,15 @@ log = logging.getLogger(__name__)
 class Sender:
     """The part of a server that sends; one message is never under way twice."""
 
-    def __init__(self, config: Config, post: Post, keeper: Keeper, attempts: Attempts, bell: Bell) -> None:
-        """`post` has the queue and takes the notifications; `keeper` has the queue's thread."""
+    def __init__(self, config: Config, post: Post, attempts: Attempts, defects: Defects) -> None:
+        """`post` has the queue, and takes the notifications."""
         self._config = config
         self._post = post
         self._queue: Queue = post.queue
-        self._keeper = keeper
+        self._keeper = post.keeper
         self._attempts = attempts
-        self._bell = bell
+        self._bell = post.bell
+        self._defects = defects
         self._under_way: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
@@ -86,21 +86,27 @@ class Sender:
         """Keep what an attempt came to; what is lost its sender is told of, or without a sender is frozen."""
         now, outgoing = self._queue.clock(), self._config.outgoing
         end = entry.arrived + outgoing.lifetime
-        known = {address: _given_up(each) if now >= end else each for address, each in outcomes.items()}
+        known = {address: self._defects.outcome(each) for address, each in outcomes.items()}
+        if now >= end:
+            known = {address: _given_up(each) for address, each in known.items()}
         lost = {address: outcome for address, outcome in known.items() if outcome.state is State.FAILED}
-        frozen = bool(lost) and not entry.sender
+        frozen = (
+            bool(lost) and not entry.sender and not self._defects.has("queue.list-remove-thaw:weak-restless")
+        )
         if lost and not (entry.sender and await self._told(entry, content, lost)):
             known |= {address: replace(outcome, state=State.WAITING) for address, outcome in lost.items()}
-        due = began + outgoing.interval
+        due = began + outgoing.interval * self._defects.pace
         next_try = max(now, min(due, end) if now < end else due)  # the last attempt comes at the very end
         await self._keeper.run(lambda: self._queue.note(entry.id, known, next_try, frozen=frozen))
 
-    async def _told(self, entry: Entry, content: bytes, lost: Mapping[str, Outcome]) -> bool:
+    async def _told(self, entry: Entry, content: bytes, lost: dict[str, Outcome]) -> bool:
         """Whether the sender has been told of the recipients that are lost, or nobody wants to know."""
         if not await self._keeper.run(lambda: self._queue.entries(entry.id)):
             return True  # an operator has removed it meanwhile
+        notice = bounce(self._config.server.hostname, entry, content, self._defects.lost(lost))
         try:
-            await self._post.take(bounce(self._config.server.hostname, entry, content, lost))
+            if sent := self._defects.notice(notice, lost):
+                await self._post.take(sent)
         except OSError as error:
             log.error("the sender of %s cannot be told: %s", entry.id, error)
             return False

@@ -4,7 +4,7 @@
     SRS1=HHHHHHHH=first.example==HHH=TT=…=…@ours   the next one's: a bounce leads to the first forwarder
 
 H is an HMAC of what follows, 40 bits of it in base32. T is the day in base32, modulo 1024. Letter case does
-not count, since addresses may come back in another one. There is no standard: the form is that of the scheme's
+not count: addresses may come back in another one. There is no standard: the form is that of the scheme's
 guide, and the hash is nobody's business but the forwarder's.
 """
 
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.reference_mta.addresses import LONGEST, split
+from harness.reference_mta.addresses import LONGEST, Mailbox, split
 from harness.reference_mta.config import Config
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"  # RFC 4648 §6
@@ -51,20 +51,29 @@ class Srs:
         Senders without a domain, senders of hosted ones, and what would become too long stay as they are.
         """
         mailbox = split(sender)
-        if not self.config.srs.secret or self.config.hosted(mailbox.domain):
+        if not self.config.srs.secret or self.config.hosted(mailbox.domain) or self._has("srs.forward:off"):
             return sender
+        if self._has("srs.forward:weak-null"):
+            return ""
+        if not sender and self._has("srs.forward:strict-null"):
+            mailbox = Mailbox("MAILER-DAEMON", domain)
         if not mailbox.domain or "=" in mailbox.domain:
             return sender
         name = _unquoted(mailbox.local_part)
         first = re.fullmatch(r"(?i)SRS0([=+-].+)", name)
         later = OURS1.fullmatch(name)
+        if (first or later) and self._has("srs.second-hop:weak-kept"):
+            return sender
+        if self._has("srs.second-hop:off"):
+            first = later = None
         if later:
             rewritten = self._srs1(later[2], later[3])
         elif first:
             rewritten = self._srs1(mailbox.domain, first[1])
         else:
             day = _stamp(int(self.clock()) // DAY - days)
-            rewritten = f"SRS0={self._hash(day, mailbox.domain, name)}={day}={mailbox.domain}={name}"
+            digest = self._hash(day, mailbox.domain, name)
+            rewritten = f"SRS0={digest}={day}={mailbox.domain}={name}"
         address = f"{_quoted(rewritten, like=mailbox.local_part)}@{domain}"
         return address if len(address) <= LONGEST else sender
 
@@ -74,11 +83,13 @@ class Srs:
         name = _unquoted(mailbox.local_part)
         if not self.config.srs.secret or not re.match(r"(?i)SRS[01][=+-]", name):
             return None
+        if self._has("srs.bounce-back:off"):
+            return None
         if found := OURS0.fullmatch(name):
             given, day, domain, user = found.groups()
             source = f"{_quoted(user, like=mailbox.local_part)}@{domain}"
             return Origin(source, self._flaw(given, (day, domain, user), day))
-        if found := OURS1.fullmatch(name):
+        if (found := OURS1.fullmatch(name)) and not self._has("srs.second-hop:weak-one-way"):
             given, domain, rest = found.groups()
             source = f"{_quoted(f'SRS0{rest}', like=mailbox.local_part)}@{domain}"
             return Origin(source, self._flaw(given, (domain, rest)))
@@ -88,11 +99,19 @@ class Srs:
         return f"SRS1={self._hash(domain, rest)}={domain}={rest}"
 
     def _flaw(self, given: str, parts: tuple[str, ...], day: str = "") -> Flaw:
-        if not hmac.compare_digest(given.upper().encode(), self._hash(*parts).encode()):
+        expected = self._hash(*parts)
+        shown = given if self._has("srs.bad-hash:strict-case") else given.upper()
+        if self._has("srs.bad-hash:weak-beginning"):
+            shown, expected = shown[:1], expected[:1]
+        sound = hmac.compare_digest(shown.encode(), expected.encode())
+        if not sound and not self._has("srs.bad-hash:off"):
             return "srs.bad-hash"
-        if day and _age(day, self.clock()) > self.config.srs.lifetime:
-            return "srs.expired"
-        return ""
+        lifetime = 0 if self._has("srs.expired:strict-short") else self.config.srs.lifetime
+        expired = day and _age(day, self.clock()) > lifetime
+        return "srs.expired" if expired and not self._has("srs.expired:off") else ""
+
+    def _has(self, defect: str) -> bool:
+        return defect in self.quirks
 
     def _hash(self, *parts: str) -> str:
         """The beginning of an HMAC; each part is told apart from the next."""

@@ -10,6 +10,7 @@ from harness.reference_mta.mutations.greeting import GREETING_MUTANTS
 from harness.reference_mta.mutations.kinds import Mutant
 from harness.reference_mta.mutations.lists import LIST_MUTANTS
 from harness.reference_mta.mutations.message import MESSAGE_MUTANTS
+from harness.reference_mta.mutations.outgoing import OUTGOING_MUTANTS
 from harness.reference_mta.mutations.recipient import RECIPIENT_MUTANTS
 from harness.reference_mta.mutations.session import SESSION_MUTANTS
 from harness.reference_mta.policy import Policy
@@ -23,6 +24,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *SESSION_MUTANTS,
     *MESSAGE_MUTANTS,
     *AUTHENTICITY_MUTANTS,
+    *OUTGOING_MUTANTS,
 )
 
 
