@@ -204,7 +204,8 @@ def _add_system(commands: Commands) -> None:
         "needs root; nothing of this machine's own mail or network set-up is touched",
     )
     parser.add_argument(
-        "action", choices=["list", "install", "up", "down", "run", "doctor", "discover", "mutants"]
+        "action",
+        choices=["list", "install", "up", "down", "run", "doctor", "discover", "mutants", "spf-suite"],
     )
     parser.add_argument("name", nargs="?", metavar="NAME", help="of the system; `list` shows them")
     parser.add_argument("--profile", default="", help="for `run` and `doctor`: another one of the system's")
@@ -212,7 +213,8 @@ def _add_system(commands: Commands) -> None:
     parser.add_argument("--only", action="append", metavar="PATTERN", help="for `mutants`: of their names")
     parser.add_argument("--parallel", type=int, default=1, metavar="N", help="for `mutants`: runs at a time")
     parser.add_argument("--together", type=int, default=1, metavar="N", help="for `mutants`: in one sandbox")
-    parser.add_argument("pytest", nargs="*", metavar="-- ARGUMENT", help="of pytest for `run`, of discover")
+    parser.add_argument("--suite", type=Path, metavar="FILE", help="for `spf-suite`: rfc7208-tests.yml")
+    parser.add_argument("pytest", nargs="*", metavar="-- ARGUMENT", help="of pytest for `run`, of the others")
 
 
 def _command(
@@ -348,28 +350,28 @@ def _system(options: argparse.Namespace) -> int:
         raise UsageError(f"system {options.action}: name a system; smtp-harness system list shows them")
     if options.delay < 1:
         raise UsageError("--delay takes whole seconds from 1 on; real servers know no shorter ones")
+    if options.action == "spf-suite" and options.suite is None:
+        raise UsageError("system spf-suite: name the suite: --suite rfc7208-tests.yml")
+    name, delay, more = options.name, options.delay, options.pytest
+    acts: dict[str, Callable[[], int]] = {
+        "install": lambda: commands.install(name),
+        "up": lambda: commands.up(name, delay),
+        "down": lambda: commands.down(name),
+        "run": lambda: commands.run(name, options.profile, delay, default_scenarios(), more),
+        "doctor": lambda: commands.doctor(name, options.profile, delay),
+        "discover": lambda: commands.discover(name, delay, more),
+        "mutants": lambda: commands.mutants(
+            name,
+            delay,
+            default_scenarios(),
+            options.only or ["*"],
+            parallel=options.parallel,
+            together=options.together,
+        ),
+        "spf-suite": lambda: commands.spf_suite(name, delay, options.suite, more),
+    }
     try:
-        match options.action:
-            case "install":
-                return commands.install(options.name)
-            case "up":
-                return commands.up(options.name, options.delay)
-            case "down":
-                return commands.down(options.name)
-            case "doctor":
-                return commands.doctor(options.name, options.profile, options.delay)
-            case "discover":
-                return commands.discover(options.name, options.delay, options.pytest)
-            case "mutants":
-                return commands.mutants(
-                    options.name,
-                    options.delay,
-                    default_scenarios(),
-                    options.only or ["*"],
-                    parallel=options.parallel,
-                    together=options.together,
-                )
-        return commands.run(options.name, options.profile, options.delay, default_scenarios(), options.pytest)
+        return acts[options.action]()
     except (SandboxError, UnknownSystemError) as error:
         raise UsageError(str(error)) from None
 

@@ -39,10 +39,10 @@ class _Settings:
     srs_secret: str
     mutants: Sequence[str]
 
-    def write(self, name: str, outgoing: dict[str, Any]) -> Path:
-        """The configuration file of one server."""
+    def write(self, name: str, outgoing: dict[str, Any], **more: dict[str, Any]) -> Path:
+        """The configuration file of one server; `more` are tables that only it has."""
         config = self.folder / f"{name}.toml"
-        config.write_text(_toml(self._configuration(self.state(name), outgoing)), "utf-8")
+        config.write_text(_toml(self._configuration(self.state(name), outgoing) | more), "utf-8")
         return config
 
     def state(self, name: str) -> Path:
@@ -94,13 +94,14 @@ def reference_mta(
     Yields the profile, and the server that it describes. Raises `EmbeddedError` when one does not start.
     """
     content = settings.read_toml(PROFILE)
-    with tempfile.TemporaryDirectory(prefix="smtp-harness-") as name:
-        folder, sink_port = Path(name), _free_port()
+    with tempfile.TemporaryDirectory(prefix="smtp-harness-") as place:
+        folder, sink_port = Path(place), _free_port()
         password, srs_secret = secrets.token_urlsafe(12), secrets.token_urlsafe(12)
         (folder / "mail").mkdir(mode=0o700)
         _write_filter(folder / "filters", content["filter"])
         common = _Settings(content, folder, dns, sink_port, password, srs_secret, mutants)
-        configs = [common.write("state", {"route": "mx"}), common.write("local", {"route": "none"})]
+        checks = {"spf": {"mode": "reject"}, "dkim": {"mode": "reject"}}
+        configs = [common.write("state", {"route": "mx"}), common.write("local", {"route": "none"}, **checks)]
         several = _can_bind(SMARTHOST)
         if several:
             smarthost = {"route": "smarthost", "smarthost": f"{SMARTHOST}:{sink_port}"}
@@ -118,6 +119,8 @@ def reference_mta(
             content["sink"] = {"networks": [SINK_NETWORK if several else "127.0.0.1"], "port": sink_port}
             content["queue"] = {"interval": INTERVAL}
             content["local_only"] = {"server": f"127.0.0.1:{local.port}"}
+            for name, table in checks.items():
+                content[name] = {**table, "server": f"127.0.0.1:{local.port}"}
             if several:
                 content["local_only"]["closed"] = [CLOSED]
                 content["smarthost"] = {

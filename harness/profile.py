@@ -35,6 +35,7 @@ from harness.tables import (
     Policy,
     RouteName,
     Server,
+    Spf,
     Tls,
 )
 from harness.values import is_of_this_host
@@ -65,7 +66,7 @@ class Profile(settings.Settings):
     forward: Forward | None = None
     srs: Srs | None = None
     spam: Spam | None = None
-    spf: Authenticity | None = None
+    spf: Spf | None = None
     dkim: Authenticity | None = None
     rules: Claims = Claims()
 

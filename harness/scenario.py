@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from fake_dns import Behaviour, NoAnswer, NxDomain, Refused, ServFail
+from harness.authenticity import dkim_results, refusal, spf_result
 from harness.capabilities.mail_host import Arrival, MailHost
 from harness.capabilities.mailbox import Delivered
 from harness.capabilities.queue import Queued
@@ -13,6 +14,7 @@ from harness.conversation import Attempt
 from harness.internet import Internet, Kind
 from harness.outcome import Stage, Verdict
 from harness.rules import Capability
+from harness.signing import Algorithm, Canonical, Signer
 from harness.sut import Sut
 from harness.tools import GreylistOperator, GreylistOutage, Mailbox, MailHosts, QueueOperator, Rewriter
 from harness.trial import Expect
@@ -21,9 +23,11 @@ from harness.verdicts import FailedError, InconclusiveError, NotTestableError
 NewClient = Callable[[Kind], Client]
 
 __all__ = [
+    "Algorithm",
     "Arrival",
     "Attempt",
     "Behaviour",
+    "Canonical",
     "Client",
     "Clock",
     "Delivered",
@@ -46,12 +50,16 @@ __all__ = [
     "Refused",
     "Rewriter",
     "ServFail",
+    "Signer",
     "Stage",
     "Sut",
     "Verdict",
+    "dkim_results",
     "message",
     "needs",
+    "refusal",
     "rule",
+    "spf_result",
 ]
 
 

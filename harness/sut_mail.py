@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from harness.mail_tables import Filter, Forward, LocalOnly, Mailbox, Queue, Smarthost, Srs
+from harness.mail_tables import Authenticity, Filter, Forward, LocalOnly, Mailbox, Queue, Smarthost, Srs
 from harness.profile import Profile
-from harness.tables import Domain
+from harness.tables import Domain, Spf
 from harness.verdicts import NotTestableError
 
 T = TypeVar("T")
@@ -114,6 +114,16 @@ class MailFacts:
     def srs(self) -> Srs:
         """How senders of forwarded mail are rewritten."""
         return self._there(self.profile.srs, "srs")
+
+    @property
+    def spf(self) -> Spf:
+        """A server that checks SPF."""
+        return self._there(self.profile.spf, "spf")
+
+    @property
+    def dkim(self) -> Authenticity:
+        """A server that checks DKIM signatures."""
+        return self._there(self.profile.dkim, "dkim")
 
     def _there(self, table: T | None, key: str) -> T:
         if table is None:

@@ -8,7 +8,7 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 
 from harness import settings
-from harness.mail_tables import Account, Mailbox
+from harness.mail_tables import Account, Authenticity, Mailbox
 from harness.rules import Expectation
 from harness.smtp.command import EXIM_DELAY
 from harness.values import Address, Endpoint, ReservedNetwork, Seconds
@@ -189,3 +189,9 @@ class Claims(settings.Settings):
     claim: tuple[str, ...] = ("*",)
     without: tuple[str, ...] = ()
     expect: dict[str, Override] = Field(default_factory=dict)
+
+
+class Spf(Authenticity):
+    """`route` is how the clients of a suite come by their addresses, where not as all others do."""
+
+    route: RouteName | None = None

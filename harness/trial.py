@@ -41,6 +41,14 @@ class Expect:
         self.judge.through(twin, stage)
         self.proven = True
 
+    def whenever(self, attempt: Attempt, *, twin: Attempt) -> None:
+        """The same for a server that had to wait for others: the offence may come out prompt or late."""
+        stage = self.expected[0].stage
+        self.observed = f"{stage}: {attempt.step(stage)}"
+        replace(self.judge, delay=0.0).expect(attempt, self.expected)
+        self.judge.through(twin, stage)
+        self.proven = True
+
     def outcome(self, text: str, attempt: Attempt, *, earned: bool = False) -> None:
         """A part of the rule with an outcome of its own, such as `deny at rcpt`."""
         self.judge.expect(attempt, (Outcome.parse(text),), earned=earned)

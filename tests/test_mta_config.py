@@ -79,6 +79,12 @@ lifetime = 21
 format = "maildir"
 filters = "filters"
 
+[spf]
+mode = "mark"
+
+[dkim]
+mode = "reject"
+
 [mutation]
 names = ["helo.plain-ip:off"]
 """.replace("%s", DIGEST)
@@ -187,6 +193,9 @@ def test_the_servers_own_names_are_local(tmp_path: Path) -> None:
         ('secret = "hush"', "secret = 7", "srs.secret"),
         ("lifetime = 21", "lifetime = 366", "srs.lifetime"),
         ('names = ["helo.plain-ip:off"]', "", "mutation.names: is required"),
+        ('mode = "mark"', 'mode = "on"', "spf.mode"),
+        ('mode = "mark"', 'made = "mark"', "spf.made: unknown key; did you mean 'mode'"),
+        ('mode = "reject"', 'mode = "drop"', "dkim.mode"),
         ("[mutation]", "[mutations]", "did you mean 'mutation'"),
     ],
 )

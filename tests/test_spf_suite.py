@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from fake_dns import FakeDns
+from harness.authenticity import in_message
 from harness.capabilities.mailbox import Delivered
 from harness.cli import main
 from harness.settings import SettingsError
-from harness.spf_suite.evidence import in_message
 from harness.spf_suite.play import wire_form
 from harness.spf_suite.suite import load
 from harness.spf_suite.zones import ZoneDataError, published
@@ -119,6 +119,12 @@ def test_what_a_server_does_otherwise_fails(suite: Path) -> None:
     assert "expected softfail or none, but the server found pass" in str(rules["included"]["reason"])
 
 
+def test_a_broken_server_is_seen(suite: Path) -> None:
+    status, rules = run(suite, "--mutant", "spf.include:off")
+    assert status == 1
+    assert [name for name, rule in rules.items() if rule["status"] == "failed"] == ["included"]
+
+
 @pytest.mark.skipif(not PUBLIC_SUITE, reason="SMTP_HARNESS_SPF_SUITE names no rfc7208-tests.yml")
 def test_the_public_suite_passes_as_a_whole(tmp_path: Path) -> None:
     reports = tmp_path / "reports"
@@ -201,8 +207,12 @@ users = ["alice"]
 @pytest.mark.parametrize(
     ("more", "named"),
     [
-        ("", "clients.route is direct"),
-        ('[clients]\nroute = "bind"\nnetworks = ["127.0.0.0/8"]\n', "can only be told of them; set proxy-v1"),
+        ('[spf]\nmode = "mark"\n', "clients.route is direct"),
+        (
+            '[clients]\nroute = "bind"\nnetworks = ["127.0.0.0/8"]\n[spf]\nmode = "mark"\n',
+            "can only be told of them; set spf.route to proxy-v1",
+        ),
+        ('[spf]\nmode = "mark"\nroute = "bind"\n', "spf.route is bind"),
         ('[clients]\nroute = "xclient"\nnetworks = ["198.18.0.0/15"]\n', "there is no [spf]"),
         (
             '[clients]\nroute = "xclient"\nnetworks = ["198.18.0.0/15"]\n[spf]\nmode = "mark"\n',

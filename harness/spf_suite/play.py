@@ -4,11 +4,11 @@ import re
 import secrets
 from dataclasses import dataclass
 
+from harness.authenticity import Shown, in_message, in_refusal, refusal
 from harness.client import Client
 from harness.conversation import Attempt
 from harness.internet import Identity, Kind
 from harness.outcome import Verdict
-from harness.spf_suite.evidence import Shown, in_message, in_refusal, refusal
 from harness.spf_suite.suite import DEFAULT, Case, CaseSet
 from harness.trial import Trial
 from harness.verdicts import FailedError, InconclusiveError, NotTestableError

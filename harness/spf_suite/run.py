@@ -1,23 +1,29 @@
 """Runs a suite set by set, the cases of a set side by side, and makes a result of it."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 
 from harness.gathering import Gathering, RuleCase
+from harness.internet import Internet
 from harness.outcome import Outcome, Stage
 from harness.results.model import Case as CaseResult
 from harness.results.model import RuleResult, RunResult
 from harness.rules import Capability, Catalogue, Level, Rule
 from harness.run import Run
 from harness.scheduler import Plan, run_scenario
+from harness.smtp.routes import ProxyV1, ProxyV2, Route, XClient
 from harness.spf_suite.play import Play
 from harness.spf_suite.suite import Case, Suite
 from harness.spf_suite.zones import published
 from harness.tables import Claims, RouteName
 
-ROUTES = (RouteName.PROXY_V1, RouteName.PROXY_V2, RouteName.XCLIENT)
+ROUTES: Mapping[RouteName, Callable[[Internet], Route]] = {
+    RouteName.PROXY_V1: lambda _: ProxyV1(),
+    RouteName.PROXY_V2: lambda _: ProxyV2(),
+    RouteName.XCLIENT: lambda internet: XClient(internet.host_at),
+}
 NOTE = (
     "The cases name addresses of strangers: they stood only in what the server was told of its clients by "
     "{route}, and in DNS answers; nothing was sent there."
@@ -35,14 +41,16 @@ def subject(run: Run, suite: Suite) -> Run:
     Raises `UnfitProfileError`.
     """
     profile = run.profile
-    if profile.clients.route not in ROUTES:
-        raise UnfitProfileError(
-            f"clients.route is {profile.clients.route}, and the cases come from addresses that nobody has "
-            f"here: the server can only be told of them; set {', '.join(ROUTES[:-1])} or {ROUTES[-1]}"
-        )
     if profile.spf is None:
         raise UnfitProfileError(
             'there is no [spf]; write mode = "mark" or "reject" where the server checks it'
+        )
+    name = profile.spf.route or profile.clients.route
+    if name not in ROUTES:
+        raise UnfitProfileError(
+            f"{'spf' if profile.spf.route else 'clients'}.route is {name}, and the cases come from addresses "
+            "that nobody has here: the server can only be told of them; set spf.route to "
+            f"{', '.join(ROUTES)}"
         )
     if reason := profile.lacks(Capability.DNS):
         raise UnfitProfileError(reason)
@@ -50,11 +58,13 @@ def subject(run: Run, suite: Suite) -> Run:
         raise UnfitProfileError("there is no [mailbox], and most results stand in delivered messages")
     address, port = profile.spf.server or (profile.server.address, profile.server.port)
     server = profile.server.model_copy(update={"address": address, "port": port})
+    clients = profile.clients.model_copy(update={"route": name})
     rules = [rule_of(case, suite) for case in suite.cases]
     return replace(
         run,
-        profile=profile.model_copy(update={"server": server, "rules": Claims()}),
+        profile=profile.model_copy(update={"server": server, "clients": clients, "rules": Claims()}),
         catalogue=Catalogue({rule.id: rule for rule in rules}),
+        route=ROUTES[name](run.internet),
     )
 
 

@@ -129,6 +129,15 @@ def discover(name: str, delay: int, arguments: Sequence[str]) -> int:
         return _with_profile(box, lambda profile: ["harness.cli", "discover", address, *arguments])
 
 
+def spf_suite(name: str, delay: int, suite: Path, arguments: Sequence[str]) -> int:
+    """Run a suite of SPF cases against a system; the exit status of `smtp-harness spf-suite`."""
+    file = str(suite.absolute())
+    with _somewhere(name, delay) as box:
+        return _with_profile(
+            box, lambda profile: ["harness.cli", "spf-suite", file, f"--sut={profile}", *arguments]
+        )
+
+
 def mutants(name: str, delay: int, scenarios: Path, only: list[str], *, parallel: int, together: int) -> int:
     """Break a system in one respect after the other; prints the kill matrix, returns the exit status."""
     subject = BrokenSystem(_ready_to_start(name), _parameters(delay), scenarios)

@@ -7,6 +7,7 @@ moment, with the wrong code or on too few, `RULE:strict-…` hits somebody innoc
 from collections.abc import Iterable
 
 from harness import settings
+from harness.reference_mta.mutations.authenticity import AUTHENTICITY_MUTANTS
 from harness.reference_mta.mutations.greeting import GREETING_MUTANTS
 from harness.reference_mta.mutations.kinds import Mutant
 from harness.reference_mta.mutations.lists import LIST_MUTANTS
@@ -24,6 +25,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *LIST_MUTANTS,
     *SESSION_MUTANTS,
     *MESSAGE_MUTANTS,
+    *AUTHENTICITY_MUTANTS,
     *OUTGOING_MUTANTS,
 )
 

@@ -1,16 +1,22 @@
-"""What a server shows of its SPF check: a header field of the delivered message, or a refusal."""
+"""What a server shows of who it takes a sender for: header fields of the delivered message, or a refusal."""
 
 import re
 from dataclasses import dataclass
 
 from harness.capabilities.mailbox import Delivered
+from harness.client import Client
 from harness.conversation import Attempt, Step
+from harness.judge import BrokenError
+from harness.tools import Mailbox
+from harness.verdicts import FailedError, InconclusiveError
 
 RESULTS = ("none", "neutral", "pass", "fail", "softfail", "temperror", "permerror")
 OLD_NAMES = {"error": "temperror", "unknown": "permerror", "hardfail": "fail"}
 COMMENT = re.compile(r"\((?:\\.|[^()\\])*\)")
 PAIR = re.compile(r'([\w.-]+)\s*=\s*("(?:\\.|[^"\\])*"|[^\s;]*)')
-AUTHENTICATION = re.compile(r"(?:^|;)\s*spf\s*=\s*(\w+)", re.IGNORECASE)
+SPF_METHOD = re.compile(r"(?:^|;)\s*spf\s*=\s*(\w+)", re.IGNORECASE)
+DKIM_METHOD = re.compile(r"(?:^|;)\s*dkim\s*=\s*(\w+)([^;]*)", re.IGNORECASE)
+OF_DOMAIN = re.compile(r"\bheader\.(?:d|i)\s*=\s*\"?(?:[^\s\"@]*@)?([\w.-]+)", re.IGNORECASE)
 SPEAKS_OF_SPF = re.compile(
     r"\bSPF\b|sender policy|openspf|spf_|not permitted by|does not permit", re.IGNORECASE
 )
@@ -26,6 +32,35 @@ class Shown:
     where: str
 
 
+def spf_result(attempt: Attempt, client: Client, mailbox: Mailbox, recipient: str) -> Shown:
+    """What a server found out about the sender of an attempt, refused or delivered.
+
+    Raises `FailedError` when it refuses for another reason or shows nothing, `InconclusiveError` when
+    another reason keeps it from taking the message for now, and `BrokenError`.
+    """
+    if shown := in_refusal(attempt):
+        return shown
+    if step := refusal(attempt):
+        said = f"at {step.stage} the server said {step}, which is no word of SPF"
+        if step.reply is None or step.code == 421:
+            raise BrokenError(said)
+        raise InconclusiveError(said) if step.code < 500 else FailedError(said)
+    found = in_message(mailbox.find(recipient, client.token), null_sender=False)
+    if found is None:
+        raise FailedError("the delivered message has neither Received-SPF nor spf= in Authentication-Results")
+    return found
+
+
+def dkim_results(found: Delivered, domain: str) -> list[str]:
+    """The results for signatures of a domain in Authentication-Results (RFC 8601 §2.7.1), in order."""
+    return [
+        method[1].lower()
+        for value in found.headers("Authentication-Results")
+        for method in DKIM_METHOD.finditer(_without_comments(value))
+        if domain.lower() in (name.lower() for name in OF_DOMAIN.findall(method[2]))
+    ]
+
+
 def in_message(found: Delivered, *, null_sender: bool) -> Shown | None:
     """The topmost Received-SPF field about the sender, or else Authentication-Results; None without any."""
     fields = [_received_spf(value) for value in found.headers("Received-SPF")]
@@ -34,7 +69,7 @@ def in_message(found: Delivered, *, null_sender: bool) -> Shown | None:
     for shown in (*about_sender, *(shown for _, shown in fields if shown)):
         return shown
     for value in found.headers("Authentication-Results"):
-        if match := AUTHENTICATION.search(_without_comments(value)):
+        if match := SPF_METHOD.search(_without_comments(value)):
             return Shown(_result(match[1]), None, f"Authentication-Results: {value}")
     return None
 
