@@ -14,7 +14,7 @@ from harness.reference_mta.mail.keeper import Copy, Keeper
 from harness.reference_mta.mail.message import Message
 from harness.reference_mta.mail.queue import Queue
 from harness.reference_mta.mail.routing import Destinations, route
-from harness.reference_mta.mail.srs import Srs
+from harness.reference_mta.mail.srs import OURS1, Srs
 
 log = logging.getLogger(__name__)
 
@@ -54,16 +54,15 @@ class Post:
 
     def _loses(self, origins: Mapping[str, str], led: Iterable[str]) -> bool:
         """Whether a defect loses what comes back to a sender that was rewritten."""
-        back = any(origins[each] != each for each in led)
+        back = any(origins[each] != each and not OURS1.match(origins[each]) for each in led)
         return back and "srs.bounce-back:weak-lost" in self.srs.quirks
 
     def _origin(self, recipient: str) -> str:
         """Where a bounce to a sender that was rewritten here belongs; other recipients are as they are."""
         hosted = self.config.hosted(split(recipient).domain)
         origin = self.srs.origin(recipient) if hosted else None
-        if not origin or origin.flaw or "srs.bounce-back:weak-kept" in self.srs.quirks:
-            return recipient
-        return origin.address
+        kept = "srs.bounce-back:weak-kept" in self.srs.quirks and not OURS1.match(recipient)
+        return recipient if not origin or origin.flaw or kept else origin.address
 
     def _elsewhere(
         self, message: Message, destinations: Destinations, origins: Mapping[str, str]
@@ -73,7 +72,9 @@ class Post:
         senders: dict[str, list[str]] = {}
         for address, led in destinations.items():
             sender = message.sender
-            if address.lower() not in named or "srs.forward:strict-relayed" in self.srs.quirks:
+            returned = not sender and any(origins[each] != each for each in led)
+            forwarded = address.lower() not in named and not returned
+            if forwarded or "srs.forward:strict-relayed" in self.srs.quirks:
                 sender = self.srs.forwarded(sender, self._forwarder(origins[each] for each in led))
             senders.setdefault(sender, []).append(address)
         return [self.queue.copy(sender, found, message.text) for sender, found in senders.items()]

@@ -83,7 +83,7 @@ class Srs:
         name = _unquoted(mailbox.local_part)
         if not self.config.srs.secret or not re.match(r"(?i)SRS[01][=+-]", name):
             return None
-        if self._has("srs.bounce-back:off"):
+        if self._has("srs.bounce-back:off") and not OURS1.fullmatch(name):
             return None
         if found := OURS0.fullmatch(name):
             given, day, domain, user = found.groups()
