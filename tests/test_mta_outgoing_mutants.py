@@ -303,7 +303,7 @@ def observed(folder: Path, dns: tuple[str, int], rule: str, mutant: Mutant | Non
         )
         (folder / "mta.toml").write_text(content, "utf-8")
         config = settings.read(folder / "mta.toml", Config)
-        desk = Desk(config.server.state, quirks_of(mutant.name) if mutant else frozenset())
+        desk = Desk(config.server.state, quirks_of([mutant.name] if mutant else []))
         with serving_here(config, mutant) as address:
             return look(Probe(config, address, hosts, desk))
 
