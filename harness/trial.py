@@ -1,5 +1,6 @@
 """One try of a scenario: fresh clients, the scenario's fixtures, and how the try ended."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -128,17 +129,19 @@ class Trial:
         self, scenario: Callable[..., object], given: Mapping[str, Any], wanted: tuple[str, ...]
     ) -> None:
         """Call the scenario with its fixtures; raises what it raises, or `UnprovenError`."""
-        try:
-            scenario(**given, **{name: FIXTURES[name](self) for name in wanted})
-        finally:
+        with contextlib.ExitStack() as stack:
             if "greylist_outage" in wanted and self.run.tools.outage:
-                self.run.tools.outage.end()
-            if self._sink:
-                self._sink.close()
+                stack.callback(self.run.tools.outage.end)
+            stack.callback(self._close_sink)
+            scenario(**given, **{name: FIXTURES[name](self) for name in wanted})
         if not self.expect.proven:
             raise UnprovenError(
                 f"the scenario of {self.rule.id} ended without expect(attempt, twin=...): it proves nothing"
             )
+
+    def _close_sink(self) -> None:
+        if self._sink:
+            self._sink.close()
 
     def new_client(self, kind: Kind, label: str = "client") -> Client:
         """A fresh innocent host of a kind."""

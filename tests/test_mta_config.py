@@ -64,7 +64,16 @@ names = ["mail.castle.example"]
 alice = "scrypt$16384$c2FsdA==$%s"
 
 [outgoing]
+route = "smarthost"
+smarthost = "192.0.2.1:25"
 port = 25
+interval = 300
+lifetime = 345600
+timeout = 61
+
+[srs]
+secret = "hush"
+lifetime = 21
 
 [delivery]
 format = "maildir"
@@ -177,6 +186,15 @@ def test_the_servers_own_names_are_local(tmp_path: Path) -> None:
         ('mode = "mark"', 'mode = "on"', "spf.mode"),
         ('mode = "mark"', 'made = "mark"', "spf.made: unknown key; did you mean 'mode'"),
         ('mode = "reject"', 'mode = "drop"', "dkim.mode"),
+        ('route = "smarthost"', 'route = "pigeon"', "outgoing.route"),
+        ('route = "smarthost"', 'route = "mx"', "outgoing: smarthost: name it"),
+        ('smarthost = "192.0.2.1:25"\n', "", "outgoing: smarthost: name it"),
+        ('"192.0.2.1:25"', '"mail.solnet.example"', "outgoing.smarthost"),
+        ("interval = 300", "interval = 0", "outgoing.interval"),
+        ("lifetime = 345600", "lifetime = -1", "outgoing.lifetime"),
+        ("timeout = 61\n", 'timeout = "soon"\n', "outgoing.timeout"),
+        ('secret = "hush"', "secret = 7", "srs.secret"),
+        ("lifetime = 21", "lifetime = 366", "srs.lifetime"),
         ('name = "helo.plain-ip:off"', "", "mutation.name: is required"),
         ("[mutation]", "[mutations]", "did you mean 'mutation'"),
     ],

@@ -282,9 +282,14 @@ def test_an_address_that_is_kept_is_given_to_nobody(dns: FakeDns, monkeypatch: p
 
 
 def test_a_shared_host_is_one_for_all(sink: Sink) -> None:
-    one = sink.shared("far.example")
-    assert sink.shared("far.example") is one
+    one = sink.shared("far.example", "127.0.0.1")
+    assert sink.shared("far.example", "127.0.0.1") is one
     assert one.shared
+
+
+def test_the_only_address_is_shared_by_nobody(sink: Sink) -> None:
+    with pytest.raises(NotTestableError, match="has one address"):
+        sink.shared("far.example")
 
 
 def test_every_host_has_an_address_of_its_own(dns: FakeDns) -> None:

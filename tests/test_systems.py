@@ -22,7 +22,7 @@ def catalogue() -> Catalogue:
 def test_profile_of_a_system(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, catalogue: Catalogue, name: str
 ) -> None:
-    monkeypatch.setattr(profile, "_is_of_this_host", lambda network: True)  # as in its sandbox
+    monkeypatch.setattr(profile, "is_of_this_host", lambda network: True)  # as in its sandbox
     text = System.named(name).profile.read_text("utf-8").replace('"@enter@"', '"true"')
     file = tmp_path / "profile.toml"
     file.write_text(Parameters(delay=3).fill(text, {"root": "/nowhere"}), "utf-8")

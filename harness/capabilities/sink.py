@@ -17,7 +17,7 @@ from harness.verdicts import InconclusiveError, NotTestableError
 
 T = TypeVar("T")
 STOP_WITHIN = 5.0  # seconds
-ROOM_WITHIN = 60.0  # seconds in which others give an address back
+ROOM_WITHIN = 300.0  # seconds in which others give an address back
 
 
 class Sink:
@@ -77,7 +77,14 @@ class Sink:
         return self._at(self._address(), domain)
 
     def shared(self, domain: str, address: str = "") -> MailHost:
-        """The mail host of a domain, or at an address, that all scenarios of the run share."""
+        """The mail host of a domain, or at an address, that all scenarios of the run share.
+
+        Raises `NotTestableError` when there is no address for it.
+        """
+        if self._size == 1 and not address:
+            raise NotTestableError(
+                "sink.networks has one address, and this host keeps one for itself; name more"
+            )
         with self._sharing:
             host = self._shared.get(address or domain)
             if host is None:

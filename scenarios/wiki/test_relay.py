@@ -6,6 +6,7 @@ import time
 import pytest
 
 from harness.scenario import (
+    Arrival,
     Attempt,
     Client,
     Expect,
@@ -40,9 +41,7 @@ def test_mail_for_others_goes_to_the_smarthost(
     if mailbox:
         mailbox.find(sut.recipient, twin.token)
     expect(send(trusted_client, elsewhere), twin=local)
-    taken = smarthost.arrival(trusted_client.token)
-    assert taken.recipients == (friend(elsewhere),), taken.recipients
-    assert taken.sender == trusted_client.sender, taken.sender
+    as_sent(smarthost.arrival(trusted_client.token), trusted_client, elsewhere)
     assert not elsewhere.dialogues, f"the server called {elsewhere.name}, not only the smarthost"
     assert not smarthost.arrived(twin.token), "mail for a user of the server went to the smarthost"
 
@@ -62,7 +61,7 @@ def test_smarthost_that_fails_for_now(
     smarthost.arrival(twin.token)
     smarthost.dialogue(1, about=trusted_client.identity.domain)
     smarthost.takes_mail(about=trusted_client.identity.domain)
-    smarthost.arrival(trusted_client.token, patience(interval))
+    as_sent(smarthost.arrival(trusted_client.token, patience(interval)), trusted_client, elsewhere)
     assert not elsewhere.dialogues, f"the server went past the smarthost to {elsewhere.name}"
 
 
@@ -72,9 +71,7 @@ def test_mail_for_others_goes_to_their_mx(trusted_client: Client, sink: MailHost
     trusted_client.publish(host.domain, "A", other.address)  # a web server, say
     twin = trusted_client.twin()
     expect(send(trusted_client, host), twin=send(twin, other))
-    taken = host.arrival(trusted_client.token)
-    assert taken.recipients == (friend(host),), taken.recipients
-    assert taken.sender == trusted_client.sender, taken.sender
+    as_sent(host.arrival(trusted_client.token), trusted_client, host)
     other.arrival(twin.token)
     assert not other.about(host.domain), f"the server called {other.name}, the address of the domain itself"
     assert not host.about(other.domain), f"mail for {other.domain} came to {host.name} too"
@@ -92,7 +89,7 @@ def test_the_mx_with_the_lowest_preference_comes_first(
     twin = trusted_client.twin()
     expect(send(trusted_client, host), twin=send(twin, second))
     taking = second if first == "fails" else host
-    taking.arrival(trusted_client.token)
+    as_sent(taking.arrival(trusted_client.token), trusted_client, host)
     second.arrival(twin.token)
     if first == "takes":
         assert not second.about(trusted_client.identity.domain), (
@@ -113,17 +110,17 @@ def test_mail_that_is_put_off_is_tried_again(
     attempt = send(trusted_client, host)
     calls = [host.dialogue(number, patience(interval)) for number in (1, 2, 3)]
     host.takes_mail()
-    host.arrival(trusted_client.token, patience(interval))
+    as_sent(host.arrival(trusted_client.token, patience(interval)), trusted_client, host)
     twin = trusted_client.twin()
     expect(attempt, twin=send(twin, host))
     host.arrival(twin.token)
     assert len(host.arrived(trusted_client.token)) == 1, "the message came twice"
     first, second, third = (call.started for call in calls)
-    slow = SLACK + expect.slowness(first, third)
-    assert second - first <= interval + slow, f"tried again after {second - first:.1f} s, not {interval:g} s"
-    assert interval - slow <= third - second <= interval + slow, (
-        f"tried a third time after {third - second:.1f} s, not {interval:g} s"
-    )
+    noise = expect.slowness(first, third)
+    for gap, least in ((second - first, 0.0), (third - second, interval / 2)):
+        expect.given(gap >= least or noise < interval / 4, f"it was too noisy to measure {gap:.2f} s")
+        in_time = least <= gap <= interval + SLACK + noise
+        assert in_time, f"it was tried again after {gap:.1f} s, and the interval is {interval:g} s"
 
 
 @rule("queue.list-remove-thaw")
@@ -222,6 +219,12 @@ def friend(host: MailHost) -> str:
 def send(client: Client, host: MailHost) -> Attempt:
     """A message from a client to a recipient of another mail host."""
     return client.attempt(recipient=friend(host), message=message(client, friend(host)))
+
+
+def as_sent(arrival: Arrival, client: Client, host: MailHost) -> None:
+    """What arrived is the message, from its sender to its recipient, and no notification about it."""
+    came = (arrival.sender, arrival.recipients)
+    assert came == (client.sender, (friend(host),)), f"the message came from <{came[0]}> to {came[1]}"
 
 
 def short_interval(sut: Sut, expect: Expect) -> float:

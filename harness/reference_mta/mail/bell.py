@@ -38,6 +38,11 @@ class Bell:
             raise
         asyncio.get_running_loop().add_reader(self._file, self._hear)
 
+    @property
+    def rung(self) -> bool:
+        """Whether it has rung since it was stilled."""
+        return self._rung.is_set()
+
     def ring(self) -> None:
         """There may be something to do."""
         self._rung.set()
