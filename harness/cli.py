@@ -18,6 +18,8 @@ The scenarios themselves are run by pytest:
   pytest scenarios/ --sut PROFILE.toml     against the server of that profile
 """
 
+CUT_OFF = 141  # the exit status of what SIGPIPE ended, as shells tell it
+
 Command = Callable[[argparse.Namespace], int]
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -33,8 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if theirs:
             options.pytest = theirs
     command: Command = options.command
+    status = 0
     try:
-        return command(options)
+        status = command(options)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
@@ -42,8 +46,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"smtp-harness: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has seen enough
-        return 0
+        return _cut_off(status)
+    return status
+
+
+def _cut_off(verdict: int) -> int:
+    """The exit status when our reader has seen enough: the verdict, if one was found; success never."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())  # what is still to be written has somewhere to go
+    os.close(nowhere)
+    return verdict or CUT_OFF
 
 
 def _parted(words: list[str]) -> tuple[list[str], list[str]]:
@@ -239,7 +251,13 @@ def _compare(options: argparse.Namespace) -> int:
         comparison = compare(load(options.old), load(options.new))
     except (ResultFileError, ComparisonError) as error:
         raise UsageError(str(error)) from None
-    print(to_json(comparison) if options.json else render(comparison, colour=sys.stdout.isatty()))
+    try:
+        print(
+            to_json(comparison) if options.json else render(comparison, colour=sys.stdout.isatty()),
+            flush=True,
+        )
+    except BrokenPipeError:
+        return _cut_off(comparison.exit_status)
     return comparison.exit_status
 
 
