@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from harness.rules import Catalogue, Rule, UnknownRuleError
 from harness.run import Run
 from harness.scheduler import Outcome, Plan, Scheduler
 from harness.trial import FIXTURES, Trial
+from harness.verdicts import ScenarioEnd
 
 SHOWN: dict[Status, tuple[str, str, dict[str, bool]]] = {
     Status.PASSED: (".", "PASSED", {"green": True}),
@@ -140,6 +142,16 @@ def _direct_parameters(item: pytest.Function) -> set[str]:
         if indirect is not True:
             direct |= set(names) - set(indirect or ())
     return direct
+
+
+def _of_the_scenario(traceback: TracebackType | None) -> TracebackType | None:
+    """A traceback without the frames of the harness."""
+    if traceback is None:
+        return None
+    rest = _of_the_scenario(traceback.tb_next)
+    if traceback.tb_frame.f_globals.get("__name__", "").startswith("harness."):
+        return rest
+    return TracebackType(rest, traceback.tb_frame, traceback.tb_lasti, traceback.tb_lineno)
 
 
 def catalogue_of(items: list[pytest.Item]) -> Catalogue:
@@ -299,6 +311,8 @@ class ScenarioPlugin:
     def _raise(self, outcome: Outcome) -> None:
         if outcome.status in (Status.NOT_TESTABLE, Status.NOT_APPLICABLE):
             pytest.skip(outcome.reason)
+        if isinstance(outcome.error, ScenarioEnd):  # its text says it all; where in the harness does not help
+            raise outcome.error.with_traceback(_of_the_scenario(outcome.error.__traceback__))
         if outcome.error is not None:
             raise outcome.error
 
