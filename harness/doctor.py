@@ -81,18 +81,18 @@ class Patient:
 def examine(run: Run, *, short: bool = False) -> Iterator[tuple[Check, Finding]]:
     """Every check and its finding, in order; in the short form those without which there is no verdict."""
     patient = Patient(run)
-    fallen = False
+    fallen = ""
     for check in CHECKS:
         if short and not check.basic:
             continue
         if fallen:
-            yield check, Finding(State.UNKNOWN, "something that it rests on is wrong")
+            yield check, Finding(State.UNKNOWN, f"it rests on what is wrong above: {fallen}")
             continue
         try:
             finding = check.look(patient)
         except ScenarioEnd as ending:
             finding = Finding(State.BAD, str(ending))
-        fallen = check.basic and finding.state is State.BAD
+        fallen = check.title if check.basic and finding.state is State.BAD else ""
         yield check, finding
 
 

@@ -50,6 +50,7 @@ def test_the_profile_of_another_server(sound: Run) -> None:
     assert found["reachable"].mend == "another-server"
     assert "mx.elsewhere.example" in found["reachable"].saw
     assert found["logs_in"].state is State.UNKNOWN
+    assert CHECKS[0].title in found["logs_in"].saw
 
 
 def test_a_user_that_is_not_there(sound: Run) -> None:
