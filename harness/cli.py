@@ -4,6 +4,7 @@ import argparse
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -18,6 +19,7 @@ The scenarios themselves are run by pytest:
   pytest scenarios/ --sut PROFILE.toml     against the server of that profile
 """
 
+ZONE_EXAMPLE = Path(__file__).with_name("zone-example.toml")
 CUT_OFF = 141  # the exit status of what SIGPIPE ended, as shells tell it
 
 Command = Callable[[argparse.Namespace], int]
@@ -132,6 +134,7 @@ def _add_dns(commands: Commands) -> None:
         _dns,
         "run the fake DNS alone, printing each query",
         "smtp-harness dns zone.toml --listen 127.0.0.1:5353",
+        f"\na zone file:\n\n{textwrap.indent(ZONE_EXAMPLE.read_text('utf-8'), '    ')}",
     )
     parser.add_argument("zone", type=Path, metavar="ZONEFILE", help="TOML (.toml) or master-file format")
     parser.add_argument("--listen", action="append", metavar="ADDRESS:PORT", help="default 127.0.0.1:5353")
