@@ -3,6 +3,7 @@
 A scenario is a test function marked with `harness.scenario.rule`. Tests without that mark are left alone.
 """
 
+import argparse
 import contextlib
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
@@ -44,6 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--sut", metavar="PROFILE.toml", help="the server under test; without it the reference MTA"
     )
+    group.addoption("--doctor", metavar="COMMAND", help=argparse.SUPPRESS)  # that examines the server instead
     group.addoption(
         "--jobs", type=int, help="scenarios that wait side by side (1: one by one in the main thread)"
     )
@@ -259,10 +261,11 @@ class ScenarioPlugin:
         terminalreporter.section("rules")
         colour = terminalreporter._tw.hasmarkup
         terminalreporter.write_line(terminal.table(result, terminalreporter._tw.fullwidth, colour))
+        doctor = self.config.option.doctor or f"smtp-harness doctor {self.config.option.sut}"
         if self.run.unusable and self.config.option.sut:
             terminalreporter.write_line(
                 f"Not everything was tried: {visible(self.run.unusable)}.\n"
-                f"What is wrong and how to mend it: smtp-harness doctor {self.config.option.sut}",
+                f"What is wrong and how to mend it: {doctor}",
                 yellow=True,
             )
         if not any(result.counts.get(status) for status in (Status.PASSED, Status.FAILED)):
