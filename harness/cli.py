@@ -335,6 +335,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 def _discover(options: argparse.Namespace) -> int:
     from harness import discover
+    from harness.draft import Deviation, draft, time_to_try, try_rules
     from harness.mutants import BrokenRunError
     from harness.rules import Catalogue
     from harness.values import endpoint
@@ -342,16 +343,22 @@ def _discover(options: argparse.Namespace) -> int:
     if options.output and options.output.exists():
         raise UsageError(f"{options.output} exists already; name another file, or move it away")
     text = options.address if re.search(r"\]:\d+$|^[^:]+:\d+$", options.address) else f"{options.address}:25"
+    catalogue = Catalogue.below(default_scenarios())
     try:
         place = discover.Place(*endpoint(text), endpoint(options.dns))
-        seen = discover.explore(place, options.domain or [], Catalogue.below(default_scenarios()))
-        deviations: list[discover.Deviation] = []
+        seen = discover.explore(place, options.domain or [], catalogue)
+        deviations: list[Deviation] = []
         if options.rules:
-            print("running the scenarios with the draft, to see what it enforces and how", file=sys.stderr)
-            deviations = discover.try_rules(place, seen, default_scenarios())
+            time = time_to_try(seen, len(catalogue.rules))
+            print(
+                "running the scenarios with the draft, to see what it enforces and how; with a delay of "
+                f"{seen.delay:g} s this may take {time / 60:.0f} min (--no-rules leaves it out)",
+                file=sys.stderr,
+            )
+            deviations = try_rules(place, seen, default_scenarios(), time)
     except (ValueError, discover.DiscoveryError, BrokenRunError) as error:
         raise UsageError(str(error)) from None
-    found = discover.draft(place, seen, deviations)
+    found = draft(place, seen, deviations)
     if options.output is None:
         print(found, end="")
     else:

@@ -5,6 +5,7 @@ A scenario is a test function marked with `harness.scenario.rule`. Tests without
 
 import argparse
 import contextlib
+import os
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,7 @@ SHOWN: dict[Status, tuple[str, str, dict[str, bool]]] = {
     Status.NOT_APPLICABLE: ("-", "NOT APPLICABLE", {"light": True}),
 }
 STATUS = "scenario_status"  # where a report carries the status of its scenario
+TENTHS = 10  # of a run, each told once
 NOTHING_TESTED = 5  # the exit status that pytest itself uses for «no tests»
 
 
@@ -45,6 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--sut", metavar="PROFILE.toml", help="the server under test; without it the reference MTA"
     )
+    group.addoption("--progress-to", type=int, metavar="FD", help=argparse.SUPPRESS)  # beside the dots
     group.addoption("--doctor", metavar="COMMAND", help=argparse.SUPPRESS)  # that examines the server instead
     group.addoption(
         "--jobs", type=int, help="scenarios that wait side by side (1: one by one in the main thread)"
@@ -179,6 +182,7 @@ class ScenarioPlugin:
     run: Run | None = None
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     written: tuple[Path, ...] = ()
+    tenths_told: int = 0
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -321,6 +325,9 @@ class ScenarioPlugin:
 
     def _progress(self, done: int, of: int) -> None:
         self._beside_the_dots(f"  {done} of {of} scenarios done")
+        if self.config.option.progress_to is not None and TENTHS * done // of > self.tenths_told:
+            self.tenths_told = TENTHS * done // of
+            os.write(self.config.option.progress_to, f"  {done} of {of} scenarios done\n".encode())
 
     def _clear_progress(self) -> None:
         self._beside_the_dots("")
