@@ -38,6 +38,12 @@ class FakeDns:
 
     # What is published
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is published and nothing scripted."""
+        with self._lock:
+            return not (self._records or self._scripts)
+
     def publish(self, name: str, type: str, data: str, *, ttl: int = DEFAULT_TTL) -> None:  # noqa: A002
         """Add a record; `data` in master-file text, names in it absolute, `ttl` in seconds.
 

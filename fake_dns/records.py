@@ -97,6 +97,10 @@ class Records:
                     del self._below[parent]
         return removed
 
+    def __bool__(self) -> bool:
+        """Whether anything is published."""
+        return bool(self._sets)
+
     def has(self, owner: Name, record_type: int) -> bool:
         """Whether that very name has a record of the type."""
         return record_type in self._sets.get(owner, {})

@@ -29,6 +29,10 @@ class Scripts:
         """Nothing is scripted."""
         self._due: dict[Name, dict[int | None, Iterator[Due]]] = {}
 
+    def __bool__(self) -> bool:
+        """Whether anything is scripted."""
+        return bool(self._due)
+
     def script(self, name: Name, record_type: int | None, behaviour: Behaviour) -> None:
         """Set the behaviour of a type, or with `None` of every type; it replaces an earlier one.
 

@@ -35,8 +35,12 @@ def load_zone_file(path: Path | str, dns: FakeDns) -> None:
     except (OSError, UnicodeDecodeError) as error:
         raise ZoneFileError(path, None, f"cannot be read: {error}") from error
     apply = apply_toml if path.suffix == ".toml" else apply_master
+    rehearsal = FakeDns()  # so that a broken file leaves everything as it was
     try:
-        apply(text, FakeDns())  # a rehearsal, so that a broken file leaves everything as it was
+        apply(text, rehearsal)
     except LineError as error:
         raise ZoneFileError(path, error.line, str(error)) from error
+    if rehearsal.empty:
+        form = "TOML" if apply is apply_toml else "a master file, as its name does not end in .toml"
+        raise ZoneFileError(path, None, f"has no zone, record or script in it (read as {form}); write one")
     apply(text, dns)

@@ -4,6 +4,7 @@ import argparse
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -17,6 +18,9 @@ The scenarios themselves are run by pytest:
   pytest scenarios/                        against the reference MTA
   pytest scenarios/ --sut PROFILE.toml     against the server of that profile
 """
+
+ZONE_EXAMPLE = Path(__file__).with_name("zone-example.toml")
+CUT_OFF = 141  # the exit status of what SIGPIPE ended, as shells tell it
 
 Command = Callable[[argparse.Namespace], int]
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -33,8 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if theirs:
             options.pytest = theirs
     command: Command = options.command
+    status = 0
     try:
-        return command(options)
+        status = command(options)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
@@ -42,8 +48,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"smtp-harness: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has seen enough
-        return 0
+        return _cut_off(status)
+    return status
+
+
+def _cut_off(verdict: int) -> int:
+    """The exit status when our reader has seen enough: the verdict, if one was found; success never."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())  # what is still to be written has somewhere to go
+    os.close(nowhere)
+    return verdict or CUT_OFF
 
 
 def _parted(words: list[str]) -> tuple[list[str], list[str]]:
@@ -120,6 +134,7 @@ def _add_dns(commands: Commands) -> None:
         _dns,
         "run the fake DNS alone, printing each query",
         "smtp-harness dns zone.toml --listen 127.0.0.1:5353",
+        f"\na zone file:\n\n{textwrap.indent(ZONE_EXAMPLE.read_text('utf-8'), '    ')}",
     )
     parser.add_argument("zone", type=Path, metavar="ZONEFILE", help="TOML (.toml) or master-file format")
     parser.add_argument("--listen", action="append", metavar="ADDRESS:PORT", help="default 127.0.0.1:5353")
@@ -243,7 +258,13 @@ def _compare(options: argparse.Namespace) -> int:
         comparison = compare(load(options.old), load(options.new))
     except (ResultFileError, ComparisonError) as error:
         raise UsageError(str(error)) from None
-    print(to_json(comparison) if options.json else render(comparison, colour=sys.stdout.isatty()))
+    try:
+        print(
+            to_json(comparison) if options.json else render(comparison, colour=sys.stdout.isatty()),
+            flush=True,
+        )
+    except BrokenPipeError:
+        return _cut_off(comparison.exit_status)
     return comparison.exit_status
 
 
@@ -318,6 +339,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 def _discover(options: argparse.Namespace) -> int:
     from harness import discover
+    from harness.draft import Deviation, draft, time_to_try, try_rules
     from harness.mutants import BrokenRunError
     from harness.rules import Catalogue
     from harness.values import endpoint
@@ -325,16 +347,22 @@ def _discover(options: argparse.Namespace) -> int:
     if options.output and options.output.exists():
         raise UsageError(f"{options.output} exists already; name another file, or move it away")
     text = options.address if re.search(r"\]:\d+$|^[^:]+:\d+$", options.address) else f"{options.address}:25"
+    catalogue = Catalogue.below(default_scenarios())
     try:
         place = discover.Place(*endpoint(text), endpoint(options.dns))
-        seen = discover.explore(place, options.domain or [], Catalogue.below(default_scenarios()))
-        deviations: list[discover.Deviation] = []
+        seen = discover.explore(place, options.domain or [], catalogue)
+        deviations: list[Deviation] = []
         if options.rules:
-            print("running the scenarios with the draft, to see what it enforces and how", file=sys.stderr)
-            deviations = discover.try_rules(place, seen, default_scenarios())
+            time = time_to_try(seen, len(catalogue.rules))
+            print(
+                "running the scenarios with the draft, to see what it enforces and how; with a delay of "
+                f"{seen.delay:g} s this may take {time / 60:.0f} min (--no-rules leaves it out)",
+                file=sys.stderr,
+            )
+            deviations = try_rules(place, seen, default_scenarios(), time)
     except (ValueError, discover.DiscoveryError, BrokenRunError) as error:
         raise UsageError(str(error)) from None
-    found = discover.draft(place, seen, deviations)
+    found = draft(place, seen, deviations)
     if options.output is None:
         print(found, end="")
     else:

@@ -1,45 +1,33 @@
-"""Talks to a server that nobody has described, and drafts its profile: what was seen, and what to ask for.
-
-What can be seen from outside is written down as keys; what cannot stands as a question in a comment.
-"""
+"""Talks to a server that nobody has described, as strangers do; what is seen is for `draft` to write down."""
 
 import contextlib
 import ipaddress
 import math
 import re
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
-
-import jinja2
 
 from fake_dns import DnsServer, DnsServerError, FakeDns, reverse_name
 from harness import settings
 from harness.client import Client
 from harness.internet import Internet, Kind
-from harness.judge import LATE_FROM, Judge
-from harness.mutants import run_pytest
-from harness.outcome import Outcome, Stage, Verdict
+from harness.judge import Judge
+from harness.outcome import Stage, Verdict
 from harness.profile import Profile
-from harness.results.model import RunResult, Status
-from harness.results.visible import shortened, visible
 from harness.rules import Catalogue
 from harness.run import Run
 from harness.smtp.routes import BindSource, Direct, ProxyV1, ProxyV2, Route, XClient
 from harness.tables import RouteName
 
 NETWORKS = ("198.18.0.0/15", "2001:db8::/32")
-LOOPBACK = ("127.0.0.0/8",)
+OTHERS = ("203.0.113.0/24", "198.51.100.0/24", "192.0.2.0/24")  # where those are relayed for
+LOOPBACK = "127.1.0.0/16"  # of the machine itself, and not where its own programs come from
+OURSELVES = "127.0.0.1"  # where connections to this machine come from
 PATIENCE = 60.0  # seconds for one reply
-SUPPOSED_DELAY = 1.0  # seconds
 HELD_FROM = 0.5  # seconds by which a suspect must be slower than an innocent client
 NOBODY = "nobody-of-that-name"
 FOREIGN = "somebody@elsewhere.example"
-TEMPLATE = "draft.toml.jinja"
-LONGEST = 160  # characters of what a server said, in a comment
-OBSERVED = re.compile(r"(?P<stage>\w+): (?P<code>\d{3})\b.* after (?P<seconds>[\d.]+) s", re.DOTALL)
 HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9-]+)+")
 
 
@@ -71,6 +59,8 @@ class Seen:
 
     route: RouteName
     networks: tuple[str, ...]
+    relayed: tuple[str, ...] = ()  # networks that it relays for; what their clients meet, strangers may not
+    trusted: bool = False  # whether all that we can come from is among them
     hostname: str = ""
     keywords: dict[str, str] = field(default_factory=dict)
     keywords_tls: dict[str, str] = field(default_factory=dict)
@@ -89,20 +79,27 @@ class Seen:
         return "AUTH" in self.keywords or "AUTH" in self.keywords_tls
 
     @property
-    def undocumented(self) -> list[str]:
-        """Patterns of rules for which nothing was seen that they could rest on."""
+    def undocumented(self) -> dict[str, str]:
+        """Patterns of rules for which nothing was seen that they could rest on, each with what would do."""
+        prompt = "nobody was kept waiting; if somebody is, set policy.delay"
         missing = {
-            "*.delay-repeated": not self.held_at,
-            "delay.*": not self.held_at,
-            "dnsbl.*": len(self.zones) < 3,
-            "greylist.*": not self.greylists,
-            "greylist.host-whitelist": self.greylists,
-            "bounce.*": True,
-            "tls.*": "STARTTLS" not in self.keywords,
-            "auth.*": not self.offers_auth,
+            "*.delay-repeated": (not self.held_at, prompt),
+            "delay.*": (not self.held_at, prompt),
+            "dnsbl.*": (
+                len(self.zones) < 3,
+                f"it asked {len(self.zones)} block lists, the rules need three; describe more as [[dnsbl]]",
+            ),
+            "greylist.*": (not self.greylists, "no stranger was put off; if one is, describe [greylist]"),
+            "greylist.host-whitelist": (
+                self.greylists,
+                "whom it never puts off was not seen; name a pattern in greylist.whitelist_hosts",
+            ),
+            "bounce.*": (True, "not to be seen from outside; give a [[domain]] its bounce_recipients"),
+            "tls.*": ("STARTTLS" not in self.keywords, "it offers no STARTTLS"),
+            "auth.*": (not self.offers_auth, "it offers no AUTH, in clear text or under TLS"),
         }
-        late = () if self.delay else self.late_rules
-        return [*(pattern for pattern, is_missing in missing.items() if is_missing), *late]
+        late = {} if self.delay else dict.fromkeys(self.late_rules, prompt)
+        return {pattern: mend for pattern, (is_missing, mend) in missing.items() if is_missing} | late
 
 
 def explore(place: Place, domains: Iterable[str], catalogue: Catalogue) -> Seen:
@@ -111,7 +108,7 @@ def explore(place: Place, domains: Iterable[str], catalogue: Catalogue) -> Seen:
     Raises `DiscoveryError`.
     """
     with _internet(place) as (dns, listening):
-        seen = _find_route(place, dns)
+        seen = _as_a_stranger(place, _find_route(place, dns), dns)
         if not listening:
             seen.notes.append(
                 f"{place.dns[0]}:{place.dns[1]} was not to be had, so its DNS questions were not seen"
@@ -119,6 +116,8 @@ def explore(place: Place, domains: Iterable[str], catalogue: Catalogue) -> Seen:
         run = _run(place, seen, dns)
         _look_at_greeting(run, seen)
         _look_at_domains(run, seen, [*domains, *_likely_domains(seen.hostname)])
+        if not seen.domains and seen.hostname:
+            _look_at_domains(run, seen, [seen.hostname])
         _look_at_delays(run, seen)
         _look_at_questions(run, seen, dns)
     late = [rule.id for rule in catalogue if all(outcome.late for outcome in rule.expect)]
@@ -172,6 +171,42 @@ def _routes(place: Place) -> Iterator[tuple[RouteName, tuple[str, ...]]]:
     yield RouteName.PROXY_V1, NETWORKS
 
 
+def _as_a_stranger(place: Place, seen: Seen, dns: FakeDns) -> Seen:
+    """The way in by an address that the server does not relay for, if there is one.
+
+    Whom it relays for it may let through where strangers are refused, at unknown users before all.
+    """
+    if _foreign_mail(place, seen, dns) is not Verdict.PASS:
+        return seen
+    relayed, strange = [seen.networks[0] if seen.networks else OURSELVES], list[str]()
+    route, networks = _other_addresses(place, seen)
+    for network in networks:
+        verdict = _foreign_mail(place, replace(seen, route=route, networks=(network,)), dns)
+        if verdict:  # who was not heard out is of no use
+            (relayed if verdict is Verdict.PASS else strange).append(network)
+    if not strange:
+        seen.notes.append(
+            "it took mail for another domain from every address that was tried: it RELAYS FOR US, or for "
+            "everybody; what it takes from us it may refuse to strangers"
+        )
+        return replace(seen, relayed=tuple(relayed), trusted=True)
+    seen.notes.append(f"it relays for {', '.join(relayed)}, so clients come from {', '.join(strange)} here")
+    return replace(seen, route=route, networks=tuple(strange), relayed=tuple(relayed))
+
+
+def _foreign_mail(place: Place, seen: Seen, dns: FakeDns) -> Verdict | None:
+    """What a client meets there that has mail for others; None when it did not come as far as that."""
+    return _stranger(_run(place, seen, dns)).attempt(recipient=FOREIGN).rcpt.verdict
+
+
+def _other_addresses(place: Place, seen: Seen) -> tuple[RouteName, list[str]]:
+    """Where clients may come from instead, and by which route."""
+    if seen.route is not RouteName.DIRECT:
+        return seen.route, [one for one in OTHERS if seen.route is not RouteName.BIND or _can_bind(one)]
+    local = ipaddress.ip_address(place.address) in ipaddress.ip_network("127.0.0.0/8")
+    return RouteName.BIND, [LOOPBACK] if local and _can_bind(LOOPBACK) else []
+
+
 def _can_bind(network: str) -> bool:
     try:
         _profile({"clients": {"route": "bind", "networks": [network]}})
@@ -201,7 +236,7 @@ def _look_at_greeting(run: Run, seen: Seen) -> None:
 
 def _likely_domains(hostname: str) -> list[str]:
     _, _, parent = hostname.partition(".")
-    return [name for name in (parent, hostname) if "." in name]
+    return [parent] if "." in parent else []
 
 
 def _look_at_domains(run: Run, seen: Seen, names: list[str]) -> None:
@@ -222,9 +257,6 @@ def _look_at_domains(run: Run, seen: Seen, names: list[str]) -> None:
             )
         )
     seen.domains = tuple(hosted)
-    relayed = _stranger(run).attempt(recipient=FOREIGN).rcpt
-    if relayed.verdict is Verdict.PASS:
-        seen.notes.append("it takes mail of strangers for other domains: it is an OPEN RELAY to us")
 
 
 def _look_at_delays(run: Run, seen: Seen) -> None:
@@ -289,61 +321,3 @@ def _profile(content: dict[str, Any]) -> Profile:
         "domain": [{"name": "unknown.example", "users": ["postmaster"]}],
     }
     return settings.check("discovery", {**basis, **content}, Profile)
-
-
-# The draft
-
-
-@dataclass(frozen=True)
-class Deviation:
-    """A rule that did not hold, and what was seen instead."""
-
-    id: str
-    expectation: str
-    seen: str
-    outcome: str
-
-
-def draft(place: Place, seen: Seen, rules: Iterable[Deviation] = ()) -> str:
-    """The profile as far as it was seen, in TOML, with questions in comments."""
-    shown = [replace(rule, seen=visible(shortened(rule.seen, LONGEST))) for rule in rules]
-    return environment().get_template(TEMPLATE).render(place=place, seen=seen, rules=shown)
-
-
-def environment() -> jinja2.Environment:
-    """Templates for TOML: what is filled in is quoted by `tojson`, whose strings are TOML's too."""
-    loader = jinja2.PackageLoader("harness", "")
-    return jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701
-
-
-def try_rules(place: Place, seen: Seen, scenarios: Path) -> list[Deviation]:
-    """Run the scenarios with the draft; raises `BrokenRunError` when that leaves no result.
-
-    Where nobody is kept waiting they still look for delays, so that what comes instead is seen.
-    """
-    profile = draft(place, replace(seen, delay=seen.delay or SUPPOSED_DELAY))
-    with tempfile.TemporaryDirectory(prefix="smtp-harness-") as folder:
-        file = Path(folder) / "draft.toml"
-        file.write_text(profile, "utf-8")
-        return deviations(run_pytest(scenarios, Path(folder), [f"--sut={file}"]))
-
-
-def deviations(result: RunResult) -> list[Deviation]:
-    """What a run with the draft showed: the rules that did not hold, and what the server did instead."""
-    found = []
-    for rule in result.rules:
-        case = next((case for case in rule.cases if case.status is Status.FAILED), None)
-        if case and (outcome := outcome_of(case.observed, result.delay)):
-            found.append(Deviation(rule.id, rule.expectation, case.observed, outcome))
-    return found
-
-
-def outcome_of(observed: str, delay: float) -> str:
-    """What a case saw, such as `rcpt: 550 No such user after 0.02 s`, in the words of a profile."""
-    match = OBSERVED.fullmatch(observed)
-    if match is None:
-        return ""
-    code, seconds = int(match["code"]), float(match["seconds"])
-    verdict = Verdict.PASS if code < 400 else Verdict.DEFER if code < 500 else Verdict.DENY
-    late = delay > 0 and seconds >= LATE_FROM * delay
-    return str(Outcome(verdict, Stage(match["stage"]), late=late))

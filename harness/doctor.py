@@ -22,11 +22,13 @@ from harness.results.visible import visible
 from harness.rules import Capability
 from harness.run import Run, ailing
 from harness.smtp.session import Ending, Session, SessionEnded
+from harness.values import room_in
 from harness.verdicts import FailedError, ScenarioEnd
 
 MENDS = Path(__file__).with_name("mends.toml")
 RESET = "\033[0m"
 SENT_WITHIN = 20.0  # seconds in which mail for others must have been sent
+CLIENTS_OF_A_RULE = 4  # on the average, each with an address that nobody else has in the run
 MOST_AT_ONCE = 100  # connections that the last check opens
 
 
@@ -81,18 +83,18 @@ class Patient:
 def examine(run: Run, *, short: bool = False) -> Iterator[tuple[Check, Finding]]:
     """Every check and its finding, in order; in the short form those without which there is no verdict."""
     patient = Patient(run)
-    fallen = False
+    fallen = ""
     for check in CHECKS:
         if short and not check.basic:
             continue
         if fallen:
-            yield check, Finding(State.UNKNOWN, "something that it rests on is wrong")
+            yield check, Finding(State.UNKNOWN, f"it rests on what is wrong above: {fallen}")
             continue
         try:
             finding = check.look(patient)
         except ScenarioEnd as ending:
             finding = Finding(State.BAD, str(ending))
-        fallen = check.basic and finding.state is State.BAD
+        fallen = check.title if check.basic and finding.state is State.BAD else ""
         yield check, finding
 
 
@@ -190,6 +192,27 @@ def accepts_its_domains(patient: Patient) -> Finding:
     if refused:
         return Finding(State.BAD, "; ".join(refused), "domains")
     return Finding(State.GOOD, f"{len(taken)} domains take mail for the first of their users")
+
+
+def has_addresses(patient: Patient) -> Finding:
+    """Enough addresses for the clients of those rules that need a choice of them."""
+    run, short = patient.run, []
+    clients = run.profile.clients
+    for key, networks, need in (
+        ("networks", [one for one in clients.networks if one.version == 4], Capability.ADDRESS),
+        ("trusted", clients.trusted, Capability.TRUSTED_ADDRESS),
+    ):
+        rules = sum(need in rule.needs and run.profile.claims(rule) for rule in run.catalogue)
+        wanted, there = rules * CLIENTS_OF_A_RULE, sum(room_in(network) for network in networks)
+        if networks and there < wanted:
+            short.append(f"clients.{key} has {there}, and scenarios of {rules} rules need about {wanted}")
+    if short:
+        return Finding(
+            State.BAD, f"{'; '.join(short)}; those that find none left are not testable", "addresses"
+        )
+    if not clients.networks:
+        return Finding(State.SKIPPED, "with route direct no address can be chosen")
+    return Finding(State.GOOD, "for each client of each scenario one of its own")
 
 
 def logs_in(patient: Patient) -> Finding:
@@ -301,6 +324,7 @@ CHECKS = (
     Check("it sees the client address that we play, and asks our DNS", sees_address, basic=True),
     Check("it resolves over TCP too", resolves_over_tcp),
     Check("its own domains accept mail", accepts_its_domains),
+    Check("there are addresses enough to play", has_addresses),
     Check("the account works under TLS", logs_in),
     Check("delivered mail can be read", delivers),
     Check("what is for others arrives at the mail hosts that we play", sends),

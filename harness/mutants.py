@@ -314,11 +314,18 @@ def _judge(
 
 
 def run_pytest(
-    scenarios: Path, folder: Path, options: Sequence[str], before: Sequence[str] = ()
+    scenarios: Path,
+    folder: Path,
+    options: Sequence[str],
+    before: Sequence[str] = (),
+    *,
+    patience: float = PATIENCE,
+    progress: bool = False,
 ) -> RunResult:
     """One run of the scenarios, verdicts only; raises `BrokenRunError` when it leaves no result.
 
-    `before` are words that go before the command.
+    `before` are words that go before the command. It may take `patience` seconds. With `progress` our
+    standard error tells how far it is.
     """
     folder.mkdir(parents=True, exist_ok=True)
     command = [
@@ -335,10 +342,21 @@ def run_pytest(
     ]
     command += ["--reports", str(folder), *options]
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
-    with (folder / "output.txt").open("w") as output:
-        subprocess.run(  # noqa: S603 - pytest on our own scenarios
-            command, stdout=output, stderr=subprocess.STDOUT, timeout=PATIENCE, env=environment, check=False
-        )
+    with (folder / "output.txt").open("w") as output, os.fdopen(os.dup(2), "w") as told:
+        passed = [told.fileno()] if progress else []
+        command += [f"--progress-to={number}" for number in passed]
+        try:
+            subprocess.run(  # noqa: S603 - pytest on our own scenarios
+                command,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=patience,
+                env=environment,
+                check=False,
+                pass_fds=passed,
+            )
+        except subprocess.TimeoutExpired:
+            raise BrokenRunError(f"the run was not over after {patience:.0f} s") from None
     try:
         return load(folder / "latest.json")
     except ResultFileError as error:

@@ -2,6 +2,7 @@
 
 import fnmatch
 import ipaddress
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
@@ -214,29 +215,42 @@ def contradictions(profile: Profile, catalogue: Catalogue) -> list[str]:
             problems.append(f"rules.expect.{rule_id}: unknown rule; {settings.nearest(rule_id, ids)}")
         elif not profile.claims(catalogue[rule_id]):
             problems.append(f"rules.expect.{rule_id}: the rule is not claimed; claim it or drop the override")
+    unfounded: dict[str, list[str]] = {}
     for rule in catalogue:
         if profile.claims(rule):
-            problems.extend(_unfounded(profile, rule))
+            for reason in _unfounded(profile, rule):
+                unfounded.setdefault(reason, []).append(rule.id)
+    how = (
+        ""
+        if "claim" in profile.rules.model_fields_set
+        else ", as all rules are unless [rules] says otherwise"
+    )
+    problems += [f"rules: {_listed(names)} claimed{how}; but {reason}" for reason, names in unfounded.items()]
     return problems
 
 
-def _unfounded(profile: Profile, rule: Rule) -> list[str]:
+def _unfounded(profile: Profile, rule: Rule) -> Iterator[str]:
+    """Why the profile cannot mean that it claims a rule, each with its mend."""
     expectation, _ = profile.expectation(rule)
     group = rule.id.partition(".")[0]
-    missing = []
     if profile.policy.delay == 0 and all(outcome.late for outcome in expectation):
-        missing.append("it promises a delay but policy.delay is 0; set the delay or override its outcome")
+        yield "policy.delay is 0 and a delay is promised; set the delay or override the outcome"
     if group == "dnsbl" and len(profile.dnsbl) < 3:
-        missing.append("it needs three [[dnsbl]] lists; describe them or put dnsbl.* under rules.without")
-    if group == "greylist" and profile.greylist is None:
-        missing.append("there is no [greylist]; describe it or put greylist.* under rules.without")
-    if rule.id == "greylist.host-whitelist" and profile.greylist and not profile.greylist.whitelist_hosts:
-        missing.append(
-            "greylist.whitelist_hosts is empty; name a pattern or put the rule under rules.without"
+        yield (
+            f"that needs three [[dnsbl]] lists and there are {len(profile.dnsbl)}; "
+            "describe them or put dnsbl.* under rules.without"
         )
+    if group == "greylist" and profile.greylist is None:
+        yield "there is no [greylist]; describe it or put greylist.* under rules.without"
+    if rule.id == "greylist.host-whitelist" and profile.greylist and not profile.greylist.whitelist_hosts:
+        yield "greylist.whitelist_hosts is empty; name a pattern or put the rule under rules.without"
     if group == "bounce" and not any(domain.bounce_recipients for domain in profile.domain):
-        missing.append("no [[domain]] has bounce_recipients; add them or put bounce.* under rules.without")
-    return [f"rules.claim: {rule.id} is claimed, but {reason}" for reason in missing]
+        yield "no [[domain]] has bounce_recipients; add them or put bounce.* under rules.without"
+
+
+def _listed(names: list[str]) -> str:
+    first, *more = names
+    return f"{first} and {len(more)} more are" if more else f"{first} is"
 
 
 def _matches(rule_id: str, patterns: tuple[str, ...]) -> bool:

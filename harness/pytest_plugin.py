@@ -3,10 +3,13 @@
 A scenario is a test function marked with `harness.scenario.rule`. Tests without that mark are left alone.
 """
 
+import argparse
 import contextlib
+import os
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import pytest
@@ -24,6 +27,7 @@ from harness.rules import Catalogue, Rule, UnknownRuleError
 from harness.run import Run
 from harness.scheduler import Outcome, Plan, Scheduler
 from harness.trial import FIXTURES, Trial
+from harness.verdicts import ScenarioEnd
 
 SHOWN: dict[Status, tuple[str, str, dict[str, bool]]] = {
     Status.PASSED: (".", "PASSED", {"green": True}),
@@ -33,6 +37,7 @@ SHOWN: dict[Status, tuple[str, str, dict[str, bool]]] = {
     Status.NOT_APPLICABLE: ("-", "NOT APPLICABLE", {"light": True}),
 }
 STATUS = "scenario_status"  # where a report carries the status of its scenario
+TENTHS = 10  # of a run, each told once
 NOTHING_TESTED = 5  # the exit status that pytest itself uses for «no tests»
 
 
@@ -42,6 +47,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--sut", metavar="PROFILE.toml", help="the server under test; without it the reference MTA"
     )
+    group.addoption("--progress-to", type=int, metavar="FD", help=argparse.SUPPRESS)  # beside the dots
+    group.addoption("--doctor", metavar="COMMAND", help=argparse.SUPPRESS)  # that examines the server instead
     group.addoption(
         "--jobs", type=int, help="scenarios that wait side by side (1: one by one in the main thread)"
     )
@@ -142,6 +149,16 @@ def _direct_parameters(item: pytest.Function) -> set[str]:
     return direct
 
 
+def _of_the_scenario(traceback: TracebackType | None) -> TracebackType | None:
+    """A traceback without the frames of the harness."""
+    if traceback is None:
+        return None
+    rest = _of_the_scenario(traceback.tb_next)
+    if traceback.tb_frame.f_globals.get("__name__", "").startswith("harness."):
+        return rest
+    return TracebackType(rest, traceback.tb_frame, traceback.tb_lasti, traceback.tb_lineno)
+
+
 def catalogue_of(items: list[pytest.Item]) -> Catalogue:
     """The rules of every `rules.toml` beside or above a collected scenario."""
     files: dict[Path, None] = {}
@@ -165,6 +182,7 @@ class ScenarioPlugin:
     run: Run | None = None
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     written: tuple[Path, ...] = ()
+    tenths_told: int = 0
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -247,10 +265,11 @@ class ScenarioPlugin:
         terminalreporter.section("rules")
         colour = terminalreporter._tw.hasmarkup
         terminalreporter.write_line(terminal.table(result, terminalreporter._tw.fullwidth, colour))
+        doctor = self.config.option.doctor or f"smtp-harness doctor {self.config.option.sut}"
         if self.run.unusable and self.config.option.sut:
             terminalreporter.write_line(
                 f"Not everything was tried: {visible(self.run.unusable)}.\n"
-                f"What is wrong and how to mend it: smtp-harness doctor {self.config.option.sut}",
+                f"What is wrong and how to mend it: {doctor}",
                 yellow=True,
             )
         if not any(result.counts.get(status) for status in (Status.PASSED, Status.FAILED)):
@@ -299,11 +318,16 @@ class ScenarioPlugin:
     def _raise(self, outcome: Outcome) -> None:
         if outcome.status in (Status.NOT_TESTABLE, Status.NOT_APPLICABLE):
             pytest.skip(outcome.reason)
+        if isinstance(outcome.error, ScenarioEnd):  # its text says it all; where in the harness does not help
+            raise outcome.error.with_traceback(_of_the_scenario(outcome.error.__traceback__))
         if outcome.error is not None:
             raise outcome.error
 
     def _progress(self, done: int, of: int) -> None:
         self._beside_the_dots(f"  {done} of {of} scenarios done")
+        if self.config.option.progress_to is not None and TENTHS * done // of > self.tenths_told:
+            self.tenths_told = TENTHS * done // of
+            os.write(self.config.option.progress_to, f"  {done} of {of} scenarios done\n".encode())
 
     def _clear_progress(self) -> None:
         self._beside_the_dots("")

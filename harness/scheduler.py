@@ -159,7 +159,7 @@ def _hold_against(run: Run, ending: BrokenError | FailedError | AssertionError) 
         return _Ending(Status.INCONCLUSIVE, reason, InconclusiveError(reason))
     if isinstance(ending, BrokenError):
         reason = f"{seen}, while an innocent client was served right after it"
-        return _Ending(Status.FAILED, reason, FailedError(reason))
+        return _Ending(Status.FAILED, reason, FailedError(reason).with_traceback(ending.__traceback__))
     return _Ending(Status.FAILED, seen, ending)
 
 

@@ -70,7 +70,10 @@ class Sut:
         listed = [domain for domain in strict if domain.bounce_recipients]
         for domain in (*listed, *strict):
             return domain
-        raise NotTestableError("every [[domain]] has a catch_all; describe one that refuses unknown users")
+        raise NotTestableError(
+            "every [[domain]] has a catch_all; describe one that refuses unknown users (a server that relays "
+            "for our address may take them all from us and nobody else: choose another address then)"
+        )
 
     @property
     def catch_all(self) -> str:

@@ -79,12 +79,17 @@ Address = Annotated[str, BeforeValidator(_address)]
 Seconds = Annotated[float, Field(gt=0, le=86400 * 365)]
 
 
+def room_in(network: Network) -> int:
+    """How many addresses a network has that a host can have."""
+    return max(1, network.num_addresses - 2)
+
+
 def addresses_of(network: Network) -> Iterator[str]:
     """Every usable address once, from a random start, so that runs do not meet each other's clients."""
     if network.num_addresses == 1:
         yield str(network.network_address)
         return
-    usable = max(1, min(network.num_addresses - 2, 1 << 32))
+    usable = min(room_in(network), 1 << 32)
     start = secrets.randbelow(usable)
     for step in range(usable):
         yield str(network.network_address + 1 + (start + step) % usable)

@@ -43,7 +43,7 @@ timeout = 1
 attempts = 1
 
 [relay]
-from_hosts = ["203.0.113.0/24"]
+from_hosts = ["{relayed}"]
 
 [[domain]]
 name = "castle.example"
@@ -203,13 +203,14 @@ def running_mta(
     idle: float = 60.0,
     mutation: str = "",
     resolver: tuple[str, int] | None = None,
+    relayed: str = "203.0.113.0/24",
     extra: str = "",
     size: int = 70000,
 ) -> Iterator[RunningMta]:
     """The MTA under `--control`, its state below `folder`; it ends with the context.
 
-    It asks a name server that comes with it, unless there is another `resolver`; `extra` is more of its
-    configuration.
+    It asks a name server that comes with it, unless there is another `resolver`; it relays for one network;
+    `extra` is more of its configuration.
     """
     dns = world()
     with DnsServer(dns) as server:
@@ -219,6 +220,7 @@ def running_mta(
             delay=delay,
             idle=idle,
             size=size,
+            relayed=relayed,
             state=folder / "state",
             dns=f"{host}:{port}",
             hash=hash_password(PASSWORD, cost=16),

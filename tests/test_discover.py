@@ -8,13 +8,17 @@ import pytest
 
 from harness import settings
 from harness.cli import main
-from harness.discover import Deviation, Place, Seen, draft, explore, outcome_of
+from harness.discover import Place, Seen, explore
+from harness.draft import Deviation, deviations, draft, outcome_of, time_to_try
+from harness.mutants import BrokenRunError, run_pytest
 from harness.outcome import Stage
 from harness.profile import Profile, contradictions
+from harness.results.model import Status
 from harness.rules import Catalogue
 from harness.tables import RouteName
 from tests.hostile_server import Hear, HostileServer, Say, Step
 from tests.mta_process import running_mta
+from tests.result_builder import case, rule, run
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +52,6 @@ def test_the_reference_mta_is_drafted_as_it_is(tmp_path: Path, catalogue: Catalo
     assert [(domain.name, domain.catch_all) for domain in profile.domain] == [
         ("attic.example", True),
         ("castle.example", False),
-        ("mail.castle.example", False),
     ]
     assert [entry.zones for entry in profile.dnsbl] == [
         ("traps.blocklist.example",),
@@ -58,6 +61,106 @@ def test_the_reference_mta_is_drafted_as_it_is(tmp_path: Path, catalogue: Catalo
     assert profile.greylist is not None
     assert profile.tls is not None
     assert "dnsbl.*" in profile.rules.without  # two lists are too few for its rules
+
+
+@pytest.mark.parametrize(
+    ("relayed", "proxy", "route", "networks", "trusted"),
+    [
+        (
+            "198.18.0.0/15",
+            True,
+            RouteName.PROXY_V2,
+            ["203.0.113.0/24", "198.51.100.0/24", "192.0.2.0/24"],
+            False,
+        ),
+        ("127.0.0.1", False, RouteName.BIND, ["127.1.0.0/16"], False),
+        ("127.0.0.0/8", False, RouteName.DIRECT, [], True),
+    ],
+)
+def test_what_a_relay_client_meets_is_no_fact_about_strangers(
+    tmp_path: Path,
+    catalogue: Catalogue,
+    relayed: str,
+    proxy: bool,
+    route: RouteName,
+    networks: list[str],
+    trusted: bool,
+) -> None:
+    resolver = ("127.0.0.1", free_port())
+    with running_mta(tmp_path, resolver=resolver, relayed=relayed, proxy=proxy) as mta:
+        place = Place(*mta.address, resolver)
+        seen = explore(place, [], catalogue)
+    text = draft(place, seen)
+    profile = checked(text, catalogue)
+    assert (profile.clients.route, [str(one) for one in profile.clients.networks]) == (route, networks)
+    assert [(domain.name, domain.catch_all) for domain in profile.domain] == [("castle.example", False)]
+    assert ("RELAYS FOR US" in text) == trusted
+    assert ("# catch_all = true     # ?" in text) == trusted
+    assert (f'# trusted = ["{relayed}"]' in text) != trusted
+    assert (
+        f"# Noticed: it relays for {relayed}, so clients come from {', '.join(networks)} here." in text
+    ) != trusted
+
+
+def test_what_is_left_out_says_why(catalogue: Catalogue) -> None:
+    seen = Seen(RouteName.DIRECT, (), zones=("a.example", "b.example"), delay=1.0, held_at=(Stage.HELO,))
+    text = draft(Place("127.0.0.1", 25, ("127.0.0.1", 53)), seen)
+    assert '"dnsbl.*",  # it asked 2 block lists, the rules need three; describe more as [[dnsbl]]' in text
+    assert "delay.*" not in text
+    assert '"bounce.*",  # not to be seen from outside; give a [[domain]] its bounce_recipients' in text
+    for line in text.partition("without = [")[2].partition("]\n")[0].splitlines():
+        assert "#" in line
+
+
+def test_an_override_differs_from_what_it_overrides(catalogue: Catalogue) -> None:
+    failed = [
+        case(Status.FAILED, observed="rcpt: 451 later after 0.10 s", reason="the twin suffers too"),
+        case(Status.FAILED, observed="helo: 250 hello after 0.10 s", reason="it was let in"),
+        case(Status.FAILED, observed="", reason="nothing was found"),
+    ]
+    expected = ["pass at rcpt or defer at rcpt", "delay+deny at helo", "pass at data"]
+    rules = zip(("greylist.first-defer", "helo.plain-ip", "delivery.alias"), failed, expected, strict=True)
+    found = deviations(run(*(rule(name, one, expectation=said) for name, one, said in rules)))
+    assert [(one.id, one.outcome) for one in found] == [
+        ("greylist.first-defer", ""),
+        ("helo.plain-ip", "pass at helo"),
+        ("delivery.alias", ""),
+    ]
+    text = draft(Place("127.0.0.1", 25, ("127.0.0.1", 53)), Seen(RouteName.DIRECT, ()), found)
+    assert text.count("# [rules.expect.") == 1
+    assert "it did not hold: «the twin suffers too»" in text
+
+
+SCENARIOS = """
+from harness.scenario import *
+from harness.scenario import rule
+@rule("mine.late")
+def test_late(client, expect):
+    attempt = client.attempt(helo=client.address, upto=Stage.HELO)
+    expect(attempt, twin=client.twin().attempt(upto=Stage.HELO))
+@rule("mine.prompt")
+def test_prompt(client, expect):
+    expect(client.attempt(), twin=client.twin().attempt())
+"""
+
+
+def test_how_far_a_run_is_and_when_it_is_given_up(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    facts = 'stage = "helo"\nsource = "ours"\nstatement = "x"\nneeds = ["address", "dns"]\nexpect = '
+    (tmp_path / "rules.toml").write_text(
+        f'suite = "mine"\n[rule."mine.late"]\n{facts}"delay+deny at helo"\n'
+        f'[rule."mine.prompt"]\n{facts}"pass at rcpt"\n',
+        "utf-8",
+    )
+    (tmp_path / "test_mine.py").write_text(SCENARIOS, "utf-8")
+    run_pytest(tmp_path, tmp_path / "reports", [], progress=True)
+    assert capfd.readouterr().err == "  1 of 2 scenarios done\n"
+    with pytest.raises(BrokenRunError, match="was not over after 0 s"):
+        run_pytest(tmp_path, tmp_path / "given-up", [], patience=0.1)
+
+
+def test_how_long_it_may_take() -> None:
+    assert time_to_try(Seen(RouteName.DIRECT, (), delay=20.0), 120) == 600
+    assert time_to_try(Seen(RouteName.DIRECT, ()), 120) == 60
 
 
 def test_a_draft_of_next_to_nothing_is_a_profile(catalogue: Catalogue) -> None:

@@ -1,5 +1,6 @@
 """Zone files of both kinds: what they publish, and where they are wrong."""
 
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from fake_dns.masterfile import LineError, entries, tokens_of
 from fake_dns.names import RecordError, lineage, name_text, wire_name
 from fake_dns.zonemaster import apply_master
 from fake_dns.zonetoml import apply_toml
+from harness.cli import main
 from tests.dns_asking import Question, answers, ask, result
 
 MASTER = r"""
@@ -310,3 +312,24 @@ def test_strings_survive_being_quoted(texts: list[str]) -> None:
     line = " ".join(f'"{text}"' for text in texts)
     assert [token.text for token in tokens_of(line)] == texts
     assert [entry.line for entry in entries(f"\n{line}")] == ([2] if texts else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("zone.toml", ""), ("zone.toml", "ttl = 5\n# [[record]]\n"), ("zone", "; a comment\n")]
+)
+def test_a_file_that_says_nothing(tmp_path: Path, name: str, text: str) -> None:
+    file = tmp_path / name
+    file.write_text(text, "utf-8")
+    with pytest.raises(ZoneFileError, match="has no zone, record or script in it"):
+        load_zone_file(file, FakeDns())
+
+
+def test_the_help_shows_a_zone_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["dns", "--help"])
+    shown = textwrap.dedent(capsys.readouterr().out.partition("a zone file:\n\n")[2])
+    (tmp_path / "zone.toml").write_text(shown, "utf-8")
+    dns = FakeDns()
+    load_zone_file(tmp_path / "zone.toml", dns)
+    assert answers(dns, "mail.example", "MX") == ["10 mx.mail.example."]
+    assert shown.count("\n") <= 30

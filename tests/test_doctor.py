@@ -1,7 +1,9 @@
 """The doctor: sees a sound server as sound, names what is wrong, and knows how to mend it."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,7 @@ def test_the_profile_of_another_server(sound: Run) -> None:
     assert found["reachable"].mend == "another-server"
     assert "mx.elsewhere.example" in found["reachable"].saw
     assert found["logs_in"].state is State.UNKNOWN
+    assert CHECKS[0].title in found["logs_in"].saw
 
 
 def test_a_user_that_is_not_there(sound: Run) -> None:
@@ -58,6 +61,19 @@ def test_a_user_that_is_not_there(sound: Run) -> None:
     found = findings(differing(sound, domain=(first, other, *rest)))["accepts_its_domains"]
     assert (found.state, found.mend) == (State.BAD, "domains")
     assert "nobody-here@garden.example: 550" in found.saw
+
+
+def test_too_few_addresses(sound: Run) -> None:
+    few = sound.profile.clients.model_copy(update={"trusted": (ip_network("203.0.113.7/32"),)})
+    found = findings(differing(sound, clients=few))["has_addresses"]
+    assert (found.state, found.mend) == (State.BAD, "addresses")
+    assert re.search(r"clients.trusted has 1, and scenarios of \d+ rules need about \d\d;", found.saw)
+
+
+def test_every_domain_seems_to_take_everybody(sound: Run) -> None:
+    domains = tuple(domain.model_copy(update={"catch_all": True}) for domain in sound.profile.domain)
+    found = findings(differing(sound, domain=domains))
+    assert "a server that relays for our address may take them all from us" in found["reachable"].saw
 
 
 def test_a_wrong_password(sound: Run) -> None:

@@ -236,6 +236,7 @@ def test_the_example_is_a_configuration(tmp_path: Path, capsys: pytest.CaptureFi
     assert shown == EXAMPLE
     config = read(tmp_path, shown)
     assert config.server.hostname == "mail.castle.example"
+    assert read(tmp_path, shown.replace("# proxy_protocol", "proxy_protocol")).server.proxy_protocol
     made = hash_password("sesame", cost=2)
     assert read(tmp_path, f'{shown}alice = "{made}"\n').auth.users == {"alice": made}
 

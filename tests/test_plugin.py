@@ -67,6 +67,34 @@ def test_a_pass_a_failure_and_a_plain_test(pytester: pytest.Pytester) -> None:
     )  # the scenario's own time, not that of collecting it
 
 
+def test_a_failure_shows_the_line_of_the_scenario_and_none_of_the_harness(pytester: pytest.Pytester) -> None:
+    own = """
+@rule("mine.first")
+def test_own(client):
+    words = ["one", "two"]
+    assert words == ["one", "three"]
+@rule("mine.first")
+def test_broken(client, expect):
+    client.withdraw(client.host, "A")
+    attempt = client.attempt(helo="x" * 2000, upto=Stage.HELO)
+    expect.through(attempt, Stage.DATA)
+"""
+    written(pytester, WRONG, own)
+    outcome = run(pytester)
+    shown = outcome.stdout.str()
+    assert shown.count(">       ") == 3
+    outcome.stdout.fnmatch_lines(
+        [
+            ">       expect(attempt, twin=client.twin().attempt(upto=Stage.HELO))",
+            "E       *expected delay+deny at helo, but at helo the server said 250*",
+            "test_mine.py:*: FailedError",
+            "E       AssertionError: assert ['one', 'two'] == ['one', 'three']",
+            "E         At index 1 diff: 'two' != 'three'",
+        ]
+    )
+    assert "harness/" not in shown.partition("= rules =")[0].partition("= FAILURES =")[2]
+
+
 def test_fixtures_of_the_user_work_in_every_scope(pytester: pytest.Pytester) -> None:
     log = """
 events = []

@@ -38,8 +38,8 @@ def test_the_configuration_of_mailboxes_is_one(tmp_path: Path) -> None:
 def test_the_rule_is_a_rule_and_its_scenario_is_code(tmp_path: Path) -> None:
     (rule,) = [block for block in blocks("toml") if "[rule." in block]
     file = tmp_path / "rules.toml"
-    file.write_text('suite = "mine"\n' + rule, "utf-8")
-    assert "helo.underscore" in Catalogue.load([file]).rules
+    file.write_text(rule, "utf-8")
+    assert Catalogue.load([file])["helo.underscore"].suite == "ours"
     (scenario,) = blocks("python")
     ast.parse(scenario)
 

@@ -1,6 +1,9 @@
 """The check before an upgrade: what got worse decides, what else changed is told."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -156,3 +159,64 @@ def test_files_that_cannot_be_compared(
     told = capsys.readouterr().err
     assert said in told
     assert str(file) in told
+
+
+def test_a_run_of_a_part_is_told_in_a_sentence_and_in_one_line() -> None:
+    whole = run(*(rule(f"a.rule-{number}") for number in range(9)))
+    part = replace(whole, rules=whole.rules[:2])
+    comparison = compare(whole, part)
+    assert comparison.exit_status == 1
+    shown = render(comparison, colour=False)
+    assert "The run after looked at 2 of its 9 rules only." in shown
+    assert "worse   7 rules not in the run after: a.rule-2, a.rule-3, a.rule-4 and 4 more" in shown
+    assert shown.endswith("7 rules got worse, 7 of them not looked at any more")
+    assert shown.count("a.rule-") == 3
+    assert "better  7 rules not in the run before" in render(compare(part, whole), colour=False)
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({"sut_name": "other"}, True),
+        ({"sut_address": "192.0.2.1:2525"}, True),
+        ({"sut_address": "127.0.0.1:40001"}, False),
+    ],
+)
+def test_two_servers_are_told(facts: dict[str, str], told: bool) -> None:
+    before, after = run(rule("a.one")), run(rule("a.one"), **facts)
+    shown = render(compare(before, after), colour=False)
+    assert ("These are two servers: embedded at 127.0.0.1:2525 before," in shown) == told
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["compare", "good.json", "bad.json"], 1),
+        (["compare", "good.json", "good.json"], 141),
+        (["rules"], 141),
+        (["mta", "--example"], 141),
+    ],
+)
+def test_output_that_nobody_reads_to_its_end_is_no_success(
+    tmp_path: Path, words: list[str], status: int
+) -> None:
+    for name, come in (("good", Status.PASSED), ("bad", Status.FAILED)):
+        written, *_ = save(one(come), tmp_path / name)
+        written.rename(tmp_path / f"{name}.json")
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "harness.cli", *words]
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    try:
+        done = subprocess.run(
+            command,
+            cwd=tmp_path,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            env=environment,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (status, "")

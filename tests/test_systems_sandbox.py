@@ -144,6 +144,36 @@ def test_missing_packages_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         commands.run("exim", "", 1, Path("scenarios"), [])
 
 
+def test_what_is_installed_already_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(sandbox, "obstacle", lambda: "")
+    archive = Image(System.named("exim")).archive
+    archive.parent.mkdir(parents=True)
+    archive.write_bytes(b"the image")
+    assert main(["system", "install", "exim"]) == 0
+    assert f"exim is installed already: {archive}" in capsys.readouterr().out
+    assert archive.read_bytes() == b"the image"
+
+
+@needs_root
+def test_a_run_that_gives_up_names_the_doctor_of_the_system(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    system = toy(tmp_path)
+    (system.folder / "profile.toml").write_text(
+        'name = "toy"\nserver = { address = "127.0.0.1", port = 9, hostname = "mx.example.org" }\n'
+        'policy = { delay = 1.0 }\ndomain = [{ name = "example.org", users = ["ann"] }]\n'
+        'rules = { claim = ["rcpt.*"] }\n',
+        "utf-8",
+    )
+    only = ["-k", "test_rcpt", f"--reports={tmp_path}", "-p", "no:cacheprovider"]
+    with sandbox.running(system, *parts(tmp_path), Parameters()) as box:
+        assert commands.run_scenarios(box, Path("scenarios"), only) != 0
+    assert "how to mend it: smtp-harness system doctor toy\n" in capfd.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

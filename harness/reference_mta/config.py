@@ -23,6 +23,7 @@ listen = "127.0.0.1"
 port = 2525
 delay = 20                       # seconds
 state = "mta-state"              # database, certificate, accepted mail
+# proxy_protocol = true          # for tests: every client then says its address by PROXY, and is believed
 
 [dns]
 server = "127.0.0.1:5353"        # the only name server it asks, such as: smtp-harness dns zone.toml

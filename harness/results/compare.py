@@ -4,7 +4,7 @@ import dataclasses
 import json
 import statistics
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -14,6 +14,7 @@ from harness.results.visible import shortened, visible
 SLOWER_BY = 1.5  # a stage's latency changed when its median did by this factor …
 SLOWER_FROM = 0.25  # … and by this many seconds
 SHOWN_TEXT = 160  # characters of a reply
+SHOWN_PLACES = 3  # rules or cases
 
 PROVED = Status.PASSED
 SILENT = (Status.NOT_TESTABLE, Status.NOT_APPLICABLE)
@@ -59,6 +60,7 @@ class Comparison:
 
     old: str
     new: str
+    doubts: tuple[str, ...]  # why the two may say little about each other, each a sentence
     rules: tuple[RuleChange, ...]
     server: tuple[Change, ...]  # greeting, keywords, TLS
     replies: tuple[Change, ...]  # codes and texts
@@ -87,6 +89,7 @@ def compare(old: RunResult, new: RunResult) -> Comparison:
     return Comparison(
         old=f"{old.name}, {old.started}",
         new=f"{new.name}, {new.started}",
+        doubts=tuple(_doubts(old, new)),
         rules=tuple(_rule_changes(old, new)),
         server=tuple(_server_changes(old, new)),
         replies=tuple(_reply_changes(old, new)),
@@ -102,14 +105,20 @@ def to_json(comparison: Comparison) -> str:
 
 def render(comparison: Comparison, *, colour: bool) -> str:
     """The comparison for a terminal."""
-    lines = [f"before: {visible(comparison.old)}", f"after:  {visible(comparison.new)}", ""]
+    lines = [f"before: {visible(comparison.old)}", f"after:  {visible(comparison.new)}"]
+    lines += [*map(visible, comparison.doubts), ""]
     for direction, code in ((Direction.WORSE, "31;1"), (Direction.BETTER, "32"), (Direction.OTHER, "36")):
-        for change in comparison.rules:
-            if change.direction is direction:
-                word = f"\033[{code}m{direction:7}\033[0m" if colour else f"{direction:7}"
+        word = f"\033[{code}m{direction:7}\033[0m" if colour else f"{direction:7}"
+        found = [change for change in comparison.rules if change.direction is direction]
+        for change in found:
+            if ABSENT not in (change.before, change.after):
                 lines.append(f"{word} {change.rule}: {change.before} -> {change.after}")
                 if direction is Direction.WORSE and change.reason:
                     lines.append(f"        {visible(shortened(change.reason, 400))}")
+        for which in ("before", "after"):
+            absent = [change.rule for change in found if getattr(change, which) == ABSENT]
+            if absent:
+                lines.append(f"{word} {_rules(len(absent))} {ABSENT} {which}: {_some(absent)}")
     for title, changes in (
         ("the server's own words", comparison.server),
         ("replies", comparison.replies),
@@ -123,20 +132,49 @@ def render(comparison: Comparison, *, colour: bool) -> str:
 def _summary(comparison: Comparison) -> str:
     worse = sum(change.direction is Direction.WORSE for change in comparison.rules)
     if worse:
-        return f"{worse} {'rule' if worse == 1 else 'rules'} got worse"
+        unseen = sum(
+            change.after == ABSENT for change in comparison.rules if change.direction is Direction.WORSE
+        )
+        return f"{_rules(worse)} got worse" + (f", {unseen} of them not looked at any more" if unseen else "")
     others = len(comparison.server) + len(comparison.replies) + len(comparison.latencies)
     return "no rule got worse" + (
         f"; {others} other changes to look at" if others else ", nothing else changed"
     )
 
 
+def _rules(number: int) -> str:
+    return f"{number} {'rule' if number == 1 else 'rules'}"
+
+
+def _some(places: Sequence[str]) -> str:
+    more = f" and {len(places) - SHOWN_PLACES} more" if len(places) > SHOWN_PLACES else ""
+    return f"{', '.join(places[:SHOWN_PLACES])}{more}"
+
+
 def _told(change: Change) -> list[str]:
     lines = [f"  {change.what}", *(f"    - {line}" for line in change.before.splitlines() or ["(nothing)"])]
     lines += [f"    + {line}" for line in change.after.splitlines() or ["(nothing)"]]
     if change.places:
-        more = f" and {len(change.places) - 3} more" if len(change.places) > 3 else ""
-        lines.append(f"      in {', '.join(change.places[:3])}{more}")
+        lines.append(f"      in {_some(change.places)}")
     return lines
+
+
+def _doubts(old: RunResult, new: RunResult) -> Iterator[str]:
+    """Ports are left out: the reference MTA has another one in every run."""
+    if (old.sut_name, _host(old)) != (new.sut_name, _host(new)):
+        yield (
+            f"These are two servers: {old.sut_name} at {old.sut_address} before, "
+            f"{new.sut_name} at {new.sut_address} after."
+        )
+    for when, run in (("before", old), ("after", new)):
+        unseen = set(run.suite["rules"]) - {rule.id for rule in run.rules}
+        if unseen:
+            whole = len(run.suite["rules"])
+            yield f"The run {when} looked at {whole - len(unseen)} of its {whole} rules only."
+
+
+def _host(run: RunResult) -> str:
+    return run.sut_address.rpartition(":")[0]
 
 
 def _rule_changes(old: RunResult, new: RunResult) -> Iterator[RuleChange]:

@@ -145,8 +145,13 @@ def mutants(name: str, delay: int, scenarios: Path, only: list[str], *, parallel
 
 def run_scenarios(box: Sandbox, scenarios: Path, arguments: Sequence[str], variant: str = "") -> int:
     """pytest in the sandbox's network, with a profile of the system; its exit status."""
+    doctor = " ".join(
+        ["smtp-harness system doctor", box.system.name, *([f"--profile {variant}"] if variant else [])]
+    )
     return _with_profile(
-        box, lambda profile: ["pytest", str(scenarios), f"--sut={profile}", *arguments], variant
+        box,
+        lambda profile: ["pytest", str(scenarios), f"--sut={profile}", f"--doctor={doctor}", *arguments],
+        variant,
     )
 
 

@@ -45,7 +45,13 @@ class Image:
         return f"{self.system.name}: {why}; run: smtp-harness system install {self.system.name}"
 
     def make(self, say: Callable[[str], None]) -> None:
-        """Install the packages; `say` gets a line now and then. Raises `SandboxError`."""
+        """Install the packages, unless they are here; `say` gets a line now and then.
+
+        Raises `SandboxError`.
+        """
+        if not self.missing:
+            say(f"{self.system.name} is installed already: {self.archive}; remove that to install it anew")
+            return
         folder = cache(self.system.name)
         folder.mkdir(parents=True, exist_ok=True)
         packages = self.system.description.packages
