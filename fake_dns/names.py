@@ -5,6 +5,7 @@ That is a ready dictionary key, and parents are plain slices of it. Lower-casing
 length octet (at most 63) is never a letter.
 """
 
+import functools
 import ipaddress
 import re
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ class RecordError(ValueError):
     """A name or a record that DNS cannot carry; the text says what is wrong and how to mend it."""
 
 
+@functools.lru_cache(maxsize=1 << 14)
 def wire_name(text: str, origin: Name | None = None) -> bytes:
     """The wire form of the name `text`, letter case kept.
 

@@ -14,7 +14,7 @@ RESULTS = ("none", "neutral", "pass", "fail", "softfail", "temperror", "permerro
 OLD_NAMES = {"error": "temperror", "unknown": "permerror", "hardfail": "fail"}
 COMMENT = re.compile(r"\((?:\\.|[^()\\])*\)")
 PAIR = re.compile(r'([\w.-]+)\s*=\s*("(?:\\.|[^"\\])*"|[^\s;]*)')
-SPF_METHOD = re.compile(r"(?:^|;)\s*spf\s*=\s*(\w+)", re.IGNORECASE)
+SPF_METHOD = re.compile(rf"(?:^|;)\s*spf\s*=\s*({'|'.join(RESULTS)}|hardfail)\b", re.IGNORECASE)
 DKIM_METHOD = re.compile(r"(?:^|;)\s*dkim\s*=\s*(\w+)([^;]*)", re.IGNORECASE)
 OF_DOMAIN = re.compile(r"\bheader\.(?:d|i)\s*=\s*\"?(?:[^\s\"@]*@)?([\w.-]+)", re.IGNORECASE)
 SPEAKS_OF_SPF = re.compile(

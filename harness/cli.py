@@ -228,8 +228,12 @@ def _add_system(commands: Commands) -> None:
     parser.add_argument("--only", action="append", metavar="PATTERN", help="for `mutants`: of their names")
     parser.add_argument("--parallel", type=int, default=1, metavar="N", help="for `mutants`: runs at a time")
     parser.add_argument("--together", type=int, default=1, metavar="N", help="for `mutants`: in one sandbox")
-    parser.add_argument("--suite", type=Path, metavar="FILE", help="for `spf-suite`: rfc7208-tests.yml")
-    parser.add_argument("pytest", nargs="*", metavar="-- ARGUMENT", help="of pytest for `run`, of the others")
+    parser.add_argument(
+        "pytest",
+        nargs="*",
+        metavar="-- ARGUMENT",
+        help="of pytest for `run`, of discover, of spf-suite (the first is its FILE)",
+    )
 
 
 def _command(
@@ -378,8 +382,8 @@ def _system(options: argparse.Namespace) -> int:
         raise UsageError(f"system {options.action}: name a system; smtp-harness system list shows them")
     if options.delay < 1:
         raise UsageError("--delay takes whole seconds from 1 on; real servers know no shorter ones")
-    if options.action == "spf-suite" and options.suite is None:
-        raise UsageError("system spf-suite: name the suite: --suite rfc7208-tests.yml")
+    if options.action == "spf-suite" and not options.pytest:
+        raise UsageError(f"system spf-suite {options.name}: name the suite as well, rfc7208-tests.yml")
     name, delay, more = options.name, options.delay, options.pytest
     acts: dict[str, Callable[[], int]] = {
         "install": lambda: commands.install(name),
@@ -396,7 +400,7 @@ def _system(options: argparse.Namespace) -> int:
             parallel=options.parallel,
             together=options.together,
         ),
-        "spf-suite": lambda: commands.spf_suite(name, delay, options.suite, more),
+        "spf-suite": lambda: commands.spf_suite(name, delay, more),
     }
     try:
         return acts[options.action]()

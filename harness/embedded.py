@@ -13,7 +13,7 @@ from typing import Any
 from harness import settings
 from harness.mta_process import ReferenceMta, running
 from harness.profile import Profile
-from harness.reference_mta.operator import hash_password
+from harness.reference_mta.passwords import hash_password
 
 PROFILE = Path(__file__).with_name("embedded.toml")
 ACCOUNT = "alice"

@@ -338,6 +338,7 @@ def run_pytest(
         "-p",
         "no:cacheprovider",
         "--lean",
+        "--tb=line",
     ]
     command += ["--reports", str(folder), *options]
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}

@@ -221,7 +221,7 @@ class Scheduler:
             return run_scenario(self._run, plan)
         while True:
             try:
-                return future.result(timeout=0.1)
+                return future.result(timeout=0.25)
             except TimeoutError:
                 done = sum(one.done() for one in self._outcomes.values())
                 waiting(done, len(self._outcomes))

@@ -1,6 +1,7 @@
 """DKIM signatures of the clients that the harness plays: fresh keys, whose records go into the fake DNS."""
 
 import base64
+import functools
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -29,17 +30,18 @@ class Canonical(StrEnum):
 
 @dataclass(frozen=True)
 class Signer:
-    """A domain with a key of its own."""
+    """A domain and its key; a forger has another one. RSA keys are made once a run: that takes long."""
 
     domain: str
     algorithm: Algorithm = Algorithm.RSA
     selector: str = SELECTOR
+    forged: bool = False
     _key: tuple[bytes, bytes] = field(init=False, repr=False)  # private as dkimpy wants it; public
 
     def __post_init__(self) -> None:
-        """A new key."""
-        make = _rsa_key if self.algorithm is Algorithm.RSA else _ed25519_key
-        object.__setattr__(self, "_key", make())
+        """Find or make the key."""
+        rsa_is_used = self.algorithm is Algorithm.RSA
+        object.__setattr__(self, "_key", _rsa_key(forged=self.forged) if rsa_is_used else _ed25519_key())
 
     @property
     def key_name(self) -> str:
@@ -66,7 +68,8 @@ class Signer:
         return signature + message
 
 
-def _rsa_key() -> tuple[bytes, bytes]:
+@functools.cache
+def _rsa_key(*, forged: bool) -> tuple[bytes, bytes]:
     key = rsa.generate_private_key(65537, RSA_BITS)
     private = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
     public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

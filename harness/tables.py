@@ -192,6 +192,10 @@ class Claims(settings.Settings):
 
 
 class Spf(Authenticity):
-    """`route` is how the clients of a suite come by their addresses, where not as all others do."""
+    """`route` is how the clients of a suite come by their addresses, where not as all others do.
+
+    A server may pass on the words of the sender's domain about a failure or not (RFC 7208 §6.2).
+    """
 
     route: RouteName | None = None
+    explanations: bool = True

@@ -144,7 +144,7 @@ def test_fresh_keys_and_no_key_at_all(mta: RunningMta, algorithm: Algorithm, can
 
 def test_the_key_of_somebody_else(mta: RunningMta, mode: str) -> None:
     signer = Signer("wrong.example")
-    mta.dns.publish(signer.key_name, "TXT", Signer("wrong.example").record)
+    mta.dns.publish(signer.key_name, "TXT", Signer("wrong.example", forged=True).record)
     said = said_of(mta, signer.signed(PLAIN))
     assert said.startswith("550 5.7.20" if mode == "reject" else f"{HOST}; dkim=fail reason=")
 

@@ -271,6 +271,7 @@ def test_local_parts_are_quoted_where_smtp_needs_it(sender: str, wire: str) -> N
             None,
         ),
         ("Authentication-Results: a.example; dkim=pass (x; spf=fail)", False, "", None),
+        ("Authentication-Results: a.example; spf=(invalid) smtp.mailfrom=x", False, "", None),
         ("Subject: spf=pass", False, "", None),
     ],
 )

@@ -39,7 +39,7 @@ class Play:
         )
         shown = in_refusal(attempt) or self._delivered(trial, attempt, recipient, token)
         trial.expect.observed = shown.where
-        self._judge(shown)
+        self._judge(shown, told=trial.run.sut.mail.spf.explanations)
         trial.expect.proven = True
 
     def _delivered(self, trial: Trial, attempt: Attempt, recipient: str, token: str) -> Shown:
@@ -60,11 +60,12 @@ class Play:
             )
         return shown
 
-    def _judge(self, shown: Shown) -> None:
+    def _judge(self, shown: Shown, *, told: bool) -> None:
+        """`told` is whether the server passes explanations on."""
         expected = " or ".join(self.case.results)
         if shown.result not in self.case.results:
             raise FailedError(f"expected {expected}, but the server found {shown.result}: {shown.where}")
-        if self.case.explanation is not None and shown.result == "fail":
+        if told and self.case.explanation is not None and shown.result == "fail":
             self._judge_explanation(shown)
 
     def _judge_explanation(self, shown: Shown) -> None:

@@ -129,12 +129,11 @@ def discover(name: str, delay: int, arguments: Sequence[str]) -> int:
         return _with_profile(box, lambda profile: ["harness.cli", "discover", address, *arguments])
 
 
-def spf_suite(name: str, delay: int, suite: Path, arguments: Sequence[str]) -> int:
+def spf_suite(name: str, delay: int, arguments: Sequence[str]) -> int:
     """Run a suite of SPF cases against a system; the exit status of `smtp-harness spf-suite`."""
-    file = str(suite.absolute())
     with _somewhere(name, delay) as box:
         return _with_profile(
-            box, lambda profile: ["harness.cli", "spf-suite", file, f"--sut={profile}", *arguments]
+            box, lambda profile: ["harness.cli", "spf-suite", *arguments, f"--sut={profile}"]
         )
 
 

@@ -55,7 +55,7 @@ def test_signature_by_another_key(
     client: Client, sut: Sut, mailbox: Mailbox, expect: Expect, algorithm: Algorithm
 ) -> None:
     with_key(client, algorithm)
-    forger = Signer(client.identity.domain, algorithm)
+    forger = Signer(client.identity.domain, algorithm, forged=True)
     judge(send(client, sut, forger.signed(message(client, sut.recipient))), client, mailbox, sut, expect)
 
 
