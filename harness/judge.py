@@ -36,7 +36,7 @@ class Judge:
     delay: float
     noise: Callable[[float, float], float]  # the greatest slowness between two moments, seconds
     greylisting: bool = False  # whether a deferred recipient may just be an unknown one
-    scan: float = 0.0  # seconds that the server may look at a message before it answers the end of DATA
+    scan: float | None = None  # seconds that the server may look at a message; None: nobody knows
 
     def timing(self, step: Step) -> Timing:
         """Prompt below half of the delay; late when the server was silent for nine tenths of it on end.
@@ -45,7 +45,7 @@ class Judge:
         meanwhile; and what the pulse's own exchanges took at the time proves nothing about policy.
         Where content is scanned, the end of DATA may take as long as that does.
         """
-        prompt_below = max(PROMPT_BELOW * self.delay, self.scan if step.stage is Stage.DATA else 0.0)
+        prompt_below = max(PROMPT_BELOW * self.delay, (self.scan or 0.0) if step.stage is Stage.DATA else 0.0)
         if self.delay == 0 or step.seconds < prompt_below:
             return Timing.PROMPT
         noise = self.noise(step.began, step.began + step.seconds)
@@ -107,6 +107,11 @@ class Judge:
             raise InconclusiveError(
                 f"the reply at {outcome.stage} took {step.seconds:.2f} s: {timing.value} "
                 f"for a delay of {self.delay:g} s"
+            )
+        if timing is Timing.LATE and outcome.stage is Stage.DATA and self.scan is None:
+            raise InconclusiveError(
+                f"the end of DATA was answered after {step.seconds:.2f} s, and how long the server may "
+                "look at a message is not known; set server.scan (0: not at all)"
             )
         if (timing is Timing.LATE) != (outcome.late and self.delay > 0):
             raise FailedError(f"expected {outcome}, but it was {timing.value}: {step}")

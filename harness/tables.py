@@ -32,7 +32,7 @@ class Server(settings.Settings):
     port: int = Field(default=25, ge=1, le=65535)
     hostname: str = Field(min_length=1)
     reply_timeout: Seconds = 60.0
-    scan: float = Field(default=0, ge=0, le=3600)  # seconds that it may take to look at a message's content
+    scan: float | None = Field(default=None, ge=0, le=3600)  # seconds that it may look at a message's content
     jobs: int = Field(default=20, ge=1, le=2000)  # scenarios that may wait side by side
     rate: float = Field(default=20.0, gt=0, le=1000)  # connections that may begin in a second
 
@@ -156,6 +156,11 @@ class Clock(settings.Settings):
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
         waits = self.kind == "wait"
+        if not waits and self.file and not self.then:
+            raise ValueError(
+                "then: name the command after which the greylist goes by the new time and forgets what is "
+                'over, as ["greylist", "save"] for greylistd; ["true"] if it does so by itself'
+            )
         if (self.limit is not None) != waits or (self.file is not None) == waits or (waits and self.then):
             raise ValueError("kind wait goes with a limit in seconds; kind faketime with a file, and then")
         return self

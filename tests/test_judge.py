@@ -169,3 +169,12 @@ def test_the_end_of_data_may_take_as_long_as_the_content_is_scanned() -> None:
     assert scanning.timing(step(Stage.DATA, 250, LATE)) is Timing.PROMPT
     assert scanning.timing(step(Stage.DATA, 250, 12.0)) is Timing.LATE
     assert scanning.timing(step(Stage.RCPT, 250, LATE)) is Timing.LATE
+
+
+def test_a_late_end_of_data_proves_nothing_where_the_scan_is_not_known() -> None:
+    late = attempt(step(Stage.DATA, 250, LATE))
+    expected = (Outcome.parse("pass at data"),)
+    with pytest.raises(InconclusiveError, match=r"server\.scan"):
+        Judge(DELAY, lambda since, until: 0.0).expect(late, expected)
+    with pytest.raises(FailedError):
+        Judge(DELAY, lambda since, until: 0.0, scan=0.0).expect(late, expected)

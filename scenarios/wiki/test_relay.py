@@ -205,7 +205,8 @@ def test_receiver_that_greets_with_a_refusal(trusted_client: Client, sink: MailH
     returned = home.arrival(trusted_client.token)
     assert returned.sender == "", f"the bounce has the sender {returned.sender}"
     assert returned.recipients == (trusted_client.sender,), returned.recipients
-    assert b"no DNS Reverse" in returned.content, "the bounce does not have the receiver's words"
+    words = b" ".join(returned.content.split())  # a bounce may wrap what it quotes
+    assert b"no DNS Reverse" in words, "the bounce does not have the receiver's words"
     assert friend(host).encode() in returned.content, "the bounce does not name the recipient"
     home.arrival(twin.token)
     host.takes_mail()
