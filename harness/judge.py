@@ -117,11 +117,12 @@ class Judge:
             raise FailedError(f"expected {outcome}, but it was {timing.value}: {step}")
 
     def _mismatch(self, attempt: Attempt, step: Step, outcome: Outcome) -> None:
-        seen = f"expected {outcome}, but at {step.stage} the server said {step}"
+        closed = " and closed the connection" if step.dropped else ""
+        seen = f"expected {outcome}, but at {step.stage} the server said {step}{closed}"
         if step.reply is None:
             raise BrokenError(f"expected {outcome}, but at {step.stage} there was {step}")
         if step.code == 421 or step.stage is Stage.CONNECT:  # a ban or a limit looks like that as well
             raise BrokenError(seen)
         if self.greylisting and outcome.verdict is Verdict.PASS and step.verdict is Verdict.DEFER:
             raise InconclusiveError(f"{seen}, which may be the greylist's word and not that of this rule")
-        raise FailedError(seen + (" and closed the connection" if step.dropped else ""))
+        raise FailedError(seen)
