@@ -249,7 +249,7 @@ def test_spamassassin_is_killed(start: Start, run: Run) -> None:
         select = "test_attached_program or test_address_header or test_message_of_a_client_on_no_list"
         ended = run(box, select, "--jobs=1", fault=[kill])
         maildir = box.root / "var/mail/castle.example/alice/new"
-        classified = ["X-Spam-Score" in mail.read_text("utf-8") for mail in maildir.iterdir()]
+        classified = ["X-Spam-Status" in mail.read_text("utf-8") for mail in maildir.iterdir()]
     assert ended.status == 0
     assert set(ended.rules.values()) == {Status.PASSED}
     assert {True, False} == set(classified)
