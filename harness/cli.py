@@ -299,7 +299,7 @@ def _dns(options: argparse.Namespace) -> int:
 def _mutants(options: argparse.Namespace) -> int:
     from harness.mutants import ReferenceMta, run_matrix
 
-    parallel = options.parallel or 3 * (os.cpu_count() or 1)
+    parallel = options.parallel or os.cpu_count() or 1
     subject = ReferenceMta(default_scenarios())
     only, together = options.only or ["*"], options.together
     return run_matrix(subject, only, parallel=parallel, together=together, list_only=options.list)

@@ -42,11 +42,12 @@ class Expect:
         self.proven = True
 
     def whenever(self, attempt: Attempt, *, twin: Attempt) -> None:
-        """The same for a server that had to wait for others: the offence may come out prompt or late."""
+        """The same where lateness says nothing about the rule: both may come out prompt or late."""
         stage = self.expected[0].stage
         self.observed = f"{stage}: {attempt.step(stage)}"
-        replace(self.judge, delay=0.0).expect(attempt, self.expected)
-        self.judge.through(twin, stage)
+        patient = replace(self.judge, delay=0.0)
+        patient.expect(attempt, self.expected)
+        patient.through(twin, stage)
         self.proven = True
 
     def outcome(self, text: str, attempt: Attempt, *, earned: bool = False) -> None:
