@@ -284,11 +284,11 @@ class Client:
 
         attempt = once()
         greylist = self.world.sut.profile.greylist
-        greylisted = attempt.rcpt.verdict is Verdict.DEFER or attempt.data.verdict is Verdict.DEFER
-        patient = patient and (authenticated or self.kind is not Kind.STRANGER)
-        if greylist and greylisted and patient and self.world.clock:
-            self.world.clock.advance(self.address, greylist.delay + GREYLIST_SLACK)
-            attempt = once()
+        if greylist and self.world.clock and patient and (authenticated or self.kind is not Kind.STRANGER):
+            for _ in recipients:  # each is a triplet of its own
+                if Verdict.DEFER in (attempt.rcpt.verdict, attempt.data.verdict):
+                    self.world.clock.advance(self.address, greylist.delay + GREYLIST_SLACK)
+                    attempt = once()
         return attempt
 
     def tls_context(self) -> ssl.SSLContext:

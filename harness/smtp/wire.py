@@ -45,22 +45,20 @@ class Wire:
             except ssl.SSLWantReadError:
                 self._await(select.POLLIN, deadline)
 
-    def wait(self, deadline: float) -> int:
-        """What poll reports before the deadline, 0 if nothing; the end of the stream is reported."""
-        found = self._readable.poll(_milliseconds_until(deadline))
-        return found[0][1] if found else 0
+    def wait(self, deadline: float) -> bool:
+        """Whether anything is there to be read before the deadline; the end of the stream is."""
+        return bool(self._readable.poll(_milliseconds_until(deadline)))
 
     def receive(self, deadline: float) -> bytes | None:
         """What comes before the deadline; empty when the peer has closed, None if nothing does.
 
         Raises `OSError`.
         """
-        while events := self.wait(deadline):
+        while self.wait(deadline):
             try:
-                data = self.socket.recv(CHUNK)
-                if not data and events & select.POLLERR:  # the ssl module passes a reset off as an end
-                    raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
-                return data
+                return self.socket.recv(CHUNK)
+            except ssl.SSLEOFError:  # not the end of the stream, see start_tls
+                raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)) from None
             except _WANT_READ:
                 continue  # part of a TLS record, or something that is not for us
             except ssl.SSLWantWriteError:
@@ -72,8 +70,13 @@ class Wire:
         # wrap_socket keeps the socket, open, even where it fails: so first comes all that it may object to.
         context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=server_hostname)
         self.socket.getpeername()
+        # A stream that ends without TLS's own farewell shall be an end, so that a reset can be told from it.
+        context.options |= ssl.OP_IGNORE_UNEXPECTED_EOF
         secured = context.wrap_socket(
-            self.socket, server_hostname=server_hostname, do_handshake_on_connect=False
+            self.socket,
+            server_hostname=server_hostname,
+            do_handshake_on_connect=False,
+            suppress_ragged_eofs=False,
         )
         self.socket = secured
         while True:
