@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -283,13 +283,17 @@ class Client:
                 return talk.quit()
 
         attempt = once()
-        greylist = self.world.sut.profile.greylist
-        if greylist and self.world.clock and patient and (authenticated or self.kind is not Kind.STRANGER):
+        if patient and (authenticated or self.kind is not Kind.STRANGER):
             for _ in recipients:  # each is a triplet of its own
-                if Verdict.DEFER in (attempt.rcpt.verdict, attempt.data.verdict):
-                    self.world.clock.advance(self.address, greylist.delay + GREYLIST_SLACK)
-                    attempt = once()
+                attempt = self._after_greylist(attempt, once)
         return attempt
+
+    def _after_greylist(self, attempt: Attempt, again: Callable[[], Attempt]) -> Attempt:
+        greylist, clock = self.world.sut.profile.greylist, self.world.clock
+        if not greylist or not clock or Verdict.DEFER not in (attempt.rcpt.verdict, attempt.data.verdict):
+            return attempt
+        clock.advance(self.address, greylist.delay + GREYLIST_SLACK)
+        return again()
 
     def tls_context(self) -> ssl.SSLContext:
         """TLS as scenarios that are not about the certificate use it: encrypted, unverified."""
