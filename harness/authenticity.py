@@ -4,11 +4,11 @@ import re
 from dataclasses import dataclass
 
 from harness.capabilities.mailbox import Delivered
-from harness.client import Client
-from harness.conversation import Attempt, Step
 from harness.judge import BrokenError
-from harness.tools import Mailbox
 from harness.verdicts import FailedError, InconclusiveError
+from harness.world.client import Client
+from harness.world.conversation import Attempt, Step
+from harness.world.tools import Mailbox
 
 RESULTS = ("none", "neutral", "pass", "fail", "softfail", "temperror", "permerror")
 OLD_NAMES = {"error": "temperror", "unknown": "permerror", "hardfail": "fail"}

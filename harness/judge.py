@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from harness.conversation import Attempt, Step
 from harness.outcome import DIALOGUE, Outcome, Stage, Verdict
 from harness.rules import spell
 from harness.verdicts import FailedError, InconclusiveError
+from harness.world.conversation import Attempt, Step
 
 LATE_FROM = 0.9  # of the configured delay: such a silence is a reply held back
 PROMPT_BELOW = 0.5  # of the configured delay: such a reply was not

@@ -16,17 +16,17 @@ import pytest
 
 from fake_dns import DnsServerError
 from harness import settings
-from harness.assembly import Wish, check_health, open_run
-from harness.gathering import Gathering, RuleCase
-from harness.mta_process import EmbeddedError
+from harness.embedded.process import EmbeddedError
 from harness.results import terminal
 from harness.results.model import Status
 from harness.results.store import save
 from harness.results.visible import visible
 from harness.rules import Catalogue, Rule, UnknownRuleError
-from harness.run import Run
-from harness.scheduler import Outcome, Plan, Scheduler
-from harness.trial import FIXTURES, Trial
+from harness.runs.assembly import Wish, check_health, open_run
+from harness.runs.gathering import Gathering, RuleCase
+from harness.runs.run import Run
+from harness.runs.scheduler import Outcome, Plan, Scheduler
+from harness.runs.trial import FIXTURES, Trial
 from harness.verdicts import ScenarioEnd
 
 SHOWN: dict[Status, tuple[str, str, dict[str, bool]]] = {

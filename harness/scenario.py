@@ -9,16 +9,16 @@ from harness.authenticity import dkim_results, refusal, spf_result
 from harness.capabilities.mail_host import Arrival, MailHost
 from harness.capabilities.mailbox import Delivered
 from harness.capabilities.queue import Queued
-from harness.client import Client, Clock, message
-from harness.conversation import Attempt
-from harness.internet import Internet, Kind
 from harness.outcome import Stage, Verdict
 from harness.rules import Capability
-from harness.signing import Algorithm, Canonical, Signer
-from harness.sut import Sut
-from harness.tools import GreylistOperator, GreylistOutage, Mailbox, MailHosts, QueueOperator, Rewriter
-from harness.trial import Expect
+from harness.runs.trial import Expect
 from harness.verdicts import FailedError, InconclusiveError, NotTestableError
+from harness.world.client import Client, Clock, message
+from harness.world.conversation import Attempt
+from harness.world.internet import Internet, Kind
+from harness.world.signing import Algorithm, Canonical, Signer
+from harness.world.sut import Sut
+from harness.world.tools import GreylistOperator, GreylistOutage, Mailbox, MailHosts, QueueOperator, Rewriter
 
 NewClient = Callable[[Kind], Client]
 

@@ -11,11 +11,11 @@ import pytest
 from harness.capabilities.clock import FakeTimeFile, SharedClock, SteeredClock, WaitingClock
 from harness.capabilities.operator import CommandOperator
 from harness.capabilities.outage import CommandOutage
-from harness.pace import Pace
+from harness.profile.tables import Operator
 from harness.smtp.routes import Direct
 from harness.smtp.session import Session, SessionEnded
-from harness.tables import Operator
 from harness.verdicts import InconclusiveError, NotTestableError
+from harness.world.pace import Pace
 from tests.hostile_server import HostileServer, Stall
 
 CLIENT = "192.0.2.1"

@@ -8,14 +8,14 @@ import pytest
 
 from harness import settings
 from harness.cli import main
-from harness.discover import Place, Seen, explore
-from harness.draft import Deviation, deviations, draft, outcome_of, time_to_try
+from harness.discovery.discover import Place, Seen, explore
+from harness.discovery.draft import Deviation, deviations, draft, outcome_of, time_to_try
 from harness.mutants import BrokenRunError, run_pytest
 from harness.outcome import Stage
-from harness.profile import Profile, contradictions
+from harness.profile.model import Profile, contradictions
+from harness.profile.tables import RouteName
 from harness.results.model import Status
 from harness.rules import Catalogue
-from harness.tables import RouteName
 from tests.hostile_server import Hear, HostileServer, Say, Step
 from tests.mta_process import running_mta
 from tests.result_builder import case, rule, run

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from harness.assembly import Wish, open_run
 from harness.capabilities.mail_host import MailHost
 from harness.cli import main
-from harness.doctor import CHECKS, MENDS, Finding, State, examine, report
 from harness.rules import Catalogue
-from harness.run import Run
+from harness.runs.assembly import Wish, open_run
+from harness.runs.doctor import CHECKS, MENDS, Finding, State, examine, report
+from harness.runs.run import Run
 from harness.settings import read_toml
 from tests.hostile_server import Hear, HostileServer, Say, Step
 
@@ -61,6 +61,14 @@ def test_a_user_that_is_not_there(sound: Run) -> None:
     found = findings(differing(sound, domain=(first, other, *rest)))["accepts_its_domains"]
     assert (found.state, found.mend) == (State.BAD, "domains")
     assert "nobody-here@garden.example: 550" in found.saw
+
+
+def test_a_greylist_that_the_profile_does_not_know(sound: Run) -> None:
+    unknowing = differing(sound, greylist=None)
+    internet = replace(unknowing.internet, profile=unknowing.profile)
+    found = findings(replace(unknowing, internet=internet))["accepts_its_domains"]
+    assert (found.state, found.mend) == (State.BAD, "deferred")
+    assert "451" in found.saw
 
 
 def test_too_few_addresses(sound: Run) -> None:
@@ -135,7 +143,7 @@ def test_nobody_listens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_mail_that_never_comes_to_a_mail_host(sound: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.doctor.SENT_WITHIN", 0.1)
+    monkeypatch.setattr("harness.runs.doctor.SENT_WITHIN", 0.1)
     assert sound.tools.sink is not None
     nobody = MailHost("nowhere.example", "mail.nowhere.example", "127.0.0.1")
     monkeypatch.setattr(sound.tools.sink, "open", lambda domain, held=0: nobody)

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from harness.assembly import Wish, open_run
 from harness.capabilities.mail_host import MailHost
-from harness.client import message
-from harness.internet import Kind
 from harness.results.model import Status
 from harness.rules import Catalogue
-from harness.run import Run
-from harness.scheduler import Plan, run_scenario
-from harness.trial import Trial
+from harness.runs.assembly import Wish, open_run
+from harness.runs.run import Run
+from harness.runs.scheduler import Plan, run_scenario
+from harness.runs.trial import Trial
+from harness.world.client import message
+from harness.world.internet import Kind
 
 
 @pytest.fixture(scope="module")

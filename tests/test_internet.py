@@ -5,9 +5,9 @@ from pathlib import Path
 
 from fake_dns import FakeDns
 from harness import settings
-from harness.embedded import PROFILE
-from harness.internet import Internet, Kind
-from harness.profile import Profile
+from harness.embedded.servers import PROFILE
+from harness.profile.model import Profile
+from harness.world.internet import Internet, Kind
 
 
 def internet() -> Internet:

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.conversation import Attempt, Step
 from harness.judge import BrokenError, Judge, Timing
 from harness.outcome import Outcome, Stage
 from harness.smtp.reply import Reply
 from harness.smtp.session import Ending
 from harness.verdicts import FailedError, InconclusiveError
+from harness.world.conversation import Attempt, Step
 
 DELAY = 2.0
 LATE, PROMPT, BETWEEN = 2.01, 0.02, 1.4

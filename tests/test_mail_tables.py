@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness import settings
-from harness.profile import Profile
+from harness.profile.model import Profile
 from harness.rules import Capability
 
 SERVER = """

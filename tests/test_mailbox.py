@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from harness.capabilities.imap import ImapStore
 from harness.capabilities.mailbox import INBOX, Delivered, PolledMailbox
 from harness.capabilities.maildir import MaildirStore, MboxStore, split
-from harness.mail_tables import Imap
+from harness.profile.mail_tables import Imap
 from harness.reference_mta.certificate import own_certificate, server_context
 from harness.verdicts import FailedError, InconclusiveError
 from tests.imap_server import ImapServer

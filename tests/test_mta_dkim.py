@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fake_dns import ServFail
 from harness.reference_mta.mail.dkim import without_results_of
 from harness.reference_mta.mail.signatures import read, verify
-from harness.signing import Algorithm, Canonical, Signer
+from harness.world.signing import Algorithm, Canonical, Signer
 from tests.mta_process import MESSAGE, TO, TRUSTED, WHITELISTED, RunningMta, running_mta
 
 HOST = "mail.castle.example"

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.profile import Profile, load
+from harness.profile.model import Profile, load
 from harness.rules import Capability, Catalogue
 from harness.settings import SettingsError
 
@@ -76,7 +76,7 @@ def test_ipv6_clients_of_an_ipv4_server(
     route: str,
     granted: bool,
 ) -> None:
-    monkeypatch.setattr("harness.profile.is_of_this_host", lambda network: True)  # as in a sandbox
+    monkeypatch.setattr("harness.profile.model.is_of_this_host", lambda network: True)  # as in a sandbox
     content = GOOD.replace('"198.18.0.0/15"', '"198.18.0.0/15", "2001:db8::/32"')
     content = content.replace('address = "127.0.0.1"', f'address = "{server}"').replace("proxy-v2", route)
     assert (read(tmp_path, catalogue, content).lacks(Capability.IPV6) == "") == granted

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.capabilities.queue import CommandQueue
-from harness.mail_tables import Queue
+from harness.profile.mail_tables import Queue
 from harness.verdicts import InconclusiveError
 
 EXIM = """\

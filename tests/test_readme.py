@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness import settings
-from harness.profile import load
+from harness.profile.model import load
 from harness.reference_mta.config import Config
 from harness.rules import Catalogue
 
@@ -20,7 +20,7 @@ def blocks(language: str) -> list[str]:
 
 def test_the_profile_is_a_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STAGING_PASSWORD", "x")
-    monkeypatch.setattr("harness.profile.is_of_this_host", lambda network: True)  # as in a sandbox
+    monkeypatch.setattr("harness.profile.model.is_of_this_host", lambda network: True)  # as in a sandbox
     (profile,) = [block for block in blocks("toml") if "[server]" in block]
     file = tmp_path / "staging.toml"
     file.write_text(profile, "utf-8")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.assembly import Wish, check_health, open_run
 from harness.rules import Catalogue
-from harness.run import Run
+from harness.runs.assembly import Wish, check_health, open_run
+from harness.runs.run import Run
 from tests.hostile_server import Drip, Flood, Hear, HostileServer, Reset, Say, Stall, Step
 
 PROFILE = """

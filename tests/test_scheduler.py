@@ -13,21 +13,21 @@ import pytest
 
 from fake_dns import FakeDns
 from harness import settings
-from harness.client import Client
-from harness.conversation import Attempt
-from harness.embedded import PROFILE
-from harness.internet import Internet, Kind
+from harness.embedded.servers import PROFILE
 from harness.judge import BrokenError, Judge
-from harness.profile import Profile
+from harness.profile.model import Profile
 from harness.results.model import Status
 from harness.rules import Capability, Catalogue
-from harness.run import Run
-from harness.scheduler import Outcome, Plan, Scheduler, run_scenario
+from harness.runs.run import Run
+from harness.runs.scheduler import Outcome, Plan, Scheduler, run_scenario
+from harness.runs.trial import Trial
 from harness.smtp.routes import Direct
 from harness.smtp.session import Ending
-from harness.tools import GreylistOutage, Tools
-from harness.trial import Trial
 from harness.verdicts import FailedError, InconclusiveError, NotTestableError
+from harness.world.client import Client
+from harness.world.conversation import Attempt
+from harness.world.internet import Internet, Kind
+from harness.world.tools import GreylistOutage, Tools
 
 RULE = "helo.plain-ip"
 
@@ -135,7 +135,7 @@ def test_who_waits_for_a_canary_shares_the_next_one(monkeypatch: pytest.MonkeyPa
         assert all_asked.wait(10)
         return Attempt(client.address, (), Ending.QUIT)
 
-    monkeypatch.setattr("harness.run.time", SimpleNamespace(monotonic=now))
+    monkeypatch.setattr("harness.runs.run.time", SimpleNamespace(monotonic=now))
     monkeypatch.setattr(Client, "attempt", canary)
     with ThreadPoolExecutor(9) as pool:
         asked = [pool.submit(run.trouble) for _ in range(9)]

@@ -12,7 +12,7 @@ from fake_dns import FakeDns
 from harness.capabilities.mail_host import MOST_BYTES, MOST_DIALOGUES, MailHost, Manner
 from harness.capabilities.sink import Sink
 from harness.outcome import Stage
-from harness.values import Network
+from harness.profile.values import Network
 from harness.verdicts import FailedError, InconclusiveError, NotTestableError
 from tests.dns_asking import answers
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.conversation import Conversation
 from harness.smtp.command import CommandRoute
 from harness.smtp.ending import Ending
 from harness.smtp.session import Session, SessionEnded
+from harness.world.conversation import Conversation
 
 SERVER = ("192.0.2.25", 25)
 CLIENT = "198.18.0.7"

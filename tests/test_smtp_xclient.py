@@ -9,21 +9,21 @@ import pytest
 
 from fake_dns import FakeDns
 from harness import settings
-from harness.doctor import examine
-from harness.embedded import PROFILE
-from harness.internet import Internet, Kind
+from harness.embedded.servers import PROFILE
 from harness.judge import Judge
 from harness.outcome import Stage
-from harness.profile import Profile
+from harness.profile.model import Profile
+from harness.profile.tables import RouteName
 from harness.results.model import Status
 from harness.rules import Capability, Catalogue
-from harness.run import Run
-from harness.scheduler import Plan, run_scenario
+from harness.runs.doctor import examine
+from harness.runs.run import Run
+from harness.runs.scheduler import Plan, run_scenario
+from harness.runs.trial import Trial
 from harness.smtp.routes import XClient
 from harness.smtp.session import Ending, Session, SessionEnded
-from harness.tables import RouteName
-from harness.trial import Trial
 from harness.verdicts import NotTestableError
+from harness.world.internet import Internet, Kind
 from tests.hostile_server import Hear, HostileServer, Reset, Say, Step
 from tests.smtp_dialogue import BYE, CLIENT, GREETING, OK, PATIENT, events
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import profile, settings
+from harness import settings
+from harness.profile import model
 from harness.rules import Catalogue
 from harness.systems.mutants import Mutants
 from harness.systems.system import Parameters, System, UnknownSystemError, names
@@ -26,11 +27,11 @@ PROFILES = [(name, variant) for name in names() for variant in ("", *System.name
 def test_profile_of_a_system(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, catalogue: Catalogue, name: str, variant: str
 ) -> None:
-    monkeypatch.setattr(profile, "is_of_this_host", lambda network: True)  # as in its sandbox
+    monkeypatch.setattr(model, "is_of_this_host", lambda network: True)  # as in its sandbox
     text = System.named(name).profile(variant).replace('"@enter@"', '"true"')
     file = tmp_path / "profile.toml"
     file.write_text(Parameters(delay=3).fill(text, {"root": "/nowhere"}), "utf-8")
-    assert profile.load(file, catalogue).policy.delay in (0, 3)
+    assert model.load(file, catalogue).policy.delay in (0, 3)
 
 
 def test_tables_of_a_variant_take_the_place_of_the_usual_ones(tmp_path: Path) -> None:

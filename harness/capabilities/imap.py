@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.capabilities.mailbox import INBOX, LARGEST, Delivered, Watch
-from harness.mail_tables import Imap
+from harness.profile.mail_tables import Imap
 from harness.verdicts import InconclusiveError
 
 PATIENCE = 15.0  # seconds for one answer

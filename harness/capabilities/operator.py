@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.capabilities import commands
-from harness.tables import Operator
+from harness.profile.tables import Operator
 
 
 @dataclass(frozen=True)

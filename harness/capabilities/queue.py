@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.capabilities import commands
-from harness.mail_tables import Queue
+from harness.profile.mail_tables import Queue
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 from fake_dns import FakeDns, reverse_name
 from harness.capabilities.mail_host import MailHost
 from harness.capabilities.mail_listener import Listener
-from harness.values import Network, addresses_of
+from harness.profile.values import Network, addresses_of
 from harness.verdicts import InconclusiveError, NotTestableError
 
 T = TypeVar("T")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from harness.capabilities import commands
-from harness.mail_tables import Srs
+from harness.profile.mail_tables import Srs
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.assembly import Wish, check_health, open_run
 from harness.results.model import RunResult, Status
 from harness.results.store import save
 from harness.results.terminal import table
 from harness.rules import Catalogue
+from harness.runs.assembly import Wish, check_health, open_run
 from harness.spf_suite.run import play, subject
 from harness.spf_suite.server import checking_mta
 from harness.spf_suite.suite import load

@@ -5,13 +5,13 @@ import secrets
 from dataclasses import dataclass
 
 from harness.authenticity import Shown, in_message, in_refusal, refusal
-from harness.client import Client
-from harness.conversation import Attempt
-from harness.internet import Identity, Kind
 from harness.outcome import Verdict
+from harness.runs.trial import Trial
 from harness.spf_suite.suite import DEFAULT, Case, CaseSet
-from harness.trial import Trial
 from harness.verdicts import FailedError, InconclusiveError, NotTestableError
+from harness.world.client import Client
+from harness.world.conversation import Attempt
+from harness.world.internet import Identity, Kind
 
 ATOM = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*", re.ASCII)
 DNS_NAME = re.compile(r"[\w-]{1,63}(?:\.[\w-]{1,63})*", re.ASCII)

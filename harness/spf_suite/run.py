@@ -5,19 +5,19 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 
-from harness.gathering import Gathering, RuleCase
-from harness.internet import Internet
 from harness.outcome import Outcome, Stage
+from harness.profile.tables import Claims, RouteName
 from harness.results.model import Case as CaseResult
 from harness.results.model import RuleResult, RunResult
 from harness.rules import Capability, Catalogue, Level, Rule
-from harness.run import Run
-from harness.scheduler import Plan, run_scenario
+from harness.runs.gathering import Gathering, RuleCase
+from harness.runs.run import Run
+from harness.runs.scheduler import Plan, run_scenario
 from harness.smtp.routes import ProxyV1, ProxyV2, Route, XClient
 from harness.spf_suite.play import Play
 from harness.spf_suite.suite import Case, Suite
 from harness.spf_suite.zones import published
-from harness.tables import Claims, RouteName
+from harness.world.internet import Internet
 
 ROUTES: Mapping[RouteName, Callable[[Internet], Route]] = {
     RouteName.PROXY_V1: lambda _: ProxyV1(),

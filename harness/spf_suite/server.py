@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness import settings
-from harness.mta_process import ReferenceMta, running
-from harness.profile import Profile
+from harness.embedded.process import ReferenceMta, running
+from harness.profile.model import Profile
 
 DOMAIN = "castle.example"
 TIMEOUT = 0.75  # seconds for a question: silence is part of the suite

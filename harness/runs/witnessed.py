@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from harness.capabilities.mail_host import MailHost
 from harness.capabilities.mailbox import Delivered
 from harness.capabilities.sink import Sink
-from harness.client import World
-from harness.tools import Mailbox
 from harness.verdicts import NotTestableError
+from harness.world.client import World
+from harness.world.tools import Mailbox
 
 
 @dataclass(frozen=True)

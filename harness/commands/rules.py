@@ -1,14 +1,36 @@
 """The catalogue as a user reads it."""
 
+import argparse
 import json
 import shutil
+import sys
 import textwrap
+from pathlib import Path
 
+from harness.commands.base import Commands, UsageError, add_command, default_scenarios
 from harness.rules import Catalogue, spell
 
 
-def as_json(catalogue: Catalogue) -> str:
-    """Every rule with all its facts, as a JSON list."""
+def add(commands: Commands) -> None:
+    """Its options."""
+    parser = add_command(commands, "rules", run, "list the documented rules", "smtp-harness rules --json")
+    parser.add_argument(
+        "folder", type=Path, nargs="?", help="where rules.toml files lie (default: scenarios/)"
+    )
+    parser.add_argument("--json", action="store_true", help="the catalogue as JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Returns the exit status; raises `UsageError`."""
+    folder = options.folder or default_scenarios()
+    catalogue = Catalogue.below(folder)
+    if not catalogue.rules:
+        raise UsageError(f"{folder}: no rules.toml here or below; name the folder of your scenarios")
+    print(_as_json(catalogue) if options.json else _as_table(catalogue, colour=sys.stdout.isatty()))
+    return 0
+
+
+def _as_json(catalogue: Catalogue) -> str:
     return json.dumps(
         [
             {
@@ -28,8 +50,7 @@ def as_json(catalogue: Catalogue) -> str:
     )
 
 
-def as_table(catalogue: Catalogue, *, colour: bool) -> str:
-    """A block for each rule: one line of facts, its statement below."""
+def _as_table(catalogue: Catalogue, *, colour: bool) -> str:
     bold, dim, plain = ("\033[1m", "\033[2m", "\033[0m") if colour else ("", "", "")
     width = min(shutil.get_terminal_size((100, 24)).columns, 110)
     blocks = []

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from fake_dns import FakeDns
-from harness.profile import Profile
-from harness.values import Network, addresses_of
+from harness.profile.model import Profile
+from harness.profile.values import Network, addresses_of
 from harness.verdicts import NotTestableError
 
 RESERVED_NAMES = ("example", "test", "invalid", "localhost", "example.com", "example.net", "example.org")

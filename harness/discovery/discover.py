@@ -10,15 +10,15 @@ from typing import Any
 
 from fake_dns import DnsServer, DnsServerError, FakeDns, reverse_name
 from harness import settings
-from harness.client import Client
-from harness.internet import Internet, Kind
 from harness.judge import Judge
 from harness.outcome import Stage, Verdict
-from harness.profile import Profile
+from harness.profile.model import Profile
+from harness.profile.tables import RouteName
 from harness.rules import Catalogue
-from harness.run import Run
+from harness.runs.run import Run
 from harness.smtp.routes import BindSource, Direct, ProxyV1, ProxyV2, Route, XClient
-from harness.tables import RouteName
+from harness.world.client import Client
+from harness.world.internet import Internet, Kind
 
 NETWORKS = ("198.18.0.0/15", "2001:db8::/32")
 OTHERS = ("203.0.113.0/24", "198.51.100.0/24", "192.0.2.0/24")  # where those are relayed for

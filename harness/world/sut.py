@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from harness.outcome import Verdict
-from harness.profile import Profile
-from harness.sut_mail import MailFacts
-from harness.tables import Domain, Greylist
+from harness.profile.model import Profile
+from harness.profile.tables import Domain, Greylist
 from harness.verdicts import NotTestableError
+from harness.world.sut_mail import MailFacts
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,18 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
-from harness.client import Client, World
-from harness.conversation import Attempt
-from harness.internet import Internet, Kind
 from harness.judge import Judge
 from harness.outcome import Verdict
-from harness.pace import Pace
-from harness.profile import Profile
+from harness.profile.model import Profile
 from harness.rules import Capability, Catalogue, Rule
 from harness.smtp.routes import Route
-from harness.sut import Sut
-from harness.tools import Tools
 from harness.verdicts import NotApplicableError, NotTestableError, ScenarioEnd
+from harness.world.client import Client, World
+from harness.world.conversation import Attempt
+from harness.world.internet import Internet, Kind
+from harness.world.pace import Pace
+from harness.world.sut import Sut
+from harness.world.tools import Tools
 
 CHECKS = frozenset((Capability.SPF, Capability.DKIM))  # a server without them has nothing to be judged for
 MOST_TROUBLES = 5  # innocent clients in a row that are not served, before a run gives up

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import jinja2
 
-from harness.discover import Place, Seen
+from harness.discovery.discover import Place, Seen
 from harness.judge import LATE_FROM
 from harness.mutants import PATIENCE, run_pytest
 from harness.outcome import Outcome, Stage, Verdict
@@ -48,7 +48,7 @@ def draft(place: Place, seen: Seen, rules: Iterable[Deviation] = ()) -> str:
 
 def environment() -> jinja2.Environment:
     """Templates for TOML: what is filled in is quoted by `tojson`, whose strings are TOML's too."""
-    loader = jinja2.PackageLoader("harness", "")
+    loader = jinja2.PackageLoader("harness.discovery", "")
     return jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701
 
 

@@ -11,16 +11,16 @@ from typing import Protocol
 from fake_dns import Behaviour, QueryEntry, listing_name, reverse_name
 from harness.capabilities.mail_host import MailHost
 from harness.capabilities.mailbox import Delivered
-from harness.conversation import Attempt, Conversation, Step
-from harness.internet import Identity, Internet, Kind
 from harness.outcome import Stage, Verdict
-from harness.pace import Pace
 from harness.rules import Capability
 from harness.smtp.routes import Route
 from harness.smtp.session import Ending, Session
 from harness.smtp.tls import unverifying_context
-from harness.sut import BlockList, Sut
 from harness.verdicts import NotTestableError
+from harness.world.conversation import Attempt, Conversation, Step
+from harness.world.internet import Identity, Internet, Kind
+from harness.world.pace import Pace
+from harness.world.sut import BlockList, Sut
 
 GREYLIST_SLACK = 1.0  # seconds over the documented delay before a retry
 UNHEARD = (Ending.UNREACHABLE, Ending.NOT_INTRODUCED)  # the server never met such a client

@@ -7,9 +7,9 @@ from importlib.metadata import version
 
 from harness.results.model import Case, RuleResult, RunResult, ServerFacts, aggregate
 from harness.rules import Rule, spell
-from harness.run import Run
-from harness.scheduler import Outcome
-from harness.survey import survey
+from harness.runs.run import Run
+from harness.runs.scheduler import Outcome
+from harness.runs.survey import survey
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from harness.mail_tables import Authenticity, Filter, Forward, LocalOnly, Mailbox, Queue, Smarthost, Srs
-from harness.profile import Profile
-from harness.tables import Domain, Spf
+from harness.profile.mail_tables import (
+    Authenticity,
+    Filter,
+    Forward,
+    LocalOnly,
+    Mailbox,
+    Queue,
+    Smarthost,
+    Srs,
+)
+from harness.profile.model import Profile
+from harness.profile.tables import Domain, Spf
 from harness.verdicts import NotTestableError
 
 T = TypeVar("T")

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from harness.evidence import deliveries, dialogues, with_others
 from harness.judge import ORDER, BrokenError
 from harness.results.model import Status, Try
 from harness.rules import Capability, Rule, spell
-from harness.run import Run
-from harness.trial import Trial
+from harness.runs.evidence import deliveries, dialogues, with_others
+from harness.runs.run import Run
+from harness.runs.trial import Trial
 from harness.verdicts import FailedError, InconclusiveError, NotApplicableError, NotTestableError
 
 TRIES = 3

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from harness import settings
-from harness.mta_process import ReferenceMta, running
-from harness.profile import Profile
+from harness.embedded.process import ReferenceMta, running
+from harness.profile.model import Profile
 from harness.reference_mta.passwords import hash_password
 
-PROFILE = Path(__file__).with_name("embedded.toml")
+PROFILE = Path(__file__).with_name("profile.toml")
 ACCOUNT = "alice"
 DNS_TIMEOUT = 0.75  # seconds a question, so that a dead name server costs less than a scenario may last
 DNS_ATTEMPTS = 2

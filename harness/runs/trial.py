@@ -5,16 +5,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.capabilities.of_scenario import WitnessedMailbox, WitnessedSink
-from harness.client import Client, World
-from harness.conversation import Attempt, Step
-from harness.internet import Kind
 from harness.judge import ORDER, Judge, Timing
 from harness.outcome import Outcome, Stage, Verdict
 from harness.rules import Rule
-from harness.run import Run
-from harness.tools import Mailbox, MailHosts
+from harness.runs.run import Run
+from harness.runs.witnessed import WitnessedMailbox, WitnessedSink
 from harness.verdicts import FailedError, InconclusiveError, NotApplicableError, NotTestableError
+from harness.world.client import Client, World
+from harness.world.conversation import Attempt, Step
+from harness.world.internet import Kind
+from harness.world.tools import Mailbox, MailHosts
 
 
 class UnprovenError(Exception):

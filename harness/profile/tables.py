@@ -8,10 +8,10 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 
 from harness import settings
-from harness.mail_tables import Account, Authenticity, Mailbox
+from harness.profile.mail_tables import Account, Authenticity, Mailbox
+from harness.profile.values import Address, Endpoint, ReservedNetwork, Seconds
 from harness.rules import Expectation
 from harness.smtp.command import EXIM_DELAY
-from harness.values import Address, Endpoint, ReservedNetwork, Seconds
 
 
 class RouteName(StrEnum):

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fake_dns import DnsServer, FakeDns
-from harness import profile as profiles
 from harness.capabilities.clock import FakeTimeFile, SharedClock, SteeredClock, WaitingClock
 from harness.capabilities.imap import ImapStore
 from harness.capabilities.mailbox import PolledMailbox, Store
@@ -17,21 +16,22 @@ from harness.capabilities.outage import CommandOutage
 from harness.capabilities.queue import CommandQueue
 from harness.capabilities.sink import Sink
 from harness.capabilities.srs import CommandRewriter
-from harness.client import Clock
-from harness.doctor import State, examine
-from harness.embedded import reference_mta
-from harness.internet import Internet
+from harness.embedded.process import QueueControl, ReferenceMta, RewriterControl
+from harness.embedded.servers import reference_mta
 from harness.judge import Judge
-from harness.mail_tables import Mailbox
-from harness.mta_process import QueueControl, ReferenceMta, RewriterControl
-from harness.noise import DnsProbe, Pulse, ServerProbe
-from harness.profile import Profile
+from harness.profile import model as profiles
+from harness.profile.mail_tables import Mailbox
+from harness.profile.model import Profile
+from harness.profile.tables import RouteName
 from harness.rules import Capability, Catalogue
-from harness.run import Run
+from harness.runs.doctor import State, examine
+from harness.runs.noise import DnsProbe, Pulse, ServerProbe
+from harness.runs.run import Run
 from harness.smtp.command import CommandRoute
 from harness.smtp.routes import BindSource, Direct, ProxyV1, ProxyV2, Route, XClient
-from harness.tables import RouteName
-from harness.tools import Tools
+from harness.world.client import Clock
+from harness.world.internet import Internet
+from harness.world.tools import Tools
 
 BEATS = 8  # of the pulse within one delay
 SHORTEST_BEAT = 0.1  # seconds

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from harness import settings
-from harness.values import Address, Endpoint, ReservedNetwork, Seconds
+from harness.profile.values import Address, Endpoint, ReservedNetwork, Seconds
 
 PORT = Field(default=25, ge=1, le=65535)
 

@@ -9,7 +9,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from harness import settings
-from harness.mail_tables import (
+from harness.profile.mail_tables import (
     Authenticity,
     Filter,
     Forward,
@@ -21,8 +21,7 @@ from harness.mail_tables import (
     Spam,
     Srs,
 )
-from harness.rules import Capability, Catalogue, Expectation, Rule
-from harness.tables import (
+from harness.profile.tables import (
     Auth,
     Claims,
     Clients,
@@ -39,7 +38,8 @@ from harness.tables import (
     Spf,
     Tls,
 )
-from harness.values import is_of_this_host
+from harness.profile.values import is_of_this_host
+from harness.rules import Capability, Catalogue, Expectation, Rule
 
 
 class Profile(settings.Settings):

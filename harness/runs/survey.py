@@ -5,9 +5,9 @@ import hashlib
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from harness.evidence import neutral
 from harness.results.model import ServerFacts
-from harness.run import Run
+from harness.runs.evidence import neutral
+from harness.runs.run import Run
 from harness.smtp.session import TlsFacts
 
 

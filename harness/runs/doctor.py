@@ -14,16 +14,16 @@ from enum import Enum
 from pathlib import Path
 
 from fake_dns import QueryEntry, Truncated, reverse_name
-from harness.client import GREYLIST_SLACK, Client, message
-from harness.conversation import Attempt
-from harness.internet import Kind
 from harness.outcome import Verdict
+from harness.profile.values import room_in
 from harness.results.visible import visible
 from harness.rules import Capability
-from harness.run import Run, ailing
+from harness.runs.run import Run, ailing
 from harness.smtp.session import Ending, Session, SessionEnded
-from harness.values import room_in
 from harness.verdicts import FailedError, ScenarioEnd
+from harness.world.client import GREYLIST_SLACK, Client, message
+from harness.world.conversation import Attempt
+from harness.world.internet import Kind
 
 MENDS = Path(__file__).with_name("mends.toml")
 RESET = "\033[0m"
@@ -182,16 +182,18 @@ def resolves_over_tcp(patient: Patient) -> Finding:
 
 
 def accepts_its_domains(patient: Patient) -> Finding:
-    """A user of each domain is taken, or greylisted."""
-    refused: list[str] = []
-    taken: list[str] = []
+    """A user of each domain is taken, or greylisted where that is known."""
+    met: dict[Verdict | None, list[str]] = {}
     for domain in patient.run.profile.domain:
         recipient = f"{domain.users[0]}@{domain.name}"
         step = _observe(patient.run).attempt(recipient=recipient).rcpt
-        (taken if step.verdict in (Verdict.PASS, Verdict.DEFER) else refused).append(f"{recipient}: {step}")
-    if refused:
-        return Finding(State.BAD, "; ".join(refused), "domains")
-    return Finding(State.GOOD, f"{len(taken)} domains take mail for the first of their users")
+        met.setdefault(step.verdict, []).append(f"{recipient}: {step}")
+    taken, deferred = met.pop(Verdict.PASS, []), met.pop(Verdict.DEFER, [])
+    if met:
+        return Finding(State.BAD, "; ".join(sum(met.values(), [])), "domains")
+    if deferred and patient.run.profile.greylist is None:
+        return Finding(State.BAD, f"{'; '.join(deferred)}; the profile has no [greylist]", "deferred")
+    return Finding(State.GOOD, f"{len(taken + deferred)} domains take mail for the first of their users")
 
 
 def has_addresses(patient: Patient) -> Finding:

@@ -1,0 +1,50 @@
+"""What the commands share."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+CUT_OFF = 141  # the exit status of what SIGPIPE ended, as shells tell it
+
+Command = Callable[[argparse.Namespace], int]
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+class UsageError(Exception):
+    """What was asked for cannot be done; the text says why and what can."""
+
+
+def add_command(
+    commands: Commands, name: str, command: Command, summary: str, example: str, more: str = ""
+) -> argparse.ArgumentParser:
+    """A command with its help; the caller adds the arguments."""
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=f"example: {example}\n{more}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=command)
+    return parser
+
+
+def cut_off(verdict: int) -> int:
+    """The exit status when our reader has seen enough: the verdict, if one was found; success never."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())  # what is still to be written has somewhere to go
+    os.close(nowhere)
+    return verdict or CUT_OFF
+
+
+def default_scenarios() -> Path:
+    """The scenarios of the working directory, or those that were installed with the harness."""
+    here = Path("scenarios")
+    if here.is_dir():
+        return here
+    import scenarios
+
+    return Path(scenarios.__file__).parent

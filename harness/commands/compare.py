@@ -1,0 +1,41 @@
+"""What changed between two runs."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from harness.commands.base import Commands, UsageError, add_command, cut_off
+
+
+def add(commands: Commands) -> None:
+    """Its options."""
+    parser = add_command(
+        commands,
+        "compare",
+        run,
+        "what changed between two runs",
+        "smtp-harness compare before.json reports/latest.json",
+        "exit status: 0 nothing got worse, 1 regressions, 2 the files cannot be compared",
+    )
+    parser.add_argument("old", type=Path, metavar="OLD.json", help="the run before")
+    parser.add_argument("new", type=Path, metavar="NEW.json", help="the run after")
+    parser.add_argument("--json", action="store_true", help="the comparison as JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Returns the exit status; raises `UsageError`."""
+    from harness.results.compare import ComparisonError, compare, render, to_json
+    from harness.results.store import ResultFileError, load
+
+    try:
+        comparison = compare(load(options.old), load(options.new))
+    except (ResultFileError, ComparisonError) as error:
+        raise UsageError(str(error)) from None
+    try:
+        print(
+            to_json(comparison) if options.json else render(comparison, colour=sys.stdout.isatty()),
+            flush=True,
+        )
+    except BrokenPipeError:
+        return cut_off(comparison.exit_status)
+    return comparison.exit_status

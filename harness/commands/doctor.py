@@ -1,0 +1,35 @@
+"""What must be true before a verdict means anything."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from harness.commands.base import Commands, UsageError, add_command, default_scenarios
+
+
+def add(commands: Commands) -> None:
+    """Its options."""
+    parser = add_command(
+        commands,
+        "doctor",
+        run,
+        "check what must be true before a verdict means anything, and say how to mend it",
+        "smtp-harness doctor staging.toml",
+        "exit status: 0 all is well, 1 something is wrong",
+    )
+    parser.add_argument("profile", type=Path, metavar="PROFILE.toml", help="the server under test")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Returns the exit status; raises `UsageError`."""
+    from fake_dns import DnsServerError
+    from harness.rules import Catalogue
+    from harness.runs.assembly import Wish, open_run
+    from harness.runs.doctor import report
+
+    try:
+        with open_run(Wish(Catalogue.below(default_scenarios()), options.profile)) as run:
+            well = report(run, lambda line: print(line, flush=True), colour=sys.stdout.isatty())
+    except DnsServerError as error:
+        raise UsageError(str(error)) from None
+    return 0 if well else 1

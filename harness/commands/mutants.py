@@ -1,0 +1,36 @@
+"""The proof by mutants of the reference MTA."""
+
+import argparse
+import os
+
+from harness.commands.base import Commands, add_command, default_scenarios
+
+
+def add(commands: Commands) -> None:
+    """Its options."""
+    parser = add_command(
+        commands,
+        "mutants",
+        run,
+        "prove the harness: break the reference MTA one rule at a time",
+        "smtp-harness mutants --only 'helo.*'",
+        "exit status: 0 all killed, 1 a survivor or undeclared collateral",
+    )
+    parser.add_argument("--only", action="append", metavar="PATTERN", help="of names, such as 'dnsbl.*:off'")
+    parser.add_argument(
+        "--parallel", type=int, default=0, metavar="N", help="runs at a time (default: by cores)"
+    )
+    parser.add_argument(
+        "--together", type=int, default=1, metavar="N", help="mutants in one run: quicker, and no whole proof"
+    )
+    parser.add_argument("--list", action="store_true", help="list the mutants and stop")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Returns the exit status; raises `UsageError`."""
+    from harness.mutants import ReferenceMta, run_matrix
+
+    parallel = options.parallel or os.cpu_count() or 1
+    subject = ReferenceMta(default_scenarios())
+    only, together = options.only or ["*"], options.together
+    return run_matrix(subject, only, parallel=parallel, together=together, list_only=options.list)

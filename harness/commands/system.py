@@ -1,0 +1,72 @@
+"""Real mail servers in a sandbox."""
+
+import argparse
+from collections.abc import Callable
+
+from harness.commands.base import Commands, UsageError, add_command, default_scenarios
+
+
+def add(commands: Commands) -> None:
+    """Its options."""
+    parser = add_command(
+        commands,
+        "system",
+        run,
+        "set up a real mail server in a sandbox, and run the scenarios against it",
+        "smtp-harness system install exim && smtp-harness system run exim -- -k greylist",
+        "needs root; nothing of this machine's own mail or network set-up is touched",
+    )
+    parser.add_argument(
+        "action",
+        choices=["list", "install", "up", "down", "run", "doctor", "discover", "mutants", "spf-suite"],
+    )
+    parser.add_argument("name", nargs="?", metavar="NAME", help="of the system; `list` shows them")
+    parser.add_argument("--profile", default="", help="for `run` and `doctor`: another one of the system's")
+    parser.add_argument("--delay", type=int, default=1, metavar="SECONDS", help="of its delays (default: 1)")
+    parser.add_argument("--only", action="append", metavar="PATTERN", help="for `mutants`: of their names")
+    parser.add_argument("--parallel", type=int, default=1, metavar="N", help="for `mutants`: runs at a time")
+    parser.add_argument("--together", type=int, default=1, metavar="N", help="for `mutants`: in one sandbox")
+    parser.add_argument(
+        "pytest",
+        nargs="*",
+        metavar="-- ARGUMENT",
+        help="of pytest for `run`, of discover, of spf-suite (the first is its FILE)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Returns the exit status; raises `UsageError`."""
+    from harness.systems import commands
+    from harness.systems.sandbox import SandboxError
+    from harness.systems.system import UnknownSystemError
+
+    if options.action == "list":
+        return commands.show_all()
+    if not options.name:
+        raise UsageError(f"system {options.action}: name a system; smtp-harness system list shows them")
+    if options.delay < 1:
+        raise UsageError("--delay takes whole seconds from 1 on; real servers know no shorter ones")
+    if options.action == "spf-suite" and not options.pytest:
+        raise UsageError(f"system spf-suite {options.name}: name the suite as well, rfc7208-tests.yml")
+    name, delay, more = options.name, options.delay, options.pytest
+    acts: dict[str, Callable[[], int]] = {
+        "install": lambda: commands.install(name),
+        "up": lambda: commands.up(name, delay),
+        "down": lambda: commands.down(name),
+        "run": lambda: commands.run(name, options.profile, delay, default_scenarios(), more),
+        "doctor": lambda: commands.doctor(name, options.profile, delay),
+        "discover": lambda: commands.discover(name, delay, more),
+        "mutants": lambda: commands.mutants(
+            name,
+            delay,
+            default_scenarios(),
+            options.only or ["*"],
+            parallel=options.parallel,
+            together=options.together,
+        ),
+        "spf-suite": lambda: commands.spf_suite(name, delay, more),
+    }
+    try:
+        return acts[options.action]()
+    except (SandboxError, UnknownSystemError) as error:
+        raise UsageError(str(error)) from None

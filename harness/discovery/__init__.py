@@ -1,0 +1,1 @@
+"""From an address to the draft of a profile."""

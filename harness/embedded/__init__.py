@@ -1,0 +1,1 @@
+"""The embedded system under test: reference MTAs on loopback."""

@@ -1,0 +1,1 @@
+"""A run: how it is put together, played, watched, and gathered into its result."""
