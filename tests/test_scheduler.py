@@ -112,6 +112,12 @@ def test_status_of_a_sequence_of_tries(
     assert (came.error is None) == (status is Status.PASSED)
 
 
+def test_the_reason_is_the_sentence_of_an_assertion(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    monkeypatch.setattr(run, "trouble", lambda: "")
+    came = outcome(run, *[AssertionError("the message came twice\nassert 2 == 1")] * 2)
+    assert came.reason == "the message came twice"
+
+
 @pytest.mark.parametrize("ending", [BrokenError, FailedError, AssertionError])
 def test_nothing_is_held_against_a_rule_while_the_innocent_suffer_too(
     run: Run, ending: type[Exception]

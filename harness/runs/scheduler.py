@@ -154,6 +154,8 @@ def _play(run: Run, trial: Trial, play: Play) -> _Ending:
 def _hold_against(run: Run, ending: BrokenError | FailedError | AssertionError) -> _Ending:
     """It was not as documented: is it this rule, or is the server in trouble as a whole?"""
     seen = str(ending) or "an assertion of the scenario does not hold"
+    if isinstance(ending, AssertionError):
+        seen = seen.partition("\n")[0]  # what pytest adds below shows in its own traceback
     if trouble := run.trouble():
         reason = f"{seen}; afterwards {trouble}"
         return _Ending(Status.INCONCLUSIVE, reason, InconclusiveError(reason))
