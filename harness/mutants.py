@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +84,7 @@ class Verdict:
 
     defect: Defect
     survived: tuple[str, ...]  # rules that did not fail and should have
-    collateral: dict[str, str]  # rule id -> its status; undeclared ones only
+    collateral: Mapping[str, RuleResult]  # by rule id; undeclared ones only
     declared: tuple[str, ...] = ()
     failure: str = ""  # why the run itself did not come to an end
     seconds: float = 0.0
@@ -106,7 +106,7 @@ class Verdict:
         line = f"{'killed  ' if self.killed else 'SURVIVED'}  {self.defect.name}"
         if self.collateral:
             line += "  COLLATERAL " + ", ".join(
-                f"{rule} {status}" for rule, status in self.collateral.items()
+                f"{rule} {result.status}" for rule, result in self.collateral.items()
             )
         if self.declared:
             line += f"  (declared: {', '.join(self.declared)})"
@@ -275,6 +275,8 @@ def _summary(verdicts: list[Verdict], seconds: float) -> int:
     )
     for verdict in [*survivors, *hits]:
         print(f"  {verdict}\n      {verdict.defect.about}")
+        for rule, result in verdict.collateral.items():
+            print(f"      {rule}: {result.reason}")
     return 1 if survivors or hits else 0
 
 
@@ -291,21 +293,23 @@ def _judge(
         result = subject.run(defects, folder, heavy=not spared)
     except (BrokenRunError, subprocess.TimeoutExpired) as error:
         return [Verdict(defect, defect.rules, collateral={}, failure=str(error)) for defect in defects]
-    before = {rule.id: rule.status for rule in baseline.rules}
-    after = {rule.id: rule.status for rule in result.rules}
+    after = {rule.id: rule for rule in result.rules}
+    if missing := [rule.id for rule in baseline.rules if rule.id not in after and rule.id not in spared]:
+        said = f"the run says nothing of {', '.join(missing)}"
+        return [Verdict(defect, defect.rules, collateral={}, failure=said) for defect in defects]
     broken = {rule for defect in defects for rule in defect.rules}
     changed = {
-        rule: str(after.get(rule, "missing"))
-        for rule, status in before.items()
-        if after.get(rule) is not status and rule not in spared and rule not in broken
+        rule.id: after[rule.id]
+        for rule in baseline.rules
+        if rule.id not in spared | broken and after[rule.id].status is not rule.status
     }
     declared = {defect: {rule for rule in changed if subject.expects(defect, rule)} for defect in defects}
     accounted = set().union(*declared.values())
     return [
         Verdict(
             defect,
-            survived=tuple(rule for rule in defect.rules if after.get(rule) is not Status.FAILED),
-            collateral={rule: status for rule, status in changed.items() if rule not in accounted},
+            survived=tuple(rule for rule in defect.rules if after[rule].status is not Status.FAILED),
+            collateral={name: rule for name, rule in changed.items() if name not in accounted},
             declared=tuple(sorted(declared[defect])),
             seconds=time.monotonic() - began,
         )

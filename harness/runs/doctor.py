@@ -5,6 +5,7 @@ what is wrong, and how to mend it (`mends.toml`).
 """
 
 import functools
+import itertools
 import secrets
 import tomllib
 from collections.abc import Callable, Iterator
@@ -190,7 +191,7 @@ def accepts_its_domains(patient: Patient) -> Finding:
         met.setdefault(step.verdict, []).append(f"{recipient}: {step}")
     taken, deferred = met.pop(Verdict.PASS, []), met.pop(Verdict.DEFER, [])
     if met:
-        return Finding(State.BAD, "; ".join(sum(met.values(), [])), "domains")
+        return Finding(State.BAD, "; ".join(itertools.chain(*met.values())), "domains")
     if deferred and patient.run.profile.greylist is None:
         return Finding(State.BAD, f"{'; '.join(deferred)}; the profile has no [greylist]", "deferred")
     return Finding(State.GOOD, f"{len(taken + deferred)} domains take mail for the first of their users")

@@ -3,6 +3,8 @@
 import re
 import secrets
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime
 
 from harness.authenticity import Shown, in_message, in_refusal, refusal
 from harness.outcome import Verdict
@@ -116,7 +118,7 @@ def _message(token: str, recipient: str) -> bytes:
         "From": f"<sender@{token}>",
         "To": f"<{recipient}>",
         "Subject": "smtp-harness",
-        "Date": "Thu, 01 Jan 2026 12:00:00 +0000",
+        "Date": format_datetime(datetime.now(UTC)),
         "Message-ID": f"<1@{token}>",
     }
     return ("".join(f"{name}: {value}\r\n" for name, value in header.items()) + "\r\nHello.\r\n").encode()

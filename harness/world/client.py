@@ -6,6 +6,8 @@ import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Protocol
 
 from fake_dns import Behaviour, QueryEntry, listing_name, reverse_name
@@ -335,13 +337,14 @@ def message(
 ) -> bytes:
     """A well-formed message of a client (RFC 5322), with CRLF line ends; `to` is another value of To.
 
-    It is found by `client.token`, which stands in its Message-ID.
+    It is found by `client.token`, which stands in its Message-ID. It is dated now: content filters hold an
+    old date against a message.
     """
     header = {
         "From": f"<{client.sender}>",
         "To": to or f"<{recipient}>",
         "Subject": subject,
-        "Date": "Thu, 01 Jan 2026 12:00:00 +0000",
+        "Date": format_datetime(datetime.now(UTC)),
         "Message-ID": f"<{client.token}@{client.host}>",
     }
     return ("".join(f"{name}: {value}\r\n" for name, value in header.items()) + "\r\n" + body).encode()
