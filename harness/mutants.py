@@ -74,6 +74,9 @@ class Subject(Protocol):
         Raises `BrokenRunError` when there is no result.
         """
 
+    def fits(self, defects: Sequence[Defect]) -> bool:
+        """Whether one server can have them all."""
+
     def expects(self, defect: Defect, rule: str) -> bool:
         """Whether it is declared, with a reason, that another rule cannot help but notice."""
 
@@ -129,6 +132,10 @@ class ReferenceMta:
         """One run with the mutants switched on."""
         options = [f"--mutant={defect.name}" for defect in defects]
         return run_pytest(self.scenarios, folder, options if heavy else [*options, "--skip-heavy"])
+
+    def fits(self, defects: Sequence[Defect]) -> bool:
+        """Each is a switch of its own."""
+        return True
 
     def expects(self, defect: Defect, rule: str) -> bool:
         """By the pairs in every `collateral.toml` beside the scenarios."""
@@ -199,7 +206,8 @@ def _prove(subject: Subject, chosen: list[Defect], parallel: int, together: int)
                 for future in as_completed(futures):
                     for verdict in future.result():
                         if size > 1 and not verdict.sound:
-                            left.append(verdict.defect)  # it is told when it has been run by itself
+                            left.append(verdict.defect)
+                            print(f"[by itself, later] {verdict}", flush=True)
                             continue
                         verdicts.append(verdict)
                         print(f"[{len(verdicts)}/{len(chosen)}] {verdict}", flush=True)
@@ -225,7 +233,10 @@ def _groups(
         room = (
             group
             for group in groups
-            if len(group) < size and not strains and all(apart(defect, member) for member in group)
+            if len(group) < size
+            and not strains
+            and all(apart(defect, member) for member in group)
+            and subject.fits([*group, defect])
         )
         found = next(room, None)
         if found is None:

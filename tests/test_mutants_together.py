@@ -20,6 +20,7 @@ class Fake:
     scenarios: Path
     hits: dict[str, tuple[str, ...]] = field(default_factory=dict)
     declared: frozenset[tuple[str, str]] = frozenset()
+    conflict: frozenset[str] = frozenset()
     title: str = "fake"
     runs: list[tuple[str, ...]] = field(default_factory=list)
 
@@ -35,6 +36,10 @@ class Fake:
         statuses = {rule: Status.FAILED if rule in hit else Status.PASSED for rule in RULES}
         rules = (result_builder.rule(rule, status=status) for rule, status in statuses.items())
         return result_builder.run(*rules)
+
+    def fits(self, defects: Sequence[Defect]) -> bool:
+        """All but those that conflict."""
+        return not {defect.name for defect in defects} >= self.conflict or not self.conflict
 
     def expects(self, defect: Defect, rule: str) -> bool:
         """What is declared."""
@@ -52,6 +57,12 @@ def test_one_that_others_notice_is_not_put_beside_them(tmp_path: Path) -> None:
     fake = Fake(tmp_path, declared=frozenset({("helo.one:off", "helo.two")}))
     run_matrix(fake, ["*"], parallel=1, together=4)
     assert not any({"helo.one:off", "helo.two:off"} <= {*run} for run in fake.runs)
+
+
+def test_those_that_change_the_same_place_are_not_in_one_server(tmp_path: Path) -> None:
+    fake = Fake(tmp_path, conflict=frozenset({"helo.one:off", "rcpt.four:off"}))
+    assert run_matrix(fake, ["*"], parallel=1, together=4) == 0
+    assert [len(run) for run in fake.runs] == [0, 3, 1]
 
 
 def test_a_survivor_is_run_alone_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -76,14 +76,8 @@ class BrokenSystem:
         mutants = [self._mutants[defect.name] for defect in defects]
         root = folder / "root"
         shutil.copytree(self.system.root, root, symlinks=True)
-        try:
-            for mutant in mutants:
-                for edit in mutant.edit:
-                    self._apply(edit, root, mutant.name)
-        except settings.SettingsError as error:
-            if len(mutants) == 1:
-                raise
-            raise BrokenRunError(f"they change the same place: {error}") from error
+        for file, content in self._edited(mutants).items():
+            (root / file).write_text(content, "utf-8")
         without = [service for mutant in mutants for service in mutant.without]
         place = mount_point(self.system.name)
         try:
@@ -102,14 +96,27 @@ class BrokenSystem:
         """By what the mutant says of itself."""
         return any(fnmatch.fnmatchcase(rule, pattern) for pattern in self._mutants[defect.name].also)
 
-    def _apply(self, edit: Edit, root: Path, mutant: str) -> None:
-        file = root / edit.file
-        content = file.read_text("utf-8")
-        found = content.count(edit.find)
-        if found != 1:
-            problem = f"{mutant}: {edit.file} has {edit.find!r} {found} times; give text that is there once"
-            raise settings.SettingsError(self.system.folder / "mutants.toml", [problem])
-        file.write_text(content.replace(edit.find, edit.replace), "utf-8")
+    def fits(self, defects: Sequence[Defect]) -> bool:
+        """Unless they change the same place."""
+        try:
+            self._edited([self._mutants[defect.name] for defect in defects])
+        except settings.SettingsError:
+            return len(defects) == 1  # which is told when it is run
+        return True
+
+    def _edited(self, mutants: Sequence[Mutant]) -> dict[str, str]:
+        files: dict[str, str] = {}
+        for mutant in mutants:
+            for edit in mutant.edit:
+                if edit.file not in files:
+                    files[edit.file] = (self.system.root / edit.file).read_text("utf-8")
+                found = files[edit.file].count(edit.find)
+                if found != 1:
+                    told = f"{edit.file} has {edit.find!r} {found} times; give text that is there once"
+                    source = self.system.folder / "mutants.toml"
+                    raise settings.SettingsError(source, [f"{mutant.name}: {told}"])
+                files[edit.file] = files[edit.file].replace(edit.find, edit.replace)
+        return files
 
     @functools.cached_property
     def _mutants(self) -> dict[str, Mutant]:
