@@ -1,6 +1,7 @@
 """The hosts that scenarios play: each has an address and names of its own."""
 
 import ipaddress
+import re
 from pathlib import Path
 
 from fake_dns import FakeDns
@@ -33,3 +34,13 @@ def test_who_lives_where() -> None:
     host = world.identity(Kind.KNOWN)
     assert world.host_at(host.address) == host.host
     assert world.host_at("192.0.2.1") == ""
+
+
+def test_no_name_looks_like_an_address_in_disguise() -> None:
+    for world in (internet() for _ in range(40)):
+        for kind in (Kind.STRANGER, Kind.KNOWN):
+            host = world.identity(kind)
+            for name in (host.host, host.domain, world.foreign_domain()):
+                groups = re.findall(r"[0-9]+", name)
+                assert len(groups) == 1, name
+                assert re.match(r"(mx\.)?[cd]\d+-[a-z]{6}\.", name), name

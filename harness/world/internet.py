@@ -39,6 +39,10 @@ class Identity:
         return f"sender@{self.domain}"
 
 
+# In names that nobody else has; no digits: content filters take 4e9d0b for an address, and a dial-up's host.
+LETTERS = "bcdfghjkmnpqrstvwxz"
+
+
 def is_reserved(name: str) -> bool:
     """Whether a name lies in the space that nobody can register (RFC 2606)."""
     labels = name.lower().rstrip(".")
@@ -54,7 +58,7 @@ class Internet:
 
     dns: FakeDns
     profile: Profile
-    token: str = field(default_factory=lambda: secrets.token_hex(3))
+    token: str = field(default_factory=lambda: "".join(secrets.choice(LETTERS) for _ in range(6)))
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _addresses: dict[Network, Iterator[str]] = field(default_factory=dict)
     _hosts: dict[str, str] = field(default_factory=dict)  # by address
