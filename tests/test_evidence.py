@@ -9,6 +9,7 @@ from harness.capabilities.mail_host import MailHost
 from harness.results.model import Status
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, open_run
+from harness.runs.evidence import neutral
 from harness.runs.run import Run
 from harness.runs.scheduler import Plan, run_scenario
 from harness.runs.trial import Trial
@@ -90,3 +91,9 @@ def test_the_hosts_of_a_scenario_are_gone_when_it_is_over(run: Run) -> None:
     assert run_scenario(run, plan(run, play)).status is Status.FAILED
     assert len({host.address for host in kept}) == len(kept) == 2
     assert [run.internet.dns.withdraw(host.name) for host in kept] == [0, 0]
+
+
+def test_what_a_server_makes_up_is_taken_out_of_a_reply_and_no_keyword_is(run: Run) -> None:
+    client = run.client(run.world(), Kind.STRANGER)
+    said = f"8BITMIME SMTPUTF8 queued as 4XyzAB12Q for {client.address} of {client.host}"
+    assert neutral(said, client) == "8BITMIME SMTPUTF8 queued as <id> for <client> of <name>"

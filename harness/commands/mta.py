@@ -11,12 +11,15 @@ def add(commands: Commands) -> None:
         commands,
         "mta",
         run,
-        "run the reference MTA alone, or work on its greylist",
+        "run the reference MTA alone, or work on its greylist and queue",
         "smtp-harness mta --example > mta.toml && smtp-harness mta mta.toml",
-        "also:    smtp-harness mta greylist --help, smtp-harness mta hash-password",
+        "also:    smtp-harness mta greylist --help, smtp-harness mta queue --help,\n"
+        "         smtp-harness mta check-filter FILE, smtp-harness mta hash-password",
     )
     parser.add_argument(
-        "arguments", nargs="?", metavar="CONFIG.toml | --example | greylist … | hash-password"
+        "arguments",
+        nargs="?",
+        metavar="CONFIG.toml | --example | greylist … | queue … | check-filter FILE | hash-password",
     )
 
 

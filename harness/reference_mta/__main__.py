@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
             password = getpass.getpass() if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
             print(hash_password(password))
             return 0
-        case ["check-filter", file]:
+        case ["check-filter", file] if not file.startswith("-"):
             return _guarded(lambda: check_filter_main(Path(file)))
         case ["greylist", *rest]:
             return _guarded(lambda: greylist_main(rest))

@@ -71,7 +71,10 @@ def queue_main(arguments: Sequence[str]) -> int:
         parser.error("remove and thaw need the id of a message, and only they do")
     config = settings.read(options.config, Config)
     if not (config.server.state / QUEUE).is_file():
-        parser.error(f"{config.server.state} has no {QUEUE}; start the server once")
+        where = config.server.state.absolute()
+        parser.error(
+            f"{where} has no {QUEUE}; start the server once, or give this command where it was started"
+        )
     desk = Desk(config.server.state, quirks_of(config.mutation.names if config.mutation else ()))
     match options.action:
         case "list":
@@ -80,7 +83,7 @@ def queue_main(arguments: Sequence[str]) -> int:
                 print(line)
             return 0
         case "run":
-            print(f"{desk.run()} messages are tried")
+            print(f"to be tried by the server now: {desk.run()}")
             return 0
         case action:
             if (desk.remove if action == "remove" else desk.thaw)(options.id):

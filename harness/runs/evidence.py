@@ -81,7 +81,7 @@ def neutral(text: str, client: Client) -> str:
 
 def _hide_identifier(match: re.Match[str]) -> str:
     word = match[0]
-    is_word = re.fullmatch(r"[A-Za-z]+\d{0,2}|\d+[A-Za-z]{1,2}|\d+", word)
+    is_word = re.fullmatch(r"[A-Za-z]+\d{0,2}|\d+[A-Za-z]{1,2}|\d+|8BITMIME", word)
     return word if is_word or len(word) < 6 else "<id>"
 
 
