@@ -1,6 +1,7 @@
 """The configuration of the reference MTA: every mistake is named before anything listens."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -295,3 +296,16 @@ def run(*arguments: str, given: str = "") -> "subprocess.CompletedProcess[str]":
         check=False,
         env=os.environ | {"PYTHONWARNINGS": "default"},
     )
+
+
+def test_the_example_holds_with_what_is_commented_out_as_well(tmp_path: Path) -> None:
+    told = EXAMPLE.replace("scrypt$...", hash_password("secret")).replace('"none"   ', '"smarthost"')
+    (tmp_path / "plain.toml").write_text(EXAMPLE, "utf-8")
+    (tmp_path / "whole.toml").write_text(re.sub(r"(?m)^# (?=\w+ = )", "", told), "utf-8")
+    assert settings.read(tmp_path / "plain.toml", Config).outgoing.route == "none"
+    whole = settings.read(tmp_path / "whole.toml", Config)
+    assert whole.outgoing.smarthost == ("127.0.0.1", 2626)
+    assert whole.spam.spamd
+    assert whole.delivery.filters
+    assert whole.srs.secret
+    assert whole.auth.users

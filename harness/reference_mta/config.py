@@ -25,7 +25,7 @@ delay = 20                       # seconds
 state = "mta-state"              # database, certificate, accepted mail
 # proxy_protocol = true          # for tests: every client then says its address by PROXY, and is believed
 
-[dns]
+[dns]                            # without an answer every client is delayed, so start this one first
 server = "127.0.0.1:5353"        # the only name server it asks, such as: smtp-harness dns zone.toml
 
 [relay]
@@ -43,6 +43,28 @@ zones = ["traps.blocklist.example"]
 
 [greylist]
 whitelist_hosts = ["*.bulkmail.example"]
+
+[delivery]
+format = "maildir"               # or "mbox"
+# filters = "filters"            # a folder with a filter for each user, such as alice@castle.example
+
+[spam]
+threshold = 5.0
+# spamd = "127.0.0.1:783"        # otherwise the few tests that are built in
+
+[outgoing]
+route = "none"                   # mail for others: "none" returns it, "mx" asks the name server above,
+# smarthost = "127.0.0.1:2626"   # and "smarthost" sends it all to this one
+interval = 300                   # seconds between two tries
+
+[srs]
+# secret = "..."                 # forwarded mail then has a sender that bounces find back to
+
+[spf]
+mode = "off"                     # or "mark", "reject"
+
+[dkim]
+mode = "off"                     # or "mark", "reject"
 
 [auth.users]
 # alice = "scrypt$..."           # from: smtp-harness mta hash-password
