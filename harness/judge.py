@@ -16,6 +16,8 @@ NOISE_BELOW = 0.4  # of the configured delay: what everything else may take mean
 ORDER = DIALOGUE
 REPEATING = (Stage.MAIL, Stage.RCPT)  # a delay that was earned before is imposed here again
 
+FULL = ("4.2.2", "4.3.1")  # the mailbox, the mail system
+
 
 class Timing(Enum):
     """Whether a reply was held back."""
@@ -27,6 +29,10 @@ class Timing(Enum):
 
 class BrokenError(InconclusiveError):
     """The dialogue ended in a way that may mean trouble with the server as a whole."""
+
+
+class FullError(BrokenError):
+    """The server has no room for mail: trouble, also when others get through."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ class Judge:
         """Raise unless the attempt came out as one of `outcomes`.
 
         With `earned` the dialogue is meant to have earned a delay at the connection or the greeting.
-        Raises `FailedError`, `InconclusiveError` or `BrokenError`.
+        Raises `FailedError`, `InconclusiveError`, `BrokenError` or `FullError`.
         """
         endings: list[Exception] = []
         for outcome in outcomes:
@@ -81,7 +87,7 @@ class Judge:
         except FailedError as ending:
             raise FailedError(f"{who} suffers too: {ending}") from None
         except BrokenError as ending:
-            raise BrokenError(f"{who}: {ending}") from None
+            raise type(ending)(f"{who}: {ending}") from None
         except InconclusiveError as ending:
             raise InconclusiveError(f"{who}: {ending}") from None
 
@@ -121,8 +127,20 @@ class Judge:
         seen = f"expected {outcome}, but at {step.stage} the server said {step}{closed}"
         if step.reply is None:
             raise BrokenError(f"expected {outcome}, but at {step.stage} there was {step}")
+        if self._short_of_room(step):
+            raise FullError(f"{seen}, which speaks of its storage and not of this rule")
         if step.code == 421 or step.stage is Stage.CONNECT:  # a ban or a limit looks like that as well
             raise BrokenError(seen)
         if self.greylisting and outcome.verdict is Verdict.PASS and step.verdict is Verdict.DEFER:
             raise InconclusiveError(f"{seen}, which may be the greylist's word and not that of this rule")
         raise FailedError(seen)
+
+    def _short_of_room(self, step: Step) -> bool:
+        """Whether there is no room for mail at the moment (RFC 5321 §4.2.3; RFC 3463 §3.3, §3.4).
+
+        At RCPT a bare 452 means too many recipients just as well (RFC 5321 §4.5.3.1.10).
+        """
+        enhanced = step.reply.enhanced if step.reply else None
+        if enhanced:
+            return enhanced in FULL
+        return step.code == 452 and step.stage is not Stage.RCPT

@@ -1,5 +1,6 @@
 """What is kept of mail after the 250: where it was found, and what the server said to other hosts."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -49,6 +50,9 @@ def test_a_found_message_and_a_call_elsewhere_are_kept(run: Run) -> None:
 
     outcome = run_scenario(run, plan(run, play))
     assert outcome.status is Status.PASSED, outcome.reason
+    recipient, host = run.sut.recipient, r"mail\.d[\w-]+\.example"
+    there = f"found in the inbox of {recipient}, at {host}: a message for friend@[\\w.-]+ was taken"
+    assert re.fullmatch(rf"data: 250 .* after [\d.]+ s; {there}", outcome.observed)
     (only,) = outcome.tries
     (delivery,) = only.deliveries
     assert (delivery.recipient, delivery.folder) == (run.sut.recipient, "")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.judge import BrokenError, Judge, Timing
+from harness.judge import BrokenError, FullError, Judge, Timing
 from harness.outcome import Outcome, Stage
 from harness.smtp.reply import Reply
 from harness.smtp.session import Ending
@@ -113,6 +113,28 @@ def test_alternatives_are_enough() -> None:
 def test_a_refusal_before_its_stage_is_no_refusal_at_its_stage() -> None:
     with pytest.raises(FailedError, match="at helo the server said 550"):
         judge().expect(greeted(550), (Outcome.parse("deny at rcpt"),))
+
+
+@pytest.mark.parametrize(
+    ("stage", "code", "text", "full"),
+    [
+        (Stage.MAIL, 452, "Space shortage, please try later", True),
+        (Stage.DATA, 452, "4.3.1 No room", True),
+        (Stage.DATA, 431, "4.3.1 No room", True),
+        (Stage.RCPT, 452, "4.2.2 The mailbox is full", True),
+        (Stage.RCPT, 452, "too many recipients", False),
+        (Stage.RCPT, 452, "4.5.3 Too many recipients", False),
+        (Stage.DATA, 451, "4.7.1 Not now", False),
+    ],
+)
+@pytest.mark.parametrize("outcome", ["pass", "deny"])
+def test_a_server_without_room_says_nothing_of_its_rules(
+    stage: Stage, code: int, text: str, full: bool, outcome: str
+) -> None:
+    reply = Reply(code=code, lines=(text,), raw=b"", at=PROMPT, seconds=PROMPT)
+    refused = replace(step(stage, code), reply=reply)
+    with pytest.raises(FullError if full else FailedError, match="storage" if full else "said"):
+        judge().expect(attempt(refused), (Outcome.parse(f"{outcome} at {stage}"),))
 
 
 def test_silence_and_421_may_be_trouble_with_the_server() -> None:

@@ -14,7 +14,7 @@ import pytest
 from fake_dns import FakeDns
 from harness import settings
 from harness.embedded.servers import PROFILE
-from harness.judge import BrokenError, Judge
+from harness.judge import BrokenError, FullError, Judge
 from harness.profile.model import Profile
 from harness.results.model import Status
 from harness.rules import Capability, Catalogue
@@ -96,6 +96,7 @@ FAIL, DOUBT = FailedError("it did not"), InconclusiveError("it may have")
         ([ZeroDivisionError("oops")], Status.INCONCLUSIVE, 1),
         ([BrokenError("reset"), BrokenError("reset")], Status.FAILED, 2),
         ([BrokenError("reset"), passes], Status.INCONCLUSIVE, 2),
+        ([FullError("452")] * 3, Status.INCONCLUSIVE, 3),
     ],
 )
 def test_status_of_a_sequence_of_tries(

@@ -1,6 +1,7 @@
 """What a try leaves behind for the report: dialogues, the server's DNS questions, delivered messages."""
 
 import re
+from collections.abc import Iterator
 
 from fake_dns import QueryEntry
 from harness.capabilities.mail_host import Call, MailHost
@@ -16,6 +17,7 @@ IDENTIFIER = re.compile(r"\b(?=[\w.-]*\d)(?=[\w.-]*[A-Za-z])[A-Za-z0-9]{4,}(?:-[
 MOST_HEADERS = 100  # fields of a delivered message
 LONGEST_HEADER = 2000  # characters
 SHOWN_CONTENT = 16384  # bytes of a delivered message
+SHOWN_PLACES = 5  # at which mail was found
 SETTLE = 0.5  # seconds after the last line within which a question still belongs to the dialogue
 
 
@@ -26,20 +28,31 @@ def dialogues(world: World, judge: Judge) -> tuple[Dialogue, ...]:
 
 
 def with_others(world: World) -> tuple[Dialogue, ...]:
-    """What the server said to other mail hosts, host after host; of those that all share, what is ours."""
-    found = []
-    for host in world.hosts:
-        for call in host.dialogues:
-            ours = not host.shared or any(call.mentions(domain) for domain in world.client_domains)
-            if ours:
-                found.append(_call(host, call))
-    return tuple(found)
+    """What the server said to other mail hosts."""
+    return tuple(_call(host, call) for host, call in _calls(world))
 
 
 def deliveries(world: World) -> tuple[Delivery, ...]:
     """The messages that were found."""
     masker = Masker(world.sut.profile.secrets)
     return tuple(_delivery(found, masker) for found in world.deliveries)
+
+
+def aftermath(world: World) -> str:
+    """What became of the mail, in a line: where it was found, and what other mail hosts got of it."""
+    found = [f"found in {copy.folder or 'the inbox'} of {copy.recipient}" for copy in world.deliveries]
+    calls = [f"at {host.name}: {call.outcome}" for host, call in _calls(world)]
+    places = list(dict.fromkeys([*found, *calls]))
+    more = f", and {len(places) - SHOWN_PLACES} more" if len(places) > SHOWN_PLACES else ""
+    return ", ".join(places[:SHOWN_PLACES]) + more
+
+
+def _calls(world: World) -> Iterator[tuple[MailHost, Call]]:
+    """Every dialogue with another mail host, host after host; of those that all share, what is ours."""
+    for host in world.hosts:
+        for call in host.dialogues:
+            if not host.shared or any(call.mentions(domain) for domain in world.client_domains):
+                yield host, call
 
 
 def _call(host: MailHost, call: Call) -> Dialogue:

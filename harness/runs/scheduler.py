@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from harness.judge import ORDER, BrokenError
+from harness.judge import ORDER, BrokenError, FullError
 from harness.results.model import Status, Try
 from harness.rules import Capability, Rule, spell
-from harness.runs.evidence import deliveries, dialogues, with_others
+from harness.runs.evidence import aftermath, deliveries, dialogues, with_others
 from harness.runs.run import Run
 from harness.runs.trial import Trial
 from harness.verdicts import FailedError, InconclusiveError, NotApplicableError, NotTestableError
@@ -84,7 +84,7 @@ class _Course:
         trial = Trial(self._run, self._plan.rule)
         ending = _play(self._run, trial, self._plan.play)
         self._seconds += time.monotonic() - began - trial.world.waited
-        self._observed = trial.expect.observed
+        self._observed = "; ".join(filter(None, (trial.expect.observed, aftermath(trial.world))))
         self._tries.append(self._evidence(trial, ending))
         self._endings.append(ending)
         failures = sum(one.status is Status.FAILED for one in self._endings)
@@ -159,6 +159,8 @@ def _hold_against(run: Run, ending: BrokenError | FailedError | AssertionError) 
     if trouble := run.trouble():
         reason = f"{seen}; afterwards {trouble}"
         return _Ending(Status.INCONCLUSIVE, reason, InconclusiveError(reason))
+    if isinstance(ending, FullError):
+        return _Ending(Status.INCONCLUSIVE, seen, ending)
     if isinstance(ending, BrokenError):
         reason = f"{seen}, while an innocent client was served right after it"
         return _Ending(Status.FAILED, reason, FailedError(reason).with_traceback(ending.__traceback__))
