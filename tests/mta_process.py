@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import socket
 import ssl
 import subprocess
@@ -26,6 +27,7 @@ PASSWORD = "open sesame"  # of alice
 FROM = "MAIL FROM:<sender@client.example>"
 TO = "RCPT TO:<alice@castle.example>"
 MESSAGE = b"From: <sender@client.example>\r\nSubject: test\r\n\r\nA line.\r\n"
+READY = re.compile(r'(?:"address": "| on )([\d.]+)(?:", "port": |:)(\d+)')  # as JSON and in words
 CONFIGURATION = """
 [server]
 hostname = "mail.castle.example"
@@ -206,8 +208,9 @@ def running_mta(
     relayed: str = "203.0.113.0/24",
     extra: str = "",
     size: int = 70000,
+    steered: bool = True,
 ) -> Iterator[RunningMta]:
-    """The MTA under `--control`, its state below `folder`; it ends with the context.
+    """The MTA, `steered` by `--control` or as users start it, state below `folder`; it ends with the context.
 
     It asks a name server that comes with it, unless there is another `resolver`; it relays for one network;
     `extra` is more of its configuration.
@@ -229,7 +232,8 @@ def running_mta(
         config.write_text(
             content + extra + (f'[mutation]\nnames = ["{mutation}"]\n' if mutation else ""), "utf-8"
         )
-        command = [sys.executable, "-m", "harness.reference_mta", str(config), "--control"]
+        command = [sys.executable, "-m", "harness.reference_mta", str(config)]
+        command += ["--control"] if steered else []
         with (
             (folder / "mta.log").open("w") as log,
             subprocess.Popen(
@@ -238,8 +242,9 @@ def running_mta(
         ):
             try:
                 assert process.stdout is not None
-                ready = json.loads(process.stdout.readline() or "{}")
-                assert ready.get("ready"), (folder / "mta.log").read_text("utf-8")
-                yield RunningMta(process, (ready["address"], ready["port"]), folder / "state", dns)
+                ready = process.stdout.readline()
+                where = READY.search(ready)
+                assert where, ready + (folder / "mta.log").read_text("utf-8")
+                yield RunningMta(process, (where[1], int(where[2])), folder / "state", dns)
             finally:
                 process.terminate()

@@ -71,6 +71,9 @@ def _serve_file(file: Path, *, control: bool) -> int:
         mutants = [find(name) for name in config.mutation.names] if config.mutation else []
     except UnknownMutantError as error:
         raise settings.SettingsError(file, [f"mutation.names: {error}"]) from error
+    # Whoever steers it sees for himself what becomes of mail.
+    level = logging.WARNING if control else logging.INFO
+    logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("mail.log").setLevel(logging.ERROR)  # the engine's own chatter has the client's secrets
     asyncio.run(_run(config, mutants, control=control))
     return 0

@@ -1,6 +1,7 @@
 """A small asynchronous stub resolver: one name server, time-outs, TCP after truncation (RFC 1035, 7766)."""
 
 import asyncio
+import logging
 import secrets
 import struct
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from harness.reference_mta.dnswire import Response, Type, WireError
 NOERROR, NXDOMAIN = 0, 3
 IDS_AT_ONCE = 256
 MOST_UNDER_WAY = 1 << 15  # questions at a time; half of all ids, so that a free one is soon found
+log = logging.getLogger(__name__)
 
 
 class Lookup(Enum):
@@ -65,6 +67,7 @@ class Resolver(asyncio.DatagramProtocol):
         self._under_way: dict[int, _Question] = {}
         self._ids = _Ids()
         self._transport: asyncio.DatagramTransport | None = None
+        self._answers = True  # as far as is known
 
     async def start(self) -> None:
         """Open the socket, on a port that the system chooses."""
@@ -91,7 +94,11 @@ class Resolver(asyncio.DatagramProtocol):
                     response = await self._by_tcp(wire, kind)
             except (TimeoutError, OSError, WireError, asyncio.IncompleteReadError):
                 continue
+            self._answers = True
             return _answer(response)
+        if self._answers:
+            self._answers = False  # told once, until it answers again
+            log.warning("the DNS server at %s:%d does not answer; lookups fail until it does", *self._server)
         return FAILED
 
     def datagram_received(self, data: bytes, addr: object) -> None:

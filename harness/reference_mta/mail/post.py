@@ -1,7 +1,7 @@
 """Takes responsibility for a message: when `take` returns, every copy of it is on disk."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.reference_mta.addresses import split
@@ -15,6 +15,7 @@ from harness.reference_mta.mail.message import Message
 from harness.reference_mta.mail.queue import Queue
 from harness.reference_mta.mail.routing import Destinations, route
 from harness.reference_mta.mail.srs import OURS1, Srs
+from harness.reference_mta.replies import printable
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,10 @@ class Post:
             if all(letter.folder == INBOX for letter in letters):
                 raise
             log.error("a folder cannot be used, so the message goes to the inbox: %s", error)
-            await self._keep([replace(letter, folder=INBOX) for letter in letters], elsewhere)
+            letters = [replace(letter, folder=INBOX) for letter in letters]
+            await self._keep(letters, elsewhere)
+        places = ", ".join(_places(letters, remote)) or "nowhere"
+        log.info("mail from <%s>: %s", printable(message.sender), places)
         if elsewhere:
             self.bell.ring()
 
@@ -86,3 +90,11 @@ class Post:
 
     async def _keep(self, letters: Sequence[Letter], elsewhere: Sequence[Copy]) -> None:
         await self.keeper.keep([*map(self.mailboxes.copy, letters), *elsewhere])
+
+
+def _places(letters: Iterable[Letter], remote: Iterable[str]) -> Iterator[str]:
+    """Where the copies of a message are now, for the log."""
+    for letter in letters:
+        yield f"in {letter.folder or 'the inbox'} of {letter.mailbox}"
+    for address in remote:
+        yield f"queued for <{printable(address)}>"

@@ -16,6 +16,7 @@ from harness.reference_mta.mail.defects import Defects
 from harness.reference_mta.mail.outcome import Outcome, State
 from harness.reference_mta.mail.post import Post
 from harness.reference_mta.mail.queue import Entry, Queue
+from harness.reference_mta.replies import printable
 
 AT_ONCE = 100  # messages that are under way
 BREATH = 5.0  # seconds after the queue could not be read
@@ -84,6 +85,8 @@ class Sender:
         self, entry: Entry, content: bytes, outcomes: Mapping[str, Outcome], began: float
     ) -> None:
         """Keep what an attempt came to; what is lost its sender is told of, or without a sender is frozen."""
+        for address, each in outcomes.items():
+            log.info("queued mail to <%s>: %s: %s", printable(address), each.state, each.words)
         now, outgoing = self._queue.clock(), self._config.outgoing
         end = entry.arrived + outgoing.lifetime
         known = {address: self._defects.outcome(each) for address, each in outcomes.items()}
