@@ -4,9 +4,9 @@ import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails
 
 SHOWN = 12  # names in one error
@@ -28,6 +28,17 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
 
+def _from_its_folder(path: Path, info: ValidationInfo) -> Path:
+    return (info.context or Path()) / path
+
+
+def _pattern_from_its_folder(pattern: str, info: ValidationInfo) -> str:
+    return str(_from_its_folder(Path(pattern), info)) if pattern else ""
+
+
+# Relative to the file that names them.
+File = Annotated[Path, AfterValidator(_from_its_folder)]
+FilePattern = Annotated[str, AfterValidator(_pattern_from_its_folder)]  # with something to be filled in
 Model = TypeVar("Model", bound=Settings)
 
 
@@ -52,9 +63,12 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def check(path: Path | str, content: Mapping[str, Any], model: type[Model]) -> Model:
-    """`content`, as read from `path`, checked against `model`; raises `SettingsError`."""
+    """`content`, as read from `path`, checked against `model`; raises `SettingsError`.
+
+    A `File` or `FilePattern` that is no absolute path counts from the folder of `path`.
+    """
     try:
-        return model.model_validate(content)
+        return model.model_validate(content, context=Path(path).parent)
     except ValidationError as error:
         raise SettingsError(path, [_problem(detail, model) for detail in error.errors()]) from error
 

@@ -150,3 +150,22 @@ def test_a_password_never_shows_in_an_error_or_a_print(tmp_path: Path, catalogue
     with pytest.raises(SettingsError) as caught:
         read(tmp_path, catalogue, account + "surplus = 1\n")
     assert "sesame" not in str(caught.value)
+
+
+def test_paths_count_from_the_folder_of_the_profile(tmp_path: Path, catalogue: Catalogue) -> None:
+    paths = """
+[tls]
+name = "mx.example.org"
+ca_file = "tls/ca.pem"
+
+[mailbox]
+maildir = "mail/{user}"
+"""
+    profile = read(tmp_path, catalogue, GOOD + paths)
+    assert profile.tls
+    assert profile.mailbox
+    assert profile.tls.ca_file == tmp_path / "tls/ca.pem"
+    assert profile.mailbox.maildir == f"{tmp_path}/mail/{{user}}"
+    absolute = read(tmp_path, catalogue, GOOD + paths.replace('"mail/', '"/srv/mail/'))
+    assert absolute.mailbox
+    assert absolute.mailbox.maildir == "/srv/mail/{user}"

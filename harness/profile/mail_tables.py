@@ -3,7 +3,6 @@
 import ipaddress
 import os
 import re
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -52,15 +51,15 @@ class Imap(Account):
 
     address: Endpoint
     name: str = Field(min_length=1)  # on its certificate
-    ca_file: Path | None = None
+    ca_file: settings.File | None = None
     user: str = Field(default="{user}@{domain}", min_length=1)  # {user}, {domain}: the recipient's parts
 
 
 class Mailbox(settings.Settings):
     """Where accepted mail is found; in the paths `{user}` and `{domain}` stand for the recipient's parts."""
 
-    maildir: str = ""
-    mbox: str = ""
+    maildir: settings.FilePattern = ""
+    mbox: settings.FilePattern = ""
     imap: Imap | None = None
 
     @model_validator(mode="after")

@@ -2,7 +2,6 @@
 
 import re
 from enum import StrEnum
-from pathlib import Path
 from typing import Self
 
 from pydantic import Field, field_validator, model_validator
@@ -134,7 +133,7 @@ class Tls(settings.Settings):
     """The name that clients use, and the CA that vouches for it (the system's when absent)."""
 
     name: str
-    ca_file: Path | None = None
+    ca_file: settings.File | None = None
 
 
 class Auth(Account):
@@ -150,7 +149,7 @@ class Clock(settings.Settings):
 
     kind: str = Field(default="wait", pattern="^(wait|faketime)$")
     limit: Seconds | None = None
-    file: Path | None = None
+    file: settings.File | None = None
     then: tuple[str, ...] = ()
 
     @model_validator(mode="after")

@@ -1,7 +1,6 @@
 """The configuration of the reference MTA: TOML, checked as a whole before anything listens."""
 
 import ipaddress
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -22,7 +21,7 @@ hostname = "mail.castle.example"
 listen = "127.0.0.1"
 port = 2525
 delay = 20                       # seconds
-state = "mta-state"              # database, certificate, accepted mail
+state = "mta-state"              # database, certificate, accepted mail, beside this file
 # proxy_protocol = true          # for tests: every client then says its address by PROXY, and is believed
 
 [dns]                            # without an answer every client is delayed, so start this one first
@@ -130,7 +129,7 @@ class Server(settings.Settings):
     max_recipients: int = Field(default=20, ge=1, le=10000)
     size_limit: int = Field(default=52428800, ge=65536)  # bytes
     idle_timeout: Seconds = 300.0
-    state: Path
+    state: settings.File
 
     @model_validator(mode="after")
     def _loopback_unless_told(self) -> Self:
@@ -188,8 +187,8 @@ class Tls(settings.Settings):
     """A certificate of the operator's own; or the names on the one that is made, see `Config.tls_names`."""
 
     names: tuple[CertificateName, ...] = ()
-    certificate: Path | None = None  # PEM, the whole chain
-    key: Path | None = None  # PEM, unencrypted
+    certificate: settings.File | None = None  # PEM, the whole chain
+    key: settings.File | None = None  # PEM, unencrypted
 
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:
@@ -208,7 +207,7 @@ class Delivery(settings.Settings):
     """How accepted mail is kept for local users."""
 
     format: Format = "maildir"
-    filters: Path | None = None  # a folder with a filter for each user, named by the mailbox
+    filters: settings.File | None = None  # a folder with a filter for each user, named by the mailbox
 
 
 class Spam(settings.Settings):

@@ -71,10 +71,7 @@ def queue_main(arguments: Sequence[str]) -> int:
         parser.error("remove and thaw need the id of a message, and only they do")
     config = settings.read(options.config, Config)
     if not (config.server.state / QUEUE).is_file():
-        where = config.server.state.absolute()
-        parser.error(
-            f"{where} has no {QUEUE}; start the server once, or give this command where it was started"
-        )
+        parser.error(f"{config.server.state} has no {QUEUE}; start the server once with this configuration")
     desk = Desk(config.server.state, quirks_of(config.mutation.names if config.mutation else ()))
     match options.action:
         case "list":
