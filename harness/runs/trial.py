@@ -10,7 +10,7 @@ from harness.outcome import Outcome, Stage, Verdict
 from harness.rules import Rule
 from harness.runs.run import Run
 from harness.runs.witnessed import WitnessedMailbox, WitnessedSink
-from harness.verdicts import FailedError, InconclusiveError, NotApplicableError, NotTestableError
+from harness.verdicts import InconclusiveError, NotApplicableError, NotTestableError
 from harness.world.client import Client, World
 from harness.world.conversation import Attempt, Step
 from harness.world.internet import Kind
@@ -62,10 +62,8 @@ class Expect:
         """Any permanent refusal at `stage`, prompt or late, will do; the innocent twin must go through."""
         step = attempt.step(stage)
         self.observed = f"{stage}: {step}"
-        if step.reply is None:
+        if step.verdict not in (Verdict.DENY, Verdict.DROP):
             self.judge.expect(attempt, (Outcome(Verdict.DENY, stage),))
-        if step.code < 500:
-            raise FailedError(f"expected a refusal at {stage}, but the server said {step}")
         self.judge.through(twin, stage)
         self.proven = True
 
