@@ -10,6 +10,7 @@ from harness.capabilities.mail_host import Arrival, MailHost
 from harness.capabilities.mailbox import Delivered
 from harness.capabilities.queue import Queued
 from harness.outcome import Stage, Verdict
+from harness.profile.values import is_of_this_host
 from harness.rules import Capability
 from harness.runs.trial import Expect
 from harness.verdicts import FailedError, InconclusiveError, NotTestableError
@@ -55,6 +56,7 @@ __all__ = [
     "Sut",
     "Verdict",
     "dkim_results",
+    "is_of_this_host",
     "message",
     "needs",
     "refusal",

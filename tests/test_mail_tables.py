@@ -7,6 +7,8 @@ import pytest
 from harness import settings
 from harness.profile.model import Profile
 from harness.rules import Capability
+from harness.verdicts import NotTestableError
+from harness.world.sut_mail import MailFacts
 
 SERVER = """
 name = "staging"
@@ -158,3 +160,56 @@ def test_mistakes_are_named(tmp_path: Path, old: str, new: str, named: str) -> N
     with pytest.raises(settings.SettingsError) as caught:
         read(tmp_path, content.replace(old, new, 1))
     assert named in str(caught.value)
+
+
+TWO_DOMAINS = """
+[[domain]]
+name = "example.org"
+users = ["ann", "ben"]
+aliases = { info = ["ann"] }
+
+[[domain]]
+name = "example.net"
+users = ["ann", "ben"]
+aliases = { info = ["ann"] }
+"""
+
+
+def with_mailbox(folder: Path, mailbox: str, rest: str = "") -> MailFacts:
+    """What scenarios know of a server with two domains that keeps its mail so."""
+    return MailFacts(read(folder, SERVER.partition("\n[[domain]]")[0] + TWO_DOMAINS + mailbox + rest))
+
+
+def test_two_addresses_are_two_users_where_each_has_a_mailbox(tmp_path: Path) -> None:
+    facts = with_mailbox(tmp_path, '[mailbox]\nmaildir = "/srv/{domain}/{user}"\n')
+    assert [alias.targets for alias in facts.same_alias] == [("ann@example.org",), ("ann@example.net",)]
+    system_users = with_mailbox(tmp_path, '[mailbox]\nmaildir = "/home/{user}/Maildir"\n')
+    assert system_users.alias.targets == ("ann@example.org",)
+    with pytest.raises(NotTestableError, match="leads to different users"):
+        print(system_users.same_alias)
+
+
+def test_one_account_for_all_tells_nobodys_mail_apart(tmp_path: Path) -> None:
+    imap = '[mailbox.imap]\naddress = "127.0.0.1:993"\nname = "imap"\nuser = "staging"\npassword = "x"\n'
+    with pytest.raises(NotTestableError, match="leads to one of its users"):
+        print(with_mailbox(tmp_path, imap).alias)
+
+
+@pytest.mark.parametrize(
+    ("mailbox", "folder", "told"),
+    [
+        ('maildir = "/srv/{user}"', ".Junk", ""),
+        ('maildir = "/srv/{user}"', "Junk", "write .Junk"),
+        ('mbox = "/var/mail/{user}"', "Junk", "an mbox, which has no folders"),
+    ],
+)
+def test_a_folder_is_one_that_the_mailbox_can_have(
+    tmp_path: Path, mailbox: str, folder: str, told: str
+) -> None:
+    user = f'[filter]\nuser = "ann@example.org"\nspam_folder = "{folder}"\n'
+    facts = with_mailbox(tmp_path, f"[mailbox]\n{mailbox}\n", user)
+    if told:
+        with pytest.raises(NotTestableError, match=told):
+            facts.folder("spam_folder")
+    else:
+        assert facts.folder("spam_folder") == folder

@@ -74,6 +74,23 @@ def test_a_message_that_never_comes_fails_the_server(tmp_path: Path) -> None:
         maildir(tmp_path, patience=0.1).find(ANN, TOKEN)
 
 
+def test_a_message_that_comes_too_late_proves_nothing(tmp_path: Path) -> None:
+    timer = threading.Timer(0.5, put, (tmp_path / "example.org" / "ann",))
+    timer.start()
+    with pytest.raises(InconclusiveError, match=r"to its mailbox, longer than mailbox.patience = 0.3"):
+        maildir(tmp_path, patience=0.3).find(ANN, TOKEN)
+
+
+def test_a_maildir_that_cannot_be_read_is_not_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(path: Path) -> Iterator[Path]:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    put(tmp_path / "example.org" / "ann")
+    monkeypatch.setattr(Path, "iterdir", closed)  # root may read everything
+    with pytest.raises(InconclusiveError, match="let this user read it"):
+        maildir(tmp_path).find(ANN, TOKEN)
+
+
 def test_a_half_written_message_does_not_count(tmp_path: Path) -> None:
     put(tmp_path / "example.org" / "ann", part="tmp")
     assert maildir(tmp_path).copies(ANN, TOKEN) == []
@@ -126,6 +143,13 @@ def test_what_is_put_into_an_mbox_comes_out_of_it(bodies: list[list[bytes]]) -> 
 def test_no_file_is_too_strange_for_the_reader(data: bytes) -> None:
     found, rest = split(data)
     assert len(b"".join(found)) + len(rest) <= len(data)
+
+
+def test_an_mbox_is_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.capabilities.maildir.LARGEST", 256)
+    others = [in_mbox(b"Subject: another\n\n" + b"x" * size + b"\n") for size in (10, 300, 700, 20)]
+    (tmp_path / "ann").write_bytes(b"".join([*others, in_mbox(MESSAGE), *others, in_mbox(MESSAGE)]))
+    assert len(mbox(tmp_path).copies(ANN, TOKEN)) == 2
 
 
 def test_an_mbox_is_read_as_it_grows(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_status_of_a_sequence_of_tries(
     status: Status,
     tries: int,
 ) -> None:
-    monkeypatch.setattr(run, "trouble", lambda: "")  # an innocent client is served
+    monkeypatch.setattr(run, "trouble", lambda server: "")  # an innocent client is served
     came = outcome(run, *endings)
     assert (came.status, len(came.tries)) == (status, tries)
     assert bool(came.reason) == (status is not Status.PASSED)
@@ -114,7 +114,7 @@ def test_status_of_a_sequence_of_tries(
 
 
 def test_the_reason_is_the_sentence_of_an_assertion(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
-    monkeypatch.setattr(run, "trouble", lambda: "")
+    monkeypatch.setattr(run, "trouble", lambda server: "")
     came = outcome(run, *[AssertionError("the message came twice\nassert 2 == 1")] * 2)
     assert came.reason == "the message came twice"
 
@@ -153,6 +153,35 @@ def test_who_waits_for_a_canary_shares_the_next_one(monkeypatch: pytest.MonkeyPa
             "the server asked our DNS nothing about an innocent client"
         }
     assert len(sent) == 2
+
+
+def test_the_server_that_is_judged_is_the_one_that_must_be_well(
+    monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    elsewhere, asked = ("127.0.0.1", 2525), []
+
+    def refused_there(trial: Trial) -> None:
+        client = trial.new_client(Kind.KNOWN)
+        client.server = elsewhere
+        with client.conversation():
+            raise FailedError("it did not")
+
+    def trouble(server: tuple[str, int]) -> str:
+        asked.append(server)
+        return "nobody is served there" if server == elsewhere else ""
+
+    monkeypatch.setattr(run, "trouble", trouble)
+    came = run_scenario(run, Plan(run.catalogue[RULE], frozenset(), refused_there))
+    assert (came.status, {*asked}) == (Status.INCONCLUSIVE, {elsewhere})
+    assert came.reason == "it did not; afterwards nobody is served there"
+
+
+def test_another_instance_is_asked_itself(run: Run, closed_port: int) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        port = int(holder.getsockname()[1])
+        assert run.trouble(("127.0.0.1", port)).startswith(f"at 127.0.0.1:{port} an innocent client got no")
+    assert run.unusable == ""
 
 
 def test_a_server_that_serves_nobody_any_more_is_spared(run: Run) -> None:

@@ -43,7 +43,7 @@ class Manner:
     stage: Stage
     says: str = ""  # a reply with its code; empty: hangs or closes
     closes: bool = False
-    about: str = ""  # only when the caller has mentioned this
+    about: str = ""  # only when the caller has mentioned this in the transaction
 
     def __post_init__(self) -> None:
         """Only the stages of a dialogue have manners, and nothing is mentioned before the greeting."""
@@ -72,11 +72,13 @@ class Call:
         """Everything that was said, to the byte; the caller is the client."""
         return self.transcript.lines
 
-    def mentions(self, word: str) -> bool:
-        """Whether the caller has said a word, in any letter case."""
-        return any(
-            word.lower().encode() in line.data.lower() for line in self.record if line.direction.value == "C"
-        )
+    def mentions(self, word: str, *, now: bool = False) -> bool:
+        """Whether the caller has said a word, in any letter case; `now`: in the transaction that goes on."""
+        said = [line.data.lower() for line in self.record if line.direction.value == "C"]
+        if now:
+            begun = [number for number, line in enumerate(said) if line.startswith(b"mail from:")]
+            said = said[begun[-1] :] if begun else said
+        return any(word.lower().encode() in line for line in said)
 
     def note(self, write: Callable[[float, bytes], None], data: bytes) -> None:
         """Record what went over the line, within reason."""
@@ -97,6 +99,7 @@ class MailHost:
     address: str
     secrets: tuple[str, ...] = ()
     shared: bool = False  # by all scenarios of a run
+    patience: float = PATIENCE  # seconds, unless a scenario has another
     _manners: tuple[Manner, ...] = ()
     _calls: list[Call] = field(default_factory=list)
     _arrivals: list[Arrival] = field(default_factory=list)
@@ -140,8 +143,9 @@ class MailHost:
         with self._changed:
             return tuple(one for one in self._arrivals if token.encode() in one.content)
 
-    def arrival(self, token: str, patience: float = PATIENCE) -> Arrival:
+    def arrival(self, token: str, patience: float | None = None) -> Arrival:
         """The first message with a token in it; raises `FailedError` when it does not come in time."""
+        patience = patience or self.patience
         with self._changed:
             self._changed.wait_for(lambda: self.arrived(token), patience)
             found = self.arrived(token)
@@ -152,7 +156,7 @@ class MailHost:
             )
         return found[0]
 
-    def dialogue(self, number: int = 1, patience: float = PATIENCE, *, about: str = "") -> Call:
+    def dialogue(self, number: int = 1, patience: float | None = None, *, about: str = "") -> Call:
         """Wait for the end of so many dialogues (about something); the last of them.
 
         Raises `FailedError` when they do not come in time.
@@ -161,6 +165,7 @@ class MailHost:
         def ended() -> list[Call]:
             return [call for call in self._calls if call.ended and (not about or call.mentions(about))]
 
+        patience = patience or self.patience
         with self._changed:
             self._changed.wait_for(lambda: len(ended()) >= number, patience)
             found = ended()
@@ -198,4 +203,4 @@ class MailHost:
     def manner(self, stage: Stage, call: Call) -> Manner | None:
         """What it does at a stage in a dialogue, if anything unusual."""
         fitting = (one for one in self._manners if one.stage is stage)
-        return next((one for one in fitting if not one.about or call.mentions(one.about)), None)
+        return next((one for one in fitting if not one.about or call.mentions(one.about, now=True)), None)

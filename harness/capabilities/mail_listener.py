@@ -9,7 +9,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from harness.capabilities.mail_host import Arrival, Call, MailHost
 from harness.outcome import Stage
 
-IDLE = 30.0  # seconds without a line after which a caller is left
+IDLE = 10.0  # seconds without a line after which a caller is left; some keep a connection for later
 LARGEST = 4 << 20  # bytes of a message
 
 

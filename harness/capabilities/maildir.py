@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.capabilities.mailbox import INBOX, LARGEST, Delivered, Watch
+from harness.verdicts import InconclusiveError
 
+BORDER = 16  # bytes that may be of the border to the next message
 _QUOTED = re.compile(rb"^>(>*From )", re.MULTILINE)
 _BORDER = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\r\n\r\n))From [^\n]*\n")
 
@@ -58,11 +60,21 @@ class _MaildirWatch:
         """Nothing is held open."""
 
     def _files(self) -> Iterator[tuple[str, Path]]:
-        folders = sorted(path for path in self.root.glob(".*") if path.is_dir())
+        folders = [path for path in _listed(self.root) if path.name.startswith(".") and path.is_dir()]
         for folder, path in ((INBOX, self.root), *((path.name, path) for path in folders)):
             for part in ("new", "cur"):
-                for file in sorted((path / part).glob("*")):
+                for file in _listed(path / part):
                     yield folder, file
+
+
+def _listed(folder: Path) -> list[Path]:
+    """What is in a folder, none if it is not there; raises `InconclusiveError` when it cannot be read."""
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except PermissionError as error:
+        raise InconclusiveError(f"mailbox: {folder} cannot be read; let this user read it") from error
 
 
 @dataclass(frozen=True)
@@ -89,14 +101,24 @@ class _MboxWatch:
     def look(self) -> list[Delivered]:
         if not self.file.is_file():
             return []
+        found: list[Delivered] = []
         with self.file.open("rb") as opened:
-            opened.seek(self.start)
-            added = opened.read(LARGEST)
+            while True:
+                opened.seek(self.start)
+                added = opened.read(LARGEST)
+                found += self._taken(added)
+                if len(added) < LARGEST:
+                    return found
+
+    def _taken(self, added: bytes) -> list[Delivered]:
+        """The messages in what follows `start`, which moves on to behind them."""
         at_rest, self.size = self.start + len(added) == self.size, self.start + len(added)
         messages, rest = split(added)
         if messages and not rest and not at_rest:
             messages.pop()
             rest = added[_last_border(added) :]
+        if not messages and len(added) == LARGEST:
+            rest = added[-BORDER:]  # a message of that size is none of ours
         self.start = self.size - len(rest)
         return [
             Delivered(self.recipient, INBOX, str(self.file), content)

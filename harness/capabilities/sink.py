@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from fake_dns import FakeDns, reverse_name
-from harness.capabilities.mail_host import MailHost
+from harness.capabilities.mail_host import PATIENCE, MailHost
 from harness.capabilities.mail_listener import Listener
 from harness.profile.values import Network, addresses_of
 from harness.verdicts import InconclusiveError, NotTestableError
@@ -34,8 +34,12 @@ class Sink:
         *,
         kept: Collection[str] = (),
         secrets: Sequence[str] = (),
+        patience: float = PATIENCE,
     ) -> None:
-        """`kept` are addresses for hosts that all share; `secrets` are masked in what is recorded."""
+        """`kept` are addresses for hosts that all share; `secrets` are masked in what is recorded.
+
+        `patience` is how many seconds mail may be on its way.
+        """
         self.port = port
         self._dns = dns
         self._size = sum(_usable(network) for network in networks)
@@ -43,6 +47,7 @@ class Sink:
         self._spare: collections.deque[str] = collections.deque()
         self._kept = frozenset(kept)
         self._secrets = tuple(secrets)
+        self._patience = patience
         self._servers: dict[str, asyncio.Server] = {}  # by address
         self._shared: dict[str, MailHost] = {}  # by domain or address
         self._sharing = threading.Lock()
@@ -103,7 +108,7 @@ class Sink:
             self._room.notify()
 
     def _at(self, address: str, domain: str) -> MailHost:
-        host = MailHost(domain, f"mail.{domain}", address, self._secrets)
+        host = MailHost(domain, f"mail.{domain}", address, self._secrets, patience=self._patience)
         try:
             self._on_loop(self._listen(host))
         except OSError as error:

@@ -112,7 +112,7 @@ def reference_mta(
             content["dns"] = {"listen": [f"{dns[0]}:{dns[1]}"]}
             content["auth"] = {"user": ACCOUNT, "password": password}
             content["tls"]["ca_file"] = str(folder / "state" / "ca.pem")
-            content["mailbox"] = {"maildir": str(folder / "mail" / "{user}@{domain}")}
+            content["mailbox"] = {"maildir": str(folder / "mail" / "{user}@{domain}"), "patience": 5}
             for domain in content["domain"]:
                 if domain["name"] == MBOX_DOMAIN:
                     domain["mailbox"] = {"mbox": str(folder / "mail" / "{user}@{domain}")}

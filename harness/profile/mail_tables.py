@@ -61,6 +61,7 @@ class Mailbox(settings.Settings):
     maildir: settings.FilePattern = ""
     mbox: settings.FilePattern = ""
     imap: Imap | None = None
+    patience: float = Field(default=20.0, gt=0, le=600)  # seconds within which a message is there
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:

@@ -196,8 +196,8 @@ class Dialogue:
             await self._hold(treatment, server)
             if treatment.refuses:
                 return self._reply(treatment, server)
-        if about.quirk("absent.mime-checks:off") and b'.exe"' in content:
-            return "550 5.7.1 Programs are not accepted"
+        if refusal := await absent.refusal_of_message(about, content):
+            return refusal
         message = self._message(content, session, envelope, covered=server.covered)
         server.wait_for(dkim.TIME_LIMIT)
         refusal, message = await dkim.signed(about, message)

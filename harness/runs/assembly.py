@@ -9,6 +9,7 @@ from pathlib import Path
 from fake_dns import DnsServer, FakeDns
 from harness.capabilities.clock import FakeTimeFile, SharedClock, SteeredClock, WaitingClock
 from harness.capabilities.imap import ImapStore
+from harness.capabilities.mail_host import PATIENCE
 from harness.capabilities.mailbox import PolledMailbox, Store
 from harness.capabilities.maildir import MaildirStore, MboxStore
 from harness.capabilities.operator import CommandOperator
@@ -150,7 +151,7 @@ def _mailbox(profile: Profile) -> PolledMailbox | None:
     if profile.mailbox is None:
         return None
     others = {entry.name.lower(): _store(entry.mailbox) for entry in profile.domain if entry.mailbox}
-    return PolledMailbox(_store(profile.mailbox), others)
+    return PolledMailbox(_store(profile.mailbox), others, profile.mailbox.patience)
 
 
 def _store(table: Mailbox) -> Store:
@@ -163,7 +164,15 @@ def _sink(stack: contextlib.ExitStack, dns: FakeDns, profile: Profile) -> Sink |
     if profile.sink is None or profile.lacks(Capability.SINK):
         return None
     kept = [profile.smarthost.host[0]] if profile.smarthost else []
-    sink = Sink(dns, profile.sink.networks, profile.sink.port, kept=kept, secrets=profile.secrets)
+    interval = min(profile.queue.interval, PATIENCE) if profile.queue else 0.0  # of a queue runner
+    sink = Sink(
+        dns,
+        profile.sink.networks,
+        profile.sink.port,
+        kept=kept,
+        secrets=profile.secrets,
+        patience=PATIENCE + interval,
+    )
     return stack.enter_context(sink)
 
 

@@ -39,8 +39,7 @@ class Run:
     unusable: str = ""  # why no verdict means anything; empty when the server is fit to be judged
     pace: Pace = field(init=False)
     _troubles: int = 0  # canaries in a row that were not served
-    _found: str = ""  # by the last canary
-    _sent: float = 0.0  # time.monotonic() when it was
+    _canaries: dict[tuple[str, int], tuple[float, str]] = field(default_factory=dict)  # by server
     _canary: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -83,30 +82,39 @@ class Run:
         if self.tools.clock:
             self.tools.clock.stop()
 
-    def trouble(self) -> str:
+    def trouble(self, server: tuple[str, int] | None = None) -> str:
         """What keeps an innocent client from being served right now; empty when nothing does.
 
-        One canary at a time: an innocent dialogue as far as RCPT. Whoever asks while one is out waits for
-        the next, and all who wait share it. A server that refuses us as a whole is spared: the run slows
-        down, and when that does not help, nothing more is tried, and `unusable` says why.
+        One canary at a time: an innocent dialogue as far as RCPT, with the `server` that is judged, which may
+        be another instance than the profile's. Whoever asks while one is out waits for the next, and all who
+        wait share it. A server that refuses us as a whole is spared: the run slows down, and when that does
+        not help, nothing more is tried, and `unusable` says why.
         """
-        asked = time.monotonic()
+        asked, main = time.monotonic(), (self.profile.server.address, self.profile.server.port)
+        server = server or main
         with self._canary:
-            if self._sent < asked:
-                self._sent = time.monotonic()
-                self._found = self._send_canary()
-                self._troubles = self._troubles + 1 if self._found else 0
-                if self._found:
-                    self.pace.slow_down()
-                if self._troubles >= MOST_TROUBLES and not self.unusable:
-                    self.unusable = (
-                        f"in the middle of the run {self._found}; nothing more was tried after that"
-                    )
-            return self._found
+            sent, found = self._canaries.get(server, (0.0, ""))
+            if sent < asked:
+                sent = time.monotonic()
+                found = self._send_canary(server, main)
+                self._canaries[server] = (sent, found)
+                if server == main:
+                    self._count(found)
+            return found
 
-    def _send_canary(self) -> str:
+    def _count(self, found: str) -> None:
+        self._troubles = self._troubles + 1 if found else 0
+        if found:
+            self.pace.slow_down()
+        if self._troubles >= MOST_TROUBLES and not self.unusable:
+            self.unusable = f"in the middle of the run {found}; nothing more was tried after that"
+
+    def _send_canary(self, server: tuple[str, int], main: tuple[str, int]) -> str:
         canary = self.observer(self.world())
+        canary.server = server
         found = ailing(canary.attempt(patient=False))
+        if server != main:
+            return f"at {server[0]}:{server[1]} {found}" if found else ""
         # It asked at the beginning, or nothing would have been tried. Where addresses are not chosen, it may
         # remember ours.
         if not found and self.profile.dns and self.profile.clients.networks and not canary.queries():

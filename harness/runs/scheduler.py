@@ -140,7 +140,7 @@ def _play(run: Run, trial: Trial, play: Play) -> _Ending:
     except (BrokenError, FailedError, AssertionError) as ending:
         if reason := trial.world.unheard:
             return _Ending(Status.INCONCLUSIVE, reason, InconclusiveError(reason))
-        return _hold_against(run, ending)
+        return _hold_against(run, trial, ending)
     except InconclusiveError as ending:
         return _Ending(Status.INCONCLUSIVE, str(ending), ending)
     except (NotTestableError, NotApplicableError) as ending:
@@ -151,14 +151,15 @@ def _play(run: Run, trial: Trial, play: Play) -> _Ending:
     return _Ending(Status.PASSED, "", None)
 
 
-def _hold_against(run: Run, ending: BrokenError | FailedError | AssertionError) -> _Ending:
+def _hold_against(run: Run, trial: Trial, ending: BrokenError | FailedError | AssertionError) -> _Ending:
     """It was not as documented: is it this rule, or is the server in trouble as a whole?"""
     seen = str(ending) or "an assertion of the scenario does not hold"
     if isinstance(ending, AssertionError):
         seen = seen.partition("\n")[0]  # what pytest adds below shows in its own traceback
-    if trouble := run.trouble():
-        reason = f"{seen}; afterwards {trouble}"
-        return _Ending(Status.INCONCLUSIVE, reason, InconclusiveError(reason))
+    for server in trial.world.servers or [trial.world.server]:
+        if trouble := run.trouble(server):
+            reason = f"{seen}; afterwards {trouble}"
+            return _Ending(Status.INCONCLUSIVE, reason, InconclusiveError(reason))
     if isinstance(ending, FullError):
         return _Ending(Status.INCONCLUSIVE, seen, ending)
     if isinstance(ending, BrokenError):

@@ -66,6 +66,11 @@ class World:
         return {client.identity.domain for _, client, _ in self.conversations}
 
     @property
+    def servers(self) -> list[tuple[str, int]]:
+        """Those that this scenario's clients talked to."""
+        return list(dict.fromkeys(client.server or self.server for _, client, _ in self.conversations))
+
+    @property
     def unheard(self) -> str:
         """Why one of the clients could not come from its address, if so: the server did not judge it then."""
         sessions = ((talk, talk.session.ending) for _, _, talk in self.conversations)

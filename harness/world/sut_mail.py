@@ -1,6 +1,6 @@
 """What a scenario may know of what the server does with accepted mail: only what its profile documents."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -76,14 +76,14 @@ class MailFacts:
         for one in aliases:
             for other in aliases:
                 same = one.address.partition("@")[0] == other.address.partition("@")[0]
-                if same and one.address != other.address and not set(one.targets) & set(other.targets):
+                if same and one.address != other.address and self._apart(one.targets, other.targets):
                     return one, other
         raise NotTestableError("no alias of one name leads to different users in two [[domain]]s")
 
     def kept_as(self, kind: str) -> str:
         """A user whose mail is kept as `maildir` or `mbox`."""
         for domain in self.profile.domain:
-            if getattr(domain.mailbox or self.profile.mailbox or Mailbox.model_construct(), kind):
+            if getattr(self._kept(domain.name), kind):
                 return f"{domain.users[0]}@{domain.name}"
         raise NotTestableError(f"the profile has no [mailbox] of kind {kind}")
 
@@ -97,6 +97,11 @@ class MailFacts:
         folder: str = getattr(self.filter, key)
         if not folder:
             raise NotTestableError(f"filter.{key}: the profile names no folder")
+        kept = self._kept(self.filter.user.rpartition("@")[2])
+        if kept.mbox:
+            raise NotTestableError(f"filter.{key}: {self.filter.user} has an mbox, which has no folders")
+        if kept.maildir and not folder.startswith("."):
+            raise NotTestableError(f"filter.{key}: in a Maildir folders begin with a dot; write .{folder}")
         return folder
 
     @property
@@ -146,8 +151,24 @@ class MailFacts:
             for name in domain.aliases:
                 targets = domain.leads_to(name)
                 others = tuple(user for user in users if user not in targets)
-                if set(targets) <= set(users) and others:
+                if set(targets) <= set(users) and others and self._apart(targets, others):
                     yield Alias(f"{name}@{domain.name}", targets, others)
+
+    def _apart(self, some: Sequence[str], others: Sequence[str]) -> bool:
+        """Whether each of them has a mailbox of its own, and not two addresses one."""
+        return len({self._place(user) for user in (*some, *others)}) == len(some) + len(others)
+
+    def _place(self, user: str) -> str:
+        """Where the mail of a user is read."""
+        name, _, domain = user.partition("@")
+        kept = self._kept(domain)
+        template = kept.maildir or kept.mbox or (kept.imap.user if kept.imap else "{user}@{domain}")
+        return template.replace("{user}", name).replace("{domain}", domain)
+
+    def _kept(self, domain: str) -> Mailbox:
+        """How mail of a domain is kept; empty when the profile does not say."""
+        own = next((each.mailbox for each in self.profile.domain if each.name == domain), None)
+        return own or self.profile.mailbox or Mailbox.model_construct()
 
     def _users(self, domain: Domain) -> list[str]:
         """The users of a domain that are no aliases themselves and have no filter."""

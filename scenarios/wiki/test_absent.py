@@ -1,15 +1,21 @@
 """What the server does not do: a server that does it breaks its own document."""
 
-from harness.scenario import Client, Expect, MailHosts, Sut, needs, rule
+from harness.scenario import Attempt, Client, Expect, Mailbox, MailHosts, Stage, Sut, message, needs, rule
 
 SEEN = "a mail host is played here, so that a call is seen and lookups need not be judged"
 
 
 @rule("absent.sender-callout")
 @needs("sink")
-def test_host_of_the_sender_is_not_called(client: Client, sink: MailHosts, expect: Expect) -> None:
+def test_host_of_the_sender_is_not_called(
+    client: Client, sut: Sut, sink: MailHosts, mailbox: Mailbox | None, expect: Expect
+) -> None:
     host = sink.host(client.identity.domain)
-    expect(client.attempt(), twin=client.twin().attempt())
+    attempt = send(client, sut)
+    expect(attempt, twin=send(client.twin(), sut))
+    expect.through(attempt, Stage.DATA, who="the client")
+    if mailbox:
+        mailbox.find(sut.recipient, client.token)  # it has had time to call by then
     assert not host.dialogues, f"the server called {host.name}, the mail host of the sender"
 
 
@@ -49,6 +55,14 @@ def test_host_of_the_recipient_is_not_looked_up(
 
 
 @rule("absent.spf-reject")
-def test_sender_whose_policy_names_others(client: Client, expect: Expect) -> None:
+def test_sender_whose_policy_names_others(client: Client, sut: Sut, expect: Expect) -> None:
     client.publish(client.identity.domain, "TXT", '"v=spf1 ip4:192.0.2.1 -all"')
-    expect(client.attempt(), twin=client.twin().attempt())
+    attempt, twin = send(client, sut), send(client.twin(), sut)
+    expect(attempt, twin=twin)
+    expect.through(twin, Stage.DATA)
+    expect.through(attempt, Stage.DATA, who="the client")
+
+
+def send(client: Client, sut: Sut) -> Attempt:
+    """A whole message: servers check senders at its end as well."""
+    return client.attempt(message=message(client, sut.recipient))

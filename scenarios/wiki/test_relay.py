@@ -1,7 +1,9 @@
 """Mail for others: to the smarthost or the MX, kept while it cannot be sent, returned when it never can."""
 
+import ipaddress
 import socket
 import time
+from enum import Enum
 
 import pytest
 
@@ -18,6 +20,7 @@ from harness.scenario import (
     QueueOperator,
     Stage,
     Sut,
+    is_of_this_host,
     message,
     needs,
     rule,
@@ -38,9 +41,9 @@ def test_mail_for_others_goes_to_the_smarthost(
     trusted_client.server = sut.mail.smarthost.server
     twin = trusted_client.twin()
     local = twin.attempt(message=message(twin, sut.recipient))
+    expect(send(trusted_client, elsewhere), twin=local)
     if mailbox:
         mailbox.find(sut.recipient, twin.token)
-    expect(send(trusted_client, elsewhere), twin=local)
     as_sent(smarthost.arrival(trusted_client.token), trusted_client, elsewhere)
     assert not elsewhere.dialogues, f"the server called {elsewhere.name}, not only the smarthost"
     assert not smarthost.arrived(twin.token), "mail for a user of the server went to the smarthost"
@@ -108,6 +111,7 @@ def test_mail_that_is_put_off_is_tried_again(
     host = sink.host()
     host.says(stage, "421 4.3.0 Come back later" if stage is Stage.CONNECT else LATER)
     attempt = send(trusted_client, host)
+    expect.through(attempt, Stage.DATA, who="the client")
     calls = [host.dialogue(number, patience(interval)) for number in (1, 2, 3)]
     host.takes_mail()
     as_sent(host.arrival(trusted_client.token, patience(interval)), trusted_client, host)
@@ -119,8 +123,12 @@ def test_mail_that_is_put_off_is_tried_again(
     noise = expect.slowness(first, third)
     for gap, least in ((second - first, 0.0), (third - second, interval / 2)):
         expect.given(gap >= least or noise < interval / 4, f"it was too noisy to measure {gap:.2f} s")
-        in_time = least <= gap <= interval + SLACK + noise
-        assert in_time, f"it was tried again after {gap:.1f} s, and the interval is {interval:g} s"
+        wrong = f"it was tried again after {gap:.1f} s, and the interval is {interval:g} s"
+        assert least <= gap <= 2 * interval + SLACK + noise, wrong
+        expect.given(
+            gap <= interval + SLACK + noise,
+            f"{wrong}; set queue.interval to the longest wait, where the queue runs at times of its own",
+        )
 
 
 @rule("queue.list-remove-thaw")
@@ -131,6 +139,7 @@ def test_message_that_is_removed(
     host, twin = sink.host(), trusted_client.twin()
     host.says(Stage.RCPT, LATER)
     attempt = send(trusted_client, host)
+    expect.through(attempt, Stage.DATA, who="the client")
     tried = host.dialogue(1)
     (entry,) = listed(queue, friend(host), expect)
     queue.remove(entry.id)
@@ -175,7 +184,10 @@ def test_nobody_listens_outside(client: Client, sut: Sut, expect: Expect) -> Non
     expect.whenever(client.attempt(upto=Stage.CONNECT), twin=client.twin().attempt(upto=Stage.CONNECT))
     _, port = local_only.server or client.world.server
     for address in local_only.closed:
-        assert not listens(address, port), f"the server listens on {address} too"
+        answer = knock(address, port)
+        assert answer is not Answer.LISTENS, f"the server listens on {address} too"
+        known = answer is Answer.REFUSES or is_of_this_host(ipaddress.ip_network(address))
+        expect.given(known, f"nothing answers at {address}; whether it is the server's is not known")
 
 
 @rule("local-only.nonlocal-refused")
@@ -190,9 +202,8 @@ def test_mail_for_others_is_returned(
     expect(attempt, twin=twin.attempt(sender=sender, message=message(twin, sut.recipient)))
     mailbox.find(sut.recipient, twin.token)
     if expect.lets_through:
-        returned = mailbox.find(sender, trusted_client.token)
+        returned = mailbox.find(sender, friend(elsewhere))
         assert returned.headers("Return-path") in ([], ["<>"]), "the bounce has a sender"
-        assert friend(elsewhere).encode() in returned.content, "the bounce does not name the recipient"
     assert not elsewhere.dialogues, f"the server called {elsewhere.name}"
 
 
@@ -202,12 +213,11 @@ def test_receiver_that_greets_with_a_refusal(trusted_client: Client, sink: MailH
     twin = trusted_client.twin()
     host.says(Stage.CONNECT, NO_REVERSE)
     expect(send(trusted_client, host), twin=send(twin, home))
-    returned = home.arrival(trusted_client.token)
+    returned = home.arrival(friend(host))  # a bounce names the recipient, and need not quote the message
     assert returned.sender == "", f"the bounce has the sender {returned.sender}"
     assert returned.recipients == (trusted_client.sender,), returned.recipients
     words = b" ".join(returned.content.split())  # a bounce may wrap what it quotes
     assert b"no DNS Reverse" in words, "the bounce does not have the receiver's words"
-    assert friend(host).encode() in returned.content, "the bounce does not name the recipient"
     home.arrival(twin.token)
     host.takes_mail()
     assert not host.arrived(trusted_client.token), "the message was returned and sent all the same"
@@ -257,10 +267,20 @@ def listed(queue: QueueOperator, word: str, expect: Expect, *, frozen: bool = Fa
         time.sleep(0.05)
 
 
-def listens(address: str, port: int) -> bool:
-    """Whether somebody answers there."""
+class Answer(Enum):
+    """What comes of a try to connect."""
+
+    LISTENS = "somebody listens"
+    REFUSES = "the host is there, and nobody listens"
+    NOTHING = "no answer: it is filtered, or there is no such host"
+
+
+def knock(address: str, port: int) -> Answer:
+    """Try to connect."""
     try:
         socket.create_connection((address, port), SWITCHED_OFF).close()
+    except ConnectionRefusedError:
+        return Answer.REFUSES
     except OSError:
-        return False
-    return True
+        return Answer.NOTHING
+    return Answer.LISTENS

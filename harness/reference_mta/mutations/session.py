@@ -42,8 +42,10 @@ AUTH = (
 BEHAVIOUR = (
     defective("delay.no-early-reject", "off", "after the last held-back reply the connection is closed"),
     defective("absent.sender-callout", "off", "the sender's mail host is called"),
+    defective("absent.sender-callout", "weak-at-data", "its mail host is called at the end of DATA"),
     defective("absent.recipient-callout", "off", "the recipient's mail host is called"),
     defective("absent.spf-reject", "off", "a sender is refused by SPF"),
+    defective("absent.spf-reject", "weak-at-data", "a sender is refused by SPF when the message is there"),
     defective("absent.size-limit", "off", "messages over 10 MB are refused"),
     defective("absent.mime-checks", "off", "an attached program is refused"),
 )

@@ -7,17 +7,34 @@ from harness.reference_mta.addresses import split
 from harness.reference_mta.policy.transaction import Transaction
 
 PATIENCE = 2.0  # seconds for a callout
+EXCLUDED = "550 5.7.23 The sender's policy names other hosts"
 
 
 async def refusal(transaction: Transaction) -> str:
     """A reply that refuses the recipient for a reason that the rules rule out; empty as it should be."""
     if transaction.quirk("absent.spf-reject:off") and await _excluded_by_spf(transaction):
-        return "550 5.7.23 The sender's policy names other hosts"
-    if transaction.quirk("absent.sender-callout:off") and transaction.sender:
-        await _call(transaction, split(transaction.sender).domain, transaction.sender)
+        return EXCLUDED
+    if transaction.quirk("absent.sender-callout:off"):
+        await _call_sender(transaction)
     if transaction.quirk("absent.recipient-callout:off"):
         await _call(transaction, transaction.mailbox.domain, transaction.recipient)
     return ""
+
+
+async def refusal_of_message(transaction: Transaction, content: bytes) -> str:
+    """The same for a whole message."""
+    if transaction.quirk("absent.mime-checks:off") and b'.exe"' in content:
+        return "550 5.7.1 Programs are not accepted"
+    if transaction.quirk("absent.spf-reject:weak-at-data") and await _excluded_by_spf(transaction):
+        return EXCLUDED
+    if transaction.quirk("absent.sender-callout:weak-at-data"):
+        await _call_sender(transaction)
+    return ""
+
+
+async def _call_sender(transaction: Transaction) -> None:
+    if transaction.sender:
+        await _call(transaction, split(transaction.sender).domain, transaction.sender)
 
 
 async def _excluded_by_spf(transaction: Transaction) -> bool:
