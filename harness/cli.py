@@ -1,8 +1,10 @@
 """The command line: everything beside the scenarios themselves, which `pytest scenarios/` runs."""
 
 import argparse
+import contextlib
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from harness import settings
 from harness.commands import compare, discover, dns, doctor, mta, mutants, rules, spf_suite, system
@@ -32,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Command = options.command
     status = 0
     try:
-        status = command(options)
+        with _tidy_end():
+            status = command(options)
         sys.stdout.flush()
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
@@ -43,6 +46,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return cut_off(status)
     return status
+
+
+@contextlib.contextmanager
+def _tidy_end() -> Iterator[None]:
+    """A request to end raises `SystemExit`, so that neither folders nor processes are left behind."""
+
+    def leave(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _parted(words: list[str]) -> tuple[list[str], list[str]]:

@@ -1,5 +1,6 @@
 """Proof of the harness: with one thing about a server broken, exactly the rule that it breaks must fail."""
 
+import contextlib
 import fnmatch
 import functools
 import os
@@ -7,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -199,7 +200,7 @@ def _prove(subject: Subject, chosen: list[Defect], parallel: int, together: int)
         verdicts: list[Verdict] = []
         left = chosen
         for size in dict.fromkeys((together, 1)):
-            with ThreadPoolExecutor(parallel) as pool:
+            with _workers(parallel) as pool:
                 groups = _groups(subject, left, size, heavy)
                 futures = [pool.submit(judge, group, f"by-{size}") for group in groups]
                 left = []
@@ -213,6 +214,17 @@ def _prove(subject: Subject, chosen: list[Defect], parallel: int, together: int)
                         print(f"[{len(verdicts)}/{len(chosen)}] {verdict}", flush=True)
         verdicts = [verdict if verdict.sound else _alone(verdict.defect, judge) for verdict in verdicts]
     return _summary(verdicts, time.monotonic() - began)
+
+
+@contextlib.contextmanager
+def _workers(parallel: int) -> Iterator[ThreadPoolExecutor]:
+    """When we are stopped, only the runs under way are waited for; those behind them never begin."""
+    with ThreadPoolExecutor(parallel) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _groups(

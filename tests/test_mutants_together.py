@@ -1,5 +1,6 @@
 """Several mutants in one run: as telling as one by one where they do not get in each other's way."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,3 +77,28 @@ def test_a_hit_on_a_bystander_is_found_out(tmp_path: Path, capsys: pytest.Captur
     fake = Fake(tmp_path, hits={"rcpt.three:off": ("rcpt.three", "rcpt.four")})
     assert run_matrix(fake, ["helo.*", "rcpt.three:*"], parallel=1, together=4) == 1
     assert "killed    rcpt.three:off  COLLATERAL rcpt.four failed" in capsys.readouterr().out
+
+
+@dataclass
+class Stopped(Fake):
+    """Somebody loses patience at the first of many mutants; a run takes its time."""
+
+    @property
+    def defects(self) -> list[Defect]:
+        """Many."""
+        return [Defect(f"helo.one:{number}", ("helo.one",), "it is off") for number in range(100)]
+
+    def run(self, defects: Sequence[Defect], folder: Path, *, heavy: bool) -> RunResult:
+        """Stopped where a terminal's Ctrl-C stops it."""
+        if len(self.runs) == 1:
+            self.runs.append(())
+            raise KeyboardInterrupt
+        threading.Event().wait(0.01)
+        return super().run(defects, folder, heavy=heavy)
+
+
+def test_when_stopped_the_mutants_that_wait_never_run(tmp_path: Path) -> None:
+    fake = Stopped(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run_matrix(fake, ["*"], parallel=1, together=1)
+    assert len(fake.runs) < 100
