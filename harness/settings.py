@@ -70,7 +70,7 @@ def check(path: Path | str, content: Mapping[str, Any], model: type[Model]) -> M
     try:
         return model.model_validate(content, context=Path(path).parent)
     except ValidationError as error:
-        raise SettingsError(path, [_problem(detail, model) for detail in error.errors()]) from error
+        raise SettingsError(path, [_problem(detail, model) for detail in _causes(error)]) from error
 
 
 def nearest(word: str, known: list[str]) -> str:
@@ -82,6 +82,19 @@ def nearest(word: str, known: list[str]) -> str:
         return ""
     more = f", and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
     return f"known here: {', '.join(sorted(known)[:SHOWN])}{more}"
+
+
+def _causes(error: ValidationError) -> list[ErrorDetails]:
+    """Without the lists that are too short only because their entries are wrong."""
+    details = error.errors()
+    return [
+        detail
+        for detail in details
+        if detail["type"] != "too_short"
+        or not any(
+            other["loc"][: len(detail["loc"])] == detail["loc"] for other in details if other is not detail
+        )
+    ]
 
 
 def _problem(detail: ErrorDetails, model: type[BaseModel]) -> str:

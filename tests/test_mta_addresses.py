@@ -88,3 +88,12 @@ def test_a_folder_is_named_by_one_plain_word(address: str) -> None:
     assert name.isprintable()
     assert not set(name) & set("/\\ \"'*?$`;&|<>")
     assert len(name) <= 255
+
+
+@given(ANYTHING, ANYTHING)
+@example(".alice@castle.example", "alice@castle.example")
+@example("o'neil@castle.example", "o_neil@castle.example")
+@example("a#b@castle.example", "a%23b@castle.example")
+@example("", "%")
+def test_no_two_addresses_share_a_folder(one: str, other: str) -> None:
+    assert (folder_name(one) == folder_name(other)) == (one.lower() == other.lower())

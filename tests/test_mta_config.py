@@ -161,7 +161,20 @@ def test_the_servers_own_names_are_local(tmp_path: Path) -> None:
         ("catch_all = false", "catch_al = false", "domain.0.catch_al: unknown key; did you mean 'catch_all'"),
         ("catch_all = false", "catch_all = 7", "domain.0.catch_all"),
         ("catch_all = false", 'format = "mbx"', "domain.0.format"),
+        (
+            'users = ["alice", "postmaster"]',
+            'users = ["alice@castle.example"]',
+            "domain.0.users: 'alice@castle",
+        ),
+        ('users = ["alice", "postmaster"]', 'users = ["alice", ""]', "domain.0.users: '' is no local part"),
+        ('users = ["alice", "postmaster"]', 'users = ["a b"]', "domain.0.users: 'a b' is no local part"),
         ("catch_all = false", 'aliases = { info = ["nobody"] }', "leads to 'nobody'"),
+        ("catch_all = false", 'aliases = { info = ["<a@far.example>"] }', "leads to '<a@far.example>'"),
+        ("catch_all = false", 'aliases = { info = ["A <a@far.example>"] }', "without < > and words"),
+        ("catch_all = false", 'aliases = { info = ["a@b@c, e@far.example"] }', "leads to 'a@b@c, e@far"),
+        ("catch_all = false", 'aliases = { info = ["müller@far.example"] }', "leads to 'müller@far"),
+        ("catch_all = false", 'aliases = { info = ["a\\tb@far.example"] }', "leads to 'a"),
+        ("catch_all = false", 'aliases = { info = ["a@far..example"] }', "leads to 'a@far..example'"),
         ('format = "maildir"', 'format = "mbx"', "delivery.format"),
         ('bounce_recipients = ["alice"]', "bounce_recipients = 7", "domain.0.bounce_recipients"),
         ('zones = ["traps.blocklist.example"]', "zones = []", "dnsbl.0.zones"),
@@ -206,6 +219,7 @@ def test_mistakes_are_named(tmp_path: Path, old: str, new: str, named: str) -> N
         read(tmp_path, GOOD.replace(old, new, 1))
     assert named in str(caught.value)
     assert "mta.toml" in str(caught.value)
+    assert not any(problem.startswith("domain: ") for problem in caught.value.problems)
 
 
 def test_a_public_address_is_taken_when_told(tmp_path: Path) -> None:
@@ -248,7 +262,10 @@ def test_the_example_is_a_configuration(tmp_path: Path, capsys: pytest.CaptureFi
         ("port = 0", "port = 99999", "server.port"),
         ("helo.plain-ip:off", "helo.plane-ip:off", "did you mean 'helo.plain-ip:off'"),
         ('"127.0.0.1"\nport', '"0.0.0.0"\nport', "not loopback"),
-        ('state = "mta-state"', 'state = "/dev/null/mta"', "/dev/null"),
+        ('state = "mta-state"', 'state = "/dev/null/mta"', "server.state /dev/null/mta: "),
+        ('state = "mta-state"', 'state = "bad.toml"', "may make"),
+        ('filters = "filters"', 'filters = "filtres"', "filtres: is not there; name the folder"),
+        ('filters = "filters"', 'filters = "bad.toml"', "bad.toml: is no folder"),
     ],
 )
 def test_the_command_says_one_line_and_ends(tmp_path: Path, old: str, new: str, named: str) -> None:
@@ -262,6 +279,7 @@ def test_the_command_says_one_line_and_ends(tmp_path: Path, old: str, new: str, 
 
 
 def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    (tmp_path / "filters").mkdir()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         file = tmp_path / "mta.toml"

@@ -94,13 +94,6 @@ def test_without_a_catch_all_the_rest_is_refused(client: Client) -> None:
     assert client.code("RCPT TO:<anybody@yard.example>") == 250
 
 
-def test_a_relay_hosts_unknown_recipient_is_not_lost(mta: RunningMta) -> None:
-    with mta.connect(TRUSTED) as client:
-        client.greet()
-        assert deliver(client, "unheard-of@hall.example", body=b"token-unheard").startswith("250")
-    assert having(mta, "unheard-of@hall.example", b"token-unheard")
-
-
 # Header lines
 
 

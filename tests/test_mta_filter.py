@@ -365,4 +365,19 @@ def test_a_folder_that_cannot_be_used_loses_nothing(tmp_path: Path, user: str) -
             assert b"token" in (root / user).read_bytes()
         else:
             assert folders_with(mta, user, "token") == ["."]
-        assert "the message goes to the inbox" in (tmp_path / "mta.log").read_text("utf-8")
+        assert "a message goes to the inbox" in (tmp_path / "mta.log").read_text("utf-8")
+
+
+def test_a_folder_that_cannot_be_used_is_no_concern_of_other_mailboxes(tmp_path: Path) -> None:
+    for user in (ALICE, DORA):
+        (tmp_path / user).write_text("if body contains token then save X\n", "utf-8")
+    with (
+        running_mta(tmp_path, extra=EXTRA.format(filters=tmp_path)) as mta,
+        mta.connect(WHITELISTED) as client,
+    ):
+        root = mta.state / "mail"
+        (root / f"{DORA}:X").mkdir(parents=True)
+        client.greet()
+        send(client, DORA, ALICE, body="token")
+        assert b"token" in (root / DORA).read_bytes()
+        assert folders_with(mta, ALICE, "token") == [".X"]

@@ -199,6 +199,8 @@ def test_an_address_literal_is_where_the_mail_goes(mta: RunningMta, sink: Receiv
         ("public.example", [("A", "8.8.8.8")], "loopback and reserved addresses only"),
         ("self.example", [("MX", "10 mail.castle.example"), ("MX", "20 sink.example")], "loops back"),
         ("[127.0.0.256]", [], "is no address"),
+        ("castle.example", [], "Nobody has this address here"),
+        ("mail.castle.example", [("A", "127.0.0.1")], "Nobody has this address here"),
     ],
 )
 def test_mail_that_can_go_nowhere_comes_back(

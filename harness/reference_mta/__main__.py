@@ -19,7 +19,7 @@ from harness.reference_mta.mail.desk import Desk
 from harness.reference_mta.mutations import Mutant, UnknownMutantError, find
 from harness.reference_mta.operator import check_filter_main, greylist_main, queue_main
 from harness.reference_mta.passwords import hash_password
-from harness.reference_mta.service import ListenError, Service, serving
+from harness.reference_mta.service import FolderError, ListenError, Service, serving
 
 USAGE = (
     "usage: smtp-harness mta CONFIG.toml [--control] | --example | "
@@ -31,6 +31,7 @@ TROUBLE = (
     UnreachableError,
     CertificateError,
     ListenError,
+    FolderError,
     OSError,
 )
 

@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import logging
+import os
 import ssl
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from harness.reference_mta.authentication import Accounts
 from harness.reference_mta.certificate import SOUND, own_certificate, server_context
@@ -35,6 +37,10 @@ OUTSIDE = "127.63.0.2"  # stands for an address that strangers can reach
 BACKLOG = 2048  # connections that may wait to be accepted
 
 
+class FolderError(Exception):
+    """A folder that the configuration names cannot be used; the text says which and what to do."""
+
+
 class ListenError(Exception):
     """The address is not to be had; the text says which and what to do."""
 
@@ -52,10 +58,11 @@ class Service:
 async def serving(config: Config, mutants: Sequence[Mutant] = ()) -> AsyncIterator[Service]:
     """The server, listening for as long as the context lasts.
 
-    Raises `ListenError`, `CertificateError`, `UnreachableError` (of the database) or `OSError`.
+    Raises `ListenError`, `FolderError`, `CertificateError`, `UnreachableError` (of the database) and
+    `OSError`.
     """
-    state = config.server.state
-    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    state = _state(config)
+    _check_filters(config)
     async with contextlib.AsyncExitStack() as stack:
         times = config.greylist
         greylist = Greylist(state / DATABASE, Times(times.delay, times.timeout, times.lifetime))
@@ -98,6 +105,26 @@ async def running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+def _state(config: Config) -> Path:
+    state = config.server.state
+    try:
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise FolderError(
+            f"server.state {state}: {os.strerror(error.errno or 0)}; name a folder that this server may make"
+        ) from error
+    return state
+
+
+def _check_filters(config: Config) -> None:
+    folder = config.delivery.filters
+    if folder is not None and not folder.is_dir():
+        what = "is no folder" if folder.exists() else "is not there"
+        raise FolderError(
+            f"delivery.filters {folder}: {what}; name the folder with a filter for each user, or make it"
+        )
 
 
 def _tell_of_a_defect(task: asyncio.Task[None]) -> None:

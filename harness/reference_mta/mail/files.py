@@ -9,11 +9,20 @@ PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789@.-_+=")
 
 
 def folder_name(address: str) -> str:
-    """A file name for an address: what could lead out of the folder or confuse a shell is replaced."""
-    plain = "".join(char if char in PLAIN else "_" for char in address.lower()).lstrip(".") or "_"
+    """A file name for an address, and for no other, save that letter case does not count.
+
+    What could lead out of the folder or confuse a shell stands as `%` and two hexadecimal digits.
+    """
+    plain = "".join(char if char in PLAIN else _escaped(char) for char in address.lower()) or "%"
+    if plain.startswith("."):  # would be hidden, or a folder of another mailbox
+        plain = _escaped(".") + plain[1:]
     if len(plain) <= LONGEST:
         return plain
     return f"{plain[:LONGEST]}-{hashlib.sha256(address.lower().encode()).hexdigest()[:16]}"
+
+
+def _escaped(char: str) -> str:
+    return "".join(f"%{byte:02x}" for byte in char.encode("utf-8", "surrogateescape"))
 
 
 def write_all(file: int, parts: Iterable[bytes]) -> None:

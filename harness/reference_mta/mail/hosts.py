@@ -49,6 +49,8 @@ class Finder:
 
     async def hosts(self, domain: str) -> tuple[Host, ...]:
         """At least one; the last resort is one that is in trouble."""
+        if self.config.hosted(domain) and not self.defects.has("smarthost.routes-nonlocal:strict-local"):
+            return (_none(domain, failed("Nobody has this address here", "5.1.1")),)
         outgoing = self.config.outgoing
         if outgoing.smarthost is not None and not await self._passes_by(domain):
             return (Host(outgoing.smarthost[0], *outgoing.smarthost),)

@@ -34,6 +34,16 @@ class Copy(Protocol):
         """Give files and locks back to the system."""
 
 
+class UnkeptError(Exception):
+    """A message was not kept; `copy` is the one that could not be written, and `reason` why."""
+
+    def __init__(self, copy: Copy, reason: OSError) -> None:
+        """The text is the reason's."""
+        super().__init__(str(reason))
+        self.copy = copy
+        self.reason = reason
+
+
 class Keeper:
     """Writes what connections hand in, on one thread."""
 
@@ -44,13 +54,13 @@ class Keeper:
         self._at_work: asyncio.Task[None] | None = None
 
     async def keep(self, copies: Sequence[Copy]) -> None:
-        """All copies of a message are on disk when this returns; raises `OSError` when none is."""
+        """All copies of a message are on disk when this returns; raises `UnkeptError` when none is."""
         deadline = time.monotonic() + LOCK_PATIENCE
         while True:
             try:
                 return await self._keep(copies)
-            except BlockingIOError:
-                if time.monotonic() > deadline:
+            except UnkeptError as error:
+                if not isinstance(error.reason, BlockingIOError) or time.monotonic() > deadline:
                     raise
             await asyncio.sleep(LOOK)
 
@@ -88,7 +98,7 @@ class Keeper:
         self._at_work = None
 
 
-def deliver(messages: Sequence[Sequence[Copy]]) -> list[OSError | None]:
+def deliver(messages: Sequence[Sequence[Copy]]) -> list[UnkeptError | None]:
     """Keep messages, each given by its copies; what became of each: all of its copies are kept, or none.
 
     They are tried together; when one of them cannot be kept, each by itself.
@@ -99,7 +109,7 @@ def deliver(messages: Sequence[Sequence[Copy]]) -> list[OSError | None]:
     return [_keep_all(copies) for copies in messages]
 
 
-def _keep_all(copies: Sequence[Copy]) -> OSError | None:
+def _keep_all(copies: Sequence[Copy]) -> UnkeptError | None:
     begun: list[Copy] = []
     try:
         for copy in copies:
@@ -110,12 +120,12 @@ def _keep_all(copies: Sequence[Copy]) -> OSError | None:
         for copy in begun:
             copy.show()
     except Exception as error:
-        for copy in reversed(begun):
-            copy.undo()
+        for each in reversed(begun):
+            each.undo()
         if not isinstance(error, OSError):
             raise
-        return error
+        return UnkeptError(copy, error)
     finally:
-        for copy in begun:
-            copy.close()
+        for each in begun:
+            each.close()
     return None

@@ -10,7 +10,7 @@ from harness.reference_mta.mail.bell import Bell
 from harness.reference_mta.mail.defects import Defects
 from harness.reference_mta.mail.delivery import Letter, Mailboxes
 from harness.reference_mta.mail.filter import INBOX
-from harness.reference_mta.mail.keeper import Copy, Keeper
+from harness.reference_mta.mail.keeper import Copy, Keeper, UnkeptError
 from harness.reference_mta.mail.message import Message
 from harness.reference_mta.mail.queue import Queue
 from harness.reference_mta.mail.routing import Destinations, route
@@ -39,14 +39,7 @@ class Post:
         letters = self.mailboxes.letters(message, routes.local)
         remote = {address: led for address, led in routes.remote.items() if not self._loses(origins, led)}
         elsewhere = self._elsewhere(message, remote | self._astray(routes.local), origins)
-        try:
-            await self._keep(letters, elsewhere)
-        except OSError as error:
-            if all(letter.folder == INBOX for letter in letters):
-                raise
-            log.error("a folder cannot be used, so the message goes to the inbox: %s", error)
-            letters = [replace(letter, folder=INBOX) for letter in letters]
-            await self._keep(letters, elsewhere)
+        letters = await self._keep(letters, elsewhere)
         places = ", ".join(_places(letters, remote)) or "nowhere"
         log.info("mail from <%s>: %s", printable(message.sender), places)
         if elsewhere:
@@ -88,8 +81,26 @@ class Post:
         domains = (self.config.hosted(split(recipient).domain) for recipient in recipients)
         return next((domain.name for domain in domains if domain), self.config.domain[0].name)
 
-    async def _keep(self, letters: Sequence[Letter], elsewhere: Sequence[Copy]) -> None:
-        await self.keeper.keep([*map(self.mailboxes.copy, letters), *elsewhere])
+    async def _keep(self, letters: list[Letter], elsewhere: Sequence[Copy]) -> list[Letter]:
+        """The letters as they were kept: one whose folder cannot be used goes to its inbox."""
+        while True:
+            copies = [self.mailboxes.copy(letter) for letter in letters]
+            try:
+                await self.keeper.keep([*copies, *elsewhere])
+            except UnkeptError as error:
+                stuck = next((number for number, copy in enumerate(copies) if copy is error.copy), None)
+                if stuck is None or letters[stuck].folder == INBOX:
+                    raise error.reason from error
+                letter = letters[stuck]
+                log.error(
+                    "folder %s of %s cannot be used, so a message goes to the inbox: %s",
+                    letter.folder,
+                    letter.mailbox,
+                    error,
+                )
+                letters[stuck] = replace(letter, folder=INBOX)
+            else:
+                return letters
 
 
 def _places(letters: Iterable[Letter], remote: Iterable[str]) -> Iterator[str]:

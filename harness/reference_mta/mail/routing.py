@@ -20,7 +20,8 @@ class Routes:
     """Where one message goes. Both tables say which envelope recipients led to a destination, in their order.
 
     A mailbox is `user@domain` in lower case. An address elsewhere whose recipients are others than itself is
-    one that mail is forwarded to.
+    one that mail is forwarded to. `remote` has the names as well that nobody has here: mail to them cannot be
+    delivered, which its sender is told.
     """
 
     local: Destinations = field(default_factory=dict)
@@ -30,8 +31,7 @@ class Routes:
 def route(config: Config, recipients: Iterable[str], quirks: frozenset[str] = frozenset()) -> Routes:
     """Where a message for these envelope recipients goes.
 
-    Each recipient leads somewhere: a name that nobody has is a mailbox of its own (a relay host's recipients
-    are not verified), and so is an alias that leads back to itself.
+    Each recipient leads somewhere; an alias that leads back to itself is a mailbox of its own.
     """
     routes = Routes()
     for recipient in dict.fromkeys(recipients):
@@ -59,7 +59,9 @@ class _Way:
         entry = domain.entry(mailbox.local_part)
         here = f"{entry or mailbox.local_part.lower()}@{domain.name.lower()}"
         targets = self._targets(domain, entry)
-        if not targets or here in chain or len(chain) == LONGEST_CHAIN:
+        if not domain.takes(mailbox.local_part):  # a relay host's recipients are not verified
+            self._arrive(self.routes.remote, here)
+        elif not targets or here in chain or len(chain) == LONGEST_CHAIN:
             self._arrive(self.routes.local, here)
         elif here not in self._followed:
             self._followed.add(here)
