@@ -2,6 +2,7 @@
 
 import fcntl
 import mailbox
+import os
 import re
 import threading
 from collections.abc import Iterator
@@ -10,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.reference_mta.mail.keeper import deliver as deliver_all
+from harness.reference_mta.mail.maildir import MaildirCopy
+from harness.reference_mta.mail.mbox import MboxCopy
 from tests.mta_process import FROM, TRUSTED, WHITELISTED, Client, RunningMta, running_mta
 
 DOMAINS = """
@@ -245,3 +249,26 @@ def send_one(mta: RunningMta, user: str) -> str:
     with mta.connect(WHITELISTED) as client:
         client.greet()
         return deliver(client, user, body=b"at once")
+
+
+@pytest.mark.parametrize("form", ["maildir", "mbox"])
+def test_names_are_on_disk_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    folder = tmp_path / "mail" / "alice@hall.example"
+    synced: list[int] = []
+    wait = os.fsync
+
+    def noting(file: int) -> None:
+        synced.append(os.fstat(file).st_ino)
+        wait(file)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    copies = [
+        MaildirCopy(folder, b"", HEADER) if form == "maildir" else MboxCopy(folder, "", HEADER)
+        for _ in range(2)
+    ]
+    expected = [tmp_path, tmp_path / "mail", *([folder, folder / "new"] if form == "maildir" else [])]
+    for copy in copies:
+        assert deliver_all([[copy]]) == [None]
+        assert {path.stat().st_ino for path in expected} <= {*synced}
+        synced.clear()
+        expected = [folder / "new"] if form == "maildir" else [folder]

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterable
+from pathlib import Path
 
 LONGEST = 200  # bytes of a folder's name, short enough for every file system
 PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789@.-_+=")
@@ -31,3 +32,19 @@ def write_all(file: int, parts: Iterable[bytes]) -> None:
         rest = memoryview(part)
         while rest:
             rest = rest[os.write(file, rest) :]
+
+
+def make_folder(folder: Path) -> list[Path]:
+    """Make a folder and what is missing above it; the folders that have a new entry. Raises `OSError`."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return [each.parent for each in missing]
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the folder's entries are on disk. Raises `OSError`."""
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

@@ -5,9 +5,12 @@ Messages that arrive while others are being written are written together: the di
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Protocol, TypeVar
+
+from harness.reference_mta.mail.files import sync_folder
 
 LOCK_PATIENCE = 5.0  # seconds in which another program gives a mailbox free
 LOOK = 0.05  # seconds between two looks at it; the system tells nobody when it is free
@@ -26,6 +29,9 @@ class Copy(Protocol):
 
     def show(self) -> None:
         """Let readers of the mailbox see it. Raises `OSError`."""
+
+    def changed(self) -> Iterable[Path]:
+        """The folders that have other entries by now; a name is on disk once its folder is."""
 
     def undo(self) -> None:
         """Leave nothing of it behind, as far as it has come."""
@@ -119,6 +125,9 @@ def _keep_all(copies: Sequence[Copy]) -> UnkeptError | None:
             copy.sync()
         for copy in begun:
             copy.show()
+        folders = dict.fromkeys(folder for copy in begun for folder in copy.changed())
+        for folder in folders:
+            sync_folder(folder)
     except Exception as error:
         for each in reversed(begun):
             each.undo()

@@ -4,9 +4,10 @@ import contextlib
 import os
 import secrets
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
-from harness.reference_mta.mail.files import write_all
+from harness.reference_mta.mail.files import make_folder, write_all
 
 MARK = "maildirfolder"  # tells a Maildir++ folder from an inbox
 
@@ -25,6 +26,7 @@ class MaildirCopy:
         self._parts = (header, content)
         self._unfinished = folder / "tmp" / name
         self._finished = folder / shown / name
+        self._changed = [self._finished.parent]
         self._file = -1
 
     def write(self) -> None:
@@ -33,7 +35,7 @@ class MaildirCopy:
             self._file = _create(self._unfinished)
         except FileNotFoundError:  # the first message
             for part in ("cur", "new", "tmp"):  # in this order: where there is a `tmp`, there is all of it
-                (self._folder / part).mkdir(parents=True, exist_ok=True, mode=0o700)
+                self._changed += make_folder(self._folder / part)
             if self._folder.name.startswith("."):
                 (self._folder / MARK).touch(mode=0o600)
             self._file = _create(self._unfinished)
@@ -49,6 +51,10 @@ class MaildirCopy:
             self._finished.hardlink_to(self._unfinished)
         else:
             self._unfinished.rename(self._finished)
+
+    def changed(self) -> Iterable[Path]:
+        """Its `new`; for the first message also what holds the folders that were made."""
+        return self._changed
 
     def undo(self) -> None:
         """As if nothing had come."""

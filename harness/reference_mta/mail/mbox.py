@@ -8,9 +8,10 @@ import fcntl
 import os
 import re
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
-from harness.reference_mta.mail.files import write_all
+from harness.reference_mta.mail.files import make_folder, write_all
 from harness.reference_mta.replies import word
 
 NOBODY = "MAILER-DAEMON"  # stands for the null sender, as RFC 4155 has it
@@ -28,12 +29,15 @@ class MboxCopy:
         self._sender = sender
         self._text = text
         self._quirks = quirks
+        self._changed: list[Path] = []
         self._file = -1
         self._began = -1  # size of the file before this message
 
     def write(self) -> None:
         """Lock the file and append. Raises `OSError`, `BlockingIOError` while somebody else has the lock."""
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._changed += make_folder(self._path.parent)
+        if not self._path.exists():
+            self._changed.append(self._path.parent)
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         size = os.fstat(self._file).st_size
@@ -48,6 +52,10 @@ class MboxCopy:
 
     def show(self) -> None:
         """It is to be seen as soon as the lock is gone."""
+
+    def changed(self) -> Iterable[Path]:
+        """The folder of a file that was made."""
+        return self._changed
 
     def undo(self) -> None:
         """As long as the lock is held, cutting the file restores it."""

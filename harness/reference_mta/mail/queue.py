@@ -8,7 +8,7 @@ import contextlib
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,6 +87,10 @@ class QueueCopy:
 
     def show(self) -> None:
         """It is to be seen since the transaction ended."""
+
+    def changed(self) -> Iterable[Path]:
+        """None: the database looks after its own."""
+        return ()
 
     def undo(self) -> None:
         """The transaction did not happen; if it did, the message leaves the queue again."""
