@@ -82,6 +82,30 @@ def test_ipv6_clients_of_an_ipv4_server(
     assert (read(tmp_path, catalogue, content).lacks(Capability.IPV6) == "") == granted
 
 
+DRY_RUN = 'command"\ncommand = ["exim4", "-bh", "{client}"]'
+
+
+def test_a_dry_run_delivers_nothing(tmp_path: Path, catalogue: Catalogue) -> None:
+    profile = read(tmp_path, catalogue, GOOD.replace('proxy-v2"', DRY_RUN))
+    for capability in (Capability.MAILBOX, Capability.SINK, Capability.QUEUE):
+        assert "dry run" in profile.lacks(capability)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        '[mailbox]\nmaildir = "/var/mail/{user}"',
+        '[sink]\nnetworks = ["127.0.1.0/24"]',
+        "[queue]\ninterval = 5",
+    ],
+)
+def test_a_dry_run_has_no_table_about_delivery(tmp_path: Path, catalogue: Catalogue, table: str) -> None:
+    assert read(tmp_path, catalogue, f"{GOOD}\n{table}\n")
+    with pytest.raises(SettingsError, match="dry run") as caught:
+        read(tmp_path, catalogue, GOOD.replace('proxy-v2"', DRY_RUN) + f"\n{table}\n")
+    assert f"leave out {table.splitlines()[0]}" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "named"),
     [

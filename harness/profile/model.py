@@ -41,6 +41,9 @@ from harness.profile.tables import (
 from harness.profile.values import is_of_this_host
 from harness.rules import Capability, Catalogue, Expectation, Rule
 
+# What shows only when mail is delivered, or other mail hosts are asked.
+DELIVERED = frozenset({Capability.MAILBOX, Capability.SINK, Capability.QUEUE})
+
 
 class Profile(settings.Settings):
     """Everything that is known of one server under test."""
@@ -94,7 +97,17 @@ class Profile(settings.Settings):
             raise ValueError(
                 "clients: with route direct no address can be chosen; name another route or no networks"
             )
+        if self.clients.route is RouteName.COMMAND and (told := self._after_a_dry_run):
+            raise ValueError(
+                f"clients.route is command, a dry run that delivers nothing; leave out {', '.join(told)}"
+            )
         return self
+
+    @property
+    def _after_a_dry_run(self) -> list[str]:
+        """The tables about what becomes of mail, which a dry run never shows."""
+        tables = {"mailbox": self.mailbox, "sink": self.sink, "queue": self.queue}
+        return [f"[{name}]" for name, table in tables.items() if table]
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -122,6 +135,8 @@ class Profile(settings.Settings):
 
     def lacks(self, capability: Capability) -> str:
         """Why this profile does not grant a capability, with the mend; empty when it does."""
+        if self.clients.route is RouteName.COMMAND and capability in DELIVERED:
+            return "clients.route is command, a dry run that delivers nothing; name another route"
         granted, mend = {
             Capability.ADDRESS: (
                 self.clients.route is not RouteName.DIRECT,
