@@ -90,13 +90,19 @@ class Dialogue(socketserver.StreamRequestHandler):
         elif verb == "RCPT" and code == "2":
             taken.recipients.append(line.partition("<")[2].rpartition(">")[0])
         elif verb == "DATA" and code == "3":
-            lines = iter(self.rfile.readline, b".\r\n")
+            lines = iter(self._line, b".\r\n")
             content = b"".join(each[each.startswith(b".") :] for each in lines)
             reply = self.server.replies.get("END", USUAL["END"])
             if reply.startswith("2"):
                 whole = Taken(taken.hello, taken.mail, list(taken.recipients), content)
                 self.server.note(whole)
             self._say("END")
+
+    def _line(self) -> bytes:
+        line = self.rfile.readline()
+        if not line:
+            raise ConnectionAbortedError
+        return line
 
     def _say(self, verb: str, line: str = "") -> str:
         address = line.partition("<")[2].rpartition(">")[0]

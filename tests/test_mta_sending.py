@@ -1,5 +1,6 @@
 """Mail for other hosts: to whom it goes, what is tried again, and what its sender hears of what is lost."""
 
+import contextlib
 import email
 import json
 import re
@@ -252,6 +253,58 @@ def test_mail_that_is_put_off_is_tried_again_each_interval(
     assert len(sink.taken) == 1
 
 
+def test_only_the_reply_after_the_final_dot_delivers(mta: RunningMta, sink: ReceivingHost) -> None:
+    sink.replies = {"DATA": "250 2.0.0 Fine"}
+    relay(mta, "one@d14.example", content=b"X-Token: t14\r\n" + MESSAGE)
+    sink.wait(sessions=2)
+    assert "where 354 belongs" in queued(mta, "one@d14.example")[0]["recipients"][0]["reply"]
+    sink.replies = {}
+    sink.wait(1)
+    assert b"X-Token: t14" in sink.taken[0].content
+
+
+def test_what_a_host_may_have_taken_goes_to_no_other_one_at_once(
+    mta: RunningMta, sink: ReceivingHost
+) -> None:
+    mta.dns.publish("doubt.example", "A", "127.0.0.4")
+    mta.dns.publish("doubt.example", "A", "127.0.0.1")
+    with receiving("127.0.0.4", sink.port) as first:
+        first.replies = {"END": ""}
+        relay(mta, "one@doubt.example")
+        first.wait(sessions=2)
+        assert not sink.sessions
+        first.replies = {}
+        first.wait(1)
+
+
+def test_too_many_recipients_for_one_message_are_tried_again(mta: RunningMta, sink: ReceivingHost) -> None:
+    sink.replies = {"RCPT two@d15.example": "552 5.5.3 Too many recipients"}
+    relay(mta, "one@d15.example", "two@d15.example")
+    sink.wait(1)
+    eventually(lambda: queued(mta, "two@d15.example")[0]["recipients"][1]["attempts"])
+    sink.replies = {}
+    sink.wait(2)
+    assert [each.recipients for each in sink.taken] == [["one@d15.example"], ["two@d15.example"]]
+
+
+def test_an_outcome_that_cannot_be_noted_is_not_forgotten(tmp_path: Path, sink: ReceivingHost) -> None:
+    sink.replies = {"RCPT": "451 4.7.1 Not yet"}
+    extra = OUTGOING.format(port=sink.port, interval=INTERVAL, lifetime=60)
+    with running_mta(tmp_path, extra=extra) as mta:
+        mta.dns.publish("d16.example", "A", "127.0.0.1")
+        relay(mta, "one@d16.example")
+        sink.wait(sessions=1)
+        with contextlib.closing(sqlite3.connect(mta.state / "queue.sqlite", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            sink.replies = {}
+            sink.wait(1)
+            log = tmp_path / "mta.log"
+            eventually(lambda: "cannot be noted, and it is not tried before" in log.read_text("utf-8"))
+            other.rollback()
+        eventually(lambda: not queued(mta, "one@d16.example"))
+        assert len(sink.taken) == 1
+
+
 def test_a_host_that_hangs_is_left_after_the_timeout(mta: RunningMta, sink: ReceivingHost) -> None:
     mta.dns.publish("slow.example", "A", "127.0.0.2")
     mta.dns.publish("slow.example", "A", "127.0.0.1")
@@ -380,6 +433,45 @@ def test_a_notification_that_cannot_be_delivered_is_frozen_until_it_is_thawed(
     assert mta.ask(op="queue", action="thaw", id=frozen["id"])["found"]
     sink.wait(1)
     assert sink.taken[0].recipients == ["void@d11.example"]
+
+
+def test_a_notification_is_not_frozen_while_somebody_waits_for_it(
+    mta: RunningMta, sink: ReceivingHost
+) -> None:
+    sink.replies = {"RCPT one@d17.example": "550 5.1.1 Nobody", "RCPT two@d17.example": "450 4.2.1 Later"}
+    relay(mta, "one@d17.example", "two@d17.example", sender="")
+    sink.wait(sessions=3)
+    assert not queued(mta, "two@d17.example")[0]["frozen"]
+    sink.replies["RCPT two@d17.example"] = "250 Fine"
+    sink.wait(1)
+    frozen = eventually(lambda: [each for each in queued(mta, "one@d17.example") if each["frozen"]])
+    assert [each["state"] for each in frozen[0]["recipients"]] == ["waiting", "delivered"]
+
+
+def test_whole_messages_are_for_nobody_else_to_read(mta: RunningMta) -> None:
+    assert (mta.state / "queue.sqlite").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("broken", ["no database", "another table", "another state"])
+def test_a_queue_that_is_none_is_told_with_a_mend(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], broken: str
+) -> None:
+    file = tmp_path / "state" / "queue.sqlite"
+    with running_mta(tmp_path, extra=OUTGOING.format(port=9, interval=3600, lifetime=86400)) as mta:
+        mta.dns.publish("d18.example", "A", "127.0.0.1")
+        relay(mta, "one@d18.example")
+    if broken == "no database":
+        file.write_text("a shopping list, and a long one at that", "utf-8")
+    else:
+        with contextlib.closing(sqlite3.connect(file)) as database, database:
+            if broken == "another table":
+                database.execute("ALTER TABLE message RENAME COLUMN frozen TO cold")
+            else:
+                database.execute("UPDATE recipient SET state = 'undecided'")
+    assert main(["queue", str(tmp_path / "mta.toml"), "list"]) == 2
+    said = capsys.readouterr().err
+    assert str(file) in said
+    assert "move it away" in said
 
 
 def test_an_operator_works_on_the_queue_from_another_process(

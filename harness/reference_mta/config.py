@@ -226,7 +226,7 @@ class Outgoing(settings.Settings):
     port: int = Field(default=25, ge=1, le=65535)  # of other mail hosts
     interval: Seconds = 300.0  # between two tries
     lifetime: Seconds = 345600.0  # after which a message goes back to its sender
-    timeout: Seconds = 60.0  # for one reply of another host
+    timeout: Seconds = 60.0  # for a reply of another host; ten times that for the one that takes a message
 
     @model_validator(mode="after")
     def _has_its_host(self) -> Self:

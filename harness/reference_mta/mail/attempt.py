@@ -1,6 +1,7 @@
 """One attempt to send a queued message: to every address of every host, until its recipients are settled."""
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,9 +9,10 @@ from harness.reference_mta.addresses import split
 from harness.reference_mta.mail.client import Session
 from harness.reference_mta.mail.header import parted, read
 from harness.reference_mta.mail.hosts import Finder, Host, permitted
-from harness.reference_mta.mail.outcome import Outcome, State, failed
+from harness.reference_mta.mail.outcome import Outcome, State, failed, later
 
 MOST_HOPS = 100  # Received fields of a message that is not in a loop (RFC 5321 §6.3)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,10 @@ class Attempts:
             if domain not in hosts:
                 hosts[domain] = await self.finder.hosts(domain)
             groups.setdefault(hosts[domain], []).append(address)
-        async with asyncio.TaskGroup() as tasks:
-            found = [
-                tasks.create_task(self._to_hosts(each, sender, group, content))
-                for each, group in groups.items()
-            ]
-        return {address: outcome for each in found for address, outcome in each.result().items()}
+        found = await asyncio.gather(
+            *(self._to_hosts(each, sender, group, content) for each, group in groups.items())
+        )
+        return {address: outcome for each in found for address, outcome in each.items()}
 
     async def _to_hosts(
         self, hosts: Sequence[Host], sender: str, recipients: Sequence[str], content: bytes
@@ -66,4 +66,8 @@ class Attempts:
             )
             return dict.fromkeys(recipients, failed(words, "5.7.1", elsewhere=True))
         session = Session(host, config.server.hostname, config.outgoing.timeout)
-        return await session.send(sender, recipients, content)
+        try:
+            return await session.send(sender, recipients, content)
+        except Exception:  # a defect: what the other hosts said counts all the same
+            log.exception("the session with %s failed", host.name)
+            return dict.fromkeys(recipients, later("This server failed to send it", "4.3.0", in_doubt=True))

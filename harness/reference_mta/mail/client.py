@@ -1,20 +1,18 @@
 """One SMTP session as a client: a message to one host, for several recipients (RFC 5321 §4).
 
-The protocol is aiosmtplib's: it lives on the server's event loop, so that a host that hangs costs no thread,
-it bounds replies, and it refuses control characters in commands. Its `sendmail` is not used: that rewrites
-addresses. Line ends that are not CRLF go out as CRLF, so that nothing is smuggled behind them.
+On the server's event loop, so that a host that hangs costs no thread. The words of other hosts are theirs.
 """
 
 import contextlib
 from collections.abc import Sequence
 
-import aiosmtplib
-from aiosmtplib import SMTP, SMTPDataError, SMTPException, SMTPResponseException
-
 from harness.reference_mta.mail.hosts import Host
-from harness.reference_mta.mail.outcome import Outcome, State, failed, later
+from harness.reference_mta.mail.outcome import Outcome, failed, later
+from harness.reference_mta.mail.wire import Reply, Wire, WireError, connect
 
 FAREWELL = 5.0  # seconds for the reply to QUIT, which changes nothing any more
+START_INPUT = 354
+EXCEEDED = 552  # at RCPT too many recipients for one message: as good as 452 (RFC 5321 §4.5.3.1.10)
 
 
 class _RefusedError(Exception):
@@ -33,80 +31,89 @@ class Session:
         """`hello` is this server's name; `timeout` is in seconds, for each reply."""
         self._host = host
         self._hello = hello
-        self._smtp = SMTP(
-            hostname=host.address, port=host.port, local_hostname=hello, timeout=timeout, start_tls=False
-        )
+        self._timeout = timeout
+        self._keywords: set[str] = set()
+        self._in_doubt = False  # the message was sent, and nothing said of it
 
     async def send(self, sender: str, recipients: Sequence[str], content: bytes) -> dict[str, Outcome]:
         """What each recipient came to. Raises nothing that the host can bring about."""
         outcomes: dict[str, Outcome] = {}
         try:
-            await self._greet()
-            await self._message(sender, recipients, content, outcomes)
+            wire = await connect(self._host.address, self._host.port, self._timeout)
+            try:
+                await self._greet(wire)
+                await self._message(wire, sender, recipients, content, outcomes)
+            finally:
+                wire.abort()
         except _RefusedError as refusal:
             rest = refusal.outcome
-        except (SMTPException, OSError) as error:
+        except WireError as error:
             rest = later(
-                f"{self._host.name} [{self._host.address}]: {error or type(error).__name__}", "4.4.2"
+                f"{self._host.name} [{self._host.address}]: {error}", "4.4.2", in_doubt=self._in_doubt
             )
         else:
             return outcomes
-        finally:
-            self._smtp.close()
         return {address: outcomes.get(address, rest) for address in recipients}
 
-    async def _greet(self) -> None:
+    async def _greet(self, wire: Wire) -> None:
         """Greeting and EHLO, or HELO where EHLO is not known; each may speak for the whole host."""
-        try:
-            await self._smtp.connect()
-            try:
-                await self._smtp.ehlo()
-            except aiosmtplib.SMTPHeloError as refusal:
-                if refusal.code // 100 != 5:
-                    raise
-                await self._smtp.helo()
-        except SMTPResponseException as refusal:
-            raise _RefusedError(self._outcome(refusal, elsewhere=True)) from refusal
+        self._expect(await wire.reply())
+        reply = await wire.command(f"EHLO {self._hello}")
+        if reply.kind == 5:
+            reply = await wire.command(f"HELO {self._hello}")
+        else:
+            self._keywords = {line.partition(" ")[0].upper() for line in reply.text.split("\n")[1:]}
+        self._expect(reply)
+
+    def _expect(self, reply: Reply) -> None:
+        if reply.kind != 2:
+            raise _RefusedError(self._outcome(reply, elsewhere=True))
 
     async def _message(
-        self, sender: str, recipients: Sequence[str], content: bytes, outcomes: dict[str, Outcome]
+        self,
+        wire: Wire,
+        sender: str,
+        recipients: Sequence[str],
+        content: bytes,
+        outcomes: dict[str, Outcome],
     ) -> None:
-        try:
-            mail = [f"FROM:<{sender}>".encode("ascii"), *self._parameters(content)]
-            to = {address: f"TO:<{address}>".encode("ascii") for address in recipients}
-        except UnicodeEncodeError:
-            raise _RefusedError(failed("An address that is not ASCII cannot be sent", "5.6.7")) from None
-        began = self._reply(*await self._smtp.execute_command(b"MAIL", *mail))
-        if began.state is not State.DELIVERED:
-            raise _RefusedError(began)
+        for address in (sender, *recipients):
+            if not (address.isascii() and address.isprintable()):
+                raise _RefusedError(failed("An address that is not ASCII cannot be sent", "5.6.7"))
+        reply = await wire.command(" ".join((f"MAIL FROM:<{sender}>", *self._parameters(content))))
+        if reply.kind != 2:
+            raise _RefusedError(self._outcome(reply))
         accepted = []
         for address in recipients:
-            outcome = self._reply(*await self._smtp.execute_command(b"RCPT", to[address]))
-            if outcome.state is State.DELIVERED:
+            reply = await wire.command(f"RCPT TO:<{address}>")
+            if reply.kind == 2:
                 accepted.append(address)
             else:
-                outcomes[address] = outcome
+                outcomes[address] = self._outcome(reply, passing=reply.code == EXCEEDED)
         if accepted:
-            outcomes.update(dict.fromkeys(accepted, await self._data(content)))
-        with contextlib.suppress(SMTPException, OSError):  # nothing hangs on it
-            await self._smtp.quit(timeout=FAREWELL)
+            outcomes.update(dict.fromkeys(accepted, await self._data(wire, content)))
+        with contextlib.suppress(WireError):  # nothing hangs on it
+            await wire.command("QUIT", FAREWELL)
 
-    async def _data(self, content: bytes) -> Outcome:
-        try:
-            return self._reply(*await self._smtp.data(content))
-        except SMTPDataError as refusal:
-            return self._outcome(refusal)
+    async def _data(self, wire: Wire, content: bytes) -> Outcome:
+        reply = await wire.command("DATA")
+        if reply.code != START_INPUT:
+            if reply.kind in (2, 3):
+                raise WireError(f"{reply.code} in answer to DATA, where 354 belongs")
+            return self._outcome(reply)
+        await wire.content(content)
+        self._in_doubt = True
+        outcome = self._outcome(await wire.end_of_content())
+        self._in_doubt = False
+        return outcome
 
-    def _parameters(self, content: bytes) -> list[bytes]:
+    def _parameters(self, content: bytes) -> list[str]:
         parameters = []
-        if self._smtp.supports_extension("size"):
-            parameters.append(f"SIZE={len(content)}".encode())
-        if self._smtp.supports_extension("8bitmime") and not content.isascii():
-            parameters.append(b"BODY=8BITMIME")
+        if "SIZE" in self._keywords:
+            parameters.append(f"SIZE={len(content)}")
+        if "8BITMIME" in self._keywords and not content.isascii():
+            parameters.append("BODY=8BITMIME")
         return parameters
 
-    def _reply(self, code: int, text: str) -> Outcome:
-        return Outcome.of_reply(code, text, self._host.name)
-
-    def _outcome(self, refusal: SMTPResponseException, *, elsewhere: bool = False) -> Outcome:
-        return Outcome.of_reply(refusal.code, refusal.message, self._host.name, elsewhere=elsewhere)
+    def _outcome(self, reply: Reply, *, elsewhere: bool = False, passing: bool = False) -> Outcome:
+        return Outcome.of_reply(reply.code, reply.text, self._host.name, elsewhere=elsewhere, passing=passing)

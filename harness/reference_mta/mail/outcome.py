@@ -26,17 +26,29 @@ class Outcome:
     status: str  # RFC 3463, as 5.1.1
     host: str = ""  # the name of the host that said it; empty when this server did
     elsewhere: bool = False  # the host as a whole did not serve: the next one may
+    in_doubt: bool = False  # the host may have taken it without saying so: no other one gets it for now
 
     @property
     def settled(self) -> bool:
         """Whether no other host needs to be asked."""
-        return self.state is State.DELIVERED or (self.state is State.FAILED and not self.elsewhere)
+        if self.state is State.WAITING:
+            return self.in_doubt
+        return self.state is State.DELIVERED or not self.elsewhere
 
     @classmethod
-    def of_reply(cls, code: int, text: str, host: str, *, elsewhere: bool = False) -> "Outcome":
-        """By another host's reply: 2xx delivers, 5xx fails, all else is for now only (RFC 5321 §4.2.1)."""
+    def of_reply(
+        cls, code: int, text: str, host: str, *, elsewhere: bool = False, passing: bool = False
+    ) -> "Outcome":
+        """By another host's reply: 2xx delivers, 5xx fails, all else is for now only (RFC 5321 §4.2.1).
+
+        With `passing` it is for now only in any case.
+        """
         line = " ".join(text.split("\n"))
-        state = {2: State.DELIVERED, 5: State.FAILED}.get(code // 100, State.WAITING)
+        state = (
+            State.WAITING
+            if passing
+            else {2: State.DELIVERED, 5: State.FAILED}.get(code // 100, State.WAITING)
+        )
         digit = {State.DELIVERED: "2", State.FAILED: "5", State.WAITING: "4"}[state]
         found = STATUS.match(line)
         status = found[1] if found and found[1][0] == digit else f"{digit}.0.0"
@@ -48,6 +60,6 @@ def failed(words: str, status: str, *, elsewhere: bool = False) -> Outcome:
     return Outcome(State.FAILED, printable(words), status, elsewhere=elsewhere)
 
 
-def later(words: str, status: str) -> Outcome:
-    """This server's own reason why a message cannot be sent yet."""
-    return Outcome(State.WAITING, printable(words), status, elsewhere=True)
+def later(words: str, status: str, *, in_doubt: bool = False) -> Outcome:
+    """This server's own reason why a message cannot be sent yet, or why it is not known to be."""
+    return Outcome(State.WAITING, printable(words), status, elsewhere=True, in_doubt=in_doubt)

@@ -39,11 +39,13 @@ class Post:
         letters = self.mailboxes.letters(message, routes.local)
         remote = {address: led for address, led in routes.remote.items() if not self._loses(origins, led)}
         elsewhere = self._elsewhere(message, remote | self._astray(routes.local), origins)
-        letters = await self._keep(letters, elsewhere)
+        try:
+            letters = await self._keep(letters, elsewhere)
+        finally:  # also when the client is gone: its message may be in the queue all the same
+            if elsewhere:
+                self.bell.ring()
         places = ", ".join(_places(letters, remote)) or "nowhere"
         log.info("mail from <%s>: %s", printable(message.sender), places)
-        if elsewhere:
-            self.bell.ring()
 
     def _astray(self, local: Destinations) -> Destinations:
         """The mailboxes whose mail a defect hands to other hosts as well."""

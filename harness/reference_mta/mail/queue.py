@@ -34,6 +34,9 @@ NOTE = "UPDATE recipient SET state = ?, attempts = attempts + 1, reply = ? WHERE
 OVER = "NOT EXISTS (SELECT 1 FROM recipient WHERE message = message.id AND state = 'waiting')"
 
 
+PASSING = ("SQLITE_BUSY", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN")
+
+
 class QueueError(OSError):
     """The queue's database cannot be used."""
 
@@ -110,6 +113,8 @@ class Queue:
     def __init__(self, file: Path, clock: Callable[[], float] = time.time) -> None:
         """Opens or creates the database `file`; `clock` gives seconds of the epoch."""
         self.clock = clock
+        self._file = file
+        file.touch(mode=0o600)  # whole messages are in it
         with _told(file):
             self._database = sqlite3.connect(
                 file, timeout=PATIENCE, isolation_level=None, check_same_thread=False
@@ -130,7 +135,7 @@ class Queue:
     def put(self, number: str, sender: str, recipients: Sequence[str], text: bytes) -> None:
         """Put a message in; the transaction that this begins or joins ends with `commit`."""
         now = self.clock()
-        with _told():
+        with _told(self._file):
             if not self._database.in_transaction:
                 self._database.execute("BEGIN IMMEDIATE")
             self._database.execute(PUT, (number, now, now, sender, len(text), text))
@@ -138,45 +143,38 @@ class Queue:
 
     def commit(self) -> None:
         """End the transaction, if there is one; what it put in is on disk then."""
-        with _told():
+        with _told(self._file):
             self._database.commit()
 
     def roll_back(self) -> None:
         """End the transaction, if there is one, as if it had not been."""
-        with _told():
+        with _told(self._file):
             self._database.rollback()
 
     def upcoming(self, most: int) -> list[tuple[str, float]]:
         """The messages that are to be tried next, and when, soonest first; the frozen ones are not."""
-        with _told():
+        with _told(self._file):
             return self._database.execute(
                 "SELECT id, next_try FROM message WHERE frozen = 0 ORDER BY next_try, id LIMIT ?", (most,)
             ).fetchall()
 
     def entries(self, number: str | None = None) -> list[Entry]:
         """All messages, or the one of that id, oldest first."""
-        with _told(), self._transaction("BEGIN"):
-            rows = self._database.execute(
-                "SELECT id, arrived, next_try, frozen, sender, size FROM message"
-                " WHERE ? IS NULL OR id = ? ORDER BY arrived, id",
-                (number, number),
-            ).fetchall()
-            return [
-                Entry(number, arrived, next_try, bool(frozen), sender, size, self._recipients(number))
-                for number, arrived, next_try, frozen, sender, size in rows
-            ]
+        with _told(self._file), self._transaction("BEGIN"):
+            return self._entries(number)
 
-    def content(self, number: str) -> bytes:
-        """The whole message; empty when there is none of that id."""
-        with _told():
+    def message(self, number: str) -> tuple[Entry, bytes] | None:
+        """The message of that id and its content, as of one moment; None when it is gone."""
+        with _told(self._file), self._transaction("BEGIN"):
+            entries = self._entries(number)
             row = self._database.execute("SELECT content FROM message WHERE id = ?", (number,)).fetchone()
-        return row[0] if row else b""
+        return (entries[0], row[0]) if entries else None
 
     def note(
         self, number: str, outcomes: Mapping[str, Outcome], next_try: float, *, frozen: bool = False
     ) -> None:
         """Keep what an attempt came to, by address; a message that nobody waits for any more is gone."""
-        with _told(), self._transaction():
+        with _told(self._file), self._transaction():
             for address, outcome in outcomes.items():
                 self._database.execute(NOTE, (outcome.state, outcome.words, number, address))
             self._database.execute(
@@ -188,12 +186,12 @@ class Queue:
 
     def remove(self, number: str) -> bool:
         """Forget a message, and tell nobody; whether there was one of that id."""
-        with _told():
+        with _told(self._file):
             return self._database.execute("DELETE FROM message WHERE id = ?", (number,)).rowcount > 0
 
     def thaw(self, number: str) -> bool:
         """Let a frozen message be tried at once; whether there was one of that id."""
-        with _told():
+        with _told(self._file):
             thawed = self._database.execute(
                 "UPDATE message SET frozen = 0, next_try = ? WHERE id = ? AND frozen = 1",
                 (self.clock(), number),
@@ -202,10 +200,21 @@ class Queue:
 
     def run(self) -> int:
         """Let every message that is not frozen be tried at once; how many those are."""
-        with _told():
+        with _told(self._file):
             return self._database.execute(
                 "UPDATE message SET next_try = ? WHERE frozen = 0", (self.clock(),)
             ).rowcount
+
+    def _entries(self, number: str | None) -> list[Entry]:
+        rows = self._database.execute(
+            "SELECT id, arrived, next_try, frozen, sender, size FROM message"
+            " WHERE ? IS NULL OR id = ? ORDER BY arrived, id",
+            (number, number),
+        ).fetchall()
+        return [
+            Entry(number, arrived, next_try, bool(frozen), sender, size, self._recipients(number))
+            for number, arrived, next_try, frozen, sender, size in rows
+        ]
 
     def _recipients(self, number: str) -> tuple[Recipient, ...]:
         rows = self._database.execute(
@@ -226,8 +235,11 @@ class Queue:
 
 
 @contextlib.contextmanager
-def _told(file: Path | str = "the queue") -> Iterator[None]:
+def _told(file: Path) -> Iterator[None]:
+    """What the database says, as a `QueueError` that names the file and a mend."""
     try:
         yield
-    except sqlite3.Error as error:
-        raise QueueError(f"{file}: {error}") from error
+    except (sqlite3.Error, ValueError) as error:
+        passing = getattr(error, "sqlite_errorname", "").startswith(PASSING)
+        mend = "" if passing else "; if it is not this server's queue, move it away and a new one is made"
+        raise QueueError(f"{file}: {error}{mend}") from error

@@ -6,7 +6,7 @@ between sends it again. An interval counts from the beginning of one attempt to 
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from harness.reference_mta.config import Config
@@ -15,11 +15,11 @@ from harness.reference_mta.mail.bounces import bounce
 from harness.reference_mta.mail.defects import Defects
 from harness.reference_mta.mail.outcome import Outcome, State
 from harness.reference_mta.mail.post import Post
-from harness.reference_mta.mail.queue import Entry, Queue
+from harness.reference_mta.mail.queue import Entry, Queue, QueueError
 from harness.reference_mta.replies import printable
 
 AT_ONCE = 100  # messages that are under way
-BREATH = 5.0  # seconds after the queue could not be read
+BREATH = 1.0  # seconds after the queue could not be read or written
 log = logging.getLogger(__name__)
 
 
@@ -69,8 +69,8 @@ class Sender:
 
     async def _try(self, number: str) -> None:
         try:
-            for entry in await self._keeper.run(lambda: self._queue.entries(number)):
-                content = await self._keeper.run(lambda: self._queue.content(number))
+            if found := await self._keeper.run(lambda: self._queue.message(number)):
+                entry, content = found
                 began = self._queue.clock()
                 outcomes = await self._attempts.attempt(entry.sender, entry.waiting, content)
                 await self._note(entry, content, outcomes, began)
@@ -93,14 +93,23 @@ class Sender:
         if now >= end:
             known = {address: _given_up(each) for address, each in known.items()}
         lost = {address: outcome for address, outcome in known.items() if outcome.state is State.FAILED}
-        frozen = (
-            bool(lost) and not entry.sender and not self._defects.has("queue.list-remove-thaw:weak-restless")
-        )
+        others_wait = any(outcome.state is State.WAITING for outcome in known.values())
+        restless = self._defects.has("queue.list-remove-thaw:weak-restless")
+        frozen = bool(lost) and not (entry.sender or others_wait or restless)
         if lost and not (entry.sender and await self._told(entry, content, lost)):
             known |= {address: replace(outcome, state=State.WAITING) for address, outcome in lost.items()}
         due = began + outgoing.interval * self._defects.pace
         next_try = max(now, min(due, end) if now < end else due)  # the last attempt comes at the very end
-        await self._keeper.run(lambda: self._queue.note(entry.id, known, next_try, frozen=frozen))
+        await self._surely(lambda: self._queue.note(entry.id, known, next_try, frozen=frozen))
+
+    async def _surely(self, note: Callable[[], None]) -> None:
+        """Keep it however long that takes: what is not noted would be sent, or told its sender, once more."""
+        while True:
+            try:
+                return await self._keeper.run(note)
+            except QueueError as error:
+                log.error("what became of a message cannot be noted, and it is not tried before: %s", error)
+            await asyncio.sleep(BREATH)
 
     async def _told(self, entry: Entry, content: bytes, lost: dict[str, Outcome]) -> bool:
         """Whether the sender has been told of the recipients that are lost, or nobody wants to know."""
