@@ -171,6 +171,32 @@ def test_results_in_the_name_of_this_server_are_removed(mta: RunningMta) -> None
     assert said_of(mta, forged.encode() + MESSAGE) == f"{HOST}; dkim=none\nother.example; dkim=fail"
 
 
+@pytest.mark.parametrize(
+    ("written", "removed"),
+    [
+        (HOST, True),
+        (f'"{HOST}"', True),
+        ('"mail\\.castle.ex\\ample"', True),
+        ('"mail.\r\n castle.example"', False),
+        (f"(sent (well; known) by\r\n\tus)\r\n {HOST.upper()} 1", True),
+        (f"(a \\) b){HOST}(c)", True),
+        (f"{HOST}/1", True),
+        (f"not{HOST}", False),
+        (f"{HOST}.client.example", False),
+        (f"other.example ({HOST})", False),
+        (f'"{HOST}', True),
+        (f"({HOST}", True),
+        ("", True),
+        ("(" * 1_000_000 + ")" * 1_000_000 + HOST, True),
+        ("(" * 1_000_000 + HOST, True),
+        ('"' + "\\" * 1_000_000 + HOST, True),
+    ],
+)
+def test_results_are_this_servers_by_their_first_word(written: str, removed: bool) -> None:
+    field = f"Authentication-Results: {written}; dkim=pass\r\n".encode()
+    assert without_results_of(HOST, field + PLAIN) == (PLAIN if removed else field + PLAIN)
+
+
 def test_without_the_setting_nothing_is_added_or_asked(tmp_path: Path) -> None:
     with running_mta(tmp_path) as server:
         assert said_of(server, wire(RFC_6376) + PLAIN) == ""
@@ -185,6 +211,7 @@ def test_without_the_setting_nothing_is_added_or_asked(tmp_path: Path) -> None:
         (lambda record: re.sub("p=.*", "p=", record), "permerror", "the key is revoked"),
         (lambda record: "v=DKIM1", "permerror", "the record has no key"),
         (lambda record: "nothing", "permerror", ""),
+        (lambda record: record + "A" * 800, "permerror", "the key is too long"),
         (lambda record: f"{record}; h=sha1", "permerror", "the key is not for sha256"),
         (lambda record: f"{record}; s=tlsrpt", "permerror", "the key is not for mail"),
         (lambda record: record.replace("k=rsa", "k=ed25519"), "permerror", "the key is of another kind"),
@@ -208,7 +235,70 @@ def test_sha1_and_unreadable_signatures_do_not_count() -> None:
     assert [one.result for one in read(old)] == ["permerror"]
     assert [one.result for one in read(b"DKIM-Signature: v=1; a\r\n" + PLAIN)] == ["permerror"]
     assert [one.result for one in read(b" DKIM-Signature: v=1; a\r\n" + PLAIN)] == ["permerror"]
-    assert len(read(wire(RFC_6376) * 20 + PLAIN)) == 5
+
+
+LONG = {
+    "white space in b=": b"; b=A" + b"\r\n " * 300_000 + b"!",
+    "white space in h=": b"; h=from" + b" " * 1_000_000 + b"x; b=AAAA",
+    "names in h=": b"; h=" + b":".join(b"%d" % number for number in range(2000)) + b"; b=AAAA",
+    "a run of white space": b"; b=" + b"A" * 100 + b"\t" * 101 + b"A" * 100,
+}
+
+
+@pytest.mark.parametrize("tags", LONG.values(), ids=list(LONG))
+def test_what_no_signer_writes_is_not_looked_at(tags: bytes) -> None:
+    start = b"DKIM-Signature: v=1; a=rsa-sha256; d=b.example; s=s; bh=AAAA"
+    (found,) = read(start + tags + b"\r\n" + PLAIN)
+    assert found.result == "permerror"
+    assert found.reason in ("the signature is too long", "the header section is too large")
+
+
+@pytest.mark.parametrize("field", [b"Subject:" + b"\r\n x" * 500_000, b"a:\r\n" * 500_000])
+def test_a_header_that_is_too_large_has_no_signatures_that_count(field: bytes) -> None:
+    (found,) = read(wire(RFC_6376) + field + b"\r\n" + PLAIN)
+    assert (found.result, found.reason) == ("permerror", "the header section is too large")
+    assert read(field + b"\r\n" + PLAIN) == []
+
+
+def test_white_space_of_a_relaxed_body_is_read_in_no_time() -> None:
+    signer = Signer("spread.example")
+    message = signer.signed(PLAIN, Canonical.RELAXED)
+    spread = message.replace(b"lost the", b"lost" + b" \t" * 1_000_000 + b"the").replace(
+        b"Joe.\r\n", b"Joe. \t\r\n"
+    )
+    assert b"\t" in spread
+    (signature,) = read(spread)
+    assert verify(spread, signature, signer.record).result == "pass"
+    assert verify(spread.replace(b"lost", b"won"), signature, signer.record).result == "fail"
+
+
+def test_nothing_is_refused_for_a_domain_that_is_testing(mta: RunningMta) -> None:
+    signer = Signer("testing.example")
+    mta.dns.publish(signer.key_name, "TXT", f"{signer.record}; t=y:s")
+    false = signer.signed(PLAIN).replace(b"lost", b"won")
+    assert said_of(mta, false).startswith(
+        f'{HOST}; dkim=fail reason="body hash mismatch, of a domain that is'
+    )
+
+
+def test_a_true_signature_of_a_domain_that_is_testing_makes_up_for_no_false_one(
+    mta: RunningMta, mode: str
+) -> None:
+    signer = Signer("tested.example")
+    mta.dns.publish(signer.key_name, "TXT", f"{signer.record}; t=y")
+    said = said_of(mta, wire(RFC_6376.replace("b=AuUo", "b=BuUo")) + signer.signed(PLAIN))
+    assert said.startswith("550 5.7.20") if mode == "reject" else "dkim=pass" in said
+
+
+def test_a_signature_that_is_not_looked_at_may_be_the_true_one(mta: RunningMta, mode: str) -> None:
+    false, true = wire(RFC_6376.replace("b=AuUo", "b=BuUo")), wire(RFC_6376) + PLAIN
+    said = said_of(mta, false * 4 + true)
+    assert re.findall(r"dkim=(\w+)", said) == ["fail"] * 4 + ["pass"]
+    said = said_of(mta, false * 5 + true)
+    assert re.findall(r"dkim=(\w+)", said) == ["fail"] * 5 + ["neutral"]
+    assert said.endswith('dkim=neutral reason="only 5 signatures are looked at"')
+    if mode == "reject":
+        assert said_of(mta, false * 5 + PLAIN).startswith("550 5.7.20")
 
 
 @given(

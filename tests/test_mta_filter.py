@@ -12,6 +12,7 @@ from harness import settings
 from harness.reference_mta.__main__ import main
 from harness.reference_mta.mail.filter import Condition, Filter, Rule
 from harness.reference_mta.mail.filter_language import parse
+from harness.reference_mta.mail.header import decoded
 from tests.mta_process import FROM, LISTED_ONCE, WHITELISTED, Client, RunningMta, running_mta
 
 RULES = """\
@@ -33,6 +34,7 @@ users = ["dora"]
 ALICE = "alice@castle.example"
 BRUNO = "bruno@castle.example"
 DORA = "dora@files.example"
+LINE = "x" * 90 + "\r\n "
 
 
 # The language
@@ -231,6 +233,14 @@ def folders_with(mta: RunningMta, user: str, token: str) -> list[str]:
         ("To: =?utf-8?q?debian=2Dnews?=@lists.example\r\n", "", "."),
         ("To: =?utf-8?q?debian-news=40lists=2Eexample?= <x@lists.example>\r\n", "", ".Lists.debian-news"),
         ("To: =?no-charset?q?x?= <debian-news@lists.example>\r\n", "", ".Lists.debian-news"),
+        (
+            f"To: {LINE * 10}=?utf-8?q?debian-news=40lists=2Eexample?= <x@y.example>\r\n",
+            "",
+            ".Lists.debian-news",
+        ),
+        (f"To: {LINE * 11}=?utf-8?q?debian-news=40lists=2Eexample?= <x@y.example>\r\n", "", "."),
+        (f"To: =?utf-8?q?{LINE * 11}?= <debian-news@lists.example>\r\n", "", ".Lists.debian-news"),
+        ("To: =?\xfc?q?x?= <debian-news@lists.example>\r\n", "", ".Lists.debian-news"),
         ("", "it is FooBar!", ".Foobar"),
         ("Subject: foobar\r\n", "", "."),
         ("", "é" * 494 + "foobar", ".Foobar"),
@@ -248,6 +258,17 @@ def test_a_message_is_kept_in_one_folder(
     send(client, ALICE, BRUNO, header=header + f"Message-ID: <{token}@client.example>\r\n", body=body)
     assert folders_with(mta, ALICE, token) == [folder]
     assert folders_with(mta, BRUNO, token) == ["."], "he has no filter"
+
+
+def test_what_a_stranger_writes_as_encoded_words_is_read_in_no_time() -> None:
+    assert decoded(["=?utf-8?q?=C3=BC?=", "=?a?q?x" * 10_000_000]) == ["ü", "=?a?q?x" * 10_000_000]
+    assert decoded(["=?utf-8?q?x?="] * 1_000_000)[-1] == "=?utf-8?q?x?=", "counted together"
+
+
+@given(st.text(), st.sampled_from("qb"), st.text())
+def test_what_cannot_be_read_stays_as_it_stands(charset: str, encoding: str, text: str) -> None:
+    for value in (f"=?{charset}?{encoding}?{text}?=", f"=?utf-8?{encoding}?{text}"):
+        assert len(decoded([value, "other"])) == 2
 
 
 def test_a_maildir_folder_is_known_as_one(mta: RunningMta, client: Client) -> None:

@@ -1,12 +1,19 @@
 """The reference MTA over real connections: framing, PROXY, STARTTLS, limits, and where mail goes."""
 
 import ipaddress
+import re
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from harness.reference_mta.config import Config
+from harness.reference_mta.mutations.kinds import treated
+from harness.reference_mta.policy.checks import deny
+from harness.reference_mta.policy.transaction import Transaction
+from tests.mta_here import serving_here
 from tests.mta_process import (
     FROM,
     LISTED_ONCE,
@@ -20,6 +27,7 @@ from tests.mta_process import (
     WHITELISTED,
     Client,
     RunningMta,
+    connected,
     running_mta,
 )
 
@@ -132,14 +140,24 @@ def test_a_bare_line_feed_ends_no_command(client: Client) -> None:
     assert client.say(TO).startswith("503"), "the first line must not have been taken for MAIL"
 
 
-def test_a_bare_line_feed_ends_no_message(mta: RunningMta, client: Client) -> None:
-    smuggled = b"From: <a@client.example>\r\n\r\n\n.\nMAIL FROM:<b@client.example>\n.\r\nend\r\n"
-    before = len(mta.mail("mail/bruno@castle.example"))
-    assert deliver(client, "bruno@castle.example", content=smuggled).startswith("250")
-    assert client.code("NOOP") == 250
-    kept = mta.mail("mail/bruno@castle.example")
-    assert len(kept) == before + 1
-    assert any(message.endswith(b"end\r\n") for message in kept)
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"From: <a@client.example>\r\n\r\n\n.\nMAIL FROM:<b@client.example>\n.\r\nend\r\n",
+        b"From: <a@client.example>\r\n\r\n\r.\rMAIL FROM:<b@client.example>\r\r\n",
+        b"X-A: a\rAuthentication-Results: mail.castle.example; dkim=pass\r\n\r\nbody\r\n",
+        b"From: <a@client.example>\r\n\r\n\n.\r\nend\r\n",
+        b"From: <a@client.example>\r\n\r\nx\r\r\n",
+        b"From: <a@client.example>\r\n\r\n\n\r\n",
+    ],
+)
+def test_a_bare_cr_or_lf_ends_nothing_and_is_refused(mta: RunningMta, client: Client, content: bytes) -> None:
+    before = mta.mail("mail/bruno@castle.example")
+    assert deliver(client, "bruno@castle.example", content=content).startswith("550 5.6.0 ")
+    assert client.code("NOOP") == 250, "nothing of the message was taken for commands"
+    assert mta.mail("mail/bruno@castle.example") == before
+    assert client.code(TO) == 503
+    assert deliver(client, "bruno@castle.example").startswith("250")
 
 
 def test_an_endless_line_is_refused_and_the_next_is_read(client: Client) -> None:
@@ -285,10 +303,77 @@ def test_dots_are_unstuffed_and_nothing_else_is_changed(mta: RunningMta, client:
     assert kept.endswith(b"Subject: bytes\r\n\r\n.\r\n.one\r\n\xff\x80\0\r\n \r\n")
 
 
+LINES = {
+    "nothing": (b"", b""),
+    "a dot": (b"..\r\n", b".\r\n"),
+    "dots": (b"...\r\n.\t\r\nx.\r\n..\r\n", b"..\r\n\t\r\nx.\r\n.\r\n"),
+    "an empty line": (b"\r\n", b"\r\n"),
+    "dots at the ends of lines": (b"A sentence.\r\n" * 4000, b"A sentence.\r\n" * 4000),
+    "empty lines": (b"\r\n" * 30_000, b"\r\n" * 30_000),
+    "the longest lines": ((b"x" * 998 + b"\r\n") * 65, (b"x" * 998 + b"\r\n") * 65),
+    "a stuffed longest line": (b".." + b"x" * 997 + b"\r\n", b"." + b"x" * 997 + b"\r\n"),
+}
+
+
+@pytest.mark.parametrize(("sent", "kept"), LINES.values(), ids=list(LINES))
+def test_a_message_is_kept_line_by_line(mta: RunningMta, sent: bytes, kept: bytes) -> None:
+    marker = f"{len(sent)}-{len(kept)}@attic.example"
+    with mta.connect(WHITELISTED) as client:
+        client.greet()
+        deliver(client, marker, content=sent)
+        deliver(client, marker, content=b"Subject: body\r\n\r\n" + sent)
+        assert client.code("NOOP") == 250
+    found = {re.split(rb"\r\n\tby .*\r\n", text, maxsplit=1)[1] for text in mta.mail(f"mail/{marker}")}
+    assert found == {kept, b"Subject: body\r\n\r\n" + kept}
+
+
+@pytest.mark.parametrize("pause", [0, 1, 2, 3, 4])
+def test_a_message_may_come_in_pieces_with_commands_behind_it(
+    mta: RunningMta, client: Client, pause: int
+) -> None:
+    for line in (FROM, "RCPT TO:<pieces@attic.example>"):
+        assert client.code(line) == 250
+    assert client.code("DATA") == 354
+    content = MESSAGE + b"x" * 990 + b"\r\n" + b"y.\r\n.\r\nNOOP\r\nVRFY x\r\n"
+    cut = content.index(b"\r\n.\r\n") + pause
+    client.send(content[:cut])
+    time.sleep(0.05)
+    client.send(content[cut:])
+    assert [client.reply()[:3] for _ in range(3)] == ["250", "250", "252"]
+    assert mta.mail("mail/pieces@attic.example")[-1].endswith(b"x\r\ny.\r\n")
+
+
+def test_many_short_lines_take_no_more_memory_than_long_ones(tmp_path: Path) -> None:
+    with running_mta(tmp_path, size=8_000_000) as mta, mta.connect(WHITELISTED) as client:
+        client.greet()
+        deliver(client, "alice@castle.example")
+        before = peak_memory(mta)
+        assert deliver(client, "alice@castle.example", content=b"\r\n" * 1_000_000).startswith("250")
+        assert peak_memory(mta) - before < 40_000
+
+
+def peak_memory(mta: RunningMta) -> int:
+    """The most memory that the server has had, in kB."""
+    status = Path(f"/proc/{mta.process.pid}/status").read_text("utf-8")
+    return int(status.partition("VmHWM:")[2].split()[0])
+
+
+@pytest.mark.parametrize("length", [999, 5000, 69_000])
+def test_a_line_that_is_too_long_is_refused(mta: RunningMta, client: Client, length: int) -> None:
+    content = MESSAGE + b"x" * length + b"\r\n"
+    assert deliver(client, "long@attic.example", content=content).startswith("500 5.5.2")
+    assert client.code(TO) == 503
+    assert deliver(client, "alice@castle.example").startswith("250")
+
+
 def test_a_message_that_is_too_large_is_refused_whole(mta: RunningMta, client: Client) -> None:
     large = MESSAGE + b"x" * 70 + b"\r\n"
     assert client.code(f"{FROM} SIZE=70001") == 552
+    for size, code in ((70_001, "552"), (70_000, "250")):
+        filling = b"x" * (size - len(MESSAGE) - 69_002) + b"\r\n" + (b"y" * 688 + b"\r\n") * 100
+        assert deliver(client, "largest@attic.example", content=MESSAGE + filling).startswith(code)
     assert deliver(client, "large@attic.example", content=large * 700).startswith("552")
+    assert client.code(TO) == 503
     assert mta.mail("mail/large@attic.example") == []
     assert deliver(client, "large@attic.example").startswith("250")
 
@@ -323,6 +408,26 @@ def test_mail_that_cannot_be_kept_is_put_off(tmp_path: Path) -> None:
             assert deliver(client, "alice@castle.example").startswith("452 4.3.1")
             (mta.state / "mail").unlink()
             assert deliver(client, "alice@castle.example").startswith("250")
+
+
+def test_after_an_error_of_the_server_the_next_message_begins_anew(tmp_path: Path) -> None:
+    def raising(transaction: Transaction) -> str:
+        raise ArithmeticError
+
+    config = Config.model_validate(
+        {
+            "server": {"hostname": "mail.castle.example", "state": tmp_path, "port": 0, "delay": 0},
+            "dns": {"server": "127.0.0.1:9", "timeout": 0.1},
+            "relay": {"from_hosts": ["127.0.0.1"]},
+            "domain": [{"name": "castle.example", "users": ["alice"]}],
+        }
+    )
+    faulty = treated("data.header-syntax", "off", "", lambda check: deny(raising))
+    with serving_here(config, faulty) as address, connected(address) as client:
+        client.greet()
+        assert deliver(client, "alice@castle.example", content=b"From: <<<>>\r\n").startswith("451 4.3.0")
+        assert client.code(TO) == 503
+        assert deliver(client, "alice@castle.example").startswith("250")
 
 
 # Nothing that a stranger chooses becomes a line of ours

@@ -118,6 +118,7 @@ def plain(name: str, password: str) -> str:
         (b"", ["MISSING_SUBJECT", "MISSING_DATE", "MISSING_FROM", "MISSING_MID"]),
         (HAM.replace(b"Subject: Yes", b"SUBJECT: BUY THIS NOW"), ["SUBJ_ALL_CAPS"]),
         (HAM.replace(b"Subject: Yes", b"Subject: =?utf-8?q?BUY=20THIS=20NOW?="), ["SUBJ_ALL_CAPS"]),
+        (HAM.replace(b"Subject: Yes", b"Subject: =?\xff?q?BUY_THIS?= NOW"), []),
         (HAM.replace(b"Message-ID", b"X-Other"), ["MISSING_MID"]),
     ],
 )

@@ -9,6 +9,7 @@ from aiosmtpd.smtp import SMTP, Session, syntax
 
 from harness.reference_mta.addresses import read_path
 from harness.reference_mta.authentication import authenticate, may_authenticate
+from harness.reference_mta.content import flaw, read_content
 from harness.reference_mta.dialogue import NULL, Dialogue, Site
 from harness.reference_mta.plain import read_answer
 from harness.reference_mta.replies import completed
@@ -32,11 +33,12 @@ class Connection(SMTP):
         self.command_size_limits = collections.defaultdict(lambda: COMMAND_LIMIT)
         server, quirks = site.config.server, site.policy.quirks
         self.dialogue = Dialogue(site)
+        self._largest = SMALL if "absent.size-limit:off" in quirks else server.size_limit
         super().__init__(
             self.dialogue,
             hostname=server.hostname,
             ident="ESMTP smtp-harness reference MTA",
-            data_size_limit=SMALL if "absent.size-limit:off" in quirks else server.size_limit,
+            data_size_limit=self._largest,
             tls_context=context,
             auth_require_tls=False,  # policy decides that, see `smtp_AUTH`
             timeout=server.idle_timeout,
@@ -94,6 +96,32 @@ class Connection(SMTP):
             self.told().host_name = "unknown"
             self.told().extended_smtp = True
         await super().smtp_MAIL(arg)
+
+    @syntax("DATA")
+    async def smtp_DATA(self, arg: str | None) -> None:
+        """The message; whatever becomes of it, the next one begins with MAIL."""
+        if await self.check_helo_needed():
+            return
+        envelope = self.envelope
+        if envelope is None or not envelope.rcpt_tos:
+            await self.push("503 5.5.1 DATA comes after RCPT TO")
+            return
+        if arg:
+            await self.push("501 5.5.4 Syntax: DATA")
+            return
+        await self.push("354 End data with <CR><LF>.<CR><LF>")
+        content = await read_content(self._reader, self._largest)
+        try:
+            if content is None:
+                await self.push("552 5.3.4 Too much mail data")
+            elif refusal := flaw(content):
+                await self.push(refusal)
+            else:
+                envelope.content = envelope.original_content = content
+                await self.push(await self.dialogue.handle_DATA(self, self.told(), envelope))
+        finally:
+            self.dialogue.about.begin_message()
+            self._set_post_data_state()  # type: ignore[no-untyped-call]
 
     @syntax("STARTTLS", when="tls_context")
     async def smtp_STARTTLS(self, arg: str | None) -> None:

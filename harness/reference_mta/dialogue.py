@@ -265,8 +265,6 @@ class Dialogue:
         except OSError as error:
             log.error("mail cannot be kept: %s", error)
             return "452 4.3.1 The message could not be kept; please try again later"
-        finally:
-            self.about.begin_message()
         return "250 2.0.0 Message taken"
 
 

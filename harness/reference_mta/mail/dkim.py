@@ -1,7 +1,9 @@
 """DKIM at the end of DATA (RFC 6376): off, noted in Authentication-Results, or a false signature refused.
 
-A message is refused when a signature of it is false and none is right; a signature without a key is as good
-as none (§6.1.2, §6.3). Mail of relay hosts and accounts is not looked at: nobody has signed it yet.
+A message is refused when a signature of it is false and none is right. As good as none is a signature without
+a key (§6.1.2, §6.3), or of a domain that is testing (§3.6.1); with more signatures than are looked at nothing
+is refused, since one of them may be right. Mail of relay hosts and accounts is not looked at: nobody has
+signed it yet.
 """
 
 import asyncio
@@ -9,7 +11,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from harness.reference_mta.mail.authentication_fields import folded, quoted, value
+from harness.reference_mta.mail.authentication_fields import authserv_id, folded, quoted, value
 from harness.reference_mta.mail.header import END
 from harness.reference_mta.mail.message import Message
 from harness.reference_mta.policy.transaction import Transaction
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 TIME_LIMIT = 20.0  # seconds for all signatures of a message
 SHOWN_VALUE = 8  # characters of a signature that tell it from others (RFC 6008)
 RESULTS = re.compile(rb"(?im)^Authentication-Results[ \t]*:(.*\n(?:[ \t].*\n)*)")
-COMMENT = re.compile(rb"\((?:\\.|[^()\\])*\)", re.DOTALL)
 REFUSED = "No DKIM signature of this message is right"
 
 
@@ -32,9 +33,9 @@ async def signed(about: Transaction, message: Message) -> tuple[str, Message]:
     if mode == "off" or about.vouched:
         return "", message
     found = [_misjudged(about, one) for one in await _signatures(about, message.content)]
-    results = {one.result for one in found}
+    results = {one.result for one in found if not one.testing}
     false = "fail" in results or (about.quirk("dkim.no-key:strict-refused") and "permerror" in results)
-    if mode == "reject" and false and "pass" not in results:
+    if mode == "reject" and false and not results & {"pass", "neutral"}:
         refusal = reply(550, "7.20", REFUSED)
         return (
             refusal.replace("550 5.", "450 4.") if about.quirk("dkim.broken:weak-4xx") else refusal
@@ -46,16 +47,13 @@ async def signed(about: Transaction, message: Message) -> tuple[str, Message]:
 
 
 def without_results_of(host: str, content: bytes) -> bytes:
-    """The message without results that somebody wrote in the name of `host` (RFC 8601 §5)."""
+    """The message without results that somebody wrote in the name of `host`, or of nobody (RFC 8601 §5)."""
     end = content.find(END) + 2
     header, rest = (content[:end], content[end:]) if end > 1 else (content, b"")
-    wanted = host.lower().encode("ascii")
+    removed = ("", host.lower())
 
     def kept(match: re.Match[bytes]) -> bytes:
-        bare = match[1]
-        while (shorter := COMMENT.sub(b" ", bare)) != bare:
-            bare = shorter
-        return b"" if wanted in bare.partition(b";")[0].lower() else match[0]
+        return b"" if authserv_id(match[1].decode("utf-8", "replace")) in removed else match[0]
 
     return RESULTS.sub(kept, header) + rest
 

@@ -10,7 +10,8 @@ message is kept in the inbox:
     if body contains "foobar" then save Foobar
     if header X-DNSbl-Warning defined then save Junk.DNSbl-Warning
 
-`header NAME` is any field of that name as it was delivered, unfolded, with encoded words (RFC 2047) decoded.
+`header NAME` is any field of that name as it was delivered, unfolded, with encoded words (RFC 2047) decoded
+in the first 1000 characters of all fields of that name.
 `body` is the first 500 characters of the body as they were sent, with a blank for each end of line. Letter
 case never counts. A text is in double quotes, with `\\"` and `\\\\` for those two, or a single word.
 A folder is named by letters, digits, `-` and `_`, its parents before it with dots; `INBOX` is the inbox.

@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Iterable
+from email.errors import MessageError
+from email.header import decode_header, make_header
 
 from harness.reference_mta.policy.data import fields
 
 END = b"\r\n\r\n"
 LARGEST = 1 << 20  # bytes of a header section that are looked at
+DECODED = 1000  # characters of the fields of one name that are searched for encoded words
 
 
 def parted(content: bytes) -> tuple[bytes, bytes]:
@@ -22,6 +25,26 @@ def read(header: bytes) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name, value in fields(header[:LARGEST]):
         found.setdefault(name, []).append(value.replace("\r\n", "").strip())
+    return found
+
+
+def decoded(values: Iterable[str]) -> list[str]:
+    """The values of one field's occurrences with their encoded words read (RFC 2047).
+
+    Encoded words behind the first `DECODED` characters, all values together, stay as they stand, since
+    reading them takes time that is quadratic in their length; and so does a value that cannot be read.
+    """
+    left, found = DECODED, []
+    for value in values:
+        if left <= 0 or "=?" not in value:
+            found.append(value)
+            continue
+        try:
+            start = str(make_header(decode_header(value[:left])))
+        except (LookupError, ValueError, MessageError):  # charsets and encodings are whatever somebody wrote
+            start = value[:left]
+        found.append(start + value[left:])
+        left -= len(value)
     return found
 
 

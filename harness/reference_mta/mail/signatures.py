@@ -1,15 +1,25 @@
 """DKIM signatures (RFC 6376, RFC 8463), by dkimpy; what it leaves open is decided here.
 
-It looks for keys itself, with the host's resolver, unless it is handed them: they are fetched before.
+It looks for keys itself, with the host's resolver, unless it is handed them: they are fetched before. Its
+patterns take time that is quadratic in the folds of a field, in runs of white space and in the length of a
+key: what no signer writes does not reach it.
 """
 
+import re
 from dataclasses import dataclass, replace
 
 import dkim
 from dkim.util import parse_tag_value
 
+from harness.reference_mta.mail.header import parted
+
 MOST = 5  # signatures of a message that are looked at
+LARGEST_HEADER = 100 * 1024  # bytes of a header section, as Postfix has it for one field
+MOST_LINES = 2000  # of a header section
+LONGEST = 8192  # bytes of a signature
+SPREAD = re.compile(rb"\s{101}")  # more white space than a fold of a signature has
 SHORTEST_KEY = 1024  # bits of an RSA key (RFC 8301 §3.2)
+LONGEST_KEY = 1000  # characters in base64; 4096 bits, the most that have to do (RFC 8301 §3.2), are 736
 KEY_TYPES = {"rsa-sha256": "rsa", "ed25519-sha256": "ed25519"}  # rsa-sha1 is none any more (RFC 8301 §3.1)
 
 
@@ -24,8 +34,9 @@ class Signature:
     identity: str = ""
     canonical: str = ""
     value: str = ""
-    result: str = ""  # pass, fail, permerror or temperror; empty while it is open
+    result: str = ""  # pass, fail, neutral, permerror or temperror; empty while it is open
     reason: str = ""
+    testing: bool = False  # whether the key says that nothing shall hang on it (RFC 6376 §3.6.1, t=y)
 
     @property
     def key_name(self) -> str:
@@ -34,37 +45,62 @@ class Signature:
 
 
 def read(content: bytes) -> list[Signature]:
-    """The signatures of a message, those that cannot be read with their result already."""
+    """The signatures of a message, those that cannot be read with their result already.
+
+    Those that are too many to be looked at are one, which is neutral.
+    """
+    header = parted(content)[0]
+    if b"dkim-signature" not in header.lower():
+        return []
+    if len(header) > LARGEST_HEADER or header.count(b"\r\n") > MOST_LINES:
+        return [Signature(0, result="permerror", reason="the header section is too large")]
     try:
-        headers = dkim.DKIM(content).headers
+        parser = dkim.DKIM(header)
     except Exception as error:  # noqa: BLE001 - strangers wrote it, and the parser raises whatever it meets
-        return [] if b"dkim-signature" not in content.lower() else [_unusable(Signature(0), error)]
-    count = sum(name.lower() == b"dkim-signature" for name, _ in headers)
-    return [_read_one(content, index) for index in range(min(count, MOST))]
+        return [_unusable(Signature(0), error)]
+    fields = [field for name, field in parser.headers if name.lower() == b"dkim-signature"]
+    found = [_read_one(parser, index, field) for index, field in enumerate(fields[:MOST])]
+    if len(fields) > MOST:
+        found.append(Signature(MOST, result="neutral", reason=f"only {MOST} signatures are looked at"))
+    return found
 
 
 def verify(content: bytes, signature: Signature, key: str) -> Signature:
     """The signature with its result, by the text of its key record."""
     record = key.encode("utf-8", "surrogateescape")
+    header, body = parted(content)
     try:
-        fault = _fault_of_key(signature, record)
+        tags = {name: b"".join(value.split()).lower() for name, value in parse_tag_value(record).items()}
+        signature = replace(signature, testing=b"y" in tags.get(b"t", b"").split(b":"))
+        fault = _fault_of_key(signature, tags)
         if fault:
             return replace(signature, result="permerror", reason=fault)
         dkim.evaluate_pk(signature.key_name, record)  # which `verify` takes for a false signature
-        verifier = dkim.DKIM(content, minkey=SHORTEST_KEY)
+        verifier = dkim.DKIM(header, minkey=SHORTEST_KEY)
+        verifier.body = _squeezed(body) if signature.canonical.endswith("/relaxed") else body
         good = verifier.verify(signature.index, dnsfunc=lambda name, timeout: record)
     except dkim.ValidationError as error:  # what is wrong with the signature itself was found by `read`
-        return replace(signature, result="fail", reason=_first_words(error))
+        return _false(signature, _first_words(error))
     except Exception as error:  # noqa: BLE001 - as above
         return _unusable(signature, error)
     if good:
         return replace(signature, result="pass")
-    return replace(signature, result="fail", reason="the signature is not that of the key")
+    return _false(signature, "the signature is not that of the key")
 
 
-def _read_one(content: bytes, index: int) -> Signature:
+def _squeezed(body: bytes) -> bytes:
+    """The body with single blanks for white space: the relaxed form of both is one (RFC 6376 §3.4.4)."""
+    body = body.replace(b"\t", b" ")
+    while b"  " in body:
+        body = body.replace(b"  ", b" ")
+    return body
+
+
+def _read_one(parser: dkim.DKIM, index: int, field: bytes) -> Signature:
+    if len(field) > LONGEST or SPREAD.search(field):
+        return Signature(index, result="permerror", reason="the signature is too long")
     try:
-        tags, _, _ = dkim.DKIM(content).verify_headerprep(index)
+        tags, _, _ = parser.verify_headerprep(index)
     except Exception as error:  # noqa: BLE001 - as above
         return _unusable(Signature(index), error)
     words = {
@@ -86,11 +122,12 @@ def _read_one(content: bytes, index: int) -> Signature:
     return found
 
 
-def _fault_of_key(signature: Signature, record: bytes) -> str:
+def _fault_of_key(signature: Signature, tags: dict[bytes, bytes]) -> str:
     """Why a key cannot be used for the signature; empty when it can (RFC 6376 §3.6.1)."""
-    tags = {name: b"".join(value.split()).lower() for name, value in parse_tag_value(record).items()}
     if not tags.get(b"p"):
         return "the key is revoked" if b"p" in tags else "the record has no key"
+    if len(tags[b"p"]) > LONGEST_KEY:
+        return "the key is too long"
     if tags.get(b"k", b"rsa").decode("ascii", "replace") != KEY_TYPES[signature.algorithm]:
         return "the key is of another kind"
     if b"h" in tags and b"sha256" not in tags[b"h"].split(b":"):
@@ -101,6 +138,11 @@ def _fault_of_key(signature: Signature, record: bytes) -> str:
     if strict and signature.identity.rpartition("@")[2].lower() != signature.domain.lower():
         return "the key is not for subdomains"
     return ""
+
+
+def _false(signature: Signature, reason: str) -> Signature:
+    reason += ", of a domain that is testing" if signature.testing else ""
+    return replace(signature, result="fail", reason=reason)
 
 
 def _unusable(signature: Signature, error: Exception) -> Signature:

@@ -20,8 +20,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
-from harness.reference_mta.mail.filter import decoded
-from harness.reference_mta.mail.header import LARGEST, fields_named, parted, read, without
+from harness.reference_mta.mail.header import LARGEST, decoded, fields_named, parted, read, without
 from harness.reference_mta.mail.message import Message
 from harness.reference_mta.mail.spamd import Judgement, SpamdError, judge
 from harness.reference_mta.policy.transaction import Transaction
@@ -44,7 +43,7 @@ HEADER_TESTS: tuple[tuple[str, float, Callable[[Fields], bool]], ...] = (
     (
         "SUBJ_ALL_CAPS",
         0.5,
-        lambda fields: any(_shouts(decoded(subject)) for subject in fields.get("subject", [])),
+        lambda fields: any(map(_shouts, decoded(fields.get("subject", [])))),
     ),
 )
 

@@ -30,7 +30,7 @@ def parses(value: str) -> bool:
     position = 0
     while position < len(value):
         if value[position] == "(":
-            position = _end_of_comment(value, position)
+            position = end_of_comment(value, position)
             if position < 0:
                 return False
             continue
@@ -43,7 +43,8 @@ def parses(value: str) -> bool:
     return ADDRESSES.fullmatch("".join(letters)) is not None
 
 
-def _end_of_comment(value: str, position: int) -> int:
+def end_of_comment(value: str, position: int) -> int:
+    """Where the comment that begins at `position` ends, those in it included; -1 where it does not."""
     depth = 0
     while position < len(value):
         match value[position]:
