@@ -30,6 +30,17 @@ IMPATIENT = {"root/etc/exim4/exim4.conf": [("DELAY = @delay@s", "DELAY = 0s")]} 
 Edits = dict[str, list[tuple[str, str]]]  # file of the system -> what is replaced by what
 Start = Callable[..., AbstractContextManager[Sandbox]]
 
+LETS_GO = """
+import socket, time
+deadline = time.monotonic() + 20
+while True:
+    try:
+        socket.create_server(("127.0.0.1", 25)).close()
+        break
+    except OSError:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+"""  # Exim waits for 30 seconds when the port is not free yet
 COMES_UP = """
 import socket, time
 deadline = time.monotonic() + 20
@@ -188,9 +199,10 @@ def test_a_server_that_hangs(start: Start, run: Run) -> None:
 
 
 def test_a_server_that_is_restarted(start: Start, run: Run) -> None:
-    with start(delay=5) as box:
+    with start(delay=5, without=("spamd",)) as box:  # without any service left the sandbox ends
         restart = [
             signalled("KILL", service(box, "exim4")),
+            [sys.executable, "-c", LETS_GO],
             [*box.enter, "exim4", "-bd"],
             [sys.executable, "-c", COMES_UP],
         ]
