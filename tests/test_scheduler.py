@@ -16,6 +16,7 @@ from harness import settings
 from harness.embedded.servers import PROFILE
 from harness.judge import BrokenError, FullError, Judge
 from harness.profile.model import Profile
+from harness.profile.tables import Spf
 from harness.results.model import Status
 from harness.rules import Capability, Catalogue
 from harness.runs.run import Run
@@ -182,6 +183,24 @@ def test_another_instance_is_asked_itself(run: Run, closed_port: int) -> None:
         port = int(holder.getsockname()[1])
         assert run.trouble(("127.0.0.1", port)).startswith(f"at 127.0.0.1:{port} an innocent client got no")
     assert run.unusable == ""
+
+
+@pytest.mark.parametrize(("port", "named"), [(2525, False), (2526, True)])
+def test_who_asks_a_server_that_checks_spf_is_named_by_its_domain(
+    monkeypatch: pytest.MonkeyPatch, run: Run, port: int, named: bool
+) -> None:
+    published: list[tuple[str, ...]] = []
+    spf = Spf(mode="reject", server=("127.0.0.1", 2526))
+    monkeypatch.setattr(run, "profile", run.profile.model_copy(update={"spf": spf}))
+    monkeypatch.setattr(Client, "publish", lambda client, *record: published.append(record))
+
+    def served(client: Client, **options: object) -> Attempt:
+        record = (client.identity.domain, "TXT", f"v=spf1 ip4:{client.address} -all")
+        assert published == ([record] if named else [])
+        return Attempt(client.address, (), Ending.QUIT)
+
+    monkeypatch.setattr(Client, "attempt", served)
+    assert run.trouble(("127.0.0.1", port)) == ""
 
 
 def test_a_server_that_serves_nobody_any_more_is_spared(run: Run) -> None:

@@ -1,6 +1,7 @@
 """A run: one server, one profile, one catalogue, and the tools that the profile grants."""
 
 import contextlib
+import ipaddress
 import threading
 import time
 from collections.abc import Iterable
@@ -112,6 +113,10 @@ class Run:
     def _send_canary(self, server: tuple[str, int], main: tuple[str, int]) -> str:
         canary = self.observer(self.world())
         canary.server = server
+        authenticity = [table.server for table in (self.profile.spf, self.profile.dkim) if table]
+        if server != main and server in authenticity:  # it may be judged for refusing those without a record
+            version = ipaddress.ip_address(canary.address).version
+            canary.publish(canary.identity.domain, "TXT", f"v=spf1 ip{version}:{canary.address} -all")
         found = ailing(canary.attempt(patient=False))
         if server != main:
             return f"at {server[0]}:{server[1]} {found}" if found else ""
