@@ -272,3 +272,14 @@ def test_names_are_on_disk_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert {path.stat().st_ino for path in expected} <= {*synced}
         synced.clear()
         expected = [folder / "new"] if form == "maildir" else [folder]
+
+
+def test_a_folder_that_cannot_be_synced_is_told_with_its_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, sound = (MaildirCopy(tmp_path / name, b"", HEADER) for name in ("broken", "sound"))
+    monkeypatch.setattr(broken, "changed", lambda: [tmp_path / "gone"])
+    ((error),) = deliver_all([[broken, sound]])
+    assert error is not None
+    assert error.copy is broken
+    assert list((tmp_path / "sound" / "new").iterdir()) == []

@@ -94,6 +94,11 @@ def queued(mta: RunningMta, recipient: str) -> list[dict[str, Any]]:
     return [each for each in messages if recipient in [to["address"] for to in each["recipients"]]]
 
 
+def states(mta: RunningMta, recipient: str) -> list[str]:
+    """How the recipients of the messages in the queue for one recipient stand."""
+    return [each["state"] for message in queued(mta, recipient) for each in message["recipients"]]
+
+
 def bounce_about(mta: RunningMta, recipient: str) -> Message:
     """The notification in alice's mailbox about a recipient."""
     wanted = f"Final-Recipient: rfc822; {recipient}\r\n".encode()
@@ -442,10 +447,13 @@ def test_a_notification_is_not_frozen_while_somebody_waits_for_it(
     relay(mta, "one@d17.example", "two@d17.example", sender="")
     sink.wait(sessions=3)
     assert not queued(mta, "two@d17.example")[0]["frozen"]
-    sink.replies["RCPT two@d17.example"] = "250 Fine"
+    sink.replies = {}
     sink.wait(1)
     frozen = eventually(lambda: [each for each in queued(mta, "one@d17.example") if each["frozen"]])
-    assert [each["state"] for each in frozen[0]["recipients"]] == ["waiting", "delivered"]
+    assert states(mta, "one@d17.example") == ["failed", "delivered"]
+    assert mta.ask(op="queue", action="thaw", id=frozen[0]["id"])["found"]
+    sink.wait(2)
+    assert [each.recipients for each in sink.taken] == [["two@d17.example"], ["one@d17.example"]]
 
 
 def test_whole_messages_are_for_nobody_else_to_read(mta: RunningMta) -> None:
@@ -528,6 +536,24 @@ def test_a_server_that_is_started_again_goes_on(tmp_path: Path, sink: ReceivingH
     with running_mta(tmp_path, extra=extra) as mta:
         mta.dns.publish("d13.example", "A", "127.0.0.1")
         sink.wait(1)
+
+
+def test_what_one_host_took_is_not_sent_again_after_a_stop_while_another_hangs(
+    tmp_path: Path, sink: ReceivingHost
+) -> None:
+    extra = OUTGOING.format(port=sink.port, interval=1, lifetime=60).replace("timeout = 1", "timeout = 60")
+    with receiving("127.0.0.2", sink.port) as slow:
+        slow.replies = {"EHLO": "250-and so on"}
+        for run in (1, 2):
+            with running_mta(tmp_path, extra=extra) as mta:
+                mta.dns.publish("d18.example", "A", "127.0.0.1")
+                mta.dns.publish("slow.example", "A", "127.0.0.2")
+                if run == 1:
+                    relay(mta, "one@d18.example", "one@slow.example")
+                slow.wait(sessions=run)
+                while states(mta, "one@slow.example") != ["delivered", "waiting"]:
+                    time.sleep(0.02)
+    assert len(sink.taken) == 1
 
 
 def test_a_second_server_does_not_touch_the_queue(tmp_path: Path) -> None:

@@ -212,6 +212,30 @@ def test_who_says_nothing_is_hung_up_on(tmp_path: Path) -> None:
         assert client.reply() == ""
 
 
+def test_a_message_may_take_longer_than_a_client_may_be_silent(tmp_path: Path) -> None:
+    with running_mta(tmp_path, idle=1.0) as mta, mta.connect(WHITELISTED) as client:
+        client.greet()
+        for line in (FROM, "RCPT TO:<slow@attic.example>"):
+            assert client.code(line) == 250
+        assert client.code("DATA") == 354
+        for _ in range(8):
+            client.send(b"a line\r\n")
+            time.sleep(0.2)
+        client.send(b".\r\n")
+        assert client.reply().startswith("250")
+
+
+def test_a_message_that_stops_in_the_middle_is_hung_up_on(tmp_path: Path) -> None:
+    with running_mta(tmp_path, idle=0.3) as mta, mta.connect(WHITELISTED) as client:
+        client.greet()
+        for line in (FROM, "RCPT TO:<slow@attic.example>"):
+            assert client.code(line) == 250
+        assert client.code("DATA") == 354
+        client.send(b"a line\r\n")
+        assert client.reply().startswith("421 4.4.2 ")
+        assert client.reply() == ""
+
+
 # STARTTLS
 
 
@@ -371,7 +395,8 @@ def test_a_message_that_is_too_large_is_refused_whole(mta: RunningMta, client: C
     assert client.code(f"{FROM} SIZE=70001") == 552
     for size, code in ((70_001, "552"), (70_000, "250")):
         filling = b"x" * (size - len(MESSAGE) - 69_002) + b"\r\n" + (b"y" * 688 + b"\r\n") * 100
-        assert deliver(client, "largest@attic.example", content=MESSAGE + filling).startswith(code)
+        for sent in (filling, filling.replace(b"\ny", b"\n..")):  # the second dot counts, the first does not
+            assert deliver(client, "largest@attic.example", content=MESSAGE + sent).startswith(code)
     assert deliver(client, "large@attic.example", content=large * 700).startswith("552")
     assert client.code(TO) == 503
     assert mta.mail("mail/large@attic.example") == []

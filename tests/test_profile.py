@@ -87,7 +87,7 @@ DRY_RUN = 'command"\ncommand = ["exim4", "-bh", "{client}"]'
 
 def test_a_dry_run_delivers_nothing(tmp_path: Path, catalogue: Catalogue) -> None:
     profile = read(tmp_path, catalogue, GOOD.replace('proxy-v2"', DRY_RUN))
-    for capability in (Capability.MAILBOX, Capability.SINK, Capability.QUEUE):
+    for capability in (Capability.MAILBOX, Capability.SINK, Capability.QUEUE, Capability.LOCAL_ONLY):
         assert "dry run" in profile.lacks(capability)
 
 
@@ -97,6 +97,7 @@ def test_a_dry_run_delivers_nothing(tmp_path: Path, catalogue: Catalogue) -> Non
         '[mailbox]\nmaildir = "/var/mail/{user}"',
         '[sink]\nnetworks = ["127.0.1.0/24"]',
         "[queue]\ninterval = 5",
+        '[local_only]\nclosed = ["192.0.2.1"]',
     ],
 )
 def test_a_dry_run_has_no_table_about_delivery(tmp_path: Path, catalogue: Catalogue, table: str) -> None:

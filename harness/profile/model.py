@@ -42,7 +42,7 @@ from harness.profile.values import is_of_this_host
 from harness.rules import Capability, Catalogue, Expectation, Rule
 
 # What shows only when mail is delivered, or other mail hosts are asked.
-DELIVERED = frozenset({Capability.MAILBOX, Capability.SINK, Capability.QUEUE})
+DELIVERED = frozenset({Capability.MAILBOX, Capability.SINK, Capability.QUEUE, Capability.LOCAL_ONLY})
 
 
 class Profile(settings.Settings):
@@ -106,7 +106,12 @@ class Profile(settings.Settings):
     @property
     def _after_a_dry_run(self) -> list[str]:
         """The tables about what becomes of mail, which a dry run never shows."""
-        tables = {"mailbox": self.mailbox, "sink": self.sink, "queue": self.queue}
+        tables = {
+            "mailbox": self.mailbox,
+            "sink": self.sink,
+            "queue": self.queue,
+            "local_only": self.local_only,
+        }
         return [f"[{name}]" for name, table in tables.items() if table]
 
     @property

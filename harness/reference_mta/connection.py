@@ -47,6 +47,7 @@ class Connection(SMTP):
         )
         self.command_size_limit = COMMAND_LIMIT
         self._hanging_up = False
+        self._takes_content = False
 
     def __dir__(self) -> list[str]:
         """The commands, which the engine looks for in every connection anew."""
@@ -110,7 +111,9 @@ class Connection(SMTP):
             await self.push("501 5.5.4 Syntax: DATA")
             return
         await self.push("354 End data with <CR><LF>.<CR><LF>")
+        self._takes_content = True
         content = await read_content(self._reader, self._largest)
+        self._takes_content = False
         try:
             if content is None:
                 await self.push("552 5.3.4 Too much mail data")
@@ -175,6 +178,12 @@ class Connection(SMTP):
         return (found[0] or NULL, found[1]) if found else (None, None)
 
     # How lines go back and forth
+
+    def data_received(self, data: bytes) -> None:
+        """A message may take as long as it comes: the time counts for each piece (RFC 5321 §4.5.3.2.5)."""
+        if self._takes_content:
+            self.wait_for(0)
+        super().data_received(data)
 
     async def push(self, status: str | bytes) -> None:
         """Send a reply; the engine's own get what they lack."""

@@ -17,13 +17,16 @@ async def read_content(reader: asyncio.StreamReader, largest: int) -> bytes | No
     next is a command. Only CR LF ends a line.
     """
     content = bytearray()
+    dots = 0  # that begin a line: they do not count (RFC 1870 §5)
     too_large = False
     while not (content.endswith(b"\r\n" + END) or content == END):
+        before = len(content)
         try:
             content += await reader.readuntil(END)
         except asyncio.LimitOverrunError as overrun:
             content += await reader.read(overrun.consumed)
-        if len(content) > largest + len(END):
+        dots += content.count(b"\n.", max(before - 1, 0)) + (not before and content.startswith(b"."))
+        if too_large or len(content) - dots > largest + len(b"\r\n"):
             too_large = True
             del content[: -len(b"\r\n" + END)]
     if too_large:

@@ -19,6 +19,7 @@ from harness.reference_mta.mail.attempt import Attempts
 from harness.reference_mta.mail.bell import BELL, Bell
 from harness.reference_mta.mail.defects import Defects
 from harness.reference_mta.mail.delivery import Mailboxes
+from harness.reference_mta.mail.files import make_folder, sync_folder
 from harness.reference_mta.mail.filters import Filters
 from harness.reference_mta.mail.hosts import Finder
 from harness.reference_mta.mail.keeper import Keeper
@@ -110,7 +111,8 @@ async def running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
 def _state(config: Config) -> Path:
     state = config.server.state
     try:
-        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in make_folder(state):
+            sync_folder(folder)
     except OSError as error:
         raise FolderError(
             f"server.state {state}: {os.strerror(error.errno or 0)}; name a folder that this server may make"

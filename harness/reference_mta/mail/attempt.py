@@ -9,7 +9,7 @@ from harness.reference_mta.addresses import split
 from harness.reference_mta.mail.client import Session
 from harness.reference_mta.mail.header import parted, read
 from harness.reference_mta.mail.hosts import Finder, Host, permitted
-from harness.reference_mta.mail.outcome import Outcome, State, failed, later
+from harness.reference_mta.mail.outcome import Delivered, Outcome, State, failed, later
 
 MOST_HOPS = 100  # Received fields of a message that is not in a loop (RFC 5321 §6.3)
 log = logging.getLogger(__name__)
@@ -21,8 +21,13 @@ class Attempts:
 
     finder: Finder
 
-    async def attempt(self, sender: str, recipients: Sequence[str], content: bytes) -> dict[str, Outcome]:
-        """What each recipient came to; those that have the same hosts share a session."""
+    async def attempt(
+        self, sender: str, recipients: Sequence[str], content: bytes, delivered: Delivered
+    ) -> dict[str, Outcome]:
+        """What each recipient came to; those that have the same hosts share a session.
+
+        `delivered` hears of it as soon as a host has taken the message: other hosts may take their time.
+        """
         if len(read(parted(content)[0]).get("received", ())) > MOST_HOPS:
             return dict.fromkeys(recipients, failed("The message goes round in circles", "5.4.6"))
         groups: dict[tuple[Host, ...], list[str]] = {}
@@ -33,18 +38,24 @@ class Attempts:
                 hosts[domain] = await self.finder.hosts(domain)
             groups.setdefault(hosts[domain], []).append(address)
         found = await asyncio.gather(
-            *(self._to_hosts(each, sender, group, content) for each, group in groups.items())
+            *(self._to_hosts(each, sender, group, content, delivered) for each, group in groups.items())
         )
         return {address: outcome for each in found for address, outcome in each.items()}
 
     async def _to_hosts(
-        self, hosts: Sequence[Host], sender: str, recipients: Sequence[str], content: bytes
+        self,
+        hosts: Sequence[Host],
+        sender: str,
+        recipients: Sequence[str],
+        content: bytes,
+        delivered: Delivered,
     ) -> Mapping[str, Outcome]:
         """From host to host with those that are not settled; one that may serve later is waited for."""
         outcomes: dict[str, Outcome] = {}
         rest = list(recipients)
         for host in hosts:
-            for address, outcome in (await self._to_host(host, sender, rest, content)).items():
+            found = await self._to_host(host, sender, rest, content, delivered)
+            for address, outcome in found.items():
                 before = outcomes.get(address)
                 if before is None or outcome.settled or before.state is not State.WAITING:
                     outcomes[address] = outcome
@@ -54,7 +65,7 @@ class Attempts:
         return outcomes
 
     async def _to_host(
-        self, host: Host, sender: str, recipients: Sequence[str], content: bytes
+        self, host: Host, sender: str, recipients: Sequence[str], content: bytes, delivered: Delivered
     ) -> Mapping[str, Outcome]:
         config = self.finder.config
         if host.trouble:
@@ -65,7 +76,7 @@ class Attempts:
                 "reserved addresses only; set [server] allow_public = true if it is to reach others"
             )
             return dict.fromkeys(recipients, failed(words, "5.7.1", elsewhere=True))
-        session = Session(host, config.server.hostname, config.outgoing.timeout)
+        session = Session(host, config.server.hostname, config.outgoing.timeout, delivered)
         try:
             return await session.send(sender, recipients, content)
         except Exception:  # a defect: what the other hosts said counts all the same

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Sequence
 
 from harness.reference_mta.mail.hosts import Host
-from harness.reference_mta.mail.outcome import Outcome, failed, later
+from harness.reference_mta.mail.outcome import Delivered, Outcome, State, failed, later
 from harness.reference_mta.mail.wire import Reply, Wire, WireError, connect
 
 FAREWELL = 5.0  # seconds for the reply to QUIT, which changes nothing any more
@@ -27,9 +27,10 @@ class _RefusedError(Exception):
 class Session:
     """A session with one host."""
 
-    def __init__(self, host: Host, hello: str, timeout: float) -> None:
+    def __init__(self, host: Host, hello: str, timeout: float, delivered: Delivered) -> None:
         """`hello` is this server's name; `timeout` is in seconds, for each reply."""
         self._host = host
+        self._delivered = delivered
         self._hello = hello
         self._timeout = timeout
         self._keywords: set[str] = set()
@@ -91,7 +92,10 @@ class Session:
             else:
                 outcomes[address] = self._outcome(reply, passing=reply.code == EXCEEDED)
         if accepted:
-            outcomes.update(dict.fromkeys(accepted, await self._data(wire, content)))
+            outcome = await self._data(wire, content)
+            outcomes.update(dict.fromkeys(accepted, outcome))
+            if outcome.state is State.DELIVERED:
+                await self._delivered(dict.fromkeys(accepted, outcome))
         with contextlib.suppress(WireError):  # nothing hangs on it
             await wire.command("QUIT", FAREWELL)
 

@@ -125,9 +125,11 @@ def _keep_all(copies: Sequence[Copy]) -> UnkeptError | None:
             copy.sync()
         for copy in begun:
             copy.show()
-        folders = dict.fromkeys(folder for copy in begun for folder in copy.changed())
-        for folder in folders:
-            sync_folder(folder)
+        synced: set[Path] = set()
+        for copy in begun:
+            for folder in set(copy.changed()) - synced:
+                sync_folder(folder)
+                synced.add(folder)
     except Exception as error:
         for each in reversed(begun):
             each.undo()

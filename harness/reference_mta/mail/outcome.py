@@ -1,6 +1,7 @@
 """What an attempt to send a message came to, for one recipient."""
 
 import re
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -53,6 +54,10 @@ class Outcome:
         found = STATUS.match(line)
         status = found[1] if found and found[1][0] == digit else f"{digit}.0.0"
         return cls(state, printable(f"{code} {line}"), status, host, elsewhere)
+
+
+# What hears at once of the recipients for whom a host has taken a message.
+Delivered = Callable[[Mapping[str, Outcome]], Awaitable[None]]
 
 
 def failed(words: str, status: str, *, elsewhere: bool = False) -> Outcome:

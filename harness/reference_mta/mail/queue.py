@@ -31,7 +31,12 @@ CREATE INDEX IF NOT EXISTS upcoming ON message (frozen, next_try);
 PUT = "INSERT INTO message (id, arrived, next_try, sender, size, content) VALUES (?, ?, ?, ?, ?, ?)"
 PUT_RECIPIENT = "INSERT INTO recipient (message, address) VALUES (?, ?)"
 NOTE = "UPDATE recipient SET state = ?, attempts = attempts + 1, reply = ? WHERE message = ? AND address = ?"
-OVER = "NOT EXISTS (SELECT 1 FROM recipient WHERE message = message.id AND state = 'waiting')"
+AGAIN = "UPDATE recipient SET state = 'waiting' WHERE message = ? AND state = 'failed'"
+# Nobody waits for it any more; what failed without a sender to tell stays, for an operator.
+OVER = """id = ? AND NOT EXISTS (
+    SELECT 1 FROM recipient WHERE message = message.id
+    AND (state = 'waiting' OR state = 'failed' AND message.sender = '')
+)"""
 
 
 PASSING = ("SQLITE_BUSY", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN")
@@ -170,17 +175,20 @@ class Queue:
             row = self._database.execute("SELECT content FROM message WHERE id = ?", (number,)).fetchone()
         return (entries[0], row[0]) if entries else None
 
+    def settle(self, number: str, outcomes: Mapping[str, Outcome]) -> None:
+        """Keep what recipients came to, by address; a message that nobody waits for any more is gone."""
+        with _told(self._file), self._transaction():
+            self._settle(number, outcomes)
+
     def note(
         self, number: str, outcomes: Mapping[str, Outcome], next_try: float, *, frozen: bool = False
     ) -> None:
-        """Keep what an attempt came to, by address; a message that nobody waits for any more is gone."""
+        """The same at the end of an attempt, with what is to become of the rest."""
         with _told(self._file), self._transaction():
-            for address, outcome in outcomes.items():
-                self._database.execute(NOTE, (outcome.state, outcome.words, number, address))
+            self._settle(number, outcomes)
             self._database.execute(
                 "UPDATE message SET next_try = ?, frozen = ? WHERE id = ?", (next_try, frozen, number)
             )
-            self._database.execute(f"DELETE FROM message WHERE id = ? AND {OVER}", (number,))  # noqa: S608
 
     # What an operator does
 
@@ -190,12 +198,14 @@ class Queue:
             return self._database.execute("DELETE FROM message WHERE id = ?", (number,)).rowcount > 0
 
     def thaw(self, number: str) -> bool:
-        """Let a frozen message be tried at once; whether there was one of that id."""
-        with _told(self._file):
+        """Let a frozen message be tried at once for those it failed for; whether there was one of that id."""
+        with _told(self._file), self._transaction():
             thawed = self._database.execute(
                 "UPDATE message SET frozen = 0, next_try = ? WHERE id = ? AND frozen = 1",
                 (self.clock(), number),
             )
+            if thawed.rowcount > 0:
+                self._database.execute(AGAIN, (number,))
         return thawed.rowcount > 0
 
     def run(self) -> int:
@@ -204,6 +214,11 @@ class Queue:
             return self._database.execute(
                 "UPDATE message SET next_try = ? WHERE frozen = 0", (self.clock(),)
             ).rowcount
+
+    def _settle(self, number: str, outcomes: Mapping[str, Outcome]) -> None:
+        for address, outcome in outcomes.items():
+            self._database.execute(NOTE, (outcome.state, outcome.words, number, address))
+        self._database.execute(f"DELETE FROM message WHERE {OVER}", (number,))  # noqa: S608
 
     def _entries(self, number: str | None) -> list[Entry]:
         rows = self._database.execute(

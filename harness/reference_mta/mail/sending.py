@@ -1,12 +1,13 @@
 """Sends what is queued: at once, then each interval, until its lifetime is over; then its sender is told.
 
-At least once: a message leaves the queue after the other host has taken it, so a server that is killed in
-between sends it again. An interval counts from the beginning of one attempt to that of the next.
+At least once: a recipient is settled as soon as the other host has taken the message, so a server that is
+killed in between sends it again; one that is stopped notes it first. An interval counts from the beginning of
+one attempt to that of the next.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 
 from harness.reference_mta.config import Config
@@ -36,6 +37,7 @@ class Sender:
         self._bell = post.bell
         self._defects = defects
         self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._stopping = False
 
     async def run(self) -> None:
         """Until it is cancelled; what is under way then is tried again when the server runs again."""
@@ -44,6 +46,7 @@ class Sender:
                 self._bell.still()
                 await self._bell.wait(await self._start_what_is_due())
         finally:
+            self._stopping = True
             tasks = tuple(self._under_way.values())
             for task in tasks:
                 task.cancel()
@@ -72,8 +75,14 @@ class Sender:
             if found := await self._keeper.run(lambda: self._queue.message(number)):
                 entry, content = found
                 began = self._queue.clock()
-                outcomes = await self._attempts.attempt(entry.sender, entry.waiting, content)
-                await self._note(entry, content, outcomes, began)
+
+                async def delivered(outcomes: Mapping[str, Outcome]) -> None:
+                    _log(outcomes)
+                    await _whole(self._surely(lambda: self._queue.settle(number, outcomes)))
+
+                outcomes = await self._attempts.attempt(entry.sender, entry.waiting, content, delivered)
+                rest = {each: one for each, one in outcomes.items() if one.state is not State.DELIVERED}
+                await _whole(self._note(entry, content, rest, began))
         except Exception:
             log.exception("the attempt to send %s failed; it is tried again", number)
             await asyncio.sleep(self._config.outgoing.interval)  # or it would be tried at once, for ever
@@ -84,9 +93,11 @@ class Sender:
     async def _note(
         self, entry: Entry, content: bytes, outcomes: Mapping[str, Outcome], began: float
     ) -> None:
-        """Keep what an attempt came to; what is lost its sender is told of, or without a sender is frozen."""
-        for address, each in outcomes.items():
-            log.info("queued mail to <%s>: %s: %s", printable(address), each.state, each.words)
+        """Keep what those came to who have not got it; the sender hears of what is lost.
+
+        Without a sender the message is frozen once nobody waits for it.
+        """
+        _log(outcomes)
         now, outgoing = self._queue.clock(), self._config.outgoing
         end = entry.arrived + outgoing.lifetime
         known = {address: self._defects.outcome(each) for address, each in outcomes.items()}
@@ -95,8 +106,9 @@ class Sender:
         lost = {address: outcome for address, outcome in known.items() if outcome.state is State.FAILED}
         others_wait = any(outcome.state is State.WAITING for outcome in known.values())
         restless = self._defects.has("queue.list-remove-thaw:weak-restless")
-        frozen = bool(lost) and not (entry.sender or others_wait or restless)
-        if lost and not (entry.sender and await self._told(entry, content, lost)):
+        failures = bool(lost) or any(each.state is State.FAILED for each in entry.recipients)
+        frozen = failures and not (entry.sender or others_wait or restless)
+        if lost and not (await self._told(entry, content, lost) if entry.sender else not restless):
             known |= {address: replace(outcome, state=State.WAITING) for address, outcome in lost.items()}
         due = began + outgoing.interval * self._defects.pace
         next_try = max(now, min(due, end) if now < end else due)  # the last attempt comes at the very end
@@ -109,20 +121,37 @@ class Sender:
                 return await self._keeper.run(note)
             except QueueError as error:
                 log.error("what became of a message cannot be noted, and it is not tried before: %s", error)
+            if self._stopping:
+                return None  # it is sent, or told its sender, once more when the server runs again
             await asyncio.sleep(BREATH)
 
     async def _told(self, entry: Entry, content: bytes, lost: dict[str, Outcome]) -> bool:
         """Whether the sender has been told of the recipients that are lost, or nobody wants to know."""
-        if not await self._keeper.run(lambda: self._queue.entries(entry.id)):
-            return True  # an operator has removed it meanwhile
         notice = bounce(self._config.server.hostname, entry, content, self._defects.lost(lost))
         try:
+            if not await self._keeper.run(lambda: self._queue.entries(entry.id)):
+                return True  # an operator has removed it meanwhile
             if sent := self._defects.notice(notice, lost):
                 await self._post.take(sent)
         except OSError as error:
             log.error("the sender of %s cannot be told: %s", entry.id, error)
             return False
         return True
+
+
+async def _whole(work: Coroutine[None, None, None]) -> None:
+    """Work that is not broken off: who is cancelled meanwhile waits for its end."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
+
+
+def _log(outcomes: Mapping[str, Outcome]) -> None:
+    for address, each in outcomes.items():
+        log.info("queued mail to <%s>: %s: %s", printable(address), each.state, each.words)
 
 
 def _given_up(outcome: Outcome) -> Outcome:
