@@ -1,14 +1,18 @@
 """DKIM: signatures of the RFCs and of fresh keys, and what becomes of them over live SMTP."""
 
+import base64
+import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fake_dns import ServFail
+from harness.reference_mta.mail import signatures
 from harness.reference_mta.mail.dkim import without_results_of
 from harness.reference_mta.mail.signatures import read, verify
 from harness.world.signing import Algorithm, Canonical, Signer
@@ -65,6 +69,37 @@ KEYS = {
     "+v/RtdC2UzJ1lWT947qR+Rcac2gbto/NMqJ0fzfVjH4OuKhitdY9tf6mcwGjaNBcWToIMmPSPDdQPNUYckcQ2QIDAQAB",
 }
 PLAIN = (HEADER + BODY).replace("\n", "\r\n").encode()
+
+KEY = Ed25519PrivateKey.generate()
+RECORD = f"v=DKIM1; k=ed25519; p={base64.b64encode(KEY.public_key().public_bytes_raw()).decode()}"
+
+
+def by_hand(
+    tags: str, canonical: Canonical = Canonical.SIMPLE, fields: str = "From", body: str = BODY[1:]
+) -> bytes:
+    """The plain message with a signature that no library has made.
+
+    `tags` has `{b}` where the signature goes, and what else there is to say; `fields` are the last of their
+    name, which are signed; `body` is the part of the body that is signed, whose forms are all the same.
+    """
+    body_hash = base64.b64encode(hashlib.sha256(wire(body)).digest()).decode()
+    start = f"v=1; a=ed25519-sha256; c={canonical}/simple; d=hand.example; s=hand; bh={body_hash};"
+    field = f"DKIM-Signature:{tags.replace('{start}', start)}"
+    chosen = [line for name in fields.split() for line in HEADER.split("\n") if line.startswith(f"{name}:")]
+    text = [*chosen, re.sub(r"\s*\{b\}\s*", "", field)]
+    if canonical is Canonical.RELAXED:
+        pairs = [re.sub(r"\s+", " ", one).split(":", 1) for one in text]
+        text = [f"{name.lower()}:{value.strip()}" for name, value in pairs]
+    signature = base64.b64encode(KEY.sign(hashlib.sha256(wire("\n".join(text))).digest())).decode()
+    return wire(field.replace("{b}", signature) + "\n") + PLAIN
+
+
+def result_of(message: bytes, record: str = RECORD) -> tuple[str, str]:
+    """What the topmost signature of a message comes to, and why."""
+    found = read(message)[0]
+    if not found.result:
+        found = verify(message, found, record)
+    return found.result, found.reason
 
 
 def wire(text: str) -> bytes:
@@ -157,6 +192,35 @@ def test_a_key_that_dns_does_not_tell_is_no_reason_to_refuse(mta: RunningMta) ->
     )
 
 
+@pytest.mark.parametrize("testing", [False, True])
+def test_a_false_signature_beside_one_whose_key_dns_does_not_tell_is_put_off(
+    mta: RunningMta, mode: str, testing: bool
+) -> None:
+    signer, false = (
+        Signer(f"later-{testing}.example", Algorithm.ED25519),
+        RFC_6376.replace("b=AuUo", "b=BuUo"),
+    )
+    mta.dns.script(signer.key_name, "TXT", ServFail())
+    message = wire(false) + signer.signed(PLAIN)
+    if testing:
+        tester = Signer("right-and-testing.example")
+        mta.dns.publish(tester.key_name, "TXT", f"{tester.record}; t=y")
+        message = tester.signed(message)
+    said = said_of(mta, message)
+    if mode == "reject":
+        assert said.startswith("451 4.7.5 ")
+    else:
+        assert re.findall(r"dkim=(\w+)", said) == ["pass"] * testing + ["fail", "temperror"]
+
+
+def test_a_true_signature_makes_up_for_a_false_one_and_one_without_an_answer(mta: RunningMta) -> None:
+    signer = Signer("silent.example", Algorithm.ED25519)
+    mta.dns.script(signer.key_name, "TXT", ServFail())
+    false = wire(RFC_6376.replace("b=AuUo", "b=BuUo"))
+    said = said_of(mta, false + wire(RFC_6376) + signer.signed(PLAIN))
+    assert re.findall(r"dkim=(\w+)", said) == ["fail", "pass", "temperror"]
+
+
 def test_mail_without_signature_and_mail_of_relay_hosts(mta: RunningMta) -> None:
     assert said_of(mta, MESSAGE) == f"{HOST}; dkim=none"
     assert said_of(mta, MESSAGE, TRUSTED) == ""
@@ -197,6 +261,12 @@ def test_results_are_this_servers_by_their_first_word(written: str, removed: boo
     assert without_results_of(HOST, field + PLAIN) == (PLAIN if removed else field + PLAIN)
 
 
+@pytest.mark.parametrize("end", [b"", b"\r\nmore\r\n"])
+def test_a_message_without_header_has_no_results_to_remove(end: bytes) -> None:
+    content = f"\r\nAuthentication-Results: {HOST}; dkim=pass\r\n".encode() + end
+    assert without_results_of(HOST, content) == content
+
+
 def test_without_the_setting_nothing_is_added_or_asked(tmp_path: Path) -> None:
     with running_mta(tmp_path) as server:
         assert said_of(server, wire(RFC_6376) + PLAIN) == ""
@@ -208,6 +278,11 @@ def test_without_the_setting_nothing_is_added_or_asked(tmp_path: Path) -> None:
     [
         (lambda record: record, "pass", ""),
         (lambda record: f"{record}; h=sha1:sha256; s=*; t=y", "pass", ""),
+        (lambda record: f"{record}; s=email:other", "pass", ""),
+        (lambda record: record.replace("k=", "s = * : x ;k=") + ";", "pass", ""),
+        (lambda record: f"{record}; s=tlsrpt : email; ", "pass", ""),
+        (lambda record: f"{record}; s=other:x", "permerror", "the key is not for mail"),
+        (lambda record: f"{record}; s=*; s=*", "permerror", ""),
         (lambda record: re.sub("p=.*", "p=", record), "permerror", "the key is revoked"),
         (lambda record: "v=DKIM1", "permerror", "the record has no key"),
         (lambda record: "nothing", "permerror", ""),
@@ -235,6 +310,92 @@ def test_sha1_and_unreadable_signatures_do_not_count() -> None:
     assert [one.result for one in read(old)] == ["permerror"]
     assert [one.result for one in read(b"DKIM-Signature: v=1; a\r\n" + PLAIN)] == ["permerror"]
     assert [one.result for one in read(b" DKIM-Signature: v=1; a\r\n" + PLAIN)] == ["permerror"]
+
+
+@pytest.mark.parametrize("names", ["To:Subject", "", "From-Other:XFrom"])
+def test_a_signature_that_does_not_sign_from_does_not_count(names: str) -> None:
+    fields = " ".join(name for name in names.split(":") if "From" not in name)
+    signed = by_hand(f" {{start}} h={names}; b={{b}}", fields=fields)
+    assert result_of(signed) == ("permerror", "From is not signed")
+
+
+@pytest.mark.parametrize("names", ["From", "to : FROM", "from:from", "To\n\t:\n\tFrom"])
+def test_a_signature_that_signs_from_counts(names: str) -> None:
+    fields = " ".join(name.strip().capitalize() for name in dict.fromkeys(names.split(":")))
+    assert result_of(by_hand(f" {{start}} h={names}; b={{b}}", fields=fields)) == ("pass", "")
+
+
+@pytest.mark.parametrize("canonical", Canonical)
+@pytest.mark.parametrize(
+    "tags",
+    [
+        " {start} h=From; b={b}",
+        "{start} h=From; b={b};",
+        " {start} h=From; b=\n\t{b}\n\t; t=1",
+        "b={b};{start} h=From",
+        "\n b\n\t=\n {b} ;{start} h=From",
+        " {start} h=From;b \t= {b} \n\t;\n ",
+        " {start} h=From; z=Subject:x b=AAAA; b={b}",
+        " {start} h=From; b={b}; note=\n b=AAAA",
+    ],
+    ids=["last", "closed", "white space", "first", "folded", "end of field", "in z", "in another tag"],
+)
+def test_the_b_tag_is_found_wherever_it_stands(tags: str, canonical: Canonical) -> None:
+    signed = by_hand(tags, canonical)
+    assert result_of(signed) == ("pass", "")
+    for first, second in (("d=hand", "d=hans"), ("bh=", "bh= "), ("AAAA", "BBBB")):
+        changed = signed.replace(first.encode(), second.encode(), 1)
+        if changed != signed:
+            assert result_of(changed)[0] == "fail"
+
+
+@pytest.mark.parametrize("canonical", Canonical)
+def test_a_signature_does_not_sign_itself(canonical: Canonical) -> None:
+    signed = by_hand(" {start} h=From:DKIM-Signature:DKIM-Signature; b={b}", canonical)
+    assert result_of(signed) == ("pass", "")
+    assert result_of(wire(RFC_8463) + signed, KEYS["brisbane._domainkey.football.example.com"])[0] == "pass"
+    second = read(wire(RFC_6376) + signed)[1]
+    assert verify(wire(RFC_6376) + signed, second, RECORD).result == "fail", (
+        "an added field is signed as none"
+    )
+
+
+@pytest.mark.parametrize(
+    ("ways", "result"),
+    [
+        ("dns/txt", "pass"),
+        ("dns/txt:x", "pass"),
+        ("x/y\n : DNS/TXT", "pass"),
+        ("x", "permerror"),
+        ("dns/txt/x", "permerror"),
+        ("", "permerror"),
+    ],
+)
+def test_one_known_way_to_the_key_is_enough(ways: str, result: str) -> None:
+    assert result_of(by_hand(f" {{start}} q={ways}; h=From; b={{b}}"))[0] == result
+
+
+@pytest.mark.parametrize(
+    ("length", "result"),
+    [("{all}", "pass"), ("0", "pass"), ("9", "pass"), ("{more}", "permerror"), ("9" * 76, "permerror")],
+)
+def test_no_more_of_the_body_is_signed_than_there_is(length: str, result: str) -> None:
+    size = len(wire(BODY[1:]))
+    length = length.format(all=size, more=size + 1)
+    body = wire(BODY[1:])[: int(length)].decode().replace("\r\n", "\n")
+    found = result_of(by_hand(f" {{start}} l={length}; h=From; b={{b}}", body=body))
+    assert found == (result, "" if result == "pass" else "l= is larger than the body")
+
+
+def test_a_canonical_form_that_nobody_knows() -> None:
+    signed = by_hand(" {start} h=From; b={b}").replace(b"c=simple/simple", b"c=simple/neat")
+    assert result_of(signed) == ("permerror", "c= is not known")
+
+
+def test_an_rsa_key_that_is_too_short_signs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    signer = Signer("short.example")
+    monkeypatch.setattr(signatures, "SHORTEST_KEY", 2049)
+    assert result_of(signer.signed(PLAIN), signer.record) == ("permerror", "public key too small: 2048")
 
 
 LONG = {

@@ -294,11 +294,11 @@ def test_too_many_recipients_for_one_message_are_tried_again(mta: RunningMta, si
 
 def test_an_outcome_that_cannot_be_noted_is_not_forgotten(tmp_path: Path, sink: ReceivingHost) -> None:
     sink.replies = {"RCPT": "451 4.7.1 Not yet"}
-    extra = OUTGOING.format(port=sink.port, interval=INTERVAL, lifetime=60)
+    extra = OUTGOING.format(port=sink.port, interval=2, lifetime=60)
     with running_mta(tmp_path, extra=extra) as mta:
         mta.dns.publish("d16.example", "A", "127.0.0.1")
         relay(mta, "one@d16.example")
-        sink.wait(sessions=1)
+        eventually(lambda: queued(mta, "one@d16.example")[0]["recipients"][0]["attempts"])
         with contextlib.closing(sqlite3.connect(mta.state / "queue.sqlite", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             sink.replies = {}

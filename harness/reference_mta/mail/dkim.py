@@ -1,9 +1,9 @@
 """DKIM at the end of DATA (RFC 6376): off, noted in Authentication-Results, or a false signature refused.
 
-A message is refused when a signature of it is false and none is right. As good as none is a signature without
-a key (§6.1.2, §6.3), or of a domain that is testing (§3.6.1); with more signatures than are looked at nothing
-is refused, since one of them may be right. Mail of relay hosts and accounts is not looked at: nobody has
-signed it yet.
+A message is refused when a signature of it is false and none is right; while DNS does not tell the key of
+another one, it is put off (§6.1.2, §6.3). As good as none is a signature without a key, or of a domain that
+is testing (§3.6.1); with more signatures than are looked at nothing is refused, since one of them may be
+right. Mail of relay hosts and accounts is not looked at: nobody has signed it yet.
 """
 
 import asyncio
@@ -25,6 +25,7 @@ TIME_LIMIT = 20.0  # seconds for all signatures of a message
 SHOWN_VALUE = 8  # characters of a signature that tell it from others (RFC 6008)
 RESULTS = re.compile(rb"(?im)^Authentication-Results[ \t]*:(.*\n(?:[ \t].*\n)*)")
 REFUSED = "No DKIM signature of this message is right"
+PUT_OFF = "No DKIM signature of this message is right, of those whose keys are known now"
 
 
 async def signed(about: Transaction, message: Message) -> tuple[str, Message]:
@@ -36,6 +37,8 @@ async def signed(about: Transaction, message: Message) -> tuple[str, Message]:
     results = {one.result for one in found if not one.testing}
     false = "fail" in results or (about.quirk("dkim.no-key:strict-refused") and "permerror" in results)
     if mode == "reject" and false and not results & {"pass", "neutral"}:
+        if "temperror" in results:
+            return reply(451, "7.5", PUT_OFF), message
         refusal = reply(550, "7.20", REFUSED)
         return (
             refusal.replace("550 5.", "450 4.") if about.quirk("dkim.broken:weak-4xx") else refusal
@@ -48,6 +51,8 @@ async def signed(about: Transaction, message: Message) -> tuple[str, Message]:
 
 def without_results_of(host: str, content: bytes) -> bytes:
     """The message without results that somebody wrote in the name of `host`, or of nobody (RFC 8601 §5)."""
+    if content.startswith(b"\r\n"):
+        return content
     end = content.find(END) + 2
     header, rest = (content[:end], content[end:]) if end > 1 else (content, b"")
     removed = ("", host.lower())
