@@ -30,9 +30,10 @@ DOVECOT = shutil.which("dovecot", path="/usr/sbin:/usr/bin:/sbin")
 
 
 def put(folder: Path, content: bytes = MESSAGE, name: str = "1.x.host", part: str = "new") -> Path:
-    (folder / part).mkdir(parents=True, exist_ok=True)
-    (folder / part / name).write_bytes(content)
-    return folder / part / name
+    for place in {"tmp", part}:
+        (folder / place).mkdir(parents=True, exist_ok=True)
+    (folder / "tmp" / name).write_bytes(content)
+    return (folder / "tmp" / name).rename(folder / part / name)
 
 
 # A message
@@ -81,12 +82,15 @@ def test_a_message_that_comes_too_late_proves_nothing(tmp_path: Path) -> None:
         maildir(tmp_path, patience=0.3).find(ANN, TOKEN)
 
 
-def test_a_maildir_that_cannot_be_read_is_not_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def closed(path: Path) -> Iterator[Path]:
+@pytest.mark.parametrize("method", ["iterdir", "open"])
+def test_a_maildir_that_cannot_be_read_is_not_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    def closed(path: Path, *_: str) -> Iterator[Path]:
         raise PermissionError(13, "Permission denied", str(path))
 
     put(tmp_path / "example.org" / "ann")
-    monkeypatch.setattr(Path, "iterdir", closed)  # root may read everything
+    monkeypatch.setattr(Path, method, closed)  # root may read everything
     with pytest.raises(InconclusiveError, match="let this user read it"):
         maildir(tmp_path).find(ANN, TOKEN)
 
@@ -94,6 +98,16 @@ def test_a_maildir_that_cannot_be_read_is_not_empty(tmp_path: Path, monkeypatch:
 def test_a_half_written_message_does_not_count(tmp_path: Path) -> None:
     put(tmp_path / "example.org" / "ann", part="tmp")
     assert maildir(tmp_path).copies(ANN, TOKEN) == []
+
+
+def test_a_message_that_is_written_where_it_lies_is_found_and_counts_once(tmp_path: Path) -> None:
+    file = put(tmp_path / "example.org" / "ann", b"")
+    watch = MaildirStore(str(tmp_path / "{domain}" / "{user}")).watch(ANN, TOKEN.encode())
+    counts = []
+    for size in (0, 10, len(MESSAGE) - 3, len(MESSAGE)):
+        file.write_bytes(MESSAGE[:size])
+        counts.append(len(watch.look()))
+    assert counts == [0, 0, 1, 0]
 
 
 def test_every_copy_counts_and_a_moved_one_counts_once(tmp_path: Path) -> None:
@@ -143,6 +157,15 @@ def test_what_is_put_into_an_mbox_comes_out_of_it(bodies: list[list[bytes]]) -> 
 def test_no_file_is_too_strange_for_the_reader(data: bytes) -> None:
     found, rest = split(data)
     assert len(b"".join(found)) + len(rest) <= len(data)
+
+
+def test_an_mbox_that_cannot_be_read_is_not_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(path: Path, *_: str) -> Iterator[Path]:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", closed)
+    with pytest.raises(InconclusiveError, match="let this user read it"):
+        mbox(tmp_path).find(ANN, TOKEN)
 
 
 def test_an_mbox_is_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

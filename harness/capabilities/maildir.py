@@ -35,25 +35,35 @@ class MaildirStore:
 
 @dataclass
 class _MaildirWatch:
+    """Messages are known by the unique part of their file's name, which outlives the move to `cur`.
+
+    Who does not write to `tmp` first lets others see a part: a message that grows is looked at again.
+    """
+
     recipient: str
     token: bytes
     root: Path
-    seen: set[str] = field(default_factory=set)  # the unique part of a name, which outlives the move to `cur`
+    told: set[str] = field(default_factory=set)
+    read: dict[str, int] = field(default_factory=dict)  # bytes of those without the token
 
     def look(self) -> list[Delivered]:
         found = []
         for folder, file in self._files():
             name = file.name.partition(":")[0]
-            if name in self.seen:
-                continue
             try:
+                if name in self.told or self.read.get(name) == min(file.stat().st_size, LARGEST):
+                    continue
                 with file.open("rb") as opened:
                     content = opened.read(LARGEST)
             except FileNotFoundError:  # it moves to `cur` while we look; the next look finds it there
                 continue
-            self.seen.add(name)
+            except PermissionError as error:
+                raise _unreadable(file) from error
             if self.token in content:
+                self.told.add(name)
                 found.append(Delivered(self.recipient, folder, str(file), content))
+            else:
+                self.read[name] = len(content)
         return found
 
     def close(self) -> None:
@@ -74,7 +84,11 @@ def _listed(folder: Path) -> list[Path]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except PermissionError as error:
-        raise InconclusiveError(f"mailbox: {folder} cannot be read; let this user read it") from error
+        raise _unreadable(folder) from error
+
+
+def _unreadable(path: Path) -> InconclusiveError:
+    return InconclusiveError(f"mailbox: {path} cannot be read; let this user read it")
 
 
 @dataclass(frozen=True)
@@ -99,10 +113,14 @@ class _MboxWatch:
     size: int = -1  # of the file at the last look
 
     def look(self) -> list[Delivered]:
-        if not self.file.is_file():
+        try:
+            opened = self.file.open("rb")
+        except (FileNotFoundError, NotADirectoryError):
             return []
+        except PermissionError as error:
+            raise _unreadable(self.file) from error
         found: list[Delivered] = []
-        with self.file.open("rb") as opened:
+        with opened:
             while True:
                 opened.seek(self.start)
                 added = opened.read(LARGEST)
