@@ -326,7 +326,7 @@ def test_a_real_dovecot(tmp_path: Path, certificate: tuple[Path, Path, Path]) ->
         "ascii",
     )
     subprocess.run(["chown", "-R", "nobody:nogroup", str(tmp_path / "mail")], check=True)
-    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
+    for folder in (tmp_path, *list(tmp_path.parents)[:3]):
         folder.chmod(folder.stat().st_mode | 0o055)
     process = subprocess.Popen([str(DOVECOT), "-F", "-c", str(config)])
     try:
