@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.capabilities.mail_host import MailHost
+from harness.outcome import Stage
 from harness.results.model import Status
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, open_run
@@ -29,6 +30,44 @@ def plan(run: Run, scenario: Callable[[Trial], None]) -> Plan:
         trial.play(lambda: scenario(trial), {}, ())
 
     return Plan(run.catalogue["delivery.alias"], frozenset(), play)
+
+
+def test_what_was_done_as_the_operator_is_kept(run: Run) -> None:
+    assert run.profile.auth
+    password = run.profile.auth.secret
+
+    def play(trial: Trial) -> None:
+        assert trial.sink
+        assert trial.queue
+        assert trial.greylist
+        host, client = trial.sink.host(), trial.new_client(Kind.TRUSTED)
+        host.says(Stage.RCPT, "451 4.3.0 Come back later")
+        friend = f"{password}@{host.domain}"
+        attempt = client.attempt(recipient=friend, message=message(client, friend))
+        trial.expect(attempt, twin=attempt)
+        host.dialogue()
+        for _ in range(3):
+            (entry,) = trial.queue.entries(host.domain)
+        trial.queue.remove(entry.id)
+        trial.queue.entries(host.domain)
+        triplet = ("192.0.2.9", client.sender, "bob@here.example")
+        trial.greylist.add("black", *triplet)
+        trial.greylist.listed("black", *triplet)
+        trial.greylist.remove("black", *triplet)
+        trial.greylist.listed("black", *triplet)
+
+    outcome = run_scenario(run, plan(run, play))
+    assert outcome.status is Status.PASSED, outcome.reason
+    acts = outcome.tries[-1].operator
+    looked, removed, again, added, there, taken, gone = acts
+    assert looked.act == again.act
+    assert (removed.shown, again.shown, added.shown, taken.shown) == ("", "nothing", "", "")
+    assert (there.shown, gone.shown) == ("it is there", "it is not there")
+    assert removed.act.split()[2] in looked.shown
+    assert password not in str(acts)
+    assert "***@" in looked.shown
+    assert [act.at for act in acts] == sorted(act.at for act in acts)
+    assert 0 < looked.at < outcome.seconds + 60
 
 
 def test_a_found_message_and_a_call_elsewhere_are_kept(run: Run) -> None:

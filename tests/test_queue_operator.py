@@ -65,6 +65,14 @@ def test_the_lists_of_real_servers_are_read(
     assert [one.id for one in operator.entries("AWAY.example")] == list(ids[1:])
 
 
+def test_bytes_that_are_no_text_are_shown_all_the_same() -> None:
+    listed = b"1-2 <\xff@far.example>\n3-4 <ann@far.example>\n"
+    show = [sys.executable, "-c", f"import sys; sys.stdout.buffer.write({listed!r})"]
+    others = {"remove": ["true", "{id}"], "thaw": ["true", "{id}"], "entry": r"^(\S+) <"}
+    operator = CommandQueue(Queue.model_validate({"interval": 60, "list": show, **others}))
+    assert [one.id for one in operator.entries("far.example")] == ["1-2", "3-4"]
+
+
 def test_commands_get_the_message(tmp_path: Path) -> None:
     operator = queue("", tmp_path)
     operator.remove("1-2")

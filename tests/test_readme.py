@@ -2,6 +2,7 @@
 
 import ast
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from harness import settings
 from harness.profile.model import load
 from harness.reference_mta.config import Config
+from harness.reference_mta.mail.filter_language import parse
 from harness.rules import Catalogue
 
 README = Path("README.md").read_text("utf-8")
@@ -33,6 +35,11 @@ def test_the_configuration_of_mailboxes_is_one(tmp_path: Path) -> None:
     file = tmp_path / "mta.toml"
     file.write_text(server + shown, "utf-8")
     assert settings.read(file, Config).domain[0].format == "mbox"
+
+
+def test_the_filter_is_one() -> None:
+    (shown,) = re.findall(r"^  ```text\n(.*?)^  ```$", README, re.MULTILINE | re.DOTALL)
+    assert len(parse(textwrap.dedent(shown), Path("README.md")).rules) == 3
 
 
 def test_the_rule_is_a_rule_and_its_scenario_is_code(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.results.html import page
-from harness.results.model import Delivery, Status, Try
+from harness.results.model import Delivery, OperatorAct, Status, Try
 from tests.result_builder import SERVER, case, dialogue, full_run, reply, rule, run
 
 HOSTILE = [
@@ -55,6 +55,7 @@ def hostile_page() -> str:
     mail = Delivery(
         HOSTILE[0], HOSTILE[1], HOSTILE[2], tuple((bad, bad) for bad in HOSTILE), "\n".join(HOSTILE)
     )
+    acts = tuple(OperatorAct(0.5, bad, bad) for bad in HOSTILE)
     broken = rule(
         "a.bad",
         case(
@@ -63,7 +64,7 @@ def hostile_page() -> str:
             reason=HOSTILE[0],
             name=HOSTILE[1],
             observed=HOSTILE[2],
-            tries=(Try(Status.FAILED, HOSTILE[0], (talk,), (mail,)),),
+            tries=(Try(Status.FAILED, HOSTILE[0], (talk,), (mail,), acts),),
         ),
     )
     facts = SERVER.__class__(HOSTILE[0], (HOSTILE[1],), (HOSTILE[2],), {"subject": HOSTILE[0]})
@@ -105,6 +106,13 @@ def test_a_delivered_message_is_there_with_its_folder() -> None:
     )
     text = page(run(rule("a.b", case(tries=(Try(Status.PASSED, "", (), (mail,)),)))))
     for part in ("ann@example.org", ".Junk", "/var/mail/ann/.Junk/new/1", "X-Spam-Flag", "YES"):
+        assert part in text
+
+
+def test_what_the_operator_did_and_saw_is_there() -> None:
+    acts = (OperatorAct(1.25, "list the queue: what mentions x.example", "17 frozen <lost@x.example>"),)
+    text = page(run(rule("a.b", case(tries=(Try(Status.PASSED, "", (), (), acts),)))))
+    for part in ("1.250", "list the queue: what mentions x.example", "17 frozen &lt;lost@x.example&gt;"):
         assert part in text
 
 

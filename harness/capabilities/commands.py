@@ -12,7 +12,14 @@ SHOWN = 300  # characters of what a failed command printed
 def run(key: str, words: Sequence[str]) -> str:
     """What the command prints; raises `InconclusiveError` that names the profile's key when it fails."""
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=True)  # noqa: S603
+        done = subprocess.run(  # noqa: S603
+            words,
+            capture_output=True,
+            encoding="utf-8",
+            errors="backslashreplace",  # strangers' addresses stand in a queue, in whatever bytes
+            timeout=PATIENCE,
+            check=True,
+        )
     except subprocess.CalledProcessError as error:
         said = error.stderr.strip()[-SHOWN:]
         raise InconclusiveError(f"{key}: {words[0]} ended with {error.returncode}: {said}") from error

@@ -61,9 +61,17 @@ def main(arguments: Sequence[str]) -> int:
 def _guarded(act: Callable[[], int]) -> int:
     try:
         return act()
+    except BrokenPipeError:  # whoever reads has seen enough
+        raise
     except TROUBLE as error:
-        print(f"smtp-harness mta: {error}", file=sys.stderr)
+        print(f"smtp-harness mta: {_told(error)}", file=sys.stderr)
         return 2
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _serve_file(file: Path, *, control: bool) -> int:

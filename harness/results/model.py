@@ -100,6 +100,15 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorAct:
+    """Something that was done or looked up as the server's operator."""
+
+    at: float  # seconds since the try's first connection began; 0 before any
+    act: str
+    shown: str  # what the operator saw, if the act is to see something; secrets masked
+
+
+@dataclass(frozen=True, slots=True)
 class Try:
     """One run of a scenario on fresh clients; a failure counts only when a second try confirms it."""
 
@@ -107,6 +116,7 @@ class Try:
     reason: str
     dialogues: tuple[Dialogue, ...]  # those of the clients, then those of the server with other mail hosts
     deliveries: tuple[Delivery, ...] = ()
+    operator: tuple[OperatorAct, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

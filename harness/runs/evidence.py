@@ -1,5 +1,6 @@
-"""What a try leaves behind for the report: dialogues, the server's DNS questions, delivered messages."""
+"""What a try leaves behind for the report: dialogues, DNS questions, mail, the operator's acts."""
 
+import math
 import re
 from collections.abc import Iterator
 
@@ -7,7 +8,7 @@ from fake_dns import QueryEntry
 from harness.capabilities.mail_host import Call, MailHost
 from harness.capabilities.mailbox import Delivered
 from harness.judge import Judge, Timing
-from harness.results.model import Delivery, Dialogue, Line, Query, ReplyFact
+from harness.results.model import Delivery, Dialogue, Line, OperatorAct, Query, ReplyFact
 from harness.smtp.masking import Masker
 from harness.world.client import Client, World
 from harness.world.conversation import Conversation, Step
@@ -38,6 +39,20 @@ def deliveries(world: World) -> tuple[Delivery, ...]:
     return tuple(_delivery(found, masker) for found in world.deliveries)
 
 
+def operator(world: World) -> tuple[OperatorAct, ...]:
+    """What was done and seen as the server's operator."""
+    masker = Masker(world.sut.profile.secrets)
+    began = min((talk.session.started for _, _, talk in world.conversations), default=math.inf)
+    return tuple(
+        OperatorAct(
+            at=round(max(0.0, act.at - began), 3),
+            act=_masked(masker, act.text),
+            shown=_masked(masker, act.shown)[:SHOWN_CONTENT],
+        )
+        for act in world.operator
+    )
+
+
 def aftermath(world: World) -> str:
     """What became of the mail, in a line: where it was found, and what other mail hosts got of it."""
     found = [f"found in {copy.folder or 'the inbox'} of {copy.recipient}" for copy in world.deliveries]
@@ -64,16 +79,13 @@ def _call(host: MailHost, call: Call) -> Dialogue:
         lines=tuple(Line(line.at, line.direction.value, line.text) for line in call.record),
         queries=(),
         replies=(),
-        ending="it has ended" if call.ended else "it goes on",
+        ending="it has ended" if call.ended else "still open",
     )
 
 
 def _delivery(found: Delivered, masker: Masker) -> Delivery:
     shown = masker.mask(found.content)
-    headers = [
-        (name, masker.mask(str(value).encode("utf-8", "replace")).decode("utf-8", "replace"))
-        for name, value in found.message.items()[:MOST_HEADERS]
-    ]
+    headers = [(name, _masked(masker, str(value))) for name, value in found.message.items()[:MOST_HEADERS]]
     return Delivery(
         recipient=found.recipient,
         folder=found.folder,
@@ -81,6 +93,10 @@ def _delivery(found: Delivered, masker: Masker) -> Delivery:
         headers=tuple((name, " ".join(value.split())[:LONGEST_HEADER]) for name, value in headers),
         content=shown[:SHOWN_CONTENT].decode("utf-8", "backslashreplace"),
     )
+
+
+def _masked(masker: Masker, text: str) -> str:
+    return masker.mask(text.encode("utf-8", "replace")).decode("utf-8", "replace")
 
 
 def neutral(text: str, client: Client) -> str:

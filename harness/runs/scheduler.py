@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from harness.judge import ORDER, BrokenError, FullError
 from harness.results.model import Status, Try
 from harness.rules import Capability, Rule, spell
-from harness.runs.evidence import aftermath, deliveries, dialogues, with_others
+from harness.runs.evidence import aftermath, deliveries, dialogues, operator, with_others
 from harness.runs.run import Run
 from harness.runs.trial import Trial
 from harness.verdicts import FailedError, InconclusiveError, NotApplicableError, NotTestableError
@@ -95,7 +95,7 @@ class _Course:
         if self._run.lean:
             return Try(ending.status, ending.reason, ())
         said = dialogues(trial.world, self._run.judge) + with_others(trial.world)
-        return Try(ending.status, ending.reason, said, deliveries(trial.world))
+        return Try(ending.status, ending.reason, said, deliveries(trial.world), operator(trial.world))
 
     def _outcome(self) -> Outcome:
         verdict = _weigh(self._endings)

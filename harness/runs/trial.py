@@ -9,12 +9,12 @@ from harness.judge import ORDER, Judge, Timing
 from harness.outcome import Outcome, Stage, Verdict
 from harness.rules import Rule
 from harness.runs.run import Run
-from harness.runs.witnessed import WitnessedMailbox, WitnessedSink
+from harness.runs.witnessed import WitnessedGreylist, WitnessedMailbox, WitnessedQueue, WitnessedSink
 from harness.verdicts import InconclusiveError, NotApplicableError, NotTestableError
 from harness.world.client import Client, World
 from harness.world.conversation import Attempt, Step
 from harness.world.internet import Kind
-from harness.world.tools import Mailbox, MailHosts
+from harness.world.tools import GreylistOperator, Mailbox, MailHosts, QueueOperator
 
 
 class UnprovenError(Exception):
@@ -153,6 +153,18 @@ class Trial:
         return WitnessedMailbox(mailbox, self.world) if mailbox else None
 
     @property
+    def queue(self) -> QueueOperator | None:
+        """The operator's hand on the queue, if the profile grants it."""
+        queue = self.run.tools.queue
+        return WitnessedQueue(queue, self.world) if queue else None
+
+    @property
+    def greylist(self) -> GreylistOperator | None:
+        """The operator's hand on the greylist, if the profile grants it."""
+        operator = self.run.tools.operator
+        return WitnessedGreylist(operator, self.world) if operator else None
+
+    @property
     def sink(self) -> MailHosts | None:
         """The mail hosts of everybody else, if the profile grants them."""
         if self._sink is None and self.run.tools.sink:
@@ -169,10 +181,10 @@ FIXTURES: Mapping[str, Callable[[Trial], object]] = {
     "sut": lambda trial: trial.run.sut,
     "internet": lambda trial: trial.run.internet,
     "clock": lambda trial: trial.run.tools.clock,
-    "greylist": lambda trial: trial.run.tools.operator,
+    "greylist": lambda trial: trial.greylist,
     "greylist_outage": lambda trial: trial.run.tools.outage,
     "mailbox": lambda trial: trial.mailbox,
     "sink": lambda trial: trial.sink,
-    "queue": lambda trial: trial.run.tools.queue,
+    "queue": lambda trial: trial.queue,
     "rewriter": lambda trial: trial.run.tools.rewriter,
 }

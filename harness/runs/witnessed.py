@@ -1,13 +1,15 @@
 """The tools of a run as one try of a scenario has them: what they show is kept as evidence."""
 
+import time
 from dataclasses import dataclass, field
 
 from harness.capabilities.mail_host import MailHost
 from harness.capabilities.mailbox import Delivered
+from harness.capabilities.queue import Queued
 from harness.capabilities.sink import Sink
 from harness.verdicts import NotTestableError
-from harness.world.client import World
-from harness.world.tools import Mailbox
+from harness.world.client import Act, World
+from harness.world.tools import GreylistOperator, Mailbox, QueueOperator
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,68 @@ class WitnessedMailbox:
     def _keep(self, found: Delivered) -> None:
         if found not in self.world.deliveries:
             self.world.deliveries.append(found)
+
+
+@dataclass(frozen=True)
+class WitnessedQueue:
+    """The operator's hand on the queue; what it does and sees is kept as evidence."""
+
+    queue: QueueOperator
+    world: World
+
+    def entries(self, word: str) -> list[Queued]:
+        """The queued messages whose entry in the list mentions a word."""
+        found = self.queue.entries(word)
+        shown = "\n".join(one.entry.strip("\n") for one in found) or "nothing"
+        tells = " ".join(f"{one.id} {one.frozen}" for one in found)  # and the rest changes with time
+        _note(self.world, Act(time.monotonic(), f"list the queue: what mentions {word}", shown, tells))
+        return found
+
+    def remove(self, message: str) -> None:
+        """Take a message, by its id, off the queue."""
+        _note(self.world, Act(time.monotonic(), f"remove message {message} from the queue"))
+        self.queue.remove(message)
+
+    def thaw(self, message: str) -> None:
+        """Let a frozen message be tried again."""
+        _note(self.world, Act(time.monotonic(), f"thaw message {message}"))
+        self.queue.thaw(message)
+
+
+@dataclass(frozen=True)
+class WitnessedGreylist:
+    """The operator's hand on the greylist; what it does and sees is kept as evidence."""
+
+    operator: GreylistOperator
+    world: World
+
+    def add(self, which: str, client: str, sender: str, recipient: str) -> None:
+        """Put a triplet on a list."""
+        _note(self.world, Act(time.monotonic(), f"add {client} <{sender}> <{recipient}> to the {which} list"))
+        self.operator.add(which, client, sender, recipient)
+
+    def remove(self, which: str, client: str, sender: str, recipient: str) -> None:
+        """Take a triplet off a list."""
+        _note(
+            self.world,
+            Act(time.monotonic(), f"remove {client} <{sender}> <{recipient}> from the {which} list"),
+        )
+        self.operator.remove(which, client, sender, recipient)
+
+    def listed(self, which: str, client: str, sender: str, recipient: str) -> bool:
+        """Whether a list shows the triplet."""
+        found = self.operator.listed(which, client, sender, recipient)
+        looked = f"look for {client} <{sender}> <{recipient}> on the {which} list"
+        answer = "it is there" if found else "it is not there"
+        _note(self.world, Act(time.monotonic(), looked, answer, answer))
+        return found
+
+
+def _note(world: World, act: Act) -> None:
+    """Keep an act; one that is repeated until it tells something else is kept once."""
+    last = world.operator[-1] if world.operator else None
+    if last is None or (last.text, last.tells) != (act.text, act.tells):
+        world.operator.append(act)
 
 
 @dataclass

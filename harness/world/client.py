@@ -44,6 +44,16 @@ class Clock(Protocol):
         """The run is over: nobody waits any more."""
 
 
+@dataclass(frozen=True)
+class Act:
+    """Something that was done or looked up as the server's operator."""
+
+    at: float  # time.monotonic()
+    text: str
+    shown: str = ""
+    tells: str = ""  # of what is shown, what makes it another answer
+
+
 @dataclass
 class World:
     """What all clients of one scenario share."""
@@ -59,6 +69,7 @@ class World:
     conversations: list[tuple[str, "Client", Conversation]] = field(default_factory=list)
     hosts: list[MailHost] = field(default_factory=list)  # of everybody else
     deliveries: list[Delivered] = field(default_factory=list)  # that were found
+    operator: list[Act] = field(default_factory=list)  # what was done as the server's operator
 
     @property
     def client_domains(self) -> set[str]:

@@ -136,7 +136,7 @@ def _folder(name: str) -> str:
         return INBOX
     if len(name) > LONGEST_FOLDER or not FOLDER.fullmatch(name):
         raise _LineError(
-            f"{name[:LONGEST_FOLDER]!r} is no folder; use letters, digits, - and _, with dots between parent "
-            f"and child, as Lists.debian, {LONGEST_FOLDER} characters at most"
+            f"{name[:LONGEST_FOLDER]!r} is no folder; use letters, digits, - and _, with dots only between "
+            f"parent and child, as Lists.debian, {LONGEST_FOLDER} characters at most"
         )
     return name
