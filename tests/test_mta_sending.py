@@ -3,6 +3,7 @@
 import contextlib
 import email
 import json
+import os
 import re
 import sqlite3
 import subprocess
@@ -16,6 +17,7 @@ from typing import Any, TypeVar
 import pytest
 
 from fake_dns import Published, ServFail
+from harness.commands.base import CUT_OFF
 from harness.reference_mta.__main__ import main
 from harness.reference_mta.mail.hosts import permitted
 from tests.mta_process import FROM, MESSAGE, TRUSTED, RunningMta, running_mta
@@ -565,7 +567,25 @@ def test_a_second_server_does_not_touch_the_queue(tmp_path: Path) -> None:
             timeout=PATIENCE,
         )
         assert again.returncode == 2
-        assert "another server works with this state directory" in again.stderr
+        assert "queue.bell: another server works with this state directory" in again.stderr
+        assert "Errno" not in again.stderr
+
+
+def test_a_reader_of_the_list_who_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    with running_mta(tmp_path, extra=OUTGOING.format(port=9, interval=3600, lifetime=86400)) as mta:
+        mta.dns.publish("d19.example", "A", "127.0.0.1")
+        relay(mta, "one@d19.example")
+        unread, written = os.pipe()
+        os.close(unread)
+        listing = subprocess.run(
+            [sys.executable, "-m", "harness.cli", "mta", "queue", str(tmp_path / "mta.toml"), "list"],
+            stdout=written,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=PATIENCE,
+        )
+        os.close(written)
+        assert (listing.returncode, listing.stderr) == (CUT_OFF, "")
 
 
 def test_mail_is_put_off_while_the_queue_cannot_be_written(tmp_path: Path, sink: ReceivingHost) -> None:
