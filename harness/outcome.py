@@ -1,4 +1,4 @@
-"""What a server did with a dialogue, in the words of the documented rules: stage, verdict, late or not."""
+"""What a server did with a dialogue, in the words of the documented rules: stage, verdict, late or not, codes."""
 
 import re
 from dataclasses import dataclass
@@ -22,6 +22,11 @@ class Stage(StrEnum):
 DIALOGUE = tuple(stage for stage in Stage if stage not in (Stage.DELIVERY, Stage.RELAY))
 
 
+def later(one: Stage, other: Stage) -> Stage:
+    """The one of two stages of a dialogue that comes later."""
+    return max(one, other, key=DIALOGUE.index)
+
+
 class Verdict(StrEnum):
     """What a reply means for the client (RFC 5321 §4.2.1)."""
 
@@ -31,32 +36,104 @@ class Verdict(StrEnum):
     DROP = "drop"  # 5xx, and the server closes the connection
 
 
+MARK = "mark"  # a pass that shows in the header of what is delivered
+ANSWER = re.compile(r"(delay)?\+?(pass|defer|deny|drop|mark)?(?: with ([\d., ]+))?")
+CODE = re.compile(r"[2-5]\d\d|[245]\.\d{1,3}\.\d{1,3}")
+ANSWER_MEND = (
+    "write VERDICT, with VERDICT one of pass, delay, defer, deny (a refusal), drop (a refusal, and the server "
+    "closes the connection), mark, delay+defer, delay+deny, delay+drop, delay+mark, and if the codes matter, "
+    '"with" and the codes that will do, as in: deny with 550, 554, 5.7.1'
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an offence earns: a verdict, prompt or held back by the server's delay, and with which codes.
+
+    `codes` are reply codes (RFC 5321 §4.2) and enhanced codes (RFC 3463) as they are written; of each kind any
+    one will do, and without one of a kind that kind does not matter.
+    """
+
+    verdict: Verdict
+    late: bool = False
+    marked: bool = False  # the message that is delivered says so in its header
+    codes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """The notation of profiles, such as `delay+deny with 550`; a late pass reads `delay`."""
+        word = MARK if self.marked else str(self.verdict)
+        if self.late:
+            word = "delay" if word == Verdict.PASS else f"delay+{word}"
+        return f"{word} with {', '.join(self.codes)}" if self.codes else word
+
+    @classmethod
+    def parse(cls, text: str) -> "Answer":
+        """Read the notation of profiles; raises `ValueError` with the notation in its text."""
+        words = text.strip()
+        match = ANSWER.fullmatch(words)
+        if not match or not (match[1] or match[2]):
+            raise ValueError(f"{text!r} is no answer to an offence; {ANSWER_MEND}")
+        if words.startswith("delay") != bool(match[1]) or ("+" in words) != bool(match[1] and match[2]):
+            raise ValueError(f"{text!r} is no answer: a delay and a verdict are joined as in delay+deny")
+        codes = tuple(code.strip() for code in (match[3] or "").split(",") if code.strip())
+        marked = match[2] == MARK
+        verdict = Verdict.PASS if marked else Verdict(match[2] or "pass")
+        for code in codes:
+            if not CODE.fullmatch(code):
+                raise ValueError(f"{text!r}: {code!r} is no reply code such as 550 and no enhanced one such as 5.7.1")
+            if _class_of(code) != _class_of_verdict(verdict):
+                raise ValueError(f"{text!r}: {code} is not the code of a {verdict}")
+        return cls(verdict, bool(match[1]), marked, codes)
+
+    def admits(self, code: int, enhanced: str | None) -> bool:
+        """Whether a reply has the codes that it must have; a reply without an enhanced code may leave it out."""
+        plain = [one for one in self.codes if "." not in one]
+        dotted = [one for one in self.codes if "." in one]
+        return (not plain or str(code) in plain) and (not dotted or enhanced is None or enhanced in dotted)
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """A verdict at a stage, prompt or held back by the server's configured delay."""
+    """An answer at a stage of the dialogue."""
 
     verdict: Verdict
     stage: Stage
     late: bool = False
+    marked: bool = False
+    codes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """The notation of the catalogue, such as `delay+deny at helo`; a late pass reads `delay`."""
-        if self.late:
-            word = "delay" if self.verdict is Verdict.PASS else f"delay+{self.verdict}"
-        else:
-            word = str(self.verdict)
-        return f"{word} at {self.stage}"
+        """The notation of the catalogue, such as `delay+deny at helo with 550`."""
+        answer, separator, codes = str(self.answer).partition(" with ")
+        return f"{answer} at {self.stage}{separator}{codes}"
+
+    @property
+    def answer(self) -> Answer:
+        """The same, wherever it may be told."""
+        return Answer(self.verdict, self.late, self.marked, self.codes)
+
+    @classmethod
+    def of(cls, answer: Answer, stage: Stage) -> "Outcome":
+        """An answer, told at a stage."""
+        return cls(answer.verdict, stage, answer.late, answer.marked, answer.codes)
 
     @classmethod
     def parse(cls, text: str) -> "Outcome":
         """Read the notation of the catalogue; raises `ValueError` with the notation in its text."""
-        match = re.fullmatch(r"(delay)?\+?(pass|defer|deny|drop)? at (\w+)", text.strip())
+        answer, separator, rest = text.strip().partition(" at ")
+        stage, _, codes = rest.partition(" with ")
         stages = [str(stage) for stage in DIALOGUE]  # after it nobody is given an answer
-        if not match or not (match[1] or match[2]) or match[3] not in stages:
+        if not separator or stage not in stages:
             raise ValueError(
-                f"{text!r} is no outcome; write VERDICT at STAGE, with VERDICT one of pass, delay, defer, "
-                f"deny, drop, delay+defer, delay+deny, delay+drop and STAGE one of {', '.join(stages)}"
+                f"{text!r} is no outcome; write VERDICT at STAGE, with STAGE one of {', '.join(stages)}; "
+                f"{ANSWER_MEND}"
             )
-        if text.strip().startswith("delay") != bool(match[1]) or ("+" in text) != bool(match[1] and match[2]):
-            raise ValueError(f"{text!r} is no outcome; a delay and a verdict are joined as in delay+deny")
-        return cls(Verdict(match[2] or "pass"), Stage(match[3]), late=bool(match[1]))
+        return cls.of(Answer.parse(f"{answer} with {codes}" if codes else answer), Stage(stage))
+
+
+def _class_of(code: str) -> str:
+    return code[0] if code[0] != "3" else "2"
+
+
+def _class_of_verdict(verdict: Verdict) -> str:
+    return {Verdict.PASS: "2", Verdict.DEFER: "4"}.get(verdict, "5")

@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from harness import settings
+from harness.offence import Offence
 from harness.outcome import Outcome, Stage
 
 
@@ -69,6 +70,10 @@ class _Entry(settings.Settings):
     expect: Expectation
     level: Level = Level.DOCUMENTED
     needs: frozenset[Capability] = frozenset()
+    offence: Offence | None = None
+    rests_on: tuple[str, ...] = ()
+    about_innocents: bool = False
+    disturbs: bool = False
     weakness: str = ""
 
 
@@ -79,7 +84,13 @@ class _RulesFile(settings.Settings):
 
 @dataclass(frozen=True)
 class Rule:
-    """One documented, testable statement about a mail server."""
+    """One documented, testable statement about a mail server.
+
+    `offence` is the kind of thing that the server holds against a client by this rule, if it does. `rests_on` are
+    the ids of the rules that its scenarios take for granted: while one of those is broken, this one cannot be
+    told. A rule `about_innocents` promises what every innocent client meets. One that `disturbs` may change what
+    the server does with everybody for a while, so it is played when all others are done.
+    """
 
     id: str
     suite: str
@@ -89,6 +100,10 @@ class Rule:
     statement: str
     expect: tuple[Outcome, ...]
     needs: frozenset[Capability]
+    offence: Offence | None = None
+    rests_on: tuple[str, ...] = ()
+    about_innocents: bool = False
+    disturbs: bool = False
     weakness: str = ""
 
 
@@ -113,6 +128,7 @@ class Catalogue:
                         file, [f"rule.{rule_id}: already defined by suite {rules[rule_id].suite}; rename one"]
                     )
                 rules[rule_id] = Rule(id=rule_id, suite=content.suite, **dict(entry))
+            _check_foundations(file, content, rules)
         return cls(rules)
 
     @classmethod
@@ -131,10 +147,42 @@ class Catalogue:
         except KeyError:
             raise UnknownRuleError(rule_id, list(self.rules)) from None
 
+    def documented(self, offence: Offence) -> Outcome | None:
+        """What the documents have for an offence: the first rule about it tells; None where none does."""
+        told = (outcome for rule in self for outcome in rule.expect if rule.offence is offence)
+        return next(told, None)
+
     @property
     def suite(self) -> str:
         """The name of the suites that the rules come from."""
         return "+".join(dict.fromkeys(rule.suite for rule in self))
+
+
+def _check_foundations(file: Path, content: _RulesFile, rules: dict[str, Rule]) -> None:
+    """Every rule that another rests on is there, and none rests on itself by whatever detour."""
+    problems = [
+        f"rule.{rule_id}.rests_on: unknown rule {other!r}; {settings.nearest(other, list(rules))}"
+        for rule_id, entry in content.rule.items()
+        for other in entry.rests_on
+        if other not in rules
+    ]
+    if not problems:
+        problems = [
+            f"rule.{rule_id}.rests_on: {' rests on '.join([*circle, circle[0]])}; leave one of these out"
+            for rule_id in content.rule
+            if (circle := _circle(rules, (rule_id,)))
+        ][:1]
+    if problems:
+        raise settings.SettingsError(file, problems)
+
+
+def _circle(rules: dict[str, Rule], path: tuple[str, ...]) -> tuple[str, ...]:
+    for other in rules[path[-1]].rests_on:
+        if other in path:
+            return path[path.index(other) :]
+        if found := _circle(rules, (*path, other)):
+            return found
+    return ()
 
 
 class UnknownRuleError(Exception):

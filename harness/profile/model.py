@@ -3,12 +3,16 @@
 import fnmatch
 import ipaddress
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
 
 from harness import settings
+from harness.offence import Offence
+from harness.outcome import Outcome, Stage, Verdict, later
+from harness.profile.dialect import Dialect
 from harness.profile.mail_tables import (
     Authenticity,
     Filter,
@@ -41,6 +45,8 @@ from harness.profile.tables import (
 from harness.profile.values import is_of_this_host
 from harness.rules import Capability, Catalogue, Expectation, Rule
 
+DIALECT = "follows from the profile's [dialect] and [greylist]"
+
 # What shows only when mail is delivered, or other mail hosts are asked.
 DELIVERED = frozenset({Capability.MAILBOX, Capability.SINK, Capability.QUEUE, Capability.LOCAL_ONLY})
 
@@ -53,6 +59,7 @@ class Profile(settings.Settings):
     clients: Clients = Clients()
     dns: Dns | None = None
     policy: Policy
+    dialect: Dialect = Dialect()
     domain: tuple[Domain, ...] = Field(min_length=1)
     dnsbl: tuple[DnsList, ...] = ()
     greylist: Greylist | None = None
@@ -129,9 +136,31 @@ class Profile(settings.Settings):
         return _matches(rule.id, self.rules.claim) and not _matches(rule.id, self.rules.without)
 
     def expectation(self, rule: Rule) -> tuple[Expectation, str]:
-        """What this server documents for a rule, and the profile's reason (empty: the catalogue's)."""
+        """What this server documents for a rule, and where it says so (empty: in the rule's own source).
+
+        An override of the profile decides; without one the outcome follows from the catalogue's by the dialect.
+        """
         override = self.rules.expect.get(rule.id)
-        return (override.outcome, override.reason) if override else (rule.expect, "")
+        if override:
+            return override.outcome, override.reason
+        follows = tuple(dict.fromkeys(self.earns(rule.offence, outcome) for outcome in rule.expect))
+        return follows, "" if follows == rule.expect else DIALECT
+
+    def earns(self, offence: Offence | None, documented: Outcome) -> Outcome:
+        """What an offence earns here where a document has `documented`; None stands for an innocent act."""
+        outcome = self.dialect.outcome(offence, documented)
+        if offence is Offence.UNKNOWN_TRIPLET and self.greylist and outcome.verdict is Verdict.DEFER:
+            codes = outcome.codes or tuple(str(code) for code in self.greylist.codes)
+            return replace(outcome, stage=later(outcome.stage, self.greylist.stage), codes=codes)
+        if outcome.verdict is Verdict.PASS and not outcome.late:
+            return replace(outcome, stage=self.settles(outcome.stage))
+        return outcome
+
+    def settles(self, stage: Stage) -> Stage:
+        """The stage from which on a client that was let through at `stage` is not refused for it any more."""
+        told = self.dialect.tells(stage)
+        greylisted = self.greylist is not None and told is Stage.RCPT
+        return later(told, self.greylist.stage) if greylisted and self.greylist else told
 
     @property
     def _binds_ipv6(self) -> bool:
@@ -255,11 +284,8 @@ def _unfounded(profile: Profile, rule: Rule) -> Iterator[str]:
     group = rule.id.partition(".")[0]
     if profile.policy.delay == 0 and all(outcome.late for outcome in expectation):
         yield "policy.delay is 0 and a delay is promised; set the delay or override the outcome"
-    if group == "dnsbl" and len(profile.dnsbl) < 3:
-        yield (
-            f"that needs three [[dnsbl]] lists and there are {len(profile.dnsbl)}; "
-            "describe them or put dnsbl.* under rules.without"
-        )
+    if group == "dnsbl" and not profile.dnsbl:
+        yield "there is no [[dnsbl]] list; describe those that it asks or put dnsbl.* under rules.without"
     if group == "greylist" and profile.greylist is None:
         yield "there is no [greylist]; describe it or put greylist.* under rules.without"
     if rule.id == "greylist.host-whitelist" and profile.greylist and not profile.greylist.whitelist_hosts:

@@ -2,13 +2,14 @@
 
 import re
 from enum import StrEnum
-from typing import Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from harness import settings
-from harness.profile.mail_tables import Account, Authenticity, Mailbox
-from harness.profile.values import Address, Endpoint, ReservedNetwork, Seconds
+from harness.outcome import Stage
+from harness.profile.mail_tables import Account, Authenticity, MailAddress, Mailbox
+from harness.profile.values import Address, AnswerNetwork, Endpoint, ReservedNetwork, Seconds
 from harness.rules import Expectation
 from harness.smtp.command import EXIM_DELAY
 
@@ -113,10 +114,22 @@ class Domain(settings.Settings):
 
 
 class DnsList(settings.Settings):
-    """A DNS block list of the server, in the order in which it asks them."""
+    """A DNS block list of the server, or, with a weight below 0, a white list.
+
+    `answers` are the addresses and networks of which an answer counts; all of 127.0.0.0/8 unless they are named.
+    """
 
     name: str = Field(min_length=1)
     zones: tuple[str, ...] = Field(min_length=1)
+    weight: float = 1.0
+    answers: tuple[AnswerNetwork, ...] = ()
+
+    @field_validator("weight")
+    @classmethod
+    def _weighs(cls, value: float) -> float:
+        if value == 0:
+            raise ValueError("a list of weight 0 plays no part; leave it out")
+        return value
 
 
 class Greylist(settings.Settings):
@@ -127,6 +140,21 @@ class Greylist(settings.Settings):
     lifetime: Seconds = 5184000.0
     whitelist_hosts: tuple[str, ...] = ()
     when_unreachable: str = Field(default="pass", pattern="^(pass|defer)$")
+    codes: tuple[Annotated[int, Field(ge=400, le=499)], ...] = (451,)  # any of which puts a client off
+    key: Literal["address", "network", "host"] = "address"  # network: IPv4 /24, IPv6 /64
+    at: Literal["rcpt", "data"] = "rcpt"
+    exempt_recipients: tuple[str, ...] = ()  # local parts
+    before_verification: bool = False  # whether it puts off before it looks whether there is such a recipient
+
+    @property
+    def stage(self) -> Stage:
+        """Where a client is put off."""
+        return Stage(self.at)
+
+    def exempts(self, recipient: str) -> bool:
+        """Whether mail for that address is never put off."""
+        local_part = recipient.rpartition("@")[0] or recipient
+        return local_part.lower() in {name.lower() for name in self.exempt_recipients}
 
 
 class Tls(settings.Settings):
@@ -137,7 +165,9 @@ class Tls(settings.Settings):
 
 
 class Auth(Account):
-    """One account of the server."""
+    """One account of the server; `sender` is the only envelope sender that it may use, if it is bound to one."""
+
+    sender: MailAddress | None = None
 
 
 class Clock(settings.Settings):

@@ -73,6 +73,17 @@ def _address(value: object) -> object:
         raise ValueError(f"{value!r} is no IP address; write it in numbers, as 127.0.0.1 or ::1") from None
 
 
+def _answer_network(value: object) -> object:
+    try:
+        network = ipaddress.IPv4Network(str(value))
+    except ValueError as error:
+        raise ValueError(f"{error}; write an answer such as 127.0.0.2, or a network of them") from None
+    if not network.subnet_of(ipaddress.IPv4Network("127.0.0.0/8")):
+        raise ValueError(f"{value} is no answer of a block list; they lie in 127.0.0.0/8 (RFC 5782 2.1)")
+    return network
+
+
+AnswerNetwork = Annotated[ipaddress.IPv4Network, BeforeValidator(_answer_network)]
 ReservedNetwork = Annotated[Network, BeforeValidator(_network)]
 Endpoint = Annotated[tuple[str, int], BeforeValidator(_endpoint)]
 Address = Annotated[str, BeforeValidator(_address)]
