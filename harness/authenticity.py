@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from harness.capabilities.mailbox import Delivered
-from harness.judge import BrokenError
+from harness.judge import NoEvidenceError
 from harness.verdicts import FailedError, InconclusiveError
 from harness.world.client import Client
 from harness.world.conversation import Attempt, Step
@@ -36,14 +36,14 @@ def spf_result(attempt: Attempt, client: Client, mailbox: Mailbox, recipient: st
     """What a server found out about the sender of an attempt, refused or delivered.
 
     Raises `FailedError` when it refuses for another reason or shows nothing, `InconclusiveError` when
-    another reason keeps it from taking the message for now, and `BrokenError`.
+    another reason keeps it from taking the message for now, or there is no reply that says anything.
     """
     if shown := in_refusal(attempt):
         return shown
     if step := refusal(attempt):
         said = f"at {step.stage} the server said {step}, which is no word of SPF"
         if step.reply is None or step.code == 421:
-            raise BrokenError(said)
+            raise NoEvidenceError(said)
         raise InconclusiveError(said) if step.code < 500 else FailedError(said)
     found = in_message(mailbox.find(recipient, client.token), null_sender=False)
     if found is None:

@@ -1,7 +1,7 @@
 """From what a server did to a verdict: prompt or late, as documented or not, or not to be told."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from harness.outcome import DIALOGUE, Outcome, Stage, Verdict
@@ -13,10 +13,10 @@ LATE_FROM = 0.9  # of the configured delay: such a silence is a reply held back
 PROMPT_BELOW = 0.5  # of the configured delay: such a reply was not
 NOISE_BELOW = 0.4  # of the configured delay: what everything else may take meanwhile
 
-ORDER = DIALOGUE
 REPEATING = (Stage.MAIL, Stage.RCPT)  # a delay that was earned before is imposed here again
 
 FULL = ("4.2.2", "4.3.1")  # the mailbox, the mail system
+SERVICE_ENDS = 421  # whatever was asked: the server, or something before it, has no more time (RFC 5321 §3.8)
 
 
 class Timing(Enum):
@@ -27,12 +27,17 @@ class Timing(Enum):
     UNCLEAR = "neither clearly prompt nor clearly late"
 
 
-class BrokenError(InconclusiveError):
-    """The dialogue ended in a way that may mean trouble with the server as a whole."""
+class NoEvidenceError(InconclusiveError):
+    """There is no reply that says anything about a rule: none at all, a 421, garbage, want of room."""
 
 
-class FullError(BrokenError):
-    """The server has no room for mail: trouble, also when others get through."""
+class ContradictionError(FailedError):
+    """A reply says something else than what is documented; `step` is where it was given."""
+
+    def __init__(self, text: str, step: Step) -> None:
+        """`text` is the reason for the report."""
+        super().__init__(text)
+        self.step = step
 
 
 @dataclass(frozen=True)
@@ -41,21 +46,28 @@ class Judge:
 
     delay: float
     noise: Callable[[float, float], float]  # the greatest slowness between two moments, seconds
-    greylisting: bool = False  # whether a deferred recipient may just be an unknown one
     scan: float | None = None  # seconds that the server may look at a message; None: nobody knows
+    pause: float = 0.0  # seconds that everybody waits for the greeting
+
+    @property
+    def patient(self) -> "Judge":
+        """One to whom lateness says nothing."""
+        return replace(self, delay=0.0)
 
     def timing(self, step: Step) -> Timing:
         """Prompt below half of the delay; late when the server was silent for nine tenths of it on end.
 
         A server that holds a reply back is silent. One that is slow, or whose DNS is, goes on asking
         meanwhile; and what the pulse's own exchanges took at the time proves nothing about policy.
-        Where content is scanned, the end of DATA may take as long as that does.
+        Where content is scanned, the end of DATA may take as long as that does; what everybody waits for at
+        the greeting is held against nobody.
         """
+        seconds = step.seconds - (self.pause if step.stage is Stage.CONNECT else 0.0)
         prompt_below = max(PROMPT_BELOW * self.delay, (self.scan or 0.0) if step.stage is Stage.DATA else 0.0)
-        if self.delay == 0 or step.seconds < prompt_below:
+        if self.delay == 0 or seconds < prompt_below:
             return Timing.PROMPT
         noise = self.noise(step.began, step.began + step.seconds)
-        if step.silence < LATE_FROM * self.delay or noise >= NOISE_BELOW * self.delay:
+        if min(seconds, step.silence) < LATE_FROM * self.delay or noise >= NOISE_BELOW * self.delay:
             return Timing.UNCLEAR
         return Timing.LATE
 
@@ -63,42 +75,52 @@ class Judge:
         """Raise unless the attempt came out as one of `outcomes`.
 
         With `earned` the dialogue is meant to have earned a delay at the connection or the greeting.
-        Raises `FailedError`, `InconclusiveError`, `BrokenError` or `FullError`.
+        Raises `ContradictionError` or `InconclusiveError`.
         """
-        endings: list[Exception] = []
+        endings: list[ContradictionError] = []
+        doubt: InconclusiveError | None = None
         for outcome in outcomes:
             try:
                 self._expect_one(attempt, outcome, earned)
-            except (FailedError, InconclusiveError) as ending:
+            except ContradictionError as ending:
                 endings.append(ending)
+            except InconclusiveError as ending:
+                doubt = doubt or ending
             else:
                 return
-        for doubt in endings:
-            if isinstance(doubt, InconclusiveError):
-                raise doubt
+        if doubt:
+            raise doubt
         if len(endings) == 1:
             raise endings[0]
-        raise FailedError(f"expected {spell(outcomes)}; {'; '.join(str(ending) for ending in endings)}")
+        text = f"expected {spell(outcomes)}; {'; '.join(str(ending) for ending in endings)}"
+        raise ContradictionError(text, endings[-1].step)
 
-    def through(self, attempt: Attempt, stage: Stage, *, who: str = "the innocent twin") -> None:
-        """Raise unless an innocent dialogue went through, promptly, up to and including `stage`."""
-        try:
-            self._expect_one(attempt, Outcome(Verdict.PASS, stage), earned=False)
-        except FailedError as ending:
-            raise FailedError(f"{who} suffers too: {ending}") from None
-        except BrokenError as ending:
-            raise type(ending)(f"{who}: {ending}") from None
-        except InconclusiveError as ending:
-            raise InconclusiveError(f"{who}: {ending}") from None
+    def through(self, attempt: Attempt, stage: Stage) -> None:
+        """Raise unless a dialogue went through, promptly, up to and including `stage`."""
+        self._expect_one(attempt, Outcome(Verdict.PASS, stage), earned=False)
+
+    def accepts(self, attempt: Attempt, stage: Stage) -> None:
+        """Raise unless nothing was refused up to and including `stage`, prompt or late."""
+        self.patient.through(attempt, stage)
+
+    def replied(self, step: Step, codes: tuple[int, ...] = ()) -> None:
+        """Raise unless a step has a reply that says something, with one of the codes if any are named."""
+        self._expect_evidence(step, f"a reply at {step.stage}", codes)
+        if codes and step.code not in codes:
+            wanted = " or ".join(map(str, codes))
+            raise ContradictionError(f"expected {wanted} at {step.stage}, but the server said {step}", step)
 
     def _expect_one(self, attempt: Attempt, outcome: Outcome, earned: bool) -> None:
-        for stage in ORDER[: ORDER.index(outcome.stage)]:
+        for stage in DIALOGUE[: DIALOGUE.index(outcome.stage)]:
             before = attempt.at(stage)
             if before and before.verdict is not Verdict.PASS:
-                self._mismatch(attempt, before, outcome)
+                self._mismatch(before, outcome)
         step = attempt.step(outcome.stage)
         if step.verdict is not outcome.verdict:
-            self._mismatch(attempt, step, outcome)
+            self._mismatch(step, outcome)
+        self._expect_evidence(step, str(outcome), _as_numbers(outcome.codes))
+        if not outcome.answer.admits(step.code, step.reply.enhanced if step.reply else None):
+            self._mismatch(step, outcome)
         self._expect_timing(attempt, step, outcome, earned)
 
     def _expect_timing(self, attempt: Attempt, step: Step, outcome: Outcome, earned: bool) -> None:
@@ -120,20 +142,33 @@ class Judge:
                 "look at a message is not known; set server.scan (0: not at all)"
             )
         if (timing is Timing.LATE) != (outcome.late and self.delay > 0):
-            raise FailedError(f"expected {outcome}, but it was {timing.value}: {step}")
+            raise ContradictionError(f"expected {outcome}, but it was {timing.value}: {step}", step)
 
-    def _mismatch(self, attempt: Attempt, step: Step, outcome: Outcome) -> None:
+    def _mismatch(self, step: Step, outcome: Outcome) -> None:
+        self._expect_evidence(step, str(outcome), _as_numbers(outcome.codes))
         closed = " and closed the connection" if step.dropped else ""
-        seen = f"expected {outcome}, but at {step.stage} the server said {step}{closed}"
+        raise ContradictionError(
+            f"expected {outcome}, but at {step.stage} the server said {step}{closed}", step
+        )
+
+    def _expect_evidence(self, step: Step, wanted: str, codes: tuple[int, ...]) -> None:
+        """Only a whole reply that speaks of what was asked says anything about a rule."""
         if step.reply is None:
-            raise BrokenError(f"expected {outcome}, but at {step.stage} there was {step}")
-        if self._short_of_room(step):
-            raise FullError(f"{seen}, which speaks of its storage and not of this rule")
-        if step.code == 421 or step.stage is Stage.CONNECT:  # a ban or a limit looks like that as well
-            raise BrokenError(seen)
-        if self.greylisting and outcome.verdict is Verdict.PASS and step.verdict is Verdict.DEFER:
-            raise InconclusiveError(f"{seen}, which may be the greylist's word and not that of this rule")
-        raise FailedError(seen)
+            raise NoEvidenceError(f"expected {wanted}, but at {step.stage} there was {step}")
+        if step.mangled:
+            raise NoEvidenceError(
+                f"expected {wanted}, but what came at {step.stage} is no sound reply ({step.mangled}): {step}"
+            )
+        if step.code == SERVICE_ENDS and SERVICE_ENDS not in codes:
+            raise NoEvidenceError(
+                f"expected {wanted}, but at {step.stage} the server said {step}, which ends the service for "
+                "whatever reason"
+            )
+        if self._short_of_room(step) and step.code not in codes:
+            raise NoEvidenceError(
+                f"expected {wanted}, but at {step.stage} the server said {step}, which speaks of its storage "
+                "and not of this rule"
+            )
 
     def _short_of_room(self, step: Step) -> bool:
         """Whether there is no room for mail at the moment (RFC 5321 §4.2.3; RFC 3463 §3.3, §3.4).
@@ -144,3 +179,7 @@ class Judge:
         if enhanced:
             return enhanced in FULL
         return step.code == 452 and step.stage is not Stage.RCPT
+
+
+def _as_numbers(codes: tuple[str, ...]) -> tuple[int, ...]:
+    return tuple(int(code) for code in codes if "." not in code)

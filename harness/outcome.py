@@ -1,4 +1,4 @@
-"""What a server did with a dialogue, in the words of the documented rules: stage, verdict, late or not, codes."""
+"""What a server did with a dialogue, in the words of the documented rules: stage, verdict, lateness, codes."""
 
 import re
 from dataclasses import dataclass
@@ -37,11 +37,11 @@ class Verdict(StrEnum):
 
 
 MARK = "mark"  # a pass that shows in the header of what is delivered
-ANSWER = re.compile(r"(delay)?\+?(pass|defer|deny|drop|mark)?(?: with ([\d., ]+))?")
+ANSWER = re.compile(r"(delay)?(?:(?(1)\+)(pass|defer|deny|drop|mark))?(?: with ([\d., ]+))?")
 CODE = re.compile(r"[2-5]\d\d|[245]\.\d{1,3}\.\d{1,3}")
 ANSWER_MEND = (
-    "write VERDICT, with VERDICT one of pass, delay, defer, deny (a refusal), drop (a refusal, and the server "
-    "closes the connection), mark, delay+defer, delay+deny, delay+drop, delay+mark, and if the codes matter, "
+    "write VERDICT, one of pass, delay, defer, deny (a refusal), drop (a refusal, and the server closes the "
+    "connection), mark, delay+defer, delay+deny, delay+drop, delay+mark, and if the codes matter, "
     '"with" and the codes that will do, as in: deny with 550, 554, 5.7.1'
 )
 
@@ -50,8 +50,8 @@ ANSWER_MEND = (
 class Answer:
     """What an offence earns: a verdict, prompt or held back by the server's delay, and with which codes.
 
-    `codes` are reply codes (RFC 5321 §4.2) and enhanced codes (RFC 3463) as they are written; of each kind any
-    one will do, and without one of a kind that kind does not matter.
+    `codes` are reply codes (RFC 5321 §4.2) and enhanced codes (RFC 3463) as they are written; of each kind
+    any one will do, and without one of a kind that kind does not matter.
     """
 
     verdict: Verdict
@@ -73,20 +73,20 @@ class Answer:
         match = ANSWER.fullmatch(words)
         if not match or not (match[1] or match[2]):
             raise ValueError(f"{text!r} is no answer to an offence; {ANSWER_MEND}")
-        if words.startswith("delay") != bool(match[1]) or ("+" in words) != bool(match[1] and match[2]):
-            raise ValueError(f"{text!r} is no answer: a delay and a verdict are joined as in delay+deny")
         codes = tuple(code.strip() for code in (match[3] or "").split(",") if code.strip())
         marked = match[2] == MARK
         verdict = Verdict.PASS if marked else Verdict(match[2] or "pass")
         for code in codes:
             if not CODE.fullmatch(code):
-                raise ValueError(f"{text!r}: {code!r} is no reply code such as 550 and no enhanced one such as 5.7.1")
+                raise ValueError(
+                    f"{text!r}: {code!r} is no reply code such as 550 and no enhanced one such as 5.7.1"
+                )
             if _class_of(code) != _class_of_verdict(verdict):
                 raise ValueError(f"{text!r}: {code} is not the code of a {verdict}")
         return cls(verdict, bool(match[1]), marked, codes)
 
     def admits(self, code: int, enhanced: str | None) -> bool:
-        """Whether a reply has the codes that it must have; a reply without an enhanced code may leave it out."""
+        """Whether a reply has the codes that it must have; an enhanced code may be left out."""
         plain = [one for one in self.codes if "." not in one]
         dotted = [one for one in self.codes if "." in one]
         return (not plain or str(code) in plain) and (not dotted or enhanced is None or enhanced in dotted)
@@ -128,7 +128,10 @@ class Outcome:
                 f"{text!r} is no outcome; write VERDICT at STAGE, with STAGE one of {', '.join(stages)}; "
                 f"{ANSWER_MEND}"
             )
-        return cls.of(Answer.parse(f"{answer} with {codes}" if codes else answer), Stage(stage))
+        try:
+            return cls.of(Answer.parse(f"{answer} with {codes}" if codes else answer), Stage(stage))
+        except ValueError as error:
+            raise ValueError(f"{text!r} is no outcome: {error}") from None
 
 
 def _class_of(code: str) -> str:

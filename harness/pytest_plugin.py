@@ -17,17 +17,22 @@ import pytest
 from fake_dns import DnsServerError
 from harness import settings
 from harness.embedded.process import EmbeddedError
+from harness.embedded.servers import PROFILE
+from harness.profile.model import Profile
 from harness.results import terminal
 from harness.results.model import Status
 from harness.results.store import save
 from harness.results.visible import visible
 from harness.rules import Catalogue, Rule, UnknownRuleError
-from harness.runs.assembly import Wish, check_health, open_run
+from harness.runs.assembly import Wish, begin, open_run
 from harness.runs.gathering import Gathering, RuleCase
+from harness.runs.play import FIXTURES, TWIN, Play
 from harness.runs.run import Run
-from harness.runs.scheduler import Outcome, Plan, Scheduler
-from harness.runs.trial import FIXTURES, Trial
+from harness.runs.scheduler import Outcome, Scheduler
+from harness.runs.trial import Plan
 from harness.verdicts import ScenarioEnd
+from harness.world.cast import each_of
+from harness.world.sut import Sut
 
 SHOWN: dict[Status, tuple[str, str, dict[str, bool]]] = {
     Status.PASSED: (".", "PASSED", {"green": True}),
@@ -65,9 +70,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A case for each thing that the profile describes, where a scenario is to try all of them."""
+    sut = metafunc.config.stash.get(SUT, None)
+    for mark in metafunc.definition.iter_markers("each"):
+        if sut is None:
+            sut = metafunc.config.stash[SUT] = _described(metafunc.config)
+        for name in mark.args:
+            named = each_of(name, sut)
+            metafunc.parametrize(name, [thing for _, thing in named], ids=[text for text, _ in named])
+
+
+def _described(config: pytest.Config) -> Sut:
+    """The server as its profile describes it; raises `pytest.UsageError` when that cannot be read."""
+    file = Path(config.option.sut) if config.option.sut else PROFILE
+    try:
+        return Sut(settings.read(file, Profile))
+    except settings.SettingsError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """The mark of a scenario."""
+    """The marks of a scenario."""
     config.addinivalue_line("markers", "rule(id): the documented rule that this scenario proves or refutes")
+    config.addinivalue_line(
+        "markers", "each(name, ...): try every thing of that name that the profile describes"
+    )
     config.addinivalue_line("markers", "needs(capability, ...): what this case needs beyond its rule")
     config.pluginmanager.register(ScenarioPlugin(config), "smtp-harness-scenarios")
 
@@ -109,10 +137,10 @@ class Scenario:
         """The scenario for the scheduler, with what others provide already given."""
         needs = frozenset(need for mark in self.item.iter_markers("needs") for need in mark.args)
 
-        def play(trial: Trial) -> None:
-            trial.play(self.item.obj, given, self.wanted)
+        def play(play: Play) -> None:
+            play.call(self.item.obj, given, self.wanted)
 
-        return Plan(self.rule, needs, play)
+        return Plan(self.rule, needs, play, has_twin=TWIN in self.wanted)
 
 
 def scenario_of(item: pytest.Item, catalogue: Catalogue) -> Scenario | None:
@@ -146,6 +174,8 @@ def _direct_parameters(item: pytest.Function) -> set[str]:
         indirect = mark.kwargs.get("indirect", mark.args[2] if len(mark.args) > 2 else False)
         if indirect is not True:
             direct |= set(names) - set(indirect or ())
+    for mark in item.iter_markers("each"):
+        direct |= set(mark.args)
     return direct
 
 
@@ -293,8 +323,9 @@ class ScenarioPlugin:
             run = self.stack.enter_context(open_run(wish))
         except (settings.SettingsError, DnsServerError, EmbeddedError) as error:
             raise pytest.UsageError(str(error)) from None
-        self.gathering = Gathering.begin(run)
-        self.run = run = check_health(run)
+        run, facts = begin(run)
+        self.gathering = Gathering.begin(facts)
+        self.run = run
         self.scheduler = Scheduler(run, options.jobs or run.profile.server.jobs)
         self.scheduler.start(
             {
@@ -342,3 +373,4 @@ class ScenarioPlugin:
 
 
 OUTCOME = pytest.StashKey[Outcome]()
+SUT = pytest.StashKey[Sut]()

@@ -86,10 +86,10 @@ class _RulesFile(settings.Settings):
 class Rule:
     """One documented, testable statement about a mail server.
 
-    `offence` is the kind of thing that the server holds against a client by this rule, if it does. `rests_on` are
-    the ids of the rules that its scenarios take for granted: while one of those is broken, this one cannot be
-    told. A rule `about_innocents` promises what every innocent client meets. One that `disturbs` may change what
-    the server does with everybody for a while, so it is played when all others are done.
+    `offence` is the kind of thing that the server holds against a client by this rule, if it does.
+    `rests_on` are the ids of the rules that its scenarios take for granted: while one of those is broken, this
+    one cannot be told. A rule `about_innocents` promises what every innocent client meets. One that `disturbs`
+    may change what the server does with everybody for a while, so it is played when all others are done.
     """
 
     id: str
@@ -146,6 +146,14 @@ class Catalogue:
             return self.rules[rule_id]
         except KeyError:
             raise UnknownRuleError(rule_id, list(self.rules)) from None
+
+    def foundations(self, rule: Rule) -> tuple[str, ...]:
+        """The ids of all rules that a rule rests on, those that it names first."""
+        found: dict[str, None] = dict.fromkeys(rule.rests_on)
+        for other in rule.rests_on:
+            if other in self.rules:
+                found |= dict.fromkeys(self.foundations(self.rules[other]))
+        return tuple(found)
 
     def documented(self, offence: Offence) -> Outcome | None:
         """What the documents have for an offence: the first rule about it tells; None where none does."""

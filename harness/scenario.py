@@ -9,16 +9,19 @@ from harness.authenticity import dkim_results, refusal, spf_result
 from harness.capabilities.mail_host import Arrival, MailHost
 from harness.capabilities.mailbox import Delivered
 from harness.capabilities.queue import Queued
+from harness.offence import Offence
 from harness.outcome import Stage, Verdict
+from harness.profile.tables import Domain
 from harness.profile.values import is_of_this_host
 from harness.rules import Capability
-from harness.runs.trial import Expect
+from harness.runs.play import Expect
 from harness.verdicts import FailedError, InconclusiveError, NotTestableError
-from harness.world.client import Client, Clock, message
+from harness.world.cast import Zone
+from harness.world.client import Cause, Client, Clock, message
 from harness.world.conversation import Attempt
 from harness.world.internet import Internet, Kind
 from harness.world.signing import Algorithm, Canonical, Signer
-from harness.world.sut import Sut
+from harness.world.sut import BlockList, Sut
 from harness.world.tools import GreylistOperator, GreylistOutage, Mailbox, MailHosts, QueueOperator, Rewriter
 
 NewClient = Callable[[Kind], Client]
@@ -28,10 +31,13 @@ __all__ = [
     "Arrival",
     "Attempt",
     "Behaviour",
+    "BlockList",
     "Canonical",
+    "Cause",
     "Client",
     "Clock",
     "Delivered",
+    "Domain",
     "Expect",
     "FailedError",
     "GreylistOperator",
@@ -46,6 +52,7 @@ __all__ = [
     "NoAnswer",
     "NotTestableError",
     "NxDomain",
+    "Offence",
     "QueueOperator",
     "Queued",
     "Refused",
@@ -55,7 +62,9 @@ __all__ = [
     "Stage",
     "Sut",
     "Verdict",
+    "Zone",
     "dkim_results",
+    "each",
     "is_of_this_host",
     "message",
     "needs",
@@ -68,6 +77,15 @@ __all__ = [
 def rule(rule_id: str) -> pytest.MarkDecorator:
     """Mark a test function as a scenario of the rule with that id."""
     return pytest.mark.rule(rule_id)
+
+
+def each(*names: str) -> pytest.MarkDecorator:
+    """Mark a scenario as one that is played for every thing of a name that the profile describes.
+
+    Each name is a parameter of the function: blocklist, white_list, zone, group (of zones), domain,
+    strict_domain, bounce_domain, listless_domain, illegal_character.
+    """
+    return pytest.mark.each(*names)
 
 
 def needs(*capabilities: str) -> pytest.MarkDecorator:

@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 from fake_dns import FakeDns, reverse_name
 from harness.capabilities.mail_host import PATIENCE, MailHost
 from harness.capabilities.mail_listener import Listener
-from harness.profile.values import Network, addresses_of
+from harness.profile.values import Network, apart
 from harness.verdicts import InconclusiveError, NotTestableError
 
 T = TypeVar("T")
@@ -160,4 +160,4 @@ def _usable(network: Network) -> int:
 
 def _each(networks: Sequence[Network]) -> Iterator[str]:
     for network in networks:
-        yield from addresses_of(ipaddress.ip_network(network))
+        yield from apart(ipaddress.ip_network(network))

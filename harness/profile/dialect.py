@@ -42,6 +42,7 @@ class Dialect(settings.Settings):
     threshold: float = Field(default=2.0, gt=0)  # of the weights of lists that name a client
     asks: Asks = Asks.IN_ORDER
     mark: str = Field(default="X-DNSbl-Warning", min_length=1)  # the header field of what is only marked
+    names_lists: bool = True  # whether a refusal names the client, the lists that name it, and their texts
     max_errors: int = Field(default=0, ge=0)  # refused commands that end a connection; 0: any number may
     answers: dict[Offence, Annotated[Answer, BeforeValidator(_answer)]] = Field(default_factory=dict)
 

@@ -138,7 +138,7 @@ class Profile(settings.Settings):
     def expectation(self, rule: Rule) -> tuple[Expectation, str]:
         """What this server documents for a rule, and where it says so (empty: in the rule's own source).
 
-        An override of the profile decides; without one the outcome follows from the catalogue's by the dialect.
+        An override of the profile decides; without one the catalogue's outcome is put into the dialect.
         """
         override = self.rules.expect.get(rule.id)
         if override:

@@ -116,7 +116,7 @@ class Domain(settings.Settings):
 class DnsList(settings.Settings):
     """A DNS block list of the server, or, with a weight below 0, a white list.
 
-    `answers` are the addresses and networks of which an answer counts; all of 127.0.0.0/8 unless they are named.
+    `answers` are the addresses and networks that count as an answer; unless they are named, all of 127.0.0.0/8.
     """
 
     name: str = Field(min_length=1)
@@ -165,7 +165,7 @@ class Tls(settings.Settings):
 
 
 class Auth(Account):
-    """One account of the server; `sender` is the only envelope sender that it may use, if it is bound to one."""
+    """One account of the server; `sender` is the envelope sender that it must use, if it is bound to one."""
 
     sender: MailAddress | None = None
 

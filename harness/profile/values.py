@@ -95,12 +95,22 @@ def room_in(network: Network) -> int:
     return max(1, network.num_addresses - 2)
 
 
-def addresses_of(network: Network) -> Iterator[str]:
-    """Every usable address once, from a random start, so that runs do not meet each other's clients."""
+def apart(network: Network) -> Iterator[str]:
+    """Every usable address once, so that those that follow each other are far from each other.
+
+    Servers take hosts of one network (IPv4 /24, IPv6 /64) for one another, so the next address is always of
+    the next such network. It begins anywhere, so that runs do not meet each other's clients.
+    """
     if network.num_addresses == 1:
         yield str(network.network_address)
         return
-    usable = min(room_in(network), 1 << 32)
-    start = secrets.randbelow(usable)
-    for step in range(usable):
-        yield str(network.network_address + 1 + (start + step) % usable)
+    size = 8 if network.version == 4 else 64  # bits of a host within its network
+    within = min(network.max_prefixlen - network.prefixlen, size)
+    networks = min(1 << (network.max_prefixlen - network.prefixlen - within), 1 << 24)
+    hosts = min(room_in(network) if networks == 1 else (1 << within) - 2, 1 << 24)
+    first_network, first_host = secrets.randbelow(networks), secrets.randbelow(hosts)
+    for turn in range(hosts):
+        for step in range(networks):
+            number = (first_network + step) % networks
+            host = 1 + (first_host + turn) % hosts
+            yield str(network.network_address + (number << within) + host)

@@ -131,6 +131,17 @@ class Case:
     observed: str
     seconds: float
     tries: tuple[Try, ...]
+    blocked_by: str = ""  # the finding, or the rule, because of which nothing can be told
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What innocent clients met that the profile does not say."""
+
+    id: str
+    statement: str
+    said: str  # the server's own words
+    blocks: tuple[str, ...]  # ids of rules that cannot be told because of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +160,7 @@ class RuleResult:
     reason: str
     cases: tuple[Case, ...]
     weakness: str = ""  # what is wrong with the documented rule itself
+    blocked_by: str = ""  # the finding, or the rule that failed, because of which this one cannot be told
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +196,7 @@ class RunResult:
     server: ServerFacts
     rules: tuple[RuleResult, ...]
     notes: tuple[str, ...]
+    findings: tuple[Finding, ...] = ()
 
     @property
     def counts(self) -> dict[Status, int]:

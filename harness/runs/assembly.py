@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,10 +25,13 @@ from harness.profile import model as profiles
 from harness.profile.mail_tables import Mailbox
 from harness.profile.model import Profile
 from harness.profile.tables import RouteName
+from harness.results.model import ServerFacts
 from harness.rules import Capability, Catalogue
+from harness.runs.baseline import look
 from harness.runs.doctor import State, examine
 from harness.runs.noise import DnsProbe, Pulse, ServerProbe
 from harness.runs.run import Run
+from harness.runs.survey import survey
 from harness.smtp.command import CommandRoute
 from harness.smtp.routes import BindSource, Direct, ProxyV1, ProxyV2, Route, XClient
 from harness.world.client import Clock
@@ -86,7 +90,7 @@ def open_run(wish: Wish) -> Iterator[Run]:
             wish.catalogue,
             internet,
             stack.enter_context(_route(profile, internet)),
-            Judge(profile.policy.delay, pulse.worst, scan=profile.server.scan),
+            Judge(profile.policy.delay, pulse.worst, profile.server.scan, profile.dialect.pause),
             tools,
             heavy=wish.heavy,
             lean=wish.lean,
@@ -98,12 +102,19 @@ def open_run(wish: Wish) -> Iterator[Run]:
         yield run
 
 
-def check_health(run: Run) -> Run:
-    """The run, marked unusable when a foundation is missing without which no verdict means anything."""
+def begin(run: Run) -> tuple[Run, ServerFacts]:
+    """The run with its baseline, and what the server says of itself.
+
+    It is marked unusable when that shows that no verdict could mean anything.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="survey") as pool:
+        facts = pool.submit(survey, run)
+        run = replace(run, baseline=look(run))
     for _, finding in examine(run, short=True):
         if finding.state is State.BAD:
-            return replace(run, unusable=f"{finding.saw}; until that is mended nothing can be judged")
-    return run
+            run = replace(run, unusable=f"{finding.saw}; until that is mended nothing can be judged")
+            break
+    return run, facts.result()
 
 
 @contextlib.contextmanager

@@ -22,10 +22,12 @@ SHOWN_PLACES = 5  # at which mail was found
 SETTLE = 0.5  # seconds after the last line within which a question still belongs to the dialogue
 
 
-def dialogues(world: World, judge: Judge) -> tuple[Dialogue, ...]:
-    """Every conversation of a try, in order of time."""
+def dialogues(world: World, judge: Judge, *, twin: bool = False) -> tuple[Dialogue, ...]:
+    """Every conversation of a play, in order of time; those of the innocent `twin` are labelled so."""
     ordered = sorted(world.conversations, key=lambda entry: entry[2].session.started)
-    return tuple(_dialogue(label, client, talk, judge) for label, client, talk in ordered)
+    return tuple(
+        _dialogue(f"twin: {label}" if twin else label, client, talk, judge) for label, client, talk in ordered
+    )
 
 
 def with_others(world: World) -> tuple[Dialogue, ...]:

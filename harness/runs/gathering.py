@@ -5,11 +5,10 @@ import time
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
-from harness.results.model import Case, RuleResult, RunResult, ServerFacts, aggregate
+from harness.results.model import Case, Finding, RuleResult, RunResult, ServerFacts, aggregate
 from harness.rules import Rule, spell
 from harness.runs.run import Run
 from harness.runs.scheduler import Outcome
-from harness.runs.survey import survey
 
 
 @dataclass(frozen=True)
@@ -33,9 +32,9 @@ class Gathering:
     seconds: float = 0.0
 
     @classmethod
-    def begin(cls, run: Run) -> "Gathering":
+    def begin(cls, facts: ServerFacts) -> "Gathering":
         """Note the time, and what the server says of itself."""
-        return cls(datetime.datetime.now(datetime.UTC), time.monotonic(), survey(run))
+        return cls(datetime.datetime.now(datetime.UTC), time.monotonic(), facts)
 
     def add(self, case: RuleCase) -> None:
         """Take in a finished case."""
@@ -61,7 +60,21 @@ class Gathering:
             suite={"name": run.catalogue.suite, "rules": tuple(run.catalogue.rules)},
             server=self.facts,
             rules=tuple(self._rule(run, rule) for rule in run.catalogue if rule.id in tested),
-            notes=(run.unusable,) if run.unusable else (),
+            notes=tuple(filter(None, (run.unusable, str(run.steadiness)))),
+            findings=self._findings(run),
+        )
+
+    def _findings(self, run: Run) -> tuple[Finding, ...]:
+        """What innocent clients met that the profile does not say, and which rules that keeps from being told."""
+        blocked = {case.rule.id: case.outcome.blocked_by for case in self.cases if case.outcome.blocked_by}
+        return tuple(
+            Finding(
+                id=found.id,
+                statement=found.statement,
+                said=found.said,
+                blocks=tuple(rule for rule, by in blocked.items() if by == found.id),
+            )
+            for found in run.baseline.findings
         )
 
     def _rule(self, run: Run, rule: Rule) -> RuleResult:
@@ -82,6 +95,7 @@ class Gathering:
             reason=telling.reason if telling else "",
             cases=cases,
             weakness=rule.weakness,
+            blocked_by=telling.blocked_by if telling else "",
         )
 
 
@@ -96,4 +110,5 @@ def _case(case: RuleCase) -> Case:
         observed=outcome.observed,
         seconds=round(outcome.seconds, 3),
         tries=outcome.tries,
+        blocked_by=outcome.blocked_by,
     )

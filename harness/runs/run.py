@@ -9,9 +9,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from harness.judge import Judge
-from harness.outcome import Verdict
+from harness.outcome import Stage, Verdict
 from harness.profile.model import Profile
 from harness.rules import Capability, Catalogue, Rule
+from harness.runs.baseline import Baseline
+from harness.runs.steadiness import Steadiness
 from harness.smtp.routes import Route
 from harness.verdicts import NotApplicableError, NotTestableError, ScenarioEnd
 from harness.world.client import Client, World
@@ -37,6 +39,9 @@ class Run:
     tools: Tools = field(default_factory=Tools)
     heavy: bool = False
     lean: bool = False  # verdicts only: no dialogues are kept
+    side_by_side: bool = True  # whether scenarios, and their plays, run on threads of their own
+    steadiness: Steadiness = field(default_factory=Steadiness)
+    baseline: Baseline = field(default_factory=Baseline)  # what innocent clients met before any offence
     unusable: str = ""  # why no verdict means anything; empty when the server is fit to be judged
     pace: Pace = field(init=False)
     _troubles: int = 0  # canaries in a row that were not served
@@ -55,7 +60,8 @@ class Run:
     def world(self) -> World:
         """A world for one try of a scenario."""
         server = (self.profile.server.address, self.profile.server.port)
-        return World(self.internet, self.sut, self.route, self.tools.clock, server, self.pace)
+        usual = self.baseline.zones_asked
+        return World(self.internet, self.sut, self.route, self.tools.clock, server, self.pace, usual)
 
     def client(self, world: World, kind: Kind, label: str = "client") -> Client:
         """A fresh innocent host."""
@@ -117,7 +123,13 @@ class Run:
         if server != main and server in authenticity:  # it may be judged for refusing those without a record
             version = ipaddress.ip_address(canary.address).version
             canary.publish(canary.identity.domain, "TXT", f"v=spf1 ip{version}:{canary.address} -all")
-        found = ailing(canary.attempt(patient=False))
+        attempt = canary.attempt(upto=Stage.RCPT, patient=False)
+        found = ailing(attempt)
+        self.steadiness.innocent_met(well=not found or self._lost(canary))
+        self.steadiness.dialogue_ended(lost=self._lost(canary))
+        met = attempt.reached
+        if found and met and self.baseline.explains(canary, met):
+            return ""  # as it was at the beginning
         if server != main:
             return f"at {server[0]}:{server[1]} {found}" if found else ""
         # It asked at the beginning, or nothing would have been tried. Where addresses are not chosen, it may
@@ -125,6 +137,9 @@ class Run:
         if not found and self.profile.dns and self.profile.clients.networks and not canary.queries():
             return "the server asked our DNS nothing about an innocent client"
         return found
+
+    def _lost(self, client: Client) -> bool:
+        return any(talk.lost for _, _, talk in client.world.conversations)
 
     def observer(self, world: World) -> Client:
         """An innocent client for the harness's own questions; it has the machine's own address if need be."""

@@ -7,39 +7,24 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from harness.judge import ORDER, BrokenError, FullError
+from harness.outcome import DIALOGUE
 from harness.results.model import Status, Try
-from harness.rules import Capability, Rule, spell
-from harness.runs.evidence import aftermath, deliveries, dialogues, operator, with_others
+from harness.rules import Capability, spell
+from harness.runs.foundations import blocked
 from harness.runs.run import Run
-from harness.runs.trial import Trial
-from harness.verdicts import FailedError, InconclusiveError, NotApplicableError, NotTestableError
+from harness.runs.trial import Plan, Vote, evidence_of, observed_in, status_of, try_once
+from harness.verdicts import InconclusiveError
 
-TRIES = 3
 FEW = 16  # scenarios at a time when the crowd is gone
 LAST = 4  # of the crowd, that are waiting for late replies and will not be disturbed by what strains a server
-CONFIRMATIONS = 2  # a failure counts when it was seen on this many fresh clients
-
-Play = Callable[[Trial], None]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A scenario as the scheduler knows it."""
-
-    rule: Rule
-    needs: frozenset[Capability]  # of this case, beyond those of the rule
-    play: Play
-
-    @property
-    def all_needs(self) -> frozenset[Capability]:
-        """Of the case and of its rule."""
-        return self.rule.needs | self.needs
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a scenario came to, with all its tries; `error` is what a debugger wants to see."""
+    """What a scenario came to, with all its tries; `error` is what a debugger wants to see.
+
+    `blocked_by` is the finding, or the id of the rule, that keeps this rule from being told.
+    """
 
     status: Status
     reason: str
@@ -48,14 +33,7 @@ class Outcome:
     seconds: float = 0.0
     tries: tuple[Try, ...] = ()
     error: BaseException | None = None
-
-
-@dataclass(frozen=True)
-class _Ending:
-    status: Status
-    reason: str
-    error: BaseException | None
-    final: bool = False
+    blocked_by: str = ""
 
 
 class _Course:
@@ -66,131 +44,126 @@ class _Course:
         self._plan = plan
         self._expected = spell(run.profile.expectation(plan.rule)[0])
         self._tries: list[Try] = []
-        self._endings: list[_Ending] = []
+        self._votes: list[Vote] = []
         self._observed = ""
         self._seconds = 0.0
 
     def untried(self) -> Outcome | None:
         """The outcome of a scenario that is not to be tried at all."""
         if refusal := self._run.refusal(self._plan.rule, self._plan.needs):
-            return Outcome(_status_of(refusal), str(refusal), self._expected, error=refusal)
+            return Outcome(status_of(refusal), str(refusal), self._expected, error=refusal)
         if reason := self._run.unusable:
             return Outcome(Status.INCONCLUSIVE, reason, self._expected, error=InconclusiveError(reason))
         return None
 
-    def go(self) -> Outcome | None:
-        """One try on fresh clients; the outcome when it is certain by now."""
+    def go(self) -> None:
+        """One try on fresh clients."""
         began = time.monotonic()
-        trial = Trial(self._run, self._plan.rule)
-        ending = _play(self._run, trial, self._plan.play)
-        self._seconds += time.monotonic() - began - trial.world.waited
-        self._observed = "; ".join(filter(None, (trial.expect.observed, aftermath(trial.world))))
-        self._tries.append(self._evidence(trial, ending))
-        self._endings.append(ending)
-        failures = sum(one.status is Status.FAILED for one in self._endings)
-        certain = ending.final or ending.status is Status.PASSED or failures == CONFIRMATIONS
-        return self._outcome() if certain or len(self._tries) == TRIES else None
+        vote, plays = try_once(self._run, self._plan)
+        waited = max(play.world.waited for play in plays)
+        self._seconds += max(0.0, time.monotonic() - began - waited)
+        self._observed = observed_in(plays)
+        self._tries.append(evidence_of(self._run, vote, plays))
+        self._votes.append(vote)
 
-    def _evidence(self, trial: Trial, ending: _Ending) -> Try:
-        if self._run.lean:
-            return Try(ending.status, ending.reason, ())
-        said = dialogues(trial.world, self._run.judge) + with_others(trial.world)
-        return Try(ending.status, ending.reason, said, deliveries(trial.world), operator(trial.world))
-
-    def _outcome(self) -> Outcome:
-        verdict = _weigh(self._endings)
+    @property
+    def outcome(self) -> Outcome | None:
+        """What it came to, when that is certain by now, or no further try is left."""
+        verdict = self._verdict
+        if verdict is None and len(self._votes) < self._run.steadiness.tries:
+            return None
+        vote = verdict or self._undecided
         return Outcome(
-            verdict.status,
-            verdict.reason,
+            vote.status,
+            vote.reason,
             self._expected,
             self._observed,
             self._seconds,
             tuple(self._tries),
-            verdict.error,
+            vote.error,
+            vote.blocked_by,
         )
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its outcome would be the same however often it were tried."""
+        return bool(self._votes) and self._votes[-1].final
+
+    @property
+    def _verdict(self) -> Vote | None:
+        """The vote that stands; None while it may still be the other one."""
+        if not self._votes:
+            return None
+        last, steadiness = self._votes[-1], self._run.steadiness
+        failed = [vote for vote in self._votes if vote.status is Status.FAILED]
+        passed = [vote for vote in self._votes if vote.status is Status.PASSED]
+        if last.final:
+            return last
+        if failed and passed and steadiness.steady:
+            return self._undecided
+        if len(failed) - len(passed) >= steadiness.votes_to_fail:
+            return failed[-1]
+        needed = steadiness.votes_to_fail if failed else steadiness.votes_to_pass
+        return passed[-1] if len(passed) - len(failed) >= needed else None
+
+    @property
+    def _undecided(self) -> Vote:
+        failed = [vote for vote in self._votes if vote.status is Status.FAILED]
+        passed = [vote for vote in self._votes if vote.status is Status.PASSED]
+        last = self._votes[-1]
+        if failed and passed:
+            reason = f"it failed on {_clients(failed)} and passed on {_clients(passed)}: {failed[0].reason}"
+        elif failed:
+            other = (
+                "" if len(failed) == len(self._votes) else f" and proved nothing on another: {last.reason}"
+            )
+            reason = (
+                f"it failed on {_clients(failed)}{other or ', too few to be certain'}: {failed[0].reason}"
+            )
+        elif passed:
+            reason = f"it passed on {_clients(passed)}, too few to be certain on a server that is not steady"
+        else:
+            return last
+        return Vote(Status.INCONCLUSIVE, reason, InconclusiveError(reason))
+
+
+def _clients(votes: list[Vote]) -> str:
+    return "one client" if len(votes) == 1 else f"{len(votes)} clients"
 
 
 def run_scenario(run: Run, plan: Plan) -> Outcome:
-    """Try a scenario on fresh clients until its verdict is certain.
-
-    A pass is certain at once. A failure must be seen twice. A try that proves nothing is repeated;
-    a scenario that fails once and passes once is inconclusive.
-    """
+    """Try a scenario on fresh clients until its verdict is certain, or no further try is left."""
     course = _Course(run, plan)
-    outcome = course.untried()
-    while outcome is None:
-        outcome = course.go()
-    return outcome
-
-
-def _weigh(endings: list[_Ending]) -> _Ending:
-    last = endings[-1]
-    failed = [one for one in endings if one.status is Status.FAILED]
-    if last.final or len(failed) == CONFIRMATIONS or not failed:
-        return last
-    how = "passed" if last.status is Status.PASSED else "proved nothing"
-    reason = f"it failed on one client and {how} on another: {failed[0].reason}"
-    return _Ending(Status.INCONCLUSIVE, reason, InconclusiveError(reason))
-
-
-def _play(run: Run, trial: Trial, play: Play) -> _Ending:
-    try:
-        with run.taking_part():
-            play(trial)
-    except (BrokenError, FailedError, AssertionError) as ending:
-        if reason := trial.world.unheard:
-            return _Ending(Status.INCONCLUSIVE, reason, InconclusiveError(reason))
-        return _hold_against(run, trial, ending)
-    except InconclusiveError as ending:
-        return _Ending(Status.INCONCLUSIVE, str(ending), ending)
-    except (NotTestableError, NotApplicableError) as ending:
-        return _Ending(_status_of(ending), str(ending), ending, final=True)
-    except Exception as error:  # noqa: BLE001 - whatever a scenario raises must reach its pytest item
-        reason = f"the scenario itself is broken: {type(error).__name__}: {error}"
-        return _Ending(Status.INCONCLUSIVE, reason, error, final=True)
-    return _Ending(Status.PASSED, "", None)
-
-
-def _hold_against(run: Run, trial: Trial, ending: BrokenError | FailedError | AssertionError) -> _Ending:
-    """It was not as documented: is it this rule, or is the server in trouble as a whole?"""
-    seen = str(ending) or "an assertion of the scenario does not hold"
-    if isinstance(ending, AssertionError):
-        seen = seen.partition("\n")[0]  # what pytest adds below shows in its own traceback
-    for server in trial.world.servers or [trial.world.server]:
-        if trouble := run.trouble(server):
-            reason = f"{seen}; afterwards {trouble}"
-            return _Ending(Status.INCONCLUSIVE, reason, InconclusiveError(reason))
-    if isinstance(ending, FullError):
-        return _Ending(Status.INCONCLUSIVE, seen, ending)
-    if isinstance(ending, BrokenError):
-        reason = f"{seen}, while an innocent client was served right after it"
-        return _Ending(Status.FAILED, reason, FailedError(reason).with_traceback(ending.__traceback__))
-    return _Ending(Status.FAILED, seen, ending)
-
-
-def _status_of(ending: BaseException) -> Status:
-    return Status.NOT_APPLICABLE if isinstance(ending, NotApplicableError) else Status.NOT_TESTABLE
+    if untried := course.untried():
+        return untried
+    while True:
+        course.go()
+        if outcome := course.outcome:
+            return outcome
 
 
 class Scheduler:
     """Runs scenarios on threads ahead of the pytest items that report them.
 
-    All first tries wait side by side. Whatever is not certain after that is tried again when the crowd
-    is gone, a few at a time: what only the crowd had made slow is prompt then. Scenarios that strain the
-    server wait until next to nobody is left whom they could slow down. What changes the server for all
-    is played last of all, one after the other.
+    All first tries wait side by side. What they came to stands when the last of them is done, for only then
+    is known how steady the server is. Whatever is not certain is tried again when the crowd is gone, a few at
+    a time: what only the crowd had made slow is prompt then. Scenarios that strain the server wait until next
+    to nobody is left whom they could slow down. What may change the server for all is played last of all.
     """
 
     def __init__(self, run: Run, jobs: int) -> None:
         """`jobs` scenarios at most wait side by side; with 1 each runs when its item's turn comes."""
         self._run = run
-        self._crowd = ThreadPoolExecutor(jobs, thread_name_prefix="scenario") if jobs > 1 else None
+        run.side_by_side = jobs > 1
+        at_once = max(1, jobs // 2)  # each with its twin
+        self._crowd = ThreadPoolExecutor(at_once, thread_name_prefix="scenario") if jobs > 1 else None
         self._quiet = ThreadPoolExecutor(min(jobs, FEW), thread_name_prefix="again")
         self._last = ThreadPoolExecutor(1, thread_name_prefix="alone")
         self._plans: Mapping[str, Plan] = {}
         self._outcomes: dict[str, Future[Outcome]] = {}
-        self._doubtful: list[tuple[_Course, Future[Outcome]]] = []
+        self._tried: list[tuple[_Course, Future[Outcome]]] = []  # once; what stands is not known yet
         self._straining: list[str] = []
+        self._disturbing: list[str] = []
         self._alone: list[str] = []
         self._first_tries = 0
         self._unsettled = 0
@@ -203,14 +176,18 @@ class Scheduler:
         self._outcomes = {key: Future() for key in plans}
         self._plans = plans
         self._alone = [key for key, plan in plans.items() if self._changes_all(plan)]
+        self._disturbing = [
+            key for key, plan in plans.items() if plan.rule.disturbs and key not in self._alone
+        ]
         self._straining = [
             key
             for key, plan in plans.items()
-            if Capability.HEAVY in plan.all_needs and key not in self._alone
+            if Capability.HEAVY in plan.all_needs and key not in {*self._alone, *self._disturbing}
         ]
-        crowd = plans.keys() - {*self._straining, *self._alone}
-        self._first_tries = self._unsettled = len(plans) - len(self._alone)
-        for key in plans.keys() - {*self._alone}:
+        late = {*self._alone, *self._disturbing}
+        crowd = plans.keys() - {*self._straining, *late}
+        self._first_tries = self._unsettled = len(plans) - len(late)
+        for key in plans.keys() - late:
             self._outcomes[key].add_done_callback(self._one_settled)
         for key in sorted(crowd, key=lambda key: -self._wait_to_expect(plans[key])):
             self._crowd.submit(self._try_first, plans[key], self._outcomes[key])
@@ -224,6 +201,16 @@ class Scheduler:
         future = self._outcomes.get(key)
         if future is None:
             return run_scenario(self._run, plan)
+        outcome = self._await(future, waiting)
+        if outcome.status not in (Status.FAILED, Status.INCONCLUSIVE) or outcome.blocked_by:
+            return outcome
+        rests_on = self._run.catalogue.foundations(plan.rule)
+        below = [key for key, other in self._plans.items() if other.rule.id in rests_on]
+        return blocked(
+            outcome, {key: self._await(self._outcomes[key], waiting) for key in below}, self._plans
+        )
+
+    def _await(self, future: Future[Outcome], waiting: Callable[[int, int], None]) -> Outcome:
         while True:
             try:
                 return future.result(timeout=0.25)
@@ -241,7 +228,7 @@ class Scheduler:
     def _wait_to_expect(self, plan: Plan) -> int:
         """How far into the dialogue a scenario is kept waiting, if at all; the longest runs start first."""
         late = [outcome for outcome in self._run.profile.expectation(plan.rule)[0] if outcome.late]
-        return max((1 + ORDER.index(outcome.stage) for outcome in late), default=0)
+        return max((1 + DIALOGUE.index(outcome.stage) for outcome in late), default=0)
 
     def _changes_all(self, plan: Plan) -> bool:
         outage = self._run.tools.outage
@@ -252,12 +239,14 @@ class Scheduler:
         with self._reporting(future):
             outcome = course.untried()
             if outcome is None:
-                outcome = course.go()
+                course.go()
+                if course.is_over:
+                    outcome = course.outcome
             if outcome:
                 future.set_result(outcome)
             else:
                 with self._lock:
-                    self._doubtful.append((course, future))
+                    self._tried.append((course, future))
         with self._lock:
             self._first_tries -= 1
         self._thin_out()
@@ -265,15 +254,18 @@ class Scheduler:
     def _thin_out(self) -> None:
         """What may begin, now that so few of the crowd are left."""
         with self._lock:
-            straining, doubtful = [], []
+            straining, tried = [], []
             if self._first_tries <= LAST + len(self._straining):
                 straining, self._straining = self._straining, []
             if self._first_tries == 0:
-                doubtful, self._doubtful = self._doubtful, []
+                tried, self._tried = self._tried, []
         for key in straining:
             self._quiet.submit(self._try_first, self._plans[key], self._outcomes[key])
-        for course, future in doubtful:
-            self._quiet.submit(self._try_again, course, future)
+        for course, future in sorted(tried, key=lambda one: one[0].outcome is not None):
+            if outcome := course.outcome:
+                future.set_result(outcome)
+            else:
+                self._quiet.submit(self._try_again, course, future)
         self._play_the_rest()
 
     def _one_settled(self, future: Future[Outcome]) -> None:
@@ -282,20 +274,27 @@ class Scheduler:
         self._play_the_rest()
 
     def _play_the_rest(self) -> None:
-        """When all others are settled: what changes the server for all."""
+        """When all others are settled: what may change the server for all, and then what does for certain."""
         with self._lock:
+            disturbing: list[str] = []
             alone: list[str] = []
             if self._unsettled == 0:
+                disturbing, self._disturbing = self._disturbing, []
+                self._unsettled = len(disturbing)
+            if self._unsettled == 0:
                 alone, self._alone = self._alone, []
+        for key in disturbing:
+            self._outcomes[key].add_done_callback(self._one_settled)
+            self._quiet.submit(self._try_again, _Course(self._run, self._plans[key]), self._outcomes[key])
         for key in alone:
-            course = _Course(self._run, self._plans[key])
-            self._last.submit(self._try_again, course, self._outcomes[key])
+            self._last.submit(self._try_again, _Course(self._run, self._plans[key]), self._outcomes[key])
 
     def _try_again(self, course: _Course, future: Future[Outcome]) -> None:
         with self._reporting(future):
             outcome = course.untried()
             while outcome is None:
-                outcome = course.go()
+                course.go()
+                outcome = course.outcome
             future.set_result(outcome)
 
     @contextlib.contextmanager

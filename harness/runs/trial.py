@@ -1,190 +1,192 @@
-"""One try of a scenario: fresh clients, the scenario's fixtures, and how the try ended."""
+"""One try of a scenario: played with its offence and without, and what follows from the two together."""
 
-import contextlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import Enum
 
-from harness.judge import ORDER, Judge, Timing
-from harness.outcome import Outcome, Stage, Verdict
-from harness.rules import Rule
+from harness.judge import ContradictionError
+from harness.results.model import Status, Try
+from harness.rules import Capability, Rule
+from harness.runs.evidence import aftermath, deliveries, dialogues, operator, with_others
+from harness.runs.play import EndedError, Play
 from harness.runs.run import Run
-from harness.runs.witnessed import WitnessedGreylist, WitnessedMailbox, WitnessedQueue, WitnessedSink
-from harness.verdicts import InconclusiveError, NotApplicableError, NotTestableError
-from harness.world.client import Client, World
-from harness.world.conversation import Attempt, Step
-from harness.world.internet import Kind
-from harness.world.tools import GreylistOperator, Mailbox, MailHosts, QueueOperator
+from harness.verdicts import FailedError, InconclusiveError, NotApplicableError, NotTestableError
+from harness.world.client import Client
+from harness.world.conversation import Step
+
+UNSAID = "an assertion of the scenario does not hold"
 
 
-class UnprovenError(Exception):
-    """A scenario that ended without holding anything against its rule proves nothing."""
+@dataclass(frozen=True)
+class Plan:
+    """A scenario as the scheduler knows it."""
 
-
-@dataclass
-class Expect:
-    """Holds what the server did against what its profile promises for the rule under test."""
-
-    judge: Judge
-    expected: tuple[Outcome, ...]
-    observed: str = ""
-    proven: bool = False
-
-    def __call__(self, attempt: Attempt, *, twin: Attempt, earned: bool = False) -> None:
-        """The offence must come out as promised, and its innocent twin must go through.
-
-        `earned` says that the dialogue was meant to earn a delay at the connection or the greeting.
-        """
-        stage = self.expected[0].stage
-        self.observed = f"{stage}: {attempt.step(stage)}"
-        self.judge.expect(attempt, self.expected, earned=earned)
-        self.judge.through(twin, stage)
-        self.proven = True
-
-    def whenever(self, attempt: Attempt, *, twin: Attempt) -> None:
-        """The same where lateness says nothing about the rule: both may come out prompt or late."""
-        stage = self.expected[0].stage
-        self.observed = f"{stage}: {attempt.step(stage)}"
-        patient = replace(self.judge, delay=0.0)
-        patient.expect(attempt, self.expected)
-        patient.through(twin, stage)
-        self.proven = True
-
-    def outcome(self, text: str, attempt: Attempt, *, earned: bool = False) -> None:
-        """A part of the rule with an outcome of its own, such as `deny at rcpt`."""
-        self.judge.expect(attempt, (Outcome.parse(text),), earned=earned)
-
-    def through(self, attempt: Attempt, stage: Stage, who: str = "the innocent twin") -> None:
-        """An innocent dialogue must go through up to `stage`."""
-        self.judge.through(attempt, stage, who=who)
-
-    def refusal(self, attempt: Attempt, stage: Stage, *, twin: Attempt) -> None:
-        """Any permanent refusal at `stage`, prompt or late, will do; the innocent twin must go through."""
-        step = attempt.step(stage)
-        self.observed = f"{stage}: {step}"
-        if step.verdict not in (Verdict.DENY, Verdict.DROP):
-            self.judge.expect(attempt, (Outcome(Verdict.DENY, stage),))
-        self.judge.through(twin, stage)
-        self.proven = True
-
-    def accepted(self, attempt: Attempt, stage: Stage, *, twin: Attempt) -> None:
-        """A positive reply at `stage`, prompt or late, will do; the innocent twin must go through."""
-        self.observed = f"{stage}: {attempt.step(stage)}"
-        if attempt.step(stage).verdict is not Verdict.PASS:
-            self.judge.expect(attempt, (Outcome(Verdict.PASS, stage),))
-        self.judge.through(twin, stage)
-        self.proven = True
-
-    def was_late(self, step: Step) -> bool:
-        """Whether a reply was clearly held back."""
-        return self.judge.timing(step) is Timing.LATE
-
-    def slowness(self, began: float, ended: float) -> float:
-        """The greatest slowness of this machine, the server and its DNS between two moments, seconds."""
-        return self.judge.noise(began, ended)
-
-    @property
-    def lets_through(self) -> bool:
-        """Whether the server documents that the offence gets through, prompt or late."""
-        return all(outcome.verdict is Verdict.PASS for outcome in self.expected)
-
-    def applicable(self, condition: bool, reason: str) -> None:
-        """What the profile must promise for the case to mean anything; without it it is not applicable."""
-        if not condition:
-            raise NotApplicableError(reason)
-
-    def needed(self, condition: bool, reason: str) -> None:
-        """What the profile must describe for the scenario to be possible; without it it is not testable."""
-        if not condition:
-            raise NotTestableError(reason)
-
-    def given(self, condition: bool, reason: str) -> None:
-        """What must be so for the scenario to mean anything; without it nothing is proven."""
-        if not condition:
-            raise InconclusiveError(reason)
-
-
-@dataclass
-class Trial:
-    """One try: what it is given is made when it is asked for, and kept as evidence."""
-
-    run: Run
     rule: Rule
-    world: World = field(init=False)
-    expect: Expect = field(init=False)
-    _sink: WitnessedSink | None = None
-
-    def __post_init__(self) -> None:
-        """A world and a judge of its own."""
-        self.world = self.run.world()
-        expectation, _ = self.run.profile.expectation(self.rule)
-        told = max((outcome.stage for outcome in expectation), key=ORDER.index)
-        if ORDER.index(told) > ORDER.index(self.rule.expect[0].stage):
-            self.world.later[self.rule.expect[0].stage] = told
-        others = self.run.profile.greylist is not None and not self.rule.id.startswith("greylist.")
-        self.expect = Expect(replace(self.run.judge, greylisting=others), expectation)
-
-    def play(
-        self, scenario: Callable[..., object], given: Mapping[str, Any], wanted: tuple[str, ...]
-    ) -> None:
-        """Call the scenario with its fixtures; raises what it raises, or `UnprovenError`."""
-        with contextlib.ExitStack() as stack:
-            if "greylist_outage" in wanted and self.run.tools.outage:
-                stack.callback(self.run.tools.outage.end)
-            stack.callback(self._close_sink)
-            scenario(**given, **{name: FIXTURES[name](self) for name in wanted})
-        if not self.expect.proven:
-            raise UnprovenError(
-                f"the scenario of {self.rule.id} ended without expect(attempt, twin=...): it proves nothing"
-            )
-
-    def _close_sink(self) -> None:
-        if self._sink:
-            self._sink.close()
-
-    def new_client(self, kind: Kind, label: str = "client") -> Client:
-        """A fresh innocent host of a kind."""
-        return self.run.client(self.world, kind, label)
+    needs: frozenset[Capability]  # of this case, beyond those of the rule
+    play: Callable[[Play], None]
+    has_twin: bool = True  # whether it is played without its offence, too
 
     @property
-    def mailbox(self) -> Mailbox | None:
-        """The mailbox, if the profile grants it."""
-        mailbox = self.run.tools.mailbox
-        return WitnessedMailbox(mailbox, self.world) if mailbox else None
-
-    @property
-    def queue(self) -> QueueOperator | None:
-        """The operator's hand on the queue, if the profile grants it."""
-        queue = self.run.tools.queue
-        return WitnessedQueue(queue, self.world) if queue else None
-
-    @property
-    def greylist(self) -> GreylistOperator | None:
-        """The operator's hand on the greylist, if the profile grants it."""
-        operator = self.run.tools.operator
-        return WitnessedGreylist(operator, self.world) if operator else None
-
-    @property
-    def sink(self) -> MailHosts | None:
-        """The mail hosts of everybody else, if the profile grants them."""
-        if self._sink is None and self.run.tools.sink:
-            self._sink = WitnessedSink(self.run.tools.sink, self.world)
-        return self._sink
+    def all_needs(self) -> frozenset[Capability]:
+        """Of the case and of its rule."""
+        return self.rule.needs | self.needs
 
 
-FIXTURES: Mapping[str, Callable[[Trial], object]] = {
-    "client": lambda trial: trial.new_client(Kind.KNOWN),
-    "stranger": lambda trial: trial.new_client(Kind.STRANGER, "stranger"),
-    "trusted_client": lambda trial: trial.new_client(Kind.TRUSTED, "trusted"),
-    "new_client": lambda trial: trial.new_client,
-    "expect": lambda trial: trial.expect,
-    "sut": lambda trial: trial.run.sut,
-    "internet": lambda trial: trial.run.internet,
-    "clock": lambda trial: trial.run.tools.clock,
-    "greylist": lambda trial: trial.greylist,
-    "greylist_outage": lambda trial: trial.run.tools.outage,
-    "mailbox": lambda trial: trial.mailbox,
-    "sink": lambda trial: trial.sink,
-    "queue": lambda trial: trial.queue,
-    "rewriter": lambda trial: trial.run.tools.rewriter,
-}
+@dataclass(frozen=True)
+class Vote:
+    """What one try says of a rule: passed, failed, or nothing; `error` is what a debugger wants to see."""
+
+    status: Status
+    reason: str = ""
+    error: BaseException | None = None
+    final: bool = False  # it would be the same however often it were tried
+    blocked_by: str = ""  # the finding that keeps the rule from being told
+
+
+class Came(Enum):
+    """How one play ended."""
+
+    KEPT = "as promised"
+    BROKEN = "against the promise"
+    NOTHING = "nothing follows from it"
+    FINAL = "it cannot be played here"
+
+
+@dataclass(frozen=True)
+class _End:
+    came: Came
+    reason: str = ""
+    error: BaseException | None = None
+
+
+def try_once(run: Run, plan: Plan) -> tuple[Vote, list[Play]]:
+    """Play a scenario on fresh clients, with the offence and, where it has a twin, without."""
+    plays = [Play(run, plan.rule, offence) for offence in ((True, False) if plan.has_twin else (True,))]
+    if run.side_by_side and len(plays) > 1:
+        with ThreadPoolExecutor(1, thread_name_prefix="twin") as pool:
+            twin = pool.submit(_end_of, run, plays[1], plan)
+            ends = [_end_of(run, plays[0], plan), twin.result()]
+    else:
+        ends = [_end_of(run, play, plan) for play in plays]
+    for play, end in zip(plays, ends, strict=True):
+        for _, _, talk in play.world.conversations:
+            run.steadiness.dialogue_ended(lost=bool(talk.lost))
+        if not play.offence and end.came in (Came.KEPT, Came.BROKEN):
+            run.steadiness.innocent_met(well=end.came is Came.KEPT)
+    return _vote(run, plan, plays, ends), plays
+
+
+def evidence_of(run: Run, vote: Vote, plays: list[Play]) -> Try:
+    """What a try leaves behind for the report."""
+    if run.lean:
+        return Try(vote.status, vote.reason, ())
+    said = [
+        line
+        for play in plays
+        for line in (*dialogues(play.world, run.judge, twin=not play.offence), *with_others(play.world))
+    ]
+    found = [one for play in plays for one in deliveries(play.world)]
+    acts = [one for play in plays for one in operator(play.world)]
+    return Try(vote.status, vote.reason, tuple(said), tuple(found), tuple(acts))
+
+
+def observed_in(plays: list[Play]) -> str:
+    """What the offence came to, in a line."""
+    return "; ".join(filter(None, (plays[0].expect.observed, aftermath(plays[0].world))))
+
+
+def _end_of(run: Run, play: Play, plan: Plan) -> _End:
+    try:
+        with run.taking_part():
+            plan.play(play)
+    except (FailedError, AssertionError) as ending:
+        if unheard := play.world.unheard:
+            return _End(Came.NOTHING, unheard, InconclusiveError(unheard))
+        lost = play.world.lost
+        if lost and not isinstance(ending, EndedError):
+            reason = f"{_sentence(ending)}; but a dialogue was lost, so nothing follows: {lost}"
+            return _End(Came.NOTHING, reason, InconclusiveError(reason))
+        return _End(Came.BROKEN, _sentence(ending), ending)
+    except InconclusiveError as ending:
+        return _End(Came.NOTHING, str(ending), ending)
+    except (NotTestableError, NotApplicableError) as ending:
+        return _End(Came.FINAL, str(ending), ending)
+    except Exception as error:  # noqa: BLE001 - whatever a scenario raises must reach its pytest item
+        if lost := play.world.lost:
+            reason = f"a dialogue was lost, so nothing follows: {lost}"
+            return _End(Came.NOTHING, reason, InconclusiveError(reason))
+        return _End(Came.FINAL, f"the scenario itself is broken: {type(error).__name__}: {error}", error)
+    if lost := play.world.lost:
+        reason = f"a dialogue was lost, so nothing follows: {lost}"
+        return _End(Came.NOTHING, reason, InconclusiveError(reason))
+    return _End(Came.KEPT)
+
+
+def _sentence(ending: FailedError | AssertionError) -> str:
+    """Its reason; what pytest adds to an assertion below its first line shows in its own traceback."""
+    text = str(ending)
+    return (text.partition("\n")[0] if isinstance(ending, AssertionError) else text) or UNSAID
+
+
+def _vote(run: Run, plan: Plan, plays: list[Play], ends: list[_End]) -> Vote:
+    final = next((end for end in ends if end.came is Came.FINAL), None)
+    if final:
+        return Vote(status_of(final.error), final.reason, final.error, final=True)
+    broken = [(play, end) for play, end in zip(plays, ends, strict=True) if end.came is Came.BROKEN]
+    for play, end in broken:
+        if blocked := _blocked(run, plan, play, end):
+            return blocked
+    for number, end in enumerate(ends):
+        if end.came is Came.NOTHING:
+            return _nothing(f"{'the innocent twin: ' if number else ''}{end.reason}", end.error)
+    if not broken:
+        return Vote(Status.PASSED)
+    return _against(run, plays, broken)
+
+
+def _blocked(run: Run, plan: Plan, play: Play, end: _End) -> Vote | None:
+    """What innocent clients meet as well is nothing that the rule does, unless it is about them."""
+    step = end.error.step if isinstance(end.error, ContradictionError) else None
+    if step is None or plan.rule.about_innocents:
+        return None
+    client = _who_met(play, step)
+    finding = run.baseline.explains(client, step) if client else None
+    if finding is None:
+        return None
+    reason = f"{end.reason}; this is what innocent clients meet: {finding.statement}"
+    return Vote(Status.INCONCLUSIVE, reason, InconclusiveError(reason), True, finding.id)
+
+
+def _who_met(play: Play, step: Step) -> Client | None:
+    for _, client, talk in play.world.conversations:
+        if any(one is step for one in talk.steps):
+            return client
+    return None
+
+
+def _against(run: Run, plays: list[Play], broken: list[tuple[Play, _End]]) -> Vote:
+    """It was not as documented: is it this rule, or is the server in trouble as a whole?"""
+    servers = dict.fromkeys(server for play in plays for server in play.world.servers)
+    play, end = broken[-1]  # the twin's, if that was hit
+    reason = end.reason if play.offence else f"it hits the innocent twin, too: {end.reason}"
+    for server in servers or {plays[0].world.server: None}:
+        if trouble := run.trouble(server):
+            return _nothing(f"{reason}; afterwards {trouble}")
+    if isinstance(end.error, EndedError):
+        reason = f"{reason}, while an innocent client was served right after it"
+    if isinstance(end.error, AssertionError) and play.offence:
+        return Vote(Status.FAILED, reason, end.error)  # pytest shows what it compared
+    error = FailedError(reason)
+    return Vote(Status.FAILED, reason, error.with_traceback(end.error.__traceback__ if end.error else None))
+
+
+def _nothing(reason: str, error: BaseException | None = None) -> Vote:
+    return Vote(Status.INCONCLUSIVE, reason, error or InconclusiveError(reason))
+
+
+def status_of(ending: BaseException | None) -> Status:
+    """The status of a scenario that cannot be played."""
+    if isinstance(ending, NotApplicableError):
+        return Status.NOT_APPLICABLE
+    return Status.NOT_TESTABLE if isinstance(ending, NotTestableError) else Status.INCONCLUSIVE

@@ -10,7 +10,7 @@ from harness.results.model import RunResult, Status
 from harness.results.store import save
 from harness.results.terminal import table
 from harness.rules import Catalogue
-from harness.runs.assembly import Wish, check_health, open_run
+from harness.runs.assembly import Wish, begin, open_run
 from harness.spf_suite.run import play, subject
 from harness.spf_suite.server import checking_mta
 from harness.spf_suite.suite import load
@@ -36,8 +36,8 @@ def run_suite(order: Order) -> int:
     suite = load(order.suite)
     wish = Wish(Catalogue.below(order.scenarios), order.profile, order.mutants, embedded=checking_mta)
     with open_run(wish) as everything:
-        run = check_health(subject(everything, suite))
-        result = play(run, suite, _show_progress)
+        run, facts = begin(subject(everything, suite))
+        result = play(run, facts, suite, _show_progress)
     print(table(result, shutil.get_terminal_size().columns, sys.stdout.isatty()))
     counts = result.counts
     tested = counts[Status.PASSED] + counts[Status.FAILED] + counts[Status.INCONCLUSIVE]

@@ -8,7 +8,7 @@ from email.utils import format_datetime
 
 from harness.authenticity import Shown, in_message, in_refusal, refusal
 from harness.outcome import Verdict
-from harness.runs.trial import Trial
+from harness.runs.play import Play
 from harness.spf_suite.suite import DEFAULT, Case, CaseSet
 from harness.verdicts import FailedError, InconclusiveError, NotTestableError
 from harness.world.client import Client
@@ -21,40 +21,40 @@ TELLING = 8  # characters from which on a text is not found by chance in another
 
 
 @dataclass(frozen=True)
-class Play:
+class SpfDialogue:
     """One case and the set whose zone data it needs."""
 
     case: Case
     set: CaseSet
 
-    def __call__(self, trial: Trial) -> None:
+    def __call__(self, play: Play) -> None:
         """Raises how it ended, unless the server showed one of the right results."""
         case = self.case
         token = f"spf-{secrets.token_hex(6)}.example"
         domain = case.sender.rpartition("@")[2] or case.helo
         host = domain if DNS_NAME.fullmatch(domain) else token  # its questions belong to this dialogue
-        client = Client(trial.world, Identity(case.host, host, token), Kind.KNOWN, "the case")
-        recipient = trial.run.sut.recipient
+        client = Client(play.world, Identity(case.host, host, token), Kind.KNOWN, "the case")
+        recipient = play.run.sut.recipient
         content = _message(token, recipient)
         attempt = client.attempt(
             helo=case.helo, sender=wire_form(case.sender), recipient=recipient, message=content
         )
-        shown = in_refusal(attempt) or self._delivered(trial, attempt, recipient, token)
-        trial.expect.observed = shown.where
-        self._judge(shown, told=trial.run.sut.mail.spf.explanations)
-        trial.expect.proven = True
+        shown = in_refusal(attempt) or self._delivered(play, attempt, recipient, token)
+        play.expect.observed = shown.where
+        self._judge(shown, told=play.run.sut.mail.spf.explanations)
+        play.expect.proven = True
 
-    def _delivered(self, trial: Trial, attempt: Attempt, recipient: str, token: str) -> Shown:
+    def _delivered(self, play: Play, attempt: Attempt, recipient: str, token: str) -> Shown:
         if step := refusal(attempt):
             said = f"the server does not let this case get as far as an SPF result: {step.stage}: {step}"
             if step.reply is None or step.verdict is Verdict.DEFER:
                 raise InconclusiveError(said)
             raise NotTestableError(said)
-        if trial.mailbox is None:
+        if play.mailbox is None:
             raise NotTestableError(
                 "the profile has no [mailbox], and the result stands in the message that was accepted"
             )
-        found = trial.mailbox.find(recipient, token)
+        found = play.mailbox.find(recipient, token)
         shown = in_message(found, null_sender=not self.case.sender)
         if shown is None:
             raise FailedError(

@@ -8,13 +8,14 @@ from dataclasses import replace
 from harness.outcome import Outcome, Stage
 from harness.profile.tables import Claims, RouteName
 from harness.results.model import Case as CaseResult
-from harness.results.model import RuleResult, RunResult
+from harness.results.model import RuleResult, RunResult, ServerFacts
 from harness.rules import Capability, Catalogue, Level, Rule
 from harness.runs.gathering import Gathering, RuleCase
 from harness.runs.run import Run
-from harness.runs.scheduler import Plan, run_scenario
+from harness.runs.scheduler import run_scenario
+from harness.runs.trial import Plan
 from harness.smtp.routes import ProxyV1, ProxyV2, Route, XClient
-from harness.spf_suite.play import Play
+from harness.spf_suite.play import SpfDialogue
 from harness.spf_suite.suite import Case, Suite
 from harness.spf_suite.zones import published
 from harness.world.internet import Internet
@@ -82,16 +83,16 @@ def rule_of(case: Case, suite: Suite) -> Rule:
     )
 
 
-def play(run: Run, suite: Suite, progress: Progress) -> RunResult:
+def play(run: Run, facts: ServerFacts, suite: Suite, progress: Progress) -> RunResult:
     """Every case of the suite; raises `zones.ZoneDataError`."""
-    gathering = Gathering.begin(run)
+    gathering = Gathering.begin(facts)
     done, total = 0, len(suite.cases)
     for number, cases in enumerate(suite.sets, 1):
         where = f"set {number}: {cases.title or 'untitled'}"
         with published(run.internet.dns, cases), _pool(run, len(cases.cases)) as pool:
             under_way = {}
             for case in cases.cases:
-                plan = Plan(rule_of(case, suite), frozenset(), Play(case, cases))
+                plan = Plan(rule_of(case, suite), frozenset(), SpfDialogue(case, cases), has_twin=False)
                 under_way[pool.submit(run_scenario, run, plan)] = (case, plan)
             for future in as_completed(under_way):
                 case, plan = under_way[future]

@@ -5,7 +5,7 @@ import itertools
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Protocol
@@ -13,7 +13,7 @@ from typing import Protocol
 from fake_dns import Behaviour, QueryEntry, listing_name, reverse_name
 from harness.capabilities.mail_host import MailHost
 from harness.capabilities.mailbox import Delivered
-from harness.outcome import Stage, Verdict
+from harness.outcome import Stage, Verdict, later
 from harness.rules import Capability
 from harness.smtp.routes import Route
 from harness.smtp.session import Ending, Session
@@ -54,6 +54,15 @@ class Act:
     tells: str = ""  # of what is shown, what makes it another answer
 
 
+@dataclass(frozen=True)
+class Cause:
+    """Something that the server must have looked at, or a rule cannot have been at work."""
+
+    missing: str  # the sentence for when it was not seen
+    seen: bool
+    usual: bool = False  # whether it was seen for innocent clients at the beginning of the run
+
+
 @dataclass
 class World:
     """What all clients of one scenario share."""
@@ -64,7 +73,8 @@ class World:
     clock: Clock | None
     server: tuple[str, int]
     pace: Pace
-    later: dict[Stage, Stage] = field(default_factory=dict)  # where the server tells its verdicts instead
+    usual: frozenset[str] = frozenset()  # zones that the server was seen to ask about innocent clients
+    goal: Stage = Stage.RCPT  # how far dialogues go: to where the server tells the verdict in question
     waited: float = 0.0  # seconds, for turns to connect
     conversations: list[tuple[str, "Client", Conversation]] = field(default_factory=list)
     hosts: list[MailHost] = field(default_factory=list)  # of everybody else
@@ -80,6 +90,11 @@ class World:
     def servers(self) -> list[tuple[str, int]]:
         """Those that this scenario's clients talked to."""
         return list(dict.fromkeys(client.server or self.server for _, client, _ in self.conversations))
+
+    @property
+    def lost(self) -> str:
+        """How one of the dialogues was lost, if so: what it was to show was not seen then."""
+        return next((talk.lost for _, _, talk in self.conversations if talk.lost), "")
 
     @property
     def unheard(self) -> str:
@@ -118,10 +133,10 @@ class Client:
         """What no message has in it but its own, and notifications about that."""
         return f"message-{self.identity.domain}"
 
-    def twin(self) -> "Client":
-        """Another host of the same kind that is innocent in every respect."""
+    def another(self, label: str = "another host") -> "Client":
+        """Another host of the same kind that is innocent in every respect, in another network."""
         identity = self.world.internet.identity(self.kind)
-        return Client(self.world, identity, self.kind, label="twin", server=self.server)
+        return Client(self.world, identity, self.kind, label=label, server=self.server)
 
     def neighbours(self) -> tuple["Client", "Client"]:
         """Two other hosts of the same kind, with addresses side by side in one network."""
@@ -199,6 +214,28 @@ class Client:
             for record_type in ("A", "TXT"):
                 self.script(name, record_type, behaviour)
 
+    def asked(self, *blocklists: BlockList) -> Cause:
+        """That the server asked each of these block lists about this client."""
+        missing = [one for one in blocklists if not self.queries_for(one)]
+        names = ", ".join(one.name for one in missing)
+        usual = all(any(zone in self.world.usual for zone in one.zones) for one in missing)
+        return Cause(f"{names} was not asked about {self.address}", not missing, usual)
+
+    def asked_any(self, *blocklists: BlockList) -> Cause:
+        """That the server asked one of these block lists about this client."""
+        seen = any(self.queries_for(one) for one in blocklists)
+        usual = any(zone in self.world.usual for one in blocklists for zone in one.zones)
+        return Cause(f"no list was asked about {self.address}", seen, usual)
+
+    def looked_up(self, name: str) -> Cause:
+        """That the server looked a name up, for whatever type of record."""
+        found = self.world.internet.dns.queries(under=name)
+        return Cause(f"{name} was not looked up", any(entry.name == name.lower() for entry in found))
+
+    def looked_up_address(self) -> Cause:
+        """That the server looked for the name of this client's address (PTR)."""
+        return self.looked_up(reverse_name(self.address))
+
     def queries_for(self, blocklist: BlockList) -> list[QueryEntry]:
         """The server's questions to a block list about this client."""
         dns = self.world.internet.dns
@@ -253,52 +290,40 @@ class Client:
         sender: str | None = None,
         recipient: str | Sequence[str] | None = None,
         message: bytes | None = None,
+        covered: bool = False,
         authenticated: bool = False,
-        upto: Stage = Stage.DATA,
+        upto: Stage | None = None,
         patient: bool = True,
         label: str = "",
     ) -> Attempt:
-        """A whole dialogue, connect to QUIT, up to RCPT or, with a `message`, to the end of DATA.
+        """A whole dialogue, connect to QUIT, as far as the server must be heard to tell the verdict.
 
-        It greets with EHLO, or with HELO when it is not to be `extended`.
-        Several recipients are told one after the other. It ends early after the stage `upto` (or where the
-        server tells the verdict of that stage, by its profile) and at the first refusal. A known or trusted
-        host that is greylisted all the same waits and tries again, as any mail server would, where the
-        profile lets time pass; unless it is not `patient`.
+        That is the stage at which it tells verdicts of the rule, or the end of DATA with a `message` of one's
+        own, and no less than `upto`; it ends early at the first refusal. It greets with EHLO, or with HELO
+        when it is not to be `extended`, and again under TLS when it is to be `covered`. Several recipients are told
+        one after the other. A known or trusted host that is greylisted all the same waits and tries again, as
+        any mail server would, where the profile lets time pass; unless it is not `patient`.
         """
-
-        upto = self.world.later.get(upto, upto)
+        goal = Stage.DATA if message is not None else later(self.world.goal, upto or Stage.CONNECT)
         recipients = (
-            [recipient or self.world.sut.recipient] if isinstance(recipient, str | None) else recipient
+            [recipient or self.world.sut.recipient] if isinstance(recipient, str | None) else list(recipient)
         )
-
-        def address(talk: Conversation) -> Step:
-            for one in recipients:
-                step = talk.rcpt(one)
-                if step.verdict is not Verdict.PASS:
-                    break
-            return step
-
-        def greet(talk: Conversation) -> Step:
-            if authenticated:
-                return self.log_in(talk)
-            return (talk.ehlo if extended else talk.helo)(helo or self.host)
+        if sender is None:
+            sender = self._account_sender if authenticated else self.sender
 
         def once() -> Attempt:
             with self.conversation(label) as talk:
-                acts = [
-                    (Stage.CONNECT, talk.connect),
-                    (Stage.HELO, lambda: greet(talk)),
-                    (Stage.MAIL, lambda: talk.mail(self.sender if sender is None else sender)),
-                    (Stage.RCPT, lambda: address(talk)),
-                ]
-                for stage, act in acts:
-                    if act().verdict is not Verdict.PASS or stage is upto:
-                        break
-                else:
-                    if message is not None:
-                        talk.data(message)
-                return talk.quit()
+                self._go_through(
+                    talk,
+                    goal,
+                    greet=lambda: self._greet(
+                        talk, helo, extended=extended, covered=covered, authenticated=authenticated
+                    ),
+                    sender=sender,
+                    recipients=recipients,
+                    content=message,
+                )
+                return replace(talk.quit(), recipient=recipients[0], token=self.token)
 
         attempt = once()
         if patient and (authenticated or self.kind is not Kind.STRANGER):
@@ -306,9 +331,60 @@ class Client:
                 attempt = self._after_greylist(attempt, once)
         return attempt
 
+    def carry_on(self, talk: Conversation, recipient: str = "") -> None:
+        """From MAIL on as far as the server must be heard to tell the verdict, or to the first refusal."""
+        goal, recipient = self.world.goal, recipient or self.world.sut.recipient
+        if goal in (Stage.CONNECT, Stage.HELO, Stage.TLS, Stage.AUTH):
+            return
+        if talk.mail(self.sender).verdict is not Verdict.PASS or goal is Stage.MAIL:
+            return
+        if talk.rcpt(recipient).verdict is Verdict.PASS and goal is Stage.DATA:
+            talk.data(message(self, recipient))
+
+    def _greet(
+        self, talk: Conversation, helo: str | None, *, extended: bool, covered: bool, authenticated: bool
+    ) -> Step:
+        if authenticated:
+            return self.log_in(talk)
+        if covered:
+            return self._cover(talk)[1]
+        return (talk.ehlo if extended else talk.helo)(helo or self.host)
+
+    def _go_through(
+        self,
+        talk: Conversation,
+        goal: Stage,
+        *,
+        greet: Callable[[], Step],
+        sender: str,
+        recipients: Sequence[str],
+        content: bytes | None,
+    ) -> None:
+        """Stage by stage, up to the goal or the first refusal."""
+        if talk.connect().verdict is not Verdict.PASS or goal is Stage.CONNECT:
+            return
+        if greet().verdict is not Verdict.PASS or goal in (Stage.HELO, Stage.TLS, Stage.AUTH):
+            return
+        if talk.mail(sender).verdict is not Verdict.PASS or goal is Stage.MAIL:
+            return
+        for one in recipients:
+            if talk.rcpt(one).verdict is not Verdict.PASS:
+                return
+        if goal is not Stage.RCPT:
+            talk.data(message(self, recipients[0]) if content is None else content)
+
+    @property
+    def _account_sender(self) -> str:
+        """The envelope sender that the profile's account uses."""
+        auth = self.world.sut.profile.auth
+        return (auth.sender if auth else None) or self.sender
+
     def _after_greylist(self, attempt: Attempt, again: Callable[[], Attempt]) -> Attempt:
         greylist, clock = self.world.sut.profile.greylist, self.world.clock
-        if not greylist or not clock or Verdict.DEFER not in (attempt.rcpt.verdict, attempt.data.verdict):
+        if not greylist or not clock:
+            return attempt
+        put_off = attempt.step(greylist.stage)
+        if put_off.verdict is not Verdict.DEFER or put_off.code not in greylist.codes:
             return attempt
         clock.advance(self.address, greylist.delay + GREYLIST_SLACK)
         return again()

@@ -11,6 +11,14 @@ from harness.smtp.session import Ending, Session, SessionEnded, parse_keywords
 
 SLOW = 0.1  # seconds; a quicker reply needs no explanation
 GONE = (Ending.SERVER_CLOSED, Ending.RESET)
+MANGLED = (
+    "NUL byte",
+    "control character",
+    "bare CR",
+    "codes differ between lines",
+)  # flaws of what no server says
+REFUSES = 400
+SERVICE_ENDS = 421
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,11 @@ class Step:
     def text(self) -> str:
         """The text of the reply, its lines joined by line feeds; empty when no reply came."""
         return self.reply.text if self.reply else ""
+
+    @property
+    def mangled(self) -> str:
+        """What of the reply shows that it did not come as a server says it; empty when nothing does."""
+        return next((flaw for flaw in self.reply.flaws if flaw in MANGLED), "") if self.reply else ""
 
     @property
     def keywords(self) -> dict[str, str]:
@@ -67,6 +80,18 @@ class Attempt:
     ending: Ending
     broken: str = ""
     replies: tuple[Reply, ...] = ()  # every one, those that belong to no stage as well
+    recipient: str = ""  # the first one; by that and the token a message is found that was accepted
+    token: str = ""
+
+    @property
+    def said(self) -> str:
+        """The text of the last reply to a command about the message or before it."""
+        return self.reached.text if self.reached else ""
+
+    @property
+    def reached(self) -> Step | None:
+        """The last step that was answered."""
+        return next((step for step in reversed(self.steps) if step.reply), None)
 
     def at(self, stage: Stage) -> Step | None:
         """The last step of a stage; None when the dialogue did not get there."""
@@ -123,6 +148,7 @@ class Conversation:
     silence: Callable[[float, float], float]  # of the server about this client, between two moments
     steps: list[Step] = field(default_factory=list)
     broken: str = ""
+    _parting: bool = False  # whether all was said but QUIT
 
     def connect(self) -> Step:
         """Connect and read the greeting; the wait counts from the established connection on."""
@@ -172,6 +198,7 @@ class Conversation:
     def quit(self) -> Attempt:
         """QUIT, close, and look back on the whole dialogue."""
         if not self.broken:
+            self._parting = True
             try:
                 self.session.quit_politely()
             except SessionEnded as ended:
@@ -184,6 +211,24 @@ class Conversation:
         """The dialogue so far."""
         replies = tuple(self.session.replies)
         return Attempt(self.client, tuple(self.steps), self.session.ending, self.broken, replies)
+
+    @property
+    def lost(self) -> str:
+        """How the dialogue was lost for no reason that a reply gives; empty when it was not.
+
+        A server that refuses and closes the connection has said why. One that goes away without a word, or
+        with a 421, or says what is no reply, has not; neither has a network that fails.
+        """
+        mangled = next((step for step in self.steps if step.mangled), None)
+        if mangled:
+            return f"what came at {mangled.stage} is no sound reply ({mangled.mangled})"
+        said = next((step for step in reversed(self.steps) if step.reply), None)
+        if said and said.code == SERVICE_ENDS:
+            return f"at {said.stage} the server said {said}"
+        refused = said is not None and said.code >= REFUSES and said.dropped
+        tls = self.session.tls
+        distrusted = tls is not None and self.session.ending is Ending.TLS_FAILED and bool(tls.verify_error)
+        return "" if refused or distrusted or self._parting else self.broken
 
     @property
     def tls_fault(self) -> str:

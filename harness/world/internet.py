@@ -10,7 +10,7 @@ from enum import Enum
 
 from fake_dns import FakeDns
 from harness.profile.model import Profile
-from harness.profile.values import Network, addresses_of
+from harness.profile.values import Network, apart
 from harness.verdicts import NotTestableError
 
 RESERVED_NAMES = ("example", "test", "invalid", "localhost", "example.com", "example.net", "example.org")
@@ -81,11 +81,12 @@ class Internet:
         return Identity(address, host, domain)
 
     def neighbours(self, kind: Kind) -> tuple[Identity, Identity]:
-        """Two innocent hosts with addresses side by side in one network (IPv4 /24, IPv6 /64)."""
+        """Two innocent hosts in one network (IPv4 /24, IPv6 /64)."""
         with self._lock:
-            first, second = self._next_address(kind), self._next_address(kind)
-            while _network_of(first) != _network_of(second):
-                first, second = second, self._next_address(kind)
+            seen: dict[Network, str] = {}
+            while (network := _network_of(second := self._next_address(kind))) not in seen:
+                seen[network] = second
+            first = seen[network]
         return self.identity(kind, first), self.identity(kind, second)
 
     def host_at(self, address: str) -> str:
@@ -117,11 +118,12 @@ class Internet:
         return None
 
     def _next_address(self, kind: Kind) -> str:
+        """A fresh one, in a network of its own for as long as there are networks that nobody is in."""
         networks = self.profile.clients.trusted if kind is Kind.TRUSTED else self.profile.clients.networks
         version = 6 if kind is Kind.IPV6 else 4
         for network in networks:
             if network.version == version or kind is Kind.TRUSTED:
-                chosen = next(self._addresses.setdefault(network, addresses_of(network)), None)
+                chosen = next(self._addresses.setdefault(network, apart(network)), None)
                 if chosen is not None:
                     return chosen
         raise NotTestableError(

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from harness.outcome import Verdict
+from harness.offence import Offence
+from harness.profile.dialect import Asks
 from harness.profile.model import Profile
 from harness.profile.tables import Domain, Greylist
 from harness.verdicts import NotTestableError
@@ -15,6 +16,8 @@ class BlockList:
 
     name: str
     zones: tuple[str, ...]
+    weight: float = 1.0  # below 0 it is a white list
+    answer: str = "127.0.0.2"  # one that counts
 
 
 @dataclass(frozen=True)
@@ -40,16 +43,34 @@ class Sut:
 
     @property
     def dnsbl(self) -> tuple[BlockList, ...]:
-        """The block lists in the order in which the server asks them."""
-        return tuple(BlockList(entry.name, entry.zones) for entry in self.profile.dnsbl)
+        """The block lists, white lists among them, as the profile has them."""
+        return tuple(
+            BlockList(
+                entry.name,
+                entry.zones,
+                entry.weight,
+                str(entry.answers[0].network_address) if entry.answers else "127.0.0.2",
+            )
+            for entry in self.profile.dnsbl
+        )
 
     @property
-    def one_hit_refuses(self) -> bool:
-        """Whether a client that one block list names is refused here, by the profile."""
-        override = self.profile.rules.expect.get("dnsbl.one")
-        return override is not None and all(
-            outcome.verdict is not Verdict.PASS for outcome in override.outcome
-        )
+    def mark(self) -> str:
+        """The header field of mail that is only marked."""
+        return self.profile.dialect.mark
+
+    @property
+    def stops_asking(self) -> bool:
+        """Whether it asks no more lists once their weights are enough; white lists could lower them again."""
+        in_order = self.profile.dialect.asks is Asks.IN_ORDER
+        return in_order and all(blocklist.weight > 0 for blocklist in self.dnsbl)
+
+    def earned_by(self, *listed: BlockList) -> Offence | None:
+        """What it is to be named by these lists: None when their weights come to nothing."""
+        weight = sum(blocklist.weight for blocklist in listed)
+        if weight >= self.profile.dialect.threshold:
+            return Offence.LISTED_ENOUGH
+        return Offence.LISTED if weight > 0 else None
 
     @property
     def greylist(self) -> Greylist:

@@ -8,12 +8,14 @@ from harness.scenario import (
     Attempt,
     Behaviour,
     Client,
+    Domain,
     Expect,
     Internet,
     NoAnswer,
     ServFail,
     Stage,
     Sut,
+    each,
     rule,
 )
 
@@ -23,148 +25,167 @@ VERBS = pytest.mark.parametrize("extended", [True, False], ids=["EHLO", "HELO"])
 @rule("helo.not-fqdn")
 @VERBS
 @pytest.mark.parametrize("name", ["localbox", "WORKSTATION7"])
-def test_greeting_without_a_dot(client: Client, expect: Expect, name: str, extended: bool) -> None:
-    expect(greets(client, name, extended=extended), twin=greets(client.twin(), extended=extended))
+def test_greeting_without_a_dot(
+    client: Client, offence: bool, expect: Expect, name: str, extended: bool
+) -> None:
+    expect(client.attempt(helo=name if offence else client.host, extended=extended))
 
 
 @rule("helo.plain-ip")
 @VERBS
-def test_greeting_with_the_bare_own_address(client: Client, expect: Expect, extended: bool) -> None:
-    expect(greets(client, client.address, extended=extended), twin=greets(client.twin(), extended=extended))
+def test_greeting_with_the_bare_own_address(
+    client: Client, offence: bool, expect: Expect, extended: bool
+) -> None:
+    expect(client.attempt(helo=client.address if offence else client.host, extended=extended))
 
 
 @rule("helo.plain-ip")
-def test_greeting_with_a_bare_foreign_address(client: Client, internet: Internet, expect: Expect) -> None:
-    expect(greets(client, internet.spare_address()), twin=starts_with_digits(client.twin()))
+def test_greeting_with_a_bare_foreign_address(
+    client: Client, offence: bool, internet: Internet, expect: Expect
+) -> None:
+    starts_with_digits = client.another_name("192-0-2-1")
+    expect(client.attempt(helo=internet.spare_address() if offence else starts_with_digits))
 
 
 @rule("helo.plain-ip-sticky")
-def test_good_greeting_after_a_bare_address(client: Client, expect: Expect) -> None:
+def test_good_greeting_after_a_bare_address(client: Client, offence: bool, expect: Expect) -> None:
+    first = client.another_name("first")
     with client.conversation() as talk:
         talk.connect()
-        talk.ehlo(client.address)
-        talk.ehlo("somebody." + client.host)
+        talk.ehlo(client.address if offence else first)
+        talk.ehlo(client.another_name("second"))
         talk.ehlo(client.host)
+        client.carry_on(talk)
         attempt = talk.quit()
-    expect(attempt, twin=client.attempt(upto=Stage.HELO, label="the same host on a new connection"))
+    expect(attempt)
+    expect.through(client.attempt(upto=Stage.HELO, label="the same host on a new connection"), Stage.HELO)
 
 
 @rule("helo.ip-literal")
 @VERBS
-def test_greeting_with_the_own_address_literal(client: Client, expect: Expect, extended: bool) -> None:
-    expect(
-        greets(client, f"[{client.address}]", extended=extended),
-        twin=greets(client.twin(), extended=extended),
-    )
+def test_greeting_with_the_own_address_literal(
+    client: Client, offence: bool, expect: Expect, extended: bool
+) -> None:
+    expect(client.attempt(helo=f"[{client.address}]" if offence else client.host, extended=extended))
 
 
 @rule("helo.own-domain")
+@each("domain")
 @pytest.mark.parametrize("spelling", [str.lower, str.upper, str.title], ids=["lower", "upper", "title"])
 def test_greeting_with_a_domain_of_the_server(
-    client: Client, sut: Sut, expect: Expect, spelling: Callable[[str], str]
+    client: Client, offence: bool, expect: Expect, domain: Domain, spelling: Callable[[str], str]
 ) -> None:
-    expect(greets(client, spelling(sut.home.name)), twin=named_like(client.twin(), sut))
+    expect(greets(client, spelling(domain.name) if offence else named_like(client, domain)))
 
 
 @rule("helo.own-domain")
-@VERBS
-def test_greeting_with_every_other_domain_of_the_server(
-    client: Client, sut: Sut, expect: Expect, extended: bool
+@each("domain")
+def test_helo_with_a_domain_of_the_server(
+    client: Client, offence: bool, expect: Expect, domain: Domain
 ) -> None:
-    expect(
-        greets(client, sut.domains[-1], extended=extended),
-        twin=named_like(client.twin(), sut, extended=extended),
-    )
+    expect(greets(client, domain.name if offence else named_like(client, domain), extended=False))
 
 
 @rule("helo.own-host")
-@VERBS
+@each("domain")
 def test_greeting_with_a_host_in_a_domain_of_the_server(
-    client: Client, sut: Sut, expect: Expect, extended: bool
+    client: Client, offence: bool, expect: Expect, domain: Domain
 ) -> None:
-    expect(
-        greets(client, f"www.{sut.home.name}", extended=extended),
-        twin=greets(client.twin(), extended=extended),
-    )
+    expect(greets(client, f"www.{domain.name}" if offence else client.host))
+
+
+@rule("helo.own-host")
+def test_helo_with_a_host_in_a_domain_of_the_server(
+    client: Client, offence: bool, sut: Sut, expect: Expect
+) -> None:
+    name = f"www.{sut.domains[0]}"
+    expect(greets(client, name if offence else client.host, extended=False))
 
 
 @rule("helo.own-primary")
 @VERBS
 def test_greeting_with_the_host_name_of_the_server(
-    client: Client, sut: Sut, expect: Expect, extended: bool
+    client: Client, offence: bool, sut: Sut, expect: Expect, extended: bool
 ) -> None:
-    expect(greets(client, sut.hostname, extended=extended), twin=greets(client.twin(), extended=extended))
+    expect(greets(client, sut.hostname if offence else client.host, extended=extended))
 
 
 @rule("helo.own-primary")
-def test_greeting_as_localhost(client: Client, expect: Expect) -> None:
-    expect(greets(client, "localhost"), twin=greets(client.twin()))
+def test_greeting_as_localhost(client: Client, offence: bool, expect: Expect) -> None:
+    expect(greets(client, "localhost" if offence else client.host))
 
 
 @rule("helo.forward-match")
-def test_name_resolves_to_the_client(client: Client, expect: Expect) -> None:
+def test_name_resolves_to_the_client(client: Client, offence: bool, expect: Expect) -> None:
     other = client.name("other")
     client.publish(other, "A", client.address)
-    expect(greets(client, other), twin=greets(client.twin()))
+    expect(greets(client, other if offence else client.host), cause=client.looked_up(other))
 
 
 @rule("helo.reverse-match")
-def test_name_of_another_host_that_is_consistent(client: Client, internet: Internet, expect: Expect) -> None:
+def test_name_of_another_host_that_is_consistent(
+    client: Client, offence: bool, internet: Internet, expect: Expect
+) -> None:
     borrowed, elsewhere = client.name("borrowed"), internet.spare_address()
     client.publish(borrowed, "A", elsewhere)
     internet.dns.publish_ptr(elsewhere, borrowed)
-    expect(greets(client, borrowed), twin=greets(client.twin()))
+    expect(greets(client, borrowed if offence else client.host), cause=client.looked_up(borrowed))
 
 
 @rule("helo.dns-mismatch")
 @VERBS
-def test_name_that_does_not_resolve(client: Client, expect: Expect, extended: bool) -> None:
-    expect(
-        greets(client, client.name("nowhere"), extended=extended),
-        twin=greets(client.twin(), extended=extended),
-    )
+def test_name_that_does_not_resolve(client: Client, offence: bool, expect: Expect, extended: bool) -> None:
+    nowhere = client.name("nowhere")
+    attempt = greets(client, nowhere if offence else client.host, extended=extended)
+    expect(attempt, cause=client.looked_up(nowhere))
 
 
 @rule("helo.dns-mismatch")
-def test_name_of_another_host_without_ptr(client: Client, internet: Internet, expect: Expect) -> None:
+def test_name_of_another_host_without_ptr(
+    client: Client, offence: bool, internet: Internet, expect: Expect
+) -> None:
     name = client.name("elsewhere")
     client.publish(name, "A", internet.spare_address())
-    expect(greets(client, name), twin=greets(client.twin()))
+    expect(greets(client, name if offence else client.host), cause=client.looked_up(name))
 
 
 @rule("helo.dns-mismatch")
-def test_name_of_another_host_whose_ptr_differs(client: Client, internet: Internet, expect: Expect) -> None:
+def test_name_of_another_host_whose_ptr_differs(
+    client: Client, offence: bool, internet: Internet, expect: Expect
+) -> None:
     name, elsewhere = client.name("elsewhere"), internet.spare_address()
     client.publish(name, "A", elsewhere)
     internet.dns.publish_ptr(elsewhere, client.name("third"))
-    expect(greets(client, name), twin=greets(client.twin()))
+    expect(greets(client, name if offence else client.host), cause=client.looked_up(name))
 
 
 @rule("helo.no-aaaa-stall")
 @pytest.mark.parametrize("fault", [NoAnswer(), ServFail()], ids=["no answer", "servfail"])
-def test_aaaa_lookup_fails_while_a_matches(client: Client, expect: Expect, fault: Behaviour) -> None:
+def test_aaaa_lookup_fails_while_a_matches(
+    client: Client, offence: bool, expect: Expect, fault: Behaviour
+) -> None:
     name = client.another_name("v4only")
-    client.script(name, "AAAA", fault)
-    expect(greets(client, name), twin=greets(client.twin()))
+    if offence:
+        client.script(name, "AAAA", fault)
+    expect(greets(client, name))
 
 
 @rule("helo.no-aaaa-stall")
 @pytest.mark.parametrize("fault", [NoAnswer(), ServFail()], ids=["no answer", "servfail"])
-def test_aaaa_lookup_of_a_name_that_no_ptr_gives(client: Client, expect: Expect, fault: Behaviour) -> None:
+def test_aaaa_lookup_of_a_name_that_no_ptr_gives(
+    client: Client, offence: bool, expect: Expect, fault: Behaviour
+) -> None:
     name = client.name("v4only")
     client.publish(name, "A", client.address)
-    client.script(name, "AAAA", fault)
-    expect(greets(client, name), twin=greets(client.twin()))
+    if offence:
+        client.script(name, "AAAA", fault)
+    expect(greets(client, name), cause=client.looked_up(name))
 
 
-def greets(client: Client, name: str | None = None, *, extended: bool = True) -> Attempt:
-    return client.attempt(helo=name, extended=extended, upto=Stage.HELO)
+def greets(client: Client, name: str, *, extended: bool = True) -> Attempt:
+    return client.attempt(helo=name, extended=extended)
 
 
-def starts_with_digits(client: Client) -> Attempt:
-    return greets(client, client.another_name("192-0-2-1"))
-
-
-def named_like(client: Client, sut: Sut, *, extended: bool = True) -> Attempt:
-    """An innocent whose own name merely begins with the server's domain."""
-    return greets(client, client.another_name(sut.home.name), extended=extended)
+def named_like(client: Client, domain: Domain) -> str:
+    """A name of the client's own that merely begins with the server's domain."""
+    return client.another_name(domain.name)

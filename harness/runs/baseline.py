@@ -1,0 +1,265 @@
+"""The baseline: what the server does to innocent clients before any offence.
+
+Every kind of client, every verb, ordinary users and postmasters, up to the end of DATA. What differs from
+the profile is a finding of its own; whatever a scenario meets that innocent clients meet as well is the doing
+of that finding and of no rule.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fake_dns import listing_name
+from harness.judge import ContradictionError
+from harness.outcome import Outcome, Stage, Verdict
+from harness.profile.model import Profile
+from harness.smtp.session import Ending
+from harness.verdicts import InconclusiveError, NotTestableError
+from harness.world.client import Client
+from harness.world.conversation import Attempt, Step
+from harness.world.internet import Kind
+
+if TYPE_CHECKING:
+    from harness.runs.run import Run
+
+AT_ONCE = 16  # innocent clients
+MOST_USERS = 40  # of all domains, that are written to
+LOOKS = 2  # at what is not as it should be
+AGREEING = 2  # clients who met the same, for a finding
+
+KINDS = {
+    Kind.KNOWN: "known",
+    Kind.STRANGER: "strange",
+    Kind.TRUSTED: "relay hosts,",
+    Kind.IPV6: "known, IPv6",
+}
+
+
+@dataclass(frozen=True)
+class Innocent:
+    """One way to be innocent."""
+
+    kind: Kind
+    recipient: str
+    extended: bool = True
+    covered: bool = False  # under TLS
+    authenticated: bool = False
+    goal: Stage = Stage.DATA
+
+    def __str__(self) -> str:
+        """Who it is, in a report."""
+        if self.authenticated:
+            return "accounts"
+        who = f"{KINDS[self.kind]} innocent clients".replace("hosts, innocent clients", "hosts")
+        how = "" if self.extended else " that greet with HELO"
+        return f"{who}{how or (' under TLS' if self.covered else '')}"
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """What an innocent client met: the dialogue, and in words where it did not go as the profile says."""
+
+    innocent: Innocent
+    client: Client
+    attempt: Attempt
+    deviation: str = ""
+    step: Step | None = None  # at which it deviated
+
+    @property
+    def lost(self) -> bool:
+        """Whether it ended for no reason that a reply gives."""
+        return bool(self.deviation) and self.step is None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that innocent clients meet and that the profile does not say."""
+
+    id: str  # such as `baseline.known.rcpt`
+    statement: str
+    said: str  # by the server
+    innocent: Innocent
+    step: Step
+    only_recipient: bool = False  # whether it is about that recipient, and not about all of them
+
+    def explains(self, client: Client, step: Step) -> bool:
+        """Whether a client of that kind met the same."""
+        if client.kind is not self.innocent.kind or step.stage is not self.step.stage:
+            return False
+        if self.only_recipient and step.command != self.step.command:
+            return False
+        if self.step.verdict is Verdict.PASS:  # it was late
+            return step.verdict is Verdict.PASS
+        return step.code == self.step.code
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What innocent clients met."""
+
+    meetings: tuple[Meeting, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    zones_asked: frozenset[str] = frozenset()  # of block lists, about innocent clients
+
+    @property
+    def plainest(self) -> Meeting:
+        """A known client's dialogue, one that was not lost if there is any."""
+        known = [one for one in self.meetings if one.innocent.kind is Kind.KNOWN]
+        return next((one for one in known if not one.lost), known[0])
+
+    def explains(self, client: Client, step: Step) -> Finding | None:
+        """The finding that a client's step shows as well; None when innocent clients met nothing like it."""
+        return next((one for one in self.findings if one.explains(client, step)), None)
+
+
+def look(run: "Run") -> Baseline:
+    """Send innocent clients of every kind, and again those that met something else than the profile says."""
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="innocent") as pool:
+        meetings = list(pool.map(lambda one: meet(run, one), innocents(run.profile)))
+        doubtful = [one.innocent for one in meetings if one.deviation]
+        again = list(pool.map(lambda one: meet(run, one), doubtful * (LOOKS - 1)))
+    for meeting in (*meetings, *again):
+        run.steadiness.dialogue_ended(lost=meeting.lost)
+    for meeting in meetings:
+        if not meeting.deviation:
+            run.steadiness.innocent_met(well=True)
+    for innocent in doubtful:
+        seen = [one for one in (*meetings, *again) if one.innocent is innocent and not one.lost]
+        if len({one.deviation and (one.step and one.step.code) for one in seen}) > 1:
+            run.steadiness.innocent_met(well=False)
+    findings = tuple(_findings(run.profile, (*meetings, *again)))
+    return Baseline(tuple(meetings), findings, frozenset(_zones_asked(run, meetings)))
+
+
+def innocents(profile: Profile) -> Iterator[Innocent]:
+    """Every way to be innocent that the profile allows for, the plainest first."""
+    ordinary = [f"{user}@{domain.name}" for domain in profile.domain for user in domain.users]
+    recipient = ordinary_recipient(profile)
+    chooses = bool(profile.clients.networks)
+    yield Innocent(Kind.KNOWN, recipient)
+    yield Innocent(Kind.KNOWN, recipient, extended=False)
+    if chooses:
+        yield Innocent(Kind.STRANGER, recipient)
+    if profile.clients.trusted:
+        yield Innocent(Kind.TRUSTED, recipient)
+    if profile.tls:
+        yield Innocent(Kind.KNOWN, recipient, covered=True)
+    if profile.auth:
+        yield Innocent(Kind.KNOWN, recipient, covered=True, authenticated=True)
+    for user in ordinary[:MOST_USERS]:
+        if user != recipient:
+            yield Innocent(Kind.KNOWN, user, goal=Stage.RCPT)
+
+
+def ordinary_recipient(profile: Profile) -> str:
+    """The first user who is no postmaster, of the first domain that has one."""
+    names = [
+        f"{user}@{domain.name}"
+        for domain in profile.domain
+        for user in domain.users
+        if user.lower() != "postmaster"
+    ]
+    return names[0] if names else f"{profile.domain[0].users[0]}@{profile.domain[0].name}"
+
+
+def meet(run: "Run", innocent: Innocent) -> Meeting:
+    """One innocent client, and what it met."""
+    world = run.world()
+    world.goal = innocent.goal
+    client = run.observer(world) if innocent.kind is Kind.KNOWN else run.client(world, innocent.kind)
+    try:
+        attempt = client.attempt(
+            recipient=innocent.recipient,
+            extended=innocent.extended,
+            covered=innocent.covered,
+            authenticated=innocent.authenticated,
+            label=str(innocent),
+        )
+    except (InconclusiveError, NotTestableError) as ending:
+        return Meeting(innocent, client, _dialogue_of(client), str(ending))
+    lost = next((talk.lost for _, _, talk in world.conversations if talk.lost), "")
+    deviation, step = _deviation(run, innocent, attempt)
+    if deviation and (lost or step is None):
+        return Meeting(innocent, client, attempt, lost or deviation)
+    return Meeting(innocent, client, attempt, deviation, step)
+
+
+def _dialogue_of(client: Client) -> Attempt:
+    """What was said before it broke off, if anything."""
+    talks = [talk for _, _, talk in client.world.conversations]
+    return talks[-1].attempt if talks else Attempt(client.address, (), Ending.OPEN)
+
+
+def _deviation(run: "Run", innocent: Innocent, attempt: Attempt) -> tuple[str, Step | None]:
+    """Where a dialogue did not go as the profile says an innocent one does."""
+    stranger = innocent.kind is Kind.STRANGER and run.profile.greylist is not None
+    exempt = run.profile.greylist is not None and run.profile.greylist.exempts(innocent.recipient)
+    try:
+        if stranger and not exempt and run.profile.greylist:
+            codes = tuple(str(code) for code in run.profile.greylist.codes)
+            stage = run.profile.greylist.stage
+            run.judge.expect(attempt, (Outcome(Verdict.DEFER, stage, codes=codes),))
+        else:
+            run.judge.through(attempt, innocent.goal)
+    except ContradictionError as ending:
+        return str(ending), ending.step
+    except InconclusiveError as ending:
+        return str(ending), None
+    return "", None
+
+
+def _findings(profile: Profile, meetings: tuple[Meeting, ...]) -> Iterator[Finding]:
+    """What as many clients met alike as makes it certain; one that is about all recipients is told once."""
+    told: list[Finding] = []
+    for innocent in dict.fromkeys(one.innocent for one in meetings):
+        seen = [one for one in meetings if one.innocent == innocent and one.step]
+        if len(seen) < AGREEING or len({(one.step.stage, one.step.code) for one in seen if one.step}) > 1:
+            continue
+        step = seen[0].step
+        if step is None or any(_same(finding, innocent, step) for finding in told):
+            continue
+        of_kind = [
+            one for one in meetings if one.innocent.kind is innocent.kind and one.attempt.at(step.stage)
+        ]
+        alone = step.stage is Stage.RCPT and any(not one.deviation for one in of_kind)
+        found = _finding(innocent, step, alone=alone)
+        told.append(found)
+        yield found
+
+
+def _same(finding: Finding, innocent: Innocent, step: Step) -> bool:
+    same = finding.step.stage is step.stage and finding.step.code == step.code
+    one_place = not finding.only_recipient or finding.step.command == step.command
+    return same and one_place and finding.innocent.kind is innocent.kind
+
+
+def _finding(innocent: Innocent, step: Step, *, alone: bool) -> Finding:
+    where = f" when they write to {innocent.recipient}" if alone else ""
+    what = {
+        Verdict.PASS: "kept waiting",
+        Verdict.DEFER: "deferred",
+        Verdict.DENY: "refused",
+        Verdict.DROP: "refused, and the connection is closed,",
+    }[step.verdict or Verdict.DENY]
+    if (
+        innocent.kind is Kind.STRANGER
+        and step.verdict is Verdict.PASS
+        and step.stage in (Stage.RCPT, Stage.DATA)
+    ):
+        what = "not greylisted"
+    who = "account" if innocent.authenticated else innocent.kind.name.lower()
+    name = f"baseline.{who}.{step.stage}" + (f".{innocent.recipient}" if alone else "")
+    return Finding(
+        name, f"{innocent} are {what} at {step.stage}{where}: {step}", str(step), innocent, step, alone
+    )
+
+
+def _zones_asked(run: "Run", meetings: list[Meeting]) -> Iterator[str]:
+    """The block lists' zones that were asked about one of the clients."""
+    for blocklist in run.profile.dnsbl:
+        for zone in blocklist.zones:
+            if any(
+                run.internet.dns.queries(under=listing_name(one.attempt.client, zone)) for one in meetings
+            ):
+                yield zone

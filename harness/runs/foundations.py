@@ -1,0 +1,32 @@
+"""Trouble is named once: while a rule is broken, those that rest on it cannot be told."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from harness.results.model import Status
+from harness.runs.trial import Plan
+from harness.verdicts import InconclusiveError
+
+if TYPE_CHECKING:
+    from harness.runs.scheduler import Outcome
+
+
+def blocked(outcome: "Outcome", below: Mapping[str, "Outcome"], plans: Mapping[str, Plan]) -> "Outcome":
+    """An outcome that proves nothing good, or, if one of the rules `below` is broken, blocked by that one."""
+    for key, foundation in below.items():
+        rule = plans[key].rule
+        if foundation.status is Status.FAILED:
+            reason = f"blocked by {rule.id}, on which it rests and which failed; seen was: {outcome.reason}"
+        elif foundation.blocked_by:
+            reason = f"blocked by {foundation.blocked_by}, as {rule.id} is, on which it rests"
+        else:
+            continue
+        return replace(
+            outcome,
+            status=Status.INCONCLUSIVE,
+            reason=reason,
+            error=InconclusiveError(reason),
+            blocked_by=foundation.blocked_by or rule.id,
+        )
+    return outcome

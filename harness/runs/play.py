@@ -1,0 +1,303 @@
+"""One play of a scenario, with the offence or without: fresh clients, its fixtures, and what it expects."""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.judge import Judge, Timing
+from harness.offence import Offence
+from harness.outcome import Outcome, Stage, Verdict, later
+from harness.profile.model import Profile
+from harness.rules import Catalogue, Rule
+from harness.runs.run import Run
+from harness.runs.witnessed import WitnessedGreylist, WitnessedMailbox, WitnessedQueue, WitnessedSink
+from harness.smtp.session import Ending
+from harness.verdicts import FailedError, InconclusiveError, NotApplicableError, NotTestableError
+from harness.world.cast import NothingDescribed
+from harness.world.client import Cause, Client, World
+from harness.world.conversation import Attempt, Step
+from harness.world.internet import Kind
+from harness.world.tools import GreylistOperator, Mailbox, MailHosts, QueueOperator
+
+
+class EndedError(FailedError):
+    """A connection did not go on as documented: evidence only when the same ending comes again and again."""
+
+
+class UnprovenError(Exception):
+    """A scenario that ended without holding anything against its rule proves nothing."""
+
+
+@dataclass
+class Expect:
+    """Holds what the server did against what its profile promises for the rule under test.
+
+    In the play with the offence an attempt must come out as promised; in the twin's it must go through.
+    """
+
+    judge: Judge
+    profile: Profile
+    catalogue: Catalogue
+    rule: Rule
+    offence: bool
+    mailbox: Mailbox | None = None
+    observed: str = ""
+    proven: bool = False
+
+    @property
+    def expected(self) -> tuple[Outcome, ...]:
+        """The outcomes that the profile promises for the rule."""
+        return self.profile.expectation(self.rule)[0]
+
+    def __call__(
+        self,
+        attempt: Attempt,
+        *,
+        cause: Cause | None = None,
+        earns: Offence | None = None,
+        earned: bool = False,
+        whenever: bool = False,
+    ) -> None:
+        """The offence must come out as promised, and its innocent twin must go through.
+
+        `cause` is what the rule rests on: a refusal before which it was not seen is somebody else's. With
+        `earns` the offence is of another kind than the rule's own. `earned` says that the dialogue was meant
+        to earn a delay at the connection or the greeting, and `whenever` that lateness says nothing here.
+        """
+        outcomes = self.earnings(earns) if earns else self.expected
+        judge = self.judge.patient if whenever else self.judge
+        stage = outcomes[0].stage
+        self.observed = f"{stage}: {attempt.step(stage)}"
+        if self.offence:
+            self._doubt_a_vanished(cause, attempt, outcomes, judge, earned=earned)
+            judge.expect(attempt, outcomes, earned=earned)
+            self._goes_on(attempt, outcomes)
+            if cause and not cause.seen:
+                raise InconclusiveError(
+                    f"it came out as promised, but {cause.missing}, so the cause is another"
+                )
+        else:
+            judge.through(attempt, max((outcome.stage for outcome in outcomes), key=list(Stage).index))
+            self._goes_on(attempt, (Outcome(Verdict.PASS, stage),))
+        self._marked(attempt, outcomes)
+        self.proven = True
+
+    def earnings(self, offence: Offence) -> tuple[Outcome, ...]:
+        """What an offence of some kind earns here; raises `NotTestableError` when no rule is about it."""
+        documented = self.catalogue.documented(offence)
+        if documented is None:
+            raise NotTestableError(f"no rule says what {offence.value.replace('_', ' ')} earns")
+        return (self.profile.earns(offence, documented),)
+
+    def _goes_on(self, attempt: Attempt, outcomes: tuple[Outcome, ...]) -> None:
+        """What was let through is not refused where this server tells its refusals."""
+        if all(outcome.verdict is Verdict.PASS for outcome in outcomes):
+            stage = self.profile.settles(max((one.stage for one in outcomes), key=list(Stage).index))
+            if attempt.at(stage):
+                self.judge.accepts(attempt, stage)
+
+    def _doubt_a_vanished(
+        self,
+        cause: Cause | None,
+        attempt: Attempt,
+        outcomes: tuple[Outcome, ...],
+        judge: Judge,
+        *,
+        earned: bool,
+    ) -> None:
+        """What the server looked at before and does not look at any more: nothing follows from that."""
+        if cause is None or cause.seen or not cause.usual:
+            return
+        try:
+            judge.expect(attempt, outcomes, earned=earned)
+        except FailedError as ending:
+            raise InconclusiveError(f"{ending}; but {cause.missing}, as it was at the beginning") from None
+
+    def _marked(self, attempt: Attempt, outcomes: tuple[Outcome, ...]) -> None:
+        """Where an offence earns a mark, its message has it, and the twin's has not."""
+        if not any(outcome.marked for outcome in outcomes):
+            return
+        if self.mailbox is None:
+            raise NotTestableError("the mark stands in delivered mail, and the profile has no [mailbox]")
+        field_name = self.profile.dialect.mark
+        marks = self.mailbox.find(attempt.recipient, attempt.token).headers(field_name)
+        if bool(marks) is not self.offence:
+            raise FailedError(f"the message has {len(marks)} {field_name} fields")
+
+    def outcome(self, text: str, attempt: Attempt, *, earned: bool = False) -> None:
+        """A part of the rule with an outcome of its own, such as `deny at rcpt`; the twin goes through."""
+        outcome = Outcome.parse(text)
+        if self.offence:
+            self.judge.expect(attempt, (outcome,), earned=earned)
+        else:
+            self.judge.through(attempt, outcome.stage)
+
+    def through(self, attempt: Attempt, stage: Stage) -> None:
+        """In both plays a dialogue must go through, promptly, up to `stage`."""
+        self.judge.through(attempt, stage)
+
+    def refusal(self, attempt: Attempt, stage: Stage) -> None:
+        """The offence earns a refusal at `stage`, for good and prompt or late; its twin goes through."""
+        told = self.profile.dialect.tells(stage)
+        self.observed = f"{told}: {attempt.step(told)}"
+        if not self.offence:
+            self.judge.through(attempt, told)
+        elif attempt.step(told).verdict is not Verdict.DROP:
+            self.judge.patient.expect(attempt, (Outcome(Verdict.DENY, told),))
+        self.proven = True
+
+    def accepted(self, attempt: Attempt, stage: Stage, *, promptly: bool = True) -> None:
+        """The offence is let through at `stage`, prompt or late; its twin `promptly`, or late as well."""
+        settled = self.profile.settles(stage)
+        self.observed = f"{settled}: {attempt.step(settled)}"
+        (self.judge.patient if self.offence or not promptly else self.judge).through(attempt, settled)
+        self.proven = True
+
+    def replied(self, step: Step, *codes: int) -> None:
+        """In both plays a step has a sound reply, with one of the codes if any are named."""
+        self.judge.replied(step, codes)
+
+    def goes_on(self, attempt: Attempt) -> None:
+        """In both plays the connection goes on until QUIT, which is answered."""
+        if attempt.ending is not Ending.QUIT:
+            raise EndedError(f"the connection did not go on to QUIT: {attempt.broken or attempt.ending}")
+
+    def was_late(self, step: Step) -> bool:
+        """Whether a reply was clearly held back."""
+        return self.judge.timing(step) is Timing.LATE
+
+    def slowness(self, began: float, ended: float) -> float:
+        """The greatest slowness of this machine, the server and its DNS between two moments, seconds."""
+        return self.judge.noise(began, ended)
+
+    @property
+    def lets_through(self) -> bool:
+        """Whether the server documents that the offence gets through, prompt or late."""
+        return all(outcome.verdict is Verdict.PASS for outcome in self.expected)
+
+    def lets_through_if(self, offence: Offence) -> bool:
+        """Whether the server documents that offences of some kind get through, prompt or late."""
+        return all(outcome.verdict is Verdict.PASS for outcome in self.earnings(offence))
+
+    def accepts(self, attempt: Attempt, stage: Stage) -> None:
+        """In both plays nothing is refused up to `stage`, prompt or late; by itself it proves nothing."""
+        self.judge.accepts(attempt, stage)
+
+    def applicable(self, condition: bool, reason: str) -> None:
+        """What the profile must promise for the case to mean anything; without it it is not applicable."""
+        if not condition:
+            raise NotApplicableError(reason)
+
+    def needed(self, condition: bool, reason: str) -> None:
+        """What the profile must describe for the scenario to be possible; without it it is not testable."""
+        if not condition:
+            raise NotTestableError(reason)
+
+    def given(self, condition: bool, reason: str) -> None:
+        """What must be so for the scenario to mean anything; without it nothing is proven."""
+        if not condition:
+            raise InconclusiveError(reason)
+
+
+@dataclass
+class Play:
+    """What a scenario is given is made when it is asked for, and kept as evidence."""
+
+    run: Run
+    rule: Rule
+    offence: bool = True
+    world: World = field(init=False)
+    expect: Expect = field(init=False)
+    _sink: WitnessedSink | None = None
+
+    def __post_init__(self) -> None:
+        """A world and expectations of its own."""
+        profile = self.run.profile
+        self.world = self.run.world()
+        self.world.goal = goal_of(profile, self.rule)
+        self.expect = Expect(
+            self.run.judge, profile, self.run.catalogue, self.rule, self.offence, self.mailbox
+        )
+
+    def call(
+        self, scenario: Callable[..., object], given: Mapping[str, Any], wanted: tuple[str, ...]
+    ) -> None:
+        """Call the scenario with its fixtures; raises what it raises, or `UnprovenError`."""
+        for value in given.values():
+            if isinstance(value, NothingDescribed):
+                raise NotTestableError(value.reason)
+        with contextlib.ExitStack() as stack:
+            if "greylist_outage" in wanted and self.run.tools.outage:
+                stack.callback(self.run.tools.outage.end)
+            stack.callback(self._close_sink)
+            scenario(**given, **{name: FIXTURES[name](self) for name in wanted})
+        if not self.expect.proven:
+            raise UnprovenError(
+                f"the scenario of {self.rule.id} ended without expect(attempt): it proves nothing"
+            )
+
+    def _close_sink(self) -> None:
+        if self._sink:
+            self._sink.close()
+
+    def new_client(self, kind: Kind, label: str = "client") -> Client:
+        """A fresh innocent host of a kind."""
+        return self.run.client(self.world, kind, label)
+
+    @property
+    def mailbox(self) -> Mailbox | None:
+        """The mailbox, if the profile grants it."""
+        mailbox = self.run.tools.mailbox
+        return WitnessedMailbox(mailbox, self.world) if mailbox else None
+
+    @property
+    def queue(self) -> QueueOperator | None:
+        """The operator's hand on the queue, if the profile grants it."""
+        queue = self.run.tools.queue
+        return WitnessedQueue(queue, self.world) if queue else None
+
+    @property
+    def greylist(self) -> GreylistOperator | None:
+        """The operator's hand on the greylist, if the profile grants it."""
+        operator = self.run.tools.operator
+        return WitnessedGreylist(operator, self.world) if operator else None
+
+    @property
+    def sink(self) -> MailHosts | None:
+        """The mail hosts of everybody else, if the profile grants them."""
+        if self._sink is None and self.run.tools.sink:
+            self._sink = WitnessedSink(self.run.tools.sink, self.world)
+        return self._sink
+
+
+def goal_of(profile: Profile, rule: Rule) -> Stage:
+    """How far the dialogues of a rule go: to the stage at which this server tells its verdict."""
+    goal = Stage.CONNECT
+    for outcome in profile.expectation(rule)[0]:
+        goal = later(goal, outcome.stage)
+        if outcome.verdict is Verdict.PASS:
+            goal = later(goal, profile.settles(outcome.stage))
+        if outcome.marked:
+            goal = Stage.DATA
+    return goal
+
+
+FIXTURES: Mapping[str, Callable[[Play], object]] = {
+    "client": lambda play: play.new_client(Kind.KNOWN),
+    "stranger": lambda play: play.new_client(Kind.STRANGER, "stranger"),
+    "trusted_client": lambda play: play.new_client(Kind.TRUSTED, "trusted"),
+    "new_client": lambda play: play.new_client,
+    "offence": lambda play: play.offence,
+    "expect": lambda play: play.expect,
+    "sut": lambda play: play.run.sut,
+    "internet": lambda play: play.run.internet,
+    "clock": lambda play: play.run.tools.clock,
+    "greylist": lambda play: play.greylist,
+    "greylist_outage": lambda play: play.run.tools.outage,
+    "mailbox": lambda play: play.mailbox,
+    "sink": lambda play: play.sink,
+    "queue": lambda play: play.queue,
+    "rewriter": lambda play: play.run.tools.rewriter,
+}
+TWIN = "offence"  # the fixture by which a scenario says that it has a twin

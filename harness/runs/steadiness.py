@@ -1,0 +1,93 @@
+"""How steady a server is seen to be, and how many agreeing clients a verdict therefore needs.
+
+Each try of a scenario votes for or against its rule, or not at all. On a network that loses connections, or
+with something between that changes replies, a vote can be wrong. The chance of that is estimated from
+innocent clients, who should all meet the same. A verdict stands when the votes for it exceed those against it
+by so many that a wrong one is less likely than `RISK` (a sequential probability ratio test: A. Wald,
+Sequential Tests of Statistical Hypotheses, 1945).
+"""
+
+import math
+import threading
+from dataclasses import dataclass, field
+
+RISK = 1e-5  # of a wrong verdict, for each case
+SLIPS = 0.1  # of the trouble that takes connections away, what may pass for a reply
+HITS = 0.2  # of changed replies, those that look just as what a rule promises
+WORST = 0.45  # the highest chance of a wrong vote that is reckoned with
+FAILING = 2  # a failure is seen on so many clients, however steady the server
+TRIES = 3  # of a scenario, while everything is steady
+MORE_TRIES = 12  # on a server that is not
+
+
+@dataclass
+class Steadiness:
+    """Counts what innocent clients met, and how dialogues ended; thread-safe."""
+
+    innocents: int = 0
+    wrong: int = 0  # of them, those who met something else than innocents meet
+    dialogues: int = 0
+    lost: int = 0  # of them, those that ended for no reason that a reply gave
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def innocent_met(self, *, well: bool) -> None:
+        """An innocent client got through, or met something else."""
+        with self._lock:
+            self.innocents += 1
+            self.wrong += not well
+
+    def dialogue_ended(self, *, lost: bool) -> None:
+        """A dialogue came to its end, or was lost."""
+        with self._lock:
+            self.dialogues += 1
+            self.lost += lost
+
+    @property
+    def steady(self) -> bool:
+        """Whether nothing was lost, and no innocent client met anything else than the others."""
+        return not self.wrong and not self.lost
+
+    @property
+    def tries(self) -> int:
+        """How often a scenario is tried before it counts as undecided."""
+        return TRIES if self.steady else MORE_TRIES
+
+    @property
+    def votes_to_fail(self) -> int:
+        """By how many votes a failure must be ahead."""
+        return max(FAILING, _margin(self._chance_of_change + SLIPS * self._chance_of_loss))
+
+    @property
+    def votes_to_pass(self) -> int:
+        """By how many votes a pass must be ahead; one will do while no innocent client met anything else."""
+        return _margin(HITS * self._chance_of_change) if self.wrong else 1
+
+    def __str__(self) -> str:
+        """What was seen, for a note of the run; empty while everything is steady."""
+        seen = []
+        if self.lost:
+            seen.append(f"{self.lost} of {self.dialogues} dialogues were lost without a reason")
+        if self.wrong:
+            seen.append(
+                f"{self.wrong} of {self.innocents} innocent clients met something else than the others"
+            )
+        if not seen:
+            return ""
+        return (
+            f"the server, or the network before it, was not steady: {' and '.join(seen)}; so a failure "
+            f"needed {self.votes_to_fail} agreeing clients, and a pass {self.votes_to_pass}"
+        )
+
+    @property
+    def _chance_of_change(self) -> float:
+        return (self.wrong + 0.5) / (self.innocents + 1)
+
+    @property
+    def _chance_of_loss(self) -> float:
+        return (self.lost + 0.5) / (self.dialogues + 1) if self.lost else 0.0
+
+
+def _margin(chance: float) -> int:
+    """By how many votes one side must be ahead when each is wrong by that chance."""
+    chance = min(chance, WORST)
+    return math.ceil(math.log(RISK) / math.log(chance / (1 - chance)))

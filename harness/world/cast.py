@@ -1,0 +1,114 @@
+"""What a profile describes several of, so that scenarios try each: lists, zones, domains, characters."""
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from harness.offence import Offence
+from harness.world.sut import BlockList, Sut
+
+
+@dataclass(frozen=True)
+class NothingDescribed:
+    """Stands for the one that would be tried if the profile described any."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Zone:
+    """One zone of a block list."""
+
+    blocklist: BlockList
+    number: int  # among the list's zones
+
+    def __str__(self) -> str:
+        """Its name."""
+        return self.blocklist.zones[self.number]
+
+
+Parts = Iterable[tuple[str, object]]  # what each is called, and the thing itself
+
+
+def _blocklists(sut: Sut) -> Parts:
+    return ((entry.name, entry) for entry in sut.dnsbl if entry.weight > 0)
+
+
+def _white_lists(sut: Sut) -> Parts:
+    return ((entry.name, entry) for entry in sut.dnsbl if entry.weight < 0)
+
+
+def _zones(sut: Sut) -> Parts:
+    zones = [
+        Zone(entry, number) for entry in sut.dnsbl if entry.weight > 0 for number in range(len(entry.zones))
+    ]
+    return ((str(zone), zone) for zone in zones)
+
+
+def _groups(sut: Sut) -> Parts:
+    return ((entry.name, entry) for entry in sut.dnsbl if entry.weight > 0 and len(entry.zones) > 1)
+
+
+def _pairs(sut: Sut) -> Parts:
+    """Two lists that are enough together, and neither of them alone."""
+    lists = [entry for entry in sut.dnsbl if entry.weight > 0 and sut.earned_by(entry) is Offence.LISTED]
+    for one, other in itertools.combinations(lists, 2):
+        if sut.earned_by(one, other) is Offence.LISTED_ENOUGH:
+            yield f"{one.name} and {other.name}", (one, other)
+
+
+def _domains(sut: Sut) -> Parts:
+    return ((domain.name, domain) for domain in sut.profile.domain)
+
+
+def _strict_domains(sut: Sut) -> Parts:
+    return ((domain.name, domain) for domain in sut.profile.domain if not domain.takes_everyone)
+
+
+def _bounce_domains(sut: Sut) -> Parts:
+    return ((domain.name, domain) for domain in sut.profile.domain if domain.bounce_recipients is not None)
+
+
+def _listless_domains(sut: Sut) -> Parts:
+    return ((domain.name, domain) for domain in sut.profile.domain if domain.bounce_recipients is None)
+
+
+def _illegal_characters(sut: Sut) -> Parts:
+    return ((NAMES.get(one, one), one) for one in dict.fromkeys(sut.profile.policy.illegal_characters))
+
+
+NAMES = {
+    "@": "at",
+    "%": "percent",
+    "!": "bang",
+    "/": "slash",
+    "|": "pipe",
+    "#": "hash",
+    "*": "star",
+    "?": "query",
+}
+
+SERIES: Mapping[str, tuple[Callable[[Sut], Parts], str]] = {
+    "blocklist": (_blocklists, "the profile has no [[dnsbl]] list with a weight above 0"),
+    "white_list": (_white_lists, "no [[dnsbl]] of the profile has a weight below 0, as a white list has"),
+    "zone": (_zones, "the profile has no [[dnsbl]] list with a weight above 0"),
+    "group": (_groups, "no [[dnsbl]] of the profile is a group of several zones"),
+    "pair": (
+        _pairs,
+        "no two [[dnsbl]] lists weigh enough together and neither of them alone",
+    ),
+    "domain": (_domains, "the profile has no [[domain]]"),
+    "strict_domain": (
+        _strict_domains,
+        'every [[domain]] takes every local part (catch_all, or an alias "*"), so nobody is unknown here',
+    ),
+    "bounce_domain": (_bounce_domains, "no [[domain]] of the profile has bounce_recipients"),
+    "listless_domain": (_listless_domains, "every [[domain]] has bounce_recipients; describe one without"),
+    "illegal_character": (_illegal_characters, "policy.illegal_characters names none"),
+}
+
+
+def each_of(name: str, sut: Sut) -> list[tuple[str, object]]:
+    """Everything of that name that the profile describes, or what stands for it when there is nothing."""
+    describe, without = SERIES[name]
+    return list(describe(sut)) or [("none described", NothingDescribed(without))]
