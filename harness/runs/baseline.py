@@ -108,6 +108,15 @@ class Baseline:
         known = [one for one in self.meetings if one.innocent.kind is Kind.KNOWN]
         return next((one for one in known if not one.lost), known[0])
 
+    @property
+    def nobody_served(self) -> str:
+        """That no known client's dialogue came to an end by a reply; empty when one did."""
+        known = [one for one in self.meetings if one.innocent.kind is Kind.KNOWN]
+        if not known or any(not one.lost for one in known):
+            return ""
+        reached = known[0].attempt.steps[-1].stage if known[0].attempt.steps else Stage.CONNECT
+        return f"an innocent client got no further than {reached}: {known[0].deviation}"
+
     def explains(self, client: Client, step: Step) -> Finding | None:
         """The finding that a client's step shows as well; None when innocent clients met nothing like it."""
         return next((one for one in self.findings if one.explains(client, step)), None)
