@@ -8,7 +8,7 @@ import ssl
 from aiosmtpd.smtp import SMTP, Session, syntax
 
 from harness.reference_mta.addresses import read_path
-from harness.reference_mta.authentication import authenticate, may_authenticate
+from harness.reference_mta.authentication import may_authenticate
 from harness.reference_mta.content import flaw, read_content
 from harness.reference_mta.dialogue import NULL, Dialogue, Site
 from harness.reference_mta.plain import read_answer
@@ -21,6 +21,7 @@ LINE_END = b"\r\n"
 UNREADABLE = b"\0" + LINE_END  # stands for a line that is no command
 LINGER = 2.0  # seconds in which a client that was hung up on may see the last reply
 LINGER_BUFFER = 65536  # bytes
+TOO_MANY_ERRORS = "421 4.7.0 That is more than I refuse to one client; come again later"
 IDLE = b"421 4.4.2 You have been silent for too long\r\n"
 
 
@@ -48,6 +49,8 @@ class Connection(SMTP):
         self.command_size_limit = COMMAND_LIMIT
         self._hanging_up = False
         self._takes_content = False
+        self._met = False
+        self._refusals = 0
 
     def __dir__(self) -> list[str]:
         """The commands, which the engine looks for in every connection anew."""
@@ -154,8 +157,7 @@ class Connection(SMTP):
         elif mechanism.upper() != "PLAIN":
             await self.push("504 5.5.4 Only PLAIN is known here")
         else:
-            accounts = self.dialogue.site.accounts
-            await self.push(await authenticate(about, accounts, initial.strip(), self._prompt))
+            await self.push(await self.dialogue.logged_in(initial.strip(), self._prompt, self))
 
     async def _prompt(self, words: str) -> str:
         await self.push(f"334 {words}")
@@ -186,9 +188,34 @@ class Connection(SMTP):
         super().data_received(data)
 
     async def push(self, status: str | bytes) -> None:
-        """Send a reply; the engine's own get what they lack."""
+        """Send a reply; the engine's own get what they lack. The first one is the greeting, or a refusal."""
         text = status if isinstance(status, str) else status.decode("ascii", "replace")
+        if not self._met:
+            self._met = True
+            text = self._turn_away(self.dialogue.turned_away) or text
         await super().push(completed(text))
+        if text[:1] in ("4", "5"):
+            await self._count_refusal()
+
+    def _turn_away(self, refusal: str) -> str:
+        """A refusal in place of the greeting: from then on only QUIT is answered to (RFC 5321 §3.1)."""
+        if refusal:
+            self._smtp_methods = {
+                name: method if name == "QUIT" else self._out_of_sequence
+                for name, method in self._smtp_methods.items()
+            }
+        return refusal
+
+    async def _out_of_sequence(self, arg: str | None) -> None:
+        await self.push("503 5.5.1 You were refused at the beginning")
+
+    async def _count_refusal(self) -> None:
+        """After as many refusals as are allowed the connection ends, unless it does so already."""
+        limit = self.dialogue.site.config.speech.error_limit
+        self._refusals += 1
+        if limit and self._refusals >= limit and not self._hanging_up:
+            await super().push(TOO_MANY_ERRORS)
+            self.hang_up()
 
     async def _handle_client(self) -> None:
         """Policy speaks before the greeting; without PROXY the client is whoever connected."""

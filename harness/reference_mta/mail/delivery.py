@@ -104,11 +104,11 @@ def trace_lines(sender: str, recipients: Iterable[str]) -> tuple[str, ...]:
 
 
 def received(about: Transaction, name: str, protocol: str) -> tuple[str, ...]:
-    """The header lines on top of an accepted message (RFC 5321 §4.4), a block list's warning among them."""
+    """The header lines on top of an accepted message (RFC 5321 §4.4), warnings among them."""
     literal = f"IPv6:{about.client}" if ":" in about.client else about.client
     confirmed = f"{word(about.host_name)} " if about.host_name else ""
     return (
-        *about.marks,
+        *about.earned.lines,
         f"Received: from {word(name)} ({confirmed}[{literal}])",
         f"\tby {about.config.server.hostname} with {protocol}; {formatdate()}",
     )

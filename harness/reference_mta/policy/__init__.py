@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from harness.reference_mta.policy.accounts import CREDENTIALS, SENDER
 from harness.reference_mta.policy.bounce import BOUNCE
 from harness.reference_mta.policy.checks import Check, Question
 from harness.reference_mta.policy.connect import HOST
@@ -21,23 +22,24 @@ class Policy:
 
     connect: tuple[Question, ...] = (HOST,)
     helo: tuple[Question, ...] = (STICKY, GREETING)
+    credentials: tuple[Question, ...] = (CREDENTIALS,)
     mail_first: tuple[Question, ...] = (GREETED,)
     mail: tuple[Question, ...] = (MAIL_DELAY,)
-    rcpt: tuple[Question, ...] = (
-        COUNT,
-        RCPT_DELAY,
-        RELAYING,
-        SRS,
-        CHARACTERS,
-        FIRST_CHARACTER,
-        USER,
-        BOUNCE,
-        LISTED,
-        GREYLISTED,
-    )
+    rcpt_first: tuple[Question, ...] = (COUNT,)
+    rcpt: tuple[Question, ...] = (RCPT_DELAY, SENDER, RELAYING, SRS)
+    user: tuple[Question, ...] = (CHARACTERS, FIRST_CHARACTER, USER, BOUNCE)
+    listed: tuple[Question, ...] = (LISTED,)
+    greylist: tuple[Question, ...] = (GREYLISTED,)
     header: Check = HEADER_CHECK
     bounces: dict[str, Check] = field(default_factory=lambda: {check.rule: check for check in BOUNCE_CHECKS})
     quirks: frozenset[str] = frozenset()
+
+    def recipient(self, *, greylisted: bool = True, before_users: bool = False) -> tuple[Question, ...]:
+        """What is asked about a recipient when it is not one too many, in order."""
+        greylist = self.greylist if greylisted else ()
+        if before_users:
+            return (*self.rcpt, *greylist, *self.user, *self.listed)
+        return (*self.rcpt, *self.user, *self.listed, *greylist)
 
     def with_questions(self, change: Callable[[Question], Question]) -> "Policy":
         """The policy with every question replaced by what `change` makes of it."""
@@ -45,9 +47,14 @@ class Policy:
             self,
             connect=tuple(map(change, self.connect)),
             helo=tuple(map(change, self.helo)),
+            credentials=tuple(map(change, self.credentials)),
             mail_first=tuple(map(change, self.mail_first)),
             mail=tuple(map(change, self.mail)),
+            rcpt_first=tuple(map(change, self.rcpt_first)),
             rcpt=tuple(map(change, self.rcpt)),
+            user=tuple(map(change, self.user)),
+            listed=tuple(map(change, self.listed)),
+            greylist=tuple(map(change, self.greylist)),
         )
 
     def with_treatment(self, rule: str, change: Callable[[Check], Check]) -> "Policy":

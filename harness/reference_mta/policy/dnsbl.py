@@ -4,11 +4,11 @@ import ipaddress
 from dataclasses import replace
 
 from harness.reference_mta.addresses import reverse_pointer
-from harness.reference_mta.config import DnsList
 from harness.reference_mta.policy.checks import DELAY, PASS, Check, Treatment, deny, question
 from harness.reference_mta.policy.transaction import Hit, Listings, Transaction
 from harness.reference_mta.replies import printable
 from harness.reference_mta.resolver import Lookup
+from harness.reference_mta.tables.policy import DnsList
 
 CODES = ipaddress.ip_network("127.0.0.0/8")  # RFC 5782 §2.1
 TEST_POINT = "127.0.0.2"  # RFC 5782 §5
@@ -70,17 +70,18 @@ def listing_name(address: str, zone: str) -> str:
 
 
 def warning(transaction: Transaction) -> str:
-    """The header field of a message from a client that one list names."""
+    """What the header field says of a client that a list names."""
     hits = transaction.listings.hits if transaction.listings else ()
     where = ", ".join(hit.zone for hit in hits)
     if transaction.quirk("dnsbl.one:weak-nameless-mark"):
         where = "a block list"
-    return f"X-DNSbl-Warning: {transaction.client} is listed by {where}"
+    return f"{transaction.client} is listed by {where}"
 
 
-def _named(transaction: Transaction) -> str:
+def naming(transaction: Transaction) -> str:
+    """What a refusal says: every list that names the client, and the list's own words."""
     hits = transaction.listings.hits if transaction.listings else ()
-    lines = [f"{transaction.client} is listed by {len(hits)} block lists:"]
+    lines = [f"{transaction.client} is listed by {len(hits)} block list{'s' * (len(hits) != 1)}:"]
     if transaction.quirk("dnsbl.two:weak-one-name"):
         hits = hits[:1]
     for hit in hits:
@@ -90,8 +91,8 @@ def _named(transaction: Transaction) -> str:
     return "\n".join(lines)
 
 
-MARKED = Treatment(delay=1.0, mark=True)
-TWO = deny(_named, late=True, drop=True)
+MARKED = Treatment(delay=1.0, mark=warning)
+TWO = deny(naming, late=True, drop=True)
 LISTED = question(
     sort_listings,
     Check("dnsbl.none", then=PASS, off=MARKED),

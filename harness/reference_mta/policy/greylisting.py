@@ -118,6 +118,7 @@ GREYLISTED = question(
     Check("greylist.postmaster-at-rcpt", then=WAIT, off=PASS),
     Check("greylist.null-not-at-rcpt", then=PASS, off=WAIT),
     Check("greylist.daemon-down", then=PASS, off=DOWN_OFF),
+    at_once=True,
 )
 BOUNCE_CHECKS = (
     Check("greylist.null-at-data", then=WAIT, off=PASS),
