@@ -103,24 +103,25 @@ def speaking(folder: Path, tables: str = "", *, mutant: str = "") -> Iterator[Sp
             yield Spoken(address, dns, config.server.state)
 
 
-def play(
-    client: Client,
-    *,
-    helo: str = f"EHLO {NAME}",
-    sender: str = FROM,
-    recipient: str = TO,
-    content: str = MESSAGE.decode(),
-) -> dict[str, str]:
+def play(client: Client, *, helo: str = f"EHLO {NAME}", **words: str) -> dict[str, str]:
     """The reply to each command of a dialogue, which goes on until one is refused; "end" is that of DATA."""
     heard = {"banner": client.reply()}
-    for stage, command in (("helo", helo), ("mail", sender), ("rcpt", recipient), ("data", "DATA")):
-        if not heard or list(heard.values())[-1][:1] not in ("2", "3"):
-            return heard
+    if heard["banner"].startswith("2"):
+        heard["helo"] = client.say(helo)
+    return heard | send(client, **words) if heard.get("helo", "").startswith("2") else heard
+
+
+def send(
+    client: Client, *, sender: str = FROM, recipient: str = TO, content: str = MESSAGE.decode()
+) -> dict[str, str]:
+    """The same for a client that has greeted."""
+    heard: dict[str, str] = {}
+    for stage, command in (("mail", sender), ("rcpt", recipient), ("data", "DATA")):
         heard[stage] = client.say(command)
-    if heard["data"].startswith("354"):
-        client.send(content.encode() + b".\r\n")
-        heard["end"] = client.reply()
-    return heard
+        if heard[stage][:1] not in ("2", "3"):
+            return heard
+    client.send(content.encode() + b".\r\n")
+    return heard | {"end": client.reply()}
 
 
 def _merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
