@@ -17,12 +17,16 @@ NOBODY = Mailbox("", "")
 
 @dataclass(frozen=True)
 class Hit:
-    """A listing of the client: the list, its first zone that has it, how many of them have it, the text."""
+    """A listing of the client: the list, its first zone that has it, how many of them have it, the text.
+
+    The weight is that of the list; a white list's is negative.
+    """
 
     list: str
     zone: str
     zones: int
     text: str
+    weight: int = 1
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,16 @@ class Listings:
 
     hits: tuple[Hit, ...] = ()
     failed: int = 0
+
+    @property
+    def weight(self) -> int:
+        """What all listings weigh together."""
+        return sum(hit.weight for hit in self.hits)
+
+    @property
+    def against(self) -> tuple[Hit, ...]:
+        """The listings that speak against the client."""
+        return tuple(hit for hit in self.hits if hit.weight > 0)
 
 
 @dataclass
