@@ -85,6 +85,7 @@ def configured(folder: Path, tables: str = "", *, dns: tuple[str, int] = ("127.0
         idle=60,
         size=70000,
         relayed="203.0.113.0/24",
+        greylist="",
         state=folder / "state",
         dns=f"{dns[0]}:{dns[1]}",
         hash=hash_password(PASSWORD, cost=16),

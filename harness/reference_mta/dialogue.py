@@ -4,6 +4,7 @@ aiosmtpd calls the `handle_` methods; there is one `Dialogue` for each connectio
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 
@@ -21,10 +22,11 @@ from harness.reference_mta.mail.spam import classified, is_marked
 from harness.reference_mta.mail.spf import authorize
 from harness.reference_mta.policy import Policy, absent
 from harness.reference_mta.policy.checks import Question
+from harness.reference_mta.policy.connect import verify_host
 from harness.reference_mta.policy.data import header_syntax
 from harness.reference_mta.policy.dnsbl import look_up
 from harness.reference_mta.policy.earned import Refusal, Stage
-from harness.reference_mta.policy.greylisting import at_data, leave_behind
+from harness.reference_mta.policy.greylisting import at_data, leave_behind, of_all
 from harness.reference_mta.policy.rcpt import honours_trick
 from harness.reference_mta.policy.transaction import Transaction
 from harness.reference_mta.replies import word
@@ -52,6 +54,16 @@ class Site:
     def transaction(self) -> Transaction:
         """A new connection's view."""
         return Transaction(self.config, self.resolver, self.greylist, self.policy.quirks, spoilt=self.spoilt)
+
+    async def host_name(self, client: str) -> str:
+        """The name of an address as a connection from it would have it confirmed; empty for what is none."""
+        about = self.transaction()
+        try:
+            about.meet(client)
+        except ValueError:
+            return ""
+        await verify_host(about)
+        return about.host_name
 
 
 class Dialogue:
@@ -167,6 +179,7 @@ class Dialogue:
             return refusal
         questions = (
             Question(header_syntax(content), {policy.header.rule: policy.header}),
+            *self._greylisting(envelope.rcpt_tos),
             Question(at_data(envelope.rcpt_tos), policy.bounces),
         )
         faced = await self.teller.face(Stage.MESSAGE, questions, server)
@@ -224,11 +237,17 @@ class Dialogue:
             return refusal
         if refusal := await absent.refusal(about):
             return await self.teller.refuse(Refusal(refusal), line, Stage.RECIPIENT)
-        questions = () if tricked else policy.recipient(before_users=greylist.before_users)
+        questions = () if tricked else policy.recipient(greylist, null=not about.sender)
         faced = await self.teller.face(Stage.RECIPIENT, questions, line)
         if faced.code >= 500 and about.quirk("greylist.after-other-checks:off"):
             leave_behind(about)
         return faced.reply
+
+    def _greylisting(self, recipients: Sequence[str]) -> list[Question]:
+        """What a server asks the greylist at the end of DATA that does not ask it before."""
+        if self.site.config.greylist.stage == "rcpt" or not self.about.sender:
+            return []
+        return [of_all(question, recipients) for question in self.site.policy.greylist]
 
     def _welcome(self, name: str) -> str:
         return f"{self.site.config.server.hostname} greets {word(name)}"

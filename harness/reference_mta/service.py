@@ -66,7 +66,9 @@ async def serving(config: Config, mutants: Sequence[Mutant] = ()) -> AsyncIterat
     _check_filters(config)
     async with contextlib.AsyncExitStack() as stack:
         times = config.greylist
-        greylist = Greylist(state / DATABASE, Times(times.delay, times.timeout, times.lifetime))
+        greylist = Greylist(
+            state / DATABASE, Times(times.delay, times.timeout, times.lifetime), unit=times.unit
+        )
         stack.callback(greylist.close)
         greylist.purge()
         resolver = Resolver(config.dns.server, config.dns.timeout, config.dns.attempts)

@@ -14,6 +14,7 @@ from harness.reference_mta.policy.helo import GREETING, STICKY
 from harness.reference_mta.policy.mail import GREETED, MAIL_DELAY, RCPT_DELAY
 from harness.reference_mta.policy.rcpt import CHARACTERS, COUNT, FIRST_CHARACTER, RELAYING, USER
 from harness.reference_mta.policy.srs import SRS
+from harness.reference_mta.tables.policy import Greylist
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,16 @@ class Policy:
     bounces: dict[str, Check] = field(default_factory=lambda: {check.rule: check for check in BOUNCE_CHECKS})
     quirks: frozenset[str] = frozenset()
 
-    def recipient(self, *, greylisted: bool = True, before_users: bool = False) -> tuple[Question, ...]:
-        """What is asked about a recipient when it is not one too many, in order."""
-        greylist = self.greylist if greylisted else ()
-        if before_users:
-            return (*self.rcpt, *greylist, *self.user, *self.listed)
-        return (*self.rcpt, *self.user, *self.listed, *greylist)
+    def recipient(self, greylist: Greylist, *, null: bool) -> tuple[Question, ...]:
+        """What is asked about a recipient when it is not one too many, in order; `null`: for a bounce.
+
+        A server that greylists at the end of DATA does not at RCPT; bounces it never does there, see
+        `greylisting.at_rcpt`.
+        """
+        greylisting = self.greylist if greylist.stage == "rcpt" or null else ()
+        if greylist.before_users:
+            return (*self.rcpt, *greylisting, *self.user, *self.listed)
+        return (*self.rcpt, *self.user, *self.listed, *greylisting)
 
     def with_questions(self, change: Callable[[Question], Question]) -> "Policy":
         """The policy with every question replaced by what `change` makes of it."""
