@@ -1,6 +1,7 @@
 """The reference MTA on a thread of this process, which starts sooner than a process of its own."""
 
 import asyncio
+import base64
 import contextlib
 import functools
 import queue
@@ -77,8 +78,10 @@ class Spoken:
         return [file.read_text("utf-8") for file in files]
 
 
-def configured(folder: Path, tables: str = "", *, dns: tuple[str, int] = ("127.0.0.1", 9)) -> Config:
-    """The configuration of `mta_process` with more tables, or others in place of its own."""
+def configured(
+    folder: Path, tables: str = "", *, without: str = "", dns: tuple[str, int] = ("127.0.0.1", 9)
+) -> Config:
+    """The configuration of `mta_process` with more tables, or others in place of its own; one is left out."""
     content = CONFIGURATION.format(
         proxy="true",
         delay=0,
@@ -91,15 +94,16 @@ def configured(folder: Path, tables: str = "", *, dns: tuple[str, int] = ("127.0
         hash=hash_password(PASSWORD, cost=16),
     )
     merged = _merged(tomllib.loads(content), tomllib.loads(tables))
+    merged.pop(without, None)
     return settings.check(folder / "mta.toml", merged, Config)
 
 
 @contextlib.contextmanager
-def speaking(folder: Path, tables: str = "", *, mutant: str = "") -> Iterator[Spoken]:
+def speaking(folder: Path, tables: str = "", *, without: str = "", mutant: str = "") -> Iterator[Spoken]:
     """A server of that dialect; it asks a name server that comes with it, see `mta_process.world`."""
     dns = world()
     with DnsServer(dns) as server:
-        config = configured(folder, tables, dns=server.addresses[0])
+        config = configured(folder, tables, without=without, dns=server.addresses[0])
         with serving_here(config, find(mutant) if mutant else None) as address:
             yield Spoken(address, dns, config.server.state)
 
@@ -123,6 +127,14 @@ def send(
             return heard
     client.send(content.encode() + b".\r\n")
     return heard | {"end": client.reply()}
+
+
+def log_in(client: Client, state: Path, password: str = PASSWORD) -> str:
+    """EHLO, STARTTLS, EHLO, AUTH of a client that has read the banner; the reply to AUTH."""
+    assert client.code(f"EHLO {NAME}") == 250
+    client.start_tls(state / "ca.pem")
+    assert client.code(f"EHLO {NAME}") == 250
+    return client.say("AUTH PLAIN " + base64.b64encode(f"\0alice\0{password}".encode()).decode())
 
 
 def _merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:

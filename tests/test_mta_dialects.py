@@ -1,24 +1,21 @@
 """Dialects of the reference MTA: answers of single rules, when refusals are told, pauses, limits."""
 
-import base64
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.mta_here import play, send, speaking
+from tests.mta_here import log_in, play, send, speaking
 from tests.mta_process import (
     FROM,
     LISTED_ONCE,
     LISTED_TWICE,
     NAME,
     NAMELESS,
-    PASSWORD,
     STRANGER,
     TO,
     TRUSTED,
     WHITELISTED,
-    Client,
 )
 
 BARE = "EHLO 192.0.2.1"
@@ -38,14 +35,6 @@ def last(heard: dict[str, str]) -> str:
 
 def answer(rule: str, text: str) -> str:
     return f'[answers."{rule}"]\n{text}\n'
-
-
-def log_in(client: Client, state: Path, password: str = PASSWORD) -> str:
-    """EHLO, STARTTLS, EHLO, AUTH of a client that has read the banner; the reply to AUTH."""
-    assert client.code(f"EHLO {NAME}") == 250
-    client.start_tls(state / "ca.pem")
-    assert client.code(f"EHLO {NAME}") == 250
-    return client.say("AUTH PLAIN " + base64.b64encode(f"\0alice\0{password}".encode()).decode())
 
 
 # Answers

@@ -67,7 +67,8 @@ class Mailboxes:
         lines = self._trace(message, mailbox, recipients)
         header = replace(message, annotations=(*lines, *message.annotations)).head
         rules = self.filters.of(mailbox)
-        folder = rules.folder(header + content, self.quirks) if rules.rules else INBOX
+        mark = self.config.speech.mark_field
+        folder = rules.folder(header + content, self.quirks, mark) if rules.rules else INBOX
         if folder is None and "filter.catch-all:off" in self.quirks:
             return None
         if folder is None and "filter.catch-all:weak-junk" in self.quirks:
