@@ -1,5 +1,6 @@
 """The tables of a dialect in the reference MTA's configuration: what they take, how mistakes are told."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -159,6 +160,13 @@ def test_mistakes_are_named_with_their_mend(tmp_path: Path, old: str, new: str, 
     with pytest.raises(settings.SettingsError) as caught:
         settings.read(file, Config)
     assert named in str(caught.value)
+
+
+def test_the_readme_shows_a_dialect(tmp_path: Path) -> None:
+    readme = Path("README.md").read_text("utf-8")
+    (shown,) = [block for block in re.findall(r"(?ms)^```toml\n(.*?)^```$", readme) if "[speech]" in block]
+    config = configured(tmp_path, shown)
+    assert (config.speech.told, config.greylist.unit, config.dnsbl[0].weight) == ("rcpt", "network", -2)
 
 
 def test_all_mistakes_are_named_at_once(tmp_path: Path) -> None:

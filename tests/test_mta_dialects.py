@@ -16,6 +16,7 @@ from tests.mta_process import (
     TO,
     TRUSTED,
     WHITELISTED,
+    connected,
 )
 
 BARE = "EHLO 192.0.2.1"
@@ -180,6 +181,14 @@ def test_who_is_refused_at_the_connection_may_find_it_closed(tmp_path: Path) -> 
     with speaking(tmp_path, TURNED_AWAY + "close = true\n") as mta, mta.connect(NAMELESS) as client:
         assert client.reply().startswith("554 5.7.1 ")
         assert client.reply() == ""
+
+
+def test_who_connects_without_a_proxy_is_refused_as_well(tmp_path: Path) -> None:
+    direct = "[server]\nproxy_protocol = false\n"
+    refused = answer("connect.rdns-confirmed", 'action = "refuse"\ncode = 554')
+    for tables, greeting in ((direct, "220 "), (direct + refused, "554 5.7.1 ")):
+        with speaking(tmp_path / greeting.strip(), tables) as mta, connected(mta.address) as client:
+            assert client.reply().startswith(greeting)
 
 
 # When refusals are told
@@ -367,6 +376,22 @@ def test_too_many_errors_end_the_connection(tmp_path: Path) -> None:
         assert [client.code(command) for command in (NOBODY, "FOO", TO, NOBODY)] == [550, 500, 250, 550]
         assert client.reply().startswith("421 4.7.0 ")
         assert client.reply() == ""
+
+
+def test_commands_that_nobody_knows_are_errors_like_others(tmp_path: Path) -> None:
+    with speaking(tmp_path, "[speech]\nerror_limit = 9\n") as mta, mta.connect(WHITELISTED) as client:
+        client.greet()
+        assert [client.code("FOO") for _ in range(9)] == [500] * 9
+        assert client.reply().startswith("421 4.7.0 ")
+        assert client.reply() == ""
+
+
+def test_errors_after_a_refused_greeting_count(tmp_path: Path) -> None:
+    tables = TURNED_AWAY + "[speech]\nerror_limit = 3\n"
+    with speaking(tmp_path, tables) as mta, mta.connect(NAMELESS) as client:
+        assert client.reply().startswith("554 ")
+        assert [client.code("NOOP"), client.code("FOO")] == [503, 500]
+        assert client.reply().startswith("421 4.7.0 ")
 
 
 def test_without_a_limit_errors_end_nothing(tmp_path: Path) -> None:

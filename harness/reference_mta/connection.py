@@ -3,7 +3,9 @@
 import asyncio
 import collections
 import contextlib
+import functools
 import ssl
+from collections.abc import Awaitable, Callable
 
 from aiosmtpd.smtp import SMTP, Session, syntax
 
@@ -22,7 +24,22 @@ UNREADABLE = b"\0" + LINE_END  # stands for a line that is no command
 LINGER = 2.0  # seconds in which a client that was hung up on may see the last reply
 LINGER_BUFFER = 65536  # bytes
 TOO_MANY_ERRORS = "421 4.7.0 That is more than I refuse to one client; come again later"
+Command = Callable[[str | None], Awaitable[None]]
 IDLE = b"421 4.4.2 You have been silent for too long\r\n"
+
+
+class _Commands(dict[str, Command]):
+    """The engine's commands, and one that stands for all others: the engine would hang up after a few."""
+
+    def __init__(
+        self, known: dict[str, Command], other: Callable[[str, str | None], Awaitable[None]]
+    ) -> None:
+        super().__init__(known)
+        self._other = other
+
+    def get(self, name: str, default: object = None) -> Command:
+        """The command of that name, or the one for others."""
+        return self[name] if name in self else functools.partial(self._other, name)
 
 
 class Connection(SMTP):
@@ -51,6 +68,8 @@ class Connection(SMTP):
         self._takes_content = False
         self._met = False
         self._refusals = 0
+        if site.config.speech.error_limit:  # then that is the limit, and not the engine's own
+            self._smtp_methods = _Commands(self._smtp_methods, self._unrecognised)
 
     def __dir__(self) -> list[str]:
         """The commands, which the engine looks for in every connection anew."""
@@ -200,14 +219,16 @@ class Connection(SMTP):
     def _turn_away(self, refusal: str) -> str:
         """A refusal in place of the greeting: from then on only QUIT is answered to (RFC 5321 §3.1)."""
         if refusal:
-            self._smtp_methods = {
-                name: method if name == "QUIT" else self._out_of_sequence
-                for name, method in self._smtp_methods.items()
+            self._smtp_methods |= {
+                name: self._out_of_sequence for name in self._smtp_methods if name != "QUIT"
             }
         return refusal
 
     async def _out_of_sequence(self, arg: str | None) -> None:
         await self.push("503 5.5.1 You were refused at the beginning")
+
+    async def _unrecognised(self, command: str, arg: str | None) -> None:
+        await self.push(f'500 Error: command "{command}" not recognized')
 
     async def _count_refusal(self) -> None:
         """After as many refusals as are allowed the connection ends, unless it does so already."""
