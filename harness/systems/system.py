@@ -57,10 +57,11 @@ class Service(Command):
 
 
 class Description(settings.Settings):
-    """What `system.toml` says."""
+    """What `system.toml` says, and for another set-up `system-NAME.toml` in place of some of it."""
 
     about: str = Field(min_length=1)
     packages: tuple[str, ...] = Field(min_length=1)
+    root: tuple[str, ...] = Field(default=("root",), min_length=1)  # folders, each laid over those before it
     own: tuple[Own, ...] = ()
     prepare: tuple[Command, ...] = ()
     service: tuple[Service, ...] = Field(min_length=1)
@@ -72,29 +73,57 @@ class UnknownSystemError(Exception):
 
 @dataclass(frozen=True)
 class System:
-    """One folder: a description, the files that go over the root file system, a profile, its mutants."""
+    """One folder: a description, the files that go over the root file system, a profile, its mutants.
+
+    A profile may have a set-up of its own: `system-NAME.toml` beside `profile-NAME.toml`. Its keys take the
+    place of those of `system.toml`, but for the packages, which are the system's.
+    """
 
     name: str
     folder: Path
     description: Description
+    setup: str = ""  # the name of the profile whose set-up this is; empty: the usual one
 
     @classmethod
-    def named(cls, name: str) -> "System":
-        """The system of that name; raises `UnknownSystemError`, or `settings.SettingsError` for its files."""
+    def named(cls, name: str, profile: str = "") -> "System":
+        """The system of that name, set up as a profile needs it.
+
+        Raises `UnknownSystemError`, or `settings.SettingsError` for its files.
+        """
         known = names()
         if name not in known:
             raise UnknownSystemError(f"there is no system {name!r}; {settings.nearest(name, known)}")
-        return cls.at(FOLDER / name)
+        folder = FOLDER / name
+        system = cls.at(folder, profile if _setup(folder, profile).is_file() else "")
+        system.profile(profile)  # a wrong name is told before anything is started
+        return system
 
     @classmethod
-    def at(cls, folder: Path) -> "System":
-        """The system in a folder; raises `settings.SettingsError`."""
-        return cls(folder.name, folder, settings.read(folder / "system.toml", Description))
+    def at(cls, folder: Path, setup: str = "") -> "System":
+        """The one in a folder, set up as usual or as a profile needs it; raises `settings.SettingsError`."""
+        usual = folder / "system.toml"
+        file = _setup(folder, setup) if setup else usual
+        content = settings.read_toml(usual)
+        if setup:
+            own = settings.read_toml(file)
+            if "packages" in own:
+                raise settings.SettingsError(file, [f"packages: all set-ups share them; add to {usual.name}"])
+            content |= own
+        description = settings.check(file, content, Description)
+        for name in description.root:
+            if not (folder / name).is_dir():
+                raise settings.SettingsError(file, [f"root: there is no folder {name} beside it"])
+        return cls(folder.name, folder, description, setup)
 
     @property
-    def root(self) -> Path:
-        """The files that go over the root file system."""
-        return self.folder / "root"
+    def roots(self) -> list[Path]:
+        """The folders whose files go over the root file system, in this order."""
+        return [self.folder / name for name in self.description.root]
+
+    def file(self, name: str) -> Path:
+        """Where a file of the root file system comes from; the last folder's when several have it."""
+        found = [folder / name for folder in self.roots if (folder / name).is_file()]
+        return found[-1] if found else self.roots[-1] / name
 
     @property
     def variants(self) -> dict[str, str]:
@@ -125,6 +154,11 @@ class System:
 def names() -> list[str]:
     """All systems."""
     return sorted(file.parent.name for file in FOLDER.glob("*/system.toml"))
+
+
+def _setup(folder: Path, name: str) -> Path:
+    """The file with the set-up that belongs to a profile, where there is one."""
+    return folder / f"system-{name}.toml"
 
 
 def _header(table: str) -> str:
