@@ -37,7 +37,8 @@ def test_profile_of_a_system(
 def test_tables_of_a_variant_take_the_place_of_the_usual_ones(tmp_path: Path) -> None:
     shutil.copy(System.named("exim").folder / "system.toml", tmp_path)
     (tmp_path / "root").mkdir()
-    usual = 'name = "a"\n[one]\nx = 1\ny = [\n  [2],\n]\n[[many]]\nx = 1\n[[many]]\nx = 2\n[two]\nx = 3\n'
+    usual = 'name = "a"\n[one]\nx = 1\ny = [\n  [2],\n]\n[[many]]\nx = 1\n[[many]]\nx = 2\n'
+    usual += "[two]\nx = 3\n[two.below]\nx = 5\n"
     variant = '# About it\nname = "b"\n[[many]]\nx = 4\n[two]\n# left out\n'
     (tmp_path / "profile.toml").write_text(usual, "utf-8")
     (tmp_path / "profile-other.toml").write_text(variant, "utf-8")
@@ -68,10 +69,10 @@ def test_a_profile_may_have_a_set_up_of_its_own(tmp_path: Path) -> None:
     assert [system.file(file).read_text("utf-8") for file in "abc"] == ["root", "root-other", "root-other"]
     assert System.at(tmp_path).roots == [tmp_path / "root"]
     other.write_text('root = ["root-othre"]\n', "utf-8")
-    with pytest.raises(settings.SettingsError, match="system-other.toml: root: there is no folder root-othre"):
+    with pytest.raises(settings.SettingsError, match="root: there is no folder root-othre"):
         System.at(tmp_path, "other")
     other.write_text('packages = ["q"]\n', "utf-8")
-    with pytest.raises(settings.SettingsError, match="packages: all set-ups share them; add to system.toml"):
+    with pytest.raises(settings.SettingsError, match="packages: all set-ups share them"):
         System.at(tmp_path, "other")
 
 

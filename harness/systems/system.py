@@ -137,7 +137,8 @@ class System:
     def profile(self, variant: str = "") -> str:
         """A profile, with places that a run fills in; raises `UnknownSystemError`.
 
-        A variant has the tables that take the place of the usual profile's; one without a key is left out.
+        A variant has the tables that take the place of the usual profile's, with all below them; one without
+        a key is left out.
         """
         usual = (self.folder / "profile.toml").read_text("utf-8")
         if not variant:
@@ -146,8 +147,8 @@ class System:
             mend = settings.nearest(variant, list(self.variants)) if self.variants else "it has the usual one"
             raise UnknownSystemError(f"{self.name} has no profile {variant!r}; {mend}")
         head, *own = TABLE.split((self.folder / f"profile-{variant}.toml").read_text("utf-8"))
-        replaced = {_header(table) for table in own}
-        kept = [table for table in TABLE.split(usual)[1:] if _header(table) not in replaced]
+        replaced = tuple(_header(table) for table in own)
+        kept = [table for table in TABLE.split(usual)[1:] if not _is_of(_header(table), replaced)]
         return "".join([head, *kept, *(table for table in own if KEY.search(table))])
 
 
@@ -162,7 +163,12 @@ def _setup(folder: Path, name: str) -> Path:
 
 
 def _header(table: str) -> str:
-    return table.partition("]")[0]
+    """Of a table the name; that of one in an array, as `[[domain]]`, has a bracket in front."""
+    return table.partition("]")[0].removeprefix("[")
+
+
+def _is_of(name: str, tables: tuple[str, ...]) -> bool:
+    return name in tables or name.startswith(tuple(f"{table}." for table in tables))
 
 
 @dataclass(frozen=True)
