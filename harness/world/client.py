@@ -200,7 +200,7 @@ class Client:
 
     def list_on(self, blocklist: BlockList, *, text: str = "listed for testing", zone: int = 0) -> None:
         """Put the address on a block list (on one zone of a grouped one)."""
-        self.world.internet.dns.list_address(blocklist.zones[zone], self.address, text=text)
+        self.world.internet.dns.list_address(blocklist.zones[zone], self.address, blocklist.answer, text=text)
 
     def unlist_from(self, blocklist: BlockList) -> None:
         """Take the address off every zone of a block list."""
