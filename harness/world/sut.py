@@ -61,7 +61,7 @@ class Sut:
 
     @property
     def marks_listed(self) -> bool:
-        """Whether mail of clients that are listed, and not enough to be refused, is marked, as documents say."""
+        """Whether mail of a client that is listed, and not enough to be refused, is marked."""
         answer = self.profile.dialect.answers.get(Offence.LISTED)
         return answer is None or answer.marked
 
