@@ -123,11 +123,9 @@ class Sut:
     @property
     def another_recipient(self) -> str:
         """A second ordinary recipient, in the same domain if it has one."""
-        for domain in sorted(self._homeliest, key=lambda domain: domain is not self.home):
-            for user in (*domain.users, *([ANYBODY] if domain.takes_everyone else ())):
-                if self._is_ordinary(user) and f"{user}@{domain.name}" != self.recipient:
-                    return f"{user}@{domain.name}"
-        raise NotTestableError(f"{self.recipient} is the only ordinary user of all [[domain]]s; add one")
+        if not self._others:
+            raise NotTestableError(f"{self.recipient} is the only ordinary user of all [[domain]]s; add one")
+        return self._others[0]
 
     @property
     def exempt_recipient(self) -> str:
@@ -207,9 +205,7 @@ class Sut:
     @property
     def another_legal_bounce(self) -> str:
         """Another one than that, postmaster if need be."""
-        if all(domain.bounce_recipients is None for domain in self.profile.domain):
-            return self.another_recipient
-        found = [one for one in (*self._legal_bounces, *self.postmasters) if one != self.legal_bounce]
+        found = [*self._legal_bounces[1:], *(one for one in self.postmasters if not self._exempts(one))]
         if not found:
             raise NotTestableError(
                 f"bounces are taken for {self.legal_bounce} and nobody else; add one to bounce_recipients"
@@ -217,13 +213,19 @@ class Sut:
         return found[0]
 
     @property
-    def _legal_bounces(self) -> tuple[str, ...]:
+    def _legal_bounces(self) -> list[str]:
+        """All of them, users before aliases, and those at home first."""
         if all(domain.bounce_recipients is None for domain in self.profile.domain):
-            return (self.recipient,)
-        found = sorted(self.who_sends, key=lambda one: self.domain_of(one) is not self.home)
+            return [self.recipient, *self._others]
+        found = [
+            (name not in domain.users, domain is not self.home, f"{name}@{domain.name}")
+            for domain in self.profile.domain
+            for name in domain.bounce_recipients or ()
+            if self.has(domain, name) and self._is_ordinary(name)
+        ]
         if not found:
             raise NotTestableError("no user of any [[domain]] is in its bounce_recipients; add one")
-        return tuple(found)
+        return [address for _, _, address in sorted(found, key=lambda one: one[:2])]
 
     def _one_of_each(self, choose: Callable[[Domain, tuple[str, ...]], list[str]]) -> tuple[str, ...]:
         """Of every domain with a list of senders the first that is chosen, a user before an alias."""
@@ -248,7 +250,20 @@ class Sut:
         """All domains, first those that refuse unknown users, and of these those with a list of senders."""
         return sorted(self.profile.domain, key=lambda one: (one.takes_everyone, not one.bounce_recipients))
 
+    @property
+    def _others(self) -> list[str]:
+        """All ordinary recipients but the first, those in the same domain before others."""
+        found = [
+            f"{user}@{domain.name}"
+            for domain in sorted(self._homeliest, key=lambda domain: domain is not self.home)
+            for user in (*domain.users, *([ANYBODY] if domain.takes_everyone else ()))
+            if self._is_ordinary(user)
+        ]
+        return [one for one in found if one != self.recipient]
+
     def _is_ordinary(self, user: str) -> bool:
         """Whether neither postmaster's privileges nor the greylist's exemptions are those of a user."""
-        greylist = self.profile.greylist
-        return user.lower() != POSTMASTER and not (greylist and greylist.exempts(user))
+        return user.lower() != POSTMASTER and not self._exempts(user)
+
+    def _exempts(self, recipient: str) -> bool:
+        return self.profile.greylist is not None and self.profile.greylist.exempts(recipient)
