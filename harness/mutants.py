@@ -315,8 +315,8 @@ def _count_rules(defects: list[Defect]) -> int:
 
 def _rests_on(catalogue: Catalogue, rules: Iterable[str], others: Iterable[str]) -> bool:
     """Whether one of some rules rests on one of the others, by whatever detour."""
-    below = {one for rule in rules for one in catalogue.foundations(catalogue[rule])}
-    return bool(below & {*others})
+    known = (catalogue.rules[rule] for rule in rules if rule in catalogue.rules)
+    return any({*catalogue.foundations(rule)} & {*others} for rule in known)
 
 
 def _is_blocked(result: RuleResult, broken: Collection[str], catalogue: Catalogue) -> bool:

@@ -57,7 +57,7 @@ def test_host_of_the_recipient_is_not_looked_up(
     queries = client.world.internet.dns.queries(under=domain, type="MX", since=began)
     expect.needed(
         all(entry.name != domain for entry in queries),  # for whoever talks at the time
-        f"the mail host of {domain} was looked up, and the profile has no [sink] at which a call would be seen",
+        f"{domain}'s mail host was looked up, and the profile has no [sink] at which a call would be seen",
     )
     expect(attempt)
 
