@@ -143,12 +143,16 @@ class MailHost:
         with self._changed:
             return tuple(one for one in self._arrivals if token.encode() in one.content)
 
+    def reached_by(self, token: str, patience: float | None = None) -> bool:
+        """Whether a message with a token in it is taken until now or comes in time."""
+        with self._changed:
+            return bool(self._changed.wait_for(lambda: self.arrived(token), patience or self.patience))
+
     def arrival(self, token: str, patience: float | None = None) -> Arrival:
         """The first message with a token in it; raises `FailedError` when it does not come in time."""
         patience = patience or self.patience
-        with self._changed:
-            self._changed.wait_for(lambda: self.arrived(token), patience)
-            found = self.arrived(token)
+        self.reached_by(token, patience)
+        found = self.arrived(token)
         if not found:
             raise FailedError(
                 f"no such message came to {self.name}, the mail host of {self.domain}, within {patience:g} s"

@@ -50,6 +50,8 @@ DIALECT = "follows from the profile's [dialect] and [greylist]"
 # What shows only when mail is delivered, or other mail hosts are asked.
 DELIVERED = frozenset({Capability.MAILBOX, Capability.SINK, Capability.QUEUE, Capability.LOCAL_ONLY})
 
+BY_GREYLIST = (Offence.UNKNOWN_TRIPLET, Offence.BLACKLISTED_TRIPLET)  # what its word is about
+
 
 class Profile(settings.Settings):
     """Everything that is known of one server under test."""
@@ -147,11 +149,17 @@ class Profile(settings.Settings):
         return follows, "" if follows == rule.expect else DIALECT
 
     def earns(self, offence: Offence | None, documented: Outcome) -> Outcome:
-        """What an offence earns here where a document has `documented`; None stands for an innocent act."""
+        """What an offence earns here where a document has `documented`; None stands for an innocent act.
+
+        The greylist tells at a stage of its own, wherever other refusals are told.
+        """
         outcome = self.dialect.outcome(offence, documented)
-        if offence is Offence.UNKNOWN_TRIPLET and self.greylist and outcome.verdict is Verdict.DEFER:
-            codes = outcome.codes or tuple(str(code) for code in self.greylist.codes)
-            return replace(outcome, stage=later(outcome.stage, self.greylist.stage), codes=codes)
+        if offence in BY_GREYLIST and self.greylist:
+            told = replace(outcome, stage=later(documented.stage, self.greylist.stage))
+            by_default = (
+                offence is Offence.UNKNOWN_TRIPLET and told.verdict is Verdict.DEFER and not told.codes
+            )
+            return replace(told, codes=tuple(map(str, self.greylist.codes))) if by_default else told
         if outcome.verdict is Verdict.PASS and not outcome.late:
             return replace(outcome, stage=self.settles(outcome.stage))
         return outcome

@@ -73,6 +73,16 @@ def _listless_domains(sut: Sut) -> Parts:
     return ((domain.name, domain) for domain in sut.profile.domain if domain.bounce_recipients is None)
 
 
+def _plain_domains(sut: Sut) -> Parts:
+    """Those that refuse unknown users; that one with aliases does is a rule of its own, if others do."""
+    strict = [domain for domain in sut.profile.domain if not domain.takes_everyone]
+    return ((domain.name, domain) for domain in [one for one in strict if not one.aliases] or strict)
+
+
+def _themselves(addresses: Callable[[Sut], Iterable[str]]) -> Callable[[Sut], Parts]:
+    return lambda sut: ((address, address) for address in addresses(sut))
+
+
 def _illegal_characters(sut: Sut) -> Parts:
     return ((NAMES.get(one, one), one) for one in dict.fromkeys(sut.profile.policy.illegal_characters))
 
@@ -102,7 +112,27 @@ SERIES: Mapping[str, tuple[Callable[[Sut], Parts], str]] = {
         _strict_domains,
         'every [[domain]] takes every local part (catch_all, or an alias "*"), so nobody is unknown here',
     ),
+    "plain_domain": (
+        _plain_domains,
+        'every [[domain]] takes every local part (catch_all, or an alias "*"), so nobody is unknown here',
+    ),
     "bounce_domain": (_bounce_domains, "no [[domain]] of the profile has bounce_recipients"),
+    "who_sends": (
+        _themselves(lambda sut: sut.who_sends),
+        "no user of any [[domain]] is in its bounce_recipients; add one",
+    ),
+    "who_never_sends": (
+        _themselves(lambda sut: sut.who_never_sends),
+        "every user of a [[domain]] with bounce_recipients is in some of them; add one who is not",
+    ),
+    "who_sends_elsewhere": (
+        _themselves(lambda sut: sut.who_sends_elsewhere),
+        "no user of a [[domain]] has a name that is in the bounce_recipients of another one only",
+    ),
+    "postmaster": (
+        _themselves(lambda sut: sut.postmasters),
+        "no [[domain]] has postmaster among its users and its bounce_recipients",
+    ),
     "listless_domain": (_listless_domains, "every [[domain]] has bounce_recipients; describe one without"),
     "illegal_character": (_illegal_characters, "policy.illegal_characters names none"),
 }

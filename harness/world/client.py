@@ -331,6 +331,15 @@ class Client:
                 attempt = self._after_greylist(attempt, once)
         return attempt
 
+    def be_known(self, recipient: str | None = None) -> None:
+        """Before a dialogue by hand: see to it that no greylist puts this host off in it.
+
+        Where its name is on no whitelist and time can pass, it comes once before, waits and comes again.
+        """
+        sut = self.world.sut
+        if sut.profile.greylist and self.world.clock and not sut.whitelists(self.host):
+            self.attempt(recipient=recipient, upto=sut.greylist.stage, label="the same host, before")
+
     def carry_on(self, talk: Conversation, recipient: str = "") -> None:
         """From MAIL on as far as the server must be heard to tell the verdict, or to the first refusal."""
         goal, recipient = self.world.goal, recipient or self.world.sut.recipient
