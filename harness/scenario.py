@@ -15,19 +15,21 @@ from harness.profile.tables import Domain
 from harness.profile.values import is_of_this_host
 from harness.rules import Capability
 from harness.runs.play import Expect
-from harness.verdicts import FailedError, InconclusiveError, NotTestableError
+from harness.verdicts import FailedError, InconclusiveError, NeverCameError, NotTestableError
 from harness.world.cast import Zone
 from harness.world.client import Cause, Client, Clock, message
 from harness.world.conversation import Attempt
 from harness.world.internet import Internet, Kind
 from harness.world.signing import Algorithm, Canonical, Signer
 from harness.world.sut import BlockList, Sut
+from harness.world.sut_mail import Alias
 from harness.world.tools import GreylistOperator, GreylistOutage, Mailbox, MailHosts, QueueOperator, Rewriter
 
 NewClient = Callable[[Kind], Client]
 
 __all__ = [
     "Algorithm",
+    "Alias",
     "Arrival",
     "Attempt",
     "Behaviour",
@@ -48,6 +50,7 @@ __all__ = [
     "MailHost",
     "MailHosts",
     "Mailbox",
+    "NeverCameError",
     "NewClient",
     "NoAnswer",
     "NotTestableError",
@@ -83,7 +86,8 @@ def each(*names: str) -> pytest.MarkDecorator:
     """Mark a scenario as one that is played for every thing of a name that the profile describes.
 
     Each name is a parameter of the function: blocklist, white_list, zone, group (of zones), domain,
-    strict_domain, bounce_domain, listless_domain, illegal_character.
+    strict_domain, bounce_domain, listless_domain, illegal_character, alias, alias_for_many, catch_all,
+    without_catch_all, namesakes.
     """
     return pytest.mark.each(*names)
 

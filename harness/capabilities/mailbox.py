@@ -10,7 +10,7 @@ from email.parser import BytesParser
 from functools import cached_property
 from typing import Protocol
 
-from harness.verdicts import FailedError, InconclusiveError
+from harness.verdicts import InconclusiveError, NeverCameError
 
 LOOK = 0.05  # seconds between two looks into a store that another machine may write to
 INBOX = ""
@@ -69,8 +69,8 @@ class PolledMailbox:
     def find(self, recipient: str, token: str) -> Delivered:
         """The first delivered message with `token` in it.
 
-        Raises `FailedError` when none arrives, `InconclusiveError` when one arrives, but late: it is waited
-        for twice as long, because a slow delivery proves nothing.
+        Raises `NeverCameError` when none arrives, `InconclusiveError` when one arrives, but late: it is
+        waited for twice as long, because a slow delivery proves nothing.
         """
         began = time.monotonic()
         with contextlib.closing(self._watch(recipient, token)) as watch:
@@ -85,7 +85,9 @@ class PolledMailbox:
                     return found
                 if waited > 2 * self.patience:
                     within = f"within {waited:.0f} s"
-                    raise FailedError(f"the message to {recipient} was accepted and not delivered {within}")
+                    raise NeverCameError(
+                        f"the message to {recipient} was accepted and not delivered {within}"
+                    )
                 time.sleep(LOOK)
 
     def copies(self, recipient: str, token: str) -> list[Delivered]:
