@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from fake_dns import Behaviour, NoAnswer, NxDomain, Refused, ServFail
-from harness.authenticity import dkim_results, refusal, spf_result
-from harness.capabilities.mail_host import Arrival, MailHost
+from harness.authenticity import dkim_results, refusal, spf_mark
+from harness.capabilities.mail_host import Arrival, Call, MailHost
 from harness.capabilities.mailbox import Delivered
 from harness.capabilities.queue import Queued
 from harness.offence import Offence
@@ -34,6 +34,7 @@ __all__ = [
     "Attempt",
     "Behaviour",
     "BlockList",
+    "Call",
     "Canonical",
     "Cause",
     "Client",
@@ -73,7 +74,7 @@ __all__ = [
     "needs",
     "refusal",
     "rule",
-    "spf_result",
+    "spf_mark",
 ]
 
 

@@ -170,8 +170,21 @@ class MailFacts:
 
     @property
     def forward(self) -> Forward:
-        """A recipient whose mail goes elsewhere."""
+        """A recipient whose mail goes elsewhere, to a host that DNS names."""
+        if not self.sends_by_mx:
+            raise NotTestableError(
+                "this server sends nothing by MX records, so nothing that is forwarded comes to the host of "
+                "forward.target"
+            )
         return self._there(self.profile.forward, "forward")
+
+    @property
+    def forwards_bounces(self) -> bool:
+        """Whether the recipient whose mail goes elsewhere is said to get bounces."""
+        name, _, at = self.forward.recipient.rpartition("@")
+        return any(
+            domain.name == at and name in (domain.bounce_recipients or ()) for domain in self.profile.domain
+        )
 
     @property
     def srs(self) -> Srs:
