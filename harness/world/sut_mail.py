@@ -63,12 +63,12 @@ class MailFacts:
     @property
     def aliases(self) -> tuple[Alias, ...]:
         """Of each domain the first alias for one user of it, and the first for a user of another domain."""
-        return self._first_of_kind(alias for alias in self._aliases() if len(alias.targets) == 1)
+        return self._first_of_kind(alias for alias in self._unique() if len(alias.targets) == 1)
 
     @property
     def aliases_for_many(self) -> tuple[Alias, ...]:
         """Of each domain the first alias for several users of it, and the first for some of other domains."""
-        return self._first_of_kind(alias for alias in self._aliases() if len(alias.targets) > 1)
+        return self._first_of_kind(alias for alias in self._unique() if len(alias.targets) > 1)
 
     @property
     def catch_alls(self) -> tuple[Alias, ...]:
@@ -90,10 +90,8 @@ class MailFacts:
     def namesakes(self) -> tuple[tuple[Alias, Alias], ...]:
         """Aliases of one name in two domains that lead to different users: one pair for each two domains."""
         found: dict[tuple[str, str], tuple[Alias, Alias]] = {}
-        for one, other in itertools.combinations(self._aliases(), 2):
-            same = one.address.partition("@")[0] == other.address.partition("@")[0]
-            if same and self._apart(one.targets, other.targets):
-                found.setdefault((one.domain, other.domain), (one, other))
+        for one, other in self._namesakes():
+            found.setdefault((one.domain, other.domain), (one, other))
         return tuple(found.values())
 
     def kept_as(self, kind: str) -> tuple[str, ...]:
@@ -213,6 +211,18 @@ class MailFacts:
                 targets = self._led(domain, name)
                 if name != REST and targets:
                     yield Alias(f"{name}@{domain.name}", targets, self._others(targets, domain))
+
+    def _unique(self) -> list[Alias]:
+        """Without those that have a namesake, for other users, in a domain before theirs."""
+        namesakes = {other.address for _, other in self._namesakes()}
+        return [alias for alias in self._aliases() if alias.address not in namesakes]
+
+    def _namesakes(self) -> Iterator[tuple[Alias, Alias]]:
+        """All pairs of aliases of one name that lead to different users."""
+        for one, other in itertools.combinations(self._aliases(), 2):
+            same = one.address.partition("@")[0] == other.address.partition("@")[0]
+            if same and self._apart(one.targets, other.targets):
+                yield one, other
 
     def _catch_alls(self) -> Iterator[Alias]:
         for domain in self.profile.domain:

@@ -125,7 +125,9 @@ def test_what_final_delivery_adds_to_a_bounce(
     client: Client, sut: Sut, mailbox: Mailbox, expect: Expect
 ) -> None:
     user = sut.mail.takes_bounces
-    expect.applicable(bool(user), "no user of the profile is in bounce_recipients")
+    expect.applicable(
+        bool(user), "no user is in any bounce_recipients, so the profile does not say who gets bounces"
+    )
     expect(client.attempt(sender="", recipient=user, message=message(client, user)))
     is_traced(mailbox.find(user, client.token), "", user)
 
@@ -133,7 +135,8 @@ def test_what_final_delivery_adds_to_a_bounce(
 @rule("delivery.maildir")
 def test_message_in_a_maildir(client: Client, sut: Sut, mailbox: Mailbox, expect: Expect) -> None:
     for user in sut.mail.kept_as("maildir"):
-        one, other = deliver_two(client, user, mailbox, expect)
+        host = client.another()
+        one, other = deliver_two(host, user, mailbox, expect)
         assert one.where != other.where, "two messages are in one file"
         for found in (one, other):
             file = Path(found.where)
@@ -141,7 +144,7 @@ def test_message_in_a_maildir(client: Client, sut: Sut, mailbox: Mailbox, expect
             expect.given(not seen, f"{user}'s mail program has taken the message out of new")
             assert file.parent.name == "new", f"a message that nobody has seen lies in {file.parent.name}"
             for unfinished in (file.parents[1] / "tmp").iterdir():
-                token = client.token.encode()
+                token = host.token.encode()
                 with contextlib.suppress(FileNotFoundError):  # somebody else's, which is finished now
                     assert token not in unfinished.read_bytes(), "a copy of the message was left in tmp"
 
@@ -150,7 +153,7 @@ def test_message_in_a_maildir(client: Client, sut: Sut, mailbox: Mailbox, expect
 def test_message_in_an_mbox(client: Client, sut: Sut, mailbox: Mailbox, expect: Expect) -> None:
     body = "Hello.\r\n\r\nFrom me to you\r\n\r\nFromage and wine\r\n from here on\r\n"
     for user in sut.mail.kept_as("mbox"):
-        for found in deliver_two(client, user, mailbox, expect, body):
+        for found in deliver_two(client.another(), user, mailbox, expect, body):
             kept = found.body.decode("ascii", "replace").splitlines()
             assert kept == body.splitlines(), f"the body was delivered as {kept}"
 
@@ -159,10 +162,10 @@ def deliver_two(
     client: Client, user: str, mailbox: Mailbox, expect: Expect, body: str = "Hello.\r\n"
 ) -> tuple[Delivered, Delivered]:
     """Two messages of the same sort, one after the other, as they are kept."""
-    senders = client.another(), client.another()
-    for one in senders:
+    second = client.another("a client that comes later")
+    for one in (client, second):
         expect(one.attempt(recipient=user, message=message(one, user, body=body)))
-    return mailbox.find(user, senders[0].token), mailbox.find(user, senders[1].token)
+    return mailbox.find(user, client.token), mailbox.find(user, second.token)
 
 
 def reaches(

@@ -210,7 +210,9 @@ def test_mail_for_others_is_returned(
     trusted_client: Client, offence: bool, sut: Sut, sink: MailHosts, mailbox: Mailbox, expect: Expect
 ) -> None:
     elsewhere, sender = sink.host(), sut.mail.takes_bounces
-    expect.needed(bool(sender), "no user of the profile is in bounce_recipients, so nobody gets a bounce")
+    expect.needed(
+        bool(sender), "no user is in any bounce_recipients, so the profile does not say who gets bounces"
+    )
     trusted_client.server = sut.mail.local_only.server
     recipient = friend(elsewhere) if offence else sut.recipient
     content = message(trusted_client, recipient)

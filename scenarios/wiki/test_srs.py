@@ -59,7 +59,9 @@ def test_bounce_to_a_rewritten_sender(
     client: Client, offence: bool, sut: Sut, sink: MailHosts, expect: Expect
 ) -> None:
     user = sut.mail.takes_bounces
-    expect.needed(bool(user), "no user of the profile is in bounce_recipients, so nobody else gets a bounce")
+    expect.needed(
+        bool(user), "no user is in any bounce_recipients, so the profile does not say who gets bounces"
+    )
     home = sink.host(client.identity.domain)
     rewritten = forwarded(client, sut, sink, expect).sender
     bouncing = client.another("a client that bounces")
