@@ -232,6 +232,12 @@ class Client:
         found = self.world.internet.dns.queries(under=name)
         return Cause(f"{name} was not looked up", any(entry.name == name.lower() for entry in found))
 
+    def looked_up_text(self, name: str) -> Cause:
+        """That the server looked for TXT records of a name, as for a policy or a key."""
+        found = self.world.internet.dns.queries(under=name)
+        seen = any(entry.name == name.lower() and entry.type == "TXT" for entry in found)
+        return Cause(f"no TXT record of {name} was looked for", seen)
+
     def looked_up_address(self) -> Cause:
         """That the server looked for the name of this client's address (PTR)."""
         return self.looked_up(reverse_name(self.address))
