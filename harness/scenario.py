@@ -88,7 +88,7 @@ def each(*names: str) -> pytest.MarkDecorator:
 
     Each name is a parameter of the function: blocklist, white_list, zone, group (of zones), domain,
     strict_domain, plain_domain, bounce_domain, listless_domain, illegal_character; addresses by the lists of
-    senders: who_sends, who_never_sends, who_sends_elsewhere, postmaster; and aliases: alias, alias_for_many,
+    senders: who_sends, who_never_sends, who_sends_elsewhere, postmaster; and aliases: alias, alias_for_many, leading,
     catch_all, without_catch_all, namesakes.
     """
     return pytest.mark.each(*names)

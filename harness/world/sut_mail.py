@@ -71,6 +71,12 @@ class MailFacts:
         return self._first_of_kind(alias for alias in self._unique() if len(alias.targets) > 1)
 
     @property
+    def leading(self) -> tuple[Alias, ...]:
+        """All of these, and what nobody has where the profile says whose mailbox that comes to."""
+        rest = (one for one in self.catch_alls if not one.untold)
+        return (*self.aliases, *self.aliases_for_many, *rest)
+
+    @property
     def catch_alls(self) -> tuple[Alias, ...]:
         """What nobody has in each domain that takes everybody, by its "*" or as an address of its own."""
         return tuple(self._catch_alls())
