@@ -142,6 +142,11 @@ class Sut:
                 return f"{NOBODY}@{domain.name}"
         raise NotTestableError("every [[domain]] takes every local part, so nobody is unknown here")
 
+    @property
+    def takes_everyone(self) -> bool:
+        """Whether no domain refuses any local part."""
+        return all(domain.takes_everyone for domain in self.profile.domain)
+
     def has(self, domain: Domain, name: str) -> bool:
         """Whether the profile says that mail for a local part of a domain is taken."""
         known = {one.lower() for one in (*domain.users, *domain.aliases)}
