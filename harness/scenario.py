@@ -15,7 +15,7 @@ from harness.profile.tables import Domain
 from harness.profile.values import is_of_this_host
 from harness.rules import Capability
 from harness.runs.play import Expect
-from harness.verdicts import FailedError, InconclusiveError, NotTestableError
+from harness.verdicts import FailedError, InconclusiveError, NotApplicableError, NotTestableError
 from harness.world.cast import Zone
 from harness.world.client import Cause, Client, Clock, message
 from harness.world.conversation import Attempt
@@ -50,6 +50,7 @@ __all__ = [
     "Mailbox",
     "NewClient",
     "NoAnswer",
+    "NotApplicableError",
     "NotTestableError",
     "NxDomain",
     "Offence",
