@@ -15,7 +15,13 @@ from harness.profile.tables import Domain
 from harness.profile.values import is_of_this_host
 from harness.rules import Capability
 from harness.runs.play import Expect
-from harness.verdicts import FailedError, InconclusiveError, NeverCameError, NotTestableError
+from harness.verdicts import (
+    FailedError,
+    InconclusiveError,
+    NeverCameError,
+    NotApplicableError,
+    NotTestableError,
+)
 from harness.world.cast import Zone
 from harness.world.client import Cause, Client, Clock, message
 from harness.world.conversation import Attempt
@@ -54,6 +60,7 @@ __all__ = [
     "NeverCameError",
     "NewClient",
     "NoAnswer",
+    "NotApplicableError",
     "NotTestableError",
     "NxDomain",
     "Offence",

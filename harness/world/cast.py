@@ -143,7 +143,7 @@ SERIES: Mapping[str, tuple[Callable[[Sut], Parts], str]] = {
     "bounce_domain": (_bounce_domains, "no [[domain]] of the profile has bounce_recipients"),
     "who_sends": (
         _themselves(lambda sut: sut.who_sends),
-        "no user of any [[domain]] is in its bounce_recipients; add one",
+        "no user of any [[domain]] is in its bounce_recipients, postmaster apart; add one",
     ),
     "who_never_sends": (
         _themselves(lambda sut: sut.who_never_sends),

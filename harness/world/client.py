@@ -207,9 +207,9 @@ class Client:
         for zone in blocklist.zones:
             self.world.internet.dns.unlist_address(zone, self.address)
 
-    def lookup_fails(self, blocklist: BlockList, behaviour: Behaviour) -> None:
-        """Make every zone of a block list misbehave when it is asked about this client."""
-        for zone in blocklist.zones:
+    def lookup_fails(self, blocklist: BlockList, behaviour: Behaviour, *, zones: int | None = None) -> None:
+        """Make a block list, or its first so many `zones`, misbehave when it is asked about this client."""
+        for zone in blocklist.zones[:zones]:
             name = listing_name(self.address, zone)
             for record_type in ("A", "TXT"):
                 self.script(name, record_type, behaviour)
