@@ -291,7 +291,10 @@ def _unfounded(profile: Profile, rule: Rule) -> Iterator[str]:
     expectation, _ = profile.expectation(rule)
     group = rule.id.partition(".")[0]
     if profile.policy.delay == 0 and all(outcome.late for outcome in expectation):
-        yield "policy.delay is 0 and a delay is promised; set the delay or override the outcome"
+        yield (
+            "policy.delay is 0 and a delay is promised; set the delay, or say what it earns instead "
+            f"{_in_the_dialect(rule)}"
+        )
     if group == "dnsbl" and not profile.dnsbl:
         yield "there is no [[dnsbl]] list; describe those that it asks or put dnsbl.* under rules.without"
     if group == "greylist" and profile.greylist is None:
@@ -300,6 +303,11 @@ def _unfounded(profile: Profile, rule: Rule) -> Iterator[str]:
         yield "greylist.whitelist_hosts is empty; name a pattern or put the rule under rules.without"
     if group == "bounce" and not any(domain.bounce_recipients for domain in profile.domain):
         yield "no [[domain]] has bounce_recipients; add them or put bounce.* under rules.without"
+
+
+def _in_the_dialect(rule: Rule) -> str:
+    answer = f"under [dialect.answers] as {rule.offence}, or " if rule.offence else ""
+    return f'({answer}in [rules.expect."{rule.id}"])'
 
 
 def _listed(names: list[str]) -> str:

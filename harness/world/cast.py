@@ -87,6 +87,30 @@ def _illegal_characters(sut: Sut) -> Parts:
     return ((NAMES.get(one, one), one) for one in dict.fromkeys(sut.profile.policy.illegal_characters))
 
 
+def _aliases(sut: Sut) -> Parts:
+    return ((alias.address, alias) for alias in sut.mail.aliases)
+
+
+def _aliases_for_many(sut: Sut) -> Parts:
+    return ((alias.address, alias) for alias in sut.mail.aliases_for_many)
+
+
+def _leading(sut: Sut) -> Parts:
+    return ((alias.address, alias) for alias in sut.mail.leading)
+
+
+def _catch_alls(sut: Sut) -> Parts:
+    return ((rest.domain, rest) for rest in sut.mail.catch_alls)
+
+
+def _without_catch_alls(sut: Sut) -> Parts:
+    return ((nobody.rpartition("@")[2], (known, nobody)) for known, nobody in sut.mail.without_catch_alls)
+
+
+def _namesakes(sut: Sut) -> Parts:
+    return ((f"{one} and {other}", (one, other)) for one, other in sut.mail.namesakes)
+
+
 NAMES = {
     "@": "at",
     "%": "percent",
@@ -134,6 +158,21 @@ SERIES: Mapping[str, tuple[Callable[[Sut], Parts], str]] = {
         "no [[domain]] has postmaster among its users and its bounce_recipients",
     ),
     "listless_domain": (_listless_domains, "every [[domain]] has bounce_recipients; describe one without"),
+    "alias": (_aliases, "no alias of a [[domain]] leads to one of its users; describe one"),
+    "alias_for_many": (
+        _aliases_for_many,
+        "no alias of a [[domain]] leads to several users who have a mailbox each; describe one",
+    ),
+    "leading": (_leading, "no address of a [[domain]] leads to its users but their own; describe an alias"),
+    "catch_all": (
+        _catch_alls,
+        'no [[domain]] takes every local part, by an alias "*" for one of its users or by catch_all',
+    ),
+    "without_catch_all": (_without_catch_alls, "every [[domain]] has no aliases, or takes every local part"),
+    "namesakes": (
+        _namesakes,
+        "no alias of one name leads to users in two [[domain]]s who have different mailboxes",
+    ),
     "illegal_character": (_illegal_characters, "policy.illegal_characters names none"),
 }
 

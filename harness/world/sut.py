@@ -66,6 +66,12 @@ class Sut:
         return self.profile.dialect.mark
 
     @property
+    def marks_listed(self) -> bool:
+        """Whether mail of a client that is listed, and not enough to be refused, is marked."""
+        answer = self.profile.dialect.answers.get(Offence.LISTED)
+        return answer is None or answer.marked
+
+    @property
     def stops_asking(self) -> bool:
         """Whether it asks no more lists once their weights are enough; white lists could lower them again."""
         in_order = self.profile.dialect.asks is Asks.IN_ORDER
