@@ -9,7 +9,7 @@ BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def toml_text(content: Mapping[str, Any]) -> str:
-    """The text of a TOML file: tables, lists of tables, and in them strings, numbers, lists and inline tables.
+    """The text of a TOML file: tables, lists of them, and in them what JSON has as well.
 
     What stands for nothing (None) is left out. Values beside the tables come first, as TOML wants them.
     """

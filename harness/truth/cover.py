@@ -57,7 +57,9 @@ class Space:
     def pairs(self) -> Iterator[tuple[Spot, Spot]]:
         """Every pair of values of different dimensions that nothing excludes."""
         for one, other in itertools.combinations(self.dimensions, 2):
-            for i, j in itertools.product(range(len(self.dimensions[one])), range(len(self.dimensions[other]))):
+            for i, j in itertools.product(
+                range(len(self.dimensions[one])), range(len(self.dimensions[other]))
+            ):
                 if (other, j) not in self._enemies.get((one, i), ()):
                     yield (one, i), (other, j)
 

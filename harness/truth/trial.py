@@ -29,8 +29,10 @@ from harness.truth.server import Site, configuration
 from harness.world.sut import Sut
 
 HASH_COST = 16  # of a password that lives as long as a trial
+OUTPUT = "output.txt"
 UNKNOWN_PORT = 25  # stands in the profile until the server listens
 UNKNOWN_DNS = "127.0.0.1:53"
+RULES = ("connect.*", "helo.*", "dnsbl.*")  # that a dialect touches
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class _DrawnServer:
         self._folder = folder
         self._waiting = waiting
         self._password = secrets.token_urlsafe(12)
+        self._described = Sut(self._profile(UNKNOWN_PORT, UNKNOWN_DNS))
 
     @contextlib.contextmanager
     def embedded(
@@ -91,7 +94,7 @@ class _DrawnServer:
 
     def pytest_configure(self, config: pytest.Config) -> None:
         """The server is judged in place of the one that comes with the harness."""
-        config.stash[SUT] = Sut(self._profile(UNKNOWN_PORT, UNKNOWN_DNS))
+        config.stash[SUT] = self._described
         config.stash[EMBEDDED] = self.embedded
 
     @pytest.hookimpl(tryfirst=True)
@@ -126,11 +129,11 @@ def try_out(bench: Bench, drawn: Draw, mutants: Sequence[str], folder: Path, *, 
     server: _DrawnServer | None = None
     trouble = ""
     try:
-        with waiting_mta() as waiting, _written_to(folder / "output.txt"):
+        with waiting_mta() as waiting, _written_to(folder / OUTPUT):
             server = _DrawnServer(bench, drawn, mutants, folder, waiting)
             options = ["-q", "-p", "no:cacheprovider", "--tb=line", "--reports", str(folder), "--skip-heavy"]
             status = pytest.main([*bench.files, *options, *(["--lean"] if lean else [])], plugins=[server])
-            trouble = "" if server.result else f"pytest ended with {status!s}"
+            trouble = "" if server.result else f"pytest ended with {status!s}: {_last_words(folder)}"
     except settings.SettingsError as error:
         trouble = str(error)
     except Exception:  # noqa: BLE001 - whatever went wrong belongs to this trial, and the others go on
@@ -138,9 +141,13 @@ def try_out(bench: Bench, drawn: Draw, mutants: Sequence[str], folder: Path, *, 
     return Trial(server.result if server else None, trouble, time.monotonic() - began, _cpu())
 
 
+def _last_words(folder: Path) -> str:
+    return (folder / OUTPUT).read_text("utf-8", "replace").strip()[-500:]
+
+
 def warm_up(bench: Bench) -> None:
     """Read all modules once, so that every trial that is forked from here has them."""
-    with open(os.devnull, "w") as nowhere, _written_to(Path(nowhere.name)):
+    with _written_to(Path(os.devnull)):
         pytest.main([*bench.files, "-q", "-p", "no:cacheprovider", "--collect-only"])
 
 
