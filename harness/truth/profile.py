@@ -33,6 +33,19 @@ ANSWERS = (  # the keys of [dialect.answers]
     "broken_header",
     "wrong_password",
 )
+ABOUT_SENDERS = (  # the rules about lists of senders
+    "bounce.bogus",
+    "bounce.postmaster-*",
+    "bounce.legal",
+    "bounce.case-insensitive",
+    "bounce.tag*",
+    "bounce.per-domain",
+)
+REPETITIONS = (  # by the stage at which a delay comes again
+    ("mail", "mail.delay-repeated"),
+    ("rcpt", "rcpt.delay-repeated"),
+    ("rcpt", "delay.no-early-reject"),
+)
 
 
 @dataclass(frozen=True)
@@ -158,15 +171,13 @@ def _without(drawn: Draw) -> Iterator[str]:
     elif not drawn.greylist_hosts:
         yield "greylist.host-whitelist"
     if not any(domain.senders for domain in drawn.hosted):
-        yield "bounce.*"
+        yield from ABOUT_SENDERS
     if drawn.delay == 0:
-        yield from ("mail.delay-repeated", "rcpt.delay-repeated")
-    if drawn.delay == 0 or drawn.repeated == "neither":
-        yield "delay.no-early-reject"
+        yield from ("mail.delay-repeated", "rcpt.delay-repeated", "delay.no-early-reject")
 
 
 def _overrides(drawn: Draw) -> Iterator[tuple[str, dict[str, str]]]:
     reason = "a delay that was earned before does not come again there"
-    for stage in ("mail", "rcpt"):
+    for stage, rule in REPETITIONS:
         if drawn.delay and drawn.repeated not in ("both", stage):
-            yield f"{stage}.delay-repeated", {"outcome": f"pass at {stage}", "reason": reason}
+            yield rule, {"outcome": f"pass at {stage}", "reason": reason}
