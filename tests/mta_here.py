@@ -1,16 +1,35 @@
 """The reference MTA on a thread of this process, which starts sooner than a process of its own."""
 
 import asyncio
+import base64
 import contextlib
 import functools
 import queue
+import tomllib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from fake_dns import DnsServer, FakeDns
+from harness import settings
 from harness.reference_mta.config import Config
-from harness.reference_mta.mutations import Mutant
+from harness.reference_mta.mutations import Mutant, find
+from harness.reference_mta.passwords import hash_password
 from harness.reference_mta.service import serving
-from tests.mta_process import PATIENCE
+from tests.mta_process import (
+    CONFIGURATION,
+    FROM,
+    MESSAGE,
+    NAME,
+    PASSWORD,
+    PATIENCE,
+    TO,
+    Client,
+    connected,
+    world,
+)
 
 
 @contextlib.contextmanager
@@ -34,3 +53,95 @@ def serving_here(config: Config, mutant: Mutant | None) -> Iterator[tuple[str, i
         finally:
             stop()
             running.result(PATIENCE)
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """A server on a thread, its name server, and what it keeps."""
+
+    address: tuple[str, int]
+    dns: FakeDns
+    state: Path
+
+    def connect(self, client: str) -> contextlib.AbstractContextManager[Client]:
+        """A connection of that client, by PROXY."""
+        return connected(self.address, client)
+
+    def play(self, client: str, **words: str) -> dict[str, str]:
+        """One dialogue of that client; see `play`."""
+        with self.connect(client) as connection:
+            return play(connection, **words)
+
+    def mail(self, mailbox: str) -> list[str]:
+        """The messages of a mailbox."""
+        files = sorted((self.state / "mail" / mailbox / "new").glob("*"))
+        return [file.read_text("utf-8") for file in files]
+
+
+def configured(
+    folder: Path, tables: str = "", *, without: str = "", dns: tuple[str, int] = ("127.0.0.1", 9)
+) -> Config:
+    """The configuration of `mta_process` with more tables, or others in place of its own; one is left out."""
+    content = CONFIGURATION.format(
+        proxy="true",
+        delay=0,
+        idle=60,
+        size=70000,
+        relayed="203.0.113.0/24",
+        greylist="",
+        state=folder / "state",
+        dns=f"{dns[0]}:{dns[1]}",
+        hash=hash_password(PASSWORD, cost=16),
+    )
+    merged = _merged(tomllib.loads(content), tomllib.loads(tables))
+    merged.pop(without, None)
+    return settings.check(folder / "mta.toml", merged, Config)
+
+
+@contextlib.contextmanager
+def speaking(folder: Path, tables: str = "", *, without: str = "", mutant: str = "") -> Iterator[Spoken]:
+    """A server of that dialect; it asks a name server that comes with it, see `mta_process.world`."""
+    dns = world()
+    with DnsServer(dns) as server:
+        config = configured(folder, tables, without=without, dns=server.addresses[0])
+        with serving_here(config, find(mutant) if mutant else None) as address:
+            yield Spoken(address, dns, config.server.state)
+
+
+def play(client: Client, *, helo: str = f"EHLO {NAME}", **words: str) -> dict[str, str]:
+    """The reply to each command of a dialogue, which goes on until one is refused; "end" is that of DATA."""
+    heard = {"banner": client.reply()}
+    if heard["banner"].startswith("2"):
+        heard["helo"] = client.say(helo)
+    return heard | send(client, **words) if heard.get("helo", "").startswith("2") else heard
+
+
+def send(
+    client: Client, *, sender: str = FROM, recipient: str = TO, content: str = MESSAGE.decode()
+) -> dict[str, str]:
+    """The same for a client that has greeted."""
+    heard: dict[str, str] = {}
+    for stage, command in (("mail", sender), ("rcpt", recipient), ("data", "DATA")):
+        heard[stage] = client.say(command)
+        if heard[stage][:1] not in ("2", "3"):
+            return heard
+    client.send(content.encode() + b".\r\n")
+    return heard | {"end": client.reply()}
+
+
+def log_in(client: Client, state: Path, password: str = PASSWORD) -> str:
+    """EHLO, STARTTLS, EHLO, AUTH of a client that has read the banner; the reply to AUTH."""
+    assert client.code(f"EHLO {NAME}") == 250
+    client.start_tls(state / "ca.pem")
+    assert client.code(f"EHLO {NAME}") == 250
+    return client.say("AUTH PLAIN " + base64.b64encode(f"\0alice\0{password}".encode()).decode())
+
+
+def _merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """Tables are merged, everything else is replaced."""
+    both = {
+        key: _merged(first[key], second[key])
+        for key in first.keys() & second.keys()
+        if isinstance(first[key], dict)
+    }
+    return first | second | both

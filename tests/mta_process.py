@@ -66,6 +66,7 @@ zones = ["reports.blocklist.example"]
 
 [greylist]
 whitelist_hosts = ["*.bulkmail.example"]
+{greylist}
 
 [auth.users]
 alice = "{hash}"
@@ -207,13 +208,14 @@ def running_mta(
     resolver: tuple[str, int] | None = None,
     relayed: str = "203.0.113.0/24",
     extra: str = "",
+    greylist: str = "",
     size: int = 70000,
     steered: bool = True,
 ) -> Iterator[RunningMta]:
     """The MTA, `steered` by `--control` or as users start it, state below `folder`; it ends with the context.
 
     It asks a name server that comes with it, unless there is another `resolver`; it relays for one network;
-    `extra` is more of its configuration.
+    `extra` is more of its configuration, `greylist` of the table of that name.
     """
     dns = world()
     with DnsServer(dns) as server:
@@ -224,6 +226,7 @@ def running_mta(
             idle=idle,
             size=size,
             relayed=relayed,
+            greylist=greylist,
             state=folder / "state",
             dns=f"{host}:{port}",
             hash=hash_password(PASSWORD, cost=16),

@@ -1,5 +1,6 @@
 """The control channel: every operation, every mistake, and the end."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +26,13 @@ CONFIG = Config.model_validate(
         "srs": {"secret": "hush"},
     }
 )
-OTHERS = (Desk(CONFIG.server.state), Srs(CONFIG))
+
+
+async def nameless(client: str) -> str:
+    return ""
+
+
+OTHERS = (Desk(CONFIG.server.state), Srs(CONFIG), nameless)
 NEVER = Times(60, 28800, 5184000)
 
 
@@ -116,7 +123,7 @@ def test_what_is_no_request_is_told(mta: RunningMta, line: str) -> None:
 @given(st.binary(max_size=60))
 def test_any_line_gets_one_answer(line: bytes) -> None:
     store = Greylist(Path(":memory:"), NEVER)
-    answer, go_on = Control(store, *OTHERS).answer(line)
+    answer, go_on = asyncio.run(Control(store, *OTHERS).answer(line))
     assert go_on
     assert list(json.loads(json.dumps(answer))) == ["error"]
     store.close()
@@ -126,9 +133,9 @@ def test_the_defect_that_keeps_entries() -> None:
     store = Greylist(Path(":memory:"), NEVER)
     store.add("white", Triplet(**TRIPLET))
     removal = json.dumps({"op": "greylist", "action": "remove", "list": "white", **TRIPLET}).encode()
-    assert Control(store, *OTHERS, keeps_removed=True).answer(removal) == ({"ok": True}, True)
+    assert asyncio.run(Control(store, *OTHERS, keeps_removed=True).answer(removal)) == ({"ok": True}, True)
     assert len(store.entries("white")) == 1
-    assert Control(store, *OTHERS).answer(removal) == ({"ok": True}, True)
+    assert asyncio.run(Control(store, *OTHERS).answer(removal)) == ({"ok": True}, True)
     assert store.entries("white") == []
     store.close()
 

@@ -58,6 +58,7 @@ def test_relaying_for_everybody_is_no_configuration(tmp_path: Path, network: str
         dns="127.0.0.1:53",
         hash=hash_password("x", cost=16),
         relayed=network,
+        greylist="",
     )
     file = tmp_path / "mta.toml"
     file.write_text(content, "utf-8")

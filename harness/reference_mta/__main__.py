@@ -108,7 +108,11 @@ async def _steered(service: Service, stopped: asyncio.Event) -> None:
     site = service.site
     desk = Desk(site.config.server.state, site.policy.quirks)
     control = Control(
-        site.greylist, desk, site.post.srs, keeps_removed="greylist.manual:off" in site.policy.quirks
+        site.greylist,
+        desk,
+        site.post.srs,
+        site.host_name,
+        keeps_removed="greylist.manual:off" in site.policy.quirks,
     )
     steering = asyncio.create_task(control.serve())
     waiting = asyncio.create_task(stopped.wait())

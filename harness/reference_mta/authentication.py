@@ -9,8 +9,6 @@ from harness.reference_mta.passwords import COST, cost_of, hash_password, verify
 from harness.reference_mta.plain import PlainError, read_plain
 from harness.reference_mta.policy.transaction import Transaction
 
-WRONG = "535 5.7.8 Name or password is wrong"
-
 Prompt = Callable[[str], Awaitable[str]]
 
 
@@ -30,7 +28,10 @@ class Accounts:
 
 
 async def authenticate(about: Transaction, accounts: Accounts, initial: str, prompt: Prompt) -> str:
-    """The reply to AUTH PLAIN, with an initial response or after an empty prompt."""
+    """The reply to AUTH PLAIN, with an initial response or after an empty prompt.
+
+    Empty for credentials that are not right: policy answers, by `Transaction.known_account`.
+    """
     quirk = about.quirk
     if initial and quirk("auth.plain-initial:off"):
         return "501 5.5.4 Wait for the prompt"
@@ -57,15 +58,14 @@ def may_authenticate(about: Transaction, *, covered: bool) -> str:
 
 async def _verify(about: Transaction, accounts: Accounts, user: str, password: str) -> str:
     known = accounts.users.get(user)
+    about.known_account = known is not None
     # In a thread: scrypt takes its time on purpose, and other connections must not wait for it.
     loop = asyncio.get_running_loop()
     fits = await loop.run_in_executor(None, verify_password, password, known or accounts.decoy)
     right = fits and known is not None
-    if known is None and about.quirk("auth.unknown-user:off"):
-        return "535 5.7.8 No such account"
     if known is not None and about.quirk("auth.wrong-password:off"):
         right = True
     if not right:
-        return WRONG
-    about.authenticated = True
+        return ""
+    about.authenticated, about.account = True, user
     return "235 2.7.0 Welcome"

@@ -1,18 +1,16 @@
 """The configuration of the reference MTA: TOML, checked as a whole before anything listens."""
 
-import ipaddress
-from typing import Annotated, Literal, Self
+from typing import Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from harness import settings
 from harness.reference_mta.addresses import split
-from harness.reference_mta.domains import LABEL, Domain, Format, Name
-from harness.reference_mta.passwords import is_hash
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-WIDEST = {4: 8, 6: 32}  # shorter prefixes make an open relay
-MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")  # all of IPv4 in an IPv6 network that looks narrow
+from harness.reference_mta.domains import Domain
+from harness.reference_mta.tables.answers import Answers
+from harness.reference_mta.tables.mail import Delivery, Dkim, Outgoing, Spam, Spf, Srs
+from harness.reference_mta.tables.policy import DnsblPolicy, DnsList, Greylist, Speech
+from harness.reference_mta.tables.server import Auth, Dns, Mutation, Relay, Server, Tls
 
 EXAMPLE = """\
 # A configuration of the reference MTA, to be run with: smtp-harness mta THIS_FILE
@@ -40,8 +38,27 @@ bounce_recipients = ["alice", "postmaster"]
 name = "traps"
 zones = ["traps.blocklist.example"]
 
+# weight = 1                     # negative: a white list; answers = ["127.0.0.2"] if not every answer counts
+
+[dnsbl_policy]
+threshold = 2                    # of the weights
+# order = "parallel"             # all lists at once, otherwise one after the other until that is reached
+
 [greylist]
 whitelist_hosts = ["*.bulkmail.example"]
+# unit = "network"               # or "host": who counts as the same client
+# stage = "data"                 # when it is asked
+# exempt = ["postmaster"]
+
+[speech]
+# told = "rcpt"                  # when refusals are told: "now", or later at "mail", "rcpt", "message"
+# banner_pause = 5               # seconds that everybody waits for the greeting
+# error_limit = 20               # refused commands after which the connection ends
+
+[answers."helo.not-fqdn"]        # one rule's answer in place of the documented one, which is to hold back
+action = "accept"
+held = true
+# mark = true                    # a refusal: action = "refuse", code = 504, status = "5.5.2", close = true
 
 [delivery]
 format = "maildir"               # or "mbox"
@@ -65,199 +82,12 @@ mode = "off"                     # or "mark", "reject"
 [dkim]
 mode = "off"                     # or "mark", "reject"
 
+[auth.senders]
+# alice = ["alice@castle.example"]   # the only envelope senders of that account; without it any
+
 [auth.users]
 # alice = "scrypt$..."           # from: smtp-harness mta hash-password
 """
-
-
-def _address(value: object) -> object:
-    try:
-        return str(ipaddress.ip_address(str(value)))
-    except ValueError:
-        raise ValueError(f"{value!r} is no IP address; write it in numbers, as 127.0.0.1") from None
-
-
-def _network(value: object) -> object:
-    try:
-        network = ipaddress.ip_network(str(value))
-    except ValueError as error:
-        raise ValueError(f"{error}; write an address or a network such as 203.0.113.0/24") from None
-    if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(MAPPED):
-        raise ValueError(f"{value} stands for IPv4 addresses; write them as such, 203.0.113.0/24")
-    if network.prefixlen < WIDEST[network.version]:
-        raise ValueError(
-            f"{value} is so wide that the server would be an open relay; name networks of "
-            f"/{WIDEST[4]} (IPv4) or /{WIDEST[6]} (IPv6) at most"
-        )
-    return network
-
-
-def _endpoint(value: object) -> object:
-    host, separator, port = str(value).rpartition(":")
-    try:
-        address, number = str(ipaddress.ip_address(host.strip("[]"))), int(port)
-    except ValueError:
-        raise ValueError(f"{value!r} is no address and port; write 127.0.0.1:53") from None
-    if not separator or not 0 < number < 65536:
-        raise ValueError(f"{value!r} has no port from 1 to 65535")
-    return (address, number)
-
-
-def _hash(value: object) -> object:
-    if not (isinstance(value, str) and is_hash(value)):
-        raise ValueError("is no password hash; make one with: smtp-harness mta hash-password")
-    return value
-
-
-Address = Annotated[str, BeforeValidator(_address)]
-RelayNetwork = Annotated[Network, BeforeValidator(_network)]
-Endpoint = Annotated[tuple[str, int], BeforeValidator(_endpoint)]
-PasswordHash = Annotated[str, BeforeValidator(_hash)]
-CertificateName = Annotated[str, Field(pattern=rf"^(\*\.)?{LABEL}(\.{LABEL})*$", max_length=253)]
-Seconds = Annotated[float, Field(gt=0, le=86400 * 365)]
-
-
-class Server(settings.Settings):
-    """How it listens, and its numbers."""
-
-    hostname: Name
-    listen: Address = "127.0.0.1"
-    port: int = Field(default=2525, ge=0, le=65535)
-    allow_public: bool = False
-    proxy_protocol: bool = False
-    delay: float = Field(default=20.0, ge=0, le=600)  # seconds
-    max_recipients: int = Field(default=20, ge=1, le=10000)
-    size_limit: int = Field(default=52428800, ge=65536)  # bytes
-    idle_timeout: Seconds = 300.0
-    state: settings.File
-
-    @model_validator(mode="after")
-    def _loopback_unless_told(self) -> Self:
-        if not self.allow_public and not ipaddress.ip_address(self.listen).is_loopback:
-            raise ValueError(
-                f"listen: {self.listen} is not loopback; set allow_public = true if strangers are to reach it"
-            )
-        return self
-
-
-class Dns(settings.Settings):
-    """The one name server that it asks."""
-
-    server: Endpoint
-    timeout: Seconds = 5.0  # seconds for one question
-    attempts: int = Field(default=2, ge=1, le=10)
-
-
-class Relay(settings.Settings):
-    """Whom it relays for without a password."""
-
-    from_hosts: tuple[RelayNetwork, ...] = ()
-
-
-class DnsList(settings.Settings):
-    """A DNS block list; hits in several zones of one list count once."""
-
-    name: str = Field(min_length=1)
-    zones: tuple[Name, ...] = Field(min_length=1)
-
-
-class DnsblPolicy(settings.Settings):
-    """How many lists must agree before a client is refused."""
-
-    threshold: int = Field(default=2, ge=1)
-
-
-class Greylist(settings.Settings):
-    """Times in seconds; host patterns are those of fnmatch."""
-
-    delay: Seconds = 60.0
-    timeout: Seconds = 28800.0
-    lifetime: Seconds = 5184000.0
-    whitelist_hosts: tuple[str, ...] = ()
-    when_unreachable: str = Field(default="pass", pattern="^(pass|defer)$")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.delay >= self.timeout:
-            raise ValueError("timeout: must be longer than delay, or no retry could ever be accepted")
-        return self
-
-
-class Tls(settings.Settings):
-    """A certificate of the operator's own; or the names on the one that is made, see `Config.tls_names`."""
-
-    names: tuple[CertificateName, ...] = ()
-    certificate: settings.File | None = None  # PEM, the whole chain
-    key: settings.File | None = None  # PEM, unencrypted
-
-    @model_validator(mode="after")
-    def _both_or_none(self) -> Self:
-        if (self.certificate is None) != (self.key is None):
-            raise ValueError("certificate and key: give both, or neither to have them made")
-        return self
-
-
-class Auth(settings.Settings):
-    """Accounts: a name and the hash of its password."""
-
-    users: dict[str, PasswordHash] = Field(default_factory=dict, repr=False)
-
-
-class Delivery(settings.Settings):
-    """How accepted mail is kept for local users."""
-
-    format: Format = "maildir"
-    filters: settings.File | None = None  # a folder with a filter for each user, named by the mailbox
-
-
-class Spam(settings.Settings):
-    """Content classification; without `spamd` by the few tests that are built in."""
-
-    spamd: Endpoint | None = None
-    threshold: float = Field(default=5.0, gt=0, le=1000)
-    timeout: Seconds = 10.0
-
-
-class Outgoing(settings.Settings):
-    """Mail for the domains of others: to the MX that DNS names, to one smarthost, or back to its sender."""
-
-    route: Literal["mx", "smarthost", "none"] = "none"
-    smarthost: Endpoint | None = None
-    port: int = Field(default=25, ge=1, le=65535)  # of other mail hosts
-    interval: Seconds = 300.0  # between two tries
-    lifetime: Seconds = 345600.0  # after which a message goes back to its sender
-    timeout: Seconds = 60.0  # for a reply of another host; ten times that for the one that takes a message
-
-    @model_validator(mode="after")
-    def _has_its_host(self) -> Self:
-        if (self.route == "smarthost") != (self.smarthost is not None):
-            raise ValueError('smarthost: name it, as 192.0.2.1:25, with route = "smarthost" and only then')
-        return self
-
-
-class Srs(settings.Settings):
-    """Sender rewriting for forwarded mail; off without a secret."""
-
-    secret: str = Field(default="", repr=False)
-    lifetime: int = Field(default=21, ge=1, le=365)  # days that a rewritten address is good for
-
-
-class Spf(settings.Settings):
-    """SPF at MAIL FROM: not looked at, noted in a header field, or a failure refused."""
-
-    mode: Literal["off", "mark", "reject"] = "off"
-
-
-class Dkim(settings.Settings):
-    """DKIM signatures: not looked at, noted in a header field, or a broken one refused."""
-
-    mode: Literal["off", "mark", "reject"] = "off"
-
-
-class Mutation(settings.Settings):
-    """Deliberate defects, for proving a test suite."""
-
-    names: tuple[str, ...] = Field(min_length=1)
 
 
 class Config(settings.Settings):
@@ -267,6 +97,8 @@ class Config(settings.Settings):
     dns: Dns
     relay: Relay = Relay()
     domain: tuple[Domain, ...] = Field(min_length=1)
+    speech: Speech = Speech()
+    answers: Answers = Field(default_factory=dict)
     dnsbl: tuple[DnsList, ...] = ()
     dnsbl_policy: DnsblPolicy = DnsblPolicy()
     greylist: Greylist = Greylist()

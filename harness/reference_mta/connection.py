@@ -3,12 +3,14 @@
 import asyncio
 import collections
 import contextlib
+import functools
 import ssl
+from collections.abc import Awaitable, Callable
 
 from aiosmtpd.smtp import SMTP, Session, syntax
 
 from harness.reference_mta.addresses import read_path
-from harness.reference_mta.authentication import authenticate, may_authenticate
+from harness.reference_mta.authentication import may_authenticate
 from harness.reference_mta.content import flaw, read_content
 from harness.reference_mta.dialogue import NULL, Dialogue, Site
 from harness.reference_mta.plain import read_answer
@@ -21,7 +23,23 @@ LINE_END = b"\r\n"
 UNREADABLE = b"\0" + LINE_END  # stands for a line that is no command
 LINGER = 2.0  # seconds in which a client that was hung up on may see the last reply
 LINGER_BUFFER = 65536  # bytes
+TOO_MANY_ERRORS = "421 4.7.0 That is more than I refuse to one client; come again later"
+Command = Callable[[str | None], Awaitable[None]]
 IDLE = b"421 4.4.2 You have been silent for too long\r\n"
+
+
+class _Commands(dict[str, Command]):
+    """The engine's commands, and one that stands for all others: the engine would hang up after a few."""
+
+    def __init__(
+        self, known: dict[str, Command], other: Callable[[str, str | None], Awaitable[None]]
+    ) -> None:
+        super().__init__(known)
+        self._other = other
+
+    def get(self, name: str, default: object = None) -> Command:
+        """The command of that name, or the one for others."""
+        return self[name] if name in self else functools.partial(self._other, name)
 
 
 class Connection(SMTP):
@@ -48,6 +66,10 @@ class Connection(SMTP):
         self.command_size_limit = COMMAND_LIMIT
         self._hanging_up = False
         self._takes_content = False
+        self._met = False
+        self._refusals = 0
+        if site.config.speech.error_limit:  # then that is the limit, and not the engine's own
+            self._smtp_methods = _Commands(self._smtp_methods, self._unrecognised)
 
     def __dir__(self) -> list[str]:
         """The commands, which the engine looks for in every connection anew."""
@@ -154,8 +176,7 @@ class Connection(SMTP):
         elif mechanism.upper() != "PLAIN":
             await self.push("504 5.5.4 Only PLAIN is known here")
         else:
-            accounts = self.dialogue.site.accounts
-            await self.push(await authenticate(about, accounts, initial.strip(), self._prompt))
+            await self.push(await self.dialogue.logged_in(initial.strip(), self._prompt, self))
 
     async def _prompt(self, words: str) -> str:
         await self.push(f"334 {words}")
@@ -186,9 +207,36 @@ class Connection(SMTP):
         super().data_received(data)
 
     async def push(self, status: str | bytes) -> None:
-        """Send a reply; the engine's own get what they lack."""
+        """Send a reply; the engine's own get what they lack. The first one is the greeting, or a refusal."""
         text = status if isinstance(status, str) else status.decode("ascii", "replace")
+        if not self._met:
+            self._met = True
+            text = self._turn_away(self.dialogue.turned_away) or text
         await super().push(completed(text))
+        if text[:1] in ("4", "5"):
+            await self._count_refusal()
+
+    def _turn_away(self, refusal: str) -> str:
+        """A refusal in place of the greeting: from then on only QUIT is answered to (RFC 5321 §3.1)."""
+        if refusal:
+            self._smtp_methods |= {
+                name: self._out_of_sequence for name in self._smtp_methods if name != "QUIT"
+            }
+        return refusal
+
+    async def _out_of_sequence(self, arg: str | None) -> None:
+        await self.push("503 5.5.1 You were refused at the beginning")
+
+    async def _unrecognised(self, command: str, arg: str | None) -> None:
+        await self.push(f'500 Error: command "{command}" not recognized')
+
+    async def _count_refusal(self) -> None:
+        """After as many refusals as are allowed the connection ends, unless it does so already."""
+        limit = self.dialogue.site.config.speech.error_limit
+        self._refusals += 1
+        if limit and self._refusals >= limit and not self._hanging_up:
+            await super().push(TOO_MANY_ERRORS)
+            self.hang_up()
 
     async def _handle_client(self) -> None:
         """Policy speaks before the greeting; without PROXY the client is whoever connected."""

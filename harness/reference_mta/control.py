@@ -1,31 +1,38 @@
 """The control channel: whoever started the server steers it by JSON lines, and ends it by leaving."""
 
 import asyncio
-import ipaddress
 import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from harness.reference_mta.greylist import LISTS, Greylist, Triplet, UnreachableError
+from harness.reference_mta.greylist_unit import unit_named, unit_of
 from harness.reference_mta.mail.desk import ACTIONS, Desk, facts
 from harness.reference_mta.mail.srs import Srs
 
 Request = dict[str, Any]
+HostName = Callable[[str], Awaitable[str]]
 LONGEST = 1 << 16  # bytes of a request
 
 
 class Control:
     """Answers one request after the other."""
 
-    def __init__(self, greylist: Greylist, desk: Desk, srs: Srs, *, keeps_removed: bool = False) -> None:
-        """`keeps_removed` is a deliberate defect: entries cannot be removed."""
+    def __init__(
+        self, greylist: Greylist, desk: Desk, srs: Srs, host_name: HostName, *, keeps_removed: bool = False
+    ) -> None:
+        """`host_name` gives the confirmed name of an address, or nothing.
+
+        `keeps_removed` is a deliberate defect: entries cannot be removed.
+        """
         self._greylist = greylist
+        self._host_name = host_name
         self._desk = desk
         self._srs = srs
         self._keeps_removed = keeps_removed
-        self._operations: dict[str, Callable[[Request], Request]] = {
+        self._operations: dict[str, Callable[[Request], Awaitable[Request]]] = {
             "advance": self._advance,
             "greylist": self._change,
             "outage": self._outage,
@@ -47,16 +54,16 @@ class Control:
             else:
                 if not line:
                     return
-                answer, go_on = self.answer(line)
+                answer, go_on = await self.answer(line)
             print(json.dumps(answer), flush=True)
 
-    def answer(self, line: bytes) -> tuple[Request, bool]:
+    async def answer(self, line: bytes) -> tuple[Request, bool]:
         """The answer to one line, and whether to go on."""
         try:
             request = json.loads(line)
             if request.get("op") == "stop":
                 return {"ok": True}, False
-            return {"ok": True} | self._operations[request["op"]](request), True
+            return {"ok": True} | await self._operations[request["op"]](request), True
         except (
             ValueError,
             KeyError,
@@ -68,21 +75,22 @@ class Control:
         ) as error:
             return {"error": f"{type(error).__name__}: {error}"}, True
 
-    def _advance(self, request: Request) -> Request:
+    async def _advance(self, request: Request) -> Request:
         seconds = float(request["seconds"])
         if not math.isfinite(seconds):
             raise ValueError(f"{seconds} is no number of seconds")
-        self._greylist.advance(_client(request), seconds)
+        self._greylist.advance(await self._unit(request), seconds)
         return {}
 
-    def _change(self, request: Request) -> Request:
+    async def _change(self, request: Request) -> Request:
         which = request["list"]
         if which not in LISTS:
             raise ValueError(f"no list {which!r}; there are {', '.join(LISTS)}")
         if request["action"] == "list":
-            entries = self._greylist.entries(which, _client(request) if "client" in request else "")
-            return {"entries": [vars(entry.triplet) for entry in entries]}
-        triplet = Triplet.of(_client(request), request["sender"], request["recipient"])
+            entries = self._greylist.entries(which, await self._unit(request) if "client" in request else "")
+            asked = {"client": request["client"]} if "client" in request else {}
+            return {"entries": [vars(entry.triplet) | asked for entry in entries]}
+        triplet = Triplet.of(await self._unit(request), request["sender"], request["recipient"])
         if request["action"] == "add":
             self._greylist.add(which, triplet)
         elif request["action"] == "remove":
@@ -92,7 +100,7 @@ class Control:
             raise ValueError(f"no action {request['action']!r}; there are add, remove, list")
         return {}
 
-    def _queue(self, request: Request) -> Request:
+    async def _queue(self, request: Request) -> Request:
         match request["action"]:
             case "list":
                 return {"messages": [facts(entry) for entry in self._desk.entries()]}
@@ -104,16 +112,19 @@ class Control:
                 return {"tried": self._desk.run()}
         raise ValueError(f"no action {request['action']!r}; there are {', '.join(ACTIONS)}")
 
-    def _rewrite(self, request: Request) -> Request:
+    async def _rewrite(self, request: Request) -> Request:
         days = int(request.get("days", 0))
         return {"address": self._srs.forwarded(request["sender"], request["domain"], days)}
 
-    def _outage(self, request: Request) -> Request:
+    async def _outage(self, request: Request) -> Request:
         if not isinstance(request["on"], bool):
             raise TypeError("on: say true or false")
-        self._greylist.cut(_client(request), off=request["on"])
+        self._greylist.cut(await self._unit(request), off=request["on"])
         return {}
 
-
-def _client(request: Request) -> str:
-    return str(ipaddress.ip_address(request["client"]))
+    async def _unit(self, request: Request) -> str:
+        """What stands for the client in triplets: of the address that is named, unless it is that itself."""
+        unit, client = self._greylist.unit, str(request["client"])
+        if unit == "host" and (name := await self._host_name(client)):
+            return unit_of(unit, client, name)
+        return unit_named(unit, client)

@@ -3,17 +3,15 @@
 aiosmtpd calls the `handle_` methods; there is one `Dialogue` for each connection.
 """
 
-import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
-from typing import Protocol
 
 from aiosmtpd.proxy_protocol import V2_CMD, ProxyData
 from aiosmtpd.smtp import Envelope, Session, TLSSetupException
 
-from harness.reference_mta.authentication import Accounts
+from harness.reference_mta.authentication import Accounts, Prompt, authenticate
 from harness.reference_mta.config import Config
 from harness.reference_mta.greylist import Greylist
 from harness.reference_mta.mail import dkim
@@ -23,15 +21,18 @@ from harness.reference_mta.mail.post import Post
 from harness.reference_mta.mail.spam import classified, is_marked
 from harness.reference_mta.mail.spf import authorize
 from harness.reference_mta.policy import Policy, absent
-from harness.reference_mta.policy.checks import PASS, Question, Treatment
+from harness.reference_mta.policy.checks import Question
+from harness.reference_mta.policy.connect import verify_host
 from harness.reference_mta.policy.data import header_syntax
-from harness.reference_mta.policy.dnsbl import look_up, warning
-from harness.reference_mta.policy.greylisting import at_data, leave_behind
+from harness.reference_mta.policy.dnsbl import look_up
+from harness.reference_mta.policy.earned import Refusal, Stage
+from harness.reference_mta.policy.greylisting import at_data, leave_behind, of_all
 from harness.reference_mta.policy.rcpt import honours_trick
 from harness.reference_mta.policy.transaction import Transaction
-from harness.reference_mta.replies import reply, word
+from harness.reference_mta.replies import word
 from harness.reference_mta.resolver import Resolver
 from harness.reference_mta.spf.check import TIME_LIMIT
+from harness.reference_mta.telling import Line, Teller
 
 NULL = "<>"  # the engine takes an empty sender for none
 MALFORMED = "553 5.1.3 That is no mailbox"
@@ -54,22 +55,15 @@ class Site:
         """A new connection's view."""
         return Transaction(self.config, self.resolver, self.greylist, self.policy.quirks, spoilt=self.spoilt)
 
-
-class Line(Protocol):
-    """What a dialogue needs of its connection."""
-
-    @property
-    def covered(self) -> bool:
-        """Whether TLS is on."""
-
-    def keywords(self) -> list[str]:
-        """What EHLO lists."""
-
-    def wait_for(self, seconds: float) -> None:
-        """The server keeps the client waiting: its silence meanwhile is no idleness."""
-
-    def hang_up(self) -> None:
-        """Close the connection after the reply that is about to be sent."""
+    async def host_name(self, client: str) -> str:
+        """The name of an address as a connection from it would have it confirmed; empty for what is none."""
+        about = self.transaction()
+        try:
+            about.meet(client)
+        except ValueError:
+            return ""
+        await verify_host(about)
+        return about.host_name
 
 
 class Dialogue:
@@ -79,40 +73,47 @@ class Dialogue:
         """Before the client is known."""
         self.site = site
         self.about = site.transaction()
+        self.teller = Teller(site.config, self.about)
+        self.turned_away = ""  # what the client is told in place of the greeting
 
     def __dir__(self) -> list[str]:
         """The hooks, which the engine looks for in every dialogue anew."""
         return HOOKS
 
     async def meet(self, client: str, line: Line) -> None:
-        """Connect: before the greeting is sent."""
+        """Connect: before the greeting is sent, or the refusal that stands in its place."""
         line.wait_for(0.0)  # the time for a PROXY header is over
         self.about.meet(client)
         if self.about.quirk("dnsbl.not-before-rcpt:off"):
             self.about.listings = await look_up(self.about)
-        treatment = await self._ask(self.site.policy.connect)
-        self.about.unverified = treatment.delay > 0
-        await self._hold(treatment, line)
+        faced = await self.teller.face(Stage.CONNECT, self.site.policy.connect, line)
+        self.about.unverified = faced.held
+        self.turned_away = faced.reply
+        await self.teller.hold(self.site.config.speech.banner_pause, line)
 
     async def greeted(self, name: str, session: Session, line: Line, *, extended: bool) -> str:
-        """HELO or EHLO: the refusal, or nothing; the greeting counts only when it is accepted."""
+        """HELO or EHLO: the refusal, or nothing; the greeting counts unless it is refused at once."""
         self.about.greeting, self.about.extended = name, extended
-        treatment = await self._ask(self.site.policy.helo)
-        await self._hold(treatment, line)
-        if treatment.refuses:
+        self.about.earned.forget(Stage.GREETING)
+        faced = await self.teller.face(Stage.GREETING, self.site.policy.helo, line)
+        if faced.reply:
             self.about.greeting = ""
             session.host_name = None
-            return self._reply(treatment, line)
-        self.about.suspect = self.about.suspect or treatment.delay > 0
+            return faced.reply
+        self.about.suspect = self.about.suspect or faced.held
         self.about.begin_message()
         session.host_name = name
         return ""
 
     async def may_send(self, line: Line) -> str:
         """MAIL, before the engine looks at it: the refusal of a client that has not greeted."""
-        treatment = await self._ask(self.site.policy.mail_first)
-        await self._hold(treatment, line)
-        return self._reply(treatment, line) if treatment.refuses else ""
+        return (await self.teller.face(Stage.GREETING, self.site.policy.mail_first, line)).reply
+
+    async def logged_in(self, initial: str, prompt: Prompt, line: Line) -> str:
+        """The reply to AUTH PLAIN where it is in place."""
+        if reply := await authenticate(self.about, self.site.accounts, initial, prompt):
+            return reply
+        return (await self.teller.face(Stage.GREETING, self.site.policy.credentials, line)).reply
 
     # The engine's hooks
 
@@ -147,12 +148,7 @@ class Dialogue:
         """MAIL FROM, after its syntax."""
         self.about.begin_message()
         self.about.sender = "" if address == NULL else address
-        treatment = await self._ask(self.site.policy.mail)
-        await self._hold(treatment, server)
-        if treatment.refuses:
-            return self._reply(treatment, server)
-        server.wait_for(TIME_LIMIT)
-        if refusal := await authorize(self.about):
+        if refusal := await self._sender_refused(server):
             return refusal
         self.about.in_message = True
         envelope.mail_from = address
@@ -168,17 +164,8 @@ class Dialogue:
         if not about.mailbox.domain:
             return MALFORMED
         about.recipients += 1
-        if refusal := await absent.refusal(about):
+        if refusal := await self._recipient_refused(server):
             return refusal
-        for question in () if honours_trick(about) else self.site.policy.rcpt:
-            treatment = await question.ask(about)
-            await self._hold(treatment, server)
-            if treatment.refuses:
-                if treatment.code >= 500 and about.quirk("greylist.after-other-checks:off"):
-                    leave_behind(about)
-                return self._reply(treatment, server)
-            if treatment.mark:
-                about.marks[warning(about)] = None
         envelope.rcpt_tos.append(str(about.mailbox))
         if about.quirk("delay.no-early-reject:off") and (about.unverified or about.suspect):
             server.hang_up()
@@ -188,14 +175,16 @@ class Dialogue:
         """The end of DATA: the whole message is there; it is accepted when it is on disk."""
         content = bytes(envelope.original_content or b"")
         policy, about = self.site.policy, self.about
-        for question in (
+        if refusal := await self.teller.owed(Stage.MESSAGE, server):
+            return refusal
+        questions = (
             Question(header_syntax(content), {policy.header.rule: policy.header}),
+            *self._greylisting(envelope.rcpt_tos),
             Question(at_data(envelope.rcpt_tos), policy.bounces),
-        ):
-            treatment = await question.ask(about)
-            await self._hold(treatment, server)
-            if treatment.refuses:
-                return self._reply(treatment, server)
+        )
+        faced = await self.teller.face(Stage.MESSAGE, questions, server)
+        if faced.reply:
+            return faced.reply
         if refusal := await absent.refusal_of_message(about, content):
             return refusal
         message = self._message(content, session, envelope, covered=server.covered)
@@ -225,28 +214,40 @@ class Dialogue:
         log.error("a command failed", exc_info=error)
         return "451 4.3.0 Something went wrong here"
 
-    # What is done with a treatment
+    async def _sender_refused(self, line: Line) -> str:
+        """The refusal of a sender that is told now, or nothing."""
+        if refusal := await self.teller.owed(Stage.SENDER, line):
+            return refusal
+        faced = await self.teller.face(Stage.SENDER, self.site.policy.mail, line)
+        if faced.code:
+            return faced.reply
+        line.wait_for(TIME_LIMIT)
+        refusal = await authorize(self.about)
+        return await self.teller.refuse(Refusal(refusal), line, Stage.SENDER) if refusal else ""
 
-    async def _ask(self, questions: Iterable[Question]) -> Treatment:
-        for question in questions:
-            treatment = await question.ask(self.about)
-            if treatment != PASS:
-                return treatment
-        return PASS
+    async def _recipient_refused(self, line: Line) -> str:
+        """The refusal of a recipient that is told now, or nothing: the first one ends the questions."""
+        about, policy, greylist = self.about, self.site.policy, self.site.config.greylist
+        tricked = honours_trick(about)
+        if not tricked:
+            counted = await self.teller.face(Stage.RECIPIENT, policy.rcpt_first, line)
+            if counted.code:
+                return counted.reply
+        if refusal := await self.teller.owed(Stage.RECIPIENT, line):
+            return refusal
+        if refusal := await absent.refusal(about):
+            return await self.teller.refuse(Refusal(refusal), line, Stage.RECIPIENT)
+        questions = () if tricked else policy.recipient(greylist, null=not about.sender)
+        faced = await self.teller.face(Stage.RECIPIENT, questions, line)
+        if faced.code >= 500 and about.quirk("greylist.after-other-checks:off"):
+            leave_behind(about)
+        return faced.reply
 
-    async def _hold(self, treatment: Treatment, line: Line) -> None:
-        """Hold the reply back for the configured time."""
-        seconds = treatment.delay * self.site.config.server.delay
-        if seconds:
-            line.wait_for(seconds)
-            await asyncio.sleep(seconds)
-
-    def _reply(self, treatment: Treatment, line: Line) -> str:
-        """The reply in SMTP's form, and the end of the connection where that is meant."""
-        if treatment.drop:
-            line.hang_up()
-        words = treatment.words(self.about) if callable(treatment.words) else treatment.words
-        return reply(treatment.code, treatment.status, words)
+    def _greylisting(self, recipients: Sequence[str]) -> list[Question]:
+        """What a server asks the greylist at the end of DATA that does not ask it before."""
+        if self.site.config.greylist.stage == "rcpt" or not self.about.sender:
+            return []
+        return [of_all(question, recipients) for question in self.site.policy.greylist]
 
     def _welcome(self, name: str) -> str:
         return f"{self.site.config.server.hostname} greets {word(name)}"

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from harness.reference_mta.tables.policy import Unit
+
 LISTS = ("white", "grey", "black")
 PARTS = ("client", "sender", "recipient")
 PURGE_EVERY = 4096  # new triplets
@@ -22,6 +24,7 @@ CREATE TABLE IF NOT EXISTS triplet (
     PRIMARY KEY (client, sender, recipient)
 ) WITHOUT ROWID
 """
+KEEP_UNIT = "CREATE TABLE IF NOT EXISTS unit (one INTEGER PRIMARY KEY CHECK (one = 1), unit TEXT NOT NULL)"
 FIND = "SELECT list, first, last FROM triplet WHERE client = ? AND sender = ? AND recipient = ?"
 WHITE_BUT_FOR = {  # triplets on the white list that agree in the two other parts
     "client": "SELECT 1 FROM triplet WHERE list = 'white' AND sender = :sender AND recipient = :recipient",
@@ -56,7 +59,10 @@ class UnreachableError(Exception):
 
 @dataclass(frozen=True)
 class Triplet:
-    """Client address, envelope sender (empty: the null sender) and recipient, all in lower case."""
+    """Client, envelope sender (empty: the null sender) and recipient, all in lower case.
+
+    The client is known by its address, or by what the server's configuration has in its place.
+    """
 
     client: str
     sender: str
@@ -95,8 +101,13 @@ class Entry:
 class Greylist:
     """The store. Every method that reads or writes raises `UnreachableError` when it cannot be asked."""
 
-    def __init__(self, file: Path, times: Times, clock: Callable[[], float] = time.time) -> None:
-        """Opens or creates the database `file`; `clock` gives seconds of the epoch."""
+    def __init__(
+        self, file: Path, times: Times, clock: Callable[[], float] = time.time, unit: Unit | None = None
+    ) -> None:
+        """Opens or creates the database `file`; `clock` gives seconds of the epoch.
+
+        `unit` is what stands for clients in its triplets; None for what the server had that used it last.
+        """
         self.times = times
         self._clock = clock
         self._ahead: dict[str, float] = {}
@@ -108,12 +119,22 @@ class Greylist:
             # With the write-ahead log this loses nothing when the process dies, only when the machine does.
             self._database.execute("PRAGMA synchronous = NORMAL")
             self._database.execute(SCHEMA)
+            self._database.execute(KEEP_UNIT)
+            self.unit: Unit = self._kept_unit(unit)
         except sqlite3.Error as error:
             raise UnreachableError(f"{file}: {error}") from error
 
     def close(self) -> None:
         """Close the database."""
         self._database.close()
+
+    def _kept_unit(self, unit: Unit | None) -> Unit:
+        kept = self._database.execute("SELECT unit FROM unit").fetchone()
+        known: Unit = kept[0] if kept else "address"
+        if unit is None or unit == known:
+            return known
+        self._database.execute("INSERT OR REPLACE INTO unit VALUES (1, ?)", (unit,))
+        return unit
 
     def now(self, client: str) -> float:
         """The time as that client's triplets see it."""

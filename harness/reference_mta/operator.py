@@ -9,6 +9,7 @@ from pathlib import Path
 from harness import settings
 from harness.reference_mta.config import Config
 from harness.reference_mta.greylist import LISTS, Entry, Greylist, Times, Triplet
+from harness.reference_mta.greylist_unit import unit_named
 from harness.reference_mta.mail.desk import ACTIONS, Desk, facts, lines
 from harness.reference_mta.mail.filters import read_filter
 from harness.reference_mta.mail.queue import QUEUE
@@ -30,10 +31,11 @@ def greylist_main(arguments: Sequence[str]) -> int:
     store = Greylist(options.state / DATABASE, ANY_TIMES)
     try:
         if options.action == "list":
-            for entry in store.entries(options.list, options.client or ""):
+            for entry in store.entries(options.list, _client(parser, store, options.client)):
                 print(_line(entry))
             return 0
-        triplet = Triplet.of(options.client, options.sender, options.recipient)
+        client = _client(parser, store, options.client)
+        triplet = Triplet.of(client, options.sender, options.recipient)
         if options.action == "add":
             store.add(options.list, triplet)
             return 0
@@ -98,10 +100,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("action", choices=("add", "remove", "list"))
     parser.add_argument("state", type=_state, help="the server's state directory")
     parser.add_argument("list", choices=LISTS)
-    parser.add_argument("client", nargs="?", help="client address")
+    parser.add_argument(
+        "client",
+        nargs="?",
+        help="client address, or the network or host domain that the server goes by instead",
+    )
     parser.add_argument("sender", nargs="?", help="envelope sender; '' for the null sender")
     parser.add_argument("recipient", nargs="?")
     return parser
+
+
+def _client(parser: argparse.ArgumentParser, store: Greylist, given: str | None) -> str:
+    """The client as the server's triplets have it; empty for none."""
+    try:
+        return unit_named(store.unit, given) if given else ""
+    except ValueError as error:
+        parser.error(f"client: {error}")
 
 
 def _state(text: str) -> Path:

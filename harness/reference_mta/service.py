@@ -6,7 +6,7 @@ import logging
 import os
 import ssl
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.reference_mta.authentication import Accounts
@@ -30,7 +30,7 @@ from harness.reference_mta.mail.srs import Srs
 from harness.reference_mta.mutations import Mutant
 from harness.reference_mta.operator import DATABASE
 from harness.reference_mta.policy import Policy
-from harness.reference_mta.policy.greylisting import unreachable
+from harness.reference_mta.policy.dialect import spoken
 from harness.reference_mta.resolver import Resolver
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,9 @@ async def serving(config: Config, mutants: Sequence[Mutant] = ()) -> AsyncIterat
     _check_filters(config)
     async with contextlib.AsyncExitStack() as stack:
         times = config.greylist
-        greylist = Greylist(state / DATABASE, Times(times.delay, times.timeout, times.lifetime))
+        greylist = Greylist(
+            state / DATABASE, Times(times.delay, times.timeout, times.lifetime), unit=times.unit
+        )
         stack.callback(greylist.close)
         greylist.purge()
         resolver = Resolver(config.dns.server, config.dns.timeout, config.dns.attempts)
@@ -135,9 +137,8 @@ def _tell_of_a_defect(task: asyncio.Task[None]) -> None:
 
 
 def _policy(config: Config, mutants: Sequence[Mutant]) -> Policy:
-    """The documented policy, with what the configuration chooses and what the mutants break."""
-    chosen = unreachable(config.greylist.when_unreachable)
-    policy = Policy().with_treatment("greylist.daemon-down", lambda check: replace(check, then=chosen))
+    """The policy as the configuration has it, with what the mutants break."""
+    policy = spoken(config)
     for mutant in mutants:
         policy = mutant.change(policy)
     return policy

@@ -67,7 +67,8 @@ class Mailboxes:
         lines = self._trace(message, mailbox, recipients)
         header = replace(message, annotations=(*lines, *message.annotations)).head
         rules = self.filters.of(mailbox)
-        folder = rules.folder(header + content, self.quirks) if rules.rules else INBOX
+        mark = self.config.speech.mark_field
+        folder = rules.folder(header + content, self.quirks, mark) if rules.rules else INBOX
         if folder is None and "filter.catch-all:off" in self.quirks:
             return None
         if folder is None and "filter.catch-all:weak-junk" in self.quirks:
@@ -104,11 +105,11 @@ def trace_lines(sender: str, recipients: Iterable[str]) -> tuple[str, ...]:
 
 
 def received(about: Transaction, name: str, protocol: str) -> tuple[str, ...]:
-    """The header lines on top of an accepted message (RFC 5321 §4.4), a block list's warning among them."""
+    """The header lines on top of an accepted message (RFC 5321 §4.4), warnings among them."""
     literal = f"IPv6:{about.client}" if ":" in about.client else about.client
     confirmed = f"{word(about.host_name)} " if about.host_name else ""
     return (
-        *about.marks,
+        *about.earned.lines,
         f"Received: from {word(name)} ({confirmed}[{literal}])",
         f"\tby {about.config.server.hostname} with {protocol}; {formatdate()}",
     )

@@ -9,6 +9,7 @@ from typing import Literal
 from harness.reference_mta.mail.header import decoded, parted, read
 
 INBOX = ""
+MARK_FIELD = "X-DNSbl-Warning"  # unless the configuration calls it otherwise
 BODY_START = 500  # characters of the body that a filter sees (Exim's message_body_visible)
 
 Test = Literal["contains", "is", "defined"]
@@ -37,13 +38,19 @@ class Filter:
 
     rules: tuple[Rule, ...] = ()
 
-    def folder(self, message: bytes, quirks: frozenset[str] = frozenset()) -> str | None:
-        """The folder for a message as it is to be kept; None when no rule holds."""
+    def folder(
+        self, message: bytes, quirks: frozenset[str] = frozenset(), mark_field: str = MARK_FIELD
+    ) -> str | None:
+        """The folder for a message as it is to be kept; None when no rule holds.
+
+        `mark_field` is the header field in which this server marks mail, which some defects look for.
+        """
         rules = self.rules
         named = {condition.field for rule in rules for condition in rule.conditions}
-        seen = _Seen.of(message, named, quirks)
+        mark = mark_field.lower()
+        seen = _Seen.of(message, named, quirks, mark)
         if "filter.dnsbl-folder:weak-first" in quirks:
-            rules = tuple(sorted(rules, key=lambda rule: rule.conditions[0].field != "x-dnsbl-warning"))
+            rules = tuple(sorted(rules, key=lambda rule: rule.conditions[0].field != mark))
         return next((rule.folder for rule in rules if any(map(seen.meets, rule.conditions))), None)
 
 
@@ -54,9 +61,10 @@ class _Seen:
     fields: dict[str, list[str]]
     body: str
     quirks: frozenset[str]
+    mark: str  # name of the field
 
     @staticmethod
-    def of(message: bytes, named: set[str], quirks: frozenset[str]) -> "_Seen":
+    def of(message: bytes, named: set[str], quirks: frozenset[str], mark: str) -> "_Seen":
         """Of the header only the fields that are named."""
         header, body = parted(message)
         if "filter.spam-folder:strict-subject" in quirks:
@@ -69,7 +77,7 @@ class _Seen:
         elif "filter.body:weak-short" in quirks:
             limit = BODY_START // 10
         start = body[: limit * 4].decode("utf-8", "replace").replace("\r\n", " ")[:limit]
-        return _Seen(fields, start.lower(), quirks)
+        return _Seen(fields, start.lower(), quirks, mark)
 
     def meets(self, condition: Condition) -> bool:
         """Whether a condition holds."""
@@ -86,7 +94,7 @@ class _Seen:
 
     def _broken(self, condition: Condition, values: list[str]) -> bool | None:
         """What a deliberate defect makes of a condition; None where it leaves it alone."""
-        rule = _rule_about(condition.field)
+        rule = "filter.dnsbl-folder" if condition.field == self.mark else _rule_about(condition.field)
         if f"{rule}:off" in self.quirks:
             return False
         if "filter.spam-folder:strict-subject" in self.quirks and rule == "filter.spam-folder":
@@ -101,5 +109,4 @@ def _rule_about(field: str) -> str:
     """The documented rule that a condition on a header field, or on the body, serves."""
     if field.startswith("x-spam-"):
         return "filter.spam-folder"
-    known = {"to": "filter.list-folder", "x-dnsbl-warning": "filter.dnsbl-folder", "": "filter.body"}
-    return known.get(field, "")
+    return {"to": "filter.list-folder", "": "filter.body"}.get(field, "")

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from harness.reference_mta.addresses import split
 from harness.reference_mta.mail.authentication_fields import folded, value
+from harness.reference_mta.policy.earned import Stage
 from harness.reference_mta.policy.transaction import Transaction
 from harness.reference_mta.replies import printable, reply, word
 from harness.reference_mta.spf.check import Finding, Inquiry, Result, check_host
@@ -56,7 +57,7 @@ async def authorize(about: Transaction) -> str:
     if mode == "reject" and found.result is Result.FAIL:
         refusal = _refusal(inquiry, found)
         return refusal.replace("550 5.", "450 4.", 1) if about.quirk("spf.fail:weak-4xx") else refusal
-    about.marks[received_spf(inquiry, found, null=not about.sender)] = None
+    about.earned.note(Stage.SENDER, received_spf(inquiry, found, null=not about.sender))
     return ""
 
 

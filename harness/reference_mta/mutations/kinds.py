@@ -130,7 +130,7 @@ def prompt_refusals(rule: str, unpunished: str) -> Iterable[Mutant]:
 
 
 def _for_less(check: Check) -> Treatment:
-    return replace(check.then, delay=SHORT)
+    return replace(check.then, delay=SHORT * check.then.delay)
 
 
 def _for_now(check: Check) -> Treatment:

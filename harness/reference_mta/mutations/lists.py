@@ -12,13 +12,14 @@ from harness.reference_mta.mutations.kinds import (
     treated,
 )
 from harness.reference_mta.policy.checks import DELAY, Treatment, deny
+from harness.reference_mta.policy.dnsbl import warning
 
 DNSBL = (
     treated(
         "dnsbl.none",
         "off",
         "the message of a client on no list is marked",
-        lambda check: Treatment(mark=True),
+        lambda check: Treatment(mark=warning),
     ),
     *delays("dnsbl.one", "one hit has no effect"),
     treated("dnsbl.one", "weak-no-mark", "the message is not marked", lambda check: DELAY),

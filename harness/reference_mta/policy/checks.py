@@ -19,7 +19,7 @@ class Treatment:
     status: str = "7.1"  # enhanced status without its class, which the code gives (RFC 3463)
     delay: float = 0.0  # share of the configured delay by which the reply is held back
     drop: bool = False
-    mark: bool = False  # the message is to carry the block list's warning
+    mark: Words = ""  # what a header field of the accepted message is to say
 
     @property
     def refuses(self) -> bool:
@@ -64,18 +64,25 @@ class Check:
 
 @dataclass(frozen=True)
 class Question:
-    """An exclusive question of a stage: the rule that a case is sorted under decides it."""
+    """An exclusive question of a stage: the rule that a case is sorted under decides it.
+
+    A refusal `at_once` is told where it is earned, also by a server that tells others later.
+    """
 
     classify: Classify
     checks: Mapping[str, Check] = field(default_factory=dict)
+    at_once: bool = False
 
     async def ask(self, transaction: "Transaction") -> Treatment:
         """What is to be done with this transaction."""
-        rule = await self.classify(transaction)
+        return self.treatment(await self.classify(transaction))
+
+    def treatment(self, rule: str | None) -> Treatment:
+        """What is to be done with a case that is sorted under a rule, or under none."""
         check = self.checks.get(rule) if rule else None
         return check.then if check else PASS
 
 
-def question(classify: Classify, *checks: Check) -> Question:
+def question(classify: Classify, *checks: Check, at_once: bool = False) -> Question:
     """A question and the checks that answer it."""
-    return Question(classify, {check.rule: check for check in checks})
+    return Question(classify, {check.rule: check for check in checks}, at_once)

@@ -1,16 +1,21 @@
-"""DNS block lists, asked at RCPT: one hit slows and marks, two end the connection (wiki 792–927)."""
+"""DNS block lists, asked at RCPT: what the lists that name a client weigh decides (wiki 792–927)."""
 
+import asyncio
 import ipaddress
 from dataclasses import replace
 
 from harness.reference_mta.addresses import reverse_pointer
-from harness.reference_mta.config import DnsList
 from harness.reference_mta.policy.checks import DELAY, PASS, Check, Treatment, deny, question
 from harness.reference_mta.policy.transaction import Hit, Listings, Transaction
 from harness.reference_mta.replies import printable
 from harness.reference_mta.resolver import Lookup
+from harness.reference_mta.tables.policy import DnsList
+from harness.reference_mta.tables.values import LOOPBACK
 
-CODES = ipaddress.ip_network("127.0.0.0/8")  # RFC 5782 §2.1
+NO_LISTINGS = (  # what a list says that is asked wrongly, or cannot be asked
+    ipaddress.IPv4Network("127.0.0.1/32"),
+    ipaddress.IPv4Network("127.255.255.0/24"),
+)
 TEST_POINT = "127.0.0.2"  # RFC 5782 §5
 
 
@@ -22,24 +27,36 @@ async def sort_listings(transaction: Transaction) -> str | None:
         return None
     if transaction.listings is None:
         transaction.listings = await look_up(transaction)
-    hits, threshold = transaction.listings.hits, transaction.config.dnsbl_policy.threshold
-    if len(hits) >= threshold:
+    weight = transaction.listings.weight
+    if weight >= transaction.config.dnsbl_policy.threshold:
         return "dnsbl.test-point" if transaction.client == TEST_POINT else "dnsbl.two"
-    if hits:
-        return "dnsbl.group-counts-once" if hits[0].zones > 1 else "dnsbl.one"
+    if weight > 0:
+        grouped = any(hit.zones > 1 for hit in transaction.listings.against)
+        return "dnsbl.group-counts-once" if grouped else "dnsbl.one"
     return "dnsbl.fail-open" if transaction.listings.failed else "dnsbl.none"
 
 
 async def look_up(transaction: Transaction) -> Listings:
-    """Ask list after list until enough of them agree."""
+    """Ask all lists at once, or list after list until those that name the client weigh enough.
+
+    While a white list is still to be asked, nothing is enough: the rest is asked as well.
+    """
+    lists, policy = transaction.config.dnsbl, transaction.config.dnsbl_policy
+    if policy.order == "parallel":
+        found = await asyncio.gather(*(_ask_list(transaction, entry) for entry in lists))
+        return Listings(
+            tuple(hit for hits, _ in found for hit in hits), sum(failures for _, failures in found)
+        )
     hits: list[Hit] = []
     failed = 0
-    for entry in transaction.config.dnsbl:
-        enough = len(hits) >= transaction.config.dnsbl_policy.threshold
-        if enough and not transaction.quirk("dnsbl.threshold-stops:off"):
-            break
-        found, failures = await _ask_list(transaction, entry)
-        hits += found
+    goes_on = transaction.quirk("dnsbl.threshold-stops:off")
+    for number, entry in enumerate(lists):
+        if not goes_on and Listings(tuple(hits)).weight >= policy.threshold:
+            if all(other.weight > 0 for other in lists[number:]):
+                break
+            goes_on = True
+        found_here, failures = await _ask_list(transaction, entry)
+        hits += found_here
         failed += failures
     return Listings(tuple(hits), failed)
 
@@ -54,13 +71,21 @@ async def _ask_list(transaction: Transaction, entry: DnsList) -> tuple[list[Hit]
             failed += 1
             if not transaction.quirk("dnsbl.fail-open:off"):
                 continue
-        elif not any(ipaddress.ip_address(code) in CODES for code in answer.values):
+        elif not any(_is_listing(entry, value) for value in answer.values):
             continue
         text = await transaction.resolver.ask(name, "TXT")
-        hits.append(Hit(entry.name, zone, 1, " ".join(text.values)))
+        hits.append(Hit(entry.name, zone, 1, " ".join(text.values), entry.weight))
     if transaction.quirk("dnsbl.group-counts-once:off"):
         return hits, failed
-    return [Hit(entry.name, hits[0].zone, len(hits), hits[0].text)] if hits else [], failed
+    return [replace(hits[0], zones=len(hits))] if hits else [], failed
+
+
+def _is_listing(entry: DnsList, value: str) -> bool:
+    """Whether an answer of a list says that the client is on it."""
+    address = ipaddress.IPv4Address(value)
+    if entry.answers is not None:
+        return any(address in network for network in entry.answers)
+    return address in LOOPBACK and not any(address in network for network in NO_LISTINGS)
 
 
 def listing_name(address: str, zone: str) -> str:
@@ -70,17 +95,18 @@ def listing_name(address: str, zone: str) -> str:
 
 
 def warning(transaction: Transaction) -> str:
-    """The header field of a message from a client that one list names."""
-    hits = transaction.listings.hits if transaction.listings else ()
+    """What the header field says of a client that a list names."""
+    hits = transaction.listings.against if transaction.listings else ()
     where = ", ".join(hit.zone for hit in hits)
     if transaction.quirk("dnsbl.one:weak-nameless-mark"):
         where = "a block list"
-    return f"X-DNSbl-Warning: {transaction.client} is listed by {where}"
+    return f"{transaction.client} is listed by {where}"
 
 
-def _named(transaction: Transaction) -> str:
-    hits = transaction.listings.hits if transaction.listings else ()
-    lines = [f"{transaction.client} is listed by {len(hits)} block lists:"]
+def naming(transaction: Transaction) -> str:
+    """What a refusal says: every list that names the client, and the list's own words."""
+    hits = transaction.listings.against if transaction.listings else ()
+    lines = [f"{transaction.client} is listed by {len(hits)} block list{'s' * (len(hits) != 1)}:"]
     if transaction.quirk("dnsbl.two:weak-one-name"):
         hits = hits[:1]
     for hit in hits:
@@ -90,8 +116,8 @@ def _named(transaction: Transaction) -> str:
     return "\n".join(lines)
 
 
-MARKED = Treatment(delay=1.0, mark=True)
-TWO = deny(_named, late=True, drop=True)
+MARKED = Treatment(delay=1.0, mark=warning)
+TWO = deny(naming, late=True, drop=True)
 LISTED = question(
     sort_listings,
     Check("dnsbl.none", then=PASS, off=MARKED),

@@ -1,11 +1,12 @@
-"""Greylisting at RCPT, and for bounces at the end of DATA (wiki 714–724, 953–1135)."""
+"""Greylisting at RCPT, or at the end of DATA as bounces always are (wiki 714–724, 953–1135)."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from harness.reference_mta.addresses import split
 from harness.reference_mta.greylist import PARTS, Standing, Times, Triplet, UnreachableError
-from harness.reference_mta.policy.checks import PASS, Check, Treatment, defer, deny, question
+from harness.reference_mta.greylist_unit import unit_of
+from harness.reference_mta.policy.checks import PASS, Check, Question, Treatment, defer, deny, question
 from harness.reference_mta.policy.transaction import Transaction
 
 AT_RCPT = {
@@ -33,7 +34,7 @@ def exempt(transaction: Transaction) -> bool:
 
 async def at_rcpt(transaction: Transaction) -> str | None:
     """The standing of the triplet; the null sender is let through until DATA."""
-    if transaction.domain is None or exempt(transaction):
+    if transaction.domain is None or exempt(transaction) or _spared(transaction, str(transaction.mailbox)):
         return None
     if not transaction.sender:
         if not transaction.quirk("greylist.null-not-at-rcpt:off"):
@@ -44,14 +45,36 @@ async def at_rcpt(transaction: Transaction) -> str | None:
     return "greylist.postmaster-at-rcpt" if postmaster and rule == "greylist.first-defer" else rule
 
 
-def at_data(recipients: list[str]) -> Callable[[Transaction], Awaitable[str | None]]:
+def of_all(question: Question, recipients: Sequence[str]) -> Question:
+    """The question about each recipient as one, at the end of DATA; the hardest answer counts.
+
+    All are asked about, whatever the answers, so that every triplet is known when the client comes again.
+    """
+
+    async def sort(transaction: Transaction) -> str | None:
+        found: dict[str | None, Treatment] = {}
+        for recipient in recipients:
+            transaction.address_to(recipient)
+            rule = await question.classify(transaction)
+            found[rule] = question.treatment(rule)
+        return max(found, key=lambda rule: _hardness(found[rule]), default=None)
+
+    return replace(question, classify=sort)
+
+
+def _hardness(treatment: Treatment) -> tuple[int, float, bool]:
+    return treatment.code, treatment.delay, bool(treatment.mark)
+
+
+def at_data(recipients: Sequence[str]) -> Callable[[Transaction], Awaitable[str | None]]:
     """The standing of a bounce: all its recipients, keyed without a sender; the worst counts."""
 
     async def sort(transaction: Transaction) -> str | None:
         if transaction.sender or exempt(transaction):
             return None
         known = transaction.quirk("greylist.null-at-data:weak-any") and _known_at_all(transaction)
-        rules = set() if known else {_stand(transaction, "", recipient) for recipient in recipients}
+        looked_at = [] if known else [each for each in recipients if not _spared(transaction, each)]
+        rules = {_stand(transaction, "", recipient) for recipient in looked_at}
         if "greylist.blacklisted" in rules:
             return "greylist.null-blacklisted"
         if "greylist.daemon-down" in rules:
@@ -63,14 +86,24 @@ def at_data(recipients: list[str]) -> Callable[[Transaction], Awaitable[str | No
 
 def leave_behind(transaction: Transaction) -> None:
     """Keep the triplet of a refused recipient, as a greylist does that is asked before the other checks."""
-    if transaction.sender and not exempt(transaction):
-        _stand(transaction, transaction.sender, str(transaction.mailbox))
+    mailbox = str(transaction.mailbox)
+    if transaction.sender and not exempt(transaction) and not _spared(transaction, mailbox):
+        _stand(transaction, transaction.sender, mailbox)
+
+
+def _spared(transaction: Transaction, recipient: str) -> bool:
+    """Whether a recipient is one for whom nobody is greylisted."""
+    return split(recipient).local_part.lower() in transaction.config.greylist.exempt
+
+
+def _unit(transaction: Transaction) -> str:
+    return unit_of(transaction.config.greylist.unit, transaction.client, transaction.host_name)
 
 
 def _stand(transaction: Transaction, sender: str, recipient: str) -> str:
     store, quirk = transaction.greylist, transaction.quirk
     lower = not quirk("greylist.case:off")
-    triplet = (Triplet.of if lower else Triplet)(transaction.client, sender, recipient)
+    triplet = (Triplet.of if lower else Triplet)(_unit(transaction), sender, recipient)
     try:
         standing = store.look(triplet, _times(transaction, store.times))
         store.note(triplet, standing, extend=not quirk("greylist.lifetime-extended:off"))
@@ -96,7 +129,7 @@ def _known_by_two_parts(transaction: Transaction, triplet: Triplet) -> bool:
 
 
 def _known_at_all(transaction: Transaction) -> bool:
-    return bool(transaction.greylist.entries("white", transaction.client))
+    return bool(transaction.greylist.entries("white", _unit(transaction)))
 
 
 def unreachable(choice: str) -> Treatment:
@@ -118,6 +151,7 @@ GREYLISTED = question(
     Check("greylist.postmaster-at-rcpt", then=WAIT, off=PASS),
     Check("greylist.null-not-at-rcpt", then=PASS, off=WAIT),
     Check("greylist.daemon-down", then=PASS, off=DOWN_OFF),
+    at_once=True,
 )
 BOUNCE_CHECKS = (
     Check("greylist.null-at-data", then=WAIT, off=PASS),

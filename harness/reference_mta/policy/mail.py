@@ -26,6 +26,6 @@ def _owes(transaction: Transaction, stage: str) -> bool:
 
 
 UNGREETED = deny("Say HELO first", code=503, status="5.1", late=True)
-GREETED = question(ungreeted, Check("mail.no-helo", then=UNGREETED, off=PASS))
+GREETED = question(ungreeted, Check("mail.no-helo", then=UNGREETED, off=PASS), at_once=True)
 MAIL_DELAY = question(owed_at_mail, Check("mail.delay-repeated", then=DELAY, off=PASS))
 RCPT_DELAY = question(owed_at_rcpt, Check("rcpt.delay-repeated", then=DELAY, off=PASS))

@@ -80,7 +80,7 @@ def honours_trick(transaction: Transaction) -> bool:
 
 REFUSED = deny(NO_RELAY, late=True)
 TOO_MANY = deny("Too many recipients", status="5.3", drop=True)
-COUNT = question(count, Check("rcpt.too-many", then=TOO_MANY, off=PASS))
+COUNT = question(count, Check("rcpt.too-many", then=TOO_MANY, off=PASS), at_once=True)
 RELAYING = question(
     relaying,
     Check("rcpt.relay-authenticated", then=PASS, off=REFUSED),

@@ -8,6 +8,7 @@ from harness.reference_mta.addresses import Mailbox, reverse_pointer, split
 from harness.reference_mta.config import Config
 from harness.reference_mta.domains import Domain
 from harness.reference_mta.greylist import Greylist
+from harness.reference_mta.policy.earned import Earned, Stage
 from harness.reference_mta.resolver import Lookup, Resolver
 
 MOST_REMEMBERED = 16  # names of a connection, whose addresses are not asked for again
@@ -16,12 +17,16 @@ NOBODY = Mailbox("", "")
 
 @dataclass(frozen=True)
 class Hit:
-    """A listing of the client: the list, its first zone that has it, how many of them have it, the text."""
+    """A listing of the client: the list, its first zone that has it, how many of them have it, the text.
+
+    The weight is that of the list; a white list's is negative.
+    """
 
     list: str
     zone: str
     zones: int
     text: str
+    weight: int = 1
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,16 @@ class Listings:
 
     hits: tuple[Hit, ...] = ()
     failed: int = 0
+
+    @property
+    def weight(self) -> int:
+        """What all listings weigh together."""
+        return sum(hit.weight for hit in self.hits)
+
+    @property
+    def against(self) -> tuple[Hit, ...]:
+        """The listings that speak against the client."""
+        return tuple(hit for hit in self.hits if hit.weight > 0)
 
 
 @dataclass
@@ -54,6 +69,8 @@ class Transaction:
     greeted_plainly: bool = False  # with a bare address, once on this connection
     spoilt: set[str] = field(default_factory=set)  # of all connections; filled by a defect only
     authenticated: bool = False
+    account: str = ""  # whose password it had
+    known_account: bool = False  # of the credentials that it gave last
     in_message: bool = False  # after an accepted MAIL
     sender: str = ""
     recipient: str = ""  # of the RCPT command, as are the next two
@@ -63,7 +80,7 @@ class Transaction:
     rewritten: bool = False  # the recipient is a sender that was rewritten, see policy/srs.py
     recipients: int = 0  # RCPT commands of this message, refused ones included
     listings: Listings | None = None
-    marks: dict[str, None] = field(default_factory=dict)  # header lines for the message, in order
+    earned: Earned = field(default_factory=Earned)
     _resolved: dict[str, tuple[Lookup, tuple[str, ...]]] = field(default_factory=dict)
 
     def quirk(self, name: str) -> bool:
@@ -87,12 +104,13 @@ class Transaction:
         self.sender = ""
         self.address_to("")
         self.recipients = 0
-        self.marks = {}
+        self.earned.forget(Stage.SENDER)
 
     def forget_clear_text(self) -> None:
         """STARTTLS: forget what the client has told, and what it earned by that."""
         self.greeting = ""
         self.suspect = False
+        self.earned.forget(Stage.GREETING)
         self.begin_message()
 
     def address_to(self, recipient: str) -> None:

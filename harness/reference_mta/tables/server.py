@@ -1,0 +1,99 @@
+"""How the server listens, whom it asks, for whom it relays, and who has an account."""
+
+import ipaddress
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from harness import settings
+from harness.reference_mta.addresses import split
+from harness.reference_mta.domains import LOCAL_PART, MAIL_DOMAIN, Name
+from harness.reference_mta.tables.values import (
+    Address,
+    CertificateName,
+    Endpoint,
+    PasswordHash,
+    RelayNetwork,
+    Seconds,
+)
+
+
+class Server(settings.Settings):
+    """How it listens, and its numbers."""
+
+    hostname: Name
+    listen: Address = "127.0.0.1"
+    port: int = Field(default=2525, ge=0, le=65535)
+    allow_public: bool = False
+    proxy_protocol: bool = False
+    delay: float = Field(default=20.0, ge=0, le=600)  # seconds
+    max_recipients: int = Field(default=20, ge=1, le=10000)
+    size_limit: int = Field(default=52428800, ge=65536)  # bytes
+    idle_timeout: Seconds = 300.0
+    state: settings.File
+
+    @model_validator(mode="after")
+    def _loopback_unless_told(self) -> Self:
+        if not self.allow_public and not ipaddress.ip_address(self.listen).is_loopback:
+            raise ValueError(
+                f"listen: {self.listen} is not loopback; set allow_public = true if strangers are to reach it"
+            )
+        return self
+
+
+class Dns(settings.Settings):
+    """The one name server that it asks."""
+
+    server: Endpoint
+    timeout: Seconds = 5.0  # seconds for one question
+    attempts: int = Field(default=2, ge=1, le=10)
+
+
+class Relay(settings.Settings):
+    """Whom it relays for without a password."""
+
+    from_hosts: tuple[RelayNetwork, ...] = ()
+
+
+class Tls(settings.Settings):
+    """A certificate of the operator's own; or the names on the one that is made, see `Config.tls_names`."""
+
+    names: tuple[CertificateName, ...] = ()
+    certificate: settings.File | None = None  # PEM, the whole chain
+    key: settings.File | None = None  # PEM, unencrypted
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key: give both, or neither to have them made")
+        return self
+
+
+class Auth(settings.Settings):
+    """Accounts: a name and the hash of its password; and the envelope senders that an account may use.
+
+    An account that `senders` does not name may use any. The null sender is everybody's.
+    """
+
+    users: dict[str, PasswordHash] = Field(default_factory=dict, repr=False)
+    senders: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _senders_of_accounts(self) -> Self:
+        for account, addresses in self.senders.items():
+            if account not in self.users:
+                known = settings.nearest(account, list(self.users)) or "there is no account in auth.users"
+                raise ValueError(f"senders.{account}: no such account; {known}")
+            for address in addresses:
+                mailbox = split(address)
+                if not LOCAL_PART.fullmatch(mailbox.local_part) or not MAIL_DOMAIN.fullmatch(mailbox.domain):
+                    raise ValueError(
+                        f"senders.{account}: {address!r} is no address; write it whole, alice@castle.example"
+                    )
+        return self
+
+
+class Mutation(settings.Settings):
+    """Deliberate defects, for proving a test suite."""
+
+    names: tuple[str, ...] = Field(min_length=1)
