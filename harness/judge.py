@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from harness.outcome import DIALOGUE, Outcome, Stage, Verdict
+from harness.profile.tables import Greylist
 from harness.rules import spell
 from harness.verdicts import FailedError, InconclusiveError
 from harness.world.conversation import Attempt, Step
@@ -48,6 +49,7 @@ class Judge:
     noise: Callable[[float, float], float]  # the greatest slowness between two moments, seconds
     scan: float | None = None  # seconds that the server may look at a message; None: nobody knows
     pause: float = 0.0  # seconds that everybody waits for the greeting
+    greylist: Greylist | None = None  # whose word is not that of the rule in question
 
     @property
     def patient(self) -> "Judge":
@@ -147,9 +149,10 @@ class Judge:
     def _mismatch(self, step: Step, outcome: Outcome) -> None:
         self._expect_evidence(step, str(outcome), _as_numbers(outcome.codes))
         closed = " and closed the connection" if step.dropped else ""
-        raise ContradictionError(
-            f"expected {outcome}, but at {step.stage} the server said {step}{closed}", step
-        )
+        seen = f"expected {outcome}, but at {step.stage} the server said {step}{closed}"
+        if self.greylist and step.stage is self.greylist.stage and step.code in self.greylist.codes:
+            raise InconclusiveError(f"{seen}, which may be the greylist's word and not that of this rule")
+        raise ContradictionError(seen, step)
 
     def _expect_evidence(self, step: Step, wanted: str, codes: tuple[int, ...]) -> None:
         """Only a whole reply that speaks of what was asked says anything about a rule."""

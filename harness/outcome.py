@@ -1,4 +1,4 @@
-"""What a server did with a dialogue, in the words of the documented rules: stage, verdict, lateness, codes."""
+"""What a server did with a dialogue, in the words of the documented rules: stage, verdict, delay, codes."""
 
 import re
 from dataclasses import dataclass

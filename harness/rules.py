@@ -73,6 +73,7 @@ class _Entry(settings.Settings):
     offence: Offence | None = None
     rests_on: tuple[str, ...] = ()
     about_innocents: bool = False
+    about_greylist: bool = False
     disturbs: bool = False
     weakness: str = ""
 
@@ -87,9 +88,10 @@ class Rule:
     """One documented, testable statement about a mail server.
 
     `offence` is the kind of thing that the server holds against a client by this rule, if it does.
-    `rests_on` are the ids of the rules that its scenarios take for granted: while one of those is broken, this
-    one cannot be told. A rule `about_innocents` promises what every innocent client meets. One that `disturbs`
-    may change what the server does with everybody for a while, so it is played when all others are done.
+    `rests_on` are the ids of the rules that its scenarios take for granted: while one of those is broken,
+    this one cannot be told. A rule `about_innocents` promises what every innocent client meets. In one
+    `about_greylist` the greylist's word counts; elsewhere it is none of the rule's. One that `disturbs` may
+    change what the server does with everybody for a while, so it is played when all others are done.
     """
 
     id: str
@@ -103,6 +105,7 @@ class Rule:
     offence: Offence | None = None
     rests_on: tuple[str, ...] = ()
     about_innocents: bool = False
+    about_greylist: bool = False
     disturbs: bool = False
     weakness: str = ""
 

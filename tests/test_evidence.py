@@ -12,9 +12,10 @@ from harness.results.model import Status
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, open_run
 from harness.runs.evidence import neutral
+from harness.runs.play import Play
 from harness.runs.run import Run
-from harness.runs.scheduler import Plan, run_scenario
-from harness.runs.trial import Trial
+from harness.runs.scheduler import run_scenario
+from harness.runs.trial import Plan
 from harness.world.client import message
 from harness.world.internet import Kind
 
@@ -25,36 +26,36 @@ def run() -> Iterator[Run]:
         yield run
 
 
-def plan(run: Run, scenario: Callable[[Trial], None]) -> Plan:
-    def play(trial: Trial) -> None:
-        trial.play(lambda: scenario(trial), {}, ())
+def plan(run: Run, scenario: Callable[[Play], None]) -> Plan:
+    def call(play: Play) -> None:
+        play.call(lambda: scenario(play), {}, ())
 
-    return Plan(run.catalogue["delivery.alias"], frozenset(), play)
+    return Plan(run.catalogue["delivery.alias"], frozenset(), call, has_twin=False)
 
 
 def test_what_was_done_as_the_operator_is_kept(run: Run) -> None:
     assert run.profile.auth
     password = run.profile.auth.secret
 
-    def play(trial: Trial) -> None:
-        assert trial.sink
-        assert trial.queue
-        assert trial.greylist
-        host, client = trial.sink.host(), trial.new_client(Kind.TRUSTED)
+    def play(play: Play) -> None:
+        assert play.sink
+        assert play.queue
+        assert play.greylist
+        host, client = play.sink.host(), play.new_client(Kind.TRUSTED)
         host.says(Stage.RCPT, "451 4.3.0 Come back later")
         friend = f"{password}@{host.domain}"
         attempt = client.attempt(recipient=friend, message=message(client, friend))
-        trial.expect(attempt, twin=attempt)
+        play.expect(attempt)
         host.dialogue()
         for _ in range(3):
-            (entry,) = trial.queue.entries(host.domain)
-        trial.queue.remove(entry.id)
-        trial.queue.entries(host.domain)
+            (entry,) = play.queue.entries(host.domain)
+        play.queue.remove(entry.id)
+        play.queue.entries(host.domain)
         triplet = ("192.0.2.9", client.sender, "bob@here.example")
-        trial.greylist.add("black", *triplet)
-        trial.greylist.listed("black", *triplet)
-        trial.greylist.remove("black", *triplet)
-        trial.greylist.listed("black", *triplet)
+        play.greylist.add("black", *triplet)
+        play.greylist.listed("black", *triplet)
+        play.greylist.remove("black", *triplet)
+        play.greylist.listed("black", *triplet)
 
     outcome = run_scenario(run, plan(run, play))
     assert outcome.status is Status.PASSED, outcome.reason
@@ -74,16 +75,16 @@ def test_a_found_message_and_a_call_elsewhere_are_kept(run: Run) -> None:
     assert run.profile.auth
     password = run.profile.auth.secret
 
-    def play(trial: Trial) -> None:
-        assert trial.sink
-        assert trial.mailbox
-        host, client = trial.sink.host(), trial.new_client(Kind.TRUSTED)
-        recipients = [trial.run.sut.recipient, f"friend@{host.domain}"]
+    def play(play: Play) -> None:
+        assert play.sink
+        assert play.mailbox
+        host, client = play.sink.host(), play.new_client(Kind.TRUSTED)
+        recipients = [play.run.sut.recipient, f"friend@{host.domain}"]
         content = message(client, recipients[0], subject=password, body=f"It is {password}.\r\n")
         attempt = client.attempt(recipient=recipients, message=content)
-        trial.expect(attempt, twin=attempt)
-        trial.mailbox.find(recipients[0], client.token)
-        trial.mailbox.copies(recipients[0], client.token)
+        play.expect(attempt)
+        play.mailbox.find(recipients[0], client.token)
+        play.mailbox.copies(recipients[0], client.token)
         host.arrival(client.token)
         host.dialogue()
 
@@ -108,14 +109,14 @@ def test_a_found_message_and_a_call_elsewhere_are_kept(run: Run) -> None:
 
 
 def test_of_a_host_that_all_share_only_what_is_ours_is_kept(run: Run) -> None:
-    def play(trial: Trial) -> None:
-        assert trial.sink
-        target, recipient = trial.sink.forward_target(), "moved@castle.example"
-        for client in (trial.new_client(Kind.KNOWN), Trial(run, trial.rule).new_client(Kind.KNOWN)):
+    def play(play: Play) -> None:
+        assert play.sink
+        target, recipient = play.sink.forward_target(), "moved@castle.example"
+        for client in (play.new_client(Kind.KNOWN), Play(run, play.rule).new_client(Kind.KNOWN)):
             attempt = client.attempt(recipient=recipient, message=message(client, recipient))
             target.arrival(client.token)
             target.dialogue(1, about=client.identity.domain)
-        trial.expect(attempt, twin=attempt)
+        play.expect(attempt)
 
     outcome = run_scenario(run, plan(run, play))
     assert outcome.status is Status.PASSED, outcome.reason
@@ -126,9 +127,9 @@ def test_of_a_host_that_all_share_only_what_is_ours_is_kept(run: Run) -> None:
 def test_the_hosts_of_a_scenario_are_gone_when_it_is_over(run: Run) -> None:
     kept: list[MailHost] = []
 
-    def play(trial: Trial) -> None:
-        assert trial.sink
-        kept.append(trial.sink.host())
+    def play(play: Play) -> None:
+        assert play.sink
+        kept.append(play.sink.host())
         raise AssertionError("it ends here")
 
     assert run_scenario(run, plan(run, play)).status is Status.FAILED

@@ -26,15 +26,13 @@ needs = ["mailbox"]
 HEAD = "import pytest\nfrom harness.scenario import *\nfrom harness.scenario import rule, Stage\n"
 GOOD = """
 @rule("mine.first")
-def test_good(client, expect):
-    greets = lambda host, name=None: host.attempt(helo=name, upto=Stage.HELO)
-    expect(greets(client, client.address), twin=greets(client.twin()))
+def test_good(client, offence, expect):
+    expect(client.attempt(helo=client.address if offence else client.host))
 """
 WRONG = """
 @rule("mine.first")
-def test_wrong(client, expect):
-    attempt = client.attempt(upto=Stage.HELO)
-    expect(attempt, twin=client.twin().attempt(upto=Stage.HELO))
+def test_wrong(client, offence, expect):
+    expect(client.attempt())
 """
 
 
@@ -76,8 +74,8 @@ def test_own(client):
 @rule("mine.first")
 def test_broken(client, expect):
     client.withdraw(client.host, "A")
-    attempt = client.attempt(helo="x" * 2000, upto=Stage.HELO)
-    expect.through(attempt, Stage.DATA)
+    attempt = client.attempt(helo="x" * 2000)
+    expect.through(attempt, Stage.HELO)
 """
     written(pytester, WRONG, own)
     outcome = run(pytester)
@@ -85,7 +83,7 @@ def test_broken(client, expect):
     assert shown.count(">       ") == 3
     outcome.stdout.fnmatch_lines(
         [
-            ">       expect(attempt, twin=client.twin().attempt(upto=Stage.HELO))",
+            ">       expect(client.attempt())",
             "E       *expected delay+deny at helo, but at helo the server said 250*",
             "test_mine.py:*: FailedError",
             "E       AssertionError: assert ['one', 'two'] == ['one', 'three']",
@@ -114,10 +112,9 @@ def used():
 @rule("mine.first")
 @pytest.mark.parametrize("name", ["bare", "bare again"])
 @pytest.mark.usefixtures("used")
-def test_own(client, expect, thing, name):
+def test_own(client, offence, expect, thing, name):
     assert thing == "here" and events[-1] in ("used", "up")
-    greets = lambda host, name=None: host.attempt(helo=name, upto=Stage.HELO)
-    expect(greets(client, client.address), twin=greets(client.twin()))
+    expect(client.attempt(helo=client.address if offence else client.host))
 def test_after():
     assert events.count("up") == events.count("down") == events.count("used") == 2
     assert events.count("module up") == 1

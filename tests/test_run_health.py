@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.rules import Catalogue
-from harness.runs.assembly import Wish, check_health, open_run
+from harness.runs.assembly import Wish, begin, open_run
 from harness.runs.run import Run
 from tests.hostile_server import Drip, Flood, Hear, HostileServer, Reset, Say, Stall, Step
 
@@ -46,7 +46,7 @@ def examined(folder: Path, catalogue: Catalogue, port: int) -> Run:
     profile = folder / "profile.toml"
     profile.write_text(PROFILE.format(port=port), "utf-8")
     with open_run(Wish(catalogue, profile)) as run:
-        return check_health(run)
+        return begin(run)[0]
 
 
 def test_a_server_in_health_is_judged(tmp_path: Path, catalogue: Catalogue) -> None:
@@ -73,7 +73,6 @@ TROUBLES: dict[str, tuple[Sequence[Step], str]] = {
     "closes at MAIL": (dialogue(after=1), "no further than mail"),
     "answers MAIL with garbage": (dialogue(Say(b"what?\r\n"), Stall(), after=1), "no further than mail"),
     "closes at RCPT": (dialogue(after=2), "no further than rcpt"),
-    "refuses every recipient": (dialogue(Say(b"550 no\r\n"), Stall(), after=2), "refused at rcpt: 550 no"),
 }
 
 
@@ -91,3 +90,15 @@ def test_a_server_that_does_not_listen_is_not_judged(tmp_path: Path, catalogue: 
         port = server.address[1]
     run = examined(tmp_path, catalogue, port)
     assert "nobody listens" in run.unusable
+
+
+def test_what_every_innocent_client_meets_is_a_finding_and_keeps_nothing_else_from_being_judged(
+    tmp_path: Path, catalogue: Catalogue
+) -> None:
+    script = dialogue(Say(b"550 5.7.1 no\r\n"), Hear(), Say(b"221 bye\r\n"), after=2)
+    with HostileServer([script]) as server:
+        run = examined(tmp_path, catalogue, server.address[1])
+    assert run.unusable == ""
+    (finding,) = run.baseline.findings
+    assert finding.id == "baseline.known.rcpt"
+    assert finding.statement.startswith("known innocent clients are refused at rcpt: 550 5.7.1 no")

@@ -116,7 +116,7 @@ class Domain(settings.Settings):
 class DnsList(settings.Settings):
     """A DNS block list of the server, or, with a weight below 0, a white list.
 
-    `answers` are the addresses and networks that count as an answer; unless they are named, all of 127.0.0.0/8.
+    `answers` are the addresses and networks that count as an answer; without them all of 127.0.0.0/8 does.
     """
 
     name: str = Field(min_length=1)

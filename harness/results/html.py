@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.results import timeline
-from harness.results.model import RunResult, Status, count
+from harness.results.model import RuleResult, RunResult, Status, count
 from harness.results.visible import shortened, visible
 
 _HERE = Path(__file__).parent
@@ -41,7 +41,13 @@ def page(run: RunResult) -> str:
     return environment.get_template("report.html").render(
         run=run,
         verdict=verdict(run),
-        troubled=[rule for rule in run.rules if rule.status in (Status.FAILED, Status.INCONCLUSIVE)],
+        troubled=[
+            rule
+            for status in (Status.FAILED, Status.INCONCLUSIVE)
+            for rule in run.rules
+            if rule.status is status and not rule.blocked_by
+        ],
+        blocked=blocked(run),
         marks=MARKS,
         statuses=list(Status),
         count=count,
@@ -54,6 +60,15 @@ def page(run: RunResult) -> str:
     )
 
 
+def blocked(run: RunResult) -> dict[str, list[RuleResult]]:
+    """The rules that cannot be told, by the finding or the rule that keeps them from it."""
+    by: dict[str, list[RuleResult]] = {}
+    for rule in run.rules:
+        if rule.blocked_by and rule.status is Status.INCONCLUSIVE:
+            by.setdefault(rule.blocked_by, []).append(rule)
+    return by
+
+
 def verdict(run: RunResult) -> str:
     """The run in one sentence."""
     counts = run.counts
@@ -62,6 +77,8 @@ def verdict(run: RunResult) -> str:
     )
     if failed:
         return f"{failed} of {_rules(failed + doubtful + passed)} did not hold"
+    if run.findings and doubtful:
+        return f"Innocent clients meet something else than documented; {_rules(doubtful)} cannot be told"
     if not passed:
         return "No rule was proved"
     if doubtful:

@@ -15,7 +15,8 @@ from harness.results import html
 from harness.results.model import RunResult
 
 FORMAT = "smtp-harness/results"
-VERSION = 1
+VERSION = 2
+OLDEST = 1  # that is still read: it knew no findings and nothing that is blocked
 
 _SHOWN_PROBLEMS = 5
 _SLUG_LENGTH = 60  # characters
@@ -116,7 +117,7 @@ def _check_head(found: object, version: object, path: Path | str) -> None:
     if version > VERSION:
         problem = f"has version {version} of the format, and this harness knows {VERSION}"
         raise ResultFileError(path, problem, "read it with the harness that wrote it, or a newer one")
-    if version < VERSION:
+    if version < OLDEST:
         problem = f"has version {version} of the format, which this harness no longer reads"
         raise ResultFileError(path, problem, "run again with this harness")
 

@@ -110,10 +110,11 @@ def begin(run: Run) -> tuple[Run, ServerFacts]:
     with ThreadPoolExecutor(1, thread_name_prefix="survey") as pool:
         facts = pool.submit(survey, run)
         run = replace(run, baseline=look(run))
-    for _, finding in examine(run, short=True):
-        if finding.state is State.BAD:
-            run = replace(run, unusable=f"{finding.saw}; until that is mended nothing can be judged")
-            break
+    wrong = [finding.saw for _, finding in examine(run, short=True) if finding.state is State.BAD]
+    if nobody := run.baseline.nobody_served:
+        wrong.append(nobody)
+    if wrong:
+        run = replace(run, unusable=f"{wrong[0]}; until that is mended nothing can be judged")
     return run, facts.result()
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from fake_dns import listing_name
 from harness.judge import ContradictionError
-from harness.outcome import Outcome, Stage, Verdict
+from harness.outcome import DIALOGUE, Outcome, Stage, Verdict
 from harness.profile.model import Profile
 from harness.smtp.session import Ending
 from harness.verdicts import InconclusiveError, NotTestableError
@@ -108,6 +108,15 @@ class Baseline:
         known = [one for one in self.meetings if one.innocent.kind is Kind.KNOWN]
         return next((one for one in known if not one.lost), known[0])
 
+    @property
+    def nobody_served(self) -> str:
+        """That no known client's dialogue came to an end by a reply; empty when one did."""
+        known = [one for one in self.meetings if one.innocent.kind is Kind.KNOWN]
+        if not known or any(not one.lost for one in known):
+            return ""
+        reached = known[0].attempt.steps[-1].stage if known[0].attempt.steps else Stage.CONNECT
+        return f"an innocent client got no further than {reached}: {known[0].deviation}"
+
     def explains(self, client: Client, step: Step) -> Finding | None:
         """The finding that a client's step shows as well; None when innocent clients met nothing like it."""
         return next((one for one in self.findings if one.explains(client, step)), None)
@@ -193,15 +202,17 @@ def _dialogue_of(client: Client) -> Attempt:
 
 def _deviation(run: "Run", innocent: Innocent, attempt: Attempt) -> tuple[str, Step | None]:
     """Where a dialogue did not go as the profile says an innocent one does."""
-    stranger = innocent.kind is Kind.STRANGER and run.profile.greylist is not None
-    exempt = run.profile.greylist is not None and run.profile.greylist.exempts(innocent.recipient)
+    greylist = run.profile.greylist if innocent.kind is Kind.STRANGER else None
+    if greylist and greylist.exempts(innocent.recipient):
+        greylist = None
     try:
-        if stranger and not exempt and run.profile.greylist:
-            codes = tuple(str(code) for code in run.profile.greylist.codes)
-            stage = run.profile.greylist.stage
-            run.judge.expect(attempt, (Outcome(Verdict.DEFER, stage, codes=codes),))
-        else:
-            run.judge.through(attempt, innocent.goal)
+        for stage in DIALOGUE[: DIALOGUE.index(innocent.goal) + 1]:
+            if greylist and stage is greylist.stage:
+                codes = tuple(str(code) for code in greylist.codes)
+                run.judge.expect(attempt, (Outcome(Verdict.DEFER, stage, codes=codes),))
+                break
+            if attempt.at(stage) or stage is innocent.goal:
+                run.judge.through(attempt, stage)
     except ContradictionError as ending:
         return str(ending), ending.step
     except InconclusiveError as ending:

@@ -65,7 +65,7 @@ class Gathering:
         )
 
     def _findings(self, run: Run) -> tuple[Finding, ...]:
-        """What innocent clients met that the profile does not say, and which rules that keeps from being told."""
+        """What innocent clients met that the profile does not say, and the rules that it blocks."""
         blocked = {case.rule.id: case.outcome.blocked_by for case in self.cases if case.outcome.blocked_by}
         return tuple(
             Finding(

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.judge import Judge, Timing
@@ -216,9 +216,8 @@ class Play:
         profile = self.run.profile
         self.world = self.run.world()
         self.world.goal = goal_of(profile, self.rule)
-        self.expect = Expect(
-            self.run.judge, profile, self.run.catalogue, self.rule, self.offence, self.mailbox
-        )
+        judge = replace(self.run.judge, greylist=None if self.rule.about_greylist else profile.greylist)
+        self.expect = Expect(judge, profile, self.run.catalogue, self.rule, self.offence, self.mailbox)
 
     def call(
         self, scenario: Callable[..., object], given: Mapping[str, Any], wanted: tuple[str, ...]

@@ -70,7 +70,8 @@ class _Course:
     def outcome(self) -> Outcome | None:
         """What it came to, when that is certain by now, or no further try is left."""
         verdict = self._verdict
-        if verdict is None and len(self._votes) < self._run.steadiness.tries:
+        left = len(self._votes) < self._run.steadiness.tries and not self._run.unusable
+        if verdict is None and left:
             return None
         vote = verdict or self._undecided
         return Outcome(

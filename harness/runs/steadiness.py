@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 RISK = 1e-5  # of a wrong verdict, for each case
 SLIPS = 0.1  # of the trouble that takes connections away, what may pass for a reply
 HITS = 0.2  # of changed replies, those that look just as what a rule promises
+TAKEN_FOR_WELL = 200  # innocent clients, before any is seen: most servers are steady
 WORST = 0.45  # the highest chance of a wrong vote that is reckoned with
 FAILING = 2  # a failure is seen on so many clients, however steady the server
 TRIES = 3  # of a scenario, while everything is steady
@@ -80,7 +81,7 @@ class Steadiness:
 
     @property
     def _chance_of_change(self) -> float:
-        return (self.wrong + 0.5) / (self.innocents + 1)
+        return (self.wrong + 0.5) / (self.innocents + TAKEN_FOR_WELL)
 
     @property
     def _chance_of_loss(self) -> float:

@@ -300,9 +300,9 @@ class Client:
 
         That is the stage at which it tells verdicts of the rule, or the end of DATA with a `message` of one's
         own, and no less than `upto`; it ends early at the first refusal. It greets with EHLO, or with HELO
-        when it is not to be `extended`, and again under TLS when it is to be `covered`. Several recipients are told
-        one after the other. A known or trusted host that is greylisted all the same waits and tries again, as
-        any mail server would, where the profile lets time pass; unless it is not `patient`.
+        when it is not to be `extended`, and again under TLS when it is to be `covered`. Several recipients
+        are told one after the other. A known or trusted host that is greylisted all the same waits and tries
+        again, as any mail server would, where the profile lets time pass; unless it is not `patient`.
         """
         goal = Stage.DATA if message is not None else later(self.world.goal, upto or Stage.CONNECT)
         recipients = (

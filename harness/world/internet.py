@@ -61,6 +61,7 @@ class Internet:
     token: str = field(default_factory=lambda: "".join(secrets.choice(LETTERS) for _ in range(6)))
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _addresses: dict[Network, Iterator[str]] = field(default_factory=dict)
+    _beside_others: set[str] = field(default_factory=set)  # addresses that were given out of turn
     _hosts: dict[str, str] = field(default_factory=dict)  # by address
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -83,10 +84,9 @@ class Internet:
     def neighbours(self, kind: Kind) -> tuple[Identity, Identity]:
         """Two innocent hosts in one network (IPv4 /24, IPv6 /64)."""
         with self._lock:
-            seen: dict[Network, str] = {}
-            while (network := _network_of(second := self._next_address(kind))) not in seen:
-                seen[network] = second
-            first = seen[network]
+            first = self._next_address(kind)
+            while (second := self._beside(first, kind)) is None:
+                first = self._next_address(kind)
         return self.identity(kind, first), self.identity(kind, second)
 
     def host_at(self, address: str) -> str:
@@ -110,6 +110,23 @@ class Internet:
         with self._lock:
             return self._next_address(Kind.STRANGER)
 
+    def _beside(self, address: str, kind: Kind) -> str | None:
+        """An address next to another one in its network; None when there is none to give."""
+        first = ipaddress.ip_address(address)
+        for neighbour in (first + 1, first - 1):
+            allowed = any(
+                neighbour.version == network.version and neighbour in network
+                for network in self._networks(kind)
+            )
+            taken = str(neighbour) in self._beside_others or str(neighbour) in self._hosts
+            if allowed and not taken and _network_of(str(neighbour)) == _network_of(address):
+                self._beside_others.add(str(neighbour))
+                return str(neighbour)
+        return None
+
+    def _networks(self, kind: Kind) -> tuple[Network, ...]:
+        return self.profile.clients.trusted if kind is Kind.TRUSTED else self.profile.clients.networks
+
     def _known_suffix(self) -> str | None:
         patterns = self.profile.greylist.whitelist_hosts if self.profile.greylist else ()
         for pattern in patterns:
@@ -119,11 +136,11 @@ class Internet:
 
     def _next_address(self, kind: Kind) -> str:
         """A fresh one, in a network of its own for as long as there are networks that nobody is in."""
-        networks = self.profile.clients.trusted if kind is Kind.TRUSTED else self.profile.clients.networks
         version = 6 if kind is Kind.IPV6 else 4
-        for network in networks:
+        for network in self._networks(kind):
             if network.version == version or kind is Kind.TRUSTED:
-                chosen = next(self._addresses.setdefault(network, apart(network)), None)
+                left = self._addresses.setdefault(network, apart(network))
+                chosen = next((address for address in left if address not in self._beside_others), None)
                 if chosen is not None:
                     return chosen
         raise NotTestableError(

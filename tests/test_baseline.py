@@ -1,0 +1,175 @@
+"""What innocent clients meet before any offence, and what is concluded from it."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from harness.outcome import Stage
+from harness.rules import Catalogue
+from harness.runs.assembly import Wish, begin, open_run
+from harness.runs.baseline import Finding, innocents
+from harness.runs.run import Run
+from harness.world.internet import Kind
+from tests.hostile_server import Hangup, HostileServer, Visitor
+
+PROFILE = """
+name = "odd"
+[server]
+address = "127.0.0.1"
+port = {port}
+hostname = "mx.example.org"
+reply_timeout = 3.0
+scan = 0.0
+[policy]
+delay = 1.0
+{more}
+[[domain]]
+name = "example.org"
+users = ["ann", "ben", "postmaster"]
+[rules]
+claim = ["rcpt.*"]
+"""
+Answers = Callable[[bytes], bytes]
+
+
+@dataclass
+class Politely:
+    """Serves a whole dialogue; `answers` has the replies that are not polite, empty for the polite one."""
+
+    answers: Answers = lambda command: b""
+    greeting_after: float = 0.0  # seconds
+    visits: list[int] = field(default_factory=list)
+
+    def play(self, visitor: Visitor) -> None:
+        self.visits.append(1)
+        visitor.over.wait(self.greeting_after)
+        self._say(visitor, self.answers(b"") or b"220 mx.example.org ESMTP")
+        while True:
+            command = visitor.hear(b"\r\n").strip()
+            if command == b"DATA" and not self.answers(command):
+                self._say(visitor, b"354 go on")
+                visitor.hear(b"\r\n.\r\n")
+                command = b"."
+            self._say(visitor, self.answers(command) or (b"221 bye" if command == b"QUIT" else b"250 fine"))
+            if command == b"QUIT":
+                raise Hangup
+
+    def _say(self, visitor: Visitor, reply: bytes) -> None:
+        if reply == b"hang up":
+            raise Hangup
+        visitor.socket.sendall(reply + b"\r\n")
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> Catalogue:
+    return Catalogue.below(Path("scenarios"))
+
+
+@pytest.fixture
+def met(tmp_path: Path, catalogue: Catalogue) -> Callable[..., Run]:
+    def look(server: Politely, more: str = "") -> Run:
+        with HostileServer([[server]]) as listening:
+            profile = tmp_path / "profile.toml"
+            profile.write_text(PROFILE.format(port=listening.address[1], more=more), "utf-8")
+            with open_run(Wish(catalogue, profile)) as run:
+                return begin(run)[0]
+
+    return look
+
+
+def saying(command: bytes, reply: bytes) -> Politely:
+    return Politely(lambda said: reply if said.startswith(command) else b"")
+
+
+def only(run: Run) -> Finding:
+    (finding,) = run.baseline.findings
+    return finding
+
+
+def test_a_server_as_its_profile_says_leaves_no_finding(met: Callable[..., Run]) -> None:
+    run = met(Politely())
+    assert run.baseline.findings == ()
+    assert run.unusable == ""
+    assert run.steadiness.steady
+    assert {one.attempt.reached and one.attempt.reached.stage for one in run.baseline.meetings} == {
+        Stage.RCPT,
+        Stage.DATA,
+    }
+
+
+@pytest.mark.parametrize(
+    ("server", "name", "statement"),
+    [
+        (
+            saying(b"RCPT", b"451 4.3.0 tainted"),
+            "baseline.known.rcpt",
+            "are deferred at rcpt: 451 4.3.0 tainted",
+        ),
+        (saying(b".", b"451 4.7.1 later"), "baseline.known.data", "are deferred at data: 451 4.7.1 later"),
+        (saying(b"MAIL", b"550 5.7.1 no"), "baseline.known.mail", "are refused at mail: 550 5.7.1 no"),
+        (Politely(greeting_after=1.2), "baseline.known.connect", "are kept waiting at connect: 220"),
+    ],
+    ids=["tainted look-up", "greylist at the end of DATA", "refused at MAIL", "kept waiting"],
+)
+def test_what_all_innocent_clients_meet_is_one_finding(
+    met: Callable[..., Run], server: Politely, name: str, statement: str
+) -> None:
+    run = met(server)
+    finding = only(run)
+    assert finding.id == name
+    assert finding.statement.startswith(f"known innocent clients {statement}")
+    assert run.unusable == ""  # what does not rest on it can be told all the same
+
+
+def test_a_pause_that_is_documented_is_no_finding(met: Callable[..., Run]) -> None:
+    assert met(Politely(greeting_after=1.2), "[dialect]\npause = 1.2").baseline.findings == ()
+
+
+def test_one_verb_and_one_recipient_have_findings_of_their_own(met: Callable[..., Run]) -> None:
+    finding = only(met(saying(b"HELO", b"502 5.5.1 EHLO please")))
+    assert finding.statement.startswith(
+        "known innocent clients that greet with HELO are refused at helo: 502"
+    )
+    finding = only(met(saying(b"RCPT TO:<ben@", b"550 5.1.1 nobody")))
+    assert (finding.id, finding.only_recipient) == ("baseline.known.rcpt.ben@example.org", True)
+    assert "when they write to ben@example.org" in finding.statement
+
+
+def test_what_only_one_of_two_meets_is_unsteadiness_and_no_finding(met: Callable[..., Run]) -> None:
+    turns, lock = iter(range(1000)), threading.Lock()
+
+    def sometimes(command: bytes) -> bytes:
+        with lock:
+            return b"451 4.3.0 not now" if command.startswith(b"RCPT TO:<ben@") and next(turns) == 0 else b""
+
+    run = met(Politely(sometimes))
+    assert run.baseline.findings == ()
+    assert not run.steadiness.steady
+    assert run.steadiness.wrong == 1
+
+
+def test_lost_dialogues_are_no_findings(met: Callable[..., Run]) -> None:
+    turns, lock = iter(range(1000)), threading.Lock()
+
+    def loses(command: bytes) -> bytes:
+        with lock:
+            return b"hang up" if command.startswith(b"MAIL") and next(turns) % 3 == 0 else b""
+
+    run = met(Politely(loses))
+    assert run.baseline.findings == ()
+    assert run.steadiness.lost > 0
+    assert run.unusable == ""
+
+
+def test_every_way_of_being_innocent_is_tried_and_every_user(catalogue: Catalogue, tmp_path: Path) -> None:
+    with open_run(Wish(catalogue)) as run:
+        ways = list(innocents(run.profile))
+    assert {one.kind for one in ways} == {Kind.KNOWN, Kind.STRANGER, Kind.TRUSTED}
+    assert any(one.authenticated for one in ways)
+    assert any(one.covered and not one.authenticated for one in ways)
+    assert any(not one.extended for one in ways)
+    users = {f"{user}@{domain.name}" for domain in run.profile.domain for user in domain.users}
+    assert {one.recipient for one in ways} == users

@@ -1,0 +1,46 @@
+"""How many agreeing clients a verdict needs: two, and the more the less steady the server is seen to be."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.runs.steadiness import MORE_TRIES, TRIES, Steadiness
+
+
+def seen(innocents: int = 0, wrong: int = 0, dialogues: int = 0, lost: int = 0) -> Steadiness:
+    steadiness = Steadiness()
+    for number in range(innocents):
+        steadiness.innocent_met(well=number >= wrong)
+    for number in range(dialogues):
+        steadiness.dialogue_ended(lost=number < lost)
+    return steadiness
+
+
+@pytest.mark.parametrize("innocents", [0, 20, 300])
+def test_a_steady_server_fails_on_two_clients_and_passes_on_one(innocents: int) -> None:
+    steadiness = seen(innocents, dialogues=innocents)
+    assert (steadiness.votes_to_fail, steadiness.votes_to_pass, steadiness.tries) == (2, 1, TRIES)
+    assert str(steadiness) == ""
+
+
+def test_lost_connections_ask_for_more_failures_and_for_no_more_passes() -> None:
+    steadiness = seen(300, 0, 600, 180)
+    assert steadiness.votes_to_fail > 2
+    assert steadiness.votes_to_pass == 1
+    assert steadiness.tries == MORE_TRIES
+    assert "180 of 600 dialogues were lost without a reason" in str(steadiness)
+
+
+def test_innocents_that_came_out_differently_ask_for_more_of_both() -> None:
+    steadiness = seen(300, 90)
+    assert steadiness.votes_to_fail > seen(300, 6).votes_to_fail > 2
+    assert steadiness.votes_to_pass > 1
+    assert "90 of 300 innocent clients met something else" in str(steadiness)
+
+
+@given(st.integers(1, 400), st.floats(0, 1), st.integers(1, 400), st.floats(0, 1))
+def test_more_trouble_never_asks_for_less(innocents: int, wrong: float, dialogues: int, lost: float) -> None:
+    some = seen(innocents, int(innocents * wrong), dialogues, int(dialogues * lost))
+    more = seen(innocents, min(innocents, int(innocents * wrong) + 1), dialogues, int(dialogues * lost))
+    assert more.votes_to_fail >= some.votes_to_fail >= 2
+    assert more.votes_to_pass >= some.votes_to_pass >= 1

@@ -1,0 +1,133 @@
+"""What follows from a play with the offence and one without: only a difference is a verdict."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.judge import ContradictionError, NoEvidenceError
+from harness.outcome import Stage
+from harness.results.model import Status
+from harness.rules import Catalogue
+from harness.runs.assembly import Wish, open_run
+from harness.runs.baseline import Baseline, Finding, Innocent
+from harness.runs.play import EndedError, Play
+from harness.runs.run import Run
+from harness.runs.trial import Plan, Vote, try_once
+from harness.verdicts import FailedError, InconclusiveError, NotApplicableError, NotTestableError
+from harness.world.internet import Kind
+
+Ending = Callable[[Play], None]
+
+
+@pytest.fixture(scope="module")
+def whole_run() -> Iterator[Run]:
+    with open_run(Wish(Catalogue.below(Path("scenarios")))) as run:
+        yield run
+
+
+@pytest.fixture
+def run(whole_run: Run) -> Run:
+    return replace(whole_run)
+
+
+def keeps(play: Play) -> None:
+    play.expect.proven = True
+
+
+def raises(error: Exception) -> Ending:
+    def play(play: Play) -> None:
+        raise error
+
+    return play
+
+
+def vote(run: Run, offence: Ending, twin: Ending | None, rule: str = "helo.plain-ip") -> Vote:
+    def scenario(play: Play) -> None:
+        (offence if play.offence else twin or offence)(play)
+
+    return try_once(run, Plan(run.catalogue[rule], frozenset(), scenario, has_twin=twin is not None))[0]
+
+
+BROKEN, DOUBT = raises(FailedError("550 at helo")), raises(InconclusiveError("neither"))
+
+
+@pytest.mark.parametrize(
+    ("offence", "twin", "status", "said"),
+    [
+        (keeps, keeps, Status.PASSED, ""),
+        (keeps, None, Status.PASSED, ""),
+        (BROKEN, keeps, Status.FAILED, "550 at helo"),
+        (BROKEN, None, Status.FAILED, "550 at helo"),
+        (keeps, BROKEN, Status.FAILED, "it hits the innocent twin, too: 550 at helo"),
+        (BROKEN, BROKEN, Status.FAILED, "it hits the innocent twin, too"),
+        (DOUBT, keeps, Status.INCONCLUSIVE, "neither"),
+        (keeps, DOUBT, Status.INCONCLUSIVE, "the innocent twin: neither"),
+        (BROKEN, DOUBT, Status.INCONCLUSIVE, "the innocent twin: neither"),
+        (raises(NoEvidenceError("no reply")), keeps, Status.INCONCLUSIVE, "no reply"),
+        (keeps, raises(NotTestableError("no way")), Status.NOT_TESTABLE, "no way"),
+        (raises(NotApplicableError("not here")), keeps, Status.NOT_APPLICABLE, "not here"),
+        (raises(ZeroDivisionError("oops")), keeps, Status.INCONCLUSIVE, "the scenario itself is broken"),
+    ],
+)
+def test_what_follows_from_two_plays(
+    run: Run, offence: Ending, twin: Ending | None, status: Status, said: str
+) -> None:
+    found = vote(run, offence, twin)
+    assert found.status is status
+    assert said in found.reason
+
+
+def test_a_play_in_which_a_dialogue_was_lost_never_votes(run: Run) -> None:
+    """Half of what the server said is not what it said."""
+
+    def lost(then: Ending) -> Ending:
+        def play(play: Play) -> None:
+            client = play.new_client(Kind.KNOWN)
+            with client.conversation() as talk:
+                talk.connect()
+                talk.session.cut_short()
+                talk.ehlo(client.host)
+            then(play)
+
+        return play
+
+    for then in (keeps, BROKEN, raises(AssertionError("no AUTH is listed")), raises(KeyError("AUTH"))):
+        for pair in ((lost(then), keeps), (keeps, lost(then))):
+            found = vote(run, *pair)
+            assert found.status is Status.INCONCLUSIVE, found
+            assert "a dialogue was lost" in found.reason
+    ended = vote(run, lost(raises(EndedError("it hung up"))), keeps)
+    assert ended.status is Status.FAILED  # for a rule about how connections end it is evidence, if seen again
+
+
+def test_what_innocent_clients_meet_blocks_the_rule(run: Run) -> None:
+    def refused(play: Play) -> None:
+        attempt = play.new_client(Kind.KNOWN).attempt(
+            recipient=play.run.sut.unknown_recipient, upto=Stage.RCPT
+        )
+        raise ContradictionError("550 at rcpt", attempt.rcpt)
+
+    plain = vote(run, refused, keeps)
+    assert plain.status is Status.FAILED
+    client = run.client(run.world(), Kind.KNOWN)
+    met = client.attempt(recipient=run.sut.unknown_recipient, upto=Stage.RCPT).rcpt
+    innocent = Innocent(Kind.KNOWN, run.sut.recipient)
+    finding = Finding("baseline.known.rcpt", "known, innocent clients are refused at rcpt", "", innocent, met)
+    blocked = vote(replace(run, baseline=Baseline(findings=(finding,))), refused, keeps)
+    assert (blocked.status, blocked.blocked_by) == (Status.INCONCLUSIVE, "baseline.known.rcpt")
+    assert "this is what innocent clients meet" in blocked.reason
+
+
+def test_clients_of_one_scenario_are_strangers_to_each_other(run: Run) -> None:
+    networks: list[str] = []
+
+    def look(play: Play) -> None:
+        client = play.new_client(Kind.KNOWN)
+        hosts = [client, client.another(), client.another(), play.new_client(Kind.STRANGER)]
+        networks.extend(host.address.rpartition(".")[0] for host in hosts)
+        keeps(play)
+
+    assert vote(run, look, look).status is Status.PASSED
+    assert len(networks) == len({*networks}) == 8
