@@ -1,0 +1,267 @@
+"""What odd clients meet, beside innocent ones that differ from them in nothing else.
+
+Each does one thing that a server may hold against it, and goes on as far as innocent clients get; nothing is
+said to pass that was not heard out to there.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from fake_dns import ServFail, reverse_name
+from harness.discovery.dialogues import Dialogues
+from harness.discovery.facts import Sighting
+from harness.discovery.place import Telling
+from harness.discovery.reach import FOREIGN
+from harness.offence import Offence
+from harness.outcome import Outcome, Stage, Verdict
+from harness.world.client import Client, message
+from harness.world.conversation import Attempt, Step
+
+HELD_FROM = 0.4  # seconds by which an odd client must wait longer than the slowest innocent one
+INNOCENTS = 4  # clients, for a comparison
+AGREEING = 2  # odd clients that met the same
+CHANCES = 4  # odd clients at most
+SERVICE_ENDS = 421
+BROKEN = "<broken@@example..com"  # no address under any reading of RFC 5322
+
+
+@dataclass(frozen=True)
+class Usual:
+    """What innocent clients met: how far they got, and how long each stage took at most, in seconds."""
+
+    reached: Stage | None
+    seconds: Mapping[Stage, float] = field(default_factory=dict)
+    least: Mapping[Stage, float] = field(default_factory=dict)
+    stop: Step | None = None  # where they got no further
+    broken: str = ""  # why there is nothing to compare with
+
+    @property
+    def pause(self) -> float:
+        """What everybody waits for the greeting, in seconds."""
+        return self.least.get(Stage.CONNECT, 0.0)
+
+    @property
+    def stopped(self) -> str:
+        """What keeps them from getting through; empty when nothing does."""
+        return f"{self.stop.stage}: {self.stop}" if self.stop else self.broken
+
+    def late(self, step: Step) -> float:
+        """How much longer than for the slowest innocent client a step took, in seconds."""
+        others = [seconds for stage, seconds in self.seconds.items() if stage is not Stage.CONNECT]
+        usual = self.seconds.get(step.stage, max(others, default=0.0))
+        waited = min(step.seconds - usual, step.silence)
+        return waited if waited >= HELD_FROM else 0.0
+
+    def includes(self, step: Step) -> bool:
+        """Whether innocent clients are told the same at the same stage."""
+        return self.stop is not None and (step.stage, step.code) == (self.stop.stage, self.stop.code)
+
+
+@dataclass(frozen=True)
+class Oddity:
+    """One thing to do, and what it is meant to be."""
+
+    offence: Offence
+    did: str
+    play: Callable[[Dialogues, Client], Attempt]
+    by_name: bool = False  # whether it shows in DNS only
+
+
+def look_at_innocents(dialogues: Dialogues, telling: Telling) -> Usual:
+    """How far innocent clients get, and how long it takes."""
+    attempts = telling.over("innocent clients", lambda _: dialogues.attempt(), list(range(INNOCENTS)))
+    whole = [one for one in attempts if all(_says(step) for step in one.steps)]
+    if not whole:
+        return Usual(None, broken=attempts[0].broken or str(attempts[0].steps[-1]))
+    stop = next((step for one in whole for step in one.steps if step.verdict is not Verdict.PASS), None)
+    reached = [step.stage for one in whole for step in one.steps[-1:]]
+    last = min(reached, key=list(Stage).index)
+    stages = {step.stage for one in whole for step in one.steps}
+    times = {stage: [one.step(stage).seconds for one in whole if one.at(stage)] for stage in stages}
+    usual = Usual(
+        last,
+        seconds={stage: max(seconds) for stage, seconds in times.items()},
+        least={stage: min(seconds) for stage, seconds in times.items()},
+        stop=stop,
+    )
+    telling.say(
+        f"innocent clients are stopped at {usual.stopped}"
+        if stop
+        else f"innocent clients get through to {last} (it greets after {usual.pause:.1f} s)"
+    )
+    return usual
+
+
+def look_at_oddities(
+    dialogues: Dialogues, oddities: Sequence[Oddity], usual: Usual, telling: Telling, *, by_time: bool
+) -> list[Sighting]:
+    """What became of each, on clients enough to be certain; without `by_time` lateness is not looked at."""
+
+    def sight(oddity: Oddity) -> Sighting:
+        seen: list[tuple[Outcome | None, Step | None, float]] = []
+        while len(seen) < CHANCES:
+            attempt = oddity.play(dialogues, dialogues.client())
+            seen.append(_came_out(attempt, usual, by_time=by_time))
+            votes = Counter(outcome for outcome, _, _ in seen)
+            for outcome, count in votes.items():
+                if count >= AGREEING and count > len(seen) - count:
+                    step, waited = next((step, waited) for one, step, waited in seen if one == outcome)
+                    return Sighting(oddity.offence, oddity.did, outcome, _words(step), waited)
+        return Sighting(oddity.offence, oddity.did, None, _words(seen[-1][1]))
+
+    sightings = telling.over("odd clients", sight, oddities)
+    for one in sightings:
+        telling.say(f"  {one.did}: {one.outcome or 'nothing follows'}; «{one.said}»")
+    return sightings
+
+
+def oddities(
+    dialogues: Dialogues, hostname: str, domains: Sequence[str], strict: Sequence[str]
+) -> list[Oddity]:
+    """What can be tried on a server of that name with those domains; in the `strict` ones users are known."""
+    found = [
+        *_about_addresses(),
+        *_about_greetings(hostname, domains),
+        Oddity(Offence.NO_GREETING, "sent MAIL without a greeting", _mail_without_greeting),
+        Oddity(Offence.RELAYING, f"wrote to {FOREIGN}", _to(FOREIGN)),
+    ]
+    if domains:
+        user = dialogues.recipient.partition("@")[0]
+        odd = {"a % in the recipient": f"{user}%x", "a leading dot in the recipient": f".{user}"}
+        for did, local_part in odd.items():
+            found.append(Oddity(Offence.ILLEGAL_RECIPIENT, did, _to(f"{local_part}@{domains[0]}")))
+    if strict:
+        found.append(
+            Oddity(Offence.UNKNOWN_USER, "wrote to an invented user", _to(f"nobody-of-that-name@{strict[0]}"))
+        )
+    if dialogues.goal is Stage.DATA:
+        found.append(Oddity(Offence.BROKEN_HEADER, "sent a broken header", _broken_header))
+    return [one for one in found if dialogues.chooses_addresses or not one.by_name]
+
+
+def _about_addresses() -> list[Oddity]:
+    return [
+        Oddity(Offence.UNVERIFIED_HOST, "has no PTR record", _nameless, by_name=True),
+        Oddity(Offence.UNVERIFIED_HOST, "has a PTR name without an address", _unresolvable, by_name=True),
+        Oddity(Offence.UNVERIFIED_HOST, "has a PTR name with another address", _mismatching, by_name=True),
+        Oddity(Offence.FAILED_LOOKUP, "has a PTR record that cannot be looked up", _failing, by_name=True),
+        Oddity(Offence.UNCONFIRMED_GREETING, "greets with a name that is not in DNS", _nowhere, by_name=True),
+        Oddity(Offence.BORROWED_GREETING, "greets with another host's name", _borrowed, by_name=True),
+    ]
+
+
+def _about_greetings(hostname: str, domains: Sequence[str]) -> list[Oddity]:
+    found = [
+        Oddity(Offence.UNQUALIFIED_GREETING, "greets without a dot", _greeting(lambda client: "localbox")),
+        Oddity(
+            Offence.BARE_ADDRESS_GREETING,
+            "greets with its bare address",
+            _greeting(lambda client: client.address),
+        ),
+        Oddity(
+            Offence.ADDRESS_LITERAL_GREETING,
+            "greets with its address in brackets",
+            _greeting(lambda client: f"[{client.address}]"),
+        ),
+    ]
+    if domains:
+        found += [
+            Oddity(Offence.OWN_NAME_GREETING, f"greets as {domains[0]}", _greeting(lambda _: domains[0])),
+            Oddity(
+                Offence.OWN_HOST_GREETING,
+                f"greets as www.{domains[0]}",
+                _greeting(lambda _: f"www.{domains[0]}"),
+            ),
+        ]
+    if hostname:
+        found.append(
+            Oddity(Offence.OWN_NAME_GREETING, f"greets as {hostname}", _greeting(lambda _: hostname))
+        )
+    return found
+
+
+# What they do
+
+
+def _greeting(name: Callable[[Client], str]) -> Callable[[Dialogues, Client], Attempt]:
+    return lambda dialogues, client: dialogues.attempt(client, helo=name(client))
+
+
+def _to(recipient: str) -> Callable[[Dialogues, Client], Attempt]:
+    return lambda dialogues, client: dialogues.attempt(client, recipient=recipient, upto=Stage.RCPT)
+
+
+def _nameless(dialogues: Dialogues, client: Client) -> Attempt:
+    client.without_ptr()
+    return dialogues.attempt(client)
+
+
+def _unresolvable(dialogues: Dialogues, client: Client) -> Attempt:
+    client.ptr_names(client.name("nowhere"))
+    return dialogues.attempt(client)
+
+
+def _mismatching(dialogues: Dialogues, client: Client) -> Attempt:
+    elsewhere = client.name("elsewhere")
+    client.publish(elsewhere, "A", dialogues.internet.spare_address())
+    client.ptr_names(elsewhere)
+    return dialogues.attempt(client)
+
+
+def _failing(dialogues: Dialogues, client: Client) -> Attempt:
+    client.script(reverse_name(client.address), "PTR", ServFail())
+    return dialogues.attempt(client)
+
+
+def _nowhere(dialogues: Dialogues, client: Client) -> Attempt:
+    return dialogues.attempt(client, helo=client.name("nowhere"))
+
+
+def _borrowed(dialogues: Dialogues, client: Client) -> Attempt:
+    name, elsewhere = client.name("borrowed"), dialogues.internet.spare_address()
+    client.publish(name, "A", elsewhere)
+    dialogues.dns.publish_ptr(elsewhere, name)
+    return dialogues.attempt(client, helo=name)
+
+
+def _mail_without_greeting(dialogues: Dialogues, client: Client) -> Attempt:
+    with client.conversation() as talk:
+        if talk.connect().verdict is Verdict.PASS:
+            client.carry_on(talk)
+        return talk.quit()
+
+
+def _broken_header(dialogues: Dialogues, client: Client) -> Attempt:
+    return dialogues.attempt(client, message=message(client, dialogues.recipient, to=BROKEN))
+
+
+# What became of them
+
+
+def _says(step: Step) -> bool:
+    """Whether there is a reply that speaks of what was asked."""
+    return step.reply is not None and not step.mangled and step.code != SERVICE_ENDS
+
+
+def _came_out(
+    attempt: Attempt, usual: Usual, *, by_time: bool
+) -> tuple[Outcome | None, Step | None, float]:
+    """In the words of a profile, with the step that shows it, and how much longer that took than usual."""
+    held: tuple[Step, float] | None = None
+    for step in attempt.steps:
+        if not _says(step) or usual.includes(step):
+            return None, step, 0.0
+        waited = usual.late(step) if by_time else 0.0
+        if step.verdict is not Verdict.PASS:
+            return Outcome(step.verdict or Verdict.DENY, step.stage, late=waited > 0), step, waited
+        if waited and held is None:
+            held = (step, waited)
+    shown, waited = held or (attempt.steps[-1], 0.0)
+    if attempt.steps[-1].stage is not Stage.DATA:  # it may be refused where it was not heard out to
+        return None, shown, waited
+    return Outcome(Verdict.PASS, shown.stage, late=waited > 0), shown, waited
+
+
+def _words(step: Step | None) -> str:
+    return f"{step.stage}: {step}" if step else ""
