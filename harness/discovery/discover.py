@@ -8,6 +8,7 @@ from fake_dns import DnsServer, DnsServerError, FakeDns
 from harness.discovery.dialect import speech_of
 from harness.discovery.dialogues import Dialogues
 from harness.discovery.facts import Face, HostedDomain, ListsSeen, Seen, Sighting
+from harness.discovery.limits import look_at_recipients
 from harness.discovery.lists import look_at_lists, zones_asked
 from harness.discovery.names import likely_domains, look_at_face
 from harness.discovery.offences import Usual, look_at_innocents, look_at_oddities, oddities
@@ -64,6 +65,7 @@ def _look(
     if not resolves:
         telling.say("it asked our DNS nothing, so nothing is said of names, lists and delays")
     sightings = _look_at_offences(further, face, domains, usual, telling, resolves=resolves)
+    limit = look_at_recipients(further, telling) if welcome.recipient and not usual.stopped else None
     lists = ListsSeen()
     if resolves and welcome.recipient and dialogues.chooses_addresses:
         client = further.client()
@@ -79,6 +81,7 @@ def _look(
         sightings=tuple(sightings),
         speech=speech_of([*sightings, *lists.sightings], usual.pause, catalogue),
         lists=lists,
+        limit=limit,
         notes=(*notes, *welcome.notes, *of_domains),
     )
 

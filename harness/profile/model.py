@@ -267,7 +267,7 @@ def contradictions(profile: Profile, catalogue: Catalogue) -> list[str]:
     unfounded: dict[str, list[str]] = {}
     for rule in catalogue:
         if profile.claims(rule):
-            for reason in _unfounded(profile, rule):
+            for reason in unfounded(profile, rule):
                 unfounded.setdefault(reason, []).append(rule.id)
     how = (
         ""
@@ -278,7 +278,7 @@ def contradictions(profile: Profile, catalogue: Catalogue) -> list[str]:
     return problems
 
 
-def _unfounded(profile: Profile, rule: Rule) -> Iterator[str]:
+def unfounded(profile: Profile, rule: Rule) -> Iterator[str]:
     """Why the profile cannot mean that it claims a rule, each with its mend."""
     expectation, _ = profile.expectation(rule)
     group = rule.id.partition(".")[0]

@@ -60,6 +60,7 @@ class Wish:
     mutants: Sequence[str] = ()
     heavy: bool = False
     lean: bool = False
+    to_the_end: bool = False
     embedded: Embedded = reference_mta  # what is judged without a profile
 
 
@@ -94,6 +95,7 @@ def open_run(wish: Wish) -> Iterator[Run]:
             tools,
             heavy=wish.heavy,
             lean=wish.lean,
+            to_the_end=wish.to_the_end,
         )
         pulse.probes.append(ServerProbe(lambda: run.observer(run.world()).session()))
         if profile.dns:

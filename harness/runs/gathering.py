@@ -111,4 +111,5 @@ def _case(case: RuleCase) -> Case:
         seconds=round(outcome.seconds, 3),
         tries=outcome.tries,
         blocked_by=outcome.blocked_by,
+        came=outcome.came,
     )

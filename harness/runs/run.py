@@ -39,6 +39,7 @@ class Run:
     tools: Tools = field(default_factory=Tools)
     heavy: bool = False
     lean: bool = False  # verdicts only: no dialogues are kept
+    to_the_end: bool = False  # dialogues go to the end of DATA, wherever a verdict is expected
     side_by_side: bool = True  # whether scenarios, and their plays, run on threads of their own
     steadiness: Steadiness = field(default_factory=Steadiness)
     baseline: Baseline = field(default_factory=Baseline)  # what innocent clients met before any offence
