@@ -249,6 +249,26 @@ def test_a_recipient_that_is_refused_later_spoils_the_message(tmp_path: Path) ->
         assert len(mta.mail("alice@castle.example")) == 1
 
 
+@pytest.mark.parametrize(
+    "forgets", ["RSET", f"EHLO {NAME}", f"HELO {NAME}", "STARTTLS", FROM, "EHLO", "NOOP"]
+)
+def test_no_command_slips_a_recipient_past_a_refusal_that_waits(tmp_path: Path, forgets: str) -> None:
+    with speaking(tmp_path, '[speech]\ntold = "message"\n') as mta, mta.connect(WHITELISTED) as client:
+        client.greet()
+        for command in (FROM, FOREIGN):
+            assert client.code(command) == 250
+        if forgets == "STARTTLS":
+            client.start_tls(mta.state / "ca.pem")
+            client.say(f"EHLO {NAME}")
+        else:
+            client.say(forgets)
+        if client.say("DATA").startswith("354"):
+            client.send(b".\r\n")
+            assert client.reply().startswith("550 5.7.1 ")
+        else:
+            assert forgets not in (FROM, "EHLO", "NOOP")
+
+
 def test_a_good_greeting_makes_up_for_a_bad_one(tmp_path: Path) -> None:
     tables, _, _ = OFFENCES["greeting"]
     with speaking(tmp_path, '[speech]\ntold = "rcpt"\n' + tables) as mta, mta.connect(WHITELISTED) as client:

@@ -36,7 +36,9 @@ def test_profile_of_a_system(
 
 def test_tables_of_a_variant_take_the_place_of_the_usual_ones(tmp_path: Path) -> None:
     shutil.copy(System.named("exim").folder / "system.toml", tmp_path)
-    usual = 'name = "a"\n[one]\nx = 1\ny = [\n  [2],\n]\n[[many]]\nx = 1\n[[many]]\nx = 2\n[two]\nx = 3\n'
+    (tmp_path / "root").mkdir()
+    usual = 'name = "a"\n[one]\nx = 1\ny = [\n  [2],\n]\n[[many]]\nx = 1\n[[many]]\nx = 2\n'
+    usual += "[two]\nx = 3\n[two.below]\nx = 5\n"
     variant = '# About it\nname = "b"\n[[many]]\nx = 4\n[two]\n# left out\n'
     (tmp_path / "profile.toml").write_text(usual, "utf-8")
     (tmp_path / "profile-other.toml").write_text(variant, "utf-8")
@@ -51,9 +53,41 @@ def test_tables_of_a_variant_take_the_place_of_the_usual_ones(tmp_path: Path) ->
         system.profile("othre")
 
 
+def test_a_profile_may_have_a_set_up_of_its_own(tmp_path: Path) -> None:
+    usual = 'about = "a"\npackages = ["p"]\nprepare = [{ command = ["x"] }]\n'
+    usual += '[[service]]\nname = "s"\ncommand = ["s"]\nready = { tcp = "127.0.0.1:25" }\n'
+    (tmp_path / "system.toml").write_text(usual, "utf-8")
+    other = tmp_path / "system-other.toml"
+    other.write_text('root = ["root", "root-other"]\nprepare = []\n', "utf-8")
+    for folder, names_of_files in (("root", "ab"), ("root-other", "bc")):
+        (tmp_path / folder).mkdir()
+        for file in names_of_files:
+            (tmp_path / folder / file).write_text(folder, "utf-8")
+    system = System.at(tmp_path, "other")
+    assert (system.description.about, system.description.prepare) == ("a", ())
+    assert [service.name for service in system.description.service] == ["s"]
+    assert [system.file(file).read_text("utf-8") for file in "abc"] == ["root", "root-other", "root-other"]
+    assert System.at(tmp_path).roots == [tmp_path / "root"]
+    other.write_text('root = ["root-othre"]\n', "utf-8")
+    with pytest.raises(settings.SettingsError, match="root: there is no folder root-othre"):
+        System.at(tmp_path, "other")
+    other.write_text('packages = ["q"]\n', "utf-8")
+    with pytest.raises(settings.SettingsError, match="packages: all set-ups share them"):
+        System.at(tmp_path, "other")
+
+
 @pytest.mark.parametrize("name", names())
-def test_each_override_of_a_system_has_its_source(name: str) -> None:
-    overrides = tomllib.loads(System.named(name).profile().replace("@delay@", "1"))
+def test_each_set_up_belongs_to_a_profile(name: str) -> None:
+    system = System.named(name)
+    set_up = {file.stem.removeprefix("system-") for file in system.folder.glob("system-*.toml")}
+    assert set_up <= set(system.variants)
+    used = {folder for variant in ("", *set_up) for folder in System.named(name, variant).roots}
+    assert used == set(system.folder.glob("root*"))
+
+
+@pytest.mark.parametrize(("name", "variant"), PROFILES)
+def test_each_override_of_a_system_has_its_source(name: str, variant: str) -> None:
+    overrides = tomllib.loads(System.named(name).profile(variant).replace("@delay@", "1"))
     for rule, override in overrides.get("rules", {}).get("expect", {}).items():
         assert len(override["reason"]) > 40, f"{rule}: say where the server documents it"
 
@@ -68,13 +102,13 @@ def test_mutants_of_a_system_change_what_is_there_once(catalogue: Catalogue, nam
         assert set(mutant.rules) <= set(catalogue.rules), mutant.name
         assert set(mutant.without) <= services, mutant.name
         for edit in mutant.edit:
-            content = (system.root / edit.file).read_text("utf-8")
+            content = system.file(edit.file).read_text("utf-8")
             assert content.count(edit.find) == 1, f"{mutant.name}: {edit.find!r}"
             assert edit.find != edit.replace, mutant.name
 
 
-@pytest.mark.parametrize("name", names())
-def test_files_that_a_system_owns_are_there(name: str) -> None:
-    system = System.named(name)
+@pytest.mark.parametrize(("name", "variant"), PROFILES)
+def test_files_that_a_system_owns_are_there(name: str, variant: str) -> None:
+    system = System.named(name, variant)
     for own in system.description.own:
-        assert (system.root / own.path.lstrip("/")).is_file(), own.path
+        assert system.file(own.path.lstrip("/")).is_file(), own.path

@@ -76,6 +76,34 @@ def test_what_runs_inside(tmp_path: Path) -> None:
 
 
 @needs_root
+def test_a_set_up_lays_its_files_over_the_usual_ones(tmp_path: Path) -> None:
+    folder = toy(tmp_path).folder
+    (folder / "root-other" / "etc").mkdir(parents=True)
+    (folder / "root-other" / "etc" / "other.conf").write_text("delay = @delay@\n", "utf-8")
+    (folder / "system-other.toml").write_text(
+        'root = ["root", "root-other"]\nprepare = [{ command = ["cp", "/etc/other.conf", "/etc/copy"] }]\n',
+        "utf-8",
+    )
+    with sandbox.running(System.at(folder, "other"), *parts(tmp_path), Parameters(delay=7)) as box:
+        assert (box.root / "etc" / "toy.conf").read_text("utf-8") == "delay = 7, a@b.example\n"
+        assert (box.root / "etc" / "copy").read_text("utf-8") == "delay = 7\n"
+
+
+def test_a_profile_of_another_set_up_than_the_one_that_is_up_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    ours = os.getpid()
+    began = Path(f"/proc/{ours}/stat").read_text("ascii").rpartition(")")[2].split()[19]
+    commands.Up.note("exim").parent.mkdir(parents=True)
+    commands.Up(ours, began, Parameters(), "page").write("exim")
+    with pytest.raises(SandboxError, match="up in the set-up 'page', and that needs its usual set-up"):
+        commands.run("exim", "dry-run", 1, Path("scenarios"), [])
+    with pytest.raises(SandboxError, match="that needs the set-up 'debian'; smtp-harness system down exim"):
+        commands.doctor("exim", "debian", 1)
+
+
+@needs_root
 @pytest.mark.parametrize(
     ("broken", "said"),
     [

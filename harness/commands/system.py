@@ -21,7 +21,9 @@ def add(commands: Commands) -> None:
         choices=["list", "install", "up", "down", "run", "doctor", "discover", "mutants", "spf-suite"],
     )
     parser.add_argument("name", nargs="?", metavar="NAME", help="of the system; `list` shows them")
-    parser.add_argument("--profile", default="", help="for `run` and `doctor`: another one of the system's")
+    parser.add_argument(
+        "--profile", default="", help="another one of the system's, with the set-up that it describes"
+    )
     parser.add_argument("--delay", type=int, default=1, metavar="SECONDS", help="of its delays (default: 1)")
     parser.add_argument("--only", action="append", metavar="PATTERN", help="for `mutants`: of their names")
     parser.add_argument("--parallel", type=int, default=1, metavar="N", help="for `mutants`: runs at a time")
@@ -51,11 +53,11 @@ def run(options: argparse.Namespace) -> int:
     name, delay, more = options.name, options.delay, options.pytest
     acts: dict[str, Callable[[], int]] = {
         "install": lambda: commands.install(name),
-        "up": lambda: commands.up(name, delay),
+        "up": lambda: commands.up(name, options.profile, delay),
         "down": lambda: commands.down(name),
         "run": lambda: commands.run(name, options.profile, delay, default_scenarios(), more),
         "doctor": lambda: commands.doctor(name, options.profile, delay),
-        "discover": lambda: commands.discover(name, delay, more),
+        "discover": lambda: commands.discover(name, options.profile, delay, more),
         "mutants": lambda: commands.mutants(
             name,
             delay,

@@ -31,6 +31,7 @@ class Up:
     process: int
     began: str
     parameters: Parameters
+    setup: str  # the profile whose set-up it is; empty: the usual one
 
     @staticmethod
     def note(name: str) -> Path:
@@ -44,7 +45,7 @@ class Up:
             noted = json.loads(cls.note(name).read_text("utf-8"))
         except FileNotFoundError:
             return None
-        up = cls(noted["process"], noted["began"], Parameters(**noted["parameters"]))
+        up = cls(noted["process"], noted["began"], Parameters(**noted["parameters"]), noted.get("setup", ""))
         if _began(up.process) != up.began:  # it is gone; the number may be somebody else's by now
             cls.note(name).unlink()
             return None
@@ -75,18 +76,18 @@ def install(name: str) -> int:
     return 0
 
 
-def up(name: str, delay: int) -> int:
-    """Start a system and leave it running; raises `SandboxError`."""
-    system = _ready_to_start(name)
+def up(name: str, variant: str, delay: int) -> int:
+    """Start a system as a profile needs it, and leave it running; raises `SandboxError`."""
+    system = _ready_to_start(name, variant)
     if Up.find(name):
         raise SandboxError(f"{name} is up already; smtp-harness system down {name} ends it")
     parameters = _parameters(delay)
     process = sandbox.start(system, Image(system).archive, mount_point(name), parameters, stay=True)
-    Up(process.pid, _began(process.pid), parameters).write(name)
+    Up(process.pid, _began(process.pid), parameters, system.setup).write(name)
     box = Sandbox(system, parameters, sandbox.first_process(process.pid), mount_point(name))
     print(f"{name} is up; its log files: {box.root}/var/log")
     print(f"a shell inside: {' '.join(box.enter)} sh")
-    print(f"the scenarios:  smtp-harness system run {name}")
+    print(f"the scenarios:  {' '.join(['smtp-harness system run', name, *_option(variant)])}")
     return 0
 
 
@@ -110,28 +111,26 @@ def down(name: str) -> int:
 
 def run(name: str, variant: str, delay: int, scenarios: Path, arguments: Sequence[str]) -> int:
     """Run the scenarios against a system, which is started for that unless it is up; pytest's exit status."""
-    System.named(name).profile(variant)  # a wrong name is told before anything is started
-    with _somewhere(name, delay) as box:
+    with _somewhere(name, variant, delay) as box:
         return run_scenarios(box, scenarios, arguments, variant)
 
 
 def doctor(name: str, variant: str, delay: int) -> int:
     """Examine a system; the doctor's exit status."""
-    System.named(name).profile(variant)
-    with _somewhere(name, delay) as box:
+    with _somewhere(name, variant, delay) as box:
         return _with_profile(box, lambda profile: ["harness.cli", "doctor", str(profile)], variant)
 
 
-def discover(name: str, delay: int, arguments: Sequence[str]) -> int:
-    """Discover a system as if nothing were known of it; the exit status."""
-    with _somewhere(name, delay) as box:
+def discover(name: str, variant: str, delay: int, arguments: Sequence[str]) -> int:
+    """Discover a system, set up as a profile needs it, as if nothing were known of it; the exit status."""
+    with _somewhere(name, variant, delay) as box:
         address = f"{SERVER}:25"
         return _with_profile(box, lambda profile: ["harness.cli", "discover", address, *arguments])
 
 
 def spf_suite(name: str, delay: int, arguments: Sequence[str]) -> int:
     """Run a suite of SPF cases against a system; the exit status of `smtp-harness spf-suite`."""
-    with _somewhere(name, delay) as box:
+    with _somewhere(name, "", delay) as box:
         return _with_profile(
             box, lambda profile: ["harness.cli", "spf-suite", *arguments, f"--sut={profile}"]
         )
@@ -145,14 +144,16 @@ def mutants(name: str, delay: int, scenarios: Path, only: list[str], *, parallel
 
 def run_scenarios(box: Sandbox, scenarios: Path, arguments: Sequence[str], variant: str = "") -> int:
     """pytest in the sandbox's network, with a profile of the system; its exit status."""
-    doctor = " ".join(
-        ["smtp-harness system doctor", box.system.name, *([f"--profile {variant}"] if variant else [])]
-    )
+    doctor = " ".join(["smtp-harness system doctor", box.system.name, *_option(variant)])
     return _with_profile(
         box,
         lambda profile: ["pytest", str(scenarios), f"--sut={profile}", f"--doctor={doctor}", *arguments],
         variant,
     )
+
+
+def _option(variant: str) -> list[str]:
+    return ["--profile", variant] if variant else []
 
 
 def _with_profile(box: Sandbox, words: Callable[[Path], list[str]], variant: str = "") -> int:
@@ -170,18 +171,27 @@ def _with_profile(box: Sandbox, words: Callable[[Path], list[str]], variant: str
 
 
 @contextlib.contextmanager
-def _somewhere(name: str, delay: int) -> Iterator[Sandbox]:
+def _somewhere(name: str, variant: str, delay: int) -> Iterator[Sandbox]:
+    system = System.named(name, variant)
     if found := Up.find(name):
-        system = System.named(name)
+        if found.setup != system.setup:
+            raise SandboxError(
+                f"{name} is up in {_called(found.setup)}, and that needs {_called(system.setup)}; "
+                f"smtp-harness system down {name} ends it"
+            )
         yield Sandbox(system, found.parameters, sandbox.first_process(found.process), mount_point(name))
         return
-    system = _ready_to_start(name)
+    _ready_to_start(name, variant)
     with sandbox.running(system, Image(system).archive, mount_point(name), _parameters(delay)) as box:
         yield box
 
 
-def _ready_to_start(name: str) -> System:
-    system = System.named(name)
+def _called(setup: str) -> str:
+    return f"the set-up {setup!r}" if setup else "its usual set-up"
+
+
+def _ready_to_start(name: str, variant: str = "") -> System:
+    system = System.named(name, variant)
     _require_sandboxes()
     if missing := Image(system).missing:
         raise SandboxError(missing)

@@ -75,7 +75,8 @@ class BrokenSystem:
         folder.mkdir(parents=True)
         mutants = [self._mutants[defect.name] for defect in defects]
         root = folder / "root"
-        shutil.copytree(self.system.root, root, symlinks=True)
+        for layer in self.system.roots:
+            shutil.copytree(layer, root, symlinks=True, dirs_exist_ok=True)
         for file, content in self._edited(mutants).items():
             (root / file).write_text(content, "utf-8")
         without = [service for mutant in mutants for service in mutant.without]
@@ -109,7 +110,7 @@ class BrokenSystem:
         for mutant in mutants:
             for edit in mutant.edit:
                 if edit.file not in files:
-                    files[edit.file] = (self.system.root / edit.file).read_text("utf-8")
+                    files[edit.file] = self.system.file(edit.file).read_text("utf-8")
                 found = files[edit.file].count(edit.find)
                 if found != 1:
                     told = f"{edit.file} has {edit.find!r} {found} times; give text that is there once"

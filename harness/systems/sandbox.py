@@ -118,7 +118,8 @@ def start(
     """
     order = {
         "system": str(system.folder),
-        "root": str(root or system.root),
+        "setup": system.setup,
+        "roots": [str(folder) for folder in ([root] if root else system.roots)],
         "archive": str(archive),
         "place": str(place),
         "parameters": asdict(parameters),

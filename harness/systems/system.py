@@ -57,10 +57,11 @@ class Service(Command):
 
 
 class Description(settings.Settings):
-    """What `system.toml` says."""
+    """What `system.toml` says, and for another set-up `system-NAME.toml` in place of some of it."""
 
     about: str = Field(min_length=1)
     packages: tuple[str, ...] = Field(min_length=1)
+    root: tuple[str, ...] = Field(default=("root",), min_length=1)  # folders, each laid over those before it
     own: tuple[Own, ...] = ()
     prepare: tuple[Command, ...] = ()
     service: tuple[Service, ...] = Field(min_length=1)
@@ -72,29 +73,57 @@ class UnknownSystemError(Exception):
 
 @dataclass(frozen=True)
 class System:
-    """One folder: a description, the files that go over the root file system, a profile, its mutants."""
+    """One folder: a description, the files that go over the root file system, a profile, its mutants.
+
+    A profile may have a set-up of its own: `system-NAME.toml` beside `profile-NAME.toml`. Its keys take the
+    place of those of `system.toml`, but for the packages, which are the system's.
+    """
 
     name: str
     folder: Path
     description: Description
+    setup: str = ""  # the name of the profile whose set-up this is; empty: the usual one
 
     @classmethod
-    def named(cls, name: str) -> "System":
-        """The system of that name; raises `UnknownSystemError`, or `settings.SettingsError` for its files."""
+    def named(cls, name: str, profile: str = "") -> "System":
+        """The system of that name, set up as a profile needs it.
+
+        Raises `UnknownSystemError`, or `settings.SettingsError` for its files.
+        """
         known = names()
         if name not in known:
             raise UnknownSystemError(f"there is no system {name!r}; {settings.nearest(name, known)}")
-        return cls.at(FOLDER / name)
+        folder = FOLDER / name
+        system = cls.at(folder, profile if _setup(folder, profile).is_file() else "")
+        system.profile(profile)  # a wrong name is told before anything is started
+        return system
 
     @classmethod
-    def at(cls, folder: Path) -> "System":
-        """The system in a folder; raises `settings.SettingsError`."""
-        return cls(folder.name, folder, settings.read(folder / "system.toml", Description))
+    def at(cls, folder: Path, setup: str = "") -> "System":
+        """The one in a folder, set up as usual or as a profile needs it; raises `settings.SettingsError`."""
+        usual = folder / "system.toml"
+        file = _setup(folder, setup) if setup else usual
+        content = settings.read_toml(usual)
+        if setup:
+            own = settings.read_toml(file)
+            if "packages" in own:
+                raise settings.SettingsError(file, [f"packages: all set-ups share them; add to {usual.name}"])
+            content |= own
+        description = settings.check(file, content, Description)
+        for name in description.root:
+            if not (folder / name).is_dir():
+                raise settings.SettingsError(file, [f"root: there is no folder {name} beside it"])
+        return cls(folder.name, folder, description, setup)
 
     @property
-    def root(self) -> Path:
-        """The files that go over the root file system."""
-        return self.folder / "root"
+    def roots(self) -> list[Path]:
+        """The folders whose files go over the root file system, in this order."""
+        return [self.folder / name for name in self.description.root]
+
+    def file(self, name: str) -> Path:
+        """Where a file of the root file system comes from; the last folder's when several have it."""
+        found = [folder / name for folder in self.roots if (folder / name).is_file()]
+        return found[-1] if found else self.roots[-1] / name
 
     @property
     def variants(self) -> dict[str, str]:
@@ -108,7 +137,8 @@ class System:
     def profile(self, variant: str = "") -> str:
         """A profile, with places that a run fills in; raises `UnknownSystemError`.
 
-        A variant has the tables that take the place of the usual profile's; one without a key is left out.
+        A variant has the tables that take the place of the usual profile's, with all below them; one without
+        a key is left out.
         """
         usual = (self.folder / "profile.toml").read_text("utf-8")
         if not variant:
@@ -117,8 +147,8 @@ class System:
             mend = settings.nearest(variant, list(self.variants)) if self.variants else "it has the usual one"
             raise UnknownSystemError(f"{self.name} has no profile {variant!r}; {mend}")
         head, *own = TABLE.split((self.folder / f"profile-{variant}.toml").read_text("utf-8"))
-        replaced = {_header(table) for table in own}
-        kept = [table for table in TABLE.split(usual)[1:] if _header(table) not in replaced]
+        replaced = tuple(_header(table) for table in own)
+        kept = [table for table in TABLE.split(usual)[1:] if not _is_of(_header(table), replaced)]
         return "".join([head, *kept, *(table for table in own if KEY.search(table))])
 
 
@@ -127,8 +157,18 @@ def names() -> list[str]:
     return sorted(file.parent.name for file in FOLDER.glob("*/system.toml"))
 
 
+def _setup(folder: Path, name: str) -> Path:
+    """The file with the set-up that belongs to a profile, where there is one."""
+    return folder / f"system-{name}.toml"
+
+
 def _header(table: str) -> str:
-    return table.partition("]")[0]
+    """Of a table the name; that of one in an array, as `[[domain]]`, has a bracket in front."""
+    return table.partition("]")[0].removeprefix("[")
+
+
+def _is_of(name: str, tables: tuple[str, ...]) -> bool:
+    return name in tables or name.startswith(tuple(f"{table}." for table in tables))
 
 
 @dataclass(frozen=True)

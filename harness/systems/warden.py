@@ -40,7 +40,7 @@ class Warden:
     """One sandbox from inside."""
 
     system: System
-    files: Path
+    roots: Sequence[Path]
     parameters: Parameters
     place: Path
     services: dict[int, str] = field(default_factory=dict)
@@ -75,17 +75,13 @@ class Warden:
 
     def furnish(self) -> None:
         """The system's own files, with the run's parameters filled in."""
-        for source in sorted(self.files.rglob("*")):
-            target = self.root / source.relative_to(self.files)
-            if source.is_dir():
-                target.mkdir(parents=True, exist_ok=True)
-            elif source.is_file():
-                target.unlink(missing_ok=True)  # a link would lead elsewhere
-                content = source.read_bytes()
-                with contextlib.suppress(UnicodeDecodeError):  # no text, so no places
-                    content = self.parameters.fill(content.decode("utf-8")).encode("utf-8")
-                target.write_bytes(content)
-                shutil.copymode(source, target)
+        for folder in self.roots:
+            for source in sorted(folder.rglob("*")):
+                target = self.root / source.relative_to(folder)
+                if source.is_dir():
+                    target.mkdir(parents=True, exist_ok=True)
+                elif source.is_file():
+                    self._copy(source, target)
         resolver = self.root / "etc/resolv.conf"
         resolver.unlink(missing_ok=True)
         resolver.write_text("nameserver 127.0.0.1\n", "ascii")
@@ -94,6 +90,14 @@ class Warden:
             inside = own.path
             self.run(["chown", f"{own.user}:{own.group}", inside])
             self.run(["chmod", own.mode, inside])
+
+    def _copy(self, source: Path, target: Path) -> None:
+        target.unlink(missing_ok=True)  # a link would lead elsewhere
+        content = source.read_bytes()
+        with contextlib.suppress(UnicodeDecodeError):  # no text, so no places
+            content = self.parameters.fill(content.decode("utf-8")).encode("utf-8")
+        target.write_bytes(content)
+        shutil.copymode(source, target)
 
     def prepare(self) -> None:
         """What has to be done once."""
@@ -176,8 +180,9 @@ def main() -> int:
     """Follow the order on standard input."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))  # the first process ignores it otherwise
     order: dict[str, Any] = json.loads(sys.stdin.readline())
-    system = System.at(Path(order["system"]))
-    warden = Warden(system, Path(order["root"]), Parameters(**order["parameters"]), Path(order["place"]))
+    system = System.at(Path(order["system"]), order["setup"])
+    roots = [Path(folder) for folder in order["roots"]]
+    warden = Warden(system, roots, Parameters(**order["parameters"]), Path(order["place"]))
     try:
         warden.mount(Path(order["archive"]))
         warden.connect()
