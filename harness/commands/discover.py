@@ -23,7 +23,7 @@ def add(commands: Commands) -> None:
         run,
         "talk to an unknown server and draft its profile",
         "smtp-harness discover 127.0.0.1:25 --user ann@example.org -o staging.toml",
-        "what cannot be seen from outside stands as a question in the draft; what goes on is told on standard error",
+        "what cannot be seen from outside is a question in the draft; standard error tells what goes on",
     )
     parser.add_argument(
         "address", metavar="ADDRESS[:PORT]", help="of the server; the port is 25 unless given"
@@ -36,8 +36,8 @@ def add(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="an ordinary user who may get mail, as ann@example.org, or ann in the first --domain (repeat for "
-        "more); without one nothing is concluded that shows only there",
+        help="an ordinary user who may get mail, as ann@example.org, or ann in the first --domain "
+        "(repeat for more); nothing is concluded without one that shows only there",
     )
     parser.add_argument("--dns", default="127.0.0.1:53", metavar="ADDRESS:PORT", help="its resolver: us")
     parser.add_argument(
@@ -45,7 +45,8 @@ def add(commands: Commands) -> None:
         type=float,
         default=WAIT,
         metavar="SECONDS",
-        help=f"how long to go on retrying when a client is put off, to see whether that is a greylist (default: {WAIT:g})",
+        help="how long clients that are put off try again, to see whether that is a greylist "
+        f"(default: {WAIT:g})",
     )
     parser.add_argument("--no-rules", dest="rules", action="store_false", help="do not run the scenarios")
     parser.add_argument("-o", "--output", type=Path, metavar="PROFILE.toml", help="default: standard output")
@@ -75,8 +76,8 @@ def run(options: argparse.Namespace) -> int:
             wait = seen.speech.delay + seen.speech.pause
             time = time_to_try(wait, len(catalogue.rules))
             telling.say(
-                f"running the scenarios with the draft, to see how it keeps each rule; with waits of {wait:g} s "
-                f"this may take {time / 60:.0f} min (--no-rules leaves it out)"
+                "running the scenarios with the draft, to see how it keeps each rule; with waits of "
+                f"{wait:g} s this may take {time / 60:.0f} min (--no-rules leaves it out)"
             )
             found = try_rules(draft(place, seen, catalogue), default_scenarios(), catalogue, time)
     except (ValueError, discover.DiscoveryError, BrokenRunError) as error:

@@ -40,7 +40,9 @@ def _told(sightings: Iterable[Sighting], catalogue: Catalogue) -> Told:
         if documented is None or one.offence in AT_ONCE or one.outcome is None:
             continue
         if one.outcome.verdict is not Verdict.PASS and documented.stage is not Stage.DATA:
-            votes.update(told for told in Told if Dialect(told=told).tells(documented.stage) is one.outcome.stage)
+            votes.update(
+                told for told in Told if Dialect(told=told).tells(documented.stage) is one.outcome.stage
+            )
     return max(Told, key=lambda told: votes[told])
 
 

@@ -35,7 +35,9 @@ def explore(place: Place, known: Known, catalogue: Catalogue, telling: Telling) 
         face = look_at_face(dialogues, telling)
         notes = [] if listening else [f"{place.dns[0]}:{place.dns[1]} was not to be had, so nobody asks us"]
         if face.closed:
-            notes.append(f"it takes no mail in clear text without more: «{face.closed}»; scenarios speak clear text")
+            notes.append(
+                f"it takes no mail in clear text without more: «{face.closed}»; scenarios speak clear text"
+            )
         dialogues = replace(dialogues, hostname=face.hostname or "unknown")
         dialogues, note = as_a_stranger(dialogues, telling)
         notes += [note] if note else []
@@ -64,7 +66,8 @@ def _look(
     resolves = any(entry.name != PULSE for entry in dialogues.dns.queries())
     if not resolves:
         telling.say("it asked our DNS nothing, so nothing is said of names, lists and delays")
-    sightings = _look_at_offences(further, face, domains, usual, telling, resolves=resolves)
+    wait = 0.0 if further.greylist else known.wait
+    sightings = _look_at_offences(further, face, domains, usual, telling, resolves=resolves, wait=wait)
     limit = look_at_recipients(further, telling) if welcome.recipient and not usual.stopped else None
     lists = ListsSeen()
     if resolves and welcome.recipient and dialogues.chooses_addresses:
@@ -94,6 +97,7 @@ def _look_at_offences(
     telling: Telling,
     *,
     resolves: bool,
+    wait: float,
 ) -> list[Sighting]:
     if dialogues.way.trusted or usual.reached is None:
         return []
@@ -104,7 +108,7 @@ def _look_at_offences(
     if dialogues.way.route is RouteName.XCLIENT:  # by which it is told names, and looks none up
         seen = [one for one in seen if not one.did.startswith("has ")]
     telling.say(f"trying {len(seen)} things that a server may hold against a client")
-    return look_at_oddities(dialogues, seen, usual, telling, by_time=resolves)
+    return look_at_oddities(dialogues, seen, usual, telling, by_time=resolves, wait=wait)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """Writes down what was seen of a server as a profile.
 
-What can be seen from outside is written down as keys; what cannot stands as a question in a comment. The draft
-is a profile that the check of profiles accepts: what nothing was seen for is not claimed, and says why.
+What can be seen from outside is written down as keys; what cannot stands as a question in a comment. The
+draft is a profile that the check of profiles accepts: what nothing was seen for is not claimed, and says why.
 """
 
 import re
@@ -163,7 +163,8 @@ def _answers(seen: Seen) -> list[tuple[str, str, str]]:
     told = []
     for offence, answer in seen.speech.answers.items():
         shown = next(
-            one for one in (*seen.sightings, *seen.lists.sightings)
+            one
+            for one in (*seen.sightings, *seen.lists.sightings)
             if one.offence is offence and one.outcome and one.outcome.answer == answer
         )
         told.append((offence.value, str(answer), f"a client that {shown.did}: «{shown.said}»"))
@@ -191,4 +192,3 @@ def _time_named(greylist: GreylistSeen | None) -> str:
     """A time in what a greylist says."""
     found = TIME.search(greylist.said.partition(" after ")[0]) if greylist else None
     return found[0] if found else ""
-

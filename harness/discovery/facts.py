@@ -113,7 +113,7 @@ class ListsSeen:
 
 @dataclass(frozen=True)
 class RecipientLimit:
-    """How many recipients of one message it takes, and what became of the next; None: it took that as well."""
+    """How many recipients of one message it takes, and what became of the next (None: that was taken)."""
 
     taken: int
     outcome: Outcome | None

@@ -100,9 +100,7 @@ def _in_detail(dialogues: Dialogues, seen: GreylistSeen, telling: Telling) -> Gr
     if seen.at == Stage.RCPT:  # further nobody may get a message but the users that were named
         *courtesies, invented = telling.over("greylist", met, [*COURTESIES, "nobody-of-that-name"])
         exempt = [
-            name
-            for name, step in zip(COURTESIES, courtesies, strict=True)
-            if step.verdict is Verdict.PASS
+            name for name, step in zip(COURTESIES, courtesies, strict=True) if step.verdict is Verdict.PASS
         ]
         put_off_first = invented.code == seen.code
         seen = replace(seen, exempt=tuple(exempt), before_verification=put_off_first)
@@ -120,7 +118,9 @@ def _key(dialogues: Dialogues, seen: GreylistSeen, telling: Telling) -> str:
         return ""
     one, other = dialogues.client().neighbours()
     dialogues.attempt(one)
-    telling.say(f"waiting {seen.delay + GREYLIST_SLACK:g} s more, to see whether neighbours count as one client")
+    telling.say(
+        f"waiting {seen.delay + GREYLIST_SLACK:g} s more, to see whether neighbours count as one client"
+    )
     WaitingClock(seen.delay + GREYLIST_SLACK).advance(one.address, seen.delay + GREYLIST_SLACK)
     if dialogues.attempt(one).step(seen_stage(seen)).verdict is not Verdict.PASS:
         return ""

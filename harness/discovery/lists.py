@@ -155,9 +155,7 @@ def _refusing(
     return frozenset(counting[: int(threshold)]) if threshold > 2 else frozenset()
 
 
-def _silent(
-    zone: str, alone: _Trial, enough: frozenset[str], threshold: float, trials: _Trials
-) -> ListSeen:
+def _silent(zone: str, alone: _Trial, enough: frozenset[str], threshold: float, trials: _Trials) -> ListSeen:
     """A list of which nothing comes: a white list, one that counts other answers, or one that only marks."""
     if alone.noticed:
         return ListSeen((zone,), 1.0)
@@ -185,9 +183,14 @@ def _how_they_are_asked(
     refused = [trial for trial in trials.all if trial.refused]
     if enough and refused:
         (everywhere,) = trials.of([one.zones[0] for one in seen.lists if one.weight > 0])
-        asks = Asks.AT_ONCE if set(zones) <= set(everywhere.asked) and len(zones) > len(enough) else Asks.IN_ORDER
+        asks = (
+            Asks.AT_ONCE
+            if set(zones) <= set(everywhere.asked) and len(zones) > len(enough)
+            else Asks.IN_ORDER
+        )
         names = all(
-            trial.address in trial.said and all(zone in trial.said and TEXT in trial.said for zone in trial.on)
+            trial.address in trial.said
+            and all(zone in trial.said and TEXT in trial.said for zone in trial.on)
             for trial in refused
             if trial.on == enough
         )
@@ -195,7 +198,7 @@ def _how_they_are_asked(
         trial for trial in trials.all if trial.refused != (_weight(seen, trial.on) >= seen.threshold)
     ]
     question = "; ".join(
-        f"a client on {' and '.join(sorted(trial.on))} {'was' if trial.refused else 'was not'} refused, which "
+        f"a client on {' and '.join(sorted(trial.on))} was {'' if trial.refused else 'not '}refused, which "
         "these weights do not explain"
         for trial in unexplained
     )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fake_dns import ServFail, reverse_name
+from harness.capabilities.clock import WaitingClock
 from harness.discovery.dialogues import Dialogues
 from harness.discovery.facts import Sighting
 from harness.discovery.place import Telling
@@ -94,9 +95,18 @@ def look_at_innocents(dialogues: Dialogues, telling: Telling) -> Usual:
 
 
 def look_at_oddities(
-    dialogues: Dialogues, oddities: Sequence[Oddity], usual: Usual, telling: Telling, *, by_time: bool
+    dialogues: Dialogues,
+    oddities: Sequence[Oddity],
+    usual: Usual,
+    telling: Telling,
+    *,
+    by_time: bool,
+    wait: float = 0.0,
 ) -> list[Sighting]:
-    """What became of each, on clients enough to be certain; without `by_time` lateness is not looked at."""
+    """What became of each, on clients enough to be certain; without `by_time` lateness is not looked at.
+
+    Who was put off tries again after so many seconds of `wait`.
+    """
 
     def sight(oddity: Oddity) -> Sighting:
         seen: list[tuple[Outcome | None, Step | None, float]] = []
@@ -111,6 +121,8 @@ def look_at_oddities(
         return Sighting(oddity.offence, oddity.did, None, _words(seen[-1][1]))
 
     sightings = telling.over("odd clients", sight, oddities)
+    if wait:
+        sightings = _after_a_while(dialogues, oddities, sightings, usual, telling, wait)
     for one in sightings:
         telling.say(f"  {one.did}: {one.outcome or 'nothing follows'}; «{one.said}»")
     return sightings
@@ -236,6 +248,43 @@ def _broken_header(dialogues: Dialogues, client: Client) -> Attempt:
     return dialogues.attempt(client, message=message(client, dialogues.recipient, to=BROKEN))
 
 
+def _after_a_while(
+    dialogues: Dialogues,
+    oddities: Sequence[Oddity],
+    sightings: Sequence[Sighting],
+    usual: Usual,
+    telling: Telling,
+    wait: float,
+) -> list[Sighting]:
+    """The same, with what came of it when clients that were put off tried again: some are only greylisted."""
+    put_off = [
+        (oddity, one)
+        for oddity, one in zip(oddities, sightings, strict=True)
+        if one.outcome
+        and one.outcome.verdict is Verdict.DEFER
+        and one.outcome.stage in (Stage.RCPT, Stage.DATA)
+    ]
+    if not put_off:
+        return list(sightings)
+    telling.say(
+        f"{len(put_off)} odd clients were put off; they try again after {wait:g} s, as a greylist wants it"
+    )
+
+    def again(pair: tuple[Oddity, Sighting]) -> Sighting:
+        oddity, before = pair
+        client = dialogues.client()
+        oddity.play(dialogues, client)
+        WaitingClock(wait).advance(client.address, wait)
+        outcome, step, waited = _came_out(oddity.play(dialogues, client), usual, by_time=True)
+        if outcome is None or outcome == before.outcome:
+            return before
+        told = f"{_words(step)} (when it tried again after {wait:g} s; at first {before.said})"
+        return Sighting(before.offence, before.did, outcome, told, waited)
+
+    later = dict(zip(put_off, telling.over("retries", again, put_off, lasts=wait), strict=True))
+    return [later.get(pair, pair[1]) for pair in zip(oddities, sightings, strict=True)]
+
+
 # What became of them
 
 
@@ -244,9 +293,7 @@ def _says(step: Step) -> bool:
     return step.reply is not None and not step.mangled and step.code != SERVICE_ENDS
 
 
-def _came_out(
-    attempt: Attempt, usual: Usual, *, by_time: bool
-) -> tuple[Outcome | None, Step | None, float]:
+def _came_out(attempt: Attempt, usual: Usual, *, by_time: bool) -> tuple[Outcome | None, Step | None, float]:
     """In the words of a profile, with the step that shows it, and how much longer that took than usual."""
     held: tuple[Step, float] | None = None
     for step in attempt.steps:

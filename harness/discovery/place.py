@@ -46,7 +46,13 @@ class Telling:
     say: Callable[[str], None]
 
     def over(
-        self, what: str, act: Callable[[T], R], things: Sequence[T], *, at_once: int = AT_ONCE, lasts: float = 0.0
+        self,
+        what: str,
+        act: Callable[[T], R],
+        things: Sequence[T],
+        *,
+        at_once: int = AT_ONCE,
+        lasts: float = 0.0,
     ) -> list[R]:
         """What `act` makes of each thing, some side by side, in their order; raises what it raises.
 

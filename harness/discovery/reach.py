@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from fake_dns import FakeDns
 from harness import settings
 from harness.discovery.dialogues import PATIENCE, Dialogues, profile_of
 from harness.discovery.facts import Way
 from harness.discovery.place import TOLD_EVERY, DiscoveryError, Place, Telling
-from harness.outcome import Stage, Verdict
+from harness.outcome import Verdict
 from harness.profile.tables import RouteName
 from harness.runs.run import Run
 from harness.smtp.channel import UNSOLICITED
@@ -40,7 +40,9 @@ class Knock:
 
     way: Way
     attempt: Attempt
-    stray: bool  # whether there were replies that nothing had asked for: our introduction was taken for commands
+    stray: (
+        bool  # whether there were replies that nothing had asked for: our introduction was taken for commands
+    )
 
     @property
     def opened(self) -> bool:
@@ -65,9 +67,7 @@ def find_way(place: Place, dns: FakeDns, telling: Telling) -> Way:
         knocking.begin(list(_plain_ways(place)))
         knock = knocking.opened(HEAD_START)
         if knock is None:
-            telling.say(
-                f"no clear way in after {HEAD_START:g} s; trying TLS from the start and the PROXY protocol beside it"
-            )
+            telling.say("no clear way in yet; trying TLS from the start and the PROXY protocol beside it")
             knocking.begin([Way(RouteName.PROXY_V2, NETWORKS), Way(RouteName.PROXY_V1, NETWORKS)])
             knocking.begin_tls()
             knock = knocking.opened(PATIENCE + HANDSHAKE)
@@ -194,10 +194,11 @@ class _Knocking:
                 return found
             if self._tls and self._tls.done() and (said := self._tls.result()):
                 raise DiscoveryError(
-                    f"{self.place} speaks TLS from the start, as on port 465: {said}. The harness begins in clear "
-                    f"text: name a port where the server does so too; seen besides: {'; '.join(self.seen)}"
+                    f"{self.place} speaks TLS from the start, as on port 465: {said}. The harness begins in "
+                    "clear text: name a port where the server does so too; seen besides: "
+                    + ("; ".join(self.seen) or "nothing")
                 )
-            waiting: set[Future[Knock] | Future[str]] = {one for one in self._knocks if not one.done()}
+            waiting: set[Future[Any]] = {one for one in self._knocks if not one.done()}
             if self._tls and not self._tls.done():
                 waiting.add(self._tls)
             left = deadline - time.monotonic()
@@ -210,7 +211,7 @@ class _Knocking:
     def _first_opened(self) -> Knock | None:
         if not any(one.done() and one.result().opened for one in self._knocks):
             return None
-        wait(self._knocks, timeout=GRACE)
+        wait(list(self._knocks), timeout=GRACE)
         return next(one.result() for one in self._knocks if one.done() and one.result().opened)
 
 
@@ -222,9 +223,9 @@ def _greeted(dialogues: Dialogues) -> Knock:
     """Connect and greet, with HELO where EHLO is not known."""
     client, way = dialogues.client(), dialogues.way
     with client.conversation() as talk:
-        if talk.connect().code == GREETS and talk.ehlo(client.host).code in UNKNOWN_VERB:
-            if talk.helo(client.host).verdict is Verdict.PASS:
-                way = replace(way, extended=False)
+        unknown = talk.connect().code == GREETS and talk.ehlo(client.host).code in UNKNOWN_VERB
+        if unknown and talk.helo(client.host).verdict is Verdict.PASS:
+            way = replace(way, extended=False)
         stray = any(UNSOLICITED in reply.flaws for reply in talk.session.replies)
         return Knock(way, talk.quit(), stray)
 

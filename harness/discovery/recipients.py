@@ -77,12 +77,14 @@ def look_at_domains(
         named.setdefault(domain.lower(), []).append(local_part)
 
     def look(name: str) -> tuple[HostedDomain | None, str]:
-        return _look_at_domain(dialogues, name, named[name], distinguishes=distinguishes, foreign=str(foreign))
+        return _look_at_domain(
+            dialogues, name, named[name], distinguishes=distinguishes, foreign=str(foreign)
+        )
 
     looks = telling.over("domains", look, list(named))
     hosted = [domain for domain, _ in looks if domain]
-    for name, (domain, note) in zip(named, looks, strict=True):
-        telling.say(f"{name}: {'takes ' + ', '.join(domain.users) if domain else note}")
+    for name, (found, note) in zip(named, looks, strict=True):
+        telling.say(f"{name}: {'takes ' + ', '.join(found.users) if found else note}")
     hosted.sort(key=lambda domain: not domain.ordinary)
     return hosted, [f"{name}: {note}" for name, (_, note) in zip(named, looks, strict=True) if note]
 
@@ -96,7 +98,10 @@ def _look_at_domain(
         known += [POSTMASTER] if POSTMASTER not in (user.lower() for user in users) else []
     if not known:
         if postmaster.verdict is Verdict.PASS:
-            return None, f"its postmaster is taken, and so is that of {ELSEWHERE} ({foreign}): nothing follows"
+            return (
+                None,
+                f"its postmaster is taken, and so is that of {ELSEWHERE} ({foreign}): nothing follows",
+            )
         if postmaster.verdict is Verdict.DEFER:
             return None, f"its postmaster is put off, which is neither yes nor no: {postmaster}"
         return None, f"its postmaster is not taken: {postmaster}"

@@ -55,6 +55,15 @@ class _Course:
             return Outcome(status_of(refusal), str(refusal), self._expected, error=refusal)
         if reason := self._run.unusable:
             return Outcome(Status.INCONCLUSIVE, reason, self._expected, error=InconclusiveError(reason))
+        if obstacle := self._run.obstacle(self._plan.all_needs):
+            need, reason = obstacle
+            return Outcome(
+                Status.INCONCLUSIVE,
+                reason,
+                self._expected,
+                error=InconclusiveError(reason),
+                blocked_by=f"doctor.{need.value}",
+            )
         return None
 
     def go(self) -> None:
