@@ -22,6 +22,7 @@ from harness.world.internet import Internet, Kind
 from harness.world.tools import Tools
 
 PATIENCE = 90.0  # seconds for one reply
+RATE = 20.0  # connections in a second
 NOBODY = "postmaster@unknown.example"
 
 
@@ -95,6 +96,7 @@ def profile_of(
             "port": place.port,
             "hostname": hostname,
             "reply_timeout": PATIENCE,
+            "rate": RATE,
         },
         "clients": {"route": way.route.value, "networks": list(way.networks)},
         "policy": {"delay": 0},

@@ -39,7 +39,7 @@ def explore(place: Place, known: Known, catalogue: Catalogue, telling: Telling) 
                 f"it takes no mail in clear text without more: «{face.closed}»; scenarios speak clear text"
             )
         dialogues = replace(dialogues, hostname=face.hostname or "unknown")
-        dialogues, note = as_a_stranger(dialogues, telling)
+        dialogues, note = as_a_stranger(dialogues, telling, heard_out=bool(known.users))
         notes += [note] if note else []
         return _look(dialogues, face, known, catalogue, telling, notes)
 
@@ -66,7 +66,7 @@ def _look(
     resolves = any(entry.name != PULSE for entry in dialogues.dns.queries())
     if not resolves:
         telling.say("it asked our DNS nothing, so nothing is said of names, lists and delays")
-    wait = 0.0 if further.greylist else known.wait
+    wait = None if further.greylist else known.wait
     sightings = _look_at_offences(further, face, domains, usual, telling, resolves=resolves, wait=wait)
     limit = look_at_recipients(further, telling) if welcome.recipient and not usual.stopped else None
     lists = ListsSeen()
@@ -97,13 +97,12 @@ def _look_at_offences(
     telling: Telling,
     *,
     resolves: bool,
-    wait: float,
+    wait: float | None,
 ) -> list[Sighting]:
     if dialogues.way.trusted or usual.reached is None:
         return []
-    ordinary = [domain for domain in domains if domain.ordinary]
-    strict = [domain.name for domain in ordinary if domain.catch_all is False]
-    chosen = oddities(dialogues, face.hostname, [domain.name for domain in ordinary], strict)
+    strict = [domain.name for domain in domains if domain.ordinary and domain.catch_all is False]
+    chosen = oddities(dialogues, face.hostname, [domain.name for domain in domains], strict)
     seen = [one for one in chosen if resolves or not one.by_name]
     if dialogues.way.route is RouteName.XCLIENT:  # by which it is told names, and looks none up
         seen = [one for one in seen if not one.did.startswith("has ")]

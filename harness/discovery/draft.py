@@ -116,6 +116,8 @@ def _not_looked_at(rule: Rule, profile: Profile, seen: Seen) -> str:
         return ""
     if seen.heard_out:
         return ""
+    if rule.offence in (Offence.OWN_NAME_GREETING, Offence.OWN_HOST_GREETING) and not seen.domains:
+        return "it took mail for no domain that was tried; name one with --domain"
     seen_early = [one for one in seen.sightings if one.offence is rule.offence]
     before_rcpt = DIALOGUE[: DIALOGUE.index(Stage.RCPT)]
     if seen_early and all(one.outcome and one.outcome.stage in before_rcpt for one in seen_early):
@@ -168,6 +170,8 @@ def _answers(seen: Seen) -> list[tuple[str, str, str]]:
             if one.offence is offence and one.outcome and one.outcome.answer == answer
         )
         told.append((offence.value, str(answer), f"a client that {shown.did}: «{shown.said}»"))
+    if Offence.RELAYING not in seen.speech.answers and not seen.speech.delay:
+        told.append((Offence.RELAYING.value, "deny", "no other answer is any server's"))
     if seen.limit and (seen.limit.outcome is None or seen.limit.outcome.verdict is not Verdict.DROP):
         answer_text = str(seen.limit.outcome.answer) if seen.limit.outcome else "pass"
         told.append((Offence.TOO_MANY_RECIPIENTS.value, answer_text, seen.limit.said))

@@ -6,7 +6,7 @@ said to pass that was not heard out to there.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fake_dns import ServFail, reverse_name
 from harness.capabilities.clock import WaitingClock
@@ -101,11 +101,12 @@ def look_at_oddities(
     telling: Telling,
     *,
     by_time: bool,
-    wait: float = 0.0,
+    wait: float | None = None,
 ) -> list[Sighting]:
     """What became of each, on clients enough to be certain; without `by_time` lateness is not looked at.
 
-    Who was put off tries again after so many seconds of `wait`.
+    Who was put off tries again after so many seconds of `wait`: a greylist may know the innocent ones.
+    Without time for that nothing follows from a deferral; None: the greylist is known, and has let them through.
     """
 
     def sight(oddity: Oddity) -> Sighting:
@@ -121,7 +122,7 @@ def look_at_oddities(
         return Sighting(oddity.offence, oddity.did, None, _words(seen[-1][1]))
 
     sightings = telling.over("odd clients", sight, oddities)
-    if wait:
+    if wait is not None:
         sightings = _after_a_while(dialogues, oddities, sightings, usual, telling, wait)
     for one in sightings:
         telling.say(f"  {one.did}: {one.outcome or 'nothing follows'}; «{one.said}»")
@@ -131,14 +132,14 @@ def look_at_oddities(
 def oddities(
     dialogues: Dialogues, hostname: str, domains: Sequence[str], strict: Sequence[str]
 ) -> list[Oddity]:
-    """What can be tried on a server of that name with those domains; in the `strict` ones users are known."""
+    """What can be tried on a server of that name and those domains; `strict` ones refuse unknown users."""
     found = [
         *_about_addresses(),
         *_about_greetings(hostname, domains),
         Oddity(Offence.NO_GREETING, "sent MAIL without a greeting", _mail_without_greeting),
         Oddity(Offence.RELAYING, f"wrote to {FOREIGN}", _to(FOREIGN)),
     ]
-    if domains:
+    if domains and dialogues.goal is Stage.DATA:
         user = dialogues.recipient.partition("@")[0]
         odd = {"a % in the recipient": f"{user}%x", "a leading dot in the recipient": f".{user}"}
         for did, local_part in odd.items():
@@ -266,6 +267,9 @@ def _after_a_while(
     ]
     if not put_off:
         return list(sightings)
+    if not wait:
+        untold = [(pair, replace(pair[1], outcome=None)) for pair in put_off]
+        return [dict(untold).get(pair, pair[1]) for pair in zip(oddities, sightings, strict=True)]
     telling.say(
         f"{len(put_off)} odd clients were put off; they try again after {wait:g} s, as a greylist wants it"
     )

@@ -15,12 +15,12 @@ from harness import settings
 from harness.discovery.dialogues import PATIENCE, Dialogues, profile_of
 from harness.discovery.facts import Way
 from harness.discovery.place import TOLD_EVERY, DiscoveryError, Place, Telling
-from harness.outcome import Verdict
+from harness.outcome import Stage, Verdict
 from harness.profile.tables import RouteName
 from harness.runs.run import Run
 from harness.smtp.channel import UNSOLICITED
 from harness.smtp.tls import unverifying_context
-from harness.world.conversation import Attempt
+from harness.world.conversation import Attempt, Step
 
 NETWORKS = ("198.18.0.0/15", "2001:db8::/32")
 OTHERS = ("203.0.113.0/24", "198.51.100.0/24", "192.0.2.0/24")  # where those are relayed for
@@ -83,21 +83,22 @@ def find_way(place: Place, dns: FakeDns, telling: Telling) -> Way:
     return knock.way
 
 
-def as_a_stranger(dialogues: Dialogues, telling: Telling) -> tuple[Dialogues, str]:
+def as_a_stranger(dialogues: Dialogues, telling: Telling, *, heard_out: bool) -> tuple[Dialogues, str]:
     """The dialogues by addresses that the server does not relay for, if there are any, and what to note.
 
-    Whom it relays for it may let through where strangers are refused, at unknown users before all.
+    Whom it relays for it may let through where strangers are refused, at unknown users before all. Where mail
+    may be sent, clients are `heard_out` to the end of the message.
     """
     place, way, dns = dialogues.place, dialogues.way, dialogues.dns
-    first = _foreign_mail(dialogues)
-    telling.say(f"mail for another domain: {first.reached and first.reached.stage}: {first.reached}")
-    if first.rcpt.verdict is not Verdict.PASS:
+    first = _foreign_mail(dialogues, heard_out=heard_out)
+    telling.say(f"mail for another domain: {first.stage}: {first}")
+    if first.stage not in (Stage.RCPT, Stage.DATA) or first.verdict is not Verdict.PASS:
         return dialogues, ""
     relayed, strange = [way.networks[0] if way.networks else OURSELVES], list[str]()
     route, networks = _other_addresses(place, way)
     for network in networks:
         other = Way(route, (network,), extended=way.extended)
-        verdict = _foreign_mail(Dialogues.by(place, other, dns)).rcpt.verdict
+        verdict = _foreign_mail(Dialogues.by(place, other, dns), heard_out=heard_out).verdict
         if verdict:  # who was not heard out is of no use
             (relayed if verdict is Verdict.PASS else strange).append(network)
     if not strange:
@@ -114,9 +115,9 @@ def as_a_stranger(dialogues: Dialogues, telling: Telling) -> tuple[Dialogues, st
     return Dialogues.by(place, other, dns), note
 
 
-def _foreign_mail(dialogues: Dialogues) -> Attempt:
-    """What a client meets there that has mail for others."""
-    return dialogues.attempt(recipient=FOREIGN)
+def _foreign_mail(dialogues: Dialogues, *, heard_out: bool) -> Step:
+    """What a client meets there last that has mail for others."""
+    return dialogues.attempt(recipient=FOREIGN, upto=Stage.DATA if heard_out else Stage.RCPT).steps[-1]
 
 
 def _other_addresses(place: Place, way: Way) -> tuple[RouteName, list[str]]:

@@ -16,7 +16,7 @@ from harness.runs.baseline import Finding as Deviation
 from harness.runs.checks import CHECKS
 from harness.runs.diagnosis import Check, Finding, Patient, State
 from harness.runs.run import Run
-from harness.verdicts import ScenarioEnd
+from harness.verdicts import FailedError, ScenarioEnd
 from harness.world.internet import Kind
 
 MENDS = Path(__file__).with_name("mends.toml")
@@ -44,8 +44,10 @@ def examine(run: Run, *, short: bool = False) -> Iterator[tuple[Check, Finding]]
             continue
         try:
             finding = check.look(patient)
-        except ScenarioEnd as ending:
+        except FailedError as ending:
             finding = Finding(State.BAD, str(ending))
+        except ScenarioEnd as ending:  # it says why there was no occasion
+            finding = Finding(State.UNTOLD, str(ending))
         if check.basic and finding.state is State.BAD and finding.without is None:
             fallen = check.title
         yield check, finding

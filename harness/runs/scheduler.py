@@ -227,7 +227,7 @@ class Scheduler:
             try:
                 return future.result(timeout=0.25)
             except TimeoutError:
-                done = sum(one.done() for one in self._outcomes.values())
+                done = sum(one.done() for one in self._outcomes.values()) + len(self._tried)
                 waiting(done, len(self._outcomes))
 
     def stop(self) -> None:
