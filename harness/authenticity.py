@@ -4,11 +4,7 @@ import re
 from dataclasses import dataclass
 
 from harness.capabilities.mailbox import Delivered
-from harness.judge import NoEvidenceError
-from harness.verdicts import FailedError, InconclusiveError
-from harness.world.client import Client
 from harness.world.conversation import Attempt, Step
-from harness.world.tools import Mailbox
 
 RESULTS = ("none", "neutral", "pass", "fail", "softfail", "temperror", "permerror")
 OLD_NAMES = {"error": "temperror", "unknown": "permerror", "hardfail": "fail"}
@@ -32,23 +28,10 @@ class Shown:
     where: str
 
 
-def spf_result(attempt: Attempt, client: Client, mailbox: Mailbox, recipient: str) -> Shown:
-    """What a server found out about the sender of an attempt, refused or delivered.
-
-    Raises `FailedError` when it refuses for another reason or shows nothing, `InconclusiveError` when
-    another reason keeps it from taking the message for now, or there is no reply that says anything.
-    """
-    if shown := in_refusal(attempt):
-        return shown
-    if step := refusal(attempt):
-        said = f"at {step.stage} the server said {step}, which is no word of SPF"
-        if step.reply is None or step.code == 421:
-            raise NoEvidenceError(said)
-        raise InconclusiveError(said) if step.code < 500 else FailedError(said)
-    found = in_message(mailbox.find(recipient, client.token), null_sender=False)
-    if found is None:
-        raise FailedError("the delivered message has neither Received-SPF nor spf= in Authentication-Results")
-    return found
+def spf_mark(found: Delivered) -> str:
+    """The result for the sender that a delivered message shows; empty when it shows none."""
+    shown = in_message(found, null_sender=False)
+    return shown.result if shown else ""
 
 
 def dkim_results(found: Delivered, domain: str) -> list[str]:

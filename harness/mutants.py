@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,13 +195,14 @@ def _prove(subject: Subject, chosen: list[Defect], parallel: int, together: int)
 
         def judge(defects: Sequence[Defect], turn: str) -> list[Verdict]:
             spared = heavy.difference(*(defect.rules for defect in defects))
-            return _judge(subject, defects, baseline, spared, Path(folder) / turn / defects[0].name)
+            place = Path(folder) / turn / defects[0].name
+            return _judge(subject, defects, baseline, spared, place, catalogue)
 
         verdicts: list[Verdict] = []
         left = chosen
         for size in dict.fromkeys((together, 1)):
             with _workers(parallel) as pool:
-                groups = _groups(subject, left, size, heavy)
+                groups = _groups(subject, left, size, heavy, catalogue)
                 futures = [pool.submit(judge, group, f"by-{size}") for group in groups]
                 left = []
                 for future in as_completed(futures):
@@ -228,13 +229,18 @@ def _workers(parallel: int) -> Iterator[ThreadPoolExecutor]:
 
 
 def _groups(
-    subject: Subject, chosen: Sequence[Defect], size: int, heavy: frozenset[str]
+    subject: Subject, chosen: Sequence[Defect], size: int, heavy: frozenset[str], catalogue: Catalogue
 ) -> list[list[Defect]]:
-    """The defects in groups that do not get in each other's way: of other rules, and none of them notices."""
+    """The defects in groups that do not get in each other's way.
+
+    They are of other rules, none of which rests on another one of them or notices another's defect.
+    """
 
     def apart(one: Defect, other: Defect) -> bool:
         return not (
             {*one.rules} & {*other.rules}
+            or _rests_on(catalogue, one.rules, other.rules)
+            or _rests_on(catalogue, other.rules, one.rules)
             or any(subject.expects(one, rule) for rule in other.rules)
             or any(subject.expects(other, rule) for rule in one.rules)
         )
@@ -307,10 +313,32 @@ def _count_rules(defects: list[Defect]) -> int:
     return len({rule for defect in defects for rule in defect.rules})
 
 
+def _rests_on(catalogue: Catalogue, rules: Iterable[str], others: Iterable[str]) -> bool:
+    """Whether one of some rules rests on one of the others, by whatever detour."""
+    known = (catalogue.rules[rule] for rule in rules if rule in catalogue.rules)
+    return any({*catalogue.foundations(rule)} & {*others} for rule in known)
+
+
+def _is_blocked(result: RuleResult, broken: Collection[str], catalogue: Catalogue) -> bool:
+    """Whether a rule cannot be told because of what is broken, or because of what innocents meet by that."""
+    by = result.blocked_by
+    if result.status is not Status.INCONCLUSIVE or not by:
+        return False
+    return by not in catalogue.rules or by in broken or _rests_on(catalogue, [by], broken)
+
+
 def _judge(
-    subject: Subject, defects: Sequence[Defect], baseline: RunResult, spared: frozenset[str], folder: Path
+    subject: Subject,
+    defects: Sequence[Defect],
+    baseline: RunResult,
+    spared: frozenset[str],
+    folder: Path,
+    catalogue: Catalogue,
 ) -> list[Verdict]:
-    """One run; `spared` are rules whose scenarios strain a server and run for their own mutants only."""
+    """One run; `spared` are rules whose scenarios strain a server and run for their own mutants only.
+
+    A rule that is blocked by what is broken has noticed nothing of its own.
+    """
     began = time.monotonic()
     try:
         result = subject.run(defects, folder, heavy=not spared)
@@ -324,7 +352,9 @@ def _judge(
     changed = {
         rule.id: after[rule.id]
         for rule in baseline.rules
-        if rule.id not in spared | broken and after[rule.id].status is not rule.status
+        if rule.id not in spared | broken
+        and after[rule.id].status is not rule.status
+        and not _is_blocked(after[rule.id], broken, catalogue)
     }
     declared = {defect: {rule for rule in changed if subject.expects(defect, rule)} for defect in defects}
     accounted = set().union(*declared.values())

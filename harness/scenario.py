@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from fake_dns import Behaviour, NoAnswer, NxDomain, Refused, ServFail
-from harness.authenticity import dkim_results, refusal, spf_result
-from harness.capabilities.mail_host import Arrival, MailHost
+from harness.authenticity import dkim_results, refusal, spf_mark
+from harness.capabilities.mail_host import Arrival, Call, MailHost
 from harness.capabilities.mailbox import Delivered
 from harness.capabilities.queue import Queued
 from harness.offence import Offence
@@ -15,23 +15,26 @@ from harness.profile.tables import Domain
 from harness.profile.values import is_of_this_host
 from harness.rules import Capability
 from harness.runs.play import Expect
-from harness.verdicts import FailedError, InconclusiveError, NotTestableError
+from harness.verdicts import FailedError, InconclusiveError, NeverCameError, NotTestableError
 from harness.world.cast import Zone
 from harness.world.client import Cause, Client, Clock, message
 from harness.world.conversation import Attempt
 from harness.world.internet import Internet, Kind
 from harness.world.signing import Algorithm, Canonical, Signer
 from harness.world.sut import BlockList, Sut
+from harness.world.sut_mail import Alias
 from harness.world.tools import GreylistOperator, GreylistOutage, Mailbox, MailHosts, QueueOperator, Rewriter
 
 NewClient = Callable[[Kind], Client]
 
 __all__ = [
     "Algorithm",
+    "Alias",
     "Arrival",
     "Attempt",
     "Behaviour",
     "BlockList",
+    "Call",
     "Canonical",
     "Cause",
     "Client",
@@ -48,6 +51,7 @@ __all__ = [
     "MailHost",
     "MailHosts",
     "Mailbox",
+    "NeverCameError",
     "NewClient",
     "NoAnswer",
     "NotTestableError",
@@ -70,7 +74,7 @@ __all__ = [
     "needs",
     "refusal",
     "rule",
-    "spf_result",
+    "spf_mark",
 ]
 
 
@@ -83,7 +87,9 @@ def each(*names: str) -> pytest.MarkDecorator:
     """Mark a scenario as one that is played for every thing of a name that the profile describes.
 
     Each name is a parameter of the function: blocklist, white_list, zone, group (of zones), domain,
-    strict_domain, bounce_domain, listless_domain, illegal_character.
+    strict_domain, plain_domain, bounce_domain, listless_domain, illegal_character; addresses by the lists of
+    senders: who_sends, who_never_sends, who_sends_elsewhere, postmaster; and aliases: alias, alias_for_many,
+    catch_all, without_catch_all, namesakes.
     """
     return pytest.mark.each(*names)
 

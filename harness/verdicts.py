@@ -9,6 +9,10 @@ class FailedError(ScenarioEnd):
     """The server did something else than it documents."""
 
 
+class NeverCameError(FailedError):
+    """Something was awaited and did not come: evidence only where that of an innocent twin came."""
+
+
 class InconclusiveError(ScenarioEnd):
     """What was seen proves nothing, one way or the other."""
 

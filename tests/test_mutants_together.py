@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -77,6 +77,32 @@ def test_a_hit_on_a_bystander_is_found_out(tmp_path: Path, capsys: pytest.Captur
     fake = Fake(tmp_path, hits={"rcpt.three:off": ("rcpt.three", "rcpt.four")})
     assert run_matrix(fake, ["helo.*", "rcpt.three:*"], parallel=1, together=4) == 1
     assert "killed    rcpt.three:off  COLLATERAL rcpt.four failed" in capsys.readouterr().out
+
+
+@dataclass
+class Blocking(Fake):
+    """While the first rule is broken, the second cannot be told because of what `blocked_by` names."""
+
+    blocked_by: str = ""
+
+    def run(self, defects: Sequence[Defect], folder: Path, *, heavy: bool) -> RunResult:
+        """As that of the other, but for the second rule."""
+        result = super().run(defects, folder, heavy=heavy)
+        if "helo.one:off" not in self.runs[-1]:
+            return result
+        other = replace(result.rules[1], status=Status.INCONCLUSIVE, blocked_by=self.blocked_by)
+        return replace(result, rules=(result.rules[0], other, *result.rules[2:]))
+
+
+@pytest.mark.parametrize(
+    ("blocked_by", "status"), [("helo.one", 0), ("baseline.known.rcpt", 0), ("rcpt.three", 1), ("", 1)]
+)
+def test_what_the_broken_rule_blocks_is_no_collateral(tmp_path: Path, blocked_by: str, status: int) -> None:
+    entry = 'stage = "helo"\nsource = "s"\nstatement = "s"\nexpect = "pass at helo"\n'
+    rules = "".join(f'[rule."{rule}"]\n{entry}' for rule in RULES)
+    (tmp_path / "rules.toml").write_text(f'suite = "fake"\n{rules}')
+    fake = Blocking(tmp_path, blocked_by=blocked_by)
+    assert run_matrix(fake, ["helo.one:*"], parallel=1) == status
 
 
 @dataclass

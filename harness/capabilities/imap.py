@@ -43,6 +43,10 @@ class _ImapWatch:
         with _telling(self.access):
             return [found for folder in self._folders() for found in self._in(folder)]
 
+    def astray(self) -> str:
+        """IMAP has messages only."""
+        return ""
+
     def close(self) -> None:
         """Say goodbye; a server that is gone needs none."""
         with contextlib.suppress(imaplib.IMAP4.error, OSError):

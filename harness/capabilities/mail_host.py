@@ -11,7 +11,7 @@ from functools import cached_property
 
 from harness.outcome import Stage
 from harness.smtp.transcript import Line, Transcript
-from harness.verdicts import FailedError
+from harness.verdicts import NeverCameError
 
 PATIENCE = 20.0  # seconds within which a server must have come
 MOST_BYTES = 1 << 18  # of a dialogue that are recorded
@@ -143,14 +143,18 @@ class MailHost:
         with self._changed:
             return tuple(one for one in self._arrivals if token.encode() in one.content)
 
-    def arrival(self, token: str, patience: float | None = None) -> Arrival:
-        """The first message with a token in it; raises `FailedError` when it does not come in time."""
-        patience = patience or self.patience
+    def reached_by(self, token: str, patience: float | None = None) -> bool:
+        """Whether a message with a token in it is taken until now or comes in time."""
         with self._changed:
-            self._changed.wait_for(lambda: self.arrived(token), patience)
-            found = self.arrived(token)
+            return bool(self._changed.wait_for(lambda: self.arrived(token), patience or self.patience))
+
+    def arrival(self, token: str, patience: float | None = None) -> Arrival:
+        """The first message with a token in it; raises `NeverCameError` when it does not come in time."""
+        patience = patience or self.patience
+        self.reached_by(token, patience)
+        found = self.arrived(token)
         if not found:
-            raise FailedError(
+            raise NeverCameError(
                 f"no such message came to {self.name}, the mail host of {self.domain}, within {patience:g} s"
                 f" ({len(self.dialogues)} dialogues in all)"
             )
@@ -159,7 +163,7 @@ class MailHost:
     def dialogue(self, number: int = 1, patience: float | None = None, *, about: str = "") -> Call:
         """Wait for the end of so many dialogues (about something); the last of them.
 
-        Raises `FailedError` when they do not come in time.
+        Raises `NeverCameError` when they do not come in time.
         """
 
         def ended() -> list[Call]:
@@ -170,7 +174,7 @@ class MailHost:
             self._changed.wait_for(lambda: len(ended()) >= number, patience)
             found = ended()
         if len(found) < number:
-            raise FailedError(
+            raise NeverCameError(
                 f"{number} dialogues were to be held with {self.name}, the mail host of {self.domain}, "
                 f"and within {patience:g} s there were {len(found)}"
             )

@@ -10,7 +10,7 @@ from email.parser import BytesParser
 from functools import cached_property
 from typing import Protocol
 
-from harness.verdicts import FailedError, InconclusiveError
+from harness.verdicts import FailedError, InconclusiveError, NeverCameError
 
 LOOK = 0.05  # seconds between two looks into a store that another machine may write to
 INBOX = ""
@@ -47,6 +47,9 @@ class Watch(Protocol):
     def look(self) -> list[Delivered]:
         """The messages with the token that were not there before."""
 
+    def astray(self) -> str:
+        """Where the token stands outside of any message, in words; empty when it does not."""
+
     def close(self) -> None:
         """No more looks."""
 
@@ -69,8 +72,9 @@ class PolledMailbox:
     def find(self, recipient: str, token: str) -> Delivered:
         """The first delivered message with `token` in it.
 
-        Raises `FailedError` when none arrives, `InconclusiveError` when one arrives, but late: it is waited
-        for twice as long, because a slow delivery proves nothing.
+        Raises `NeverCameError` when none arrives, `FailedError` when it lies there and is no message,
+        `InconclusiveError` when one arrives, but late: it is waited for twice as long, because a slow
+        delivery proves nothing.
         """
         began = time.monotonic()
         with contextlib.closing(self._watch(recipient, token)) as watch:
@@ -84,8 +88,12 @@ class PolledMailbox:
                         )
                     return found
                 if waited > 2 * self.patience:
+                    if place := watch.astray():
+                        raise FailedError(f"the message to {recipient} is {place}")
                     within = f"within {waited:.0f} s"
-                    raise FailedError(f"the message to {recipient} was accepted and not delivered {within}")
+                    raise NeverCameError(
+                        f"the message to {recipient} was accepted and not delivered {within}"
+                    )
                 time.sleep(LOOK)
 
     def copies(self, recipient: str, token: str) -> list[Delivered]:

@@ -66,6 +66,10 @@ class _MaildirWatch:
                 self.read[name] = len(content)
         return found
 
+    def astray(self) -> str:
+        """A file is a message."""
+        return ""
+
     def close(self) -> None:
         """Nothing is held open."""
 
@@ -143,6 +147,17 @@ class _MboxWatch:
             for content in messages
             if self.token in content
         ]
+
+    def astray(self) -> str:
+        """What stands before the first From_ line, or is not ended by an empty line, is no message."""
+        try:
+            with self.file.open("rb") as opened:
+                lies_there = any(self.token in line for line in opened)
+        except (FileNotFoundError, NotADirectoryError):
+            return ""
+        except PermissionError as error:
+            raise _unreadable(self.file) from error
+        return f"in {self.file}, but not between a From_ line and an empty line" if lies_there else ""
 
     def close(self) -> None:
         """Nothing is held open."""

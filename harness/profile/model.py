@@ -50,6 +50,8 @@ DIALECT = "follows from the profile's [dialect] and [greylist]"
 # What shows only when mail is delivered, or other mail hosts are asked.
 DELIVERED = frozenset({Capability.MAILBOX, Capability.SINK, Capability.QUEUE, Capability.LOCAL_ONLY})
 
+BY_GREYLIST = (Offence.UNKNOWN_TRIPLET, Offence.BLACKLISTED_TRIPLET)  # what its word is about
+
 
 class Profile(settings.Settings):
     """Everything that is known of one server under test."""
@@ -147,11 +149,17 @@ class Profile(settings.Settings):
         return follows, "" if follows == rule.expect else DIALECT
 
     def earns(self, offence: Offence | None, documented: Outcome) -> Outcome:
-        """What an offence earns here where a document has `documented`; None stands for an innocent act."""
+        """What an offence earns here where a document has `documented`; None stands for an innocent act.
+
+        The greylist tells at a stage of its own, wherever other refusals are told.
+        """
         outcome = self.dialect.outcome(offence, documented)
-        if offence is Offence.UNKNOWN_TRIPLET and self.greylist and outcome.verdict is Verdict.DEFER:
-            codes = outcome.codes or tuple(str(code) for code in self.greylist.codes)
-            return replace(outcome, stage=later(outcome.stage, self.greylist.stage), codes=codes)
+        if offence in BY_GREYLIST and self.greylist:
+            told = replace(outcome, stage=later(documented.stage, self.greylist.stage))
+            by_default = (
+                offence is Offence.UNKNOWN_TRIPLET and told.verdict is Verdict.DEFER and not told.codes
+            )
+            return replace(told, codes=tuple(map(str, self.greylist.codes))) if by_default else told
         if outcome.verdict is Verdict.PASS and not outcome.late:
             return replace(outcome, stage=self.settles(outcome.stage))
         return outcome
@@ -283,7 +291,10 @@ def unfounded(profile: Profile, rule: Rule) -> Iterator[str]:
     expectation, _ = profile.expectation(rule)
     group = rule.id.partition(".")[0]
     if profile.policy.delay == 0 and all(outcome.late for outcome in expectation):
-        yield "policy.delay is 0 and a delay is promised; set the delay or override the outcome"
+        yield (
+            "policy.delay is 0 and a delay is promised; set the delay, or say what it earns instead "
+            f"{_in_the_dialect(rule)}"
+        )
     if group == "dnsbl" and not profile.dnsbl:
         yield "there is no [[dnsbl]] list; describe those that it asks or put dnsbl.* under rules.without"
     if group == "greylist" and profile.greylist is None:
@@ -292,6 +303,11 @@ def unfounded(profile: Profile, rule: Rule) -> Iterator[str]:
         yield "greylist.whitelist_hosts is empty; name a pattern or put the rule under rules.without"
     if group == "bounce" and not any(domain.bounce_recipients for domain in profile.domain):
         yield "no [[domain]] has bounce_recipients; add them or put bounce.* under rules.without"
+
+
+def _in_the_dialect(rule: Rule) -> str:
+    answer = f"under [dialect.answers] as {rule.offence}, or " if rule.offence else ""
+    return f'({answer}in [rules.expect."{rule.id}"])'
 
 
 def _listed(names: list[str]) -> str:

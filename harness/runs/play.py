@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.judge import Judge, Timing
+from harness.judge import ContradictionError, Judge, Timing
 from harness.offence import Offence
 from harness.outcome import Outcome, Stage, Verdict, later
 from harness.profile.model import Profile
@@ -75,7 +75,7 @@ class Expect:
             self._doubt_a_vanished(cause, attempt, outcomes, judge, earned=earned)
             judge.expect(attempt, outcomes, earned=earned)
             self._goes_on(attempt, outcomes)
-            if cause and not cause.seen:
+            if cause and not cause.seen and any(_does_something(outcome) for outcome in outcomes):
                 raise InconclusiveError(
                     f"it came out as promised, but {cause.missing}, so the cause is another"
                 )
@@ -130,10 +130,12 @@ class Expect:
     def outcome(self, text: str, attempt: Attempt, *, earned: bool = False) -> None:
         """A part of the rule with an outcome of its own, such as `deny at rcpt`; the twin goes through."""
         outcome = Outcome.parse(text)
+        self.observed = self.observed or f"{outcome.stage}: {attempt.step(outcome.stage)}"
         if self.offence:
             self.judge.expect(attempt, (outcome,), earned=earned)
         else:
             self.judge.through(attempt, outcome.stage)
+        self.proven = True
 
     def through(self, attempt: Attempt, stage: Stage) -> None:
         """In both plays a dialogue must go through, promptly, up to `stage`."""
@@ -148,6 +150,20 @@ class Expect:
             self.judge.through(attempt, told)
         elif attempt.step(told).verdict is not Verdict.DROP:
             self.judge.patient.expect(attempt, (Outcome(Verdict.DENY, told),))
+        self.proven = True
+
+    def turned_away(self, attempt: Attempt, stage: Stage) -> None:
+        """The offence is refused by `stage` at the latest, for good or for now; its twin goes through."""
+        step = next((one for one in attempt.steps if one.verdict is not Verdict.PASS), attempt.step(stage))
+        self.observed = f"{step.stage}: {step}"
+        if not self.offence:
+            self.judge.through(attempt, stage)
+        else:
+            self.judge.replied(step)
+            if step.verdict is Verdict.PASS:
+                raise ContradictionError(
+                    f"expected a refusal by {stage}, but at {step.stage} the server said {step}", step
+                )
         self.proven = True
 
     def accepted(self, attempt: Attempt, stage: Stage, *, promptly: bool = True) -> None:
@@ -272,6 +288,11 @@ class Play:
         if self._sink is None and self.run.tools.sink:
             self._sink = WitnessedSink(self.run.tools.sink, self.world)
         return self._sink
+
+
+def _does_something(outcome: Outcome) -> bool:
+    """Whether it takes a cause: to be let through at once takes none."""
+    return outcome.verdict is not Verdict.PASS or outcome.late or outcome.marked
 
 
 def goal_of(profile: Profile, rule: Rule) -> Stage:

@@ -238,9 +238,10 @@ class Scheduler:
                 pool.shutdown(wait=True, cancel_futures=True)
 
     def _wait_to_expect(self, plan: Plan) -> int:
-        """How far into the dialogue a scenario is kept waiting, if at all; the longest runs start first."""
+        """How long a scenario is kept waiting, roughly: by the stage of its delay; the longest start first."""
         late = [outcome for outcome in self._run.profile.expectation(plan.rule)[0] if outcome.late]
-        return max((1 + DIALOGUE.index(outcome.stage) for outcome in late), default=0)
+        waits_for_queue = len(DIALOGUE) if Capability.QUEUE in plan.all_needs else 0
+        return max((1 + DIALOGUE.index(outcome.stage) for outcome in late), default=waits_for_queue)
 
     def _changes_all(self, plan: Plan) -> bool:
         outage = self._run.tools.outage

@@ -11,7 +11,13 @@ from harness.rules import Capability, Rule
 from harness.runs.evidence import aftermath, deliveries, dialogues, operator, with_others
 from harness.runs.play import EndedError, Play
 from harness.runs.run import Run
-from harness.verdicts import FailedError, InconclusiveError, NotApplicableError, NotTestableError
+from harness.verdicts import (
+    FailedError,
+    InconclusiveError,
+    NeverCameError,
+    NotApplicableError,
+    NotTestableError,
+)
 from harness.world.client import Client
 from harness.world.conversation import Step
 
@@ -111,6 +117,9 @@ def _end_of(run: Run, play: Play, plan: Plan) -> _End:
         lost = play.world.lost
         if lost and not isinstance(ending, EndedError):
             reason = f"{_sentence(ending)}; but a dialogue was lost, so nothing follows: {lost}"
+            return _End(Came.NOTHING, reason, InconclusiveError(reason))
+        if isinstance(ending, NeverCameError) and not (play.offence and plan.has_twin):
+            reason = f"{ending}; nothing shows that what an innocent client sends comes there"
             return _End(Came.NOTHING, reason, InconclusiveError(reason))
         return _End(Came.BROKEN, _sentence(ending), ending)
     except InconclusiveError as ending:

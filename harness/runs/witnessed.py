@@ -20,7 +20,7 @@ class WitnessedMailbox:
     world: World
 
     def find(self, recipient: str, token: str) -> Delivered:
-        """The first copy with `token` in it; raises `FailedError` when none arrives in time."""
+        """The first copy with `token` in it; raises `NeverCameError` when none arrives in time."""
         found = self.mailbox.find(recipient, token)
         self._keep(found)
         return found

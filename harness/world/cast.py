@@ -73,8 +73,38 @@ def _listless_domains(sut: Sut) -> Parts:
     return ((domain.name, domain) for domain in sut.profile.domain if domain.bounce_recipients is None)
 
 
+def _plain_domains(sut: Sut) -> Parts:
+    """Those that refuse unknown users; that one with aliases does is a rule of its own, if others do."""
+    strict = [domain for domain in sut.profile.domain if not domain.takes_everyone]
+    return ((domain.name, domain) for domain in [one for one in strict if not one.aliases] or strict)
+
+
+def _themselves(addresses: Callable[[Sut], Iterable[str]]) -> Callable[[Sut], Parts]:
+    return lambda sut: ((address, address) for address in addresses(sut))
+
+
 def _illegal_characters(sut: Sut) -> Parts:
     return ((NAMES.get(one, one), one) for one in dict.fromkeys(sut.profile.policy.illegal_characters))
+
+
+def _aliases(sut: Sut) -> Parts:
+    return ((alias.address, alias) for alias in sut.mail.aliases)
+
+
+def _aliases_for_many(sut: Sut) -> Parts:
+    return ((alias.address, alias) for alias in sut.mail.aliases_for_many)
+
+
+def _catch_alls(sut: Sut) -> Parts:
+    return ((rest.domain, rest) for rest in sut.mail.catch_alls)
+
+
+def _without_catch_alls(sut: Sut) -> Parts:
+    return ((nobody.rpartition("@")[2], (known, nobody)) for known, nobody in sut.mail.without_catch_alls)
+
+
+def _namesakes(sut: Sut) -> Parts:
+    return ((f"{one} and {other}", (one, other)) for one, other in sut.mail.namesakes)
 
 
 NAMES = {
@@ -102,8 +132,42 @@ SERIES: Mapping[str, tuple[Callable[[Sut], Parts], str]] = {
         _strict_domains,
         'every [[domain]] takes every local part (catch_all, or an alias "*"), so nobody is unknown here',
     ),
+    "plain_domain": (
+        _plain_domains,
+        'every [[domain]] takes every local part (catch_all, or an alias "*"), so nobody is unknown here',
+    ),
     "bounce_domain": (_bounce_domains, "no [[domain]] of the profile has bounce_recipients"),
+    "who_sends": (
+        _themselves(lambda sut: sut.who_sends),
+        "no user of any [[domain]] is in its bounce_recipients; add one",
+    ),
+    "who_never_sends": (
+        _themselves(lambda sut: sut.who_never_sends),
+        "every user of a [[domain]] with bounce_recipients is in some of them; add one who is not",
+    ),
+    "who_sends_elsewhere": (
+        _themselves(lambda sut: sut.who_sends_elsewhere),
+        "no user of a [[domain]] has a name that is in the bounce_recipients of another one only",
+    ),
+    "postmaster": (
+        _themselves(lambda sut: sut.postmasters),
+        "no [[domain]] has postmaster among its users and its bounce_recipients",
+    ),
     "listless_domain": (_listless_domains, "every [[domain]] has bounce_recipients; describe one without"),
+    "alias": (_aliases, "no alias of a [[domain]] leads to one of its users; describe one"),
+    "alias_for_many": (
+        _aliases_for_many,
+        "no alias of a [[domain]] leads to several users who have a mailbox each; describe one",
+    ),
+    "catch_all": (
+        _catch_alls,
+        'no [[domain]] takes every local part, by an alias "*" for one of its users or by catch_all',
+    ),
+    "without_catch_all": (_without_catch_alls, "every [[domain]] has no aliases, or takes every local part"),
+    "namesakes": (
+        _namesakes,
+        "no alias of one name leads to users in two [[domain]]s who have different mailboxes",
+    ),
     "illegal_character": (_illegal_characters, "policy.illegal_characters names none"),
 }
 

@@ -200,7 +200,7 @@ class Client:
 
     def list_on(self, blocklist: BlockList, *, text: str = "listed for testing", zone: int = 0) -> None:
         """Put the address on a block list (on one zone of a grouped one)."""
-        self.world.internet.dns.list_address(blocklist.zones[zone], self.address, text=text)
+        self.world.internet.dns.list_address(blocklist.zones[zone], self.address, blocklist.answer, text=text)
 
     def unlist_from(self, blocklist: BlockList) -> None:
         """Take the address off every zone of a block list."""
@@ -231,6 +231,12 @@ class Client:
         """That the server looked a name up, for whatever type of record."""
         found = self.world.internet.dns.queries(under=name)
         return Cause(f"{name} was not looked up", any(entry.name == name.lower() for entry in found))
+
+    def looked_up_text(self, name: str) -> Cause:
+        """That the server looked for TXT records of a name, as for a policy or a key."""
+        found = self.world.internet.dns.queries(under=name)
+        seen = any(entry.name == name.lower() and entry.type == "TXT" for entry in found)
+        return Cause(f"no TXT record of {name} was looked for", seen)
 
     def looked_up_address(self) -> Cause:
         """That the server looked for the name of this client's address (PTR)."""
@@ -330,6 +336,15 @@ class Client:
             for _ in recipients:  # each is a triplet of its own
                 attempt = self._after_greylist(attempt, once)
         return attempt
+
+    def be_known(self, recipient: str | None = None) -> None:
+        """Before a dialogue by hand: see to it that no greylist puts this host off in it.
+
+        Where its name is on no whitelist and time can pass, it comes once before, waits and comes again.
+        """
+        sut = self.world.sut
+        if sut.profile.greylist and self.world.clock and not sut.whitelists(self.host):
+            self.attempt(recipient=recipient, upto=sut.greylist.stage, label="the same host, before")
 
     def carry_on(self, talk: Conversation, recipient: str = "") -> None:
         """From MAIL on as far as the server must be heard to tell the verdict, or to the first refusal."""

@@ -1,5 +1,7 @@
 """The server under test as a scenario sees it: its names, its users, its lists, its numbers."""
 
+import fnmatch
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.offence import Offence
@@ -8,6 +10,10 @@ from harness.profile.model import Profile
 from harness.profile.tables import Domain, Greylist
 from harness.verdicts import NotTestableError
 from harness.world.sut_mail import MailFacts
+
+POSTMASTER = "postmaster"
+NOBODY = "nobody-of-that-name"  # in a domain that refuses unknown users
+ANYBODY = "anybody-at-all"  # in one that takes them
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,12 @@ class Sut:
         return self.profile.dialect.mark
 
     @property
+    def marks_listed(self) -> bool:
+        """Whether mail of a client that is listed, and not enough to be refused, is marked."""
+        answer = self.profile.dialect.answers.get(Offence.LISTED)
+        return answer is None or answer.marked
+
+    @property
     def stops_asking(self) -> bool:
         """Whether it asks no more lists once their weights are enough; white lists could lower them again."""
         in_order = self.profile.dialect.asks is Asks.IN_ORDER
@@ -86,15 +98,8 @@ class Sut:
 
     @property
     def home(self) -> Domain:
-        """The hosted domain that scenarios write to: no catch-all, with a list of senders if any has."""
-        strict = [domain for domain in self.profile.domain if not domain.takes_everyone]
-        listed = [domain for domain in strict if domain.bounce_recipients]
-        for domain in (*listed, *strict):
-            return domain
-        raise NotTestableError(
-            "every [[domain]] has a catch_all; describe one that refuses unknown users (a server that relays "
-            "for our address may take them all from us and nobody else: choose another address then)"
-        )
+        """The hosted domain that scenarios write to unless they need another."""
+        return self.domain_of(self.recipient)
 
     @property
     def catch_all(self) -> str:
@@ -108,65 +113,163 @@ class Sut:
 
     @property
     def recipient(self) -> str:
-        """An ordinary recipient: a user who also sends mail."""
-        senders = self.home.bounce_recipients or self.home.users
-        names = [user for user in self.home.users if user in senders and user.lower() != "postmaster"]
-        return f"{(names or self.home.users)[0]}@{self.home.name}"
+        """An ordinary recipient: a user who is exempt from nothing, and who also sends mail if any does.
+
+        In a domain that refuses unknown users and has a list of senders, if there is any.
+        """
+        ordinary = [
+            (domain, user) for domain in self._homeliest for user in domain.users if self._is_ordinary(user)
+        ]
+        domain, user = min(
+            ordinary or [(self._homeliest[0], self._homeliest[0].users[0])],
+            key=lambda one: (self._homeliest.index(one[0]), one[1] not in (one[0].bounce_recipients or ())),
+        )
+        return f"{user}@{domain.name}"
 
     @property
-    def recipients(self) -> tuple[str, ...]:
-        """All users of the home domain."""
-        return tuple(f"{user}@{self.home.name}" for user in self.home.users)
+    def another_recipient(self) -> str:
+        """A second ordinary recipient, in the same domain if it has one."""
+        if not self._others:
+            raise NotTestableError(f"{self.recipient} is the only ordinary user of all [[domain]]s; add one")
+        return self._others[0]
+
+    @property
+    def exempt_recipient(self) -> str:
+        """One for whom nobody is greylisted; empty when there is none."""
+        names = self.profile.greylist.exempt_recipients if self.profile.greylist else ()
+        found = (f"{name}@{one.name}" for name in names for one in self._homeliest if self.has(one, name))
+        return next(found, "")
 
     @property
     def unknown_recipient(self) -> str:
-        """A recipient that nobody at home has."""
-        return f"nobody-of-that-name@{self.home.name}"
+        """A recipient that nobody has, in a domain that refuses such."""
+        for domain in self._homeliest:
+            if not domain.takes_everyone:
+                return f"{NOBODY}@{domain.name}"
+        raise NotTestableError("every [[domain]] takes every local part, so nobody is unknown here")
+
+    def has(self, domain: Domain, name: str) -> bool:
+        """Whether the profile says that mail for a local part of a domain is taken."""
+        known = {one.lower() for one in (*domain.users, *domain.aliases)}
+        return domain.takes_everyone or name.lower() in known
+
+    def whitelists(self, host: str) -> bool:
+        """Whether a host of that name is never greylisted."""
+        patterns = self.profile.greylist.whitelist_hosts if self.profile.greylist else ()
+        return any(fnmatch.fnmatchcase(host.lower(), pattern.lower()) for pattern in patterns)
+
+    def domain_of(self, recipient: str) -> Domain:
+        """The hosted domain of an address; raises `StopIteration` when it is none of them."""
+        name = recipient.rpartition("@")[2]
+        return next(domain for domain in self.profile.domain if domain.name == name)
+
+    # Whom bounces are meant for: of each domain with a list of senders one, where it has one
 
     @property
-    def never_sends(self) -> str:
-        """A user at home who never sends, under no hosted domain: no bounce can be meant for them."""
-        senders = {name.lower() for domain in self.profile.domain for name in domain.bounce_recipients or ()}
-        for user in self.home.users:
-            if user.lower() not in senders:
-                return f"{user}@{self.home.name}"
-        raise NotTestableError(
-            f"every user of {self.home.name} is in some bounce_recipients; add one who is not"
+    def who_sends(self) -> tuple[str, ...]:
+        """Those on the list of their domain, other than postmaster, for whom mail is taken."""
+        return self._one_of_each(lambda domain, listed: [name for name in listed if self.has(domain, name)])
+
+    @property
+    def who_never_sends(self) -> tuple[str, ...]:
+        """Those on no list of any domain, for whom mail is taken."""
+        senders = {name.lower() for one in self.profile.domain for name in one.bounce_recipients or ()}
+        return self._one_of_each(
+            lambda domain, _: [
+                name
+                for name in (*domain.users, *([ANYBODY] if domain.takes_everyone else ()))
+                if name.lower() not in senders
+            ]
+        )
+
+    @property
+    def who_sends_elsewhere(self) -> tuple[str, ...]:
+        """Those whose name is on the list of another domain and not of their own, for whom mail is taken."""
+        senders = [(one, name) for one in self.profile.domain for name in one.bounce_recipients or ()]
+        return self._one_of_each(
+            lambda domain, _: [
+                name
+                for other, name in senders
+                if other is not domain and self.has(domain, name) and not self._lists(domain, name)
+            ]
+        )
+
+    @property
+    def postmasters(self) -> tuple[str, ...]:
+        """Every postmaster whose domain has that name on its list."""
+        return tuple(
+            f"{POSTMASTER}@{domain.name}"
+            for domain in self.profile.domain
+            if self._lists(domain, POSTMASTER) and self.has(domain, POSTMASTER)
         )
 
     @property
     def legal_bounce(self) -> str:
-        """A user at home whose name stands on the list of senders."""
-        for user in self.home.users:
-            if user in (self.home.bounce_recipients or ()) and user.lower() != "postmaster":
-                return f"{user}@{self.home.name}"
-        raise NotTestableError(f"no user of {self.home.name} is in bounce_recipients; add one")
+        """A recipient who also sends, so that bounces are taken; where no domain has a list, anyone."""
+        return self._legal_bounces[0]
 
     @property
-    def legal_elsewhere(self) -> str:
-        """A user of one hosted domain whose name is a legal sender in another domain only."""
-        for domain in self.profile.domain:
-            for other in self.profile.domain:
-                if domain.bounce_recipients is None or other is domain:
-                    continue
-                for user in domain.users:
-                    if user not in domain.bounce_recipients and user in (other.bounce_recipients or ()):
-                        return f"{user}@{domain.name}"
-        raise NotTestableError(
-            "no user name is a legal bounce recipient in one [[domain]] and not in another"
-        )
+    def another_legal_bounce(self) -> str:
+        """Another one than that, postmaster if need be."""
+        found = [*self._legal_bounces[1:], *(one for one in self.postmasters if not self._exempts(one))]
+        if not found:
+            raise NotTestableError(
+                f"bounces are taken for {self.legal_bounce} and nobody else; add one to bounce_recipients"
+            )
+        return found[0]
 
     @property
-    def listless_recipient(self) -> str:
-        """A user of a hosted domain that has no list of senders."""
+    def _legal_bounces(self) -> list[str]:
+        """All of them, users before aliases, and those at home first."""
+        if all(domain.bounce_recipients is None for domain in self.profile.domain):
+            return [self.recipient, *self._others]
+        found = [
+            (name not in domain.users, domain is not self.home, f"{name}@{domain.name}")
+            for domain in self.profile.domain
+            for name in domain.bounce_recipients or ()
+            if self.has(domain, name) and self._is_ordinary(name)
+        ]
+        if not found:
+            raise NotTestableError("no user of any [[domain]] is in its bounce_recipients; add one")
+        return [address for _, _, address in sorted(found, key=lambda one: one[:2])]
+
+    def _one_of_each(self, choose: Callable[[Domain, tuple[str, ...]], list[str]]) -> tuple[str, ...]:
+        """Of every domain with a list of senders the first that is chosen, a user before an alias."""
+        found = []
         for domain in self.profile.domain:
             if domain.bounce_recipients is None:
-                return f"{domain.users[0]}@{domain.name}"
-        raise NotTestableError("every [[domain]] has bounce_recipients; describe one without")
+                continue
+            names = [n for n in choose(domain, domain.bounce_recipients) if n.lower() != POSTMASTER]
+            names.sort(key=lambda name: name not in domain.users)
+            found += [f"{name}@{domain.name}" for name in names[:1]]
+        return tuple(found)
+
+    def _lists(self, domain: Domain, name: str) -> bool:
+        return name.lower() in {one.lower() for one in domain.bounce_recipients or ()}
+
+    def ordinary_user(self, domain: Domain) -> str:
+        """A user of a domain, no postmaster if it has any other."""
+        return next(filter(self._is_ordinary, domain.users), domain.users[0])
 
     @property
-    def postmasters(self) -> tuple[str, ...]:
-        """Postmaster of every domain that has a list of senders."""
-        return tuple(
-            f"postmaster@{domain.name}" for domain in self.profile.domain if domain.bounce_recipients
-        )
+    def _homeliest(self) -> list[Domain]:
+        """All domains, first those that refuse unknown users, and of these those with a list of senders."""
+        return sorted(self.profile.domain, key=lambda one: (one.takes_everyone, not one.bounce_recipients))
+
+    @property
+    def _others(self) -> list[str]:
+        """All ordinary recipients but the first, those in the same domain before others."""
+        found = [
+            f"{user}@{domain.name}"
+            for domain in sorted(self._homeliest, key=lambda domain: domain is not self.home)
+            for user in (*domain.users, *([ANYBODY] if domain.takes_everyone else ()))
+            if self._is_ordinary(user)
+        ]
+        return [one for one in found if one != self.recipient]
+
+    def _is_ordinary(self, user: str) -> bool:
+        """Whether neither postmaster's privileges nor the greylist's exemptions are those of a user."""
+        return user.lower() != POSTMASTER and not self._exempts(user)
+
+    def _exempts(self, recipient: str) -> bool:
+        return self.profile.greylist is not None and self.profile.greylist.exempts(recipient)

@@ -1,6 +1,7 @@
 """What a scenario may know of what the server does with accepted mail: only what its profile documents."""
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -21,13 +22,36 @@ from harness.verdicts import NotTestableError
 T = TypeVar("T")
 
 
+REST = "*"  # the alias that takes what nobody else in its domain has
+NOBODY = "nobody-of-that-name"
+
+
 @dataclass(frozen=True)
 class Alias:
-    """An alias, the users of the server whom it leads to, and the users of its domain whom it does not."""
+    """An address that leads to users of the server, and the users whom it does not lead to.
+
+    Each of them has a mailbox of its own. Where the profile does not say in whose mailbox mail for the
+    address is kept, it is `untold`, and the only target is the address itself.
+    """
 
     address: str
     targets: tuple[str, ...]
-    others: tuple[str, ...]
+    others: tuple[str, ...] = ()  # those of the same domain first
+    untold: bool = False
+
+    @property
+    def domain(self) -> str:
+        """Of the address."""
+        return self.address.rpartition("@")[2]
+
+    @property
+    def neighbours(self) -> tuple[str, ...]:
+        """The others in the same domain."""
+        return tuple(user for user in self.others if user.endswith(f"@{self.domain}"))
+
+    def __str__(self) -> str:
+        """The address."""
+        return self.address
 
 
 @dataclass(frozen=True)
@@ -37,55 +61,78 @@ class MailFacts:
     profile: Profile
 
     @property
-    def alias(self) -> Alias:
-        """An alias for one user."""
-        for alias in self._aliases():
-            if len(alias.targets) == 1:
-                return alias
-        raise NotTestableError("no [[domain]] aliases leads to one of its users; describe one")
+    def aliases(self) -> tuple[Alias, ...]:
+        """Of each domain the first alias for one user of it, and the first for a user of another domain."""
+        return self._first_of_kind(alias for alias in self._unique() if len(alias.targets) == 1)
 
     @property
-    def alias_for_many(self) -> Alias:
-        """An alias for several users."""
-        for alias in self._aliases():
-            if len(alias.targets) > 1:
-                return alias
-        raise NotTestableError("no [[domain]] aliases leads to several of its users; describe one")
+    def aliases_for_many(self) -> tuple[Alias, ...]:
+        """Of each domain the first alias for several users of it, and the first for some of other domains."""
+        return self._first_of_kind(alias for alias in self._unique() if len(alias.targets) > 1)
 
     @property
-    def catch_all(self) -> Alias:
-        """What takes the rest of a domain, as an address that nobody has there."""
-        for alias in self._aliases():
-            if alias.address.startswith("*@"):
-                domain = alias.address.removeprefix("*@")
-                return Alias(f"nobody-of-that-name@{domain}", alias.targets, alias.others)
-        raise NotTestableError('no [[domain]] aliases has a "*" that leads to its users; describe one')
+    def catch_alls(self) -> tuple[Alias, ...]:
+        """What nobody has in each domain that takes everybody, by its "*" or as an address of its own."""
+        return tuple(self._catch_alls())
 
     @property
-    def without_catch_all(self) -> tuple[str, str]:
-        """An alias of a domain that refuses everybody else, and such an address."""
+    def without_catch_alls(self) -> tuple[tuple[str, str], ...]:
+        """In each domain that has aliases and no "*": an alias, or else a user, and an address of nobody."""
+        found = []
         for domain in self.profile.domain:
             if domain.aliases and not domain.takes_everyone:
-                return f"{next(iter(domain.aliases))}@{domain.name}", f"nobody-of-that-name@{domain.name}"
-        raise NotTestableError('no [[domain]] has aliases and no "*"; describe one')
+                leading = [name for name in domain.aliases if self._led(domain, name)]
+                known = (leading or domain.users)[0]
+                found.append((f"{known}@{domain.name}", f"{NOBODY}@{domain.name}"))
+        return tuple(found)
 
     @property
-    def same_alias(self) -> tuple[Alias, Alias]:
-        """Aliases of one name in two domains that lead to different users."""
-        aliases = [alias for alias in self._aliases() if not alias.address.startswith("*@")]
-        for one in aliases:
-            for other in aliases:
-                same = one.address.partition("@")[0] == other.address.partition("@")[0]
-                if same and one.address != other.address and self._apart(one.targets, other.targets):
-                    return one, other
-        raise NotTestableError("no alias of one name leads to different users in two [[domain]]s")
+    def namesakes(self) -> tuple[tuple[Alias, Alias], ...]:
+        """Aliases of one name in two domains that lead to different users: one pair for each two domains."""
+        found: dict[tuple[str, str], tuple[Alias, Alias]] = {}
+        for one, other in self._namesakes():
+            found.setdefault((one.domain, other.domain), (one, other))
+        return tuple(found.values())
 
-    def kept_as(self, kind: str) -> str:
-        """A user whose mail is kept as `maildir` or `mbox`."""
+    def kept_as(self, kind: str) -> tuple[str, ...]:
+        """A user of each domain whose mail is kept as `maildir` or `mbox`; raises `NotTestableError`."""
+        kept = [domain.name for domain in self.profile.domain if getattr(self._kept(domain.name), kind)]
+        if not kept:
+            raise NotTestableError(f"the profile has no [mailbox] of kind {kind}")
+        return tuple(self.user_of(domain) for domain in kept)
+
+    @property
+    def takes_bounces(self) -> str:
+        """A user who is said to get bounces, no postmaster if there is any other; empty without one."""
+        listed = [
+            user
+            for domain in self.profile.domain
+            for user in self._users(domain)
+            if user.partition("@")[0] in (domain.bounce_recipients or ())
+        ]
+        return min(listed, key=lambda user: user.lower().startswith("postmaster@"), default="")
+
+    def user_of(self, domain: str) -> str:
+        """A user of a domain, one without a filter if there is any."""
+        (described,) = (one for one in self.profile.domain if one.name == domain)
+        users = self._users(described) or [f"{described.users[0]}@{domain}"]
+        return users[0]
+
+    @property
+    def sends_by_mx(self) -> bool:
+        """Whether the server itself sends mail for others to those that DNS names for it."""
+        tables = (self.profile.smarthost, self.profile.local_only)
+        return all(table is None or table.server is not None for table in tables)
+
+    @property
+    def unfiltered(self) -> str:
+        """A user whose mail goes past the filter of the user who has one, into another mailbox."""
+        filtered = self.filter.user
         for domain in self.profile.domain:
-            if getattr(self._kept(domain.name), kind):
-                return f"{domain.users[0]}@{domain.name}"
-        raise NotTestableError(f"the profile has no [mailbox] of kind {kind}")
+            for user in self._users(domain):
+                if user.lower() != filtered.lower() and self._apart((user,), (filtered,)):
+                    return user
+        raise NotTestableError(f"{filtered} is the only user with a mailbox; describe one without a filter")
 
     @property
     def filter(self) -> Filter:
@@ -121,8 +168,21 @@ class MailFacts:
 
     @property
     def forward(self) -> Forward:
-        """A recipient whose mail goes elsewhere."""
+        """A recipient whose mail goes elsewhere, to a host that DNS names."""
+        if not self.sends_by_mx:
+            raise NotTestableError(
+                "this server sends nothing by MX records, so nothing that is forwarded comes to the host of "
+                "forward.target"
+            )
         return self._there(self.profile.forward, "forward")
+
+    @property
+    def forwards_bounces(self) -> bool:
+        """Whether the recipient whose mail goes elsewhere is said to get bounces."""
+        name, _, at = self.forward.recipient.rpartition("@")
+        return any(
+            domain.name == at and name in (domain.bounce_recipients or ()) for domain in self.profile.domain
+        )
 
     @property
     def srs(self) -> Srs:
@@ -145,14 +205,74 @@ class MailFacts:
         return table
 
     def _aliases(self) -> Iterator[Alias]:
-        """All that lead to users of the same domain only, and past one of them."""
+        """All that lead to users of the server and nowhere else, each to a mailbox of its own."""
         for domain in self.profile.domain:
-            users = self._users(domain)
             for name in domain.aliases:
-                targets = domain.leads_to(name)
-                others = tuple(user for user in users if user not in targets)
-                if set(targets) <= set(users) and others and self._apart(targets, others):
-                    yield Alias(f"{name}@{domain.name}", targets, others)
+                targets = self._led(domain, name)
+                if name != REST and targets:
+                    yield Alias(f"{name}@{domain.name}", targets, self._others(targets, domain))
+
+    def _unique(self) -> list[Alias]:
+        """Without those that have a namesake, for other users, in a domain before theirs."""
+        namesakes = {other.address for _, other in self._namesakes()}
+        return [alias for alias in self._aliases() if alias.address not in namesakes]
+
+    def _namesakes(self) -> Iterator[tuple[Alias, Alias]]:
+        """All pairs of aliases of one name that lead to different users."""
+        for one, other in itertools.combinations(self._aliases(), 2):
+            same = one.address.partition("@")[0] == other.address.partition("@")[0]
+            if same and self._apart(one.targets, other.targets):
+                yield one, other
+
+    def _catch_alls(self) -> Iterator[Alias]:
+        for domain in self.profile.domain:
+            address, targets = f"{NOBODY}@{domain.name}", self._led(domain, REST)
+            if targets:
+                yield Alias(address, targets, self._others(targets, domain))
+            elif domain.catch_all and REST not in domain.aliases:
+                yield Alias(address, (address,), untold=True)
+
+    def _first_of_kind(self, aliases: Iterable[Alias]) -> tuple[Alias, ...]:
+        """The first of each domain that stays within it, and the first that leads out of it."""
+        found: dict[tuple[str, bool], Alias] = {}
+        for alias in aliases:
+            within = all(target.endswith(f"@{alias.domain}") for target in alias.targets)
+            found.setdefault((alias.domain, within), alias)
+        return tuple(found.values())
+
+    def _led(self, domain: Domain, name: str) -> tuple[str, ...] | None:
+        """The users that an alias leads to; None where it leads to anybody else, or two share a mailbox."""
+        users = {user for one in self.profile.domain for user in self._users(one)}
+        found: dict[str, None] = {}
+        left, seen = list(domain.leads_to(name)), {f"{name}@{domain.name}"}
+        while left:
+            address = left.pop(0)
+            if address in seen:
+                return None
+            seen.add(address)
+            local_part, _, at = address.rpartition("@")
+            further = next((one.leads_to(local_part) for one in self.profile.domain if one.name == at), ())
+            if address in users:
+                found[address] = None
+            elif further:
+                left += further
+            else:
+                return None
+        return tuple(found) if found and self._apart(tuple(found), ()) else None
+
+    def _others(self, targets: tuple[str, ...], domain: Domain) -> tuple[str, ...]:
+        """Users with other mailboxes than these, one for each mailbox, those of the domain first."""
+        order = (domain, *(one for one in self.profile.domain if one is not domain))
+        users = [user for one in order for user in self._users(one)]
+        taken = {self._place(target) for target in targets}
+        return self._each_place(user for user in users if self._place(user) not in taken)
+
+    def _each_place(self, users: Iterable[str]) -> tuple[str, ...]:
+        """The first of the users for each mailbox."""
+        found: dict[str, str] = {}
+        for user in users:
+            found.setdefault(self._place(user), user)
+        return tuple(found.values())
 
     def _apart(self, some: Sequence[str], others: Sequence[str]) -> bool:
         """Whether each of them has a mailbox of its own, and not two addresses one."""

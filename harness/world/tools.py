@@ -41,7 +41,7 @@ class Mailbox(Protocol):
     """Reads what the server delivered."""
 
     def find(self, recipient: str, token: str) -> Delivered:
-        """The first copy with `token` in it; raises `FailedError` when none arrives in time."""
+        """The first copy with `token` in it; raises `NeverCameError` when none arrives in time."""
 
     def copies(self, recipient: str, token: str) -> list[Delivered]:
         """Every copy with `token` in it that is there now, in whatever folder."""

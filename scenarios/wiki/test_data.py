@@ -2,34 +2,32 @@
 
 import pytest
 
-from harness.scenario import Client, Expect, Stage, Sut, message, rule
+from harness.scenario import Client, Expect, Sut, message, rule
 
 BROKEN = "<broken@@example..com"  # no address under any reading of RFC 5322
 
 
 @rule("data.header-syntax")
 @pytest.mark.parametrize("header", ["From", "To", "Cc", "Bcc", "Reply-To", "Sender"])
-def test_address_header_that_does_not_parse(client: Client, sut: Sut, expect: Expect, header: str) -> None:
-    attempt = client.attempt(message=with_header(client, sut.recipient, header, BROKEN))
-    twin = client.twin()
-    good = with_header(twin, sut.recipient, header, f'"A. Friend" <friend@{twin.identity.domain}>')
-    expect(attempt, twin=twin.attempt(message=good))
+def test_address_header_that_does_not_parse(
+    client: Client, offence: bool, sut: Sut, expect: Expect, header: str
+) -> None:
+    value = BROKEN if offence else f'"A. Friend" <friend@{client.identity.domain}>'
+    expect(client.attempt(message=with_header(client, sut.recipient, header, value)))
 
 
 @rule("absent.mime-checks")
-def test_attached_program(client: Client, sut: Sut, expect: Expect) -> None:
-    attempt = client.attempt(message=with_attachment(client, sut.recipient, "setup.exe"))
-    twin = client.twin()
-    expect(attempt, twin=twin.attempt(message=with_attachment(twin, sut.recipient, "notes.txt")))
+def test_attached_program(client: Client, offence: bool, sut: Sut, expect: Expect) -> None:
+    name = "setup.exe" if offence else "notes.txt"
+    expect(client.attempt(message=with_attachment(client, sut.recipient, name)))
 
 
 @rule("absent.size-limit")
-def test_message_of_40_megabytes(client: Client, sut: Sut, expect: Expect) -> None:
+def test_message_of_40_megabytes(client: Client, offence: bool, sut: Sut, expect: Expect) -> None:
     line = b"x" * 998 + b"\r\n"
-    content = message(client, sut.recipient) + line * (40_000_000 // len(line))
-    attempt = client.attempt(message=content)
-    twin = client.twin()
-    expect.accepted(attempt, Stage.DATA, twin=twin.attempt(message=message(twin, sut.recipient)))
+    size = 40_000_000 if offence else 4_000
+    content = message(client, sut.recipient) + line * (size // len(line))
+    expect(client.attempt(message=content), whenever=True)
 
 
 def with_header(client: Client, recipient: str, name: str, value: str) -> bytes:

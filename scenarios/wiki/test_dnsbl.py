@@ -79,6 +79,7 @@ def test_message_of_a_listed_client_is_marked(
         sut.earned_by(blocklist) is Offence.LISTED and expect.lets_through,
         "the server refuses such a client, so there is nothing to mark",
     )
+    expect.applicable(sut.marks_listed, "the profile says that such a client's message is not marked")
     if offence:
         client.list_on(blocklist)
     expect(client.attempt(upto=Stage.DATA), cause=client.asked(blocklist))

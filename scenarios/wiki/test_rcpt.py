@@ -2,7 +2,19 @@
 
 import pytest
 
-from harness.scenario import Client, Expect, Internet, NotTestableError, Stage, Sut, Verdict, rule
+from harness.scenario import (
+    Client,
+    Domain,
+    Expect,
+    Internet,
+    MailHosts,
+    Stage,
+    Sut,
+    Verdict,
+    each,
+    message,
+    rule,
+)
 
 TRICKS = {
     "percent hack": "victim%{foreign}@{own}",
@@ -11,79 +23,118 @@ TRICKS = {
     "quoted at": '"victim@{foreign}"@{own}',
     "two ats": "victim@{foreign}@{own}",
 }
+UNQUOTED = "!#$%&'*+-/=?^_`{|}~"  # that a local part may have without quotes, RFC 5322 §3.2.3
 
 
 @rule("rcpt.relay-denied")
-def test_stranger_writes_to_a_foreign_domain(client: Client, internet: Internet, expect: Expect) -> None:
-    recipient = f"victim@{internet.foreign_domain()}"
-    expect(client.attempt(recipient=recipient), twin=client.twin().attempt())
+def test_stranger_writes_to_a_foreign_domain(
+    client: Client, offence: bool, sut: Sut, internet: Internet, expect: Expect
+) -> None:
+    expect(client.attempt(recipient=f"victim@{internet.foreign_domain()}" if offence else sut.recipient))
 
 
 @rule("rcpt.relay-denied")
 @pytest.mark.parametrize("trick", list(TRICKS))
 def test_stranger_disguises_a_foreign_address(
-    client: Client, sut: Sut, internet: Internet, expect: Expect, trick: str
+    client: Client,
+    offence: bool,
+    sut: Sut,
+    internet: Internet,
+    sink: MailHosts | None,
+    expect: Expect,
+    trick: str,
 ) -> None:
-    recipient = TRICKS[trick].format(foreign=internet.foreign_domain(), own=sut.home.name)
-    expect.refusal(client.attempt(recipient=recipient), Stage.RCPT, twin=client.twin().attempt())
+    host = sink.host() if sink else None
+    foreign = host.domain if host else internet.foreign_domain()
+    disguised = TRICKS[trick].format(foreign=foreign, own=sut.home.name)
+    recipient = disguised if offence else sut.recipient
+    attempt = client.attempt(recipient=recipient, message=message(client, sut.recipient))
+    if not (offence and attempt.data.verdict is Verdict.PASS):
+        expect.turned_away(attempt, Stage.DATA)
+        return
+    if host is None:
+        expect.needed(
+            refuses_unknown_users(client, sut),
+            f"{sut.home.name} takes every local part, this one too, and the profile has no [sink] at which "
+            "mail that leaves would be seen",
+        )
+        expect.turned_away(attempt, Stage.DATA)
+        return
+    assert not host.reached_by(client.token), f"mail to {disguised} came to {host.name}"
+    expect.accepted(attempt, Stage.DATA)
 
 
 @rule("rcpt.relay-trusted")
 def test_relay_host_writes_to_a_foreign_domain(
-    trusted_client: Client, internet: Internet, expect: Expect
+    trusted_client: Client, offence: bool, sut: Sut, internet: Internet, expect: Expect
 ) -> None:
-    recipient = f"friend@{internet.foreign_domain()}"
-    expect(trusted_client.attempt(recipient=recipient), twin=trusted_client.twin().attempt())
+    recipient = f"friend@{internet.foreign_domain()}" if offence else sut.recipient
+    expect(trusted_client.attempt(recipient=recipient))
 
 
 @rule("rcpt.relay-authenticated")
-def test_account_writes_to_a_foreign_domain(stranger: Client, internet: Internet, expect: Expect) -> None:
-    recipient = f"friend@{internet.foreign_domain()}"
-    attempt = stranger.attempt(recipient=recipient, authenticated=True)
-    expect(attempt, twin=stranger.twin().attempt(authenticated=True))
+def test_account_writes_to_a_foreign_domain(
+    stranger: Client, offence: bool, sut: Sut, internet: Internet, expect: Expect
+) -> None:
+    recipient = f"friend@{internet.foreign_domain()}" if offence else sut.recipient
+    expect(stranger.attempt(recipient=recipient, authenticated=True))
 
 
 @rule("rcpt.relay-authenticated")
-def test_recipient_of_an_account_is_not_verified(stranger: Client, sut: Sut, expect: Expect) -> None:
-    attempt = stranger.attempt(recipient=sut.unknown_recipient, authenticated=True)
-    expect(attempt, twin=stranger.twin().attempt(authenticated=True))
+def test_recipient_of_an_account_is_not_verified(
+    stranger: Client, offence: bool, sut: Sut, expect: Expect
+) -> None:
+    recipient = sut.unknown_recipient
+    expect(stranger.attempt(recipient=recipient if offence else sut.recipient, authenticated=True))
 
 
 @rule("rcpt.illegal-chars")
-@pytest.mark.parametrize("character", list("@%!/|"), ids=["at", "percent", "bang", "slash", "pipe"])
+@each("illegal_character")
 def test_illegal_character_in_the_local_part(
-    client: Client, sut: Sut, expect: Expect, character: str
+    client: Client, offence: bool, sut: Sut, expect: Expect, illegal_character: str
 ) -> None:
-    if character not in sut.profile.policy.illegal_characters:
-        raise NotTestableError("policy.illegal_characters in the profile does not list it")
-    local_part = f'"any{character}body"' if character == "@" else f"any{character}body"
-    attempt = client.attempt(recipient=f"{local_part}@{sut.catch_all}")
-    expect(attempt, twin=client.twin().attempt(recipient=f"anybody@{sut.catch_all}"))
+    local_part = written(f"any{illegal_character}body") if offence else "anybody"
+    expect(client.attempt(recipient=f"{local_part}@{sut.catch_all}"))
 
 
 @rule("rcpt.leading-dot")
-def test_local_part_with_a_leading_dot(client: Client, sut: Sut, expect: Expect) -> None:
-    attempt = client.attempt(recipient=f".anybody@{sut.catch_all}")
-    expect(attempt, twin=client.twin().attempt(recipient=f"any.body@{sut.catch_all}"))
+def test_local_part_with_a_leading_dot(client: Client, offence: bool, sut: Sut, expect: Expect) -> None:
+    expect(client.attempt(recipient=f"{'.anybody' if offence else 'any.body'}@{sut.catch_all}"))
 
 
 @rule("rcpt.unknown-user")
-def test_user_that_nobody_knows(client: Client, sut: Sut, expect: Expect) -> None:
-    expect(client.attempt(recipient=sut.unknown_recipient), twin=client.twin().attempt())
+@each("plain_domain")
+def test_user_that_nobody_knows(
+    client: Client, offence: bool, sut: Sut, expect: Expect, plain_domain: Domain
+) -> None:
+    name = "nobody-of-that-name" if offence else sut.ordinary_user(plain_domain)
+    expect(client.attempt(recipient=f"{name}@{plain_domain.name}"))
 
 
 @rule("rcpt.too-many")
-def test_one_recipient_too_many(client: Client, sut: Sut, expect: Expect) -> None:
+def test_one_recipient_too_many(client: Client, offence: bool, sut: Sut, expect: Expect) -> None:
     limit = sut.profile.policy.max_recipients
-    with client.conversation() as talk:
-        talk.connect()
-        talk.ehlo(client.host)
-        talk.mail(client.sender)
-        taken = [talk.rcpt(sut.recipient) for _ in range(limit)]
-        refused = [step for step in taken if step.verdict in (Verdict.DENY, Verdict.DROP, None)]
-        assert not refused, (
-            f"recipient {taken.index(refused[0]) + 1} of {limit} allowed ones met {refused[0]}"
+    attempt = client.attempt(recipient=[sut.recipient] * (limit + 1 if offence else limit))
+    taken = [step for step in attempt.steps if step.stage is Stage.RCPT and step.verdict is Verdict.PASS]
+    expect.given(bool(taken), f"not even the first recipient was taken: {attempt.rcpt}")
+    if offence:
+        expect.given(
+            len(taken) >= limit, f"recipient {len(taken) + 1} of {limit} that may be: {attempt.rcpt}"
         )
-        talk.rcpt(sut.recipient)
-        attempt = talk.quit()
-    expect(attempt, twin=client.twin().attempt())
+    expect(attempt)
+
+
+def written(local_part: str) -> str:
+    """A local part as a command has it: in quotes where they are needed (RFC 5321 §4.1.2)."""
+    if all(one.isalnum() or one in UNQUOTED for one in local_part):
+        return local_part
+    return '"' + local_part.replace("\\", r"\\").replace('"', r"\"") + '"'
+
+
+def refuses_unknown_users(client: Client, sut: Sut) -> bool:
+    """Whether an address at home that is taken is one that somebody has."""
+    if sut.home.takes_everyone:
+        return False
+    to_nobody = client.another("ordinary mail to nobody")
+    attempt = to_nobody.attempt(recipient=f"nobody-of-that-name@{sut.home.name}")
+    return any(step.verdict in (Verdict.DENY, Verdict.DROP) for step in attempt.steps)

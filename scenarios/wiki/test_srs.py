@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from harness.scenario import (
     Arrival,
     Attempt,
@@ -21,102 +23,123 @@ SRS1 = re.compile(r"(?i)SRS1[=+-]([^=@]+)=([^=@]+)=([=+-][^@]+)@([^@]+)")
 
 @rule("srs.forward")
 def test_sender_of_forwarded_mail(
-    client: Client, trusted_client: Client, sut: Sut, sink: MailHosts, expect: Expect
+    trusted_client: Client, offence: bool, sut: Sut, sink: MailHosts, expect: Expect
 ) -> None:
     target, elsewhere = sink.forward_target(), sink.host()
-    friend = f"friend@{elsewhere.domain}"
-    attempt = forward(client, sut)
-    relayed = trusted_client.attempt(recipient=friend, message=message(trusted_client, friend))
-    expect(attempt, twin=relayed)
-    arrival = target.arrival(client.token)
-    assert arrival.recipients == (sut.mail.forward.target,), arrival.recipients
-    parts = SRS0.fullmatch(arrival.sender)
-    assert parts, f"{client.sender} was not rewritten as SRS0 but as <{arrival.sender}>"
-    user, _, domain = client.sender.partition("@")
-    assert (parts[3].lower(), parts[4], parts[5].lower()) == (
-        domain.lower(),
-        user,
-        sut.mail.srs.domain.lower(),
-    )
-    sender = elsewhere.arrival(trusted_client.token).sender
-    assert sender == trusted_client.sender, f"mail that is not forwarded comes from <{sender}>"
+    forwarded = sut.mail.forward
+    recipient = forwarded.recipient if offence else f"friend@{elsewhere.domain}"
+    expect(trusted_client.attempt(recipient=recipient, message=message(trusted_client, recipient)))
+    arrival = (target if offence else elsewhere).arrival(trusted_client.token)
+    assert arrival.recipients == (forwarded.target if offence else recipient,), arrival.recipients
+    if offence:
+        is_rewritten(arrival.sender, trusted_client.sender, sut)
+    else:
+        assert arrival.sender == trusted_client.sender, f"mail that is relayed comes from <{arrival.sender}>"
 
 
 @rule("srs.forward")
 def test_bounce_that_is_forwarded_keeps_the_null_sender(
-    client: Client, sut: Sut, sink: MailHosts, expect: Expect
+    client: Client, offence: bool, sut: Sut, sink: MailHosts, expect: Expect
 ) -> None:
     target = sink.forward_target()
-    attempt = forward(client, sut, sender="")
-    expect.needed(
-        attempt.rcpt.code < 500, "forward.recipient takes no bounces; put it into bounce_recipients"
-    )
-    expect(attempt, twin=forward(client.twin(), sut))
-    sender = target.arrival(client.token).sender
-    assert sender == "", f"a bounce was forwarded from <{sender}>"
+    attempt = forward(client, sut, sender="" if offence else client.sender)
+    if offence and not sut.mail.forwards_bounces:
+        refused = "forward.recipient takes no bounces; put it into bounce_recipients"
+        expect.needed(attempt.rcpt.code < 500 and attempt.data.code < 500, refused)
+    expect(attempt)
+    arrival = target.arrival(client.token)
+    if offence:
+        assert arrival.sender == "", f"a bounce was forwarded from <{arrival.sender}>"
+    else:
+        is_rewritten(arrival.sender, client.sender, sut)
 
 
 @rule("srs.bounce-back")
-def test_bounce_to_a_rewritten_sender(client: Client, sut: Sut, sink: MailHosts, expect: Expect) -> None:
+def test_bounce_to_a_rewritten_sender(
+    client: Client, offence: bool, sut: Sut, sink: MailHosts, expect: Expect
+) -> None:
+    user = sut.mail.takes_bounces
+    expect.needed(
+        bool(user), "no user is in any bounce_recipients, so the profile does not say who gets bounces"
+    )
     home = sink.host(client.identity.domain)
     rewritten = forwarded(client, sut, sink, expect).sender
-    bouncing, twin = client.twin(), client.twin()
-    attempt = bounce(bouncing, rewritten)
-    ordinary = twin.attempt(sender="", recipient=sut.legal_bounce, message=message(twin, sut.legal_bounce))
-    expect(attempt, twin=ordinary)
-    arrival = home.arrival(bouncing.token)
-    assert arrival.sender == "", f"the bounce comes from <{arrival.sender}>"
-    assert arrival.recipients == (client.sender,), arrival.recipients
+    bouncing = client.another("a client that bounces")
+    expect(bounce(bouncing, rewritten if offence else user, whole=True))
+    if offence:
+        is_back(home.arrival(bouncing.token), client.sender)
 
 
 @rule("srs.second-hop")
 def test_sender_that_somebody_else_has_rewritten(
-    client: Client, sut: Sut, sink: MailHosts, expect: Expect
+    client: Client, offence: bool, sut: Sut, sink: MailHosts, expect: Expect
 ) -> None:
     target, first = sink.forward_target(), sink.host()
-    before = f"SRS0=ab12=XY={client.identity.domain}=sender@{first.domain}"
-    attempt = forward(client, sut, sender=before)
-    expect(attempt, twin=forward(client.twin(), sut))
+    domain, rest = client.identity.domain, f"=ab12=XY={client.identity.domain}=sender"
+    home = first if offence else sink.host(domain)
+    before = f"SRS0{rest}@{first.domain}" if offence else client.sender
+    expect(forward(client, sut, sender=before))
     sender = target.arrival(client.token).sender
-    parts = SRS1.fullmatch(sender)
-    assert parts, f"<{before}> was not rewritten as SRS1 but as <{sender}>"
-    rest, _, _ = before.removeprefix("SRS0").partition("@")
-    assert (parts[2].lower(), parts[3], parts[4].lower()) == (first.domain, rest, sut.mail.srs.domain.lower())
-    bouncing = client.twin()
-    answer = bounce(bouncing, sender)
-    expect.outcome("pass at data", answer)
-    arrival = first.arrival(bouncing.token)
-    assert (arrival.sender, arrival.recipients) == ("", (before,)), (arrival.sender, arrival.recipients)
+    if offence:
+        parts = SRS1.fullmatch(sender)
+        assert parts, f"<{before}> was not rewritten as SRS1 but as <{sender}>"
+        said, forwarder = (parts[2].lower(), parts[3], parts[4].lower()), sut.mail.srs.domain.lower()
+        assert said == (first.domain, rest, forwarder), f"<{before}> was rewritten as <{sender}>"
+    bouncing = client.another("a client that bounces")
+    expect.accepts(bounce(bouncing, sender, whole=True), Stage.DATA)
+    is_back(home.arrival(bouncing.token), before)
 
 
 @rule("srs.bad-hash")
+@pytest.mark.parametrize("forged", ["hash", "user"])
 def test_bounce_to_a_sender_that_was_forged(
-    client: Client, sut: Sut, sink: MailHosts, expect: Expect
+    client: Client, offence: bool, sut: Sut, sink: MailHosts, expect: Expect, forged: str
 ) -> None:
     rewritten = forwarded(client, sut, sink, expect).sender
     parts = SRS0.fullmatch(rewritten)
     expect.given(parts is not None, f"the sender was not rewritten as SRS0 but as <{rewritten}>")
     assert parts
     hashed = parts[1]
-    forged = hashed[:-1] + ("a" if hashed[-1].lower() != "a" else "b")
-    for address in (
-        rewritten.replace(hashed, forged, 1),
-        rewritten.replace(f"={parts[4]}@", "=somebody-else@"),
-    ):
-        expect(bounce(client.twin(), address, Stage.RCPT), twin=bounce(client.twin(), rewritten, Stage.RCPT))
-    lowered = bounce(client.twin(), rewritten.lower(), Stage.RCPT)
-    expect.through(lowered, Stage.RCPT, who="who writes to the address in lower case")
+    other_hash = hashed[:-1] + ("a" if hashed[-1].lower() != "a" else "b")
+    address = {
+        "hash": rewritten.replace(hashed, other_hash, 1),
+        "user": rewritten.replace(f"={parts[4]}@", "=somebody-else@"),
+    }[forged]
+    expect(bounce(client.another("a client that bounces"), address if offence else rewritten))
+
+
+@rule("srs.bad-hash")
+def test_bounce_to_a_rewritten_sender_in_lower_case(
+    client: Client, offence: bool, sut: Sut, sink: MailHosts, expect: Expect
+) -> None:
+    rewritten = forwarded(client, sut, sink, expect).sender
+    bouncing = client.another("a client that bounces")
+    expect.accepted(bounce(bouncing, rewritten.lower() if offence else rewritten), Stage.RCPT)
 
 
 @rule("srs.expired")
 def test_bounce_to_a_sender_that_is_too_old(
-    client: Client, sut: Sut, rewriter: Rewriter | None, expect: Expect
+    client: Client, offence: bool, sut: Sut, rewriter: Rewriter | None, expect: Expect
 ) -> None:
     expect.needed(rewriter is not None, "the profile has no srs.make command to make an old sender with")
     assert rewriter
-    lifetime = sut.mail.srs.lifetime
-    old, young = (rewriter.aged(client.sender, days) for days in (lifetime + 1, lifetime - 1))
-    expect(bounce(client, old, Stage.RCPT), twin=bounce(client.twin(), young, Stage.RCPT))
+    days = sut.mail.srs.lifetime + (1 if offence else -1)
+    expect(bounce(client, rewriter.aged(client.sender, days)))
+
+
+def is_rewritten(sender: str, original: str, sut: Sut) -> None:
+    """It is an SRS0 address of the forwarder, in which the original one stands."""
+    parts = SRS0.fullmatch(sender)
+    assert parts, f"{original} was not rewritten as SRS0 but as <{sender}>"
+    user, _, domain = original.partition("@")
+    said, forwarder = (parts[3].lower(), parts[4], parts[5].lower()), sut.mail.srs.domain.lower()
+    assert said == (domain.lower(), user, forwarder), f"{original} was rewritten as <{sender}>"
+
+
+def is_back(arrival: Arrival, sender: str) -> None:
+    """A bounce has come to the one from whom the message was."""
+    assert arrival.sender == "", f"the bounce comes from <{arrival.sender}>"
+    assert arrival.recipients == (sender,), f"the bounce came to {', '.join(arrival.recipients)}"
 
 
 def forward(client: Client, sut: Sut, sender: str | None = None) -> Attempt:
@@ -128,12 +151,11 @@ def forward(client: Client, sut: Sut, sender: str | None = None) -> Attempt:
 def forwarded(client: Client, sut: Sut, sink: MailHosts, expect: Expect) -> Arrival:
     """The same, as it came there."""
     target = sink.forward_target()
-    attempt = forward(client, sut)
-    expect.outcome("pass at data", attempt)
+    expect.accepts(forward(client, sut), Stage.DATA)
     return target.arrival(client.token)
 
 
-def bounce(client: Client, recipient: str, upto: Stage = Stage.DATA) -> Attempt:
-    """A bounce to a rewritten sender."""
-    content = message(client, recipient) if upto is Stage.DATA else None
+def bounce(client: Client, recipient: str, *, whole: bool = False) -> Attempt:
+    """A bounce, the `whole` message or as far as the server must be heard to tell the verdict."""
+    content = message(client, recipient) if whole else None
     return client.attempt(sender="", recipient=recipient, message=content)

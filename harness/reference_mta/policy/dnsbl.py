@@ -62,22 +62,25 @@ async def look_up(transaction: Transaction) -> Listings:
 
 
 async def _ask_list(transaction: Transaction, entry: DnsList) -> tuple[list[Hit], int]:
-    hits: list[Hit] = []
-    failed = 0
-    for zone in entry.zones:
-        name = listing_name(transaction.client, zone)
-        answer = await transaction.resolver.ask(name, "A")
-        if answer.lookup is Lookup.FAILED:
-            failed += 1
-            if not transaction.quirk("dnsbl.fail-open:off"):
-                continue
-        elif not any(_is_listing(entry, value) for value in answer.values):
-            continue
-        text = await transaction.resolver.ask(name, "TXT")
-        hits.append(Hit(entry.name, zone, 1, " ".join(text.values), entry.weight))
+    """The hits of a list, all of its zones asked at once, and how many of them gave no usable answer."""
+    found = await asyncio.gather(*(_ask_zone(transaction, entry, zone) for zone in entry.zones))
+    hits = [hit for hit, _ in found if hit]
+    failed = sum(failure for _, failure in found)
     if transaction.quirk("dnsbl.group-counts-once:off"):
         return hits, failed
     return [replace(hits[0], zones=len(hits))] if hits else [], failed
+
+
+async def _ask_zone(transaction: Transaction, entry: DnsList, zone: str) -> tuple[Hit | None, bool]:
+    """The hit in one zone, if there is one, and whether it gave no usable answer."""
+    name = listing_name(transaction.client, zone)
+    answer = await transaction.resolver.ask(name, "A")
+    failed = answer.lookup is Lookup.FAILED
+    listed = any(_is_listing(entry, value) for value in answer.values) and not failed
+    if not listed and not (failed and transaction.quirk("dnsbl.fail-open:off")):
+        return None, failed
+    text = await transaction.resolver.ask(name, "TXT")
+    return Hit(entry.name, zone, 1, " ".join(text.values), entry.weight), failed
 
 
 def _is_listing(entry: DnsList, value: str) -> bool:
