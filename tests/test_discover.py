@@ -194,7 +194,9 @@ def test_the_run_with_a_draft_contradicts_nothing(tmp_path: Path, catalogue: Cat
         found = explored(address, dns, catalogue, users=(ALICE,))
         file = tmp_path / "draft.toml"
         place, scenarios = Place(*address, dns), Path("scenarios/wiki/test_helo.py")
-        deviating = try_rules(found.text, scenarios, catalogue, 60)
+        deviating = try_rules(
+            lambda before: draft(place, found.seen, catalogue, before), scenarios, catalogue, 60
+        )
         file.write_text(draft(place, found.seen, catalogue, deviating), "utf-8")
         result = run_pytest(scenarios, tmp_path / "reports", [f"--sut={file}"])
     assert [(one.id, one.outcome) for one in deviating] == [("helo.plain-ip-sticky", "deny at rcpt")]

@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         place = discover.Place(*endpoint(text), endpoint(options.dns))
         seen = discover.explore(place, known, catalogue, telling)
-        found: list[Deviation] = []
+        found: list[Deviation] | None = None
         if options.rules and _can_try(seen):
             wait = seen.speech.delay + seen.speech.pause
             time = time_to_try(wait, len(catalogue.rules))
@@ -79,7 +79,9 @@ def run(options: argparse.Namespace) -> int:
                 "running the scenarios with the draft, to see how it keeps each rule; with waits of "
                 f"{wait:g} s this may take {time / 60:.0f} min (--no-rules leaves it out)"
             )
-            found = try_rules(draft(place, seen, catalogue), default_scenarios(), catalogue, time)
+            found = try_rules(
+                lambda before: draft(place, seen, catalogue, before), default_scenarios(), catalogue, time
+            )
     except (ValueError, discover.DiscoveryError, BrokenRunError) as error:
         raise UsageError(str(error)) from None
     profile = draft(place, seen, catalogue, found)

@@ -6,7 +6,7 @@ draft is a profile that the check of profiles accepts: what nothing was seen for
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import jinja2
@@ -38,17 +38,24 @@ class Override:
     seen: str
 
 
-def draft(place: Place, seen: Seen, catalogue: Catalogue, found: Sequence[Deviation] = ()) -> str:
-    """The profile as far as it was seen, in TOML, with questions in comments."""
+def draft(place: Place, seen: Seen, catalogue: Catalogue, found: Sequence[Deviation] | None = None) -> str:
+    """The profile as far as it was seen, in TOML, with questions in comments.
+
+    `found` is what the scenarios found with such a draft; None: they were not run, so nothing is claimed that
+    rests on a rule that is not.
+    """
     overrides = {
         rule: Override(rule, str(outcome), _seen_for(catalogue[rule], seen.sightings))
         for rule, outcome in seen.speech.overrides.items()
     }
-    overrides |= {one.id: Override(one.id, one.outcome, one.seen) for one in found if one.outcome}
-    remarks = [one for one in found if not one.outcome]
+    overrides |= {one.id: Override(one.id, one.outcome, one.seen) for one in found or () if one.outcome}
+    remarks = [one for one in found or () if not one.outcome and not one.undecided]
     bare = _render(place, seen, list(overrides.values()), {}, remarks, catalogue)
     profile = settings.check("draft", tomllib.loads(bare), Profile)
     without = dict(_without(profile, seen, catalogue))
+    doubtful = catalogue.rules.keys() if found is None else {one.id for one in found}
+    without |= _resting_on_nothing(without, doubtful, catalogue)
+    remarks = [one for one in remarks if one.id not in without]
     kept = [one for one in overrides.values() if one.id not in without]
     return _render(place, seen, kept, _by_groups(without, catalogue), remarks, catalogue)
 
@@ -125,6 +132,18 @@ def _not_looked_at(rule: Rule, profile: Profile, seen: Seen) -> str:
     if seen.way.trusted:
         return "it relays for all addresses that clients could come from, so nothing follows for strangers"
     return NO_USER
+
+
+def _resting_on_nothing(
+    without: Mapping[str, str], doubtful: Collection[str], catalogue: Catalogue
+) -> dict[str, str]:
+    """The doubtful rules that rest on one that is not claimed."""
+    resting = {}
+    for rule in catalogue:
+        below = [one for one in catalogue.foundations(rule) if one in without]
+        if below and rule.id in doubtful and rule.id not in without:
+            resting[rule.id] = f"it rests on {below[0]}, which is not claimed"
+    return resting
 
 
 def _in_other_words(rule: Rule, profile: Profile, seen: Seen) -> str:

@@ -106,7 +106,7 @@ def look_at_oddities(
     """What became of each, on clients enough to be certain; without `by_time` lateness is not looked at.
 
     Who was put off tries again after so many seconds of `wait`: a greylist may know the innocent ones.
-    Without time for that nothing follows from a deferral; None: the greylist is known, and has let them through.
+    Without time for that nothing follows from a deferral; None: the greylist is known, and has passed them.
     """
 
     def sight(oddity: Oddity) -> Sighting:

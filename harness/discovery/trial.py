@@ -1,7 +1,7 @@
 """The scenarios, run with a draft: the rules that do not hold as it has them, and what came instead."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ CHANCES = 6  # times as long as it may take, and it is given up
 
 @dataclass(frozen=True)
 class Deviation:
-    """A rule that did not hold, and what was seen.
+    """A rule that did not hold, or of which nobody can tell, and what was seen.
 
     Without an `outcome` no other one describes it: its cases came out differently, or it is about something
     else; `seen` is the verdict's reason then.
@@ -29,6 +29,8 @@ class Deviation:
     expectation: str
     seen: str
     outcome: str
+    undecided: bool = False
+    blocked: bool = False  # by a rule that did not hold
 
 
 def time_to_try(wait: float, rules: int) -> float:
@@ -36,11 +38,27 @@ def time_to_try(wait: float, rules: int) -> float:
     return max(60.0, LONGEST_WAIT * max(wait, SHORTEST_WAIT) * rules / JOBS)
 
 
-def try_rules(profile: str, scenarios: Path, catalogue: Catalogue, time: float) -> list[Deviation]:
+def try_rules(
+    drafted: Callable[[Sequence[Deviation]], str], scenarios: Path, catalogue: Catalogue, time: float
+) -> list[Deviation]:
     """Run the scenarios with a draft; raises `BrokenRunError` when that leaves no result.
 
-    Every dialogue goes on to the end of DATA, so that nothing is said to pass that is refused later. `time`
-    is what they may take, in seconds; how far they are is told on standard error.
+    What is `drafted` depends on what was found so far: where rules were blocked by others that are described
+    by then, the scenarios are run once more. `time` is what they may take, in seconds.
+    """
+    found = _try_once(drafted([]), scenarios, catalogue, time)
+    if not any(one.blocked for one in found):
+        return found
+    described = [one for one in found if one.outcome]
+    again = _try_once(drafted(described), scenarios, catalogue, time)
+    new = {one.id for one in again}
+    return [*(one for one in described if one.id not in new), *again]
+
+
+def _try_once(profile: str, scenarios: Path, catalogue: Catalogue, time: float) -> list[Deviation]:
+    """One run; every dialogue goes on to the end of DATA, so that nothing passes that is refused later.
+
+    How far the scenarios are is told on standard error.
     """
     with tempfile.TemporaryDirectory(prefix="smtp-harness-") as folder:
         file = Path(folder) / "draft.toml"
@@ -54,8 +72,16 @@ def try_rules(profile: str, scenarios: Path, catalogue: Catalogue, time: float) 
 
 def deviations(result: RunResult, catalogue: Catalogue) -> list[Deviation]:
     """What a run with the draft showed: the rules that did not hold, and what the server did instead."""
-    failed = [rule for rule in result.rules if rule.status is Status.FAILED]
-    return [_deviation(rule, catalogue.rules.get(rule.id)) for rule in failed]
+    found = []
+    for rule in result.rules:
+        if rule.status is Status.FAILED:
+            found.append(_deviation(rule, catalogue.rules.get(rule.id)))
+        elif rule.status is Status.INCONCLUSIVE:
+            blocked = rule.blocked_by in catalogue.rules
+            found.append(
+                Deviation(rule.id, rule.expectation, rule.reason, "", undecided=True, blocked=blocked)
+            )
+    return found
 
 
 def _deviation(result: RuleResult, rule: Rule | None) -> Deviation:
