@@ -1,7 +1,9 @@
 """Dialogues with a server of which only a part is known: clients, and how far what they say goes."""
 
+import contextlib
 import functools
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 from typing import Any
 
 from fake_dns import FakeDns
@@ -18,7 +20,7 @@ from harness.runs.run import Run
 from harness.smtp.routes import BindSource, Direct, ProxyV1, ProxyV2, Route, XClient
 from harness.world.client import GREYLIST_SLACK, Client
 from harness.world.conversation import Attempt
-from harness.world.internet import Internet, Kind
+from harness.world.internet import Identity, Internet, Kind
 from harness.world.tools import Tools
 
 PATIENCE = 90.0  # seconds for one reply
@@ -38,6 +40,7 @@ class Dialogues:
     goal: Stage = Stage.RCPT
     hostname: str = "unknown"
     greylist: GreylistSeen | None = None  # that lets a retry through after its delay
+    introduced: deque[Identity] = field(default_factory=deque)  # hosts that the greylist knows by now
 
     @classmethod
     def by(cls, place: Place, way: Way, dns: FakeDns) -> "Dialogues":
@@ -70,6 +73,8 @@ class Dialogues:
         """A fresh innocent host, that goes as far as these dialogues do."""
         world = self.run.world()
         world.goal = self.goal
+        with contextlib.suppress(IndexError):  # none is left
+            return Client(world, self.introduced.popleft(), Kind.KNOWN)
         if self.chooses_addresses:
             return self.run.client(world, Kind.KNOWN)
         return self.run.observer(world)

@@ -8,6 +8,7 @@ from fake_dns import DnsServer, DnsServerError, FakeDns
 from harness.discovery.dialect import speech_of
 from harness.discovery.dialogues import Dialogues
 from harness.discovery.facts import Face, HostedDomain, ListsSeen, Seen, Sighting
+from harness.discovery.greylist import introduce
 from harness.discovery.limits import look_at_recipients
 from harness.discovery.lists import look_at_lists, zones_asked
 from harness.discovery.names import likely_domains, look_at_face
@@ -21,6 +22,7 @@ from harness.rules import Catalogue
 
 __all__ = ["DiscoveryError", "Known", "Place", "Telling", "explore"]
 
+INTRODUCED = 120  # clients that one wait for a greylist makes known to it
 PULSE = "pulse.invalid"  # our own question
 
 
@@ -59,6 +61,7 @@ def _look(
     further = replace(dialogues, goal=goal, greylist=passed_in_time(welcome.deferral))
     if welcome.recipient:
         further = replace(further, recipient=welcome.recipient)
+    introduce(further, INTRODUCED, telling)
     names = [*known.domains, *likely_domains(face.hostname)]
     to_rcpt = replace(further, goal=max(goal, Stage.RCPT, key=list(Stage).index))
     domains, of_domains = look_at_domains(to_rcpt, names, welcome.users, telling)

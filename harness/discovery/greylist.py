@@ -11,11 +11,13 @@ from harness.discovery.place import Telling
 from harness.outcome import Stage, Verdict
 from harness.world.client import GREYLIST_SLACK
 from harness.world.conversation import Step
+from harness.world.internet import Identity
 
 CALLED_SO = re.compile(r"gr[ea]y-?\s?list", re.IGNORECASE)
 FIRST_RETRY = 0.4  # seconds
 STEP = 1.1  # of the time before: as close as the delay is found
 ROUND = (3600, 1800, 900, 600, 300, 60, 30, 10, 5, 2, 1, 0.5, 0.1)  # seconds, as people choose them
+FIRST_CONTACTS = 20  # at once
 COURTESIES = ("postmaster", "abuse")  # whom many greylists leave alone
 
 
@@ -60,6 +62,29 @@ def look_at_deferral(dialogues: Dialogues, put_off: Step, wait: float, telling: 
     telling.say(f"a retry is taken after {delay:g} s, while newcomers are put off: a greylist")
     seen = GreylistSeen(put_off.code, said, str(put_off.stage), delay)
     return Deferral(recipient, said, _in_detail(dialogues, seen, telling))
+
+
+def introduce(dialogues: Dialogues, number: int, telling: Telling) -> None:
+    """Let so many clients be put off and wait, all together, so that those who come next need not."""
+    if dialogues.greylist is None or not dialogues.chooses_addresses:
+        return
+    seconds = dialogues.greylist.delay + GREYLIST_SLACK
+    telling.say(f"{number} clients introduce themselves to the greylist, and wait {seconds:g} s")
+
+    def first_contact(_: int) -> Identity:
+        client = dialogues.client()
+        dialogues.attempt(client, patient=False)
+        return client.identity
+
+    identities = telling.over("first contacts", first_contact, list(range(number)), at_once=FIRST_CONTACTS)
+    _wait(seconds, telling)
+    dialogues.introduced.extend(identities)
+
+
+def _wait(seconds: float, telling: Telling) -> None:
+    """Let real time pass, and say how much is left."""
+    clock = WaitingClock(seconds)
+    telling.over("waiting", lambda one: clock.advance(one, seconds), ["everybody"], lasts=seconds)
 
 
 def _times(wait: float) -> Iterator[float]:
@@ -121,7 +146,7 @@ def _key(dialogues: Dialogues, seen: GreylistSeen, telling: Telling) -> str:
     telling.say(
         f"waiting {seen.delay + GREYLIST_SLACK:g} s more, to see whether neighbours count as one client"
     )
-    WaitingClock(seen.delay + GREYLIST_SLACK).advance(one.address, seen.delay + GREYLIST_SLACK)
+    _wait(seen.delay + GREYLIST_SLACK, telling)
     if dialogues.attempt(one).step(seen_stage(seen)).verdict is not Verdict.PASS:
         return ""
     neighbour = dialogues.attempt(other, sender=one.sender).at(seen_stage(seen))

@@ -27,6 +27,9 @@ SERVICE_ENDS = 421
 BROKEN = "<broken@@example..com"  # no address under any reading of RFC 5322
 
 
+_Came = tuple[Outcome | None, Step | None, float]  # what came, the step that shows it, seconds of waiting
+
+
 @dataclass(frozen=True)
 class Usual:
     """What innocent clients met: how far they got, and how long each stage took at most, in seconds."""
@@ -48,11 +51,11 @@ class Usual:
         return f"{self.stop.stage}: {self.stop}" if self.stop else self.broken
 
     def late(self, step: Step) -> float:
-        """How much longer than for the slowest innocent client a step took, in seconds."""
+        """How long a step was held back, in seconds; 0 unless it took longer than the slowest innocent one."""
         others = [seconds for stage, seconds in self.seconds.items() if stage is not Stage.CONNECT]
-        usual = self.seconds.get(step.stage, max(others, default=0.0))
-        waited = min(step.seconds - usual, step.silence)
-        return waited if waited >= HELD_FROM else 0.0
+        slowest = self.seconds.get(step.stage, max(others, default=0.0))
+        held = min(step.seconds - self.least.get(step.stage, 0.0), step.silence)
+        return held if min(held, step.seconds - slowest) >= HELD_FROM else 0.0
 
     def includes(self, step: Step) -> bool:
         """Whether innocent clients are told the same at the same stage."""
@@ -109,19 +112,16 @@ def look_at_oddities(
     Without time for that nothing follows from a deferral; None: the greylist is known, and has passed them.
     """
 
-    def sight(oddity: Oddity) -> Sighting:
-        seen: list[tuple[Outcome | None, Step | None, float]] = []
-        while len(seen) < CHANCES:
-            attempt = oddity.play(dialogues, dialogues.client())
-            seen.append(_came_out(attempt, usual, by_time=by_time))
-            votes = Counter(outcome for outcome, _, _ in seen)
-            for outcome, count in votes.items():
-                if count >= AGREEING and count > len(seen) - count:
-                    step, waited = next((step, waited) for one, step, waited in seen if one == outcome)
-                    return Sighting(oddity.offence, oddity.did, outcome, _words(step), waited)
-        return Sighting(oddity.offence, oddity.did, None, _words(seen[-1][1]))
+    def play(oddity: Oddity) -> _Came:
+        return _came_out(oddity.play(dialogues, dialogues.client()), usual, by_time=by_time)
 
-    sightings = telling.over("odd clients", sight, oddities)
+    first = telling.over("odd clients", play, [one for one in oddities for _ in range(AGREEING)])
+    pairs = [first[at : at + AGREEING] for at in range(0, len(first), AGREEING)]
+    sightings = []
+    for oddity, seen in zip(oddities, pairs, strict=True):
+        while (sighting := _agreed(oddity, seen)) is None and len(seen) < CHANCES:
+            seen.append(play(oddity))
+        sightings.append(sighting or Sighting(oddity.offence, oddity.did, None, _words(seen[-1][1])))
     if wait is not None:
         sightings = _after_a_while(dialogues, oddities, sightings, usual, telling, wait)
     for one in sightings:
@@ -297,7 +297,17 @@ def _says(step: Step) -> bool:
     return step.reply is not None and not step.mangled and step.code != SERVICE_ENDS
 
 
-def _came_out(attempt: Attempt, usual: Usual, *, by_time: bool) -> tuple[Outcome | None, Step | None, float]:
+def _agreed(oddity: Oddity, seen: Sequence[_Came]) -> Sighting | None:
+    """What clients enough met alike, and more than met anything else; None when there is no such thing."""
+    votes = Counter(outcome for outcome, _, _ in seen)
+    outcome, count = votes.most_common(1)[0]
+    if count < AGREEING or count <= len(seen) - count:
+        return None
+    step, waited = next((step, waited) for one, step, waited in seen if one == outcome)
+    return Sighting(oddity.offence, oddity.did, outcome, _words(step), waited)
+
+
+def _came_out(attempt: Attempt, usual: Usual, *, by_time: bool) -> _Came:
     """In the words of a profile, with the step that shows it, and how much longer that took than usual."""
     held: tuple[Step, float] | None = None
     for step in attempt.steps:

@@ -76,7 +76,7 @@ def find_way(place: Place, dns: FakeDns, telling: Telling) -> Way:
     telling.say(f"way in: {knock.way.route}; it says «{knock.attempt.connect}», then «{knock.attempt.helo}»")
     if not knock.way.extended:
         telling.say("it does not know EHLO, so clients greet with HELO")
-    if knock.way.route in (RouteName.BIND, RouteName.DIRECT) and "XCLIENT" in knock.attempt.helo.keywords:
+    if knock.way.route is RouteName.DIRECT and "XCLIENT" in knock.attempt.helo.keywords:
         by_xclient = _knock(place, Way(RouteName.XCLIENT, NETWORKS), dns)
         telling.say(f"it offers XCLIENT: {by_xclient}")
         return by_xclient.way if by_xclient.opened else knock.way

@@ -238,7 +238,7 @@ class Scheduler:
                 pool.shutdown(wait=True, cancel_futures=True)
 
     def _wait_to_expect(self, plan: Plan) -> int:
-        """How long a scenario is kept waiting, roughly: by the stage of its delay; the longest start first."""
+        """How long a scenario waits, roughly: by the stage of its delay; the longest start first."""
         late = [outcome for outcome in self._run.profile.expectation(plan.rule)[0] if outcome.late]
         waits_for_queue = len(DIALOGUE) if Capability.QUEUE in plan.all_needs else 0
         return max((1 + DIALOGUE.index(outcome.stage) for outcome in late), default=waits_for_queue)
