@@ -51,7 +51,7 @@ class Usual:
         return f"{self.stop.stage}: {self.stop}" if self.stop else self.broken
 
     def late(self, step: Step) -> float:
-        """How long a step was held back, in seconds; 0 unless it took longer than the slowest innocent one."""
+        """How long a step was held back, in seconds; 0 unless that is more than for the slowest innocent."""
         others = [seconds for stage, seconds in self.seconds.items() if stage is not Stage.CONNECT]
         slowest = self.seconds.get(step.stage, max(others, default=0.0))
         held = min(step.seconds - self.least.get(step.stage, 0.0), step.silence)
