@@ -137,13 +137,13 @@ class Judge:
         for stage in DIALOGUE[: DIALOGUE.index(outcome.stage)]:
             before = attempt.at(stage)
             if before and before.verdict is not Verdict.PASS:
-                self._mismatch(before, outcome)
+                self._mismatch(before, outcome, attempt)
         step = attempt.step(outcome.stage)
         if step.verdict is not outcome.verdict:
-            self._mismatch(step, outcome)
+            self._mismatch(step, outcome, attempt)
         self._expect_evidence(step, str(outcome), _as_numbers(outcome.codes))
         if not outcome.answer.admits(step.code, step.reply.enhanced if step.reply else None):
-            self._mismatch(step, outcome)
+            self._mismatch(step, outcome, attempt)
         self._expect_timing(attempt, step, outcome, earned)
 
     def _expect_timing(self, attempt: Attempt, step: Step, outcome: Outcome, earned: bool) -> None:
@@ -167,11 +167,12 @@ class Judge:
         if (timing is Timing.LATE) != (outcome.late and self.delay > 0):
             raise ContradictionError(f"expected {outcome}, but it was {timing.value}: {step}", step)
 
-    def _mismatch(self, step: Step, outcome: Outcome) -> None:
+    def _mismatch(self, step: Step, outcome: Outcome, attempt: Attempt) -> None:
         self._expect_evidence(step, str(outcome), _as_numbers(outcome.codes))
         closed = " and closed the connection" if step.dropped else ""
         seen = f"expected {outcome}, but at {step.stage} the server said {step}{closed}"
-        if self.greylist and step.stage is self.greylist.stage and step.code in self.greylist.codes:
+        stages = (self.greylist.stage, *([Stage.DATA] if attempt.bounces else [])) if self.greylist else ()
+        if self.greylist and step.stage in stages and step.code in self.greylist.codes:
             raise InconclusiveError(f"{seen}, which may be the greylist's word and not that of this rule")
         raise ContradictionError(seen, step)
 

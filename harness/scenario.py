@@ -15,7 +15,13 @@ from harness.profile.tables import Domain
 from harness.profile.values import is_of_this_host
 from harness.rules import Capability
 from harness.runs.play import Expect
-from harness.verdicts import FailedError, InconclusiveError, NeverCameError, NotTestableError
+from harness.verdicts import (
+    FailedError,
+    InconclusiveError,
+    NeverCameError,
+    NotApplicableError,
+    NotTestableError,
+)
 from harness.world.cast import Zone
 from harness.world.client import Cause, Client, Clock, message
 from harness.world.conversation import Attempt
@@ -54,6 +60,7 @@ __all__ = [
     "NeverCameError",
     "NewClient",
     "NoAnswer",
+    "NotApplicableError",
     "NotTestableError",
     "NxDomain",
     "Offence",
@@ -88,7 +95,7 @@ def each(*names: str) -> pytest.MarkDecorator:
 
     Each name is a parameter of the function: blocklist, white_list, zone, group (of zones), domain,
     strict_domain, plain_domain, bounce_domain, listless_domain, illegal_character; addresses by the lists of
-    senders: who_sends, who_never_sends, who_sends_elsewhere, postmaster; and aliases: alias, alias_for_many,
+    senders: who_sends, who_never_sends, who_sends_elsewhere, postmaster; and aliases: alias, alias_for_many, leading,
     catch_all, without_catch_all, namesakes.
     """
     return pytest.mark.each(*names)

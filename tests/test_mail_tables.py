@@ -182,17 +182,66 @@ def with_mailbox(folder: Path, mailbox: str, rest: str = "") -> MailFacts:
 
 def test_two_addresses_are_two_users_where_each_has_a_mailbox(tmp_path: Path) -> None:
     facts = with_mailbox(tmp_path, '[mailbox]\nmaildir = "/srv/{domain}/{user}"\n')
-    assert [alias.targets for alias in facts.same_alias] == [("ann@example.org",), ("ann@example.net",)]
+    ((here, there),) = facts.namesakes
+    assert (here.targets, there.targets) == (("ann@example.org",), ("ann@example.net",))
+    assert [alias.address for alias in facts.aliases] == ["info@example.org"]  # its namesake is tried as such
     system_users = with_mailbox(tmp_path, '[mailbox]\nmaildir = "/home/{user}/Maildir"\n')
-    assert system_users.alias.targets == ("ann@example.org",)
-    with pytest.raises(NotTestableError, match="leads to different users"):
-        print(system_users.same_alias)
+    assert [alias.targets for alias in system_users.aliases] == [("ann@example.org",), ("ann@example.net",)]
+    assert system_users.namesakes == ()
 
 
 def test_one_account_for_all_tells_nobodys_mail_apart(tmp_path: Path) -> None:
     imap = '[mailbox.imap]\naddress = "127.0.0.1:993"\nname = "imap"\nuser = "staging"\npassword = "x"\n'
-    with pytest.raises(NotTestableError, match="leads to one of its users"):
-        print(with_mailbox(tmp_path, imap).alias)
+    assert with_mailbox(tmp_path, imap).aliases == ()
+
+
+LAYOUTS = """
+[[domain]]
+name = "one.example"
+users = ["ann"]
+aliases = { "*" = ["ann"], info = ["office"], office = ["ann"], circle = ["circle"], far = ["x@far.example"] }
+
+[[domain]]
+name = "all.example"
+users = ["ben"]
+catch_all = true
+
+[[domain]]
+name = "strict.example"
+users = ["cid", "dan"]
+aliases = { both = ["cid", "dan"], out = ["cid@far.example"], guest = ["ann@one.example"], second = ["dan"] }
+"""
+
+
+@pytest.fixture
+def layouts(tmp_path: Path) -> MailFacts:
+    mailbox = '[mailbox]\nmaildir = "/srv/{domain}/{user}"\n'
+    return MailFacts(read(tmp_path, SERVER.partition("\n[[domain]]")[0] + LAYOUTS + mailbox))
+
+
+def test_each_kind_of_alias_of_each_domain_is_found(layouts: MailFacts) -> None:
+    """Those that lead elsewhere or nowhere are none of them, and one leads to another alias."""
+    found = {alias.address: alias.targets for alias in layouts.aliases}
+    assert found == {
+        "info@one.example": ("ann@one.example",),
+        "guest@strict.example": ("ann@one.example",),
+        "second@strict.example": ("dan@strict.example",),
+    }
+    (both,) = layouts.aliases_for_many
+    assert (both.targets, both.others) == (
+        ("cid@strict.example", "dan@strict.example"),
+        ("ann@one.example", "ben@all.example"),
+    )
+
+
+def test_what_nobody_has_is_told_by_an_asterisk_or_not_at_all(layouts: MailFacts) -> None:
+    starred, caught = layouts.catch_alls
+    assert (starred.targets, starred.untold) == (("ann@one.example",), False)
+    assert starred.neighbours == ()  # a domain may have one user
+    assert (caught.targets, caught.untold) == ((caught.address,), True)
+    assert starred in layouts.leading
+    assert caught not in layouts.leading
+    assert [nobody.rpartition("@")[2] for _, nobody in layouts.without_catch_alls] == ["strict.example"]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from harness.capabilities.mailbox import INBOX, Delivered, PolledMailbox
 from harness.capabilities.maildir import MaildirStore, MboxStore, split
 from harness.profile.mail_tables import Imap
 from harness.reference_mta.certificate import own_certificate, server_context
-from harness.verdicts import FailedError, InconclusiveError
+from harness.verdicts import FailedError, InconclusiveError, NeverCameError
 from tests.imap_server import ImapServer
 
 ANN = "ann@example.org"
@@ -69,9 +69,9 @@ def test_a_message_that_comes_late_is_waited_for(tmp_path: Path) -> None:
     assert maildir(tmp_path).find(ANN, TOKEN).content == MESSAGE
 
 
-def test_a_message_that_never_comes_fails_the_server(tmp_path: Path) -> None:
+def test_a_message_that_never_comes_is_told_as_that(tmp_path: Path) -> None:
     put(tmp_path / "example.org" / "ann", b"another message")
-    with pytest.raises(FailedError, match="accepted and not delivered"):
+    with pytest.raises(NeverCameError, match="accepted and not delivered"):
         maildir(tmp_path, patience=0.1).find(ANN, TOKEN)
 
 
@@ -189,6 +189,15 @@ def test_an_mbox_is_read_as_it_grows(tmp_path: Path) -> None:
     (found,) = watch.look()
     assert found.content == MESSAGE.replace(b"\r\n", b"\n")
     assert watch.look() == []
+
+
+@pytest.mark.parametrize("content", [MESSAGE, in_mbox(MESSAGE).rstrip(b"\n")], ids=["start", "end"])
+def test_what_has_no_border_in_an_mbox_is_there_and_no_message(tmp_path: Path, content: bytes) -> None:
+    """It did not merely fail to come: somebody wrote it wrongly."""
+    (tmp_path / "ann").write_bytes(content)
+    with pytest.raises(FailedError, match="not between a From_ line and an empty line") as caught:
+        mbox(tmp_path, patience=0.1).find(ANN, TOKEN)
+    assert not isinstance(caught.value, NeverCameError)
 
 
 def test_copies_in_an_mbox(tmp_path: Path) -> None:

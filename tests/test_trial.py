@@ -15,7 +15,13 @@ from harness.runs.baseline import Baseline, Finding, Innocent
 from harness.runs.play import EndedError, Play
 from harness.runs.run import Run
 from harness.runs.trial import Plan, Vote, try_once
-from harness.verdicts import FailedError, InconclusiveError, NotApplicableError, NotTestableError
+from harness.verdicts import (
+    FailedError,
+    InconclusiveError,
+    NeverCameError,
+    NotApplicableError,
+    NotTestableError,
+)
 from harness.world.internet import Kind
 
 Ending = Callable[[Play], None]
@@ -67,6 +73,10 @@ BROKEN, DOUBT = raises(FailedError("550 at helo")), raises(InconclusiveError("ne
         (BROKEN, DOUBT, Status.INCONCLUSIVE, "the innocent twin: neither"),
         (raises(NoEvidenceError("no reply")), keeps, Status.INCONCLUSIVE, "no reply"),
         (keeps, raises(NotTestableError("no way")), Status.NOT_TESTABLE, "no way"),
+        (raises(NeverCameError("no mail")), keeps, Status.FAILED, "no mail"),
+        (raises(NeverCameError("no mail")), None, Status.INCONCLUSIVE, "nothing shows that what an innocent"),
+        (keeps, raises(NeverCameError("no mail")), Status.INCONCLUSIVE, "the innocent twin: no mail"),
+        (BROKEN, raises(NeverCameError("no mail")), Status.INCONCLUSIVE, "the innocent twin: no mail"),
         (raises(NotApplicableError("not here")), keeps, Status.NOT_APPLICABLE, "not here"),
         (raises(ZeroDivisionError("oops")), keeps, Status.INCONCLUSIVE, "the scenario itself is broken"),
     ],

@@ -22,11 +22,15 @@ class EmbeddedError(Exception):
 
 @dataclass
 class ReferenceMta:
-    """A running reference MTA and its control channel; thread-safe."""
+    """A running reference MTA and its control channel; thread-safe.
+
+    `beside` are those that run at the same time, for which the same time passes.
+    """
 
     process: subprocess.Popen[str]
     config: Path
     port: int = 0
+    beside: "tuple[ReferenceMta, ...]" = ()
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def ask(self, **request: Any) -> dict[str, Any]:
@@ -50,7 +54,8 @@ class ReferenceMta:
 
     def advance(self, client: str, seconds: float) -> None:
         """Move the greylist's clock for one client."""
-        self.ask(op="advance", client=client, seconds=seconds)
+        for mta in (self, *self.beside):
+            mta.ask(op="advance", client=client, seconds=seconds)
 
     def add(self, which: str, client: str, sender: str, recipient: str) -> None:
         """Put a triplet on a list of the greylist."""

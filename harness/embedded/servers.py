@@ -108,6 +108,7 @@ def reference_mta(
             configs.append(common.write("smart", smarthost))
         with running(configs) as servers:
             main, local = servers[:2]
+            main.beside = tuple(servers[1:])
             content["server"]["port"] = main.port
             content["dns"] = {"listen": [f"{dns[0]}:{dns[1]}"]}
             content["auth"] = {"user": ACCOUNT, "password": password}

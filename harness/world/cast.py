@@ -95,6 +95,10 @@ def _aliases_for_many(sut: Sut) -> Parts:
     return ((alias.address, alias) for alias in sut.mail.aliases_for_many)
 
 
+def _leading(sut: Sut) -> Parts:
+    return ((alias.address, alias) for alias in sut.mail.leading)
+
+
 def _catch_alls(sut: Sut) -> Parts:
     return ((rest.domain, rest) for rest in sut.mail.catch_alls)
 
@@ -139,7 +143,7 @@ SERIES: Mapping[str, tuple[Callable[[Sut], Parts], str]] = {
     "bounce_domain": (_bounce_domains, "no [[domain]] of the profile has bounce_recipients"),
     "who_sends": (
         _themselves(lambda sut: sut.who_sends),
-        "no user of any [[domain]] is in its bounce_recipients; add one",
+        "no user of any [[domain]] is in its bounce_recipients, postmaster apart; add one",
     ),
     "who_never_sends": (
         _themselves(lambda sut: sut.who_never_sends),
@@ -159,6 +163,7 @@ SERIES: Mapping[str, tuple[Callable[[Sut], Parts], str]] = {
         _aliases_for_many,
         "no alias of a [[domain]] leads to several users who have a mailbox each; describe one",
     ),
+    "leading": (_leading, "no address of a [[domain]] leads to its users but their own; describe an alias"),
     "catch_all": (
         _catch_alls,
         'no [[domain]] takes every local part, by an alias "*" for one of its users or by catch_all',

@@ -207,9 +207,9 @@ class Client:
         for zone in blocklist.zones:
             self.world.internet.dns.unlist_address(zone, self.address)
 
-    def lookup_fails(self, blocklist: BlockList, behaviour: Behaviour) -> None:
-        """Make every zone of a block list misbehave when it is asked about this client."""
-        for zone in blocklist.zones:
+    def lookup_fails(self, blocklist: BlockList, behaviour: Behaviour, *, zones: int | None = None) -> None:
+        """Make a block list, or its first so many `zones`, misbehave when it is asked about this client."""
+        for zone in blocklist.zones[:zones]:
             name = listing_name(self.address, zone)
             for record_type in ("A", "TXT"):
                 self.script(name, record_type, behaviour)
@@ -334,7 +334,7 @@ class Client:
         attempt = once()
         if patient and (authenticated or self.kind is not Kind.STRANGER):
             for _ in recipients:  # each is a triplet of its own
-                attempt = self._after_greylist(attempt, once)
+                attempt = self._after_greylist(attempt, once, bounces=not sender)
         return attempt
 
     def be_known(self, recipient: str | None = None) -> None:
@@ -394,11 +394,13 @@ class Client:
         auth = self.world.sut.profile.auth
         return (auth.sender if auth else None) or self.sender
 
-    def _after_greylist(self, attempt: Attempt, again: Callable[[], Attempt]) -> Attempt:
+    def _after_greylist(self, attempt: Attempt, again: Callable[[], Attempt], *, bounces: bool) -> Attempt:
+        """The attempt, made again after the greylist's delay if that put it off; bounces may be at DATA."""
         greylist, clock = self.world.sut.profile.greylist, self.world.clock
         if not greylist or not clock:
             return attempt
-        put_off = attempt.step(greylist.stage)
+        stage = Stage.DATA if bounces and attempt.at(Stage.DATA) else greylist.stage
+        put_off = attempt.step(stage)
         if put_off.verdict is not Verdict.DEFER or put_off.code not in greylist.codes:
             return attempt
         clock.advance(self.address, greylist.delay + GREYLIST_SLACK)

@@ -93,6 +93,11 @@ class Attempt:
         """The last step that was answered."""
         return next((step for step in reversed(self.steps) if step.reply), None)
 
+    @property
+    def bounces(self) -> bool:
+        """Whether its sender was the null sender."""
+        return self.mail.command.upper().startswith("MAIL FROM:<>")
+
     def at(self, stage: Stage) -> Step | None:
         """The last step of a stage; None when the dialogue did not get there."""
         return next((step for step in reversed(self.steps) if step.stage is stage), None)

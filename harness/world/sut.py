@@ -148,6 +148,11 @@ class Sut:
                 return f"{NOBODY}@{domain.name}"
         raise NotTestableError("every [[domain]] takes every local part, so nobody is unknown here")
 
+    @property
+    def takes_everyone(self) -> bool:
+        """Whether no domain refuses any local part."""
+        return all(domain.takes_everyone for domain in self.profile.domain)
+
     def has(self, domain: Domain, name: str) -> bool:
         """Whether the profile says that mail for a local part of a domain is taken."""
         known = {one.lower() for one in (*domain.users, *domain.aliases)}
@@ -210,28 +215,29 @@ class Sut:
 
     @property
     def another_legal_bounce(self) -> str:
-        """Another one than that, postmaster if need be."""
-        found = [*self._legal_bounces[1:], *(one for one in self.postmasters if not self._exempts(one))]
+        """Another one than that, who is not exempt from the greylist."""
+        found = [one for one in self._legal_bounces[1:] if not self._exempts(one)]
         if not found:
             raise NotTestableError(
-                f"bounces are taken for {self.legal_bounce} and nobody else; add one to bounce_recipients"
+                f"bounces are taken for {self.legal_bounce} and nobody else whom no greylist exempts; "
+                "add one to bounce_recipients"
             )
         return found[0]
 
     @property
     def _legal_bounces(self) -> list[str]:
-        """All of them, users before aliases, and those at home first."""
+        """All of them: ordinary users first, of these those at home; aliases and postmasters last."""
         if all(domain.bounce_recipients is None for domain in self.profile.domain):
             return [self.recipient, *self._others]
         found = [
-            (name not in domain.users, domain is not self.home, f"{name}@{domain.name}")
+            (not self._is_ordinary(name), name not in domain.users, domain is not self.home, name, domain)
             for domain in self.profile.domain
             for name in domain.bounce_recipients or ()
-            if self.has(domain, name) and self._is_ordinary(name)
+            if self.has(domain, name)
         ]
         if not found:
             raise NotTestableError("no user of any [[domain]] is in its bounce_recipients; add one")
-        return [address for _, _, address in sorted(found, key=lambda one: one[:2])]
+        return [f"{name}@{domain.name}" for *_, name, domain in sorted(found, key=lambda one: one[:3])]
 
     def _one_of_each(self, choose: Callable[[Domain, tuple[str, ...]], list[str]]) -> tuple[str, ...]:
         """Of every domain with a list of senders the first that is chosen, a user before an alias."""

@@ -71,6 +71,12 @@ class MailFacts:
         return self._first_of_kind(alias for alias in self._unique() if len(alias.targets) > 1)
 
     @property
+    def leading(self) -> tuple[Alias, ...]:
+        """All of these, and what nobody has where the profile says whose mailbox that comes to."""
+        rest = (one for one in self.catch_alls if not one.untold)
+        return (*self.aliases, *self.aliases_for_many, *rest)
+
+    @property
     def catch_alls(self) -> tuple[Alias, ...]:
         """What nobody has in each domain that takes everybody, by its "*" or as an address of its own."""
         return tuple(self._catch_alls())
@@ -209,7 +215,7 @@ class MailFacts:
         for domain in self.profile.domain:
             for name in domain.aliases:
                 targets = self._led(domain, name)
-                if name != REST and targets:
+                if name != REST and targets and self._tell_apart(targets):
                     yield Alias(f"{name}@{domain.name}", targets, self._others(targets, domain))
 
     def _unique(self) -> list[Alias]:
@@ -227,7 +233,7 @@ class MailFacts:
     def _catch_alls(self) -> Iterator[Alias]:
         for domain in self.profile.domain:
             address, targets = f"{NOBODY}@{domain.name}", self._led(domain, REST)
-            if targets:
+            if targets and self._tell_apart(targets):
                 yield Alias(address, targets, self._others(targets, domain))
             elif domain.catch_all and REST not in domain.aliases:
                 yield Alias(address, (address,), untold=True)
@@ -242,7 +248,7 @@ class MailFacts:
 
     def _led(self, domain: Domain, name: str) -> tuple[str, ...] | None:
         """The users that an alias leads to; None where it leads to anybody else, or two share a mailbox."""
-        users = {user for one in self.profile.domain for user in self._users(one)}
+        users = self._everybody
         found: dict[str, None] = {}
         left, seen = list(domain.leads_to(name)), {f"{name}@{domain.name}"}
         while left:
@@ -259,6 +265,12 @@ class MailFacts:
             else:
                 return None
         return tuple(found) if found and self._apart(tuple(found), ()) else None
+
+    def _tell_apart(self, targets: tuple[str, ...]) -> bool:
+        """Whether mail of these users lies elsewhere than that of others, if there are others."""
+        users = self._everybody
+        places = {self._place(user) for user in users}
+        return users == set(targets) or len(places) > len(targets)
 
     def _others(self, targets: tuple[str, ...], domain: Domain) -> tuple[str, ...]:
         """Users with other mailboxes than these, one for each mailbox, those of the domain first."""
@@ -289,6 +301,11 @@ class MailFacts:
         """How mail of a domain is kept; empty when the profile does not say."""
         own = next((each.mailbox for each in self.profile.domain if each.name == domain), None)
         return own or self.profile.mailbox or Mailbox.model_construct()
+
+    @property
+    def _everybody(self) -> set[str]:
+        """The users of all domains."""
+        return {user for domain in self.profile.domain for user in self._users(domain)}
 
     def _users(self, domain: Domain) -> list[str]:
         """The users of a domain that are no aliases themselves and have no filter."""

@@ -2,14 +2,31 @@
 
 import time
 
-from harness.scenario import Attempt, Client, Expect, MailHost, MailHosts, Stage, Sut, message, needs, rule
+from harness.scenario import (
+    Attempt,
+    Client,
+    Expect,
+    Kind,
+    MailHost,
+    MailHosts,
+    NewClient,
+    NotApplicableError,
+    Stage,
+    Sut,
+    message,
+    rule,
+)
 
 SEEN = "a mail host is played here, so that a call is seen and lookups need not be judged"
+UNSEEN = "a call would not be seen here ([sink], clients.trusted), so lookups are judged"
 
 
 @rule("absent.sender-callout")
-@needs("sink")
-def test_host_of_the_sender_is_not_called(client: Client, sut: Sut, sink: MailHosts, expect: Expect) -> None:
+def test_host_of_the_sender_is_not_called(
+    client: Client, sut: Sut, sink: MailHosts | None, expect: Expect
+) -> None:
+    if sink is None:
+        raise NotApplicableError(UNSEEN)
     host = sink.host(client.identity.domain)
     attempt = send(client, sut)
     ended = time.monotonic()
@@ -34,12 +51,13 @@ def test_host_of_the_sender_is_not_looked_up(client: Client, sink: MailHosts | N
 
 
 @rule("absent.recipient-callout")
-@needs("sink", "trusted-address")
 def test_host_of_a_recipient_elsewhere_is_not_called(
-    trusted_client: Client, sink: MailHosts, expect: Expect
+    new_client: NewClient, sut: Sut, sink: MailHosts | None, expect: Expect
 ) -> None:
+    if sink is None or not sut.profile.clients.trusted:
+        raise NotApplicableError(UNSEEN)
     host = sink.host()
-    attempt = trusted_client.attempt(recipient=f"friend@{host.domain}")
+    attempt = new_client(Kind.TRUSTED).attempt(recipient=f"friend@{host.domain}")
     data = attempt.at(Stage.DATA)  # when the message is there it is called to get it
     ended = data.began if data else time.monotonic()
     expect(attempt)
@@ -50,14 +68,14 @@ def test_host_of_a_recipient_elsewhere_is_not_called(
 def test_host_of_the_recipient_is_not_looked_up(
     client: Client, sut: Sut, sink: MailHosts | None, expect: Expect
 ) -> None:
-    expect.applicable(sink is None, SEEN)
+    expect.applicable(sink is None or not sut.profile.clients.trusted, SEEN)
     began = time.monotonic()
     attempt = client.attempt()
     domain = sut.home.name
     queries = client.world.internet.dns.queries(under=domain, type="MX", since=began)
     expect.needed(
         all(entry.name != domain for entry in queries),  # for whoever talks at the time
-        f"{domain}'s mail host was looked up, and the profile has no [sink] at which a call would be seen",
+        f"{domain}'s mail host was looked up, and without [sink] and clients.trusted a call is not seen",
     )
     expect(attempt)
 

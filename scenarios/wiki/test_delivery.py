@@ -96,13 +96,13 @@ def test_one_name_in_two_domains(
 
 
 @rule("delivery.to-header-kept")
-@each("alias")
+@each("leading")
 def test_mail_for_an_alias_keeps_its_to(
-    client: Client, mailbox: Mailbox, expect: Expect, alias: Alias
+    client: Client, mailbox: Mailbox, expect: Expect, leading: Alias
 ) -> None:
-    to = f'"A. Friend" <{alias.address.title()}>, others: somebody@{client.identity.domain};'
-    expect(client.attempt(recipient=alias.address, message=message(client, alias.address, to=to)))
-    kept = mailbox.find(alias.targets[0], client.token).headers("To")
+    to = f'"A. Friend" <{leading.address.title()}>, others: somebody@{client.identity.domain};'
+    expect(client.attempt(recipient=leading.address, message=message(client, leading.address, to=to)))
+    kept = mailbox.find(leading.targets[0], client.token).headers("To")
     assert kept == [to], f"To: {to} was delivered as {kept}"
 
 

@@ -112,9 +112,12 @@ def test_bounce_to_a_sender_that_was_forged(
 def test_bounce_to_a_rewritten_sender_in_lower_case(
     client: Client, offence: bool, sut: Sut, sink: MailHosts, expect: Expect
 ) -> None:
+    home = sink.host(client.identity.domain)
     rewritten = forwarded(client, sut, sink, expect).sender
     bouncing = client.another("a client that bounces")
-    expect.accepted(bounce(bouncing, rewritten.lower() if offence else rewritten), Stage.RCPT)
+    address = rewritten.lower() if offence else rewritten
+    expect.accepted(bounce(bouncing, address, whole=True), Stage.RCPT)
+    is_back(home.arrival(bouncing.token), client.sender)
 
 
 @rule("srs.expired")
