@@ -173,6 +173,25 @@ def test_a_dialect_is_drafted(tmp_path: Path, catalogue: Catalogue) -> None:
     ]
 
 
+def test_three_lists_that_are_asked_at_once(tmp_path: Path, catalogue: Catalogue) -> None:
+    lists = "\n".join(f'[[dnsbl]]\nname = "{name}"\nzones = ["{name}.bl.example"]' for name in "abcd")
+    tables = f'{NO_GREYLIST}{lists}\n[dnsbl_policy]\nthreshold = 3\norder = "parallel"\n'
+    with reference(tmp_path, tables) as (address, dns):
+        profile = explored(address, dns, catalogue, users=(ALICE,)).profile
+    assert profile.dialect.threshold == 3
+    assert profile.dialect.asks is Asks.AT_ONCE
+    assert [entry.weight for entry in profile.dnsbl] == [1, 1, 1, 1]
+
+
+def test_a_greylist_that_knows_innocent_hosts_by_name(tmp_path: Path, catalogue: Catalogue) -> None:
+    tables = '[greylist]\ndelay = 0.5\nwhitelist_hosts = ["mx.*"]\n'
+    with reference(tmp_path, tables) as (address, dns):
+        found = explored(address, dns, catalogue, users=(ALICE,), wait=1.0)
+    nameless = next(one for one in found.seen.sightings if one.did == "has no PTR record")
+    assert str(nameless.outcome) == "pass at data"
+    assert "when it tried again after 1 s; at first rcpt: 451" in nameless.said
+
+
 def test_a_refusal_after_the_message_is_heard(tmp_path: Path, catalogue: Catalogue) -> None:
     with reference(tmp_path, f'{NO_GREYLIST}[speech]\ntold = "message"\n') as (address, dns):
         profile = explored(address, dns, catalogue, users=(ALICE,)).profile
@@ -381,6 +400,27 @@ def test_a_server_that_greets_nobody(capsys: pytest.CaptureFixture[str]) -> None
 )
 def test_what_a_server_calls_itself(answer: str, banner: str, name: str) -> None:
     assert host_name(answer, banner, ["mx.client.example"]) == name
+
+
+def test_long_looks_say_how_long_they_will_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.discovery.place.TOLD_EVERY", 0.05)
+    told: list[str] = []
+    telling = Telling(told.append)
+    clock = telling.clock(0.2)
+    telling.over("waiting", lambda one: clock.advance(one, 0.2), ["everybody"], lasts=10.0)
+    assert told[0] == "  waiting: 0 of 1, about 10 s left"
+
+
+def test_whoever_is_stopped_waits_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.discovery.place.TOLD_EVERY", 0.05)
+
+    def interrupt(_: str) -> None:
+        raise KeyboardInterrupt
+
+    telling = Telling(interrupt)
+    clock = telling.clock(600.0)
+    with pytest.raises(KeyboardInterrupt):
+        telling.over("waiting", lambda one: clock.advance(one, 600.0), ["everybody", "others"], at_once=1)
 
 
 # The draft

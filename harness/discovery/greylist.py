@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from harness.capabilities.clock import WaitingClock
 from harness.discovery.dialogues import Dialogues
 from harness.discovery.facts import Deferral, GreylistSeen
 from harness.discovery.place import Telling
@@ -45,7 +44,7 @@ def look_at_deferral(dialogues: Dialogues, put_off: Step, wait: float, telling: 
         telling.say("whether that is a greylist shows only when time passes (--wait SECONDS)")
         return Deferral(recipient, said, bare)
     telling.say(f"clients try again after up to {wait:g} s, to see whether that is a greylist (--wait)")
-    clock = WaitingClock(wait + GREYLIST_SLACK)
+    clock = telling.clock(wait + GREYLIST_SLACK)
 
     def retry(seconds: float) -> _Retry:
         client = dialogues.client()
@@ -83,7 +82,7 @@ def introduce(dialogues: Dialogues, number: int, telling: Telling) -> None:
 
 def _wait(seconds: float, telling: Telling) -> None:
     """Let real time pass, and say how much is left."""
-    clock = WaitingClock(seconds)
+    clock = telling.clock(seconds)
     telling.over("waiting", lambda one: clock.advance(one, seconds), ["everybody"], lasts=seconds)
 
 

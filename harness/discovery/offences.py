@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from fake_dns import ServFail, reverse_name
-from harness.capabilities.clock import WaitingClock
 from harness.discovery.dialogues import Dialogues
 from harness.discovery.facts import Sighting
 from harness.discovery.place import Telling
@@ -278,7 +277,7 @@ def _after_a_while(
         oddity, before = pair
         client = dialogues.client()
         oddity.play(dialogues, client)
-        WaitingClock(wait).advance(client.address, wait)
+        telling.clock(wait).advance(client.address, wait)
         outcome, step, waited = _came_out(oddity.play(dialogues, client), usual, by_time=True)
         if outcome is None or outcome == before.outcome:
             return before

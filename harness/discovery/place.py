@@ -3,8 +3,10 @@
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
+
+from harness.capabilities.clock import WaitingClock
 
 AT_ONCE = 10  # dialogues with a server of which nobody knows what it bears
 TOLD_EVERY = 10.0  # seconds; nobody waits longer for a word of what goes on
@@ -44,6 +46,13 @@ class Telling:
     """Says what is looked at and what was seen, and how far the long looks are."""
 
     say: Callable[[str], None]
+    _clocks: list[WaitingClock] = field(default_factory=list)
+
+    def clock(self, seconds: float) -> WaitingClock:
+        """Lets so much real time pass at most; whoever waits stops when we are stopped."""
+        clock = WaitingClock(seconds)
+        self._clocks.append(clock)
+        return clock
 
     def over(
         self,
@@ -61,14 +70,20 @@ class Telling:
         began = time.monotonic()
         with ThreadPoolExecutor(at_once, thread_name_prefix="discovery") as pool:
             futures = [pool.submit(act, thing) for thing in things]
-            left = set(futures)
-            while left:
-                _, left = wait(left, timeout=TOLD_EVERY)
-                if left:
-                    done, of = len(futures) - len(left), len(futures)
-                    rest = lasts - (time.monotonic() - began)
-                    told = f"about {rest:.0f} s left" if rest > 0 else time_left(began, done, of)
-                    self.say(f"  {what}: {done} of {of}, {told}")
+            try:
+                left = set(futures)
+                while left:
+                    _, left = wait(left, timeout=TOLD_EVERY)
+                    if left:
+                        done, of = len(futures) - len(left), len(futures)
+                        rest = lasts - (time.monotonic() - began)
+                        told = f"about {rest:.0f} s left" if rest > 0 else time_left(began, done, of)
+                        self.say(f"  {what}: {done} of {of}, {told}")
+            except BaseException:  # we are stopped: nobody begins or waits any more
+                pool.shutdown(wait=False, cancel_futures=True)
+                for clock in self._clocks:
+                    clock.stop()
+                raise
         return [future.result() for future in futures]
 
 
