@@ -116,6 +116,27 @@ class Judge:
             wanted = " or ".join(map(str, codes))
             raise ContradictionError(f"expected {wanted} at {step.stage}, but the server said {step}", step)
 
+    def came_to(self, attempt: Attempt) -> str:
+        """What a dialogue came to, in the words of a profile; empty when there is no evidence of it.
+
+        That is its first refusal, or else the first reply that was held back, or that it passed to its end.
+        """
+        held: Step | None = None
+        for step in attempt.steps:
+            try:
+                self._expect_evidence(step, "a reply", ())
+            except NoEvidenceError:
+                return ""
+            timing = self.timing(step)
+            if timing is Timing.UNCLEAR:
+                return ""
+            if step.verdict not in (Verdict.PASS, None):
+                return str(Outcome(step.verdict, step.stage, late=timing is Timing.LATE))
+            held = held or (step if timing is Timing.LATE else None)
+        if not attempt.steps:
+            return ""
+        return str(Outcome(Verdict.PASS, (held or attempt.steps[-1]).stage, late=held is not None))
+
     def _expect_one(self, attempt: Attempt, outcome: Outcome, earned: bool) -> None:
         for stage in DIALOGUE[: DIALOGUE.index(outcome.stage)]:
             before = attempt.at(stage)
