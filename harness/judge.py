@@ -32,6 +32,10 @@ class NoEvidenceError(InconclusiveError):
     """There is no reply that says anything about a rule: none at all, a 421, garbage, want of room."""
 
 
+class UnclearTimingError(InconclusiveError):
+    """Every reply is as documented, and whether one of them was held back cannot be told."""
+
+
 class ContradictionError(FailedError):
     """A reply says something else than what is documented; `step` is where it was given."""
 
@@ -112,6 +116,27 @@ class Judge:
             wanted = " or ".join(map(str, codes))
             raise ContradictionError(f"expected {wanted} at {step.stage}, but the server said {step}", step)
 
+    def came_to(self, attempt: Attempt) -> str:
+        """What a dialogue came to, in the words of a profile; empty when there is no evidence of it.
+
+        That is its first refusal, or else the first reply that was held back, or that it passed to its end.
+        """
+        held: Step | None = None
+        for step in attempt.steps:
+            try:
+                self._expect_evidence(step, "a reply", ())
+            except NoEvidenceError:
+                return ""
+            timing = self.timing(step)
+            if timing is Timing.UNCLEAR:
+                return ""
+            if step.verdict not in (Verdict.PASS, None):
+                return str(Outcome(step.verdict, step.stage, late=timing is Timing.LATE))
+            held = held or (step if timing is Timing.LATE else None)
+        if not attempt.steps:
+            return ""
+        return str(Outcome(Verdict.PASS, (held or attempt.steps[-1]).stage, late=held is not None))
+
     def _expect_one(self, attempt: Attempt, outcome: Outcome, earned: bool) -> None:
         for stage in DIALOGUE[: DIALOGUE.index(outcome.stage)]:
             before = attempt.at(stage)
@@ -130,16 +155,16 @@ class Judge:
         if outcome.stage in REPEATING and not earned and timing is not Timing.PROMPT:
             earlier = [attempt.at(Stage.CONNECT), attempt.at(Stage.HELO)]
             if any(before and self.timing(before) is not Timing.PROMPT for before in earlier):
-                raise InconclusiveError(
+                raise UnclearTimingError(
                     f"the wait at {outcome.stage} may repeat a delay that was earned before it"
                 )
         if timing is Timing.UNCLEAR:
-            raise InconclusiveError(
+            raise UnclearTimingError(
                 f"the reply at {outcome.stage} took {step.seconds:.2f} s: {timing.value} "
                 f"for a delay of {self.delay:g} s"
             )
         if timing is Timing.LATE and outcome.stage is Stage.DATA and self.scan is None:
-            raise InconclusiveError(
+            raise UnclearTimingError(
                 f"the end of DATA was answered after {step.seconds:.2f} s, and how long the server may "
                 "look at a message is not known; set server.scan (0: not at all)"
             )

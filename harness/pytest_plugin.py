@@ -6,6 +6,7 @@ A scenario is a test function marked with `harness.scenario.rule`. Tests without
 import argparse
 import contextlib
 import os
+import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,14 +18,14 @@ import pytest
 from fake_dns import DnsServerError
 from harness import settings
 from harness.embedded.process import EmbeddedError
-from harness.embedded.servers import PROFILE
+from harness.embedded.servers import PROFILE, reference_mta
 from harness.profile.model import Profile
 from harness.results import terminal
 from harness.results.model import Status
 from harness.results.store import save
 from harness.results.visible import visible
 from harness.rules import Catalogue, Rule, UnknownRuleError
-from harness.runs.assembly import Wish, begin, open_run
+from harness.runs.assembly import Embedded, Wish, begin, open_run
 from harness.runs.gathering import Gathering, RuleCase
 from harness.runs.play import FIXTURES, TWIN, Play
 from harness.runs.run import Run
@@ -41,8 +42,10 @@ SHOWN: dict[Status, tuple[str, str, dict[str, bool]]] = {
     Status.NOT_TESTABLE: ("t", "NOT TESTABLE", {"cyan": True}),
     Status.NOT_APPLICABLE: ("-", "NOT APPLICABLE", {"light": True}),
 }
+NAME = "smtp-harness-scenarios"  # of the plugin of one session
 STATUS = "scenario_status"  # where a report carries the status of its scenario
 TENTHS = 10  # of a run, each told once
+SILENT = 15.0  # seconds after which it is told all the same how far the run is
 NOTHING_TESTED = 5  # the exit status that pytest itself uses for «no tests»
 
 
@@ -53,6 +56,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--sut", metavar="PROFILE.toml", help="the server under test; without it the reference MTA"
     )
     group.addoption("--progress-to", type=int, metavar="FD", help=argparse.SUPPRESS)  # beside the dots
+    group.addoption("--to-the-end", action="store_true", help=argparse.SUPPRESS)  # of DATA, in all dialogues
     group.addoption("--doctor", metavar="COMMAND", help=argparse.SUPPRESS)  # that examines the server instead
     group.addoption(
         "--jobs", type=int, help="scenarios that wait side by side (1: one by one in the main thread)"
@@ -97,7 +101,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "each(name, ...): try every thing of that name that the profile describes"
     )
     config.addinivalue_line("markers", "needs(capability, ...): what this case needs beyond its rule")
-    config.pluginmanager.register(ScenarioPlugin(config), "smtp-harness-scenarios")
+    config.pluginmanager.register(ScenarioPlugin(config), NAME)
 
 
 def _fixture(name: str) -> Callable[[pytest.FixtureRequest], object]:
@@ -213,6 +217,8 @@ class ScenarioPlugin:
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     written: tuple[Path, ...] = ()
     tenths_told: int = 0
+    began: float = field(default_factory=time.monotonic)
+    told_at: float = 0.0  # time.monotonic()
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -318,7 +324,15 @@ class ScenarioPlugin:
         if options.jobs is not None and options.jobs < 1:
             raise pytest.UsageError("--jobs takes a number from 1 on")
         heavy = options.allow_heavy or not (sut or options.skip_heavy)
-        wish = Wish(self.catalogue, sut, tuple(options.mutant), heavy, options.lean)
+        wish = Wish(
+            self.catalogue,
+            sut,
+            tuple(options.mutant),
+            heavy,
+            options.lean,
+            to_the_end=options.to_the_end,
+            embedded=self.config.stash.get(EMBEDDED, reference_mta),
+        )
         try:
             run = self.stack.enter_context(open_run(wish))
         except (settings.SettingsError, DnsServerError, EmbeddedError) as error:
@@ -356,9 +370,13 @@ class ScenarioPlugin:
 
     def _progress(self, done: int, of: int) -> None:
         self._beside_the_dots(f"  {done} of {of} scenarios done")
-        if self.config.option.progress_to is not None and TENTHS * done // of > self.tenths_told:
-            self.tenths_told = TENTHS * done // of
-            os.write(self.config.option.progress_to, f"  {done} of {of} scenarios done\n".encode())
+        now = time.monotonic()
+        due = TENTHS * done // of > self.tenths_told or now - max(self.told_at, self.began) >= SILENT
+        if self.config.option.progress_to is not None and due:
+            self.tenths_told, self.told_at = TENTHS * done // of, now
+            gone = now - self.began
+            left = f", about {gone / done * (of - done):.0f} s left" if 0 < done < of else ""
+            os.write(self.config.option.progress_to, f"  {done} of {of} scenarios done{left}\n".encode())
 
     def _clear_progress(self) -> None:
         self._beside_the_dots("")
@@ -373,4 +391,5 @@ class ScenarioPlugin:
 
 
 OUTCOME = pytest.StashKey[Outcome]()
-SUT = pytest.StashKey[Sut]()
+SUT = pytest.StashKey[Sut]()  # as its profile describes it; what has cases for each thing needs it first
+EMBEDDED = pytest.StashKey[Embedded]()  # what is judged without --sut, if not the reference MTA

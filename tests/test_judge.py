@@ -59,6 +59,23 @@ def test_each_outcome_is_itself_and_no_other(seen: Attempt, outcome: str) -> Non
                 judge().expect(seen, (Outcome.parse(f"{other} at helo"),))
 
 
+@pytest.mark.parametrize(
+    ("seen", "came"),
+    [
+        (greeted(250), "pass at helo"),
+        (attempt(*greeted(250, LATE).steps, step(Stage.MAIL, 250)), "delay at helo"),
+        (attempt(*greeted(250, LATE).steps, step(Stage.MAIL, 550)), "deny at mail"),
+        (greeted(550, LATE, dropped=True), "delay+drop at helo"),
+        (greeted(250, BETWEEN), ""),
+        (greeted(421), ""),
+        (attempt(step(Stage.CONNECT, 220), silence(Stage.HELO)), ""),
+        (attempt(), ""),
+    ],
+)
+def test_what_a_dialogue_came_to(seen: Attempt, came: str) -> None:
+    assert judge().came_to(seen) == came
+
+
 @pytest.mark.parametrize("outcome", ["pass at helo", "delay at helo"])
 def test_neither_prompt_nor_late_is_inconclusive(outcome: str) -> None:
     with pytest.raises(InconclusiveError, match="neither clearly prompt nor clearly late"):

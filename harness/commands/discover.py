@@ -4,8 +4,15 @@ import argparse
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.commands.base import Commands, UsageError, add_command, default_scenarios
+
+if TYPE_CHECKING:
+    from harness.discovery.discover import Known
+    from harness.discovery.facts import Seen
+
+WAIT = 70.0  # seconds for a greylist: a usual one takes a retry after a minute
 
 
 def add(commands: Commands) -> None:
@@ -15,14 +22,32 @@ def add(commands: Commands) -> None:
         "discover",
         run,
         "talk to an unknown server and draft its profile",
-        "smtp-harness discover 127.0.0.1:25 --domain example.org -o staging.toml",
-        "what cannot be seen from outside stands as a question in the draft",
+        "smtp-harness discover 127.0.0.1:25 --user ann@example.org -o staging.toml",
+        "what cannot be seen from outside is a question in the draft; standard error tells what goes on",
     )
     parser.add_argument(
         "address", metavar="ADDRESS[:PORT]", help="of the server; the port is 25 unless given"
     )
-    parser.add_argument("--domain", action="append", metavar="NAME", help="that it hosts (repeat for more)")
+    parser.add_argument(
+        "--domain", action="append", default=[], metavar="NAME", help="that it hosts (repeat for more)"
+    )
+    parser.add_argument(
+        "--user",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="an ordinary user who may get mail, as ann@example.org, or ann in the first --domain "
+        "(repeat for more); nothing is concluded without one that shows only there",
+    )
     parser.add_argument("--dns", default="127.0.0.1:53", metavar="ADDRESS:PORT", help="its resolver: us")
+    parser.add_argument(
+        "--wait",
+        type=float,
+        default=WAIT,
+        metavar="SECONDS",
+        help="how long clients that are put off try again, to see whether that is a greylist "
+        f"(default: {WAIT:g})",
+    )
     parser.add_argument("--no-rules", dest="rules", action="store_false", help="do not run the scenarios")
     parser.add_argument("-o", "--output", type=Path, metavar="PROFILE.toml", help="default: standard output")
 
@@ -30,33 +55,56 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Returns the exit status; raises `UsageError`."""
     from harness.discovery import discover
-    from harness.discovery.draft import Deviation, draft, time_to_try, try_rules
+    from harness.discovery.draft import draft
+    from harness.discovery.trial import Deviation, time_to_try, try_rules
     from harness.mutants import BrokenRunError
     from harness.profile.values import endpoint
+    from harness.results.visible import visible
     from harness.rules import Catalogue
 
     if options.output and options.output.exists():
         raise UsageError(f"{options.output} exists already; name another file, or move it away")
     text = options.address if re.search(r"\]:\d+$|^[^:]+:\d+$", options.address) else f"{options.address}:25"
     catalogue = Catalogue.below(default_scenarios())
+    telling = discover.Telling(lambda line: print(visible(line), file=sys.stderr, flush=True))
+    known = _known(options)
     try:
         place = discover.Place(*endpoint(text), endpoint(options.dns))
-        seen = discover.explore(place, options.domain or [], catalogue)
-        deviations: list[Deviation] = []
-        if options.rules:
-            time = time_to_try(seen, len(catalogue.rules))
-            print(
-                "running the scenarios with the draft, to see what it enforces and how; with a delay of "
-                f"{seen.delay:g} s this may take {time / 60:.0f} min (--no-rules leaves it out)",
-                file=sys.stderr,
+        seen = discover.explore(place, known, catalogue, telling)
+        found: list[Deviation] | None = None
+        if options.rules and _can_try(seen):
+            wait = seen.speech.delay + seen.speech.pause
+            time = time_to_try(wait, len(catalogue.rules))
+            telling.say(
+                "running the scenarios with the draft, to see how it keeps each rule; with waits of "
+                f"{wait:g} s this may take {time / 60:.0f} min (--no-rules leaves it out)"
             )
-            deviations = try_rules(place, seen, default_scenarios(), time)
+            found = try_rules(
+                lambda before: draft(place, seen, catalogue, before), default_scenarios(), catalogue, time
+            )
     except (ValueError, discover.DiscoveryError, BrokenRunError) as error:
         raise UsageError(str(error)) from None
-    found = draft(place, seen, deviations)
+    profile = draft(place, seen, catalogue, found)
     if options.output is None:
-        print(found, end="")
+        print(profile, end="")
     else:
-        options.output.write_text(found, "utf-8")
+        options.output.write_text(profile, "utf-8")
         print(f"{options.output}: answer its questions, then: smtp-harness doctor {options.output}")
     return 0
+
+
+def _known(options: argparse.Namespace) -> "Known":
+    """What the user said of the server."""
+    from harness.discovery.discover import Known
+
+    users = []
+    for name in options.user:
+        if "@" not in name and not options.domain:
+            raise UsageError(f"--user {name}: in which domain? write {name}@example.org, or name a --domain")
+        users.append(name if "@" in name else f"{name}@{options.domain[0]}")
+    return Known(tuple(options.domain), tuple(users), options.wait)
+
+
+def _can_try(seen: "Seen") -> bool:
+    """Whether the scenarios would say anything: they write to an ordinary user, in clear text."""
+    return seen.heard_out and not seen.face.closed

@@ -24,11 +24,12 @@ def run(options: argparse.Namespace) -> int:
     """Returns the exit status; raises `UsageError`."""
     from fake_dns import DnsServerError
     from harness.rules import Catalogue
-    from harness.runs.assembly import Wish, open_run
+    from harness.runs.assembly import Wish, begin, open_run
     from harness.runs.doctor import report
 
     try:
         with open_run(Wish(Catalogue.below(default_scenarios()), options.profile)) as run:
+            run, _ = begin(run)
             well = report(run, lambda line: print(line, flush=True), colour=sys.stdout.isatty())
     except DnsServerError as error:
         raise UsageError(str(error)) from None

@@ -1,101 +1,217 @@
-"""Drafts the profile of a server from what was seen of it.
+"""Writes down what was seen of a server as a profile.
 
-What can be seen from outside is written down as keys; what cannot stands as a question in a comment.
+What can be seen from outside is written down as keys; what cannot stands as a question in a comment. The
+draft is a profile that the check of profiles accepts: what nothing was seen for is not claimed, and says why.
 """
 
 import re
-import tempfile
-from collections.abc import Iterable
+import tomllib
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import jinja2
 
-from harness.discovery.discover import Place, Seen
-from harness.judge import LATE_FROM
-from harness.mutants import PATIENCE, run_pytest
-from harness.outcome import Outcome, Stage, Verdict
-from harness.results.model import Case, RuleResult, RunResult, Status
+from harness import settings
+from harness.discovery.facts import GreylistSeen, Seen, Sighting
+from harness.discovery.place import Place
+from harness.discovery.trial import JOBS, Deviation
+from harness.offence import Offence
+from harness.outcome import DIALOGUE, Stage, Verdict
+from harness.profile.model import Profile, unfounded
 from harness.results.visible import shortened, visible
+from harness.rules import Catalogue, Rule
 
-SUPPOSED_DELAY = 1.0  # seconds
-JOBS = 20  # scenarios at a time
-LONGEST_WAIT = 5  # delays that a scenario may wait for
-CHANCES = 6  # times as long as it may take, and it is given up
 TEMPLATE = "draft.toml.jinja"
 LONGEST = 160  # characters of what a server said, in a comment
-OBSERVED = re.compile(r"(?P<stage>\w+): (?P<code>\d{3})\b.* after (?P<seconds>[\d.]+) s", re.DOTALL)
+LONGEST_WAIT = 120.0  # seconds for a greylist, that a run may wait unless its owner says more
+SLACK = 5.0  # seconds
+TIME = re.compile(r"(\d+) ?(s|sec|min|h)", re.IGNORECASE)
+NO_USER = "nothing that rests on an ordinary user was looked at: name one with --user"
 
 
 @dataclass(frozen=True)
-class Deviation:
-    """A rule that did not hold, and what was seen instead.
-
-    Without an `outcome` the offence met the documented one, or none, and `seen` is the verdict's reason.
-    """
+class Override:
+    """An outcome of a rule that differs from what the dialect says."""
 
     id: str
-    expectation: str
-    seen: str
     outcome: str
+    seen: str
 
 
-def draft(place: Place, seen: Seen, rules: Iterable[Deviation] = ()) -> str:
-    """The profile as far as it was seen, in TOML, with questions in comments."""
-    shown = [replace(rule, seen=visible(shortened(rule.seen, LONGEST))) for rule in rules]
-    return environment().get_template(TEMPLATE).render(place=place, seen=seen, rules=shown, jobs=JOBS)
+def draft(place: Place, seen: Seen, catalogue: Catalogue, found: Sequence[Deviation] | None = None) -> str:
+    """The profile as far as it was seen, in TOML, with questions in comments.
+
+    `found` is what the scenarios found with such a draft; None: they were not run, so nothing is claimed that
+    rests on a rule that is not.
+    """
+    overrides = {
+        rule: Override(rule, str(outcome), _seen_for(catalogue[rule], seen.sightings))
+        for rule, outcome in seen.speech.overrides.items()
+    }
+    overrides |= {one.id: Override(one.id, one.outcome, one.seen) for one in found or () if one.outcome}
+    remarks = [one for one in found or () if not one.outcome and not one.undecided]
+    bare = _render(place, seen, list(overrides.values()), {}, remarks, catalogue)
+    profile = settings.check("draft", tomllib.loads(bare), Profile)
+    without = dict(_without(profile, seen, catalogue))
+    doubtful = catalogue.rules.keys() if found is None else {one.id for one in found}
+    without |= _resting_on_nothing(without, doubtful, catalogue)
+    remarks = [one for one in remarks if one.id not in without]
+    kept = [one for one in overrides.values() if one.id not in without]
+    return _render(place, seen, kept, _by_groups(without, catalogue), remarks, catalogue)
+
+
+def _render(
+    place: Place,
+    seen: Seen,
+    overrides: Sequence[Override],
+    without: Mapping[str, str],
+    remarks: Sequence[Deviation],
+    catalogue: Catalogue,
+) -> str:
+    greylist = seen.deferral.greylist if seen.deferral else None
+    return (
+        environment()
+        .get_template(TEMPLATE)
+        .render(
+            place=place,
+            seen=seen,
+            overrides=overrides,
+            without=without,
+            remarks=remarks,
+            jobs=JOBS,
+            greylist=greylist,
+            clock=greylist.delay + SLACK if greylist and 0 < greylist.delay <= LONGEST_WAIT else 0,
+            hint=_time_named(greylist),
+            answers=_answers(seen),
+            dissent=list(_dissent(seen, catalogue)),
+        )
+    )
 
 
 def environment() -> jinja2.Environment:
-    """Templates for TOML: what is filled in is quoted by `tojson`, whose strings are TOML's too."""
-    loader = jinja2.PackageLoader("harness.discovery", "")
-    return jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701
+    """Templates for TOML: what is filled in is quoted by `tojson`, whose strings are TOML's too.
 
-
-def time_to_try(seen: Seen, rules: int) -> float:
-    """The seconds that the scenarios of so many rules may take."""
-    return max(60.0, LONGEST_WAIT * (seen.delay or SUPPOSED_DELAY) * rules / JOBS)
-
-
-def try_rules(place: Place, seen: Seen, scenarios: Path, time: float) -> list[Deviation]:
-    """Run the scenarios with the draft; raises `BrokenRunError` when that leaves no result.
-
-    Where nobody is kept waiting they still look for delays, so that what comes instead is seen. `time` is
-    what they may take, in seconds; how far they are is told on standard error.
+    What a server said is quoted by `words`, which keeps it on one line.
     """
-    profile = draft(place, replace(seen, delay=seen.delay or SUPPOSED_DELAY))
-    with tempfile.TemporaryDirectory(prefix="smtp-harness-") as folder:
-        file = Path(folder) / "draft.toml"
-        file.write_text(profile, "utf-8")
-        patience = max(PATIENCE, CHANCES * time)
-        return deviations(
-            run_pytest(scenarios, Path(folder), [f"--sut={file}"], patience=patience, progress=True)
-        )
+    loader = jinja2.PackageLoader("harness.discovery", "")
+    made = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701
+    made.filters["words"] = lambda text: visible(shortened(text, LONGEST))
+    return made
 
 
-def deviations(result: RunResult) -> list[Deviation]:
-    """What a run with the draft showed: the rules that did not hold, and what the server did instead."""
-    found = []
-    for rule in result.rules:
-        case = next((case for case in rule.cases if case.status is Status.FAILED), None)
-        if case:
-            found.append(_deviation(rule, case, result.delay))
-    return found
+# What is not claimed
 
 
-def _deviation(rule: RuleResult, case: Case, delay: float) -> Deviation:
-    outcome = outcome_of(case.observed, delay)
-    if not outcome or outcome in rule.expectation.split(" or "):
-        return Deviation(rule.id, rule.expectation, case.reason, "")
-    return Deviation(rule.id, rule.expectation, case.observed, outcome)
+def _without(profile: Profile, seen: Seen, catalogue: Catalogue) -> Iterator[tuple[str, str]]:
+    """The rules for which nothing was seen that they could rest on, each with what would do."""
+    for rule in catalogue:
+        if reason := _not_looked_at(rule, profile, seen):
+            yield rule.id, reason
+        elif reason := next(unfounded(profile, rule), ""):
+            yield rule.id, _in_other_words(rule, profile, seen) or reason
+        elif rule.id == "tls.certificate" and seen.face.distrusted:
+            yield rule.id, f"{seen.face.distrusted}; name tls.ca_file"
 
 
-def outcome_of(observed: str, delay: float) -> str:
-    """What a case saw, such as `rcpt: 550 No such user after 0.02 s`, in the words of a profile."""
-    match = OBSERVED.fullmatch(observed)
-    if match is None:
+def _not_looked_at(rule: Rule, profile: Profile, seen: Seen) -> str:
+    """Why a rule is none of what was looked at; empty when it is."""
+    if rule.stage is Stage.TLS and "STARTTLS" not in seen.face.keywords:
+        return "it offers no STARTTLS"
+    if rule.stage is Stage.AUTH and not seen.face.offers_auth:
+        return "it offers no AUTH, in clear text or under TLS"
+    if rule.offence is Offence.RELAYING or (rule.stage in (Stage.TLS, Stage.AUTH) and rule.offence is None):
         return ""
-    code, seconds = int(match["code"]), float(match["seconds"])
-    verdict = Verdict.PASS if code < 400 else Verdict.DEFER if code < 500 else Verdict.DENY
-    late = delay > 0 and seconds >= LATE_FROM * delay
-    return str(Outcome(verdict, Stage(match["stage"]), late=late))
+    if seen.heard_out:
+        return ""
+    if rule.offence in (Offence.OWN_NAME_GREETING, Offence.OWN_HOST_GREETING) and not seen.domains:
+        return "it took mail for no domain that was tried; name one with --domain"
+    seen_early = [one for one in seen.sightings if one.offence is rule.offence]
+    before_rcpt = DIALOGUE[: DIALOGUE.index(Stage.RCPT)]
+    if seen_early and all(one.outcome and one.outcome.stage in before_rcpt for one in seen_early):
+        return ""
+    if seen.way.trusted:
+        return "it relays for all addresses that clients could come from, so nothing follows for strangers"
+    return NO_USER
+
+
+def _resting_on_nothing(
+    without: Mapping[str, str], doubtful: Collection[str], catalogue: Catalogue
+) -> dict[str, str]:
+    """The doubtful rules that rest on one that is not claimed."""
+    resting = {}
+    for rule in catalogue:
+        below = [one for one in catalogue.foundations(rule) if one in without]
+        if below and rule.id in doubtful and rule.id not in without:
+            resting[rule.id] = f"it rests on {below[0]}, which is not claimed"
+    return resting
+
+
+def _in_other_words(rule: Rule, profile: Profile, seen: Seen) -> str:
+    """What there is to say of a rule that has nothing to rest on, where more is known than a check knows."""
+    group = rule.id.partition(".")[0]
+    late = all(outcome.late for outcome in profile.expectation(rule)[0])
+    if group == "greylist" and seen.deferral and not profile.greylist:
+        return f"whether its «{visible(shortened(seen.deferral.said, LONGEST))}» is a greylist is not known"
+    if group == "greylist" and not profile.greylist:
+        return "no stranger was put off; if one is, describe [greylist]"
+    if group == "dnsbl" and not profile.dnsbl:
+        return "it asked our DNS about no list; describe those that it asks as [[dnsbl]]"
+    if group == "bounce":
+        return "who never sends is not to be seen from outside; give a [[domain]] its bounce_recipients"
+    if late and not seen.resolves:
+        return "a delay was not looked for: it asks another DNS than ours"
+    if late:
+        return "nobody was kept waiting for what was tried; if somebody is, set policy.delay"
+    return ""
+
+
+def _by_groups(without: Mapping[str, str], catalogue: Catalogue) -> dict[str, str]:
+    """The same with one pattern for a group of rules that all have the same reason."""
+    merged: dict[str, str] = {}
+    for rule_id, reason in without.items():
+        group = rule_id.partition(".")[0]
+        members = [rule.id for rule in catalogue if rule.id.partition(".")[0] == group]
+        whole = all(without.get(member) == reason for member in members)
+        merged[f"{group}.*" if whole else rule_id] = reason
+    return merged
+
+
+# What is said of the rest
+
+
+def _answers(seen: Seen) -> list[tuple[str, str, str]]:
+    """The answers of the dialect, each with what was done and said."""
+    told = []
+    for offence, answer in seen.speech.answers.items():
+        shown = next(
+            one
+            for one in (*seen.sightings, *seen.lists.sightings)
+            if one.offence is offence and one.outcome and one.outcome.answer == answer
+        )
+        told.append((offence.value, str(answer), f"a client that {shown.did}: «{shown.said}»"))
+    if Offence.RELAYING not in seen.speech.answers and not seen.speech.delay:
+        told.append((Offence.RELAYING.value, "deny", "no other answer is any server's"))
+    if seen.limit and (seen.limit.outcome is None or seen.limit.outcome.verdict is not Verdict.DROP):
+        answer_text = str(seen.limit.outcome.answer) if seen.limit.outcome else "pass"
+        told.append((Offence.TOO_MANY_RECIPIENTS.value, answer_text, seen.limit.said))
+    return told
+
+
+def _dissent(seen: Seen, catalogue: Catalogue) -> Iterator[Sighting]:
+    """What came out otherwise than the answer for its kind of offence."""
+    for one in seen.sightings:
+        documented = catalogue.documented(one.offence)
+        if documented and one.outcome:
+            answer = seen.speech.answers.get(one.offence, replace(documented.answer, codes=()))
+            if one.outcome.answer != answer:
+                yield one
+
+
+def _seen_for(rule: Rule, sightings: Sequence[Sighting]) -> str:
+    return next((one.said for one in sightings if one.offence is rule.offence), "")
+
+
+def _time_named(greylist: GreylistSeen | None) -> str:
+    """A time in what a greylist says."""
+    found = TIME.search(greylist.said.partition(" after ")[0]) if greylist else None
+    return found[0] if found else ""

@@ -272,21 +272,21 @@ def contradictions(profile: Profile, catalogue: Catalogue) -> list[str]:
             problems.append(f"rules.expect.{rule_id}: unknown rule; {settings.nearest(rule_id, ids)}")
         elif not profile.claims(catalogue[rule_id]):
             problems.append(f"rules.expect.{rule_id}: the rule is not claimed; claim it or drop the override")
-    unfounded: dict[str, list[str]] = {}
+    reasons: dict[str, list[str]] = {}
     for rule in catalogue:
         if profile.claims(rule):
-            for reason in _unfounded(profile, rule):
-                unfounded.setdefault(reason, []).append(rule.id)
+            for reason in unfounded(profile, rule):
+                reasons.setdefault(reason, []).append(rule.id)
     how = (
         ""
         if "claim" in profile.rules.model_fields_set
         else ", as all rules are unless [rules] says otherwise"
     )
-    problems += [f"rules: {_listed(names)} claimed{how}; but {reason}" for reason, names in unfounded.items()]
+    problems += [f"rules: {_listed(names)} claimed{how}; but {reason}" for reason, names in reasons.items()]
     return problems
 
 
-def _unfounded(profile: Profile, rule: Rule) -> Iterator[str]:
+def unfounded(profile: Profile, rule: Rule) -> Iterator[str]:
     """Why the profile cannot mean that it claims a rule, each with its mend."""
     expectation, _ = profile.expectation(rule)
     group = rule.id.partition(".")[0]
@@ -301,7 +301,8 @@ def _unfounded(profile: Profile, rule: Rule) -> Iterator[str]:
         yield "there is no [greylist]; describe it or put greylist.* under rules.without"
     if rule.id == "greylist.host-whitelist" and profile.greylist and not profile.greylist.whitelist_hosts:
         yield "greylist.whitelist_hosts is empty; name a pattern or put the rule under rules.without"
-    if group == "bounce" and not any(domain.bounce_recipients for domain in profile.domain):
+    about_lists = group == "bounce" and rule.offence is not Offence.BOUNCE_WITHOUT_LIST
+    if about_lists and not any(domain.bounce_recipients for domain in profile.domain):
         yield "no [[domain]] has bounce_recipients; add them or put bounce.* under rules.without"
 
 

@@ -132,6 +132,9 @@ class Case:
     seconds: float
     tries: tuple[Try, ...]
     blocked_by: str = ""  # the finding, or the rule, because of which nothing can be told
+    came: str = (
+        ""  # what the offence came to in a profile's words, such as "deny at rcpt"; empty: no evidence
+    )
 
 
 @dataclass(frozen=True, slots=True)

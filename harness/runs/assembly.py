@@ -28,7 +28,8 @@ from harness.profile.tables import RouteName
 from harness.results.model import ServerFacts
 from harness.rules import Capability, Catalogue
 from harness.runs.baseline import look
-from harness.runs.doctor import State, examine
+from harness.runs.diagnosis import State
+from harness.runs.doctor import examine
 from harness.runs.noise import DnsProbe, Pulse, ServerProbe
 from harness.runs.run import Run
 from harness.runs.survey import survey
@@ -60,6 +61,7 @@ class Wish:
     mutants: Sequence[str] = ()
     heavy: bool = False
     lean: bool = False
+    to_the_end: bool = False
     embedded: Embedded = reference_mta  # what is judged without a profile
 
 
@@ -94,6 +96,7 @@ def open_run(wish: Wish) -> Iterator[Run]:
             tools,
             heavy=wish.heavy,
             lean=wish.lean,
+            to_the_end=wish.to_the_end,
         )
         pulse.probes.append(ServerProbe(lambda: run.observer(run.world()).session()))
         if profile.dns:
@@ -105,12 +108,16 @@ def open_run(wish: Wish) -> Iterator[Run]:
 def begin(run: Run) -> tuple[Run, ServerFacts]:
     """The run with its baseline, and what the server says of itself.
 
-    It is marked unusable when that shows that no verdict could mean anything.
+    It is marked unusable when that shows that no verdict could mean anything; what is wrong in one respect
+    is an obstacle to the rules that rest on that.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="survey") as pool:
         facts = pool.submit(survey, run)
         run = replace(run, baseline=look(run))
-    wrong = [finding.saw for _, finding in examine(run, short=True) if finding.state is State.BAD]
+    found = [finding for _, finding in examine(run, short=True) if finding.state is State.BAD]
+    wrong = [finding.saw for finding in found if finding.without is None]
+    obstacles = {finding.without: finding.saw for finding in found if finding.without}
+    run = replace(run, obstacles=obstacles)
     if nobody := run.baseline.nobody_served:
         wrong.append(nobody)
     if wrong:

@@ -43,6 +43,7 @@ class Expect:
     offence: bool
     mailbox: Mailbox | None = None
     observed: str = ""
+    came: str = ""  # what the offence came to, in a profile's words
     proven: bool = False
 
     @property
@@ -70,6 +71,7 @@ class Expect:
         stage = outcomes[0].stage
         self.observed = f"{stage}: {attempt.step(stage)}"
         if self.offence:
+            self.came = judge.came_to(attempt)
             self._doubt_a_vanished(cause, attempt, outcomes, judge, earned=earned)
             judge.expect(attempt, outcomes, earned=earned)
             self._goes_on(attempt, outcomes)
@@ -143,6 +145,7 @@ class Expect:
         """The offence earns a refusal at `stage`, for good and prompt or late; its twin goes through."""
         told = self.profile.dialect.tells(stage)
         self.observed = f"{told}: {attempt.step(told)}"
+        self.came = self.judge.came_to(attempt)
         if not self.offence:
             self.judge.through(attempt, told)
         elif attempt.step(told).verdict is not Verdict.DROP:
@@ -167,6 +170,7 @@ class Expect:
         """The offence is let through at `stage`, prompt or late; its twin `promptly`, or late as well."""
         settled = self.profile.settles(stage)
         self.observed = f"{settled}: {attempt.step(settled)}"
+        self.came = self.judge.came_to(attempt)
         (self.judge.patient if self.offence or not promptly else self.judge).through(attempt, settled)
         self.proven = True
 
@@ -195,6 +199,10 @@ class Expect:
     def lets_through_if(self, offence: Offence) -> bool:
         """Whether the server documents that offences of some kind get through, prompt or late."""
         return all(outcome.verdict is Verdict.PASS for outcome in self.earnings(offence))
+
+    def claimed(self, offence: Offence) -> bool:
+        """Whether the profile claims any rule about offences of some kind."""
+        return any(self.profile.claims(rule) for rule in self.catalogue if rule.offence is offence)
 
     def accepts(self, attempt: Attempt, stage: Stage) -> None:
         """In both plays nothing is refused up to `stage`, prompt or late; by itself it proves nothing."""
@@ -231,7 +239,7 @@ class Play:
         """A world and expectations of its own."""
         profile = self.run.profile
         self.world = self.run.world()
-        self.world.goal = goal_of(profile, self.rule)
+        self.world.goal = Stage.DATA if self.run.to_the_end else goal_of(profile, self.rule)
         judge = replace(self.run.judge, greylist=None if self.rule.about_greylist else profile.greylist)
         self.expect = Expect(judge, profile, self.run.catalogue, self.rule, self.offence, self.mailbox)
 

@@ -4,7 +4,7 @@ import contextlib
 import ipaddress
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
@@ -39,9 +39,13 @@ class Run:
     tools: Tools = field(default_factory=Tools)
     heavy: bool = False
     lean: bool = False  # verdicts only: no dialogues are kept
+    to_the_end: bool = False  # dialogues go to the end of DATA, wherever a verdict is expected
     side_by_side: bool = True  # whether scenarios, and their plays, run on threads of their own
     steadiness: Steadiness = field(default_factory=Steadiness)
     baseline: Baseline = field(default_factory=Baseline)  # what innocent clients met before any offence
+    obstacles: Mapping[Capability, str] = field(
+        default_factory=dict
+    )  # why what the profile grants is not there
     unusable: str = ""  # why no verdict means anything; empty when the server is fit to be judged
     pace: Pace = field(init=False)
     _troubles: int = 0  # canaries in a row that were not served
@@ -78,6 +82,10 @@ class Run:
             if reason := self._lacks(capability):
                 return NotTestableError(reason)
         return None
+
+    def obstacle(self, needs: Iterable[Capability]) -> tuple[Capability, str] | None:
+        """What keeps a case that `needs` something from being told; None when nothing does."""
+        return next(((need, self.obstacles[need]) for need in sorted(needs) if need in self.obstacles), None)
 
     def taking_part(self) -> AbstractContextManager[None]:
         """For as long as a scenario is played: no time passes for it but what it waits for."""
@@ -134,7 +142,8 @@ class Run:
             return f"at {server[0]}:{server[1]} {found}" if found else ""
         # It asked at the beginning, or nothing would have been tried. Where addresses are not chosen, it may
         # remember ours.
-        if not found and self.profile.dns and self.profile.clients.networks and not canary.queries():
+        asks = self.profile.dns and self.profile.clients.networks and not self.obstacles
+        if not found and asks and not canary.queries():
             return "the server asked our DNS nothing about an innocent client"
         return found
 

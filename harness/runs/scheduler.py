@@ -12,7 +12,7 @@ from harness.results.model import Status, Try
 from harness.rules import Capability, spell
 from harness.runs.foundations import blocked
 from harness.runs.run import Run
-from harness.runs.trial import Plan, Vote, evidence_of, observed_in, status_of, try_once
+from harness.runs.trial import Plan, Vote, came_in, evidence_of, observed_in, status_of, try_once
 from harness.verdicts import InconclusiveError
 
 FEW = 16  # scenarios at a time when the crowd is gone
@@ -34,6 +34,7 @@ class Outcome:
     tries: tuple[Try, ...] = ()
     error: BaseException | None = None
     blocked_by: str = ""
+    came: str = ""
 
 
 class _Course:
@@ -45,7 +46,7 @@ class _Course:
         self._expected = spell(run.profile.expectation(plan.rule)[0])
         self._tries: list[Try] = []
         self._votes: list[Vote] = []
-        self._observed = ""
+        self._observed = self._came = ""
         self._seconds = 0.0
 
     def untried(self) -> Outcome | None:
@@ -54,6 +55,15 @@ class _Course:
             return Outcome(status_of(refusal), str(refusal), self._expected, error=refusal)
         if reason := self._run.unusable:
             return Outcome(Status.INCONCLUSIVE, reason, self._expected, error=InconclusiveError(reason))
+        if obstacle := self._run.obstacle(self._plan.all_needs):
+            need, reason = obstacle
+            return Outcome(
+                Status.INCONCLUSIVE,
+                reason,
+                self._expected,
+                error=InconclusiveError(reason),
+                blocked_by=f"doctor.{need.value}",
+            )
         return None
 
     def go(self) -> None:
@@ -62,7 +72,7 @@ class _Course:
         vote, plays = try_once(self._run, self._plan)
         waited = max(play.world.waited for play in plays)
         self._seconds += max(0.0, time.monotonic() - began - waited)
-        self._observed = observed_in(plays)
+        self._observed, self._came = observed_in(plays), came_in(plays)
         self._tries.append(evidence_of(self._run, vote, plays))
         self._votes.append(vote)
 
@@ -83,6 +93,7 @@ class _Course:
             tuple(self._tries),
             vote.error,
             vote.blocked_by,
+            self._came,
         )
 
     @property
@@ -216,7 +227,7 @@ class Scheduler:
             try:
                 return future.result(timeout=0.25)
             except TimeoutError:
-                done = sum(one.done() for one in self._outcomes.values())
+                done = sum(one.done() for one in self._outcomes.values()) + len(self._tried)
                 waiting(done, len(self._outcomes))
 
     def stop(self) -> None:

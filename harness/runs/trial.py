@@ -102,6 +102,11 @@ def observed_in(plays: list[Play]) -> str:
     return "; ".join(filter(None, (plays[0].expect.observed, aftermath(plays[0].world))))
 
 
+def came_in(plays: list[Play]) -> str:
+    """What the offence came to, in a profile's words; empty where its twin did not get through either."""
+    return plays[0].expect.came if all(play.expect.proven for play in plays[1:]) else ""
+
+
 def _end_of(run: Run, play: Play, plan: Plan) -> _End:
     try:
         with run.taking_part():

@@ -1,0 +1,112 @@
+"""Dialogues with a server of which only a part is known: clients, and how far what they say goes."""
+
+import contextlib
+import functools
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from fake_dns import FakeDns
+from harness import settings
+from harness.capabilities.clock import WaitingClock
+from harness.discovery.facts import GreylistSeen, Way
+from harness.discovery.place import Place
+from harness.judge import Judge
+from harness.outcome import Stage
+from harness.profile.model import Profile
+from harness.profile.tables import RouteName
+from harness.rules import Catalogue
+from harness.runs.run import Run
+from harness.smtp.routes import BindSource, Direct, ProxyV1, ProxyV2, Route, XClient
+from harness.world.client import GREYLIST_SLACK, Client
+from harness.world.conversation import Attempt
+from harness.world.internet import Identity, Internet, Kind
+from harness.world.tools import Tools
+
+PATIENCE = 90.0  # seconds for one reply
+RATE = 20.0  # connections in a second
+NOBODY = "postmaster@unknown.example"
+
+
+@dataclass(frozen=True)
+class Dialogues:
+    """What all dialogues have in common, by what is known so far."""
+
+    place: Place
+    way: Way
+    dns: FakeDns
+    internet: Internet  # of that way
+    recipient: str = NOBODY
+    goal: Stage = Stage.RCPT
+    hostname: str = "unknown"
+    greylist: GreylistSeen | None = None  # that lets a retry through after its delay
+    introduced: deque[Identity] = field(default_factory=deque)  # hosts that the greylist knows by now
+
+    @classmethod
+    def by(cls, place: Place, way: Way, dns: FakeDns) -> "Dialogues":
+        """The first ones by a way."""
+        return cls(place, way, dns, Internet(dns, profile_of(place, way)))
+
+    @functools.cached_property
+    def run(self) -> Run:
+        """A run without a profile that anybody wrote."""
+        routes: dict[RouteName, Route] = {
+            RouteName.DIRECT: Direct(),
+            RouteName.BIND: BindSource(),
+            RouteName.PROXY_V1: ProxyV1(),
+            RouteName.PROXY_V2: ProxyV2(),
+            RouteName.XCLIENT: XClient(self.internet.host_at),
+        }
+        profile = profile_of(
+            self.place, self.way, recipient=self.recipient, hostname=self.hostname, greylist=self.greylist
+        )
+        clock = WaitingClock(self.greylist.delay + 2 * GREYLIST_SLACK) if self.greylist else None
+        judge = Judge(0.0, lambda since, until: 0.0)
+        return Run(profile, Catalogue(), self.internet, routes[self.way.route], judge, Tools(clock=clock))
+
+    @property
+    def chooses_addresses(self) -> bool:
+        """Whether each client has an address of its own."""
+        return bool(self.way.networks)
+
+    def client(self) -> Client:
+        """A fresh innocent host, that goes as far as these dialogues do."""
+        world = self.run.world()
+        world.goal = self.goal
+        with contextlib.suppress(IndexError):  # none is left
+            return Client(world, self.introduced.popleft(), Kind.KNOWN)
+        if self.chooses_addresses:
+            return self.run.client(world, Kind.KNOWN)
+        return self.run.observer(world)
+
+    def attempt(self, client: Client | None = None, **words: Any) -> Attempt:
+        """A dialogue of a client, a fresh one unless it is given; `words` are those of `Client.attempt`."""
+        return (client or self.client()).attempt(**{"extended": self.way.extended, **words})
+
+
+def profile_of(
+    place: Place,
+    way: Way,
+    *,
+    recipient: str = NOBODY,
+    hostname: str = "unknown",
+    greylist: GreylistSeen | None = None,
+) -> Profile:
+    """A profile with next to nothing in it; raises `settings.SettingsError` where the way is none."""
+    user, _, domain = recipient.rpartition("@")
+    content: dict[str, Any] = {
+        "name": "unknown",
+        "server": {
+            "address": place.address,
+            "port": place.port,
+            "hostname": hostname,
+            "reply_timeout": PATIENCE,
+            "rate": RATE,
+        },
+        "clients": {"route": way.route.value, "networks": list(way.networks)},
+        "policy": {"delay": 0},
+        "domain": [{"name": domain, "users": [user]}],
+    }
+    if greylist:
+        content["greylist"] = {"delay": greylist.delay, "codes": [greylist.code], "at": greylist.at}
+    return settings.check("discovery", content, Profile)

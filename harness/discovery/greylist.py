@@ -1,0 +1,154 @@
+"""A deferral is no greylist until a retry of the same client was taken after some time, and no other's."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from harness.discovery.dialogues import Dialogues
+from harness.discovery.facts import Deferral, GreylistSeen
+from harness.discovery.place import Telling
+from harness.outcome import Stage, Verdict
+from harness.world.client import GREYLIST_SLACK
+from harness.world.conversation import Step
+from harness.world.internet import Identity
+
+CALLED_SO = re.compile(r"gr[ea]y-?\s?list", re.IGNORECASE)
+FIRST_RETRY = 0.4  # seconds
+STEP = 1.1  # of the time before: as close as the delay is found
+ROUND = (3600, 1800, 900, 600, 300, 60, 30, 10, 5, 2, 1, 0.5, 0.1)  # seconds, as people choose them
+FIRST_CONTACTS = 20  # at once
+COURTESIES = ("postmaster", "abuse")  # whom many greylists leave alone
+
+
+@dataclass(frozen=True)
+class _Retry:
+    first: Step | None
+    again: Step | None
+
+    @property
+    def after(self) -> float:
+        """Seconds from being put off to asking again."""
+        if self.first is None or self.again is None:
+            return 0.0
+        return self.again.began - (self.first.began + self.first.seconds)
+
+
+def look_at_deferral(dialogues: Dialogues, put_off: Step, wait: float, telling: Telling) -> Deferral:
+    """Whether a deferral is that of a greylist; retries go on for `wait` seconds at most."""
+    recipient, said = dialogues.recipient, str(put_off)
+    telling.say(f"an innocent client that writes to {recipient} is put off at {put_off.stage}: {said}")
+    called = CALLED_SO.search(put_off.text) is not None
+    bare = GreylistSeen(put_off.code, said, str(put_off.stage)) if called else None
+    times = list(_times(wait))
+    if not times:
+        telling.say("whether that is a greylist shows only when time passes (--wait SECONDS)")
+        return Deferral(recipient, said, bare)
+    telling.say(f"clients try again after up to {wait:g} s, to see whether that is a greylist (--wait)")
+    clock = telling.clock(wait + GREYLIST_SLACK)
+
+    def retry(seconds: float) -> _Retry:
+        client = dialogues.client()
+        first = dialogues.attempt(client).at(put_off.stage)
+        clock.advance(client.address, seconds)
+        return _Retry(first, dialogues.attempt(client).at(put_off.stage))
+
+    tries = telling.over("retries", retry, times, at_once=len(times), lasts=wait)
+    delay = _delay_of([one for one in tries if one.first and one.first.code == put_off.code])
+    fresh = dialogues.attempt().at(put_off.stage)
+    if not delay or fresh is None or fresh.code != put_off.code:
+        telling.say(f"no retry was taken within {wait:g} s while newcomers were put off; so nobody can tell")
+        return Deferral(recipient, said, bare)
+    telling.say(f"a retry is taken after {delay:g} s, while newcomers are put off: a greylist")
+    seen = GreylistSeen(put_off.code, said, str(put_off.stage), delay)
+    return Deferral(recipient, said, _in_detail(dialogues, seen, telling))
+
+
+def introduce(dialogues: Dialogues, number: int, telling: Telling) -> None:
+    """Let so many clients be put off and wait, all together, so that those who come next need not."""
+    if dialogues.greylist is None or not dialogues.chooses_addresses:
+        return
+    seconds = dialogues.greylist.delay + GREYLIST_SLACK
+    telling.say(f"{number} clients introduce themselves to the greylist, and wait {seconds:g} s")
+
+    def first_contact(_: int) -> Identity:
+        client = dialogues.client()
+        dialogues.attempt(client, patient=False)
+        return client.identity
+
+    identities = telling.over("first contacts", first_contact, list(range(number)), at_once=FIRST_CONTACTS)
+    _wait(seconds, telling)
+    dialogues.introduced.extend(identities)
+
+
+def _wait(seconds: float, telling: Telling) -> None:
+    """Let real time pass, and say how much is left."""
+    clock = telling.clock(seconds)
+    telling.over("waiting", lambda one: clock.advance(one, seconds), ["everybody"], lasts=seconds)
+
+
+def _times(wait: float) -> Iterator[float]:
+    seconds = FIRST_RETRY
+    while seconds < wait:
+        yield seconds
+        seconds *= STEP
+    if wait > 0:
+        yield wait
+
+
+def _delay_of(tries: list[_Retry]) -> float:
+    """The time from which on every retry was taken; 0 when there is none, or no such order."""
+    taken = [one.after for one in tries if one.again and one.again.verdict is Verdict.PASS]
+    refused = [one.after for one in tries if one.again and one.again.verdict is not Verdict.PASS]
+    if not taken or (refused and max(refused) > min(taken)):
+        return 0.0
+    return _round(max(refused, default=0.0), min(taken))
+
+
+def _round(above: float, upto: float) -> float:
+    """The roundest number of seconds in an interval."""
+    for unit in ROUND:
+        number = round(upto / unit // 1 * unit, 3)
+        if above < number <= upto:
+            return number
+    return upto
+
+
+def _in_detail(dialogues: Dialogues, seen: GreylistSeen, telling: Telling) -> GreylistSeen:
+    """Whom it takes for one client, whom it leaves alone, and what it looks at first."""
+    domain = dialogues.recipient.rpartition("@")[2]
+
+    def met(local_part: str) -> Step:
+        at_rcpt = replace(dialogues, goal=Stage.RCPT)
+        return at_rcpt.attempt(recipient=f"{local_part}@{domain}").step(Stage.RCPT)
+
+    if seen.at == Stage.RCPT:  # further nobody may get a message but the users that were named
+        *courtesies, invented = telling.over("greylist", met, [*COURTESIES, "nobody-of-that-name"])
+        exempt = [
+            name for name, step in zip(COURTESIES, courtesies, strict=True) if step.verdict is Verdict.PASS
+        ]
+        put_off_first = invented.code == seen.code
+        seen = replace(seen, exempt=tuple(exempt), before_verification=put_off_first)
+    return replace(seen, key=_key(dialogues, seen, telling))
+
+
+def seen_stage(seen: GreylistSeen) -> Stage:
+    """Where it puts clients off."""
+    return Stage(seen.at)
+
+
+def _key(dialogues: Dialogues, seen: GreylistSeen, telling: Telling) -> str:
+    """Whether a neighbour of a client that has waited is taken at once; empty when it cannot be tried."""
+    if not dialogues.chooses_addresses:
+        return ""
+    one, other = dialogues.client().neighbours()
+    dialogues.attempt(one)
+    telling.say(
+        f"waiting {seen.delay + GREYLIST_SLACK:g} s more, to see whether neighbours count as one client"
+    )
+    _wait(seen.delay + GREYLIST_SLACK, telling)
+    if dialogues.attempt(one).step(seen_stage(seen)).verdict is not Verdict.PASS:
+        return ""
+    neighbour = dialogues.attempt(other, sender=one.sender).at(seen_stage(seen))
+    if neighbour is None or neighbour.reply is None:
+        return ""
+    return "network" if neighbour.verdict is Verdict.PASS else "address"

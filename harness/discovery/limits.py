@@ -1,0 +1,40 @@
+"""How many recipients of one message a server takes."""
+
+from harness.discovery.dialogues import Dialogues
+from harness.discovery.facts import RecipientLimit
+from harness.discovery.place import Telling
+from harness.outcome import Outcome, Stage, Verdict
+from harness.world.conversation import Step
+
+MANY = 101  # RFC 5321 §4.5.3.1.8 has servers take a hundred
+CLIENTS = 2  # that must agree
+
+
+def look_at_recipients(dialogues: Dialogues, telling: Telling) -> RecipientLimit | None:
+    """Name the same recipient again and again, and send nothing; None when clients met different things."""
+    found = telling.over("clients with many recipients", lambda _: _count(dialogues), list(range(CLIENTS)))
+    met = {(taken, step.verdict) for taken, step in found}
+    taken, step = found[0]
+    if len(met) > 1 or step.reply is None or taken == 0:
+        telling.say(f"of many recipients {taken} were taken, then: {step}; not the same each time")
+        return None
+    telling.say(f"of {MANY} recipients of one message {taken} were taken; the last said: {step}")
+    outcome = None if step.verdict in (Verdict.PASS, None) else Outcome(step.verdict, Stage.RCPT)
+    return RecipientLimit(taken, outcome, str(step))
+
+
+def _count(dialogues: Dialogues) -> tuple[int, Step]:
+    """How many recipients were taken, and the answer to the last."""
+    client = dialogues.client()
+    if dialogues.greylist:
+        dialogues.attempt(client)  # which waits until it is known
+    taken = 0
+    with client.conversation() as talk:
+        talk.connect()
+        (talk.ehlo if dialogues.way.extended else talk.helo)(client.host)
+        step = talk.mail(client.sender)
+        while step.verdict is Verdict.PASS and taken < MANY:
+            step = talk.rcpt(dialogues.recipient)
+            taken += step.verdict is Verdict.PASS
+        talk.quit()
+        return taken, talk.steps[-1]  # which knows by now whether the connection was closed

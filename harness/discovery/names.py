@@ -1,0 +1,57 @@
+"""What a server calls itself, and what it offers."""
+
+import ssl
+
+from harness.discovery.dialogues import Dialogues
+from harness.discovery.facts import Face
+from harness.discovery.place import Telling
+from harness.smtp.host_name import host_name
+from harness.world.client import Client
+
+WANTS_MORE = 530  # TLS (RFC 3207 §4) or an account (RFC 4954 §6) before mail
+
+
+def look_at_face(dialogues: Dialogues, telling: Telling) -> Face:
+    """Its name and its keywords, in clear text and under TLS, and whether it takes mail without that."""
+    client = dialogues.client()
+    keywords_tls: dict[str, str] = {}
+    distrusted = ""
+    with client.conversation() as talk:
+        greeting = talk.connect()
+        clear = (talk.ehlo if dialogues.way.extended else talk.helo)(client.host)
+        mail = talk.mail(client.sender)
+        talk.quit()
+    if "STARTTLS" in clear.keywords:
+        with client.conversation() as talk:
+            _, covered = client.begin_tls(talk)
+            keywords_tls = covered.keywords
+            if talk.tls_fault:
+                telling.say(f"STARTTLS: {talk.tls_fault}")
+            talk.quit()
+    hostname = host_name(clear.text, greeting.text, [client.host, client.identity.domain])
+    if "STARTTLS" in clear.keywords and hostname:
+        distrusted = _distrusted(client, hostname)
+        if distrusted:
+            telling.say(distrusted)
+    telling.say(f"it calls itself {hostname}" if hostname else "it does not say its own name")
+    clear_words, covered_words = (", ".join(one) or "nothing" for one in (clear.keywords, keywords_tls))
+    telling.say(f"it offers {clear_words}; under TLS {covered_words}")
+    closed = str(mail) if mail.code == WANTS_MORE else ""
+    if closed:
+        telling.say(f"it takes no mail in clear text: mail: {closed}")
+    return Face(hostname, clear.keywords, keywords_tls, closed, distrusted)
+
+
+def _distrusted(client: Client, hostname: str) -> str:
+    with client.conversation() as talk:
+        talk.connect()
+        talk.ehlo(client.host)
+        talk.starttls(ssl.create_default_context(), hostname)
+        talk.quit()
+        return talk.tls_fault
+
+
+def likely_domains(hostname: str) -> list[str]:
+    """Those for which a host of that name may take mail."""
+    _, _, parent = hostname.partition(".")
+    return [*([parent] if "." in parent else []), *([hostname] if hostname else [])]

@@ -1,0 +1,248 @@
+"""The way in: where a greeting comes from, and from which addresses clients can come."""
+
+import contextlib
+import ipaddress
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Any, Self
+
+from fake_dns import FakeDns
+from harness import settings
+from harness.discovery.dialogues import PATIENCE, Dialogues, profile_of
+from harness.discovery.facts import Way
+from harness.discovery.place import TOLD_EVERY, DiscoveryError, Place, Telling
+from harness.outcome import Stage, Verdict
+from harness.profile.tables import RouteName
+from harness.runs.run import Run
+from harness.smtp.channel import UNSOLICITED
+from harness.smtp.tls import unverifying_context
+from harness.world.conversation import Attempt, Step
+
+NETWORKS = ("198.18.0.0/15", "2001:db8::/32")
+OTHERS = ("203.0.113.0/24", "198.51.100.0/24", "192.0.2.0/24")  # where those are relayed for
+LOOPBACK = "127.1.0.0/16"  # of the machine itself, and not where its own programs come from
+OURSELVES = "127.0.0.1"  # where connections to this machine come from
+FOREIGN = "somebody@elsewhere.example"
+HEAD_START = 4.0  # seconds of silence, and other ways are tried beside the first
+GRACE = 2.0  # seconds that a better way may come later
+HANDSHAKE = 10.0  # seconds
+UNKNOWN_VERB = (500, 501, 502, 504, 550, 554)
+GREETS = 220
+
+
+@dataclass(frozen=True)
+class Knock:
+    """What came of one way."""
+
+    way: Way
+    attempt: Attempt
+    stray: (
+        bool  # whether there were replies that nothing had asked for: our introduction was taken for commands
+    )
+
+    @property
+    def opened(self) -> bool:
+        """Whether a dialogue can begin there."""
+        greeted = self.attempt.connect.code == GREETS and self.attempt.helo.verdict is Verdict.PASS
+        return greeted and not self.stray
+
+    def __str__(self) -> str:
+        """What it said last."""
+        said = self.attempt.connect if self.attempt.connect.code != GREETS else self.attempt.helo
+        networks = f" from {', '.join(self.way.networks)}" if self.way.route is RouteName.BIND else ""
+        return f"{self.way.route}{networks}: {said.stage}: {said}"
+
+
+def find_way(place: Place, dns: FakeDns, telling: Telling) -> Way:
+    """The first way in that is greeted, those first by which an address can be chosen.
+
+    Raises `DiscoveryError` with what was seen on each.
+    """
+    telling.say(f"trying to get in at {place}")
+    with _Knocking(place, dns, telling) as knocking:
+        knocking.begin(list(_plain_ways(place)))
+        knock = knocking.opened(HEAD_START)
+        if knock is None:
+            telling.say("no clear way in yet; trying TLS from the start and the PROXY protocol beside it")
+            knocking.begin([Way(RouteName.PROXY_V2, NETWORKS), Way(RouteName.PROXY_V1, NETWORKS)])
+            knocking.begin_tls()
+            knock = knocking.opened(PATIENCE + HANDSHAKE)
+        if knock is None:
+            raise DiscoveryError(f"{place} greets nobody; " + "; ".join(knocking.seen))
+    telling.say(f"way in: {knock.way.route}; it says «{knock.attempt.connect}», then «{knock.attempt.helo}»")
+    if not knock.way.extended:
+        telling.say("it does not know EHLO, so clients greet with HELO")
+    if knock.way.route is RouteName.DIRECT and "XCLIENT" in knock.attempt.helo.keywords:
+        by_xclient = _knock(place, Way(RouteName.XCLIENT, NETWORKS), dns)
+        telling.say(f"it offers XCLIENT: {by_xclient}")
+        return by_xclient.way if by_xclient.opened else knock.way
+    return knock.way
+
+
+def as_a_stranger(dialogues: Dialogues, telling: Telling, *, heard_out: bool) -> tuple[Dialogues, str]:
+    """The dialogues by addresses that the server does not relay for, if there are any, and what to note.
+
+    Whom it relays for it may let through where strangers are refused, at unknown users before all. Where mail
+    may be sent, clients are `heard_out` to the end of the message.
+    """
+    place, way, dns = dialogues.place, dialogues.way, dialogues.dns
+    first = _foreign_mail(dialogues, heard_out=heard_out)
+    telling.say(f"mail for another domain: {first.stage}: {first}")
+    if first.stage not in (Stage.RCPT, Stage.DATA) or first.verdict is not Verdict.PASS:
+        return dialogues, ""
+    relayed, strange = [way.networks[0] if way.networks else OURSELVES], list[str]()
+    route, networks = _other_addresses(place, way)
+    for network in networks:
+        other = Way(route, (network,), extended=way.extended)
+        verdict = _foreign_mail(Dialogues.by(place, other, dns), heard_out=heard_out).verdict
+        if verdict:  # who was not heard out is of no use
+            (relayed if verdict is Verdict.PASS else strange).append(network)
+    if not strange:
+        note = (
+            "it took mail for another domain from every address that was tried: it RELAYS FOR US, or for "
+            "everybody; what it takes from us it may refuse to strangers, so nothing is said of those"
+        )
+        alone = Way(RouteName.DIRECT, (), tuple(relayed), trusted=True, extended=way.extended)
+        keep = replace(way, relayed=tuple(relayed), trusted=True)
+        return Dialogues.by(place, alone if way.route is RouteName.BIND else keep, dns), note
+    note = f"it relays for {', '.join(relayed)}, so clients come from {', '.join(strange)} here"
+    telling.say(note)
+    other = Way(route, tuple(strange), tuple(relayed), extended=way.extended)
+    return Dialogues.by(place, other, dns), note
+
+
+def _foreign_mail(dialogues: Dialogues, *, heard_out: bool) -> Step:
+    """What a client meets there last that has mail for others."""
+    return dialogues.attempt(recipient=FOREIGN, upto=Stage.DATA if heard_out else Stage.RCPT).steps[-1]
+
+
+def _other_addresses(place: Place, way: Way) -> tuple[RouteName, list[str]]:
+    """Where clients may come from instead, and by which route."""
+    if way.route is not RouteName.DIRECT:
+        others = [one for one in OTHERS if way.route is not RouteName.BIND or _can_bind(place, one)]
+        return way.route, others
+    local = ipaddress.ip_address(place.address) in ipaddress.ip_network("127.0.0.0/8")
+    return RouteName.BIND, [LOOPBACK] if local and _can_bind(place, LOOPBACK) else []
+
+
+def _plain_ways(place: Place) -> Iterator[Way]:
+    """Those on which the server sees a client's own address; the first is the best."""
+    routed = [network for network in (*NETWORKS[:1], *OTHERS) if _can_bind(place, network)]
+    if routed:
+        yield Way(RouteName.BIND, tuple(routed[:1]))
+    yield Way(RouteName.DIRECT, ())
+
+
+def _can_bind(place: Place, network: str) -> bool:
+    try:
+        profile_of(place, Way(RouteName.BIND, (network,)))
+    except settings.SettingsError:
+        return False
+    return True
+
+
+@dataclass
+class _Knocking:
+    """Tries several ways side by side; at the end none is left hanging."""
+
+    place: Place
+    dns: FakeDns
+    telling: Telling
+    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8))
+    _knocks: dict[Future[Knock], Way] = field(default_factory=dict)  # the best way first
+    _tls: Future[str] | None = None
+    _runs: list[Run] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        """Nothing is tried yet."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Whoever still waits for a greeting is cut short."""
+        for run in self._runs:
+            run.break_off()
+        self._pool.shutdown()
+
+    @property
+    def seen(self) -> list[str]:
+        """What came of each way that is at its end."""
+        knocks = [str(knock.result()) for knock in self._knocks if knock.done()]
+        tls = self._tls.result() if self._tls and self._tls.done() else ""
+        return [*knocks, *(["TLS from the start: no"] if self._tls and not tls else [])]
+
+    def begin(self, ways: Sequence[Way]) -> None:
+        """Try some ways, the better ones first."""
+        for way in ways:
+            dialogues = Dialogues.by(self.place, way, self.dns)
+            self._runs.append(dialogues.run)
+            self._knocks[self._pool.submit(_greeted, dialogues)] = way
+
+    def begin_tls(self) -> None:
+        """Try whether the server waits for a client that begins with TLS."""
+        self._tls = self._pool.submit(tls_from_the_start, self.place)
+
+    def opened(self, within: float) -> Knock | None:
+        """The best way that is greeted in so many seconds; raises `DiscoveryError` where TLS comes first."""
+        deadline = time.monotonic() + within
+        while True:
+            if found := self._first_opened():
+                return found
+            if self._tls and self._tls.done() and (said := self._tls.result()):
+                raise DiscoveryError(
+                    f"{self.place} speaks TLS from the start, as on port 465: {said}. The harness begins in "
+                    "clear text: name a port where the server does so too; seen besides: "
+                    + ("; ".join(self.seen) or "nothing")
+                )
+            waiting: set[Future[Any]] = {one for one in self._knocks if not one.done()}
+            if self._tls and not self._tls.done():
+                waiting.add(self._tls)
+            left = deadline - time.monotonic()
+            if not waiting or left <= 0:
+                return None
+            done, _ = wait(waiting, timeout=min(left, TOLD_EVERY), return_when=FIRST_COMPLETED)
+            if not done and left > TOLD_EVERY:
+                self.telling.say(f"  still waiting for a greeting, {left:.0f} s left")
+
+    def _first_opened(self) -> Knock | None:
+        if not any(one.done() and one.result().opened for one in self._knocks):
+            return None
+        wait(list(self._knocks), timeout=GRACE)
+        return next(one.result() for one in self._knocks if one.done() and one.result().opened)
+
+
+def _knock(place: Place, way: Way, dns: FakeDns) -> Knock:
+    return _greeted(Dialogues.by(place, way, dns))
+
+
+def _greeted(dialogues: Dialogues) -> Knock:
+    """Connect and greet, with HELO where EHLO is not known."""
+    client, way = dialogues.client(), dialogues.way
+    with client.conversation() as talk:
+        unknown = talk.connect().code == GREETS and talk.ehlo(client.host).code in UNKNOWN_VERB
+        if unknown and talk.helo(client.host).verdict is Verdict.PASS:
+            way = replace(way, extended=False)
+        stray = any(UNSOLICITED in reply.flaws for reply in talk.session.replies)
+        return Knock(way, talk.quit(), stray)
+
+
+def tls_from_the_start(place: Place) -> str:
+    """What a server says to a client that begins with TLS; empty when it does not speak it."""
+    said = b""
+    try:
+        with (
+            socket.create_connection((place.address, place.port), HANDSHAKE) as plain,
+            unverifying_context().wrap_socket(plain) as secured,
+        ):
+            version = secured.version()
+            with contextlib.suppress(TimeoutError):  # the handshake alone says it
+                said = secured.recv(512)
+    except OSError:  # ssl.SSLError is one
+        return ""
+    greeting = said.decode("utf-8", "backslashreplace").strip()
+    return f"{version}, then «{greeting}»" if greeting else f"{version}"

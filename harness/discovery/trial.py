@@ -1,0 +1,105 @@
+"""The scenarios, run with a draft: the rules that do not hold as it has them, and what came instead."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.discovery.dialect import NEVER_MEANT
+from harness.mutants import PATIENCE, run_pytest
+from harness.outcome import Outcome, Verdict
+from harness.results.model import Case, RuleResult, RunResult, Status
+from harness.rules import Catalogue, Rule
+
+JOBS = 20  # scenarios at a time
+SHORTEST_WAIT = 1.0  # seconds
+LONGEST_WAIT = 5  # delays that a scenario may wait for
+CHANCES = 6  # times as long as it may take, and it is given up
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """A rule that did not hold, or of which nobody can tell, and what was seen.
+
+    Without an `outcome` no other one describes it: its cases came out differently, or it is about something
+    else; `seen` is the verdict's reason then.
+    """
+
+    id: str
+    expectation: str
+    seen: str
+    outcome: str
+    undecided: bool = False
+    blocked: bool = False  # by a rule that did not hold
+
+
+def time_to_try(wait: float, rules: int) -> float:
+    """The seconds that the scenarios of so many rules may take; `wait` is what some are kept waiting for."""
+    return max(60.0, LONGEST_WAIT * max(wait, SHORTEST_WAIT) * rules / JOBS)
+
+
+def try_rules(
+    drafted: Callable[[Sequence[Deviation]], str], scenarios: Path, catalogue: Catalogue, time: float
+) -> list[Deviation]:
+    """Run the scenarios with a draft; raises `BrokenRunError` when that leaves no result.
+
+    What is `drafted` depends on what was found so far: where rules were blocked by others that are described
+    by then, the scenarios are run once more. `time` is what they may take, in seconds.
+    """
+    found = _try_once(drafted([]), scenarios, catalogue, time)
+    if not any(one.blocked for one in found):
+        return found
+    described = [one for one in found if one.outcome]
+    again = _try_once(drafted(described), scenarios, catalogue, time)
+    new = {one.id for one in again}
+    return [*(one for one in described if one.id not in new), *again]
+
+
+def _try_once(profile: str, scenarios: Path, catalogue: Catalogue, time: float) -> list[Deviation]:
+    """One run; every dialogue goes on to the end of DATA, so that nothing passes that is refused later.
+
+    How far the scenarios are is told on standard error.
+    """
+    with tempfile.TemporaryDirectory(prefix="smtp-harness-") as folder:
+        file = Path(folder) / "draft.toml"
+        file.write_text(profile, "utf-8")
+        patience = max(PATIENCE, CHANCES * time)
+        options = [f"--sut={file}", "--to-the-end"]
+        return deviations(
+            run_pytest(scenarios, Path(folder), options, patience=patience, progress=True), catalogue
+        )
+
+
+def deviations(result: RunResult, catalogue: Catalogue) -> list[Deviation]:
+    """What a run with the draft showed: the rules that did not hold, and what the server did instead."""
+    found = []
+    for rule in result.rules:
+        if rule.status is Status.FAILED:
+            found.append(_deviation(rule, catalogue.rules.get(rule.id)))
+        elif rule.status is Status.INCONCLUSIVE:
+            blocked = rule.blocked_by in catalogue.rules
+            found.append(
+                Deviation(rule.id, rule.expectation, rule.reason, "", undecided=True, blocked=blocked)
+            )
+    return found
+
+
+def _deviation(result: RuleResult, rule: Rule | None) -> Deviation:
+    failed = [case for case in result.cases if case.status is Status.FAILED]
+    outcome = _outcome_of(result.cases)
+    if not outcome or outcome in result.expectation.split(" or ") or not _may_be_meant(rule, outcome):
+        return Deviation(result.id, result.expectation, failed[0].reason, "")
+    return Deviation(result.id, result.expectation, failed[0].observed, outcome)
+
+
+def _outcome_of(cases: Sequence[Case]) -> str:
+    """What every case that proves something came to; empty when they differ."""
+    telling = {case.came for case in cases if case.status in (Status.FAILED, Status.PASSED)}
+    return telling.pop() if len(telling) == 1 else ""
+
+
+def _may_be_meant(rule: Rule | None, outcome: str) -> bool:
+    """Whether a server may have documented that; an open relay never has."""
+    if rule is None or rule.about_innocents:
+        return False
+    return rule.offence not in NEVER_MEANT or Outcome.parse(outcome).verdict is not Verdict.PASS

@@ -1,0 +1,265 @@
+"""The doctor's checks: each looks at one foundation, in the order in which they rest on each other."""
+
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+
+from fake_dns import QueryEntry, Truncated, reverse_name
+from harness.outcome import Stage, Verdict
+from harness.profile.values import room_in
+from harness.rules import Capability
+from harness.runs.diagnosis import Check, Finding, Patient, State
+from harness.runs.run import Run, ailing
+from harness.smtp.host_name import host_name
+from harness.smtp.session import Ending, Session, SessionEnded
+from harness.verdicts import FailedError, ScenarioEnd
+from harness.world.client import GREYLIST_SLACK, Client, message
+from harness.world.conversation import Attempt
+from harness.world.internet import Kind
+
+SENT_WITHIN = 20.0  # seconds in which mail for others must have been sent
+CLIENTS_OF_A_RULE = 4  # on the average, each with an address that nobody else has in the run
+MOST_AT_ONCE = 100  # connections that the last check opens
+
+
+def reachable(patient: Patient) -> Finding:
+    """A greeting, and the right one."""
+    client, attempt = patient.innocent
+    if attempt.ending is Ending.NOT_INTRODUCED:
+        return Finding(State.BAD, ailing(attempt), "introduction")
+    if attempt.connect.verdict is not Verdict.PASS:
+        return Finding(State.BAD, ailing(attempt), "refused" if attempt.connect.reply else "reachable")
+    named = patient.run.profile.server.hostname
+    if named.lower() not in f"{attempt.connect.text} {attempt.helo.text}".lower():
+        others = host_name(attempt.helo.text, attempt.connect.text, [client.host, client.identity.domain])
+        if not others:
+            saw = f"it says «{attempt.connect}» and does not name itself, so it may be {named} or not"
+            return Finding(State.UNTOLD, saw)
+        return Finding(State.BAD, f"it says «{attempt.connect}» and nowhere {named}", "another-server")
+    return Finding(State.GOOD, f"it says «{attempt.connect}»")
+
+
+def sees_address(patient: Patient) -> Finding:
+    """The server asks our DNS about the address that we play."""
+    client, attempt = patient.innocent
+    if patient.run.profile.dns is None:
+        return Finding(
+            State.SKIPPED, "the profile has no [dns]: rules about names and lists are not testable"
+        )
+    asked = client.queries()
+    labels = reverse_name(client.address).removesuffix(".in-addr.arpa").removesuffix(".ip6.arpa")
+    bearing = [entry.name for entry in asked if entry.name.startswith(labels)]
+    if bearing:
+        return Finding(
+            State.GOOD, f"it asked for {bearing[0]}: that is {client.address}, the address that we play"
+        )
+    told = [step.stage for step in attempt.steps if client.address in step.text]
+    if asked and told:
+        return Finding(State.GOOD, f"it asked for {asked[0].name}, and names {client.address} at {told[0]}")
+    if asked:
+        saw = f"it asked for {asked[0].name}, and said nothing of {client.address}, so which address it sees"
+        return Finding(State.UNTOLD, f"{saw} cannot be told")
+    if others := _questions(patient.run):
+        saw = f"it asks our DNS, but not about {client.address}: {others}"
+        return Finding(State.BAD, saw, "address", Capability.ADDRESS)
+    saw = f"it asked our DNS nothing in a whole dialogue ({_last(attempt)})"
+    return Finding(State.BAD, saw, "resolver", Capability.DNS)
+
+
+def resolves_over_tcp(patient: Patient) -> Finding:
+    """A truncated answer is asked for again over TCP (RFC 7766)."""
+    if patient.run.profile.dns is None:
+        return Finding(State.SKIPPED, "the profile has no [dns]")
+    client = _observe(patient.run)
+    client.script(reverse_name(client.address), "PTR", Truncated())
+    client.script(client.host, "A", Truncated())
+    client.attempt()
+    asked = client.queries()
+    truncated = {entry.name for entry in asked if entry.transport == "udp" and "truncated" in entry.answer}
+    if not truncated:
+        return Finding(State.UNTOLD, "it asked nothing to which a truncated answer was given")
+    if truncated & {entry.name for entry in asked if entry.transport == "tcp"}:
+        return Finding(State.GOOD, "asked over UDP, and over TCP after a truncated answer")
+    return Finding(State.BAD, "a truncated answer was not asked for again over TCP", "tcp")
+
+
+def has_addresses(patient: Patient) -> Finding:
+    """Enough addresses for the clients of those rules that need a choice of them."""
+    run, short = patient.run, []
+    clients = run.profile.clients
+    for key, networks, need in (
+        ("networks", [one for one in clients.networks if one.version == 4], Capability.ADDRESS),
+        ("trusted", clients.trusted, Capability.TRUSTED_ADDRESS),
+    ):
+        rules = sum(need in rule.needs and run.profile.claims(rule) for rule in run.catalogue)
+        wanted, there = rules * CLIENTS_OF_A_RULE, sum(room_in(network) for network in networks)
+        if networks and there < wanted:
+            short.append(f"clients.{key} has {there}, and scenarios of {rules} rules need about {wanted}")
+    if short:
+        return Finding(
+            State.BAD, f"{'; '.join(short)}; those that find none left are not testable", "addresses"
+        )
+    if not clients.networks:
+        return Finding(State.SKIPPED, "with route direct no address can be chosen")
+    return Finding(State.GOOD, "for each client of each scenario one of its own")
+
+
+def logs_in(patient: Patient) -> Finding:
+    """The account works, under TLS."""
+    if patient.run.profile.auth is None:
+        return Finding(State.SKIPPED, "the profile has no [auth] account")
+    client = _observe(patient.run)
+    with client.conversation() as talk:
+        talk.connect()
+        step = client.log_in(talk)
+        talk.quit()
+        if step.verdict is Verdict.PASS:
+            return Finding(State.GOOD, f"{patient.run.profile.auth.user} is let in under TLS")
+        if talk.lost and not talk.tls_fault:
+            return Finding(State.UNTOLD, f"a dialogue was lost: {talk.lost}")
+        fault = talk.tls_fault or step
+    return Finding(State.BAD, f"{patient.run.profile.auth.user}: {fault}", "credentials")
+
+
+def delivers(patient: Patient) -> Finding:
+    """A message arrives where the profile says."""
+    if patient.run.tools.mailbox is None:
+        return Finding(State.SKIPPED, "the profile has no [mailbox]")
+    client, recipient = _observe(patient.run), patient.run.sut.recipient
+    token = secrets.token_hex(8)
+    attempt = client.attempt(message=message(client, recipient, body=f"{token}\r\n"))
+    if attempt.data.verdict is not Verdict.PASS:
+        saw = f"a message to {recipient} was not taken: {_last(attempt)}"
+        return patient.unsaid(client, attempt, Finding(State.BAD, saw, "innocent"))
+    try:
+        found = patient.run.tools.mailbox.find(recipient, token)
+    except ScenarioEnd as ending:
+        return Finding(State.BAD, str(ending), "mailbox")
+    return Finding(State.GOOD, f"a message to {recipient} was found: {found.where}")
+
+
+def sends(patient: Patient) -> Finding:
+    """What a trusted client sends elsewhere arrives at a mail host that we play."""
+    run = patient.run
+    if run.tools.sink is None:
+        return Finding(State.SKIPPED, "the profile has no [sink] at which other mail hosts could be played")
+    if reason := run.profile.lacks(Capability.TRUSTED_ADDRESS):
+        return Finding(State.SKIPPED, reason)
+    host = run.tools.sink.open(run.internet.foreign_domain())
+    try:
+        client, recipient = run.client(run.world(), Kind.TRUSTED, "trusted"), f"friend@{host.domain}"
+        attempt = client.attempt(recipient=recipient, message=message(client, recipient))
+        if attempt.data.verdict is not Verdict.PASS:
+            saw = f"a message to {recipient} was not taken: {_last(attempt)}"
+            return patient.unsaid(client, attempt, Finding(State.BAD, saw, "relay"))
+        arrival = host.arrival(client.token, SENT_WITHIN)
+    except FailedError as ending:
+        return Finding(State.BAD, str(ending), "sink")
+    finally:
+        run.tools.sink.close(host)
+    return Finding(State.GOOD, f"a message for others arrived at {host.address}, from {arrival.client}")
+
+
+def clock_moves(patient: Patient) -> Finding:
+    """Time passes for the greylist."""
+    greylist, clock = patient.run.profile.greylist, patient.run.tools.clock
+    if greylist is None or clock is None:
+        return Finding(State.SKIPPED, f"the profile has no {'[clock]' if greylist else '[greylist]'}")
+    recipient = patient.run.sut.recipient
+    if not patient.run.profile.clients.networks:
+        return Finding(State.UNTOLD, "no address can be chosen, so nobody is a stranger")
+    if greylist.exempts(recipient):
+        return Finding(State.UNTOLD, f"{recipient} is exempt, and no user is known who is not")
+    stranger = _stranger(patient.run)
+    first = stranger.attempt(upto=greylist.stage)
+    put_off = first.steps[-1]
+    if put_off.stage is not greylist.stage or put_off.code not in greylist.codes:
+        saw = f"a stranger is not greylisted: {_last(first)}"
+        return patient.unsaid(stranger, first, Finding(State.BAD, saw, "greylist"))
+    clock.advance(stranger.address, greylist.delay + GREYLIST_SLACK)
+    then = stranger.attempt(upto=greylist.stage)
+    if then.step(greylist.stage).verdict is Verdict.PASS:
+        return Finding(State.GOOD, f"deferred, and taken after {greylist.delay:g} s")
+    if then.steps[-1].reply is None:
+        return Finding(State.UNTOLD, f"a dialogue was lost: {then.broken}")
+    return Finding(State.BAD, f"deferred, and after {greylist.delay:g} s again: {_last(then)}", "clock")
+
+
+def changes_lists(patient: Patient) -> Finding:
+    """The operator's commands work."""
+    operator = patient.run.tools.operator
+    if operator is None:
+        return Finding(State.SKIPPED, "the profile has no [operator]")
+    stranger, greylist = _stranger(patient.run), patient.run.profile.greylist
+    stage = greylist.stage if greylist else Stage.RCPT
+    triplet = (stranger.address, stranger.sender, patient.run.sut.recipient)
+    operator.add("white", *triplet)
+    shown = operator.listed("white", *triplet)
+    met = stranger.attempt(upto=stage)
+    operator.remove("white", *triplet)
+    if met.steps[-1].reply is None:
+        return Finding(State.UNTOLD, f"a dialogue was lost: {met.broken}")
+    if not shown or met.step(stage).verdict is not Verdict.PASS:
+        seen = "shown" if shown else "not shown by operator.list"
+        return Finding(
+            State.BAD, f"a triplet added to the white list is {seen}, and met {_last(met)}", "operator"
+        )
+    return Finding(State.GOOD, "a triplet was added to the white list, shown, honoured and removed")
+
+
+def leaves_room(patient: Patient) -> Finding:
+    """As many connections at once as the profile allows."""
+    wanted = min(patient.run.profile.server.jobs, MOST_AT_ONCE)
+    sessions = [_observe(patient.run).session() for _ in range(wanted)]
+    try:
+        with ThreadPoolExecutor(wanted) as pool:
+            greeted = list(pool.map(_greets, sessions))
+    finally:
+        for session in sessions:
+            session.close()
+    refused = [said for said in greeted if said]
+    if refused:
+        return Finding(
+            State.BAD, f"{len(refused)} of {wanted} connections at once: {refused[0]}", "connections"
+        )
+    return Finding(State.GOOD, f"{wanted} connections at once were greeted")
+
+
+CHECKS = (
+    Check("the server answers, and is the one that the profile describes", reachable, basic=True),
+    Check("it sees the client address that we play, and asks our DNS", sees_address, basic=True),
+    Check("it resolves over TCP too", resolves_over_tcp),
+    Check("there are addresses enough to play", has_addresses),
+    Check("the account works under TLS", logs_in),
+    Check("delivered mail can be read", delivers),
+    Check("what is for others arrives at the mail hosts that we play", sends),
+    Check("the clock moves", clock_moves),
+    Check("the operator's commands work", changes_lists),
+    Check("its limits leave room for our connections", leaves_room),
+)
+
+
+def _observe(run: Run) -> Client:
+    return run.observer(run.world())
+
+
+def _stranger(run: Run) -> Client:
+    return run.client(run.world(), Kind.STRANGER, "stranger")
+
+
+def _greets(session: Session) -> str:
+    try:
+        reply = session.open()
+        session.quit_politely()
+    except SessionEnded as ended:
+        return ended.reason
+    return "" if reply.code == 220 else f"{reply.code} {reply.text}"
+
+
+def _last(attempt: Attempt) -> str:
+    return f"{attempt.steps[-1].stage}: {attempt.steps[-1]}" if attempt.steps else "nothing was said"
+
+
+def _questions(run: Run) -> str:
+    asked: list[QueryEntry] = run.internet.dns.queries()
+    names = list(dict.fromkeys(entry.name for entry in asked if entry.name != "pulse.invalid"))
+    return ", ".join(names[-3:])

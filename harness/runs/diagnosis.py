@@ -1,0 +1,64 @@
+"""What a check of the doctor comes to, and what it looks at."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from harness.rules import Capability
+from harness.runs.run import Run
+from harness.world.client import Client
+from harness.world.conversation import Attempt
+
+
+class State(Enum):
+    """What a check came to."""
+
+    GOOD = "good"
+    BAD = "wrong"
+    SKIPPED = "not asked for"  # the profile does not grant it, so nothing rests on it
+    UNKNOWN = "not looked at"  # something that it rests on is wrong
+    UNTOLD = "cannot be told"  # there was no occasion to see it
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check saw; `mend` is the key of the advice in `mends.toml`.
+
+    `without` is what the server cannot be judged by as long as it is wrong: rules that need that are blocked.
+    """
+
+    state: State
+    saw: str
+    mend: str = ""
+    without: Capability | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """A foundation: what must be true, and how that is found out."""
+
+    title: str
+    look: Callable[["Patient"], Finding]
+    basic: bool = False  # without it nothing else can be looked at
+
+
+@dataclass
+class Patient:
+    """The server of a run; what an innocent client meets is looked at once."""
+
+    run: Run
+
+    @property
+    def innocent(self) -> tuple[Client, Attempt]:
+        """An innocent client, and its dialogue."""
+        met = self.run.baseline.plainest
+        return met.client, met.attempt
+
+    def unsaid(self, client: Client, attempt: Attempt, otherwise: Finding) -> Finding:
+        """What to say of an innocent dialogue that was stopped, unless it is the concern of the check."""
+        step = attempt.steps[-1] if attempt.steps else None
+        if step is None or step.reply is None:
+            return Finding(State.UNTOLD, f"a dialogue was lost: {attempt.broken or 'nothing was said'}")
+        if found := self.run.baseline.explains(client, step):
+            return Finding(State.UNKNOWN, f"it rests on what is wrong above: {found.statement}")
+        return otherwise

@@ -1,0 +1,23 @@
+"""What a server calls itself."""
+
+import re
+from collections.abc import Iterable
+
+LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+HOST_NAME = re.compile(rf"(?:{LABEL}\.)+(?:[A-Za-z]{{2,}}|xn--[A-Za-z0-9-]+)")  # no version number ends so
+AROUND = "<>()[]{},;:\"'«»"
+
+
+def host_name(answer: str, banner: str, ours: Iterable[str]) -> str:
+    """The name in the answer to EHLO or HELO, which begins with it (RFC 5321 §4.1.1.1), or in the banner.
+
+    The client's own names, which many servers greet, are none of its. Empty when there is none.
+    """
+    greeted = {name.lower() for name in ours}
+    for text in (answer, banner):
+        words = text.partition("\n")[0].split()
+        named = [word.strip(AROUND).lower() for word in words]
+        found = next((one for one in named if HOST_NAME.fullmatch(one) and one not in greeted), "")
+        if found:
+            return found
+    return ""
