@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from harness import settings
-from harness.commands import compare, discover, dns, doctor, mta, mutants, rules, spf_suite, system
+from harness.commands import compare, discover, dns, doctor, mta, mutants, rules, spf_suite, system, truth
 from harness.commands.base import Command, UsageError, cut_off
 
 DESCRIPTION = """\
@@ -18,7 +18,7 @@ The scenarios themselves are run by pytest:
   pytest scenarios/ --sut PROFILE.toml     against the server of that profile
 """
 
-COMMANDS = (compare, rules, mta, dns, mutants, spf_suite, doctor, discover, system)
+COMMANDS = (compare, rules, mta, dns, mutants, truth, spf_suite, doctor, discover, system)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

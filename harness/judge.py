@@ -32,6 +32,10 @@ class NoEvidenceError(InconclusiveError):
     """There is no reply that says anything about a rule: none at all, a 421, garbage, want of room."""
 
 
+class UnclearTimingError(InconclusiveError):
+    """Every reply is as documented, and whether one of them was held back cannot be told."""
+
+
 class ContradictionError(FailedError):
     """A reply says something else than what is documented; `step` is where it was given."""
 
@@ -151,16 +155,16 @@ class Judge:
         if outcome.stage in REPEATING and not earned and timing is not Timing.PROMPT:
             earlier = [attempt.at(Stage.CONNECT), attempt.at(Stage.HELO)]
             if any(before and self.timing(before) is not Timing.PROMPT for before in earlier):
-                raise InconclusiveError(
+                raise UnclearTimingError(
                     f"the wait at {outcome.stage} may repeat a delay that was earned before it"
                 )
         if timing is Timing.UNCLEAR:
-            raise InconclusiveError(
+            raise UnclearTimingError(
                 f"the reply at {outcome.stage} took {step.seconds:.2f} s: {timing.value} "
                 f"for a delay of {self.delay:g} s"
             )
         if timing is Timing.LATE and outcome.stage is Stage.DATA and self.scan is None:
-            raise InconclusiveError(
+            raise UnclearTimingError(
                 f"the end of DATA was answered after {step.seconds:.2f} s, and how long the server may "
                 "look at a message is not known; set server.scan (0: not at all)"
             )

@@ -18,14 +18,14 @@ import pytest
 from fake_dns import DnsServerError
 from harness import settings
 from harness.embedded.process import EmbeddedError
-from harness.embedded.servers import PROFILE
+from harness.embedded.servers import PROFILE, reference_mta
 from harness.profile.model import Profile
 from harness.results import terminal
 from harness.results.model import Status
 from harness.results.store import save
 from harness.results.visible import visible
 from harness.rules import Catalogue, Rule, UnknownRuleError
-from harness.runs.assembly import Wish, begin, open_run
+from harness.runs.assembly import Embedded, Wish, begin, open_run
 from harness.runs.gathering import Gathering, RuleCase
 from harness.runs.play import FIXTURES, TWIN, Play
 from harness.runs.run import Run
@@ -42,6 +42,7 @@ SHOWN: dict[Status, tuple[str, str, dict[str, bool]]] = {
     Status.NOT_TESTABLE: ("t", "NOT TESTABLE", {"cyan": True}),
     Status.NOT_APPLICABLE: ("-", "NOT APPLICABLE", {"light": True}),
 }
+NAME = "smtp-harness-scenarios"  # of the plugin of one session
 STATUS = "scenario_status"  # where a report carries the status of its scenario
 TENTHS = 10  # of a run, each told once
 SILENT = 15.0  # seconds after which it is told all the same how far the run is
@@ -100,7 +101,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "each(name, ...): try every thing of that name that the profile describes"
     )
     config.addinivalue_line("markers", "needs(capability, ...): what this case needs beyond its rule")
-    config.pluginmanager.register(ScenarioPlugin(config), "smtp-harness-scenarios")
+    config.pluginmanager.register(ScenarioPlugin(config), NAME)
 
 
 def _fixture(name: str) -> Callable[[pytest.FixtureRequest], object]:
@@ -323,7 +324,15 @@ class ScenarioPlugin:
         if options.jobs is not None and options.jobs < 1:
             raise pytest.UsageError("--jobs takes a number from 1 on")
         heavy = options.allow_heavy or not (sut or options.skip_heavy)
-        wish = Wish(self.catalogue, sut, tuple(options.mutant), heavy, options.lean, options.to_the_end)
+        wish = Wish(
+            self.catalogue,
+            sut,
+            tuple(options.mutant),
+            heavy,
+            options.lean,
+            to_the_end=options.to_the_end,
+            embedded=self.config.stash.get(EMBEDDED, reference_mta),
+        )
         try:
             run = self.stack.enter_context(open_run(wish))
         except (settings.SettingsError, DnsServerError, EmbeddedError) as error:
@@ -382,4 +391,5 @@ class ScenarioPlugin:
 
 
 OUTCOME = pytest.StashKey[Outcome]()
-SUT = pytest.StashKey[Sut]()
+SUT = pytest.StashKey[Sut]()  # as its profile describes it; what has cases for each thing needs it first
+EMBEDDED = pytest.StashKey[Embedded]()  # what is judged without --sut, if not the reference MTA

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Protocol
 
 from harness.capabilities.queue import Queued
 from harness.verdicts import InconclusiveError
@@ -20,6 +20,24 @@ class EmbeddedError(Exception):
     """The reference MTA did not start or stopped answering; the text has what it said."""
 
 
+class Process(Protocol):
+    """What is needed of a process, such as those of `subprocess`, in text."""
+
+    @property
+    def stdin(self) -> IO[str] | None:
+        """Where it reads requests."""
+
+    @property
+    def stdout(self) -> IO[str] | None:
+        """Where it answers."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit status; raises `subprocess.TimeoutExpired`."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+
 @dataclass
 class ReferenceMta:
     """A running reference MTA and its control channel; thread-safe.
@@ -27,7 +45,7 @@ class ReferenceMta:
     `beside` are those that run at the same time, for which the same time passes.
     """
 
-    process: subprocess.Popen[str]
+    process: Process
     config: Path
     port: int = 0
     beside: "tuple[ReferenceMta, ...]" = ()
@@ -93,7 +111,7 @@ class ReferenceMta:
             self.port = int(json.loads(greeting)["port"])
         except (ValueError, KeyError):
             self.process.wait(STOP_WITHIN)
-            said = _log_of(self.config).read_text("utf-8", "replace").strip()[-2000:]
+            said = log_of(self.config).read_text("utf-8", "replace").strip()[-2000:]
             raise EmbeddedError(f"the reference MTA did not start: {said or greeting}") from None
 
 
@@ -143,17 +161,18 @@ def running(configs: Sequence[Path]) -> Iterator[list[ReferenceMta]]:
 @contextlib.contextmanager
 def _process(config: Path) -> Iterator[ReferenceMta]:
     command = [sys.executable, "-m", "harness.reference_mta", str(config), "--control"]
-    with _log_of(config).open("w") as log:
+    with log_of(config).open("w") as log:
         process = subprocess.Popen(  # noqa: S603 - our own module by our own interpreter
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
         )
         try:
             yield ReferenceMta(process, config)
         finally:
-            _stop(process)
+            stop(process)
 
 
-def _stop(process: subprocess.Popen[str]) -> None:
+def stop(process: Process) -> None:
+    """End a reference MTA by ending its control channel, and by force where that does not do."""
     for stream in (process.stdin, process.stdout):
         if stream:
             with contextlib.suppress(OSError):  # the process may be gone already, which is what is wanted
@@ -165,5 +184,6 @@ def _stop(process: subprocess.Popen[str]) -> None:
         process.wait()
 
 
-def _log_of(config: Path) -> Path:
+def log_of(config: Path) -> Path:
+    """What a reference MTA with that configuration says beside its control channel."""
     return config.with_suffix(".log")

@@ -1,7 +1,6 @@
 """The embedded system under test: reference MTAs on loopback, one for each way to send mail elsewhere."""
 
 import contextlib
-import json
 import secrets
 import socket
 import tempfile
@@ -14,6 +13,7 @@ from harness import settings
 from harness.embedded.process import ReferenceMta, running
 from harness.profile.model import Profile
 from harness.reference_mta.passwords import hash_password
+from harness.toml_text import toml_text
 
 PROFILE = Path(__file__).with_name("profile.toml")
 ACCOUNT = "alice"
@@ -42,7 +42,7 @@ class _Settings:
     def write(self, name: str, outgoing: dict[str, Any], **more: dict[str, Any]) -> Path:
         """The configuration file of one server; `more` are tables that only it has."""
         config = self.folder / f"{name}.toml"
-        config.write_text(_toml(self._configuration(self.state(name), outgoing) | more), "utf-8")
+        config.write_text(toml_text(self._configuration(self.state(name), outgoing) | more), "utf-8")
         return config
 
     def state(self, name: str) -> Path:
@@ -158,20 +158,3 @@ def _can_bind(address: str) -> bool:
         except OSError:
             return False
     return True
-
-
-def _toml(table: dict[str, Any]) -> str:
-    """The few kinds of TOML that a configuration needs; JSON's strings, numbers and lists are TOML's too."""
-    lines: list[str] = []
-    for name, value in table.items():
-        entries = value if isinstance(value, list) else [value]
-        heading = f"[[{name}]]" if isinstance(value, list) else f"[{name}]"
-        for entry in entries:
-            lines.append(heading)
-            for key, item in entry.items():
-                if isinstance(item, dict):
-                    inner = ", ".join(f"{json.dumps(sub)} = {json.dumps(text)}" for sub, text in item.items())
-                    lines.append(f"{key} = {{ {inner} }}")
-                else:
-                    lines.append(f"{key} = {json.dumps(item)}")
-    return "\n".join(lines) + "\n"

@@ -301,7 +301,8 @@ def unfounded(profile: Profile, rule: Rule) -> Iterator[str]:
         yield "there is no [greylist]; describe it or put greylist.* under rules.without"
     if rule.id == "greylist.host-whitelist" and profile.greylist and not profile.greylist.whitelist_hosts:
         yield "greylist.whitelist_hosts is empty; name a pattern or put the rule under rules.without"
-    if group == "bounce" and not any(domain.bounce_recipients for domain in profile.domain):
+    about_lists = group == "bounce" and rule.offence is not Offence.BOUNCE_WITHOUT_LIST
+    if about_lists and not any(domain.bounce_recipients for domain in profile.domain):
         yield "no [[domain]] has bounce_recipients; add them or put bounce.* under rules.without"
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fake_dns import listing_name
-from harness.judge import ContradictionError
+from harness.judge import ContradictionError, UnclearTimingError
 from harness.outcome import DIALOGUE, Outcome, Stage, Verdict
 from harness.profile.model import Profile
 from harness.smtp.session import Ending
@@ -65,11 +65,7 @@ class Meeting:
     attempt: Attempt
     deviation: str = ""
     step: Step | None = None  # at which it deviated
-
-    @property
-    def lost(self) -> bool:
-        """Whether it ended for no reason that a reply gives."""
-        return bool(self.deviation) and self.step is None
+    lost: bool = False  # whether it ended for no reason that a reply gives
 
 
 @dataclass(frozen=True)
@@ -186,11 +182,14 @@ def meet(run: "Run", innocent: Innocent) -> Meeting:
             label=str(innocent),
         )
     except (InconclusiveError, NotTestableError) as ending:
-        return Meeting(innocent, client, _dialogue_of(client), str(ending))
+        return Meeting(innocent, client, _dialogue_of(client), str(ending), lost=True)
+    try:
+        deviation, step = _deviation(run, innocent, attempt)
+    except UnclearTimingError as ending:
+        return Meeting(innocent, client, attempt, str(ending))
     lost = next((talk.lost for _, _, talk in world.conversations if talk.lost), "")
-    deviation, step = _deviation(run, innocent, attempt)
     if deviation and (lost or step is None):
-        return Meeting(innocent, client, attempt, lost or deviation)
+        return Meeting(innocent, client, attempt, lost or deviation, lost=True)
     return Meeting(innocent, client, attempt, deviation, step)
 
 
@@ -201,7 +200,10 @@ def _dialogue_of(client: Client) -> Attempt:
 
 
 def _deviation(run: "Run", innocent: Innocent, attempt: Attempt) -> tuple[str, Step | None]:
-    """Where a dialogue did not go as the profile says an innocent one does."""
+    """Where a dialogue did not go as the profile says an innocent one does.
+
+    Raises `UnclearTimingError`.
+    """
     greylist = run.profile.greylist if innocent.kind is Kind.STRANGER else None
     if greylist and greylist.exempts(innocent.recipient):
         greylist = None
@@ -215,6 +217,8 @@ def _deviation(run: "Run", innocent: Innocent, attempt: Attempt) -> tuple[str, S
                 run.judge.through(attempt, stage)
     except ContradictionError as ending:
         return str(ending), ending.step
+    except UnclearTimingError:
+        raise
     except InconclusiveError as ending:
         return str(ending), None
     return "", None

@@ -200,6 +200,10 @@ class Expect:
         """Whether the server documents that offences of some kind get through, prompt or late."""
         return all(outcome.verdict is Verdict.PASS for outcome in self.earnings(offence))
 
+    def claimed(self, offence: Offence) -> bool:
+        """Whether the profile claims any rule about offences of some kind."""
+        return any(self.profile.claims(rule) for rule in self.catalogue if rule.offence is offence)
+
     def accepts(self, attempt: Attempt, stage: Stage) -> None:
         """In both plays nothing is refused up to `stage`, prompt or late; by itself it proves nothing."""
         self.judge.accepts(attempt, stage)

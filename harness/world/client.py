@@ -112,6 +112,7 @@ class Client:
     kind: Kind
     label: str = "client"
     server: tuple[str, int] | None = None  # that it talks to; the one of the profile unless told otherwise
+    word: str = "message"  # what its messages are called in what they are found by
 
     @property
     def address(self) -> str:
@@ -131,7 +132,7 @@ class Client:
     @property
     def token(self) -> str:
         """What no message has in it but its own, and notifications about that."""
-        return f"message-{self.identity.domain}"
+        return f"{self.word}-{self.identity.domain}"
 
     def another(self, label: str = "another host") -> "Client":
         """Another host of the same kind that is innocent in every respect, in another network."""
@@ -281,7 +282,7 @@ class Client:
         """A session to be driven by hand; the socket is closed at the end, whatever happens."""
         session = self.session()
         self.world.waited += self.world.pace.take_turn(session)
-        conversation = Conversation(session, self.address, self._silence)
+        conversation = Conversation(session, self.address, self._silence, token=self.token)
         self.world.conversations.append((label or self.label, self, conversation))
         try:
             yield conversation
@@ -329,12 +330,12 @@ class Client:
                     recipients=recipients,
                     content=message,
                 )
-                return replace(talk.quit(), recipient=recipients[0], token=self.token)
+                return replace(talk.quit(), recipient=recipients[0])
 
         attempt = once()
         if patient and (authenticated or self.kind is not Kind.STRANGER):
             for _ in recipients:  # each is a triplet of its own
-                attempt = self._after_greylist(attempt, once, bounces=not sender)
+                attempt = self._after_greylist(attempt, once)
         return attempt
 
     def be_known(self, recipient: str | None = None) -> None:
@@ -344,7 +345,8 @@ class Client:
         """
         sut = self.world.sut
         if sut.profile.greylist and self.world.clock and not sut.whitelists(self.host):
-            self.attempt(recipient=recipient, upto=sut.greylist.stage, label="the same host, before")
+            before = replace(self, label="the same host, before", word="earlier")
+            before.attempt(recipient=recipient, upto=sut.greylist.stage)
 
     def carry_on(self, talk: Conversation, recipient: str = "") -> None:
         """From MAIL on as far as the server must be heard to tell the verdict, or to the first refusal."""
@@ -394,14 +396,18 @@ class Client:
         auth = self.world.sut.profile.auth
         return (auth.sender if auth else None) or self.sender
 
-    def _after_greylist(self, attempt: Attempt, again: Callable[[], Attempt], *, bounces: bool) -> Attempt:
-        """The attempt, made again after the greylist's delay if that put it off; bounces may be at DATA."""
+    def _after_greylist(self, attempt: Attempt, again: Callable[[], Attempt]) -> Attempt:
+        """The attempt, made again after the greylist's delay if that put it off."""
         greylist, clock = self.world.sut.profile.greylist, self.world.clock
         if not greylist or not clock:
             return attempt
-        stage = Stage.DATA if bounces and attempt.at(Stage.DATA) else greylist.stage
-        put_off = attempt.step(stage)
-        if put_off.verdict is not Verdict.DEFER or put_off.code not in greylist.codes:
+        put_off = attempt.reached  # at RCPT or at the end of DATA, as bounces always are
+        if (
+            put_off is None
+            or put_off.stage not in (greylist.stage, Stage.DATA)
+            or put_off.verdict is not Verdict.DEFER
+            or put_off.code not in greylist.codes
+        ):
             return attempt
         clock.advance(self.address, greylist.delay + GREYLIST_SLACK)
         return again()

@@ -151,6 +151,8 @@ class Conversation:
     session: Session
     client: str
     silence: Callable[[float, float], float]  # of the server about this client, between two moments
+    token: str = ""  # by which the client's message is found
+    recipient: str = ""  # the first one of its last message
     steps: list[Step] = field(default_factory=list)
     broken: str = ""
     _parting: bool = False  # whether all was said but QUIT
@@ -181,10 +183,12 @@ class Conversation:
 
     def mail(self, sender: str, parameters: str = "") -> Step:
         """MAIL FROM; an empty sender is the null sender."""
+        self.recipient = ""
         return self._say(Stage.MAIL, f"MAIL FROM:<{sender}>{' ' if parameters else ''}{parameters}")
 
     def rcpt(self, recipient: str) -> Step:
         """RCPT TO."""
+        self.recipient = self.recipient or recipient
         return self._say(Stage.RCPT, f"RCPT TO:<{recipient}>")
 
     def data(self, content: bytes) -> Step:
@@ -215,7 +219,15 @@ class Conversation:
     def attempt(self) -> Attempt:
         """The dialogue so far."""
         replies = tuple(self.session.replies)
-        return Attempt(self.client, tuple(self.steps), self.session.ending, self.broken, replies)
+        return Attempt(
+            self.client,
+            tuple(self.steps),
+            self.session.ending,
+            self.broken,
+            replies,
+            self.recipient,
+            self.token,
+        )
 
     @property
     def lost(self) -> str:

@@ -128,7 +128,7 @@ def test_unknown_name_looks_like_a_wrong_password(
         expect.replied(wrong)
         expect.replied(again)
         expect.given(
-            wrong.verdict is Verdict.DENY,
+            wrong.verdict is not Verdict.PASS,
             f"a wrong password is not refused, so nothing can be like it: {wrong}",
         )
         assert attempt.auth.code == wrong.code, f"it is answered {attempt.auth}, a wrong password {wrong}"

@@ -8,6 +8,7 @@ from harness.scenario import (
     Expect,
     Internet,
     MailHosts,
+    NotTestableError,
     Stage,
     Sut,
     Verdict,
@@ -49,17 +50,14 @@ def test_stranger_disguises_a_foreign_address(
     disguised = TRICKS[trick].format(foreign=foreign, own=sut.home.name)
     recipient = disguised if offence else sut.recipient
     attempt = client.attempt(recipient=recipient, message=message(client, sut.recipient))
-    if not (offence and attempt.data.verdict is Verdict.PASS):
+    if not offence or attempt.data.verdict is not Verdict.PASS or refuses_unknown_users(client, sut):
         expect.turned_away(attempt, Stage.DATA)
         return
     if host is None:
-        expect.needed(
-            refuses_unknown_users(client, sut),
+        raise NotTestableError(
             f"{sut.home.name} takes every local part, this one too, and the profile has no [sink] at which "
-            "mail that leaves would be seen",
+            "mail that leaves would be seen"
         )
-        expect.turned_away(attempt, Stage.DATA)
-        return
     assert not host.reached_by(client.token), f"mail to {disguised} came to {host.name}"
     expect.accepted(attempt, Stage.DATA)
 
@@ -118,10 +116,8 @@ def test_one_recipient_too_many(client: Client, offence: bool, sut: Sut, expect:
     attempt = client.attempt(recipient=[sut.recipient] * (limit + 1 if offence else limit))
     taken = [step for step in attempt.steps if step.stage is Stage.RCPT and step.verdict is Verdict.PASS]
     expect.given(bool(taken), f"not even the first recipient was taken: {attempt.rcpt}")
-    if offence:
-        expect.given(
-            len(taken) >= limit, f"recipient {len(taken) + 1} of {limit} that may be: {attempt.rcpt}"
-        )
+    if len(taken) < limit:
+        expect.through(attempt, Stage.RCPT)  # which says what became of one of those that may be
     expect(attempt)
 
 

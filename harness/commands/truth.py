@@ -1,0 +1,65 @@
+"""The proof by construction: verdicts about drawn servers, of which the truth is known."""
+
+import argparse
+import os
+from pathlib import Path
+
+from harness.commands.base import Commands, UsageError, add_command, default_scenarios
+
+AT_ONCE = 3  # trials for each core: most of their time they wait
+
+
+def add(commands: Commands) -> None:
+    """Its options."""
+    parser = add_command(
+        commands,
+        "truth",
+        run,
+        "prove the harness on drawn servers, sound and broken ones, of which the truth is known",
+        "smtp-harness truth --servers 1000 --broken 1000 --seed 7",
+        "exit status: 0 no wrong verdict, 1 wrong verdicts, 2 it could not be run",
+    )
+    parser.add_argument("--servers", type=int, default=100, metavar="N", help="sound ones (default: 100)")
+    parser.add_argument("--broken", type=int, default=0, metavar="N", help="those with one check broken")
+    parser.add_argument("--seed", type=int, default=1, metavar="S", help="another seed, other servers")
+    parser.add_argument(
+        "--rules", action="append", metavar="PATTERN", help="of ids, such as 'dnsbl.*' (repeat for more)"
+    )
+    parser.add_argument(
+        "--parallel", type=int, default=0, metavar="N", help="trials at a time (default: three for each core)"
+    )
+    parser.add_argument(
+        "--replay", metavar="SEED:NUMBER[:MUTANT]", help="try that server again, and keep what is said of it"
+    )
+    parser.add_argument(
+        "--reduced-to",
+        metavar="NAME,...",
+        help="with --replay: all but these of its dimensions as by default; empty for all of them",
+    )
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="where the files and reports of each trial stay"
+    )
+    parser.add_argument(
+        "--shrink", type=int, default=5, metavar="N", help="so many wrong verdicts at most (default: 5)"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Returns the exit status; raises `UsageError`."""
+    from harness.rules import Catalogue
+    from harness.truth.command import Wish, prove, replay
+    from harness.truth.trial import RULES, Bench
+
+    scenarios = default_scenarios()
+    bench = Bench(scenarios, Catalogue.below(scenarios), tuple(options.rules or RULES))
+    if not bench.files:
+        raise UsageError(f"--rules {' '.join(options.rules)} chooses none; smtp-harness rules lists them")
+    parallel = options.parallel or AT_ONCE * (os.cpu_count() or 1)
+    try:
+        if options.replay:
+            reduced = None if options.reduced_to is None else options.reduced_to.split(",")
+            return replay(bench, options.replay, reduced, options.keep or Path("reports") / "truth")
+        wish = Wish(options.seed, options.servers, options.broken, parallel, options.shrink, options.keep)
+        return prove(bench, wish)
+    except ValueError as error:
+        raise UsageError(str(error)) from None

@@ -1,0 +1,370 @@
+"""A server that might be: one plain value, which says everything in which servers differ.
+
+Nothing here knows how a server is configured or how a profile is written. Two writers read a draw, each for
+itself: `server` makes the configuration of a reference MTA of it, `profile` a profile.
+"""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from harness.truth.cover import Exclusion, Space
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an offence earns."""
+
+    does: str  # accept, defer, refuse, or close: refuse, and end the connection
+    held: bool = False  # after the delay
+    marked: bool = False  # accepted, and a field of the message's header tells
+
+    @property
+    def refuses(self) -> bool:
+        """Whether the client is told no, for now or for good."""
+        return self.does != "accept"
+
+
+@dataclass(frozen=True)
+class Told:
+    """The codes of a refusal, the reply code alone or with the enhanced one."""
+
+    code: int
+    status: str = ""
+
+
+@dataclass(frozen=True)
+class HostedDomain:
+    """A domain of the server; `senders` are those who may get bounces, None where it keeps no such list."""
+
+    name: str
+    users: tuple[str, ...]
+    aliases: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    takes_all: bool = False
+    senders: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Blacklist:
+    """A block list; a white list has a negative weight. Without `answers` all the usual ones count."""
+
+    name: str
+    zones: tuple[str, ...]
+    weight: int = 1
+    answers: tuple[str, ...] = ()
+
+
+ACCEPTED = (Answer("accept"), Answer("accept", held=True))
+MARKED = (Answer("accept", marked=True), Answer("accept", held=True, marked=True))
+REFUSED = (
+    Answer("refuse"),
+    Answer("refuse", held=True),
+    Answer("defer"),
+    Answer("defer", held=True),
+    Answer("close"),
+    Answer("close", held=True),
+)
+ANY = (None, *ACCEPTED, *MARKED, *REFUSED)  # None: as the document has it
+
+OFFENCES: Mapping[str, tuple[Answer | None, ...]] = {
+    "unverified_host": ANY,
+    "failed_lookup": ANY,
+    "unqualified_greeting": ANY,
+    "bare_address_greeting": ANY,
+    "address_literal_greeting": ANY,
+    "own_name_greeting": ANY,
+    "own_host_greeting": ANY,
+    "unconfirmed_greeting": ANY,
+    "borrowed_greeting": ANY,
+    "no_greeting": (None, *ACCEPTED, *REFUSED),
+    "relaying": (None, *REFUSED),
+    "illegal_recipient": (None, *REFUSED),
+    "unknown_user": (None, *REFUSED),
+    "too_many_recipients": (None, *REFUSED),
+    "bounce": (None, *ACCEPTED, *REFUSED),
+    "bounce_without_list": (None, *ACCEPTED, *REFUSED),
+    "listed": (None, *MARKED, *REFUSED),
+    "listed_enough": (None, *MARKED, *REFUSED),
+    "blacklisted_triplet": (None, *REFUSED),
+    "broken_header": (None, *ACCEPTED, *REFUSED),
+    "wrong_password": (None, *REFUSED),
+}
+HELD_BY_DOCUMENT = (
+    "unverified_host",
+    "failed_lookup",
+    "unqualified_greeting",
+    "bare_address_greeting",
+    "address_literal_greeting",
+    "own_name_greeting",
+    "own_host_greeting",
+    "unconfirmed_greeting",
+    "no_greeting",
+    "relaying",
+    "listed",
+    "listed_enough",
+)
+FOR_GOOD = (550, 554, 553, 551, 501, 504)
+FOR_NOW = (450, 451, 454)
+STATUSES = ("7.1", "1.8", "5.4", "7.0")
+
+DOMAINS = ("castle.example", "garden.example", "orchard.example", "valley.example")
+USERS = ("alice", "bruno", "carla", "dora")
+LISTS = ("traps", "relays", "reports", "dialup")
+ACCOUNT = "alice"
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One server. The first of each dimension's values, see `DIMENSIONS`, is its default."""
+
+    told: str = "at once"  # or at "mail", "rcpt", "data": where refusals are told that were earned before
+    pause: float = 0.0  # seconds that everybody waits for the greeting
+    delay: float = 0.6  # seconds by which replies are held back; 0: never
+    repeated: str = "both"  # at which of mail and rcpt a delay comes again that was earned before
+    most_errors: int = 0  # refused commands that end a connection; 0: any number may
+    codes: str = "unsaid"  # how precisely answers are documented: unsaid, code, status, several
+    mark: str = "X-DNSbl-Warning"
+    hostname: str = "mail.castle.example"
+
+    unverified_host: Answer | None = None
+    failed_lookup: Answer | None = None
+    unqualified_greeting: Answer | None = None
+    bare_address_greeting: Answer | None = None
+    address_literal_greeting: Answer | None = None
+    own_name_greeting: Answer | None = None
+    own_host_greeting: Answer | None = None
+    unconfirmed_greeting: Answer | None = None
+    borrowed_greeting: Answer | None = None
+    no_greeting: Answer | None = None
+    relaying: Answer | None = None
+    illegal_recipient: Answer | None = None
+    unknown_user: Answer | None = None
+    too_many_recipients: Answer | None = None
+    bounce: Answer | None = None
+    bounce_without_list: Answer | None = None
+    listed: Answer | None = None
+    listed_enough: Answer | None = None
+    blacklisted_triplet: Answer | None = None
+    broken_header: Answer | None = None
+    wrong_password: Answer | None = None
+
+    greylist: str = "rcpt"  # or at the end of "data", or "none"
+    greylist_code: int = 451
+    greylist_unit: str = "address"  # or "network", "host"
+    greylist_exempt: tuple[str, ...] = ()
+    greylist_first: bool = False  # asked before it is known whether there is such a recipient
+    greylist_hosts: bool = True  # whether it knows hosts by name that are never put off
+    greylist_lost: str = "pass"  # what is done while it cannot be reached; or "defer"
+
+    lists: int = 3
+    zones: str = "the second has four"
+    weights: str = "ones"
+    white: str = "none"
+    answers: str = "any"
+    threshold: int = 2
+    asks: str = "in order"
+
+    domains: int = 3
+    users: int = 3
+    postmaster: bool = True  # whether it is named among the users
+    rest: str = "the last has a *"  # who takes what nobody has
+    aliases: str = "one"
+    senders: str = "the first two"  # which domains keep a list of them
+    sending: str = "first"  # who stands on it
+
+    trusted: bool = True
+    account: str = "free"  # or "bound" to its own address, or "none"
+    most_recipients: int = 10
+    illegal: str = "@%!/|"
+    tls: bool = True  # whether it is described
+    mailbox: str = "maildir"
+    ipv6: bool = True
+
+    def answer(self, offence: str) -> Answer | None:
+        """What an offence earns; None: what the document says."""
+        found: Answer | None = getattr(self, offence)
+        return found
+
+    def refusal(self, offence: str) -> Told | None:
+        """With which codes the offence is refused; None where nothing is said about them."""
+        answer = self.answer(offence)
+        if answer is None or not answer.refuses or self.codes == "unsaid":
+            return None
+        place = list(OFFENCES).index(offence)
+        codes = FOR_NOW if answer.does == "defer" else FOR_GOOD
+        code = codes[place % len(codes)]
+        if self.codes == "code":
+            return Told(code)
+        return Told(code, f"{code // 100}.{STATUSES[place % len(STATUSES)]}")
+
+    @property
+    def hosted(self) -> tuple[HostedDomain, ...]:
+        """Its domains, the first is the one that accounts belong to."""
+        return tuple(self._domain(number) for number in range(self.domains))
+
+    def _domain(self, number: int) -> HostedDomain:
+        people = USERS[: self.users]
+        users = (*people, "postmaster") if self.postmaster else people
+        aliases: dict[str, tuple[str, ...]] = {}
+        if self.aliases == "one":
+            aliases = {"info": (people[number % self.users],)}
+        elif self.aliases == "of many":
+            aliases = {"info": people[:1], "team": people}
+        last = number == self.domains - 1
+        if self.rest == "all have a *" or (self.rest == "the last has a *" and last):
+            aliases = {**aliases, "*": people[:1]}
+        takes_all = self.rest == "all take all" or (self.rest == "the last takes all" and last)
+        keeps = {
+            "none": False,
+            "the first": number == 0,
+            "the first two": number < 2,
+            "the last": last,
+            "all": True,
+        }[self.senders]
+        senders = {
+            "first": (*people[:1], "postmaster"),
+            "each another": (people[number % self.users],),
+            "all": people,
+            "postmaster": ("postmaster",),
+        }[self.sending]
+        return HostedDomain(
+            DOMAINS[number], users, tuple(aliases.items()), takes_all, senders if keeps else None
+        )
+
+    @property
+    def asked(self) -> tuple[Blacklist, ...]:
+        """Its block lists, and the white one if there is one, in the order in which it asks them."""
+        black = tuple(self._list(number) for number in range(self.lists))
+        white = Blacklist("white", ("white.lists.example",), -2)
+        first = (white,) if self.white == "first" else ()
+        return (*first, *black, *((white,) if self.white == "last" else ()))
+
+    def _list(self, number: int) -> Blacklist:
+        zones = {
+            "one each": 1,
+            "the second has four": 4 if number == 1 else 1,
+            "two each": 2,
+        }[self.zones]
+        weight = {
+            "ones": 1,
+            "the first two": 2 if number == 0 else 1,
+            "the last three": 3 if number == self.lists - 1 else 1,
+            "twos": 2,
+        }[self.weights]
+        answers = {"any": (), "one": ("127.0.0.2",), "a network": ("127.0.0.2", "127.0.0.4/30")}[self.answers]
+        name = LISTS[number]
+        if zones == 1:
+            return Blacklist(name, (f"{name}.lists.example",), weight, answers)
+        return Blacklist(
+            name, tuple(f"{letter}.{name}.lists.example" for letter in "abcd"[:zones]), weight, answers
+        )
+
+    @property
+    def bound_to(self) -> str:
+        """The only sender that the account may use; empty when it may use any."""
+        return f"{ACCOUNT}@{DOMAINS[0]}" if self.account == "bound" else ""
+
+
+DIMENSIONS: Mapping[str, tuple[Any, ...]] = {
+    "told": ("at once", "mail", "rcpt", "data"),
+    "pause": (0.0, 0.3),
+    "delay": (0.6, 1.0, 0.0),
+    "repeated": ("both", "mail", "rcpt", "neither"),
+    "most_errors": (0, 10, 20),
+    "codes": ("unsaid", "code", "status", "several"),
+    "mark": ("X-DNSbl-Warning", "X-Suspicious"),
+    "hostname": ("mail.castle.example", "mx.provider.example"),
+    **OFFENCES,
+    "greylist": ("rcpt", "data", "none"),
+    "greylist_code": (451, 450),
+    "greylist_unit": ("address", "network", "host"),
+    "greylist_exempt": ((), ("postmaster",), ("postmaster", "abuse")),
+    "greylist_first": (False, True),
+    "greylist_hosts": (True, False),
+    "greylist_lost": ("pass", "defer"),
+    "lists": (3, 0, 1, 2, 4),
+    "zones": ("the second has four", "one each", "two each"),
+    "weights": ("ones", "the first two", "the last three", "twos"),
+    "white": ("none", "first", "last"),
+    "answers": ("any", "one", "a network"),
+    "threshold": (2, 1, 3),
+    "asks": ("in order", "at once"),
+    "domains": (3, 1, 2, 4),
+    "users": (3, 1, 2, 4),
+    "postmaster": (True, False),
+    "rest": ("the last has a *", "none", "all have a *", "the last takes all", "all take all"),
+    "aliases": ("one", "none", "of many"),
+    "senders": ("the first two", "none", "the first", "the last", "all"),
+    "sending": ("first", "each another", "all", "postmaster"),
+    "trusted": (True, False),
+    "account": ("free", "none", "bound"),
+    "most_recipients": (10, 3, 20),
+    "illegal": ("@%!/|", "%!", "/|"),
+    "tls": (True, False),
+    "mailbox": ("maildir", "mbox", "none"),
+    "ipv6": (True, False),
+}
+
+
+def _none(*values: object) -> frozenset[Any]:
+    return frozenset(values)
+
+
+EXCLUSIONS = (
+    # Nothing can be held back by a server without a delay.
+    *(
+        Exclusion(
+            "delay",
+            _none(0.0),
+            offence,
+            frozenset(
+                answer for answer in answers if (answer.held if answer else offence in HELD_BY_DOCUMENT)
+            ),
+        )
+        for offence, answers in OFFENCES.items()
+    ),
+    # At the end of DATA all recipients are known.
+    Exclusion("greylist", _none("data"), "greylist_first", _none(True)),
+)
+SPACE = Space(DIMENSIONS, EXCLUSIONS)
+
+
+@cache
+def covering(seed: int) -> tuple[Draw, ...]:
+    """Servers among which every pair of values occurs that can occur."""
+    rows = SPACE.cover(random.Random(seed))  # noqa: S311 - to be repeated, not to be secret
+    return tuple(Draw(**row) for row in rows)  # type: ignore[arg-type]
+
+
+def draw(seed: int, number: int) -> Draw:
+    """The server of that number, from 0 on: first those that cover all pairs, then at random."""
+    rows = covering(seed)
+    if number < len(rows):
+        return rows[number]
+    chance = random.Random(f"{seed}:{number}")  # noqa: S311 - the same
+    return Draw(**SPACE.at_random(chance))  # type: ignore[arg-type]
+
+
+def lawful(one: Draw) -> bool:
+    """Whether there can be such a server."""
+    return SPACE.lawful({name: getattr(one, name) for name in DIMENSIONS})
+
+
+def default(name: str) -> Any:
+    """The value of a dimension that explains nothing."""
+    return DIMENSIONS[name][0]
+
+
+def told(one: Draw) -> str:
+    """A draw in a line: what is not as by default."""
+    differs = (name for name in DIMENSIONS if getattr(one, name) != default(name))
+    return ", ".join(f"{name}={_spelled(getattr(one, name))}" for name in differs) or "all as by default"
+
+
+def _spelled(value: object) -> str:
+    if isinstance(value, Answer):
+        words = [word for word in ("held" * value.held, "marked" * value.marked, value.does) if word]
+        return "+".join(words)
+    return repr(value)

@@ -1,0 +1,122 @@
+"""Trials side by side, each in a process that is forked from this one, which has read all modules."""
+
+import contextlib
+import gc
+import multiprocessing
+import shutil
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from harness.truth.draw import Draw
+from harness.truth.trial import Bench, Trial, try_out, warm_up
+
+PATIENCE = 300.0  # seconds that one trial may take
+FORKING = multiprocessing.get_context("fork")
+
+
+@dataclass(frozen=True)
+class Order:
+    """A server that is to be tried, what is broken in it; `key` is for whoever orders it."""
+
+    key: Any
+    drawn: Draw
+    mutants: tuple[str, ...] = ()
+
+
+@dataclass
+class _Running:
+    order: Order
+    process: BaseProcess
+    result: Connection
+    folder: Path
+    began: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Forks a process for each trial. As long as it is in use, its own process has one thread."""
+
+    bench: Bench
+    parallel: int
+    kept: Path | None = None  # where the files of the trials stay; without it they go
+
+    def trials(self, orders: deque[Order]) -> Iterator[tuple[Order, Trial]]:
+        """Every order and what became of it, as they end; more may be added meanwhile."""
+        running: list[_Running] = []
+        try:
+            with self._place() as place:
+                while True:
+                    while len(running) < self.parallel and orders:
+                        running.append(self._begin(orders.popleft(), place))
+                    if not running:
+                        return
+                    ended = self._ended(running)
+                    for one in ended:
+                        running.remove(one)
+                        trial = self._end(one)
+                        yield one.order, trial
+        finally:
+            for one in running:
+                one.process.kill()
+                one.process.join()
+
+    @contextlib.contextmanager
+    def _place(self) -> Iterator[Path]:
+        if self.kept:
+            self.kept.mkdir(parents=True, exist_ok=True)
+            yield self.kept
+        else:
+            with tempfile.TemporaryDirectory(prefix="smtp-harness-truth-") as place:
+                yield Path(place)
+
+    def _begin(self, order: Order, place: Path) -> _Running:
+        folder = Path(tempfile.mkdtemp(prefix="server-", dir=place))
+        ours, theirs = FORKING.Pipe(duplex=False)
+        process = FORKING.Process(
+            target=_try_out, args=(self.bench, order, folder, theirs, self.kept is None), daemon=False
+        )
+        process.start()
+        theirs.close()
+        return _Running(order, process, ours, folder)
+
+    def _ended(self, running: list[_Running]) -> list[_Running]:
+        oldest = min(one.began for one in running)
+        left = max(0.0, oldest + PATIENCE - time.monotonic())
+        ready = wait([one.result for one in running], left)
+        late = time.monotonic() - PATIENCE
+        return [one for one in running if one.result in ready or one.began <= late]
+
+    def _end(self, one: _Running) -> Trial:
+        seconds = time.monotonic() - one.began
+        trial = Trial(None, f"it was not over after {PATIENCE:g} s", seconds)
+        if one.result.poll():
+            try:
+                trial = one.result.recv()
+            except EOFError:
+                trial = Trial(None, "its process ended without a word", seconds)
+            one.process.join(PATIENCE)
+        one.process.kill()
+        one.process.join()
+        one.result.close()
+        if self.kept is None:
+            shutil.rmtree(one.folder, ignore_errors=True)
+        return trial
+
+
+def _try_out(bench: Bench, order: Order, folder: Path, result: Connection, lean: bool) -> None:
+    result.send(try_out(bench, order.drawn, order.mutants, folder, lean=lean))
+
+
+def prepared(bench: Bench, parallel: int, kept: Path | None = None) -> Pool:
+    """A pool whose processes begin with all modules read."""
+    warm_up(bench)
+    gc.collect()
+    gc.freeze()  # what all have in common is not looked through again by each
+    return Pool(bench, parallel, kept)

@@ -1,0 +1,198 @@
+"""The proof: many drawn servers, sound ones and broken ones, and no verdict that is wrong."""
+
+import random
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from harness.mutants import Defect, ReferenceMta
+from harness.results.model import RunResult, Status
+from harness.truth.defects import showing
+from harness.truth.draw import Draw, draw
+from harness.truth.pool import Order, Pool
+from harness.truth.shrink import shrunk
+from harness.truth.trial import Bench, Trial
+from harness.truth.verdict import Kind, Truth, Wrong
+
+
+@dataclass(frozen=True)
+class Case:
+    """One server: the number of a draw, and the defect that it has, if any."""
+
+    seed: int
+    number: int
+    mutant: str = ""
+
+    def __str__(self) -> str:
+        """As it is asked for to be tried again."""
+        return f"{self.seed}:{self.number}" + (f":{self.mutant}" if self.mutant else "")
+
+    @classmethod
+    def parse(cls, text: str) -> "Case":
+        """Read SEED:NUMBER[:MUTANT]; raises `ValueError`."""
+        seed, separator, rest = text.partition(":")
+        number, _, mutant = rest.partition(":")
+        if not separator or not seed.isdecimal() or not number.isdecimal():
+            raise ValueError(f"{text!r} is no server; write SEED:NUMBER or SEED:NUMBER:MUTANT")
+        return cls(int(seed), int(number), mutant)
+
+    @property
+    def drawn(self) -> Draw:
+        """The server."""
+        return draw(self.seed, self.number)
+
+    @property
+    def broken(self) -> str:
+        """The rule that is broken; empty for a sound server."""
+        return self.mutant.rpartition(":")[0]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A server about which something wrong was said, twice."""
+
+    case: Case
+    wrong: tuple[Wrong, ...]
+
+
+@dataclass
+class Tally:
+    """What the verdicts about a sort of servers came to."""
+
+    servers: int = 0
+    statuses: Counter[Status] = field(default_factory=Counter)
+    causes: Counter[str] = field(default_factory=Counter)  # of what was inconclusive
+    mistakes: list[Mistake] = field(default_factory=list)
+    once: Counter[Kind] = field(default_factory=Counter)  # wrong at first, and not again
+    rules: dict[str, Counter[Status]] = field(default_factory=dict)
+    mutants: Counter[str] = field(default_factory=Counter)
+    cpu: float = 0.0
+
+    def add(self, case: Case, trial: Trial, wrong: tuple[Wrong, ...]) -> None:
+        """Count one server's result, the last one where it was tried twice."""
+        self.servers += 1
+        if case.mutant:
+            self.mutants[case.mutant] += 1
+        if wrong:
+            self.mistakes.append(Mistake(case, wrong))
+        for rule in trial.result.rules if trial.result else ():
+            self.statuses[rule.status] += 1
+            self.rules.setdefault(rule.id, Counter())[rule.status] += 1
+            if rule.status is Status.INCONCLUSIVE:
+                self.causes[_cause(rule.blocked_by, case, trial.result)] += 1
+
+
+def _cause(blocked_by: str, case: Case, result: RunResult | None) -> str:
+    if not blocked_by:
+        return "none that it names"
+    if blocked_by == case.broken:
+        return "blocked by the broken rule"
+    findings = {finding.id for finding in result.findings} if result else set()
+    return "blocked by what innocent clients meet" if blocked_by in findings else "blocked by another rule"
+
+
+@dataclass
+class Proof:
+    """Tries servers and holds what is said of them against what they are."""
+
+    pool: Pool
+    told: Callable[[str], None] = print  # what is found, as it is found
+    sound: Tally = field(default_factory=Tally)
+    broken: Tally = field(default_factory=Tally)
+
+    def run(self, cases: Sequence[Case], progress: Callable[[int, int, int], None]) -> None:
+        """Try all of them; what is wrong is tried again before it counts.
+
+        `progress` is told how many are done, of how many, and how many mistakes there are.
+        """
+        left = deque(Order((case, ()), case.drawn, _mutants(case)) for case in cases)
+        done = 0
+        for order, trial in self.pool.trials(left):
+            case, before = order.key
+            tally = self.broken if case.mutant else self.sound
+            tally.cpu += trial.cpu
+            wrong = self.wrong(case, trial)
+            if wrong and not before:
+                left.append(replace(order, key=(case, wrong)))
+                continue
+            twice = {one.same for one in before} & {one.same for one in wrong}
+            confirmed = tuple(one for one in wrong if one.same in twice)
+            tally.once.update(one.kind for one in (*before, *wrong) if one.same not in twice)
+            tally.add(case, trial, confirmed)
+            if confirmed:
+                self._tell(Mistake(case, confirmed))
+            done += 1
+            progress(done, len(cases), len(self.sound.mistakes) + len(self.broken.mistakes))
+
+    def wrong(self, case: Case, trial: Trial) -> tuple[Wrong, ...]:
+        """What is wrong about a server's verdicts."""
+        if trial.result is None:
+            return (Wrong(Kind.NO_RESULT, case.broken, trial.trouble),)
+        return truth_of(case.mutant, self.pool.bench).wrong(trial.result, self.pool.bench.catalogue)
+
+    def smallest(self, mistake: Mistake) -> Draw:
+        """The smallest server of which the first of its wrong things is said.
+
+        Only the rule in question is tried where it shows by itself.
+        """
+        case, same = mistake.case, mistake.wrong[0].same
+        alone = self._with_rule(mistake.wrong[0].rule)
+        if alone and any(does for _, does in alone.showing(case, same, [case.drawn])):
+            return shrunk(case.drawn, lambda tried: alone.showing(case, same, tried))
+        return shrunk(case.drawn, lambda tried: self.showing(case, same, tried))
+
+    def showing(
+        self, case: Case, same: tuple[str, str], tried: Sequence[Draw]
+    ) -> Iterator[tuple[Draw, bool]]:
+        """Servers with the defect of a case, as each is tried, and whether the same wrong thing is said."""
+        possible = [one for one in tried if not case.mutant or case.mutant in _names(one)]
+        for order, trial in self.pool.trials(deque(Order(case, one, _mutants(case)) for one in possible)):
+            yield order.drawn, same in {one.same for one in self.wrong(case, trial)}
+
+    def _with_rule(self, rule: str) -> "Proof | None":
+        if rule not in self.pool.bench.catalogue.rules:
+            return None
+        return Proof(replace(self.pool, bench=replace(self.pool.bench, rules=(rule,))))
+
+    def _tell(self, mistake: Mistake) -> None:
+        self.told(f"WRONG about {mistake.case} (smtp-harness truth --replay {mistake.case})")
+        for one in mistake.wrong:
+            self.told(f"    {one}")
+
+
+def _mutants(case: Case) -> tuple[str, ...]:
+    return (case.mutant,) if case.mutant else ()
+
+
+def _names(drawn: Draw) -> set[str]:
+    return {mutant.name for mutant in showing(drawn)}
+
+
+def truth_of(mutant: str, bench: Bench) -> Truth:
+    """What is known of a server with that defect: whose rule must fail, and which others may."""
+    if not mutant:
+        return Truth()
+    rule = mutant.rpartition(":")[0]
+    subject = ReferenceMta(bench.scenarios)
+    defect = Defect(mutant, (rule,), "")
+    return Truth(rule, {one.id for one in bench.catalogue if subject.expects(defect, one.id)})
+
+
+def cases(bench: Bench, seed: int, servers: int, broken: int) -> list[Case]:
+    """So many sound servers and so many broken ones; of the defects that show those that were had least."""
+    sound = [Case(seed, number) for number in range(servers)]
+    had: Counter[str] = Counter()
+    spoilt: list[Case] = []
+    chance = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
+    for number in range(broken):
+        names = [one.name for one in showing(draw(seed, number)) if bench.tries(one.rule)]
+        if names:
+            chosen = min(chance.sample(names, len(names)), key=lambda name: had[name])
+            had[chosen] += 1
+            spoilt.append(Case(seed, number, chosen))
+    return [one for both in _side_by_side(sound, spoilt) for one in both]
+
+
+def _side_by_side(sound: list[Case], spoilt: list[Case]) -> Iterator[list[Case]]:
+    for number in range(max(len(sound), len(spoilt))):
+        yield [*sound[number : number + 1], *spoilt[number : number + 1]]

@@ -1,0 +1,76 @@
+"""What of a result is wrong when it is known what the server is."""
+
+from harness.outcome import Outcome, Stage
+from harness.results.model import Finding, RuleResult, Status
+from harness.rules import Catalogue, Level, Rule
+from harness.truth.verdict import Kind, Truth
+from tests import result_builder
+
+SOUND = Truth()
+BROKEN = Truth("one")
+
+
+def _of(name: str, *rests_on: str) -> Rule:
+    outcomes = (Outcome.parse("deny at helo"),)
+    return Rule(name, "s", Stage.HELO, Level.DOCUMENTED, "", "", outcomes, frozenset(), rests_on=rests_on)
+
+
+CATALOGUE = Catalogue({rule.id: rule for rule in (_of("one"), _of("two"), _of("above", "one"))})
+FINDING = Finding("baseline.known.rcpt", "known innocent clients are deferred", "451", ())
+PASSED = result_builder.rule("two", status=Status.PASSED)
+
+
+def _rule(name: str, status: Status, blocked_by: str = "") -> RuleResult:
+    return result_builder.rule(name, status=status, blocked_by=blocked_by)
+
+
+def _kinds(truth: Truth, *rules: RuleResult, findings: tuple[Finding, ...] = ()) -> list[tuple[str, Kind]]:
+    result = result_builder.run(*rules, findings=findings)
+    return [(wrong.rule, wrong.kind) for wrong in truth.wrong(result, CATALOGUE)]
+
+
+def test_a_sound_server_of_which_nothing_is_held_against() -> None:
+    assert not _kinds(SOUND, PASSED, _rule("one", Status.NOT_TESTABLE), _rule("above", Status.NOT_APPLICABLE))
+
+
+def test_a_sound_server_fails_nothing_and_leaves_nothing_open() -> None:
+    assert _kinds(SOUND, _rule("one", Status.FAILED), _rule("two", Status.INCONCLUSIVE)) == [
+        ("one", Kind.FALSE_FAILURE),
+        ("two", Kind.NO_CAUSE),
+    ]
+
+
+def test_nothing_of_a_sound_server_is_blocked() -> None:
+    found = _kinds(SOUND, _rule("two", Status.INCONCLUSIVE, FINDING.id), findings=(FINDING,))
+    assert found == [("two", Kind.NO_CAUSE), (FINDING.id, Kind.FALSE_FINDING)]
+
+
+def test_the_broken_rule_fails_and_blocks_what_rests_on_it() -> None:
+    assert not _kinds(
+        BROKEN,
+        _rule("one", Status.FAILED),
+        _rule("above", Status.INCONCLUSIVE, "one"),
+        _rule("two", Status.INCONCLUSIVE, "above"),
+        PASSED,
+    )
+
+
+def test_a_broken_rule_that_passes_or_is_not_tried_is_unnoticed() -> None:
+    for rules in ([_rule("one", Status.PASSED)], [_rule("one", Status.NOT_TESTABLE)], [PASSED]):
+        assert _kinds(BROKEN, *rules) == [("one", Kind.UNNOTICED)]
+
+
+def test_another_rule_is_not_blamed_unless_it_cannot_help_but_notice() -> None:
+    rules = (_rule("one", Status.FAILED), _rule("two", Status.FAILED))
+    assert _kinds(BROKEN, *rules) == [("two", Kind.FALSE_FAILURE)]
+    assert not _kinds(Truth("one", {"two"}), *rules)
+
+
+def test_a_rule_that_is_blocked_by_one_that_has_nothing_to_do_with_it_has_no_cause() -> None:
+    rules = (_rule("one", Status.FAILED), _rule("above", Status.INCONCLUSIVE, "two"))
+    assert _kinds(BROKEN, *rules) == [("above", Kind.NO_CAUSE)]
+
+
+def test_a_defect_that_innocents_meet_is_told_as_a_finding() -> None:
+    rules = (_rule("one", Status.INCONCLUSIVE, FINDING.id), _rule("two", Status.INCONCLUSIVE, FINDING.id))
+    assert not _kinds(BROKEN, *rules, findings=(FINDING,))
