@@ -153,7 +153,10 @@ def _vote(run: Run, plan: Plan, plays: list[Play], ends: list[_End]) -> Vote:
             return blocked
     for number, end in enumerate(ends):
         if end.came is Came.NOTHING:
-            return _nothing(f"{'the innocent twin: ' if number else ''}{end.reason}", end.error)
+            reason = f"{'the innocent twin: ' if number else ''}{end.reason}"
+            if plays[number].world.lost and (trouble := _trouble(run, plays)):
+                return _nothing(f"{reason}; afterwards {trouble}")
+            return _nothing(reason, end.error)
     if not broken:
         return Vote(Status.PASSED)
     return _against(run, plays, broken)
@@ -181,18 +184,23 @@ def _who_met(play: Play, step: Step) -> Client | None:
 
 def _against(run: Run, plays: list[Play], broken: list[tuple[Play, _End]]) -> Vote:
     """It was not as documented: is it this rule, or is the server in trouble as a whole?"""
-    servers = dict.fromkeys(server for play in plays for server in play.world.servers)
     play, end = broken[-1]  # the twin's, if that was hit
     reason = end.reason if play.offence else f"it hits the innocent twin, too: {end.reason}"
-    for server in servers or {plays[0].world.server: None}:
-        if trouble := run.trouble(server):
-            return _nothing(f"{reason}; afterwards {trouble}")
+    if trouble := _trouble(run, plays):
+        return _nothing(f"{reason}; afterwards {trouble}")
     if isinstance(end.error, EndedError):
         reason = f"{reason}, while an innocent client was served right after it"
     if isinstance(end.error, AssertionError) and play.offence:
         return Vote(Status.FAILED, reason, end.error)  # pytest shows what it compared
     error = FailedError(reason)
     return Vote(Status.FAILED, reason, error.with_traceback(end.error.__traceback__ if end.error else None))
+
+
+def _trouble(run: Run, plays: list[Play]) -> str:
+    """What keeps innocent clients of the servers of these plays from being served, if anything."""
+    servers = dict.fromkeys(server for play in plays for server in play.world.servers)
+    found = (run.trouble(server) for server in servers or {plays[0].world.server: None})
+    return next(filter(None, found), "")
 
 
 def _nothing(reason: str, error: BaseException | None = None) -> Vote:
