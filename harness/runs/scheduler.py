@@ -197,7 +197,7 @@ class Scheduler:
             if Capability.HEAVY in plan.all_needs and key not in {*self._alone, *self._disturbing}
         ]
         late = {*self._alone, *self._disturbing}
-        crowd = plans.keys() - {*self._straining, *late}
+        crowd = [key for key in plans if key not in {*self._straining, *late}]  # in their order
         self._first_tries = self._unsettled = len(plans) - len(late)
         for key in plans.keys() - late:
             self._outcomes[key].add_done_callback(self._one_settled)
