@@ -219,14 +219,19 @@ class Client:
         """That the server asked each of these block lists about this client."""
         missing = [one for one in blocklists if not self.queries_for(one)]
         names = ", ".join(one.name for one in missing)
-        usual = all(any(zone in self.world.usual for zone in one.zones) for one in missing)
+        usual = all(any(zone in self._usual for zone in one.zones) for one in missing)
         return Cause(f"{names} was not asked about {self.address}", not missing, usual)
 
     def asked_any(self, *blocklists: BlockList) -> Cause:
         """That the server asked one of these block lists about this client."""
         seen = any(self.queries_for(one) for one in blocklists)
-        usual = any(zone in self.world.usual for one in blocklists for zone in one.zones)
+        usual = any(zone in self._usual for one in blocklists for zone in one.zones)
         return Cause(f"no list was asked about {self.address}", seen, usual)
+
+    @property
+    def _usual(self) -> frozenset[str]:
+        """The zones that were asked about others like it at the beginning, when none of them had IPv6."""
+        return frozenset() if self.kind is Kind.IPV6 else self.world.usual
 
     def looked_up(self, name: str) -> Cause:
         """That the server looked a name up, for whatever type of record."""
