@@ -530,8 +530,8 @@ def test_how_far_a_run_is_and_when_it_is_given_up(tmp_path: Path, capfd: pytest.
 
 
 def test_how_long_it_may_take() -> None:
-    assert time_to_try(20.0, 120) == 600
-    assert time_to_try(0.0, 120) == 60
+    assert time_to_try(seen_of(speech=Speech(delay=20.0)), 120) == 600
+    assert time_to_try(seen_of(), 120) == 60
 
 
 @pytest.mark.parametrize("address", ["mail.example.org", "127.0.0.1:x", "127.0.0.1:99999"])

@@ -73,11 +73,10 @@ def run(options: argparse.Namespace) -> int:
         seen = discover.explore(place, known, catalogue, telling)
         found: list[Deviation] | None = None
         if options.rules and _can_try(seen):
-            wait = seen.speech.delay + seen.speech.pause
-            time = time_to_try(wait, len(catalogue.rules))
+            time = time_to_try(seen, len(catalogue.rules))
             telling.say(
-                "running the scenarios with the draft, to see how it keeps each rule; with waits of "
-                f"{wait:g} s this may take {time / 60:.0f} min (--no-rules leaves it out)"
+                "running the scenarios with the draft, to see how it keeps each rule; with its waits "
+                f"this may take {time / 60:.0f} min (--no-rules leaves it out)"
             )
             found = try_rules(
                 lambda before: draft(place, seen, catalogue, before), default_scenarios(), catalogue, time

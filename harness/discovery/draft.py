@@ -14,7 +14,7 @@ import jinja2
 from harness import settings
 from harness.discovery.facts import GreylistSeen, Seen, Sighting
 from harness.discovery.place import Place
-from harness.discovery.trial import JOBS, Deviation
+from harness.discovery.trial import Deviation, jobs_for
 from harness.offence import Offence
 from harness.outcome import DIALOGUE, Stage, Verdict
 from harness.profile.model import Profile, unfounded
@@ -26,7 +26,7 @@ LONGEST = 160  # characters of what a server said, in a comment
 LONGEST_WAIT = 120.0  # seconds for a greylist, that a run may wait unless its owner says more
 SLACK = 5.0  # seconds
 TIME = re.compile(r"(\d+) ?(s|sec|min|h)", re.IGNORECASE)
-NO_USER = "nothing that rests on an ordinary user was looked at: name one with --user"
+NO_USER = "no mail got through to an ordinary user, on whom this rests: name one with --user"
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def _render(
             overrides=overrides,
             without=without,
             remarks=remarks,
-            jobs=JOBS,
+            jobs=jobs_for(seen),
             greylist=greylist,
             clock=greylist.delay + SLACK if greylist and 0 < greylist.delay <= LONGEST_WAIT else 0,
             hint=_time_named(greylist),

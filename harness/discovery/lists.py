@@ -112,7 +112,8 @@ def look_at_lists(dialogues: Dialogues, zones: Sequence[str], usual: Usual, tell
     pairs = {frozenset(one): one for one in itertools.combinations(rest, 2)}
     together = {trial.on for trial in trials.of(*pairs.values()) if trial.refused} if pairs else set()
     counting = [zone for zone in rest if any(zone in pair for pair in together)]
-    threshold = 2.0 if together or not decisive else 1.0
+    noticed = [zone for zone in rest if alone[zone].noticed]
+    threshold = 2.0 if together or not decisive else 1.0 + len(noticed)
     if not together and len(rest) > 2 and (needed := _fewest(rest, trials)):
         threshold, counting = float(needed), list(rest)
     groups = _groups(counting, together) if threshold == 2.0 else [[zone] for zone in counting]

@@ -13,6 +13,7 @@ from harness.world.conversation import Attempt, Step
 INVENTED = "nobody-of-that-name"
 ELSEWHERE = "elsewhere.example"
 POSTMASTER = "postmaster"
+BOUNCE = ""  # mail without a sender
 
 
 @dataclass(frozen=True)
@@ -69,60 +70,64 @@ def look_at_domains(
     That the postmaster of a domain is taken says that the domain is hosted only where that of a foreign
     domain is refused; and it says nothing of other users there.
     """
-    foreign = _at_rcpt(dialogues, f"{POSTMASTER}@{ELSEWHERE}")
-    distinguishes = foreign.verdict in (Verdict.DENY, Verdict.DROP)
     named: dict[str, list[str]] = {name.lower(): [] for name in names}
     for user in users:
         local_part, _, domain = user.rpartition("@")
         named.setdefault(domain.lower(), []).append(local_part)
+    at_rcpt = replace(dialogues, goal=Stage.RCPT)
 
-    def look(name: str) -> tuple[HostedDomain | None, str]:
-        return _look_at_domain(
-            dialogues, name, named[name], distinguishes=distinguishes, foreign=str(foreign)
-        )
+    def write(letter: tuple[str, str]) -> Attempt:
+        name, to = letter
+        further = dialogues if named.get(name) else at_rcpt  # nobody else may get a message
+        if to == BOUNCE:
+            return further.attempt(sender="", recipient=f"{[*named[name], POSTMASTER][0]}@{name}")
+        return (further if to == INVENTED else at_rcpt).attempt(recipient=f"{to}@{name}")
 
-    looks = telling.over("domains", look, list(named))
-    hosted = [domain for domain, _ in looks if domain]
-    for name, (found, note) in zip(named, looks, strict=True):
-        telling.say(f"{name}: {'takes ' + ', '.join(found.users) if found else note}")
+    letters = [
+        (ELSEWHERE, POSTMASTER),
+        *((name, to) for name in named for to in (POSTMASTER, INVENTED, BOUNCE)),
+    ]
+    came = dict(zip(letters, telling.over("domains", write, letters, at_once=len(letters)), strict=True))
+    foreign = came[ELSEWHERE, POSTMASTER].step(Stage.RCPT)
+    hosted: list[HostedDomain] = []
+    notes: list[str] = []
+    for name, known in named.items():
+        postmaster = came[name, POSTMASTER].step(Stage.RCPT)
+        note = _doubt(known, postmaster, foreign)
+        if note:
+            notes.append(f"{name}: {note}")
+        else:
+            taken = _users(known, postmaster)
+            hosted.append(_hosted(name, taken, came[name, INVENTED], came[name, BOUNCE]))
+        telling.say(f"{name}: {note or 'takes ' + ', '.join(hosted[-1].users)}")
     hosted.sort(key=lambda domain: not domain.ordinary)
-    return hosted, [f"{name}: {note}" for name, (_, note) in zip(named, looks, strict=True) if note]
+    return hosted, notes
 
 
-def _look_at_domain(
-    dialogues: Dialogues, name: str, users: list[str], *, distinguishes: bool, foreign: str
-) -> tuple[HostedDomain | None, str]:
-    postmaster = _at_rcpt(dialogues, f"{POSTMASTER}@{name}")
-    known = list(users)
-    if postmaster.verdict is Verdict.PASS and (users or distinguishes):
-        known += [POSTMASTER] if POSTMASTER not in (user.lower() for user in users) else []
-    if not known:
-        if postmaster.verdict is Verdict.PASS:
-            return (
-                None,
-                f"its postmaster is taken, and so is that of {ELSEWHERE} ({foreign}): nothing follows",
-            )
-        if postmaster.verdict is Verdict.DEFER:
-            return None, f"its postmaster is put off, which is neither yes nor no: {postmaster}"
-        return None, f"its postmaster is not taken: {postmaster}"
-    invented = dialogues.attempt(recipient=f"{INVENTED}@{name}")
+def _doubt(users: list[str], postmaster: Step, foreign: Step) -> str:
+    """Why a domain is not said to be hosted; empty when it is."""
+    if users or (postmaster.verdict is Verdict.PASS and foreign.verdict in (Verdict.DENY, Verdict.DROP)):
+        return ""
+    if postmaster.verdict is Verdict.PASS:
+        return f"its postmaster is taken, and so is that of {ELSEWHERE} ({foreign}): nothing follows"
+    if postmaster.verdict is Verdict.DEFER:
+        return f"its postmaster is put off, which is neither yes nor no: {postmaster}"
+    return f"its postmaster is not taken: {postmaster}"
+
+
+def _users(known: list[str], postmaster: Step) -> tuple[str, ...]:
+    """Those that were named, and the postmaster where that one is taken."""
+    has_him = POSTMASTER in (user.lower() for user in known)
+    return (*known, *([POSTMASTER] if postmaster.verdict is Verdict.PASS and not has_him else []))
+
+
+def _hosted(name: str, users: tuple[str, ...], invented: Attempt, bounce: Attempt) -> HostedDomain:
     last = invented.steps[-1]
     catch_all: bool | None = None
     if last.stage in (Stage.RCPT, Stage.DATA) and last.verdict in (Verdict.DENY, Verdict.DROP):
         catch_all = False
     elif last.stage is Stage.DATA and last.verdict is Verdict.PASS:
         catch_all = True
-    bounce = _bounce(dialogues if users else replace(dialogues, goal=Stage.RCPT), f"{known[0]}@{name}")
-    return HostedDomain(name, tuple(known), catch_all, str(last), bounce), ""
-
-
-def _at_rcpt(dialogues: Dialogues, recipient: str) -> Step:
-    """What is said to RCPT; nobody gets a message."""
-    return replace(dialogues, goal=Stage.RCPT).attempt(recipient=recipient).step(Stage.RCPT)
-
-
-def _bounce(dialogues: Dialogues, recipient: str) -> str:
-    """How mail without a sender is refused; empty when it is not."""
-    attempt = dialogues.attempt(sender="", recipient=recipient)
-    refused = [one for one in attempt.steps if one.verdict in (Verdict.DENY, Verdict.DROP)]
-    return f"{refused[0].stage}: {refused[0]}" if refused else ""
+    refused = [one for one in bounce.steps if one.verdict in (Verdict.DENY, Verdict.DROP)]
+    said = f"{refused[0].stage}: {refused[0]}" if refused else ""
+    return HostedDomain(name, users, catch_all, str(last), said)

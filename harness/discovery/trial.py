@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.discovery.dialect import NEVER_MEANT
+from harness.discovery.facts import Seen
+from harness.discovery.recipients import passed_in_time
 from harness.mutants import PATIENCE, run_pytest
 from harness.outcome import Outcome, Verdict
 from harness.results.model import Case, RuleResult, RunResult, Status
 from harness.rules import Catalogue, Rule
 
 JOBS = 20  # scenarios at a time
+WAITING_JOBS = 120  # where most of them wait for a greylist, without a connection
 SHORTEST_WAIT = 1.0  # seconds
 LONGEST_WAIT = 5  # delays that a scenario may wait for
 CHANCES = 6  # times as long as it may take, and it is given up
@@ -33,9 +36,16 @@ class Deviation:
     blocked: bool = False  # by a rule that did not hold
 
 
-def time_to_try(wait: float, rules: int) -> float:
-    """The seconds that the scenarios of so many rules may take; `wait` is what some are kept waiting for."""
-    return max(60.0, LONGEST_WAIT * max(wait, SHORTEST_WAIT) * rules / JOBS)
+def jobs_for(seen: Seen) -> int:
+    """How many scenarios may be under way at a time."""
+    return WAITING_JOBS if passed_in_time(seen.deferral) else JOBS
+
+
+def time_to_try(seen: Seen, rules: int) -> float:
+    """The seconds that the scenarios of so many rules may take."""
+    greylist = passed_in_time(seen.deferral)
+    wait = seen.speech.delay + seen.speech.pause + (greylist.delay if greylist else 0.0)
+    return max(60.0, LONGEST_WAIT * max(wait, SHORTEST_WAIT) * rules / jobs_for(seen))
 
 
 def try_rules(
