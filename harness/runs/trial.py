@@ -9,7 +9,7 @@ from harness.judge import ContradictionError
 from harness.results.model import Status, Try
 from harness.rules import Capability, Rule
 from harness.runs.evidence import aftermath, deliveries, dialogues, operator, with_others
-from harness.runs.play import EndedError, Play
+from harness.runs.play import EndedError, MarkedInnocentError, Play
 from harness.runs.run import Run
 from harness.verdicts import (
     FailedError,
@@ -79,7 +79,7 @@ def try_once(run: Run, plan: Plan) -> tuple[Vote, list[Play]]:
         for _, _, talk in play.world.conversations:
             run.steadiness.dialogue_ended(lost=bool(talk.lost))
         if not play.offence and end.came in (Came.KEPT, Came.BROKEN):
-            run.steadiness.innocent_met(well=end.came is Came.KEPT)
+            run.steadiness.innocent_met(well=end.came is Came.KEPT, rule=plan.rule.id)
     return _vote(run, plan, plays, ends), plays
 
 
@@ -165,11 +165,11 @@ def _vote(run: Run, plan: Plan, plays: list[Play], ends: list[_End]) -> Vote:
 def _blocked(run: Run, plan: Plan, play: Play, end: _End) -> Vote | None:
     """What innocent clients meet as well is nothing that the rule does, unless it is about them."""
     step = end.error.step if isinstance(end.error, ContradictionError) else None
-    if step is None or plan.rule.about_innocents:
-        return None
-    client = _who_met(play, step)
-    finding = run.baseline.explains(client, step) if client else None
-    if finding is None:
+    client = _who_met(play, step) if step else None
+    finding = run.baseline.explains(client, step) if client and step else None
+    if isinstance(end.error, MarkedInnocentError):
+        finding = run.baseline.marking
+    if finding is None or plan.rule.about_innocents:
         return None
     reason = f"{end.reason}; this is what innocent clients meet: {finding.statement}"
     return Vote(Status.INCONCLUSIVE, reason, InconclusiveError(reason), True, finding.id)
