@@ -3,12 +3,13 @@
 import contextlib
 import socket
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from fake_dns import reverse_name
 from harness import settings
 from harness.cli import main
 from harness.discovery.discover import DiscoveryError, Known, Place, Telling, explore
@@ -25,7 +26,8 @@ from harness.reference_mta.certificate import own_certificate, server_context
 from harness.results.model import Status
 from harness.rules import Catalogue
 from harness.smtp.host_name import host_name
-from tests.hostile_server import Hear, HostileServer, Say, StartTls, Step
+from tests.dns_asking import Question
+from tests.hostile_server import Hear, HostileServer, Say, StartTls, Step, Visitor
 from tests.mta_here import configured, serving_here
 from tests.result_builder import case, rule, run
 from tests.test_baseline import Politely
@@ -314,6 +316,79 @@ def test_a_server_that_demands_tls(catalogue: Catalogue) -> None:
         found = explored(server.address, no_dns(), catalogue, users=(ANN,))
     assert "it takes no mail in clear text without more: «530 5.7.0 Must issue a STARTTLS" in found.text
     assert found.seen.sightings == () or all(one.outcome is None for one in found.seen.sightings)
+
+
+@dataclass
+class Asking(Politely):
+    """Polite, unless told otherwise, and asks DNS for each client's name, and for the one in its greeting."""
+
+    resolver: tuple[str, int] = ("127.0.0.1", 9)
+
+    def play(self, visitor: Visitor) -> None:
+        polite = self.answers
+
+        def answer(said: bytes) -> bytes:
+            if said[:4] in (b"EHLO", b"HELO"):
+                self._ask(said[5:].decode(), "A")
+            return polite(said)
+
+        self._ask(reverse_name(visitor.socket.getpeername()[0]), "PTR")
+        Politely(answer, self.greeting_after).play(visitor)
+
+    def _ask(self, name: str, record_type: str) -> None:
+        with socket.socket(type=socket.SOCK_DGRAM) as asking:
+            asking.sendto(Question(name, record_type).packet(), self.resolver)
+
+
+def foreign(said: bytes) -> bytes:
+    """No relaying; that alone is what every server refuses."""
+    relaying = said.startswith(b"RCPT") and b"@example.org>" not in said
+    return b"550 no relaying" if relaying or b"%" in said or b"!" in said else b""
+
+
+def unless(start: bytes, reply: bytes) -> Callable[[bytes], bytes]:
+    """The same, but for one command."""
+    return lambda said: reply if said.startswith(start) else foreign(said)
+
+
+@pytest.mark.parametrize(
+    ("answers", "pause", "passed"),
+    [
+        (unless(b"EHLO", b"502 unknown"), 0.0, ()),
+        (unless(b"MAIL", b"530 5.7.0 Must issue a STARTTLS command first"), 0.0, ()),
+        (unless(b"RCPT", b"451 4.3.0 Temporary lookup failure"), 0.0, ()),
+        (unless(b"RCPT", b"450 4.2.0 Greylisted, come back in 300 seconds"), 0.0, ()),
+        (unless(b".", b"451 4.7.1 later"), 0.0, ()),
+        (foreign, 0.6, ("helo.plain-ip", "helo.own-domain")),
+        (unless(b"EHLO [", b"550 no literals"), 0.0, ("helo.ip-literal", "helo.not-fqdn")),
+        (unless(b"EHLO localbox", b"550 no dot"), 0.0, ("helo.ip-literal", "helo.dns-mismatch")),
+    ],
+    ids=["HELO", "TLS first", "deferral", "greylist", "deferral at DATA", "pause", "literals", "one name"],
+)
+def test_the_run_with_the_draft_of_an_odd_server_has_no_false_verdict(
+    tmp_path: Path,
+    catalogue: Catalogue,
+    monkeypatch: pytest.MonkeyPatch,
+    answers: Callable[[bytes], bytes],
+    pause: float,
+    passed: tuple[str, ...],
+) -> None:
+    monkeypatch.setattr("harness.discovery.reach.NETWORKS", ("127.3.0.0/16", "2001:db8::/32"))
+    file, dns = tmp_path / "draft.toml", no_dns()
+    scenarios = Path("scenarios/wiki/test_helo.py")
+    with HostileServer([[Asking(answers, pause, resolver=dns)]]) as server:
+        found = explored(server.address, dns, catalogue, users=(ANN,))
+        assert found.profile.dns is not None
+        place = Place(*server.address, dns)
+        file.write_text(found.text, "utf-8")
+        if found.seen.heard_out:
+            deviating = try_rules(
+                lambda before: draft(place, found.seen, catalogue, before), scenarios, catalogue, 60
+            )
+            file.write_text(draft(place, found.seen, catalogue, deviating), "utf-8")
+        result = run_pytest(scenarios, tmp_path / "reports", [f"--sut={file}"])
+    assert [(one.id, one.reason) for one in result.rules if one.status is Status.FAILED] == []
+    assert {*passed} <= {one.id for one in result.rules if one.status is Status.PASSED}
 
 
 def test_a_pause_for_everybody(catalogue: Catalogue) -> None:
