@@ -75,8 +75,8 @@ def _look(
     lists = ListsSeen()
     if resolves and welcome.recipient and dialogues.chooses_addresses:
         client = further.client()
-        further.attempt(client)
-        lists = look_at_lists(further, zones_asked(further, client), usual, telling)
+        zones = zones_asked(further, client, further.attempt(client))
+        lists = look_at_lists(further, zones, usual, telling)
     return Seen(
         way=dialogues.way,
         face=face,
