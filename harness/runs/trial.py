@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
-from harness.judge import ContradictionError
+from harness.judge import ContradictionError, UnclearTimingError
 from harness.results.model import Status, Try
 from harness.rules import Capability, Rule
 from harness.runs.evidence import aftermath, deliveries, dialogues, operator, with_others
@@ -48,6 +48,7 @@ class Vote:
     error: BaseException | None = None
     final: bool = False  # it would be the same however often it were tried
     blocked_by: str = ""  # the finding that keeps the rule from being told
+    lost: bool = False  # whether it says nothing because a dialogue, or the server, was lost
 
 
 class Came(Enum):
@@ -148,15 +149,17 @@ def _vote(run: Run, plan: Plan, plays: list[Play], ends: list[_End]) -> Vote:
     if final:
         return Vote(status_of(final.error), final.reason, final.error, final=True)
     broken = [(play, end) for play, end in zip(plays, ends, strict=True) if end.came is Came.BROKEN]
-    for play, end in broken:
+    for play, end in zip(plays, ends, strict=True):
         if blocked := _blocked(run, plan, play, end):
             return blocked
     for number, end in enumerate(ends):
         if end.came is Came.NOTHING:
             reason = f"{'the innocent twin: ' if number else ''}{end.reason}"
-            if plays[number].world.lost and (trouble := _trouble(run, plays)):
-                return _nothing(f"{reason}; afterwards {trouble}")
-            return _nothing(reason, end.error)
+            if not plays[number].world.lost:
+                return _nothing(reason, end.error)
+            trouble = _trouble(run, plays)
+            said = f"{reason}; afterwards {trouble}" if trouble else reason
+            return replace(_nothing(said, None if trouble else end.error), lost=True)
     if not broken:
         return Vote(Status.PASSED)
     return _against(run, plays, broken)
@@ -164,7 +167,7 @@ def _vote(run: Run, plan: Plan, plays: list[Play], ends: list[_End]) -> Vote:
 
 def _blocked(run: Run, plan: Plan, play: Play, end: _End) -> Vote | None:
     """What innocent clients meet as well is nothing that the rule does, unless it is about them."""
-    step = end.error.step if isinstance(end.error, ContradictionError) else None
+    step = end.error.step if isinstance(end.error, ContradictionError | UnclearTimingError) else None
     client = _who_met(play, step) if step else None
     finding = run.baseline.explains(client, step) if client and step else None
     if isinstance(end.error, MarkedInnocentError):
@@ -187,7 +190,7 @@ def _against(run: Run, plays: list[Play], broken: list[tuple[Play, _End]]) -> Vo
     play, end = broken[-1]  # the twin's, if that was hit
     reason = end.reason if play.offence else f"it hits the innocent twin, too: {end.reason}"
     if trouble := _trouble(run, plays):
-        return _nothing(f"{reason}; afterwards {trouble}")
+        return replace(_nothing(f"{reason}; afterwards {trouble}"), lost=True)
     if isinstance(end.error, EndedError):
         reason = f"{reason}, while an innocent client was served right after it"
     if isinstance(end.error, AssertionError) and play.offence:
