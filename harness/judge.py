@@ -149,6 +149,17 @@ class Judge:
         if not outcome.answer.admits(step.code, step.reply.enhanced if step.reply else None):
             self._mismatch(step, outcome, attempt)
         self._expect_timing(attempt, step, outcome, earned)
+        if outcome.verdict is Verdict.PASS and not outcome.late and not earned:
+            self._never_held(attempt, outcome)
+
+    def _never_held(self, attempt: Attempt, outcome: Outcome) -> None:
+        """Who goes through without a delay was not kept waiting before either."""
+        for stage in DIALOGUE[: DIALOGUE.index(outcome.stage)]:
+            before = attempt.at(stage)
+            if before and self.timing(before) is Timing.LATE:
+                raise ContradictionError(
+                    f"expected {outcome}, but at {stage} it was {Timing.LATE.value}: {before}", before
+                )
 
     def _expect_timing(self, attempt: Attempt, step: Step, outcome: Outcome, earned: bool) -> None:
         timing = self.timing(step)

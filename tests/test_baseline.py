@@ -93,7 +93,7 @@ def test_a_server_as_its_profile_says_leaves_no_finding(met: Callable[..., Run])
     run = met(Politely())
     assert run.baseline.findings == ()
     assert run.unusable == ""
-    assert run.steadiness.steady
+    assert run.steadiness.seen.steady
     assert {one.attempt.reached and one.attempt.reached.stage for one in run.baseline.meetings} == {
         Stage.RCPT,
         Stage.DATA,
@@ -147,7 +147,7 @@ def test_what_only_one_of_two_meets_is_unsteadiness_and_no_finding(met: Callable
 
     run = met(Politely(sometimes))
     assert run.baseline.findings == ()
-    assert not run.steadiness.steady
+    assert not run.steadiness.seen.steady
     assert run.steadiness.wrong == 1
 
 
@@ -167,7 +167,7 @@ def test_lost_dialogues_are_no_findings(met: Callable[..., Run]) -> None:
 def test_every_way_of_being_innocent_is_tried_and_every_user(catalogue: Catalogue, tmp_path: Path) -> None:
     with open_run(Wish(catalogue)) as run:
         ways = list(innocents(run.profile))
-    assert {one.kind for one in ways} == {Kind.KNOWN, Kind.STRANGER, Kind.TRUSTED}
+    assert {one.kind for one in ways} == {*Kind}
     assert any(one.authenticated for one in ways)
     assert any(one.covered and not one.authenticated for one in ways)
     assert any(not one.extended for one in ways)

@@ -4,16 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.runs.steadiness import MORE_TRIES, TRIES, Steadiness
+from harness.runs.steadiness import MORE_TRIES, TRIES, Seen, Steadiness
 
 
-def seen(innocents: int = 0, wrong: int = 0, dialogues: int = 0, lost: int = 0) -> Steadiness:
+def seen(innocents: int = 0, wrong: int = 0, dialogues: int = 0, lost: int = 0) -> Seen:
     steadiness = Steadiness()
     for number in range(innocents):
         steadiness.innocent_met(well=number >= wrong)
     for number in range(dialogues):
         steadiness.dialogue_ended(lost=number < lost)
-    return steadiness
+    return steadiness.seen
 
 
 @pytest.mark.parametrize("innocents", [0, 20, 300])
@@ -44,3 +44,13 @@ def test_more_trouble_never_asks_for_less(innocents: int, wrong: float, dialogue
     more = seen(innocents, min(innocents, int(innocents * wrong) + 1), dialogues, int(dialogues * lost))
     assert more.votes_to_fail >= some.votes_to_fail >= 2
     assert more.votes_to_pass >= some.votes_to_pass >= 1
+
+
+def test_what_the_twins_of_a_rule_met_is_no_reason_to_doubt_that_rule() -> None:
+    steadiness = Steadiness()
+    for number in range(40):
+        steadiness.innocent_met(well=True, rule="kept")
+        steadiness.innocent_met(well=number < 10, rule="hits the innocent")
+    assert steadiness.besides("hits the innocent").votes_to_fail == 2
+    assert steadiness.besides("kept").votes_to_fail > 2
+    assert steadiness.seen.wrong == 30

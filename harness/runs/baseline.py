@@ -14,8 +14,9 @@ from fake_dns import listing_name
 from harness.judge import ContradictionError, UnclearTimingError
 from harness.outcome import DIALOGUE, Outcome, Stage, Verdict
 from harness.profile.model import Profile
+from harness.rules import Capability
 from harness.smtp.session import Ending
-from harness.verdicts import InconclusiveError, NotTestableError
+from harness.verdicts import FailedError, InconclusiveError, NotTestableError
 from harness.world.client import Client
 from harness.world.conversation import Attempt, Step
 from harness.world.internet import Kind
@@ -78,9 +79,12 @@ class Finding:
     innocent: Innocent
     step: Step
     only_recipient: bool = False  # whether it is about that recipient, and not about all of them
+    in_message: bool = False  # whether it shows in what is delivered, and not in the dialogue
 
     def explains(self, client: Client, step: Step) -> bool:
         """Whether a client of that kind met the same."""
+        if self.in_message:
+            return False
         if client.kind is not self.innocent.kind or step.stage is not self.step.stage:
             return False
         if self.only_recipient and step.command != self.step.command:
@@ -96,7 +100,7 @@ class Baseline:
 
     meetings: tuple[Meeting, ...] = ()
     findings: tuple[Finding, ...] = ()
-    zones_asked: frozenset[str] = frozenset()  # of block lists, about innocent clients
+    zones_asked: frozenset[tuple[str, int]] = frozenset()  # of lists, about that IP version
 
     @property
     def plainest(self) -> Meeting:
@@ -112,6 +116,11 @@ class Baseline:
             return ""
         reached = known[0].attempt.steps[-1].stage if known[0].attempt.steps else Stage.CONNECT
         return f"an innocent client got no further than {reached}: {known[0].deviation}"
+
+    @property
+    def marking(self) -> Finding | None:
+        """That messages of innocent clients are marked as those of offenders are; None when they are not."""
+        return next((one for one in self.findings if one.in_message), None)
 
     def explains(self, client: Client, step: Step) -> Finding | None:
         """The finding that a client's step shows as well; None when innocent clients met nothing like it."""
@@ -133,7 +142,7 @@ def look(run: "Run") -> Baseline:
         seen = [one for one in (*meetings, *again) if one.innocent is innocent and not one.lost]
         if len({one.deviation and (one.step and one.step.code) for one in seen}) > 1:
             run.steadiness.innocent_met(well=False)
-    findings = tuple(_findings(run.profile, (*meetings, *again)))
+    findings = (*_findings(run.profile, (*meetings, *again)), *_marking(run, meetings))
     return Baseline(tuple(meetings), findings, frozenset(_zones_asked(run, meetings)))
 
 
@@ -148,6 +157,8 @@ def innocents(profile: Profile) -> Iterator[Innocent]:
         yield Innocent(Kind.STRANGER, recipient)
     if profile.clients.trusted:
         yield Innocent(Kind.TRUSTED, recipient)
+    if not profile.lacks(Capability.IPV6):
+        yield Innocent(Kind.IPV6, recipient)
     if profile.tls:
         yield Innocent(Kind.KNOWN, recipient, covered=True)
     if profile.auth:
@@ -270,11 +281,28 @@ def _finding(innocent: Innocent, step: Step, *, alone: bool) -> Finding:
     )
 
 
-def _zones_asked(run: "Run", meetings: list[Meeting]) -> Iterator[str]:
-    """The block lists' zones that were asked about one of the clients."""
+def _marking(run: "Run", meetings: list[Meeting]) -> Iterator[Finding]:
+    """That the messages of the first innocent clients are marked, where this server marks those of others."""
+    dialect, mailbox = run.profile.dialect, run.tools.mailbox
+    marks = any(answer.marked for answer in dialect.answers.values())
+    taken = [one for one in meetings if one.innocent.goal is Stage.DATA and one.attempt.data.code == 250]
+    if mailbox is None or not marks or len(taken) < AGREEING:
+        return
+    try:
+        found = [mailbox.find(one.attempt.recipient, one.attempt.token) for one in taken[:AGREEING]]
+    except (FailedError, InconclusiveError):
+        return  # that mail does not come is for the rules about delivery to say
+    said = [message.headers(dialect.mark) for message in found]
+    if all(said):
+        statement = f"messages of innocent clients are marked: {dialect.mark}: {said[0][0]}"
+        one = taken[0]
+        yield Finding("baseline.mark", statement, said[0][0], one.innocent, one.attempt.data, in_message=True)
+
+
+def _zones_asked(run: "Run", meetings: list[Meeting]) -> Iterator[tuple[str, int]]:
+    """The block lists' zones that were asked about one of the clients, and the IP version of that."""
     for blocklist in run.profile.dnsbl:
         for zone in blocklist.zones:
-            if any(
-                run.internet.dns.queries(under=listing_name(one.attempt.client, zone)) for one in meetings
-            ):
-                yield zone
+            for one in meetings:
+                if run.internet.dns.queries(under=listing_name(one.client.address, zone)):
+                    yield zone, one.client.version

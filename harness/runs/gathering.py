@@ -60,7 +60,7 @@ class Gathering:
             suite={"name": run.catalogue.suite, "rules": tuple(run.catalogue.rules)},
             server=self.facts,
             rules=tuple(self._rule(run, rule) for rule in run.catalogue if rule.id in tested),
-            notes=tuple(filter(None, (run.unusable, *run.obstacles.values(), str(run.steadiness)))),
+            notes=tuple(filter(None, (run.unusable, *run.obstacles.values(), str(run.steadiness.seen)))),
             findings=self._findings(run),
         )
 

@@ -25,6 +25,10 @@ class EndedError(FailedError):
     """A connection did not go on as documented: evidence only when the same ending comes again and again."""
 
 
+class MarkedInnocentError(FailedError):
+    """The message of an innocent twin is marked, which may be what all messages are."""
+
+
 class UnprovenError(Exception):
     """A scenario that ended without holding anything against its rule proves nothing."""
 
@@ -124,8 +128,10 @@ class Expect:
             raise NotTestableError("the mark stands in delivered mail, and the profile has no [mailbox]")
         field_name = self.profile.dialect.mark
         marks = self.mailbox.find(attempt.recipient, attempt.token).headers(field_name)
-        if bool(marks) is not self.offence:
-            raise FailedError(f"the message has {len(marks)} {field_name} fields")
+        if marks and not self.offence:
+            raise MarkedInnocentError(f"the message has {len(marks)} {field_name} fields")
+        if self.offence and not marks:
+            raise FailedError(f"the message has no {field_name} field")
 
     def outcome(self, text: str, attempt: Attempt, *, earned: bool = False) -> None:
         """A part of the rule with an outcome of its own, such as `deny at rcpt`; the twin goes through."""

@@ -12,6 +12,7 @@ from harness.results.model import Status, Try
 from harness.rules import Capability, spell
 from harness.runs.foundations import blocked
 from harness.runs.run import Run
+from harness.runs.steadiness import Seen
 from harness.runs.trial import Plan, Vote, came_in, evidence_of, observed_in, status_of, try_once
 from harness.verdicts import InconclusiveError
 
@@ -80,7 +81,7 @@ class _Course:
     def outcome(self) -> Outcome | None:
         """What it came to, when that is certain by now, or no further try is left."""
         verdict = self._verdict
-        left = len(self._votes) < self._run.steadiness.tries and not self._run.unusable
+        left = len(self._votes) < self._steadiness.tries and not self._run.unusable
         if verdict is None and left:
             return None
         vote = verdict or self._undecided
@@ -102,11 +103,16 @@ class _Course:
         return bool(self._votes) and self._votes[-1].final
 
     @property
+    def _steadiness(self) -> Seen:
+        """How steady the server is besides what this rule does to innocents."""
+        return self._run.steadiness.besides(self._plan.rule.id)
+
+    @property
     def _verdict(self) -> Vote | None:
         """The vote that stands; None while it may still be the other one."""
         if not self._votes:
             return None
-        last, steadiness = self._votes[-1], self._run.steadiness
+        last, steadiness = self._votes[-1], self._steadiness
         failed = [vote for vote in self._votes if vote.status is Status.FAILED]
         passed = [vote for vote in self._votes if vote.status is Status.PASSED]
         if last.final:
@@ -197,7 +203,7 @@ class Scheduler:
             if Capability.HEAVY in plan.all_needs and key not in {*self._alone, *self._disturbing}
         ]
         late = {*self._alone, *self._disturbing}
-        crowd = plans.keys() - {*self._straining, *late}
+        crowd = [key for key in plans if key not in {*self._straining, *late}]  # in their order
         self._first_tries = self._unsettled = len(plans) - len(late)
         for key in plans.keys() - late:
             self._outcomes[key].add_done_callback(self._one_settled)

@@ -21,27 +21,14 @@ TRIES = 3  # of a scenario, while everything is steady
 MORE_TRIES = 12  # on a server that is not
 
 
-@dataclass
-class Steadiness:
-    """Counts what innocent clients met, and how dialogues ended; thread-safe."""
+@dataclass(frozen=True)
+class Seen:
+    """What innocent clients met, and how dialogues ended, so far."""
 
     innocents: int = 0
     wrong: int = 0  # of them, those who met something else than innocents meet
     dialogues: int = 0
     lost: int = 0  # of them, those that ended for no reason that a reply gave
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def innocent_met(self, *, well: bool) -> None:
-        """An innocent client got through, or met something else."""
-        with self._lock:
-            self.innocents += 1
-            self.wrong += not well
-
-    def dialogue_ended(self, *, lost: bool) -> None:
-        """A dialogue came to its end, or was lost."""
-        with self._lock:
-            self.dialogues += 1
-            self.lost += lost
 
     @property
     def steady(self) -> bool:
@@ -86,6 +73,48 @@ class Steadiness:
     @property
     def _chance_of_loss(self) -> float:
         return (self.lost + 0.5) / (self.dialogues + 1) if self.lost else 0.0
+
+
+@dataclass
+class Steadiness:
+    """Counts what innocent clients met, and how dialogues ended; thread-safe.
+
+    Innocent twins count for all rules but their own: that a rule hits the innocent each time is what a
+    verdict about it says, and no reason to doubt that verdict.
+    """
+
+    innocents: int = 0
+    wrong: int = 0
+    dialogues: int = 0
+    lost: int = 0
+    _twins: dict[str, tuple[int, int]] = field(default_factory=dict)  # by rule: all of them, the wrong ones
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def innocent_met(self, *, well: bool, rule: str = "") -> None:
+        """An innocent client got through, or met something else; `rule`: as the twin in a play of that."""
+        with self._lock:
+            self.innocents += 1
+            self.wrong += not well
+            if rule:
+                innocents, wrong = self._twins.get(rule, (0, 0))
+                self._twins[rule] = (innocents + 1, wrong + (not well))
+
+    def dialogue_ended(self, *, lost: bool) -> None:
+        """A dialogue came to its end, or was lost."""
+        with self._lock:
+            self.dialogues += 1
+            self.lost += lost
+
+    @property
+    def seen(self) -> Seen:
+        """Everything."""
+        return Seen(self.innocents, self.wrong, self.dialogues, self.lost)
+
+    def besides(self, rule: str) -> Seen:
+        """Everything but what the twins of a rule met."""
+        with self._lock:
+            innocents, wrong = self._twins.get(rule, (0, 0))
+            return Seen(self.innocents - innocents, self.wrong - wrong, self.dialogues, self.lost)
 
 
 def _margin(chance: float) -> int:

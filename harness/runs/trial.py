@@ -9,7 +9,7 @@ from harness.judge import ContradictionError
 from harness.results.model import Status, Try
 from harness.rules import Capability, Rule
 from harness.runs.evidence import aftermath, deliveries, dialogues, operator, with_others
-from harness.runs.play import EndedError, Play
+from harness.runs.play import EndedError, MarkedInnocentError, Play
 from harness.runs.run import Run
 from harness.verdicts import (
     FailedError,
@@ -79,7 +79,7 @@ def try_once(run: Run, plan: Plan) -> tuple[Vote, list[Play]]:
         for _, _, talk in play.world.conversations:
             run.steadiness.dialogue_ended(lost=bool(talk.lost))
         if not play.offence and end.came in (Came.KEPT, Came.BROKEN):
-            run.steadiness.innocent_met(well=end.came is Came.KEPT)
+            run.steadiness.innocent_met(well=end.came is Came.KEPT, rule=plan.rule.id)
     return _vote(run, plan, plays, ends), plays
 
 
@@ -153,7 +153,10 @@ def _vote(run: Run, plan: Plan, plays: list[Play], ends: list[_End]) -> Vote:
             return blocked
     for number, end in enumerate(ends):
         if end.came is Came.NOTHING:
-            return _nothing(f"{'the innocent twin: ' if number else ''}{end.reason}", end.error)
+            reason = f"{'the innocent twin: ' if number else ''}{end.reason}"
+            if plays[number].world.lost and (trouble := _trouble(run, plays)):
+                return _nothing(f"{reason}; afterwards {trouble}")
+            return _nothing(reason, end.error)
     if not broken:
         return Vote(Status.PASSED)
     return _against(run, plays, broken)
@@ -162,11 +165,11 @@ def _vote(run: Run, plan: Plan, plays: list[Play], ends: list[_End]) -> Vote:
 def _blocked(run: Run, plan: Plan, play: Play, end: _End) -> Vote | None:
     """What innocent clients meet as well is nothing that the rule does, unless it is about them."""
     step = end.error.step if isinstance(end.error, ContradictionError) else None
-    if step is None or plan.rule.about_innocents:
-        return None
-    client = _who_met(play, step)
-    finding = run.baseline.explains(client, step) if client else None
-    if finding is None:
+    client = _who_met(play, step) if step else None
+    finding = run.baseline.explains(client, step) if client and step else None
+    if isinstance(end.error, MarkedInnocentError):
+        finding = run.baseline.marking
+    if finding is None or plan.rule.about_innocents:
         return None
     reason = f"{end.reason}; this is what innocent clients meet: {finding.statement}"
     return Vote(Status.INCONCLUSIVE, reason, InconclusiveError(reason), True, finding.id)
@@ -181,18 +184,23 @@ def _who_met(play: Play, step: Step) -> Client | None:
 
 def _against(run: Run, plays: list[Play], broken: list[tuple[Play, _End]]) -> Vote:
     """It was not as documented: is it this rule, or is the server in trouble as a whole?"""
-    servers = dict.fromkeys(server for play in plays for server in play.world.servers)
     play, end = broken[-1]  # the twin's, if that was hit
     reason = end.reason if play.offence else f"it hits the innocent twin, too: {end.reason}"
-    for server in servers or {plays[0].world.server: None}:
-        if trouble := run.trouble(server):
-            return _nothing(f"{reason}; afterwards {trouble}")
+    if trouble := _trouble(run, plays):
+        return _nothing(f"{reason}; afterwards {trouble}")
     if isinstance(end.error, EndedError):
         reason = f"{reason}, while an innocent client was served right after it"
     if isinstance(end.error, AssertionError) and play.offence:
         return Vote(Status.FAILED, reason, end.error)  # pytest shows what it compared
     error = FailedError(reason)
     return Vote(Status.FAILED, reason, error.with_traceback(end.error.__traceback__ if end.error else None))
+
+
+def _trouble(run: Run, plays: list[Play]) -> str:
+    """What keeps innocent clients of the servers of these plays from being served, if anything."""
+    servers = dict.fromkeys(server for play in plays for server in play.world.servers)
+    found = (run.trouble(server) for server in servers or {plays[0].world.server: None})
+    return next(filter(None, found), "")
 
 
 def _nothing(reason: str, error: BaseException | None = None) -> Vote:

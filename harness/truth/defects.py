@@ -3,7 +3,7 @@
 import fnmatch
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from harness.reference_mta.passwords import hash_password
 from harness.reference_mta.policy import Policy
 from harness.reference_mta.policy.checks import Check, Treatment
 from harness.reference_mta.policy.dialect import spoken
-from harness.truth.draw import Blacklist, Draw
+from harness.truth.draw import Blacklist, Draw, HostedDomain
 from harness.truth.server import CHECKS, Site, configuration
 
 OFFENCE_OF: Mapping[str, str] = {check: offence for offence, checks in CHECKS.items() for check in checks}
@@ -30,8 +30,20 @@ class Shown:
     marked: bool = False
     codes: tuple[int, str] | None = None
 
+    @property
+    def refuses(self) -> bool:
+        """Whether the client is told no."""
+        return self.does != "accept"
+
 
 INNOCENT = Shown("accept")
+POSTMASTER = "postmaster"
+MARKS = ("dnsbl.none", "dnsbl.one")  # whose scenarios look for a mark whatever the profile says
+
+
+def differs(promised: Shown, met: Shown) -> bool:
+    """Whether it shows that a client meets something else than is promised; a mark is not looked for then."""
+    return replace(met, marked=met.marked and promised.marked) != promised
 
 
 @dataclass(frozen=True)
@@ -58,13 +70,73 @@ class Built:
             return Shown("accept", late, bool(treatment.mark) and self.drawn.mailbox != "none")
         kind = "defer" if treatment.code < 500 else "close" if treatment.drop else "refuse"
         offence = OFFENCE_OF.get(rule)
+        if rule.startswith("greylist.") and offence is None:  # the code of what is put off is always named
+            return Shown(kind, late, codes=(treatment.code, ""))
         named = offence is not None and self.drawn.refusal(offence) is not None
         status = treatment.status if self.drawn.codes in ("status", "several") else ""
         return Shown(kind, late, codes=(treatment.code, status) if named else None)
 
     def punishes(self, rule: str) -> bool:
-        """Whether a client sees a difference to an innocent one whose case falls under a rule."""
-        return self.shown(rule) != INNOCENT
+        """Whether it shows that an innocent client's case falls under a rule."""
+        return differs(INNOCENT, self.shown(rule))
+
+    def delays(self, stage: str) -> bool:
+        """Whether the offences that scenarios commit at that stage earn a delay and nothing worse."""
+        shown = self.shown({"connect": "connect.rdns-missing", "helo": "helo.not-fqdn"}[stage])
+        return shown.does == "accept" and shown.late
+
+    def repeats(self, stage: str) -> bool:
+        """Whether a delay that was earned before comes again at that stage."""
+        return self.shown(f"{stage}.delay-repeated").late
+
+    # Domains
+
+    @property
+    def boundless(self) -> list[HostedDomain]:
+        """The domains that take every local part."""
+        return [one for one in self.drawn.hosted if one.takes_all or "*" in dict(one.aliases)]
+
+    @property
+    def strict(self) -> list[HostedDomain]:
+        """The domains that do not."""
+        return [one for one in self.drawn.hosted if one not in self.boundless]
+
+    @property
+    def _listed(self) -> list[tuple[HostedDomain, tuple[str, ...]]]:
+        """The domains with a list of senders, and that."""
+        return [(one, one.senders) for one in self.drawn.hosted if one.senders is not None]
+
+    @property
+    def some_send(self) -> bool:
+        """Whether anybody but postmaster is on a list of senders; all who are have a mailbox."""
+        return any(name != POSTMASTER for _, senders in self._listed for name in senders)
+
+    @property
+    def some_never_send(self) -> bool:
+        """Whether a domain with a list takes mail for anybody who is on no list."""
+        sending = {name for _, senders in self._listed for name in senders}
+        return any(one in self.boundless or {*one.users} - sending - {POSTMASTER} for one, _ in self._listed)
+
+    @property
+    def some_send_elsewhere(self) -> bool:
+        """Whether anybody but postmaster is on the list of another domain, and not on that of his own."""
+        return any(
+            name not in senders and name != POSTMASTER
+            for _, senders in self._listed
+            for _, others in self._listed
+            for name in others
+        )
+
+    @property
+    def postmaster_sends(self) -> bool:
+        """Whether a postmaster is on his domain's list, and known to be there."""
+        known = [one for one, senders in self._listed if POSTMASTER in senders]
+        return any(one in self.boundless or POSTMASTER in one.users for one in known)
+
+    @property
+    def bounces_are_taken(self) -> bool:
+        """Whether there is anybody, postmaster aside, who gets bounces."""
+        return self.some_send or (not self._listed and not self.shown("bounce.no-list").refuses)
 
     # Block lists
 
@@ -118,8 +190,32 @@ def _punished(rule: str) -> Condition:
     return lambda built: built.punishes(rule)
 
 
-def _told_apart(one: str, other: str) -> Condition:
-    return lambda built: built.shown(one) != built.shown(other)
+def _told_apart(rule: str, other: str) -> Condition:
+    """Whether it shows that a case of a rule is treated as one of another."""
+    return lambda built: differs(built.shown(rule), built.shown(other))
+
+
+def _missed(rule: str) -> Condition:
+    """Whether it shows that a case of a rule is treated as an innocent one."""
+    return lambda built: differs(built.shown(rule), INNOCENT)
+
+
+def _always(built: Built) -> bool:
+    return True
+
+
+def _has_account(built: Built) -> bool:
+    return built.drawn.tls and built.drawn.account != "none"
+
+
+def _has_relay_hosts(built: Built) -> bool:
+    return built.drawn.trusted
+
+
+def _refuses_beside_the_greylist(built: Built) -> bool:
+    """Whether a client on all lists is refused for good, and before the greylist has its say."""
+    refused = built.shown("dnsbl.two").does in ("refuse", "close") and bool(built.black)
+    return refused and built.enough(*built.black) and not built.drawn.greylist_first
 
 
 def _stays_connected(built: Built) -> bool:
@@ -152,49 +248,123 @@ def _counts_zones(built: Built) -> bool:
     return any(entry.weight * len(entry.zones) >= built.drawn.threshold for entry in groups)
 
 
-# What must be so for a rule to be told at all. A rule that is not here can always be told.
+# What must be so for a rule to be told at all, by patterns of ids. What none fits can always be told.
 TOLD: Mapping[str, Condition] = {
     "helo.plain-ip-sticky": _stays_connected,
-    "dnsbl.none": lambda built: bool(built.black),
+    "mail.delay-repeated": lambda built: built.delays("connect") or built.delays("helo"),
+    "rcpt.delay-repeated": lambda built: built.delays("connect") or built.delays("helo"),
+    "delay.no-early-reject": lambda built: built.delays("helo"),
+    "rcpt.relay-trusted": _has_relay_hosts,
+    "rcpt.relay-authenticated": _has_account,
+    "rcpt.illegal-chars": lambda built: bool(built.boundless),
+    "rcpt.leading-dot": lambda built: bool(built.boundless),
+    "rcpt.unknown-user": lambda built: bool(built.strict),
+    "delivery.no-catch-all": lambda built: any(domain.aliases for domain in built.strict),
+    "bounce.bogus": lambda built: built.some_never_send,
+    "bounce.postmaster-sender": lambda built: built.some_never_send,
+    "bounce.legal": lambda built: built.some_send,
+    "bounce.case-insensitive": lambda built: built.some_send,
+    "bounce.tag*": lambda built: built.some_send,
+    "bounce.postmaster-legal": lambda built: built.postmaster_sends,
+    "bounce.per-domain": lambda built: built.some_send_elsewhere,
+    "bounce.no-list": lambda built: any(domain.senders is None for domain in built.drawn.hosted),
+    "dnsbl.*": lambda built: bool(built.black),
     "dnsbl.one": lambda built: bool(built.single),
     "dnsbl.two": lambda built: built.reaches,
     "dnsbl.group-counts-once": _counts_zones,
     "dnsbl.threshold-stops": _stops,
-    "dnsbl.not-before-rcpt": lambda built: bool(built.black),
-    "dnsbl.authenticated-exempt": lambda built: (
-        bool(built.black) and built.drawn.tls and built.drawn.account != "none"
-    ),
-    "dnsbl.test-point": lambda built: bool(built.black) and built.enough(*built.black),
+    "dnsbl.authenticated-exempt": _has_account,
+    "dnsbl.test-point": lambda built: built.enough(*built.black),
     "dnsbl.fail-open": _fails_open,
+    "greylist.*": lambda built: built.drawn.greylist != "none",
+    "greylist.host-whitelist": lambda built: built.drawn.greylist_hosts,
+    "greylist.relay-exempt": _has_relay_hosts,
+    "greylist.authenticated-exempt": _has_account,
+    "greylist.null-*": lambda built: built.bounces_are_taken,
+    "greylist.null-not-at-rcpt": lambda built: built.drawn.greylist == "rcpt",
+    "greylist.postmaster-at-rcpt": lambda built: built.bounces_are_taken,
+    "greylist.after-other-checks": _refuses_beside_the_greylist,
+    "tls.*": lambda built: built.drawn.tls,
+    "auth.*": lambda built: built.drawn.tls,
+    "auth.pla*": _has_account,
+    "auth.wrong-password": _has_account,
+    "auth.unknown-user": _has_account,
+    "auth.from-anywhere": lambda built: _has_account(built) and built.drawn.trusted,
 }
 
 # What must be so for a defect to show that does not merely treat the cases of its rule otherwise.
 SHOWS: Mapping[str, Condition] = {
     "connect.rdns-confirmed:weak-*": _punished("connect.rdns-mismatch"),
-    "helo.*:weak-ehlo-only": lambda built: True,
+    "helo.*:weak-ehlo-only": _always,
     "helo.plain-ip:strict-digits": _punished("helo.plain-ip"),
-    "helo.plain-ip:weak-own-only": _punished("helo.plain-ip"),
-    "helo.plain-ip-sticky:weak-once": _punished("helo.plain-ip-sticky"),
+    "helo.plain-ip:weak-own-only": _missed("helo.plain-ip"),
+    "helo.plain-ip-sticky:weak-once": _missed("helo.plain-ip-sticky"),
     "helo.plain-ip-sticky:strict-address": _punished("helo.plain-ip-sticky"),
-    "helo.own-domain:weak-case": _punished("helo.own-domain"),
+    "helo.own-domain:weak-case": _missed("helo.own-domain"),
     "helo.own-domain:weak-first-only": lambda built: (
-        built.punishes("helo.own-domain") and built.drawn.domains > 1
+        _missed("helo.own-domain")(built) and built.drawn.domains > 1
     ),
     "helo.own-domain:strict-prefix": _punished("helo.own-domain"),
-    "helo.own-primary:weak-localhost": _punished("helo.own-primary"),
-    "helo.forward-match:off": _punished("helo.dns-mismatch"),
+    "helo.own-primary:weak-localhost": _missed("helo.own-primary"),
+    # Where a borrowed name is held against the client, this defect hits everybody.
+    "helo.forward-match:off": lambda built: (
+        built.punishes("helo.dns-mismatch") and not built.punishes("helo.reverse-match")
+    ),
     "helo.dns-mismatch:weak-any-address": _told_apart("helo.dns-mismatch", "helo.reverse-match"),
     "helo.dns-mismatch:weak-any-ptr": _told_apart("helo.dns-mismatch", "helo.reverse-match"),
     "helo.no-aaaa-stall:off": _punished("helo.dns-mismatch"),
+    "mail.delay-repeated:weak-connect-only": lambda built: built.delays("helo") and built.repeats("mail"),
+    "mail.delay-repeated:weak-helo-only": lambda built: built.delays("connect") and built.repeats("mail"),
+    "rcpt.delay-repeated:weak-connect-only": lambda built: built.delays("helo") and built.repeats("rcpt"),
+    "rcpt.delay-repeated:weak-helo-only": lambda built: built.delays("connect") and built.repeats("rcpt"),
+    "delay.no-early-reject:off": _always,
+    # Whether a disguised address is taken at home or sent on shows where nobody is unknown otherwise.
+    "rcpt.relay-denied:weak-*": lambda built: (
+        bool(built.strict) and built.shown("rcpt.unknown-user").does in ("refuse", "close")
+    ),
+    "rcpt.relay-authenticated:weak-verified": lambda built: bool(built.strict),
+    "rcpt.illegal-chars:weak-no-at": lambda built: "@" in built.drawn.illegal,
+    "rcpt.illegal-chars:weak-no-percent": lambda built: "%" in built.drawn.illegal,
+    "rcpt.illegal-chars:weak-no-bang": lambda built: "!" in built.drawn.illegal,
+    "rcpt.illegal-chars:weak-no-slash": lambda built: "/" in built.drawn.illegal,
+    "rcpt.illegal-chars:weak-no-pipe": lambda built: "|" in built.drawn.illegal,
+    "rcpt.too-many:strict-one-less": _punished("rcpt.too-many"),
+    "bounce.postmaster-sender:weak-case": _missed("bounce.postmaster-sender"),
+    "bounce.postmaster-sender:strict-prefix": _punished("bounce.postmaster-sender"),
+    "bounce.tagged:weak-last": _punished("bounce.bogus"),
     "dnsbl.one:weak-nameless-mark": lambda built: built.shown("dnsbl.one").marked,
-    "dnsbl.one:weak-ipv4-only": lambda built: built.drawn.ipv6 and built.punishes("dnsbl.one"),
-    "dnsbl.two:weak-no-text": lambda built: built.shown("dnsbl.two").does != "accept",
+    "dnsbl.one:weak-ipv4-only": lambda built: built.drawn.ipv6 and _missed("dnsbl.one")(built),
+    "dnsbl.two:weak-no-text": lambda built: built.shown("dnsbl.two").does != "accept" and bool(built.pairs),
     "dnsbl.two:weak-one-name": lambda built: built.shown("dnsbl.two").does != "accept" and bool(built.pairs),
     "dnsbl.group-counts-once:off": _told_apart("dnsbl.group-counts-once", "dnsbl.two"),
-    "dnsbl.threshold-stops:off": lambda built: True,
-    "dnsbl.not-before-rcpt:off": lambda built: True,
-    "dnsbl.authenticated-exempt:off": lambda built: True,
-    "dnsbl.fail-open:off": lambda built: True,
+    "dnsbl.threshold-stops:off": _always,
+    "dnsbl.not-before-rcpt:off": _always,
+    "dnsbl.authenticated-exempt:off": _always,
+    "dnsbl.fail-open:off": _always,
+    "greylist.early-retry:weak-short": _always,
+    "greylist.retry-accept:strict-timeout": _always,
+    "greylist.lifetime-extended:off": _always,
+    "greylist.other-triplet:off": _always,
+    "greylist.other-triplet:weak-no-client": _always,
+    "greylist.other-triplet:weak-no-sender": _always,
+    "greylist.other-triplet:weak-no-recipient": lambda built: (
+        built.drawn.users > 1 or built.drawn.domains > 1
+    ),
+    "greylist.after-other-checks:off": _always,
+    "greylist.case:off": _always,
+    "greylist.host-whitelist:off": _always,
+    "greylist.relay-exempt:off": _always,
+    "greylist.authenticated-exempt:off": _always,
+    "greylist.null-not-at-rcpt:off": _always,
+    "greylist.null-at-data:weak-any": _always,
+    "greylist.manual:off": _always,
+    "data.header-syntax:weak-no-*": _missed("data.header-syntax"),
+    "data.header-syntax:strict-quoted": _punished("data.header-syntax"),
+    "tls.starttls-offered:*": _always,
+    "tls.certificate:*": _always,
+    "tls.state-reset:off": _missed("mail.no-helo"),
+    "auth.*": _always,
+    "delivery.no-catch-all:off": _missed("rcpt.unknown-user"),
 }
 
 
@@ -211,13 +381,18 @@ def _shows(built: Built, mutant: Mutant) -> bool:
     answer = built.drawn.answer(offence) if offence else None
     if answer and answer.marked and built.drawn.mailbox == "none":
         return False  # nothing of such a rule can be told without a mailbox
-    if mutant.rule in TOLD and not TOLD[mutant.rule](built):
+    if not all(told(built) for told in _fitting(TOLD, mutant.rule)):
         return False
     broken = mutant.change(built.policy)
     before, after = _check(built.policy, mutant.rule), _check(broken, mutant.rule)
     if before != after:
-        return built.shown(mutant.rule) != built.shown(mutant.rule, broken)
-    conditions = [shows for name, shows in SHOWS.items() if fnmatch.fnmatchcase(mutant.name, name)]
+        promised, met = built.shown(mutant.rule), built.shown(mutant.rule, broken)
+        return promised != met if mutant.rule in MARKS else differs(promised, met)
+    conditions = [*_fitting(SHOWS, mutant.name)]
     if mutant.kind == "weak-ehlo-only":
-        conditions.append(_punished(mutant.rule))
+        conditions.append(_missed(mutant.rule))
     return bool(conditions) and all(shows(built) for shows in conditions)
+
+
+def _fitting(table: Mapping[str, Condition], name: str) -> Iterator[Condition]:
+    return (condition for pattern, condition in table.items() if fnmatch.fnmatchcase(name, pattern))

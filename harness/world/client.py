@@ -1,6 +1,7 @@
 """A sending host that the harness plays: what DNS says of it, and how it talks to the server."""
 
 import contextlib
+import ipaddress
 import itertools
 import ssl
 from collections.abc import Callable, Iterator, Sequence
@@ -73,7 +74,7 @@ class World:
     clock: Clock | None
     server: tuple[str, int]
     pace: Pace
-    usual: frozenset[str] = frozenset()  # zones that the server was seen to ask about innocent clients
+    usual: frozenset[tuple[str, int]] = frozenset()  # zones that were asked about innocents of an IP version
     goal: Stage = Stage.RCPT  # how far dialogues go: to where the server tells the verdict in question
     waited: float = 0.0  # seconds, for turns to connect
     conversations: list[tuple[str, "Client", Conversation]] = field(default_factory=list)
@@ -118,6 +119,11 @@ class Client:
     def address(self) -> str:
         """The address that the server sees."""
         return self.identity.address
+
+    @property
+    def version(self) -> int:
+        """The IP version of its address."""
+        return ipaddress.ip_address(self.address).version
 
     @property
     def host(self) -> str:
@@ -219,14 +225,18 @@ class Client:
         """That the server asked each of these block lists about this client."""
         missing = [one for one in blocklists if not self.queries_for(one)]
         names = ", ".join(one.name for one in missing)
-        usual = all(any(zone in self.world.usual for zone in one.zones) for one in missing)
+        usual = all(self._usually_asked(one) for one in missing)
         return Cause(f"{names} was not asked about {self.address}", not missing, usual)
 
     def asked_any(self, *blocklists: BlockList) -> Cause:
         """That the server asked one of these block lists about this client."""
         seen = any(self.queries_for(one) for one in blocklists)
-        usual = any(zone in self.world.usual for one in blocklists for zone in one.zones)
+        usual = any(map(self._usually_asked, blocklists))
         return Cause(f"no list was asked about {self.address}", seen, usual)
+
+    def _usually_asked(self, blocklist: BlockList) -> bool:
+        """Whether a list was asked about innocent clients like this one at the beginning of the run."""
+        return any((zone, self.version) in self.world.usual for zone in blocklist.zones)
 
     def looked_up(self, name: str) -> Cause:
         """That the server looked a name up, for whatever type of record."""
