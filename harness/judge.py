@@ -44,6 +44,10 @@ class UnclearTimingError(InconclusiveError):
         self.step = step
 
 
+class GreylistWordError(InconclusiveError):
+    """A client was put off as the greylist does it, where the rule in question is not about that."""
+
+
 class ContradictionError(FailedError):
     """A reply says something else than what is documented; `step` is where it was given."""
 
@@ -156,9 +160,9 @@ class Judge:
         self._expect_evidence(step, str(outcome), _as_numbers(outcome.codes))
         if not outcome.answer.admits(step.code, step.reply.enhanced if step.reply else None):
             self._mismatch(step, outcome, attempt)
-        self._expect_timing(attempt, step, outcome, earned)
         if outcome.verdict is Verdict.PASS and not outcome.late and not earned:
             self._never_held(attempt, outcome)
+        self._expect_timing(attempt, step, outcome, earned)
 
     def _never_held(self, attempt: Attempt, outcome: Outcome) -> None:
         """Who goes through without a delay was not kept waiting before either."""
@@ -197,7 +201,7 @@ class Judge:
         seen = f"expected {outcome}, but at {step.stage} the server said {step}{closed}"
         stages = (self.greylist.stage, *([Stage.DATA] if attempt.bounces else [])) if self.greylist else ()
         if self.greylist and step.stage in stages and step.code in self.greylist.codes:
-            raise InconclusiveError(f"{seen}, which may be the greylist's word and not that of this rule")
+            raise GreylistWordError(f"{seen}, which may be the greylist's word and not that of this rule")
         raise ContradictionError(seen, step)
 
     def _expect_evidence(self, step: Step, wanted: str, codes: tuple[int, ...]) -> None:

@@ -557,6 +557,18 @@ def test_cases_that_differ_are_all_described(catalogue: Catalogue) -> None:
     assert "it came out differently from case to case" in text
 
 
+def test_what_came_out_differently_is_not_claimed_without_a_closer_look(catalogue: Catalogue) -> None:
+    refused, passed = Outcome(Verdict.DENY, Stage.RCPT), Outcome(Verdict.PASS, Stage.DATA)
+    sightings = (
+        Sighting(Offence.ILLEGAL_RECIPIENT, "put a % into the recipient", refused, "rcpt: 550 no"),
+        Sighting(Offence.ILLEGAL_RECIPIENT, "put a dot in front of the recipient", passed, "data: 250 ok"),
+    )
+    seen = seen_of(recipient=ANN, sightings=sightings)
+    assert not checked(draft(PLACE, seen, catalogue), catalogue).claims(catalogue["rcpt.leading-dot"])
+    assert checked(draft(PLACE, seen, catalogue, []), catalogue).claims(catalogue["rcpt.leading-dot"])
+    assert "# ? a client that put a dot in front of the recipient came" in draft(PLACE, seen, catalogue)
+
+
 def test_what_a_dialect_cannot_say_is_an_override(catalogue: Catalogue) -> None:
     refused = Outcome(Verdict.DENY, Stage.CONNECT)
     sightings = (Sighting(Offence.LISTED, "is on a list", refused, "connect: 554 listed"),)

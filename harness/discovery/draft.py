@@ -55,6 +55,8 @@ def draft(place: Place, seen: Seen, catalogue: Catalogue, found: Sequence[Deviat
     profile = settings.check("draft", tomllib.loads(bare), Profile)
     without = dict(_without(profile, seen, catalogue))
     doubtful = catalogue.rules.keys() if found is None else {one.id for one in found}
+    if found is None:
+        without |= _not_alike(without, seen, catalogue)
     without |= _resting_on_nothing(without, doubtful, catalogue)
     remarks = [one for one in remarks if one.id not in without]
     kept = [one for one in overrides.values() if one.id not in without]
@@ -133,6 +135,16 @@ def _not_looked_at(rule: Rule, profile: Profile, seen: Seen) -> str:
     if seen.way.trusted:
         return "it relays for all addresses that clients could come from, so nothing follows for strangers"
     return NO_USER
+
+
+def _not_alike(without: Mapping[str, str], seen: Seen, catalogue: Catalogue) -> dict[str, str]:
+    """The rules about offences of which one came out so and another otherwise."""
+    differing = {one.offence: one for one in _dissent(seen, catalogue)}
+    return {
+        rule.id: f"not all such clients met the same; one that {differing[rule.offence].did} met otherwise"
+        for rule in catalogue
+        if rule.offence in differing and rule.id not in without
+    }
 
 
 def _resting_on_nothing(

@@ -82,10 +82,10 @@ class Finding:
     in_message: bool = False  # whether it shows in what is delivered, and not in the dialogue
 
     def explains(self, client: Client, step: Step) -> bool:
-        """Whether a client of that kind met the same."""
-        if self.in_message:
+        """Whether a client of that kind met the same; what strangers meet anybody may who is not known."""
+        if self.in_message or step.stage is not self.step.stage:
             return False
-        if client.kind is not self.innocent.kind or step.stage is not self.step.stage:
+        if self.innocent.kind not in (client.kind, Kind.STRANGER):
             return False
         if self.only_recipient and step.command != self.step.command:
             return False
@@ -121,6 +121,11 @@ class Baseline:
     def marking(self) -> Finding | None:
         """That messages of innocent clients are marked as those of offenders are; None when they are not."""
         return next((one for one in self.findings if one.in_message), None)
+
+    def greylisting(self, stage: Stage) -> Finding | None:
+        """That strangers are not put off at `stage` as the profile says; None when they are."""
+        about = (one for one in self.findings if one.innocent.kind is Kind.STRANGER)
+        return next((one for one in about if one.step.stage is stage), None)
 
     def explains(self, client: Client, step: Step) -> Finding | None:
         """The finding that a client's step shows as well; None when innocent clients met nothing like it."""

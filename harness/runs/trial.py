@@ -5,9 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from harness.judge import ContradictionError, UnclearTimingError
+from harness.judge import ContradictionError, GreylistWordError, UnclearTimingError
+from harness.outcome import Verdict
 from harness.results.model import Status, Try
 from harness.rules import Capability, Rule
+from harness.runs.baseline import Finding
 from harness.runs.evidence import aftermath, deliveries, dialogues, operator, with_others
 from harness.runs.play import EndedError, MarkedInnocentError, Play
 from harness.runs.run import Run
@@ -152,14 +154,15 @@ def _vote(run: Run, plan: Plan, plays: list[Play], ends: list[_End]) -> Vote:
     for play, end in zip(plays, ends, strict=True):
         if blocked := _blocked(run, plan, play, end):
             return blocked
-    for number, end in enumerate(ends):
+    for play, end in zip(plays, ends, strict=True):
         if end.came is Came.NOTHING:
-            reason = f"{'the innocent twin: ' if number else ''}{end.reason}"
-            if not plays[number].world.lost:
-                return _nothing(reason, end.error)
-            trouble = _trouble(run, plays)
-            said = f"{reason}; afterwards {trouble}" if trouble else reason
-            return replace(_nothing(said, None if trouble else end.error), lost=True)
+            reason = f"{'' if play.offence else 'the innocent twin: '}{end.reason}"
+            if play.world.lost:
+                trouble = _trouble(run, plays)
+                said = f"{reason}; afterwards {trouble}" if trouble else reason
+                return replace(_nothing(said, None if trouble else end.error), lost=True)
+            hindrance = _hindrance(run, play, end)
+            return replace(_nothing(reason, end.error), blocked_by=hindrance.id if hindrance else "")
     if not broken:
         return Vote(Status.PASSED)
     return _against(run, plays, broken)
@@ -176,6 +179,18 @@ def _blocked(run: Run, plan: Plan, play: Play, end: _End) -> Vote | None:
         return None
     reason = f"{end.reason}; this is what innocent clients meet: {finding.statement}"
     return Vote(Status.INCONCLUSIVE, reason, InconclusiveError(reason), True, finding.id)
+
+
+def _hindrance(run: Run, play: Play, end: _End) -> Finding | None:
+    """What innocent clients meet as well, and why nothing follows from a play."""
+    for _, client, talk in play.world.conversations:
+        for step in talk.steps:
+            if step.verdict not in (None, Verdict.PASS) and (found := run.baseline.explains(client, step)):
+                return found
+    greylist = run.profile.greylist
+    if greylist and isinstance(end.error, GreylistWordError):
+        return run.baseline.greylisting(greylist.stage)
+    return None
 
 
 def _who_met(play: Play, step: Step) -> Client | None:

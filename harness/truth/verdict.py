@@ -7,6 +7,8 @@ from enum import StrEnum
 from harness.results.model import RuleResult, RunResult, Status
 from harness.rules import Catalogue
 
+DOCTOR = "doctor."  # how what the doctor found is called
+
 
 class Kind(StrEnum):
     """How a verdict can be wrong."""
@@ -68,6 +70,8 @@ class Truth:
         """Whether it is blocked by the broken rule, by one that rests on that, or by what innocents meet."""
         if not self.broken or not rule.blocked_by:
             return False
+        if rule.blocked_by.startswith(DOCTOR):
+            return True
         findings = {finding.id for finding in result.findings}
         rests_on = (
             catalogue.foundations(catalogue[rule.blocked_by]) if rule.blocked_by in catalogue.rules else ()

@@ -352,14 +352,14 @@ def test_operator_changes_a_list(
 
 
 def takes_bounces(sut: Sut, expect: Expect) -> str:
-    """A recipient to whom a bounce is taken, as long as the greylist has nothing against it."""
+    """A recipient to whom a bounce is taken at once, as long as the greylist has nothing against it."""
     without_lists = all(domain.bounce_recipients is None for domain in sut.profile.domain)
-    refused = expect.claimed(Offence.BOUNCE_WITHOUT_LIST) and not expect.lets_through_if(
-        Offence.BOUNCE_WITHOUT_LIST
-    )
-    expect.needed(
-        not (without_lists and refused), "no [[domain]] has a list of senders, so no bounce is taken"
-    )
+    if without_lists and expect.claimed(Offence.BOUNCE_WITHOUT_LIST):
+        (earned,) = expect.earnings(Offence.BOUNCE_WITHOUT_LIST)
+        expect.needed(
+            earned.verdict is Verdict.PASS and not earned.late,
+            f"no [[domain]] has a list of senders, so a bounce earns «{earned}»",
+        )
     return sut.legal_bounce
 
 

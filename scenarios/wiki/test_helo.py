@@ -64,8 +64,9 @@ def test_good_greeting_after_a_bare_address(client: Client, offence: bool, expec
         client.carry_on(talk)
         attempt = talk.quit()
     expect(attempt)
-    anew = client.attempt(upto=Stage.HELO, label="the same host on a new connection")
-    expect.through(anew, client.world.sut.profile.settles(Stage.HELO))
+    settled = client.world.sut.profile.settles(Stage.HELO)
+    anew = client.attempt(upto=settled, label="the same host on a new connection")
+    expect.through(anew, settled)
 
 
 @rule("helo.ip-literal")
