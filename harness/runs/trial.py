@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from harness.judge import ContradictionError, GreylistWordError, UnclearTimingError
-from harness.outcome import Verdict
+from harness.outcome import Stage, Verdict
 from harness.results.model import Status, Try
 from harness.rules import Capability, Rule
 from harness.runs.baseline import Finding
@@ -78,12 +78,14 @@ def try_once(run: Run, plan: Plan) -> tuple[Vote, list[Play]]:
             ends = [_end_of(run, plays[0], plan), twin.result()]
     else:
         ends = [_end_of(run, play, plan) for play in plays]
+    vote = _vote(run, plan, plays, ends)
     for play, end in zip(plays, ends, strict=True):
         for _, _, talk in play.world.conversations:
             run.steadiness.dialogue_ended(lost=bool(talk.lost))
-        if not play.offence and end.came in (Came.KEPT, Came.BROKEN):
-            run.steadiness.innocent_met(well=end.came is Came.KEPT, rule=plan.rule.id)
-    return _vote(run, plan, plays, ends), plays
+        steadily = end.came is Came.KEPT or (end.came is Came.BROKEN and bool(vote.blocked_by))
+        if not play.offence and (steadily or end.came is Came.BROKEN):  # what all meet is steady
+            run.steadiness.innocent_met(well=steadily, rule=plan.rule.id)
+    return vote, plays
 
 
 def evidence_of(run: Run, vote: Vote, plays: list[Play]) -> Try:
@@ -169,13 +171,16 @@ def _vote(run: Run, plan: Plan, plays: list[Play], ends: list[_End]) -> Vote:
 
 
 def _blocked(run: Run, plan: Plan, play: Play, end: _End) -> Vote | None:
-    """What innocent clients meet as well is nothing that the rule does, unless it is about them."""
+    """What innocent clients meet as well is nothing that the rule does, unless it is about them.
+
+    A twin is one of them, whatever the rule is about.
+    """
     step = end.error.step if isinstance(end.error, ContradictionError | UnclearTimingError) else None
     client = _who_met(play, step) if step else None
     finding = run.baseline.explains(client, step) if client and step else None
     if isinstance(end.error, MarkedInnocentError):
         finding = run.baseline.marking
-    if finding is None or plan.rule.about_innocents:
+    if finding is None or (play.offence and _is_about(plan.rule, finding)):
         return None
     reason = f"{end.reason}; this is what innocent clients meet: {finding.statement}"
     return Vote(Status.INCONCLUSIVE, reason, InconclusiveError(reason), True, finding.id)
@@ -191,6 +196,12 @@ def _hindrance(run: Run, play: Play, end: _End) -> Finding | None:
     if greylist and isinstance(end.error, GreylistWordError):
         return run.baseline.greylisting(greylist.stage)
     return None
+
+
+def _is_about(rule: Rule, finding: Finding) -> bool:
+    """Whether what innocent clients meet may be what a rule is about, and is no trouble before that."""
+    stages = list(Stage)
+    return rule.about_innocents and stages.index(finding.step.stage) >= stages.index(rule.stage)
 
 
 def _who_met(play: Play, step: Step) -> Client | None:
