@@ -135,6 +135,28 @@ class Built:
         """Whether there is anybody, postmaster aside, who gets bounces."""
         return self.some_send or (not self._listed and not self.shown("bounce.no-list").refuses)
 
+    # Mail that is delivered
+
+    @property
+    def keeps_mail(self) -> bool:
+        """Whether its mailboxes can be read."""
+        return self.drawn.mailbox != "none"
+
+    @property
+    def names_several(self) -> bool:
+        """Whether there is an alias for several users."""
+        return any(len(targets) > 1 for one in self.drawn.hosted for _, targets in one.aliases)
+
+    @property
+    def leads_the_rest(self) -> bool:
+        """Whether a domain says who gets what nobody has."""
+        return any(name == "*" for one in self.drawn.hosted for name, _ in one.aliases)
+
+    @property
+    def has_bystanders(self) -> bool:
+        """Whether each domain has a user beside the one whom its aliases lead to."""
+        return len(self.drawn.hosted[0].users) > 1
+
     # Block lists
 
     @property

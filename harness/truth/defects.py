@@ -86,6 +86,18 @@ TOLD: Mapping[str, Condition] = {
     "rcpt.leading-dot": lambda built: bool(built.boundless),
     "rcpt.unknown-user": lambda built: bool(built.strict),
     "delivery.no-catch-all": lambda built: any(domain.aliases for domain in built.strict),
+    "delivery.alias": lambda built: built.keeps_mail and built.drawn.aliases != "none",
+    "delivery.alias-many": lambda built: built.keeps_mail and built.names_several,
+    "delivery.catch-all": lambda built: built.keeps_mail and built.leads_the_rest,
+    "delivery.per-domain": lambda built: (
+        built.keeps_mail and built.drawn.aliases != "none" and built.drawn.domains > 1
+    ),
+    "delivery.to-header-kept": lambda built: (
+        built.keeps_mail and (built.drawn.aliases != "none" or built.leads_the_rest)
+    ),
+    "delivery.trace-headers": lambda built: built.keeps_mail,
+    "delivery.maildir": lambda built: built.drawn.mailbox == "maildir",
+    "delivery.mbox": lambda built: built.drawn.mailbox == "mbox",
     "bounce.bogus": lambda built: built.some_never_send,
     "bounce.postmaster-sender": lambda built: built.some_never_send,
     "bounce.legal": lambda built: built.some_send,
@@ -190,7 +202,27 @@ SHOWS: Mapping[str, Condition] = {
     "tls.certificate:*": _always,
     "tls.state-reset:off": _missed("mail.no-helo"),
     "auth.*": _always,
+    "absent.spf-reject:*": _always,
+    "absent.mime-checks:off": _always,
     "delivery.no-catch-all:off": _missed("rcpt.unknown-user"),
+    "delivery.alias:off": _always,
+    "delivery.alias:weak-other": _always,
+    "delivery.alias:strict-bystander": lambda built: built.has_bystanders,
+    "delivery.alias-many:off": _always,
+    "delivery.alias-many:weak-last": _always,
+    "delivery.catch-all:off": _always,
+    "delivery.catch-all:weak-*": _always,
+    "delivery.catch-all:strict-users": lambda built: built.has_bystanders,
+    "delivery.per-domain:off": _always,
+    "delivery.to-header-kept:off": _always,
+    "delivery.trace-headers:off": _always,
+    "delivery.trace-headers:weak-no-*": _always,
+    "delivery.trace-headers:weak-mailbox": lambda built: built.drawn.aliases != "none",
+    "delivery.trace-headers:weak-everybody": lambda built: (
+        built.drawn.aliases != "none" and built.has_bystanders
+    ),
+    "delivery.maildir:*": _always,
+    "delivery.mbox:*": _always,
 }
 
 
