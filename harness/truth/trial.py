@@ -44,8 +44,8 @@ RULES = (  # that a dialect touches
     "tls.*",
     "auth.*",
     "delay.*",
-    "delivery.catch-all",
-    "delivery.no-catch-all",
+    "absent.*",
+    "delivery.*",
 )
 
 

@@ -1,0 +1,93 @@
+"""Which defects show in a drawn server: those that make a difference there, and no others."""
+
+import dataclasses
+import fnmatch
+
+import pytest
+
+from harness.reference_mta.mutations import MUTANTS
+from harness.truth.defects import showing
+from harness.truth.draw import Answer, Draw
+from harness.truth.trial import RULES
+
+DEFER, REFUSE, CLOSE = Answer("defer"), Answer("refuse"), Answer("close")
+
+
+def names(drawn: Draw) -> set[str]:
+    return {mutant.name for mutant in showing(drawn)}
+
+
+@pytest.mark.parametrize(
+    ("drawn", "name"),
+    [
+        (Draw(bare_address_greeting=DEFER), "helo.plain-ip:weak-4xx"),
+        (Draw(bare_address_greeting=REFUSE), "helo.plain-ip:weak-short"),
+        (Draw(unqualified_greeting=REFUSE), "helo.not-fqdn:weak-short"),
+        (Draw(own_name_greeting=Answer("accept")), "helo.own-domain:off"),
+        (Draw(bounce=CLOSE), "bounce.bogus:strict-drop"),
+        (Draw(broken_header=Answer("accept")), "data.header-syntax:weak-no-From"),
+        (Draw(no_greeting=Answer("accept")), "tls.state-reset:off"),
+    ],
+)
+def test_a_defect_that_does_what_the_server_does_anyway_is_none(drawn: Draw, name: str) -> None:
+    assert name in names(Draw())
+    assert name not in names(drawn)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "rules"),
+    [
+        (Draw(lists=0), "dnsbl.*"),
+        (Draw(lists=1), "dnsbl.two"),
+        (Draw(greylist="none"), "greylist.*"),
+        (Draw(account="none"), "auth.plain-*"),
+        (Draw(trusted=False), "rcpt.relay-trusted"),
+        (Draw(senders="none"), "bounce.legal"),
+        (Draw(rest="none"), "rcpt.illegal-chars"),
+        (Draw(rest="all take all"), "rcpt.unknown-user"),
+        (Draw(mailbox="none"), "delivery.alias"),
+        (Draw(bare_address_greeting=CLOSE), "helo.plain-ip-sticky"),
+        (Draw(unverified_host=REFUSE, unqualified_greeting=REFUSE), "mail.delay-repeated"),
+    ],
+)
+def test_a_rule_that_cannot_be_told_of_a_server_has_no_defects_there(drawn: Draw, rules: str) -> None:
+    def broken(drawn: Draw) -> set[str]:
+        return {mutant.rule for mutant in showing(drawn) if fnmatch.fnmatchcase(mutant.rule, rules)}
+
+    assert broken(Draw())
+    assert not broken(drawn)
+
+
+def test_another_code_shows_where_codes_are_documented() -> None:
+    drawn = Draw(own_name_greeting=DEFER)
+    assert drawn.refusal("own_name_greeting") is None
+    precise = dataclasses.replace(drawn, codes="code")
+    refusal = precise.refusal("own_name_greeting")
+    assert refusal
+    assert refusal.code != 450
+    assert "helo.own-domain:weak-4xx" not in names(drawn)
+    assert "helo.own-domain:weak-4xx" in names(precise)
+
+
+def test_a_mark_shows_only_in_mail_that_can_be_read() -> None:
+    marked = Draw(unqualified_greeting=Answer("accept", marked=True))
+    assert "helo.not-fqdn:off" in names(marked)
+    assert "helo.not-fqdn:off" not in names(dataclasses.replace(marked, mailbox="none"))
+
+
+def test_nearly_all_defects_of_the_rules_show_in_some_server() -> None:
+    servers = (
+        Draw(),
+        Draw(greylist_code=450),
+        Draw(mailbox="mbox", aliases="of many", sending="each another"),
+    )
+    shown = set().union(*map(names, servers))
+    tried = {mutant.name for mutant in MUTANTS if any(fnmatch.fnmatchcase(mutant.rule, one) for one in RULES)}
+    assert {name.partition(":")[0] for name in tried - shown} == {
+        "absent.sender-callout",  # seen by a mail host that is called
+        "absent.recipient-callout",
+        "absent.size-limit",  # takes a message of 40 MB
+        "absent.size-exempts-spam-check",  # not described
+        "data.spam-classified",
+        "delivery.alias-many",
+    }
