@@ -569,6 +569,11 @@ def test_what_came_out_differently_is_not_claimed_without_a_closer_look(catalogu
     assert "# ? a client that put a dot in front of the recipient came" in draft(PLACE, seen, catalogue)
 
 
+def test_a_server_that_reads_messages_at_leisure(catalogue: Catalogue) -> None:
+    assert checked(draft(PLACE, seen_of(reading=0.79), catalogue), catalogue).server.scan == 1.6
+    assert checked(draft(PLACE, seen_of(reading=0.01), catalogue), catalogue).server.scan is None
+
+
 def test_what_a_dialect_cannot_say_is_an_override(catalogue: Catalogue) -> None:
     refused = Outcome(Verdict.DENY, Stage.CONNECT)
     sightings = (Sighting(Offence.LISTED, "is on a list", refused, "connect: 554 listed"),)

@@ -88,6 +88,7 @@ def _look(
         speech=speech_of([*sightings, *lists.sightings], usual.pause, catalogue),
         lists=lists,
         limit=limit,
+        reading=usual.seconds.get(Stage.DATA, 0.0),
         notes=(*notes, *welcome.notes, *of_domains),
     )
 
