@@ -320,7 +320,7 @@ def _rests_on(catalogue: Catalogue, rules: Iterable[str], others: Iterable[str])
 
 
 def _is_blocked(result: RuleResult, notice: Collection[str], catalogue: Catalogue) -> bool:
-    """Whether a rule cannot be told because of those that notice what is broken, or of what innocents meet."""
+    """Whether a rule cannot be told because of those that notice a defect, or of what innocents meet."""
     by = result.blocked_by
     if result.status is not Status.INCONCLUSIVE or not by:
         return False
