@@ -319,12 +319,12 @@ def _rests_on(catalogue: Catalogue, rules: Iterable[str], others: Iterable[str])
     return any({*catalogue.foundations(rule)} & {*others} for rule in known)
 
 
-def _is_blocked(result: RuleResult, broken: Collection[str], catalogue: Catalogue) -> bool:
-    """Whether a rule cannot be told because of what is broken, or because of what innocents meet by that."""
+def _is_blocked(result: RuleResult, notice: Collection[str], catalogue: Catalogue) -> bool:
+    """Whether a rule cannot be told because of those that notice a defect, or of what innocents meet."""
     by = result.blocked_by
     if result.status is not Status.INCONCLUSIVE or not by:
         return False
-    return by not in catalogue.rules or by in broken or _rests_on(catalogue, [by], broken)
+    return by not in catalogue.rules or by in notice or _rests_on(catalogue, [by], notice)
 
 
 def _judge(
@@ -352,18 +352,19 @@ def _judge(
     changed = {
         rule.id: after[rule.id]
         for rule in baseline.rules
-        if rule.id not in spared | broken
-        and after[rule.id].status is not rule.status
-        and not _is_blocked(after[rule.id], broken, catalogue)
+        if rule.id not in spared | broken and after[rule.id].status is not rule.status
     }
     declared = {defect: {rule for rule in changed if subject.expects(defect, rule)} for defect in defects}
-    accounted = set().union(*declared.values())
+    notice = broken.union(*declared.values())
+    accounted = {rule for rule, found in changed.items() if _is_blocked(found, notice, catalogue)} | notice
     return [
         Verdict(
             defect,
             survived=tuple(rule for rule in defect.rules if after[rule].status is not Status.FAILED),
             collateral={name: rule for name, rule in changed.items() if name not in accounted},
-            declared=tuple(sorted(declared[defect])),
+            declared=tuple(
+                sorted(name for name in declared[defect] if changed[name].status is Status.FAILED)
+            ),
             seconds=time.monotonic() - began,
         )
         for defect in defects

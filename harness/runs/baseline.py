@@ -81,11 +81,17 @@ class Finding:
     only_recipient: bool = False  # whether it is about that recipient, and not about all of them
     in_message: bool = False  # whether it shows in what is delivered, and not in the dialogue
 
+    @property
+    def lets_through(self) -> bool:
+        """Whether strangers are taken who should be greylisted: that explains no offender's success."""
+        return self.step.verdict is Verdict.PASS and self.step.stage in (Stage.RCPT, Stage.DATA)
+
     def explains(self, client: Client, step: Step) -> bool:
         """Whether a client of that kind met the same; what strangers meet anybody may who is not known."""
         if self.in_message or step.stage is not self.step.stage:
             return False
-        if self.innocent.kind not in (client.kind, Kind.STRANGER):
+        others_too = self.innocent.kind is Kind.STRANGER and not self.lets_through
+        if client.kind is not self.innocent.kind and not others_too:
             return False
         if self.only_recipient and step.command != self.step.command:
             return False

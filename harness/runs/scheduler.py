@@ -231,6 +231,7 @@ class Scheduler:
             return outcome
         rests_on = self._run.catalogue.foundations(plan.rule)
         below = [key for key, other in self._plans.items() if other.rule.id in rests_on]
+        below.sort(key=lambda key: rests_on.index(self._plans[key].rule.id))  # what it rests on itself first
         return blocked(
             outcome, {key: self._await(self._outcomes[key], waiting) for key in below}, self._plans
         )
