@@ -33,7 +33,15 @@ class NoEvidenceError(InconclusiveError):
 
 
 class UnclearTimingError(InconclusiveError):
-    """Every reply is as documented, and whether one of them was held back cannot be told."""
+    """Every reply is as documented, and whether one of them was held back cannot be told.
+
+    `step` is one that was held back before, where that is the reason.
+    """
+
+    def __init__(self, text: str, step: Step | None = None) -> None:
+        """`text` is the reason for the report."""
+        super().__init__(text)
+        self.step = step
 
 
 class GreylistWordError(InconclusiveError):
@@ -168,10 +176,11 @@ class Judge:
     def _expect_timing(self, attempt: Attempt, step: Step, outcome: Outcome, earned: bool) -> None:
         timing = self.timing(step)
         if outcome.stage in REPEATING and not earned and timing is not Timing.PROMPT:
-            earlier = [attempt.at(Stage.CONNECT), attempt.at(Stage.HELO)]
-            if any(before and self.timing(before) is not Timing.PROMPT for before in earlier):
+            earlier = [step for step in (attempt.at(Stage.CONNECT), attempt.at(Stage.HELO)) if step]
+            held = next((one for one in earlier if self.timing(one) is not Timing.PROMPT), None)
+            if held:
                 raise UnclearTimingError(
-                    f"the wait at {outcome.stage} may repeat a delay that was earned before it"
+                    f"the wait at {outcome.stage} may repeat a delay that was earned before it", held
                 )
         if timing is Timing.UNCLEAR:
             raise UnclearTimingError(

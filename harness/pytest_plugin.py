@@ -76,13 +76,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A case for each thing that the profile describes, where a scenario is to try all of them."""
-    sut = metafunc.config.stash.get(SUT, None)
     for mark in metafunc.definition.iter_markers("each"):
-        if sut is None:
-            sut = metafunc.config.stash[SUT] = _described(metafunc.config)
+        sut = metafunc.config.stash[SUT]
         for name in mark.args:
             named = each_of(name, sut)
             metafunc.parametrize(name, [thing for _, thing in named], ids=[text for text, _ in named])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Scenarios are collected for what the profile describes; a mistake in it ends the session here."""
+    session.config.stash.setdefault(SUT, _described(session.config))
 
 
 def _described(config: pytest.Config) -> Sut:

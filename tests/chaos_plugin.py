@@ -7,7 +7,6 @@ the servers that send mail in other ways are out of reach of the network.
 """
 
 import contextlib
-import functools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ import pytest
 from harness.embedded.process import ReferenceMta
 from harness.embedded.servers import reference_mta
 from harness.profile.model import Profile
-from harness.runs.assembly import Wish
+from harness.pytest_plugin import EMBEDDED
 from tests.chaos_proxy import ChaosProxy
 from tests.chaos_trouble import Chaos, Kind
 
@@ -51,13 +50,11 @@ class Network:
 
     chaos: Chaos
     proxies: list[ChaosProxy] = field(default_factory=list)
-    patch: pytest.MonkeyPatch = field(default_factory=pytest.MonkeyPatch)
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionstart(self) -> None:
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
         """From here on a run without a profile finds its server behind the network."""
-        behind = functools.partial(Wish, embedded=self.reference_mta)
-        self.patch.setattr("harness.pytest_plugin.Wish", behind)
+        session.config.stash[EMBEDDED] = self.reference_mta
 
     @contextlib.contextmanager
     def reference_mta(
@@ -77,7 +74,6 @@ class Network:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Tell what the network did, beside the reports."""
-        self.patch.undo()
         folder = session.config.option.reports
         if folder and self.proxies:
             told = {

@@ -1,9 +1,13 @@
-"""A pytest plugin for runs whose server breaks down in the middle: right after the first report."""
+"""A pytest plugin for runs whose server breaks down in the middle: right after the first try has ended."""
 
 import json
 import subprocess
+import threading
+from typing import Any
 
 import pytest
+
+from harness.runs import scheduler, trial
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -11,16 +15,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.pluginmanager.register(Fault(json.loads(config.getoption("--fault"))))
+    commands = json.loads(config.getoption("--fault"))
+    if commands:
+        config.add_cleanup(_break_down(commands).undo)
 
 
-class Fault:
-    """What happens once; the next item is not collected before the commands have ended."""
+def _break_down(commands: list[list[str]]) -> pytest.MonkeyPatch:
+    """What happens once; whoever came to the end of its try waits until the commands have ended."""
+    happening = threading.Lock()
 
-    def __init__(self, commands: list[list[str]]) -> None:
-        self.pending = commands
+    def try_once(*arguments: Any) -> Any:
+        tried = once(*arguments)
+        with happening:
+            while commands:
+                subprocess.run(commands.pop(0), check=True, timeout=60)
+        return tried
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when == "call":
-            while self.pending:
-                subprocess.run(self.pending.pop(0), check=True, timeout=60)
+    once = trial.try_once
+    patch = pytest.MonkeyPatch()
+    patch.setattr(scheduler, "try_once", try_once)
+    return patch

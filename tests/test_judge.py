@@ -217,12 +217,23 @@ def earned(rcpt_code: int, seconds: float) -> Attempt:
     )
 
 
-@pytest.mark.parametrize("outcome", ["pass at rcpt", "delay at rcpt"])
-@pytest.mark.parametrize("before", [LATE, BETWEEN])
+def waited(before: float) -> Attempt:
+    return attempt(step(Stage.CONNECT, 220, before), step(Stage.HELO, 250), step(Stage.RCPT, 250, LATE))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "before"),
+    [("pass at rcpt", BETWEEN), ("delay at rcpt", BETWEEN), ("delay at rcpt", LATE)],
+)
 def test_a_wait_after_another_wait_proves_nothing_about_its_own_rule(outcome: str, before: float) -> None:
-    waited = attempt(step(Stage.CONNECT, 220, before), step(Stage.HELO, 250), step(Stage.RCPT, 250, LATE))
     with pytest.raises(InconclusiveError, match="earned before"):
-        judge().expect(waited, (Outcome.parse(outcome),))
+        judge().expect(waited(before), (Outcome.parse(outcome),))
+
+
+def test_who_was_kept_waiting_before_has_not_got_through_promptly() -> None:
+    with pytest.raises(ContradictionError, match="at connect it was late") as caught:
+        judge().expect(waited(LATE), (Outcome.parse("pass at rcpt"),))
+    assert caught.value.step.stage is Stage.CONNECT
 
 
 def test_a_wait_that_was_meant_to_be_earned_proves_its_repetition() -> None:

@@ -22,7 +22,7 @@ from harness.systems.system import Parameters, System
 PROFILE, DESCRIPTION = "profile.toml", "system.toml"
 ALL_BUT_EXIM = ("greylistd", "spamd")
 NAMESPACES = ("mnt", "net", "pid")
-QUICK = "test_bounce_to_one_who_never_sends"  # refused at once; it comes first of all that are chosen here
+QUICK = "(test_bounce_to_one_who_never_sends and castle)"  # refused at once; of these it comes first
 HELD = "localbox or test_name_that_does_not_resolve"  # for as long as the delay is
 
 IMPATIENT = {"root/etc/exim4/exim4.conf": [("DELAY = @delay@s", "DELAY = 0s")]}  # for rules without delays
@@ -128,7 +128,7 @@ def start(tmp_path: Path) -> Start:
 
 @pytest.fixture
 def run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Runs some scenarios in a sandbox; the commands in `fault` are run after the first report."""
+    """Runs some scenarios in a sandbox; the commands in `fault` are run after the first try."""
 
     def scenarios(box: Sandbox, select: str, *options: str, fault: list[list[str]] | None = None) -> Ended:
         reports = tmp_path / "reports"
@@ -180,7 +180,7 @@ def test_a_server_that_is_killed(start: Start, run: Run) -> None:
     )
     assert "in the middle of the run an innocent client got no further than connect" in ended.note
     assert "nobody listens at 127.0.0.1:25" in ended.note
-    assert f"Not everything was tried: {ended.note}" in ended.printed
+    assert "Not everything was tried: in the middle of the run" in ended.printed
 
 
 def test_a_server_that_hangs(start: Start, run: Run) -> None:
@@ -211,7 +211,8 @@ def test_a_server_that_is_restarted(start: Start, run: Run) -> None:
     assert "no reply" in ended.first_doubt("helo.not-fqdn")
     assert set(ended.rules.values()) <= {Status.PASSED, Status.INCONCLUSIVE}
     assert ended.status == (1 if Status.INCONCLUSIVE in ended.rules.values() else 0)
-    assert ended.note == ""
+    assert "in the middle of the run" not in ended.note
+    assert "dialogues were lost without a reason" in ended.note
 
 
 def test_a_full_disk(start: Start, run: Run) -> None:
@@ -228,22 +229,24 @@ def test_a_full_disk(start: Start, run: Run) -> None:
         "connect.rdns-confirmed": Status.PASSED,
         "rcpt.unknown-user": Status.INCONCLUSIVE,
     }
-    assert "an innocent client was refused at mail: 452 Space shortage" in ended.first_doubt(
-        "rcpt.unknown-user"
-    )
+    assert "at mail the server said 452 Space shortage" in ended.first_doubt("rcpt.unknown-user")
 
 
 def test_dns_out_of_reach(start: Start, run: Run) -> None:
     with start(edits=IMPATIENT) as box:
         elsewhere = f"echo nameserver 127.0.0.9 > {box.root}/etc/resolv.conf"
         ended = run(
-            box, f"{QUICK} or test_third_list_is_not_asked", "--jobs=1", fault=[["sh", "-c", elsewhere]]
+            box,
+            f"{QUICK} or test_no_list_is_asked_after_enough_hits",
+            "--jobs=1",
+            fault=[["sh", "-c", elsewhere]],
         )
     assert ended.status == 1
     assert ended.rules == {"bounce.bogus": Status.PASSED, "dnsbl.threshold-stops": Status.INCONCLUSIVE}
     doubt = ended.first_doubt("dnsbl.threshold-stops")
     assert doubt.startswith("expected delay+drop at rcpt, but at rcpt the server said 250")
-    assert doubt.endswith("afterwards the server asked our DNS nothing about an innocent client")
+    assert "no list was asked about" in doubt
+    assert "as it was at the beginning" in doubt
 
 
 def test_dns_out_of_reach_from_the_beginning(start: Start, run: Run) -> None:
@@ -282,7 +285,9 @@ def test_greylistd_is_killed(start: Start, run: Run) -> None:
         "greylist.early-retry": Status.INCONCLUSIVE,
         "greylist.host-whitelist": Status.INCONCLUSIVE,
     }
-    assert "strangers are not greylisted" in ended.first_doubt("greylist.host-whitelist")
+    assert "the first attempt of an unknown triplet was not deferred" in ended.first_doubt(
+        "greylist.host-whitelist"
+    )
 
 
 def test_nobody_gets_through_without_the_greylist(start: Start, run: Run) -> None:

@@ -75,8 +75,8 @@ def _look(
     lists = ListsSeen()
     if resolves and welcome.recipient and dialogues.chooses_addresses:
         client = further.client()
-        further.attempt(client)
-        lists = look_at_lists(further, zones_asked(further, client), usual, telling)
+        zones = zones_asked(further, client, further.attempt(client))
+        lists = look_at_lists(further, zones, usual, telling)
     return Seen(
         way=dialogues.way,
         face=face,
@@ -88,6 +88,7 @@ def _look(
         speech=speech_of([*sightings, *lists.sightings], usual.pause, catalogue),
         lists=lists,
         limit=limit,
+        reading=usual.seconds.get(Stage.DATA, 0.0),
         notes=(*notes, *welcome.notes, *of_domains),
     )
 

@@ -22,10 +22,11 @@ from harness.results.visible import shortened, visible
 from harness.rules import Catalogue, Rule
 
 TEMPLATE = "draft.toml.jinja"
-LONGEST = 160  # characters of what a server said, in a comment
+LONGEST = 200  # characters of what a server said, in a comment
 LONGEST_WAIT = 120.0  # seconds for a greylist, that a run may wait unless its owner says more
 SLACK = 5.0  # seconds
 TIME = re.compile(r"(\d+) ?(s|sec|min|h)", re.IGNORECASE)
+RESTS_ON = "it rests on"
 NO_USER = "no mail got through to an ordinary user, on whom this rests: name one with --user"
 
 
@@ -34,7 +35,7 @@ class Override:
     """An outcome of a rule that differs from what the dialect says."""
 
     id: str
-    outcome: str
+    outcomes: tuple[str, ...]  # any of which will do
     seen: str
 
 
@@ -45,15 +46,17 @@ def draft(place: Place, seen: Seen, catalogue: Catalogue, found: Sequence[Deviat
     rests on a rule that is not.
     """
     overrides = {
-        rule: Override(rule, str(outcome), _seen_for(catalogue[rule], seen.sightings))
+        rule: Override(rule, (str(outcome),), _seen_for(catalogue[rule], seen.sightings))
         for rule, outcome in seen.speech.overrides.items()
     }
-    overrides |= {one.id: Override(one.id, one.outcome, one.seen) for one in found or () if one.outcome}
-    remarks = [one for one in found or () if not one.outcome and not one.undecided]
+    overrides |= {one.id: Override(one.id, one.outcomes, one.seen) for one in found or () if one.outcomes}
+    remarks = [one for one in found or () if not one.outcomes and not one.undecided]
     bare = _render(place, seen, list(overrides.values()), {}, remarks, catalogue)
     profile = settings.check("draft", tomllib.loads(bare), Profile)
     without = dict(_without(profile, seen, catalogue))
     doubtful = catalogue.rules.keys() if found is None else {one.id for one in found}
+    if found is None:
+        without |= _not_alike(without, seen, catalogue)
     without |= _resting_on_nothing(without, doubtful, catalogue)
     remarks = [one for one in remarks if one.id not in without]
     kept = [one for one in overrides.values() if one.id not in without]
@@ -134,6 +137,16 @@ def _not_looked_at(rule: Rule, profile: Profile, seen: Seen) -> str:
     return NO_USER
 
 
+def _not_alike(without: Mapping[str, str], seen: Seen, catalogue: Catalogue) -> dict[str, str]:
+    """The rules about offences of which one came out so and another otherwise."""
+    differing = {one.offence: one for one in _dissent(seen, catalogue)}
+    return {
+        rule.id: f"not all such clients met the same; one that {differing[rule.offence].did} met otherwise"
+        for rule in catalogue
+        if rule.offence in differing and rule.id not in without
+    }
+
+
 def _resting_on_nothing(
     without: Mapping[str, str], doubtful: Collection[str], catalogue: Catalogue
 ) -> dict[str, str]:
@@ -142,7 +155,7 @@ def _resting_on_nothing(
     for rule in catalogue:
         below = [one for one in catalogue.foundations(rule) if one in without]
         if below and rule.id in doubtful and rule.id not in without:
-            resting[rule.id] = f"it rests on {below[0]}, which is not claimed"
+            resting[rule.id] = f"{RESTS_ON} {below[0]}, which is not claimed"
     return resting
 
 
@@ -170,9 +183,12 @@ def _by_groups(without: Mapping[str, str], catalogue: Catalogue) -> dict[str, st
     merged: dict[str, str] = {}
     for rule_id, reason in without.items():
         group = rule_id.partition(".")[0]
-        members = [rule.id for rule in catalogue if rule.id.partition(".")[0] == group]
-        whole = all(without.get(member) == reason for member in members)
-        merged[f"{group}.*" if whole else rule_id] = reason
+        members = [without.get(rule.id) for rule in catalogue if rule.id.partition(".")[0] == group]
+        own = {member for member in members if not (member and member.startswith(RESTS_ON))}
+        if len(own) == 1 and None not in own:
+            merged[f"{group}.*"] = own.pop() or reason
+        else:
+            merged[rule_id] = reason
     return merged
 
 

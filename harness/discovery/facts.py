@@ -145,6 +145,7 @@ class Seen:
     speech: Speech = Speech()
     lists: ListsSeen = ListsSeen()
     limit: RecipientLimit | None = None
+    reading: float = 0.0  # seconds that the end of DATA took an innocent client at most
     notes: tuple[str, ...] = ()
 
     @property

@@ -24,11 +24,11 @@ TEXT = "listed for testing"
 OTHER_ANSWERS = tuple(f"127.0.{third}.{last}" for third in (0, 1) for last in (2, 3, 4, 5, 9, 10, 11, 14))
 
 
-def zones_asked(dialogues: Dialogues, client: Client) -> list[str]:
-    """The zones that were asked about a client's address, in the order of the first question to each."""
+def zones_asked(dialogues: Dialogues, client: Client, attempt: Attempt) -> list[str]:
+    """The zones that were asked about a client in a dialogue, in the order of the first questions."""
     labels = reverse_name(client.address).removesuffix(".in-addr.arpa").removesuffix(".ip6.arpa")
     zones: dict[str, None] = {}
-    for entry in dialogues.dns.queries():
+    for entry in dialogues.dns.queries(since=attempt.steps[0].began):
         if entry.name.startswith(f"{labels}.") and not entry.name.endswith(".arpa"):
             zones[entry.name.removeprefix(f"{labels}.")] = None
     return list(zones)
@@ -88,7 +88,7 @@ class _Trials:
         trials = {}
         for zones, sighting in zip(new, sightings, strict=True):
             client, attempt = notes[zones]
-            asked = tuple(zones_asked(self._dialogues, client))
+            asked = tuple(zones_asked(self._dialogues, client, attempt))
             trials[zones] = _Trial(zones, sighting, asked, attempt.said, client.address)
         if len(answers) == 1:
             self._done |= trials
@@ -180,6 +180,8 @@ def _how_they_are_asked(
         offence = Offence.LISTED_ENOUGH if trial.refused else Offence.LISTED
         if _weight(seen, trial.on) > 0:
             sightings.append(replace(trial.sighting, offence=offence))
+    if not any(one.offence is Offence.LISTED for one in sightings):  # then one hit earns as much as many
+        sightings += [replace(one, offence=Offence.LISTED) for one in sightings]
     asks, names = seen.asks, True
     refused = [trial for trial in trials.all if trial.refused]
     if enough and refused:

@@ -140,7 +140,7 @@ def oddities(
     ]
     if domains and dialogues.goal is Stage.DATA:
         user = dialogues.recipient.partition("@")[0]
-        odd = {"a % in the recipient": f"{user}%x", "a leading dot in the recipient": f".{user}"}
+        odd = {"put a % into the recipient": f"{user}%x", "put a dot in front of the recipient": f".{user}"}
         for did, local_part in odd.items():
             found.append(Oddity(Offence.ILLEGAL_RECIPIENT, did, _to(f"{local_part}@{domains[0]}")))
     if strict:

@@ -21,7 +21,9 @@ class Welcome:
     """What became of innocent mail to those that were named."""
 
     recipient: str = ""  # the first ordinary user to whom a message got through
-    users: tuple[str, ...] = ()  # all of them
+    users: tuple[
+        str, ...
+    ] = ()  # all of them, and those who are there by their owner's word: they were put off
     deferral: Deferral | None = None
     notes: tuple[str, ...] = ()
 
@@ -29,14 +31,15 @@ class Welcome:
 def look_at_users(dialogues: Dialogues, users: Iterable[str], wait: float, telling: Telling) -> Welcome:
     """Send each of the named users a message, as far as the server takes it."""
     taken: list[str] = []
+    put_off: list[str] = []
     notes: list[str] = []
     deferral: Deferral | None = None
     for user in users:
         greylist = passed_in_time(deferral)
         writing = replace(dialogues, recipient=user, goal=Stage.DATA, greylist=greylist)
         attempt = writing.attempt()
-        if deferral is None and (put_off := _deferred(attempt)):
-            deferral = look_at_deferral(writing, put_off, wait, telling)
+        if deferral is None and (deferred_at := _deferred(attempt)):
+            deferral = look_at_deferral(writing, deferred_at, wait, telling)
             if greylist := passed_in_time(deferral):
                 attempt = replace(writing, greylist=greylist).attempt()
         if attempt.data.verdict is Verdict.PASS:
@@ -44,10 +47,11 @@ def look_at_users(dialogues: Dialogues, users: Iterable[str], wait: float, telli
             telling.say(f"a message to {user} was taken: {attempt.data}")
         else:
             last = attempt.steps[-1]
+            put_off += [user] if last.verdict is Verdict.DEFER else []
             notes.append(f"mail of an innocent client to {user} did not get through: {last.stage}: {last}")
             telling.say(notes[-1])
     ordinary = [user for user in taken if user.partition("@")[0].lower() != POSTMASTER]
-    return Welcome(ordinary[0] if ordinary else "", tuple(taken), deferral, tuple(notes))
+    return Welcome(ordinary[0] if ordinary else "", (*taken, *put_off), deferral, tuple(notes))
 
 
 def passed_in_time(deferral: Deferral | None) -> GreylistSeen | None:

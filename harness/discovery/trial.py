@@ -10,13 +10,14 @@ from harness.discovery.facts import Seen
 from harness.discovery.recipients import passed_in_time
 from harness.mutants import PATIENCE, run_pytest
 from harness.outcome import Outcome, Verdict
-from harness.results.model import Case, RuleResult, RunResult, Status
+from harness.results.model import RuleResult, RunResult, Status
 from harness.rules import Catalogue, Rule
 
 JOBS = 20  # scenarios at a time
 WAITING_JOBS = 120  # where most of them wait for a greylist, without a connection
 SHORTEST_WAIT = 1.0  # seconds
 LONGEST_WAIT = 5  # delays that a scenario may wait for
+DECIDED = (Status.FAILED, Status.PASSED)
 CHANCES = 6  # times as long as it may take, and it is given up
 
 
@@ -24,14 +25,14 @@ CHANCES = 6  # times as long as it may take, and it is given up
 class Deviation:
     """A rule that did not hold, or of which nobody can tell, and what was seen.
 
-    Without an `outcome` no other one describes it: its cases came out differently, or it is about something
-    else; `seen` is the verdict's reason then.
+    Its `outcomes` are what its cases came to, all of them. Without any no outcome describes it: it is about
+    something else; `seen` is the verdict's reason then.
     """
 
     id: str
     expectation: str
     seen: str
-    outcome: str
+    outcomes: tuple[str, ...] = ()
     undecided: bool = False
     blocked: bool = False  # by a rule that did not hold
 
@@ -59,7 +60,7 @@ def try_rules(
     found = _try_once(drafted([]), scenarios, catalogue, time)
     if not any(one.blocked for one in found):
         return found
-    described = [one for one in found if one.outcome]
+    described = [one for one in found if one.outcomes]
     again = _try_once(drafted(described), scenarios, catalogue, time)
     new = {one.id for one in again}
     return [*(one for one in described if one.id not in new), *again]
@@ -88,24 +89,17 @@ def deviations(result: RunResult, catalogue: Catalogue) -> list[Deviation]:
             found.append(_deviation(rule, catalogue.rules.get(rule.id)))
         elif rule.status is Status.INCONCLUSIVE:
             blocked = rule.blocked_by in catalogue.rules
-            found.append(
-                Deviation(rule.id, rule.expectation, rule.reason, "", undecided=True, blocked=blocked)
-            )
+            found.append(Deviation(rule.id, rule.expectation, rule.reason, undecided=True, blocked=blocked))
     return found
 
 
 def _deviation(result: RuleResult, rule: Rule | None) -> Deviation:
     failed = [case for case in result.cases if case.status is Status.FAILED]
-    outcome = _outcome_of(result.cases)
-    if not outcome or outcome in result.expectation.split(" or ") or not _may_be_meant(rule, outcome):
-        return Deviation(result.id, result.expectation, failed[0].reason, "")
-    return Deviation(result.id, result.expectation, failed[0].observed, outcome)
-
-
-def _outcome_of(cases: Sequence[Case]) -> str:
-    """What every case that proves something came to; empty when they differ."""
-    telling = {case.came for case in cases if case.status in (Status.FAILED, Status.PASSED)}
-    return telling.pop() if len(telling) == 1 else ""
+    outcomes = tuple(dict.fromkeys(case.came for case in result.cases if case.status in DECIDED))
+    described = all(outcomes) and set(outcomes) != set(result.expectation.split(" or "))
+    if not described or not all(_may_be_meant(rule, outcome) for outcome in outcomes):
+        return Deviation(result.id, result.expectation, failed[0].reason)
+    return Deviation(result.id, result.expectation, failed[0].observed, outcomes)
 
 
 def _may_be_meant(rule: Rule | None, outcome: str) -> bool:

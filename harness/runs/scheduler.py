@@ -12,7 +12,7 @@ from harness.results.model import Status, Try
 from harness.rules import Capability, spell
 from harness.runs.foundations import blocked
 from harness.runs.run import Run
-from harness.runs.steadiness import Seen
+from harness.runs.steadiness import TRIES, Seen
 from harness.runs.trial import Plan, Vote, came_in, evidence_of, observed_in, status_of, try_once
 from harness.verdicts import InconclusiveError
 
@@ -81,8 +81,7 @@ class _Course:
     def outcome(self) -> Outcome | None:
         """What it came to, when that is certain by now, or no further try is left."""
         verdict = self._verdict
-        left = len(self._votes) < self._steadiness.tries and not self._run.unusable
-        if verdict is None and left:
+        if verdict is None and self._may_be_told:
             return None
         vote = verdict or self._undecided
         return Outcome(
@@ -96,6 +95,14 @@ class _Course:
             vote.blocked_by,
             self._came,
         )
+
+    @property
+    def _may_be_told(self) -> bool:
+        """Whether another try may tell: what was lost may come, and what says nothing each time will not."""
+        silent = [vote for vote in self._votes if vote.status is Status.INCONCLUSIVE and not vote.lost]
+        told = any(vote.status is not Status.INCONCLUSIVE for vote in self._votes)
+        tries = TRIES if len(silent) >= TRIES and not told else self._steadiness.tries
+        return len(self._votes) < tries and not self._run.unusable
 
     @property
     def is_over(self) -> bool:
@@ -203,7 +210,7 @@ class Scheduler:
             if Capability.HEAVY in plan.all_needs and key not in {*self._alone, *self._disturbing}
         ]
         late = {*self._alone, *self._disturbing}
-        crowd = plans.keys() - {*self._straining, *late}
+        crowd = [key for key in plans if key not in {*self._straining, *late}]  # in their order
         self._first_tries = self._unsettled = len(plans) - len(late)
         for key in plans.keys() - late:
             self._outcomes[key].add_done_callback(self._one_settled)

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from harness.judge import ContradictionError, GreylistWordError
-from harness.outcome import Verdict
+from harness.judge import ContradictionError, GreylistWordError, UnclearTimingError
+from harness.outcome import Stage, Verdict
 from harness.results.model import Status, Try
 from harness.rules import Capability, Rule
 from harness.runs.baseline import Finding
@@ -50,6 +50,7 @@ class Vote:
     error: BaseException | None = None
     final: bool = False  # it would be the same however often it were tried
     blocked_by: str = ""  # the finding that keeps the rule from being told
+    lost: bool = False  # whether it says nothing because a dialogue, or the server, was lost
 
 
 class Came(Enum):
@@ -77,12 +78,14 @@ def try_once(run: Run, plan: Plan) -> tuple[Vote, list[Play]]:
             ends = [_end_of(run, plays[0], plan), twin.result()]
     else:
         ends = [_end_of(run, play, plan) for play in plays]
+    vote = _vote(run, plan, plays, ends)
     for play, end in zip(plays, ends, strict=True):
         for _, _, talk in play.world.conversations:
             run.steadiness.dialogue_ended(lost=bool(talk.lost))
-        if not play.offence and end.came in (Came.KEPT, Came.BROKEN):
-            run.steadiness.innocent_met(well=end.came is Came.KEPT, rule=plan.rule.id)
-    return _vote(run, plan, plays, ends), plays
+        steadily = end.came is Came.KEPT or (end.came is Came.BROKEN and bool(vote.blocked_by))
+        if not play.offence and (steadily or end.came is Came.BROKEN):  # what all meet is steady
+            run.steadiness.innocent_met(well=steadily, rule=plan.rule.id)
+    return vote, plays
 
 
 def evidence_of(run: Run, vote: Vote, plays: list[Play]) -> Try:
@@ -150,27 +153,34 @@ def _vote(run: Run, plan: Plan, plays: list[Play], ends: list[_End]) -> Vote:
     if final:
         return Vote(status_of(final.error), final.reason, final.error, final=True)
     broken = [(play, end) for play, end in zip(plays, ends, strict=True) if end.came is Came.BROKEN]
-    for play, end in broken:
+    for play, end in zip(plays, ends, strict=True):
         if blocked := _blocked(run, plan, play, end):
             return blocked
     for play, end in zip(plays, ends, strict=True):
         if end.came is Came.NOTHING:
-            vote = _nothing(f"{'' if play.offence else 'the innocent twin: '}{end.reason}", end.error)
+            reason = f"{'' if play.offence else 'the innocent twin: '}{end.reason}"
+            if play.world.lost:
+                trouble = _trouble(run, plays)
+                said = f"{reason}; afterwards {trouble}" if trouble else reason
+                return replace(_nothing(said, None if trouble else end.error), lost=True)
             hindrance = _hindrance(run, play, end)
-            return replace(vote, blocked_by=hindrance.id) if hindrance else vote
+            return replace(_nothing(reason, end.error), blocked_by=hindrance.id if hindrance else "")
     if not broken:
         return Vote(Status.PASSED)
     return _against(run, plays, broken)
 
 
 def _blocked(run: Run, plan: Plan, play: Play, end: _End) -> Vote | None:
-    """What innocent clients meet as well is nothing that the rule does, unless it is about them."""
-    step = end.error.step if isinstance(end.error, ContradictionError) else None
+    """What innocent clients meet as well is nothing that the rule does, unless it is about them.
+
+    A twin is one of them, whatever the rule is about.
+    """
+    step = end.error.step if isinstance(end.error, ContradictionError | UnclearTimingError) else None
     client = _who_met(play, step) if step else None
     finding = run.baseline.explains(client, step) if client and step else None
     if isinstance(end.error, MarkedInnocentError):
         finding = run.baseline.marking
-    if finding is None or plan.rule.about_innocents:
+    if finding is None or (play.offence and _is_about(plan.rule, finding)):
         return None
     reason = f"{end.reason}; this is what innocent clients meet: {finding.statement}"
     return Vote(Status.INCONCLUSIVE, reason, InconclusiveError(reason), True, finding.id)
@@ -188,6 +198,12 @@ def _hindrance(run: Run, play: Play, end: _End) -> Finding | None:
     return None
 
 
+def _is_about(rule: Rule, finding: Finding) -> bool:
+    """Whether what innocent clients meet may be what a rule is about, and is no trouble before that."""
+    stages = list(Stage)
+    return rule.about_innocents and stages.index(finding.step.stage) >= stages.index(rule.stage)
+
+
 def _who_met(play: Play, step: Step) -> Client | None:
     for _, client, talk in play.world.conversations:
         if any(one is step for one in talk.steps):
@@ -197,18 +213,23 @@ def _who_met(play: Play, step: Step) -> Client | None:
 
 def _against(run: Run, plays: list[Play], broken: list[tuple[Play, _End]]) -> Vote:
     """It was not as documented: is it this rule, or is the server in trouble as a whole?"""
-    servers = dict.fromkeys(server for play in plays for server in play.world.servers)
     play, end = broken[-1]  # the twin's, if that was hit
     reason = end.reason if play.offence else f"it hits the innocent twin, too: {end.reason}"
-    for server in servers or {plays[0].world.server: None}:
-        if trouble := run.trouble(server):
-            return _nothing(f"{reason}; afterwards {trouble}")
+    if trouble := _trouble(run, plays):
+        return replace(_nothing(f"{reason}; afterwards {trouble}"), lost=True)
     if isinstance(end.error, EndedError):
         reason = f"{reason}, while an innocent client was served right after it"
     if isinstance(end.error, AssertionError) and play.offence:
         return Vote(Status.FAILED, reason, end.error)  # pytest shows what it compared
     error = FailedError(reason)
     return Vote(Status.FAILED, reason, error.with_traceback(end.error.__traceback__ if end.error else None))
+
+
+def _trouble(run: Run, plays: list[Play]) -> str:
+    """What keeps innocent clients of the servers of these plays from being served, if anything."""
+    servers = dict.fromkeys(server for play in plays for server in play.world.servers)
+    found = (run.trouble(server) for server in servers or {plays[0].world.server: None})
+    return next(filter(None, found), "")
 
 
 def _nothing(reason: str, error: BaseException | None = None) -> Vote:

@@ -142,10 +142,10 @@ class Sut:
 
     @property
     def unknown_recipient(self) -> str:
-        """A recipient that nobody has, in a domain that refuses such."""
-        for domain in self._homeliest:
-            if not domain.takes_everyone:
-                return f"{NOBODY}@{domain.name}"
+        """A recipient that nobody has, in a domain that refuses such, one without aliases if there is any."""
+        strict = [domain for domain in self._homeliest if not domain.takes_everyone]
+        for domain in sorted(strict, key=lambda domain: bool(domain.aliases)):
+            return f"{NOBODY}@{domain.name}"
         raise NotTestableError("every [[domain]] takes every local part, so nobody is unknown here")
 
     @property
