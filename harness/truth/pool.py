@@ -50,22 +50,15 @@ class Pool:
     def trials(self, orders: deque[Order]) -> Iterator[tuple[Order, Trial]]:
         """Every order and what became of it, as they end; more may be added meanwhile."""
         running: list[_Running] = []
-        try:
-            with self._place() as place:
-                while True:
-                    while len(running) < self.parallel and orders:
-                        running.append(self._begin(orders.popleft(), place))
-                    if not running:
-                        return
-                    ended = self._ended(running)
-                    for one in ended:
-                        running.remove(one)
-                        trial = self._end(one)
-                        yield one.order, trial
-        finally:
-            for one in running:
-                one.process.kill()
-                one.process.join()
+        with self._place() as place, _ended(running):
+            while True:
+                while len(running) < self.parallel and orders:
+                    running.append(self._begin(orders.popleft(), place))
+                if not running:
+                    return
+                for one in self._over(running):
+                    running.remove(one)
+                    yield one.order, self._end(one)
 
     @contextlib.contextmanager
     def _place(self) -> Iterator[Path]:
@@ -73,7 +66,9 @@ class Pool:
             self.kept.mkdir(parents=True, exist_ok=True)
             yield self.kept
         else:
-            with tempfile.TemporaryDirectory(prefix="smtp-harness-truth-") as place:
+            with tempfile.TemporaryDirectory(
+                prefix="smtp-harness-truth-", ignore_cleanup_errors=True
+            ) as place:
                 yield Path(place)
 
     def _begin(self, order: Order, place: Path) -> _Running:
@@ -86,7 +81,7 @@ class Pool:
         theirs.close()
         return _Running(order, process, ours, folder)
 
-    def _ended(self, running: list[_Running]) -> list[_Running]:
+    def _over(self, running: list[_Running]) -> list[_Running]:
         oldest = min(one.began for one in running)
         left = max(0.0, oldest + PATIENCE - time.monotonic())
         ready = wait([one.result for one in running], left)
@@ -108,6 +103,17 @@ class Pool:
         if self.kept is None:
             shutil.rmtree(one.folder, ignore_errors=True)
         return trial
+
+
+@contextlib.contextmanager
+def _ended(running: list[_Running]) -> Iterator[None]:
+    """Whatever happens, none of them goes on afterwards."""
+    try:
+        yield
+    finally:
+        for one in running:
+            one.process.kill()
+            one.process.join()
 
 
 def _try_out(bench: Bench, order: Order, folder: Path, result: Connection, lean: bool) -> None:
