@@ -28,6 +28,11 @@ from harness.truth.profile import Reach, profile
 from harness.truth.server import Site, configuration
 from harness.world.sut import Sut
 
+# What pytest need not do for a result that nobody reads on a terminal; the last is half a second of looking
+# through all of the memory.
+QUIETLY = [
+    f"-pno:{plugin}" for plugin in ("cacheprovider", "terminal", "threadexception", "unraisableexception")
+]
 HASH_COST = 16  # of a password that lives as long as a trial
 OUTPUT = "output.txt"
 UNKNOWN_PORT = 25  # stands in the profile until the server listens
@@ -145,8 +150,8 @@ def try_out(bench: Bench, drawn: Draw, mutants: Sequence[str], folder: Path, *, 
     try:
         with waiting_mta() as waiting, _written_to(folder / OUTPUT):
             server = _DrawnServer(bench, drawn, mutants, folder, waiting)
-            options = ["-q", "-p", "no:cacheprovider", "--tb=line", "--reports", str(folder), "--skip-heavy"]
-            status = pytest.main([*bench.files, *options, *(["--lean"] if lean else [])], plugins=[server])
+            options = [*QUIETLY, "--skip-heavy", "--reports", str(folder), *(["--lean"] if lean else [])]
+            status = pytest.main([*bench.files, *options], plugins=[server])
             trouble = "" if server.result else f"pytest ended with {status!s}: {_last_words(folder)}"
     except settings.SettingsError as error:
         trouble = str(error)
