@@ -50,15 +50,9 @@ FOUND = {
         Draw(failed_lookup=Answer("close", held=True), told="rcpt")
     ),
     "a list that is enough alone": Server(Draw(weights="twos", listed=MARK, listed_enough=REFUSE)),
-    "a mark in place of a refusal that names lists": Server(Draw(listed_enough=HELD_MARK)),
-    "a mark that shows at the end of DATA where refusals do not": Server(
-        Draw(weights="the first two", listed=MARK, listed_enough=CLOSE)
-    ),
-    "a white list and nothing else": Server(Draw(lists=0, white="first")),
     "everybody is greylisted, in dialogues by hand as well": Server(
         Draw(told="rcpt", greylist_hosts=False, bare_address_greeting=HELD_MARK)
     ),
-    "the connection ends with the first bare address": Server(Draw(bare_address_greeting=CLOSE)),
     "a wrong password is put off": Server(Draw(wrong_password=DEFER)),
     "no list of senders, and no bounce is taken": Server(Draw(senders="none")),
     "no list of senders, and bounces are delayed": Server(Draw(senders="none", bounce_without_list=HELD)),
