@@ -6,7 +6,8 @@ import random
 from typing import Any
 
 from harness.truth.cover import Exclusion, Space
-from harness.truth.draw import DIMENSIONS, EXCLUSIONS, Answer, Draw, covering, draw, lawful, told
+from harness.truth.dimensions import DIMENSIONS, EXCLUSIONS, covering, draw, lawful, told
+from harness.truth.draw import Answer, Draw
 
 SPACE = {"one": (1, 2, 3), "two": ("a", "b"), "three": (False, True), "four": (None, 5)}
 

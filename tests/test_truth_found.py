@@ -9,7 +9,7 @@ import pytest
 
 from harness.reference_mta.mutations import find
 from harness.truth.defects import showing
-from harness.truth.draw import lawful
+from harness.truth.dimensions import lawful
 from tests.truth_cases import FOUND
 
 ROOT = Path(__file__).parent.parent

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from harness.truth.draw import Answer, Draw, draw
+from harness.truth.dimensions import draw
+from harness.truth.draw import Answer, Draw
 from harness.truth.shrink import differences, reduced_to, shrunk
 
 HELD = Answer("accept", held=True)

@@ -16,7 +16,8 @@ from harness.rules import Catalogue
 from harness.toml_text import toml_text
 from harness.truth import profile as profile_writer
 from harness.truth import server as server_writer
-from harness.truth.draw import OFFENCES, Answer, Draw, draw
+from harness.truth.dimensions import draw
+from harness.truth.draw import OFFENCES, Answer, Draw
 from harness.truth.profile import Reach, profile
 from harness.truth.server import Site, configuration
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.reference_mta.mutations import UnknownMutantError, find
 from harness.results.model import Status
-from harness.truth.draw import DIMENSIONS, covering, told
+from harness.truth.dimensions import DIMENSIONS, covering, told
 from harness.truth.pool import Order, prepared
 from harness.truth.proof import Case, Mistake, Proof, Tally, cases
 from harness.truth.shrink import differences, reduced_to

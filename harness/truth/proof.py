@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from harness.mutants import Defect, ReferenceMta
 from harness.results.model import RunResult, Status
 from harness.truth.defects import showing
-from harness.truth.draw import Draw, draw
+from harness.truth.dimensions import draw
+from harness.truth.draw import Draw
 from harness.truth.pool import Order, Pool
 from harness.truth.shrink import shrunk
 from harness.truth.trial import Bench, Trial

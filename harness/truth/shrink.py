@@ -3,7 +3,8 @@
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 
-from harness.truth.draw import DIMENSIONS, Draw, default, lawful
+from harness.truth.dimensions import DIMENSIONS, default, lawful
+from harness.truth.draw import Draw
 
 Shows = Callable[[list[Draw]], Iterable[tuple[Draw, bool]]]
 
