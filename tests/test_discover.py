@@ -175,6 +175,29 @@ def test_a_dialect_is_drafted(tmp_path: Path, catalogue: Catalogue) -> None:
     ]
 
 
+def test_lists_that_count_certain_answers_are_weighed(tmp_path: Path, catalogue: Catalogue) -> None:
+    lists = {
+        "traps": (3, "127.0.0.2"),
+        "reports": (2, "127.0.0.2"),
+        "policy": (1, "127.0.0.10"),
+        "white": (-2, "127.0.5.1"),
+    }
+    tables = f"{NO_GREYLIST}[dnsbl_policy]\nthreshold = 3\n"
+    for name, (weight, answer) in lists.items():
+        tables += f'[[dnsbl]]\nname = "{name}"\nzones = ["{name}.bl.example"]\n'
+        tables += f'weight = {weight}\nanswers = ["{answer}"]\n'
+    with reference(tmp_path, tables) as (address, dns):
+        profile = explored(address, dns, catalogue, users=(ALICE,)).profile
+    assert profile.dialect.threshold == 3
+    drafted = {one.zones[0]: (one.weight, [str(net) for net in one.answers]) for one in profile.dnsbl}
+    assert drafted == {
+        "traps.bl.example": (3, []),
+        "reports.bl.example": (2, []),
+        "policy.bl.example": (1, ["127.0.0.10/32"]),
+        "white.bl.example": (-2, ["127.0.5.1/32"]),
+    }
+
+
 def test_three_lists_that_are_asked_at_once(tmp_path: Path, catalogue: Catalogue) -> None:
     lists = "\n".join(f'[[dnsbl]]\nname = "{name}"\nzones = ["{name}.bl.example"]' for name in "abcd")
     tables = f'{NO_GREYLIST}{lists}\n[dnsbl_policy]\nthreshold = 3\norder = "parallel"\n'
@@ -412,6 +435,24 @@ def test_the_addresses_that_are_routed_here_are_bound(
 ) -> None:
     monkeypatch.setattr("harness.discovery.reach.NETWORKS", ("127.3.0.0/16", "2001:db8::/32"))
     with HostileServer([[Politely()]]) as server:
+        found = explored(server.address, no_dns(), catalogue)
+    assert found.told[1].startswith("way in: bind; it says «220 mx.example.org")
+
+
+@dataclass
+class LateForStrangers(Politely):
+    """Greets its own host at once, and lets all others wait."""
+
+    def play(self, visitor: Visitor) -> None:
+        late = visitor.socket.getpeername()[0] != "127.0.0.1"
+        Politely(greeting_after=0.6 if late else 0.0).play(visitor)
+
+
+def test_a_way_on_which_strangers_wait_is_waited_for(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.discovery.reach.NETWORKS", ("127.3.0.0/16", "2001:db8::/32"))
+    with HostileServer([[LateForStrangers()]]) as server:
         found = explored(server.address, no_dns(), catalogue)
     assert found.told[1].startswith("way in: bind; it says «220 mx.example.org")
 

@@ -22,7 +22,7 @@ from harness.rules import Catalogue
 
 __all__ = ["DiscoveryError", "Known", "Place", "Telling", "explore"]
 
-INTRODUCED = 120  # clients that one wait for a greylist makes known to it
+INTRODUCED = 160  # clients that one wait for a greylist makes known to it
 PULSE = "pulse.invalid"  # our own question
 
 

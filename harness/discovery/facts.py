@@ -92,6 +92,7 @@ class ListSeen:
     zones: tuple[str, ...]
     weight: float = 0.0
     question: str = ""  # what is not certain
+    answers: tuple[str, ...] = ()  # that count, where the usual one does not
 
     @property
     def name(self) -> str:

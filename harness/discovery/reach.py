@@ -19,6 +19,7 @@ from harness.outcome import Stage, Verdict
 from harness.profile.tables import RouteName
 from harness.runs.run import Run
 from harness.smtp.channel import UNSOLICITED
+from harness.smtp.session import Session
 from harness.smtp.tls import unverifying_context
 from harness.world.conversation import Attempt, Step
 
@@ -29,6 +30,7 @@ OURSELVES = "127.0.0.1"  # where connections to this machine come from
 FOREIGN = "somebody@elsewhere.example"
 HEAD_START = 4.0  # seconds of silence, and other ways are tried beside the first
 GRACE = 2.0  # seconds that a better way may come later
+PAUSE = 45.0  # seconds that it may come later where there is a connection: some greet strangers late
 HANDSHAKE = 10.0  # seconds
 UNKNOWN_VERB = (500, 501, 502, 504, 550, 554)
 GREETS = 220
@@ -153,7 +155,7 @@ class _Knocking:
     dns: FakeDns
     telling: Telling
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8))
-    _knocks: dict[Future[Knock], Way] = field(default_factory=dict)  # the best way first
+    _knocks: dict[Future[Knock], list[Session]] = field(default_factory=dict)  # the best way first
     _tls: Future[str] | None = None
     _runs: list[Run] = field(default_factory=list)
 
@@ -181,7 +183,8 @@ class _Knocking:
         for way in ways:
             dialogues = Dialogues.by(self.place, way, self.dns)
             self._runs.append(dialogues.run)
-            self._knocks[self._pool.submit(_greeted, dialogues)] = way
+            sessions: list[Session] = []
+            self._knocks[self._pool.submit(_greeted, dialogues, sessions)] = sessions
 
     def begin_tls(self) -> None:
         """Try whether the server waits for a client that begins with TLS."""
@@ -210,20 +213,46 @@ class _Knocking:
                 self.telling.say(f"  still waiting for a greeting, {left:.0f} s left")
 
     def _first_opened(self) -> Knock | None:
-        if not any(one.done() and one.result().opened for one in self._knocks):
+        if self._best is None:
             return None
-        wait(list(self._knocks), timeout=GRACE)
-        return next(one.result() for one in self._knocks if one.done() and one.result().opened)
+        began = time.monotonic()
+        while (better := self._better) and time.monotonic() - began < self._patience_with(better):
+            wait([better], timeout=GRACE)
+        return self._best
+
+    @property
+    def _best(self) -> Knock | None:
+        """The best way of those that are open."""
+        return next((one.result() for one in self._knocks if one.done() and one.result().opened), None)
+
+    @property
+    def _better(self) -> Future[Knock] | None:
+        """A way that is not at its end, and better than those that are open."""
+        for future in self._knocks:
+            if not future.done():
+                return future
+            if future.result().opened:
+                return None
+        return None
+
+    def _patience_with(self, better: Future[Knock]) -> float:
+        """How long to wait for a better way, in seconds: servers that greet us may let strangers wait.
+
+        A server behind PROXY never greets without it, so that is no reason to wait.
+        """
+        plain = self._best is not None and self._best.way.route is RouteName.DIRECT
+        return PAUSE if plain and any(one.connected for one in self._knocks[better]) else GRACE
 
 
 def _knock(place: Place, way: Way, dns: FakeDns) -> Knock:
-    return _greeted(Dialogues.by(place, way, dns))
+    return _greeted(Dialogues.by(place, way, dns), [])
 
 
-def _greeted(dialogues: Dialogues) -> Knock:
-    """Connect and greet, with HELO where EHLO is not known."""
+def _greeted(dialogues: Dialogues, sessions: list[Session]) -> Knock:
+    """Connect and greet, with HELO where EHLO is not known; who waits for us sees how far the session is."""
     client, way = dialogues.client(), dialogues.way
     with client.conversation() as talk:
+        sessions.append(talk.session)
         unknown = talk.connect().code == GREETS and talk.ehlo(client.host).code in UNKNOWN_VERB
         if unknown and talk.helo(client.host).verdict is Verdict.PASS:
             way = replace(way, extended=False)
