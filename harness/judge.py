@@ -76,7 +76,8 @@ class Judge:
         """Prompt below half of the delay; late when the server was silent for nine tenths of it on end.
 
         A server that holds a reply back is silent. One that is slow, or whose DNS is, goes on asking
-        meanwhile; and what the pulse's own exchanges took at the time proves nothing about policy.
+        meanwhile; and what the pulse's own exchanges took at the time proves nothing about policy: it is
+        taken off a reply that came too soon to be a late one.
         Where content is scanned, the end of DATA may take as long as that does; what everybody waits for at
         the greeting is held against nobody.
         """
@@ -85,6 +86,8 @@ class Judge:
         if self.delay == 0 or seconds < prompt_below:
             return Timing.PROMPT
         noise = self.noise(step.began, step.began + step.seconds)
+        if seconds < LATE_FROM * self.delay and seconds - noise < prompt_below:
+            return Timing.PROMPT
         if min(seconds, step.silence) < LATE_FROM * self.delay or noise >= NOISE_BELOW * self.delay:
             return Timing.UNCLEAR
         return Timing.LATE

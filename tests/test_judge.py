@@ -88,6 +88,20 @@ def test_a_late_reply_proves_nothing_while_the_harness_itself_lagged(outcome: st
         judge(lag=DELAY * 0.45).expect(greeted(250, LATE), (Outcome.parse(outcome),))
 
 
+@pytest.mark.parametrize(
+    ("lag", "timing"), [(0.3, Timing.UNCLEAR), (0.6, Timing.PROMPT), (0.9, Timing.PROMPT)]
+)
+def test_a_reply_that_came_too_soon_to_be_late_is_prompt_where_slowness_explains_the_rest(
+    lag: float, timing: Timing
+) -> None:
+    assert judge(lag=lag).timing(step(Stage.HELO, 250, BETWEEN)) is timing
+
+
+@pytest.mark.parametrize("lag", [0.0, 0.5, 1.0, 5.0])
+def test_no_slowness_makes_a_late_reply_prompt(lag: float) -> None:
+    assert judge(lag=lag).timing(step(Stage.HELO, 250, LATE)) is not Timing.PROMPT
+
+
 def test_a_server_that_goes_on_asking_dns_is_slow_and_does_not_hold_back() -> None:
     busy = replace(step(Stage.HELO, 250, LATE), silence=DELAY * 0.3)
     for outcome in ("pass at helo", "delay at helo"):

@@ -55,9 +55,15 @@ def test_the_broken_rule_fails_and_blocks_what_rests_on_it() -> None:
     )
 
 
-def test_a_broken_rule_that_passes_or_is_not_tried_is_unnoticed() -> None:
-    for rules in ([_rule("one", Status.PASSED)], [_rule("one", Status.NOT_TESTABLE)], [PASSED]):
-        assert _kinds(BROKEN, *rules) == [("one", Kind.UNNOTICED)]
+def test_a_broken_rule_that_passes_is_unnoticed_and_no_noise_excuses_that() -> None:
+    assert _kinds(BROKEN, _rule("one", Status.PASSED)) == [("one", Kind.UNNOTICED)]
+    assert not Kind.UNNOTICED.may_be_noise
+    assert not Kind.FALSE_FAILURE.may_be_noise
+
+
+def test_of_a_broken_rule_that_is_not_tried_nothing_is_told() -> None:
+    for rules in ([_rule("one", Status.NOT_TESTABLE)], [PASSED]):
+        assert _kinds(BROKEN, *rules) == [("one", Kind.UNTOLD)]
 
 
 def test_another_rule_is_not_blamed_unless_it_cannot_help_but_notice() -> None:

@@ -5,17 +5,16 @@ wrong.
 """
 
 import json
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.rules import Catalogue
 from harness.truth.draw import Answer, Draw
 from harness.truth.pool import Order, prepared
-from harness.truth.proof import Case, Proof
+from harness.truth.proof import Proof
 from harness.truth.trial import Bench
 
-AT_ONCE = 8
+AT_ONCE = 4
 ACCEPT, HELD = Answer("accept"), Answer("accept", held=True)
 MARK, HELD_MARK = Answer("accept", marked=True), Answer("accept", held=True, marked=True)
 DEFER, REFUSE, CLOSE = Answer("defer"), Answer("refuse"), Answer("close")
@@ -54,6 +53,12 @@ FOUND = {
         Draw(told="rcpt", greylist_hosts=False, bare_address_greeting=HELD_MARK)
     ),
     "a wrong password is put off": Server(Draw(wrong_password=DEFER)),
+    "a mark in place of a refusal that names lists": Server(Draw(listed_enough=HELD_MARK)),
+    "the first two lists are enough together": Server(
+        Draw(weights="the first two", listed=MARK, listed_enough=CLOSE)
+    ),
+    "a white list and no other": Server(Draw(lists=0, white="first")),
+    "whoever greets with an address is hung up on": Server(Draw(bare_address_greeting=CLOSE)),
     "no list of senders, and no bounce is taken": Server(Draw(senders="none")),
     "no list of senders, and bounces are delayed": Server(Draw(senders="none", bounce_without_list=HELD)),
     "bounces are put off at the end of DATA": Server(Draw(greylist="data", greylist_hosts=False)),
@@ -83,13 +88,9 @@ FOUND = {
 def main() -> None:
     """Try them and print, by name, what is wrong."""
     scenarios = Path("scenarios")
-    pool = prepared(Bench(scenarios, Catalogue.below(scenarios), RULES), AT_ONCE)
-    proof = Proof(pool)
-    orders = deque(Order(name, one.drawn, (one.mutant,) if one.mutant else ()) for name, one in FOUND.items())
-    said = {}
-    for order, trial in pool.trials(orders):
-        case = Case(0, 0, FOUND[order.key].mutant)
-        said[order.key] = [str(wrong) for wrong in proof.wrong(case, trial)]
+    proof = Proof(prepared(Bench(scenarios, Catalogue.below(scenarios), RULES), AT_ONCE))
+    orders = [Order(name, one.drawn, (one.mutant,) if one.mutant else ()) for name, one in FOUND.items()]
+    said = {judged.order.key: [str(wrong) for wrong in judged.wrong] for judged in proof.judged(orders)}
     print(json.dumps(said))
 
 

@@ -64,7 +64,7 @@ def replay(bench: Bench, text: str, reduced: list[str] | None, kept: Path) -> in
     print(f"{case}: {told(drawn)}", flush=True)
     proof = Proof(prepared(bench, 1, kept))
     ((_, trial),) = proof.pool.trials(deque([Order(case, drawn, broken)]))
-    wrong = proof.wrong(case, trial)
+    wrong = proof.wrong(broken, trial)
     for one in wrong:
         print(f"WRONG {one}")
     if trial.result:

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.mutants import Defect, ReferenceMta
@@ -50,10 +50,28 @@ class Case:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A server about which something wrong was said, twice."""
+    """A server about which something wrong was said, and twice where noise may have been the reason."""
 
     case: Case
     wrong: tuple[Wrong, ...]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """An order, its last trial, and what is wrong about it; `passing` came once and not again."""
+
+    order: Order
+    trial: Trial
+    wrong: tuple[Wrong, ...]
+    passing: tuple[Wrong, ...] = ()
+    cpu: float = 0.0  # seconds, of all its trials
+
+
+@dataclass
+class _Again:
+    order: Order
+    before: tuple[Wrong, ...] | None = None  # what was wrong at first
+    cpu: float = 0.0
 
 
 @dataclass
@@ -64,13 +82,16 @@ class Tally:
     statuses: Counter[Status] = field(default_factory=Counter)
     causes: Counter[str] = field(default_factory=Counter)  # of what was inconclusive
     mistakes: list[Mistake] = field(default_factory=list)
-    once: Counter[Kind] = field(default_factory=Counter)  # wrong at first, and not again
+    once: Counter[Kind] = field(default_factory=Counter)  # wrong once by noise, and not again
     rules: dict[str, Counter[Status]] = field(default_factory=dict)
     mutants: Counter[str] = field(default_factory=Counter)
     cpu: float = 0.0
 
-    def add(self, case: Case, trial: Trial, wrong: tuple[Wrong, ...]) -> None:
+    def add(self, case: Case, judged: Judged) -> None:
         """Count one server's result, the last one where it was tried twice."""
+        trial, wrong = judged.trial, judged.wrong
+        self.cpu += judged.cpu
+        self.once.update(one.kind for one in judged.passing)
         self.servers += 1
         if case.mutant:
             self.mutants[case.mutant] += 1
@@ -102,34 +123,45 @@ class Proof:
     broken: Tally = field(default_factory=Tally)
 
     def run(self, cases: Sequence[Case], progress: Callable[[int, int, int], None]) -> None:
-        """Try all of them; what is wrong is tried again before it counts.
+        """Try all of them.
 
         `progress` is told how many are done, of how many, and how many mistakes there are.
         """
-        left = deque(Order((case, ()), case.drawn, _mutants(case)) for case in cases)
-        done = 0
-        for order, trial in self.pool.trials(left):
-            case, before = order.key
+        orders = [Order(case, case.drawn, _mutants(case)) for case in cases]
+        for done, judged in enumerate(self.judged(orders), 1):
+            case: Case = judged.order.key
             tally = self.broken if case.mutant else self.sound
-            tally.cpu += trial.cpu
-            wrong = self.wrong(case, trial)
-            if wrong and not before:
-                left.append(replace(order, key=(case, wrong)))
-                continue
-            twice = {one.same for one in before} & {one.same for one in wrong}
-            confirmed = tuple(one for one in wrong if one.same in twice)
-            tally.once.update(one.kind for one in (*before, *wrong) if one.same not in twice)
-            tally.add(case, trial, confirmed)
-            if confirmed:
-                self._tell(Mistake(case, confirmed))
-            done += 1
+            tally.add(case, judged)
+            if judged.wrong:
+                self._tell(Mistake(case, judged.wrong))
             progress(done, len(cases), len(self.sound.mistakes) + len(self.broken.mistakes))
 
-    def wrong(self, case: Case, trial: Trial) -> tuple[Wrong, ...]:
-        """What is wrong about a server's verdicts."""
+    def judged(self, orders: Iterable[Order]) -> Iterator[Judged]:
+        """Every order and what is wrong about it; what may be noise is tried again before it counts."""
+        left = deque(replace(order, key=_Again(order)) for order in orders)
+        for order, trial in self.pool.trials(left):
+            again: _Again = order.key
+            wrong = self.wrong(order.mutants, trial)
+            again.cpu += trial.cpu
+            if again.before is None and any(one.kind.may_be_noise for one in wrong):
+                again.before = wrong
+                left.append(order)
+                continue
+            before = again.before or ()
+            twice = {one.same for one in before} & {one.same for one in wrong}
+            every = (*before, *wrong)
+            passing = tuple(
+                one for one in every if again.before and one.kind.may_be_noise and one.same not in twice
+            )
+            counts = {one.same: one for one in every if one not in passing}
+            yield Judged(again.order, trial, tuple(counts.values()), passing, again.cpu)
+
+    def wrong(self, mutants: Sequence[str], trial: Trial) -> tuple[Wrong, ...]:
+        """What is wrong about the verdicts on a server with that defect, if any."""
+        mutant = "".join(mutants)
         if trial.result is None:
-            return (Wrong(Kind.NO_RESULT, case.broken, trial.trouble),)
-        return truth_of(case.mutant, self.pool.bench).wrong(trial.result, self.pool.bench.catalogue)
+            return (Wrong(Kind.NO_RESULT, mutant.rpartition(":")[0], trial.trouble),)
+        return truth_of(mutant, self.pool.bench).wrong(trial.result, self.pool.bench.catalogue)
 
     def smallest(self, mistake: Mistake) -> Draw:
         """The smallest server of which the first of its wrong things is said.
@@ -148,7 +180,7 @@ class Proof:
         """Servers with the defect of a case, as each is tried, and whether the same wrong thing is said."""
         possible = [one for one in tried if not case.mutant or case.mutant in _names(one)]
         for order, trial in self.pool.trials(deque(Order(case, one, _mutants(case)) for one in possible)):
-            yield order.drawn, same in {one.same for one in self.wrong(case, trial)}
+            yield order.drawn, same in {one.same for one in self.wrong(order.mutants, trial)}
 
     def _with_rule(self, rule: str) -> "Proof | None":
         if rule not in self.pool.bench.catalogue.rules:

@@ -14,10 +14,16 @@ class Kind(StrEnum):
     """How a verdict can be wrong."""
 
     FALSE_FAILURE = "failed a rule that is kept"
-    UNNOTICED = "did not fail the rule that is broken"
+    UNNOTICED = "passed the rule that is broken"
+    UNTOLD = "said neither way of the rule that is broken"
     NO_CAUSE = "inconclusive without a cause that it names"
     FALSE_FINDING = "a finding about innocent clients of a sound server"
     NO_RESULT = "no result at all"
+
+    @property
+    def may_be_noise(self) -> bool:
+        """Whether nothing false was said: a machine that is busy for a moment may be the reason."""
+        return self in (Kind.UNTOLD, Kind.NO_CAUSE, Kind.NO_RESULT)
 
 
 @dataclass(frozen=True)
@@ -53,13 +59,14 @@ class Truth:
         for rule in result.rules:
             if rule.id == self.broken:
                 if rule.status is not Status.FAILED and not _told_at_the_top(rule, result):
-                    yield Wrong(Kind.UNNOTICED, rule.id, f"{rule.status.words}. {rule.reason}".strip())
+                    kind = Kind.UNNOTICED if rule.status is Status.PASSED else Kind.UNTOLD
+                    yield Wrong(kind, rule.id, f"{rule.status.words}. {rule.reason}".strip())
             elif rule.status is Status.FAILED and rule.id not in self.noticed_by:
                 yield Wrong(Kind.FALSE_FAILURE, rule.id, f"{rule.expectation}. {rule.reason}")
             elif rule.status is Status.INCONCLUSIVE and not self._has_cause(rule, result, catalogue):
                 yield Wrong(Kind.NO_CAUSE, rule.id, f"{rule.expectation}. {rule.reason}")
         if self.broken and self.broken not in {rule.id for rule in result.rules}:
-            yield Wrong(Kind.UNNOTICED, self.broken, "it was not tried")
+            yield Wrong(Kind.UNTOLD, self.broken, "it was not tried")
 
     def _about_innocents(self, result: RunResult) -> Iterator[Wrong]:
         if not self.broken:
