@@ -171,6 +171,12 @@ class Profile(settings.Settings):
         return later(told, self.greylist.stage) if greylisted and self.greylist else told
 
     @property
+    def patience(self) -> float:
+        """Seconds in which a reply must have come: what one may take, beyond what this server holds back."""
+        longest = self.dialect.pause + self.policy.delay
+        return self.server.reply_timeout + max(longest, self.server.scan or 0.0)
+
+    @property
     def _binds_ipv6(self) -> bool:
         address = ipaddress.ip_address(self.server.address)
         return address.version == 6 or address.is_loopback  # there it is reached in either family

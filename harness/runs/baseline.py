@@ -24,7 +24,6 @@ from harness.world.internet import Kind
 if TYPE_CHECKING:
     from harness.runs.run import Run
 
-AT_ONCE = 16  # innocent clients
 MOST_USERS = 40  # of all domains, that are written to
 LOOKS = 2  # at what is not as it should be
 AGREEING = 2  # clients who met the same, for a finding
@@ -140,7 +139,7 @@ class Baseline:
 
 def look(run: "Run") -> Baseline:
     """Send innocent clients of every kind, and again those that met something else than the profile says."""
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="innocent") as pool:
+    with ThreadPoolExecutor(run.profile.server.jobs, thread_name_prefix="innocent") as pool:
         meetings = list(pool.map(lambda one: meet(run, one), innocents(run.profile)))
         doubtful = [one.innocent for one in meetings if one.deviation]
         again = list(pool.map(lambda one: meet(run, one), doubtful * (LOOKS - 1)))

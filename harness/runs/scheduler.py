@@ -16,7 +16,7 @@ from harness.runs.steadiness import TRIES, Seen
 from harness.runs.trial import Plan, Vote, came_in, evidence_of, observed_in, status_of, try_once
 from harness.verdicts import InconclusiveError
 
-FEW = 16  # scenarios at a time when the crowd is gone
+FEW = 24  # scenarios at a time when the crowd is gone
 LAST = 4  # of the crowd, that are waiting for late replies and will not be disturbed by what strains a server
 
 

@@ -72,7 +72,7 @@ def _tables(drawn: Draw, reach: Reach) -> dict[str, Any]:
             "hostname": drawn.hostname,
             "reply_timeout": 15,
             "scan": 0,
-            "jobs": 200,
+            "jobs": 600,
             "rate": 100,
         },
         "clients": {

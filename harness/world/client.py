@@ -283,7 +283,7 @@ class Client:
             self.server or self.world.server,
             self.address,
             self.world.route,
-            reply_timeout=self.world.sut.profile.server.reply_timeout,
+            reply_timeout=self.world.sut.profile.patience,
             secrets=[auth.secret] if auth else (),
         )
 

@@ -43,6 +43,11 @@ class Sut:
         return self.profile.policy.delay
 
     @property
+    def pause(self) -> float:
+        """How long everybody waits for the greeting, seconds."""
+        return self.profile.dialect.pause
+
+    @property
     def mail(self) -> MailFacts:
         """What it does with a message that it has accepted."""
         return MailFacts(self.profile)

@@ -24,6 +24,7 @@ from harness.scenario import (
 
 TOO_SLOW = "more time has passed meanwhile than the scenario allows for"
 FIRST = "the first attempt of an unknown triplet was not deferred, so nothing can be retried"
+NO_EARLY_RETRY = "whoever connects waits so long for the greeting that no retry comes too early"
 AFTER = 1.0  # seconds after a moment that the profile names
 REFUSED_FOR = {  # what a client may be refused for and need not do again
     "block lists": Offence.LISTED_ENOUGH,
@@ -46,12 +47,14 @@ def test_retry_at_once(
     new_client: NewClient, offence: bool, sut: Sut, clock: Clock | None, expect: Expect
 ) -> None:
     client = unheard_of(new_client, offence, sut, clock, expect)
-    began = now(client, clock)
+    if offence:
+        expect.needed(sut.pause < sut.greylist.delay, NO_EARLY_RETRY)
     first = client.attempt(label="first attempt")
+    told = told_at(first, client, sut, clock)
     retry = client.attempt(label="early retry")
     if offence:
         expect.given(put_off(first, sut), FIRST)
-        expect.given(now(client, clock) - began < sut.greylist.delay, TOO_SLOW)
+        expect.given(now(client, clock) - told < sut.greylist.delay, TOO_SLOW)
     expect(retry)
 
 
@@ -60,12 +63,14 @@ def test_retry_at_once(
 def test_retry_half_way_through_the_delay(
     stranger: Client, offence: bool, sut: Sut, clock: Clock, expect: Expect
 ) -> None:
-    began = clock.reading(stranger.address)
-    first_attempt(stranger, sut, expect)
-    clock.advance(stranger.address, sut.greylist.delay * 0.5 if offence else sut.greylist.delay + AFTER)
+    half = sut.greylist.delay * 0.5
+    if offence:
+        expect.applicable(sut.pause < half, NO_EARLY_RETRY)
+    told = told_at(first_attempt(stranger, sut, expect), stranger, sut, clock)
+    clock.advance(stranger.address, half - sut.pause if offence else sut.greylist.delay + AFTER)
     retry = stranger.attempt(label="retry")
     if offence:
-        expect.given(clock.reading(stranger.address) - began < sut.greylist.delay, TOO_SLOW)
+        expect.given(clock.reading(stranger.address) - told < sut.greylist.delay, TOO_SLOW)
     expect(retry)
 
 
@@ -401,19 +406,25 @@ def for_good(attempt: Attempt) -> bool:
     return any(step.verdict in (Verdict.DENY, Verdict.DROP) for step in attempt.steps)
 
 
-def first_attempt(client: Client, sut: Sut, expect: Expect) -> None:
+def told_at(attempt: Attempt, client: Client, sut: Sut, clock: Clock | None) -> float:
+    """The reading when an attempt that has just ended told the server of its triplet."""
+    return now(client, clock) - (time.monotonic() - attempt.step(sut.greylist.stage).began)
+
+
+def first_attempt(client: Client, sut: Sut, expect: Expect) -> Attempt:
+    """A stranger's attempt, which is put off."""
     must_be_greylisted(sut, expect)
     first = client.attempt(label="first attempt of a stranger")
     expect.given(put_off(first, sut), FIRST)
+    return first
 
 
 def retry_in_time(client: Client, sut: Sut, clock: Clock, expect: Expect, seconds: float) -> None:
     """A first attempt, and a retry so many seconds later."""
-    began = clock.reading(client.address)
-    first_attempt(client, sut, expect)
+    told = told_at(first_attempt(client, sut, expect), client, sut, clock)
     clock.advance(client.address, seconds)
     retry = client.attempt(label="retry")
-    expect.given(clock.reading(client.address) - began < sut.greylist.timeout, TOO_SLOW)
+    expect.given(clock.reading(client.address) - told < sut.greylist.timeout, TOO_SLOW)
     expect(retry)
 
 
