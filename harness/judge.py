@@ -1,5 +1,6 @@
 """From what a server did to a verdict: prompt or late, as documented or not, or not to be told."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -62,7 +63,7 @@ class Judge:
     """Holds attempts against outcomes, for one configured delay in seconds."""
 
     delay: float
-    noise: Callable[[float, float], float]  # the greatest slowness between two moments, seconds
+    noise: Callable[[float, float], float]  # the greatest slowness between two moments, seconds; inf: unknown
     scan: float | None = None  # seconds that the server may look at a message; None: nobody knows
     pause: float = 0.0  # seconds that everybody waits for the greeting
     greylist: Greylist | None = None  # whose word is not that of the rule in question
@@ -86,7 +87,7 @@ class Judge:
         if self.delay == 0 or seconds < prompt_below:
             return Timing.PROMPT
         noise = self.noise(step.began, step.began + step.seconds)
-        if seconds < LATE_FROM * self.delay and seconds - noise < prompt_below:
+        if seconds < LATE_FROM * self.delay and seconds - noise < prompt_below and math.isfinite(noise):
             return Timing.PROMPT
         if min(seconds, step.silence) < LATE_FROM * self.delay or noise >= NOISE_BELOW * self.delay:
             return Timing.UNCLEAR
@@ -186,9 +187,11 @@ class Judge:
                     f"the wait at {outcome.stage} may repeat a delay that was earned before it", held
                 )
         if timing is Timing.UNCLEAR:
+            unknown = math.isinf(self.noise(step.began, step.began + step.seconds))
             raise UnclearTimingError(
                 f"the reply at {outcome.stage} took {step.seconds:.2f} s: {timing.value} "
                 f"for a delay of {self.delay:g} s"
+                + (", and whether everything was slow meanwhile is not known" if unknown else "")
             )
         if timing is Timing.LATE and outcome.stage is Stage.DATA and self.scan is None:
             raise UnclearTimingError(

@@ -1,6 +1,7 @@
 """Puts a run together: fake DNS, server under test, tools; and takes it apart again."""
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -30,7 +31,7 @@ from harness.rules import Capability, Catalogue
 from harness.runs.baseline import look
 from harness.runs.diagnosis import State
 from harness.runs.doctor import examine
-from harness.runs.noise import DnsProbe, Pulse, ServerProbe
+from harness.runs.noise import NOOPS, DnsProbe, Pulse, ServerProbe
 from harness.runs.run import Run
 from harness.runs.survey import survey
 from harness.smtp.command import CommandRoute
@@ -40,6 +41,7 @@ from harness.world.internet import Internet
 from harness.world.tools import Tools
 
 BEATS = 8  # of the pulse within one delay
+BEATS_WITH_PAUSE = 4  # where each connection of the pulse takes a while to come about
 SHORTEST_BEAT = 0.1  # seconds
 
 ROUTES: dict[RouteName, type[Route]] = {
@@ -85,20 +87,22 @@ def open_run(wish: Wish) -> Iterator[Run]:
             tools = _tools(profile)
         tools = replace(tools, mailbox=_mailbox(profile), sink=_sink(stack, dns, profile))
         _publish_server(dns, profile)
-        pulse = Pulse(max(SHORTEST_BEAT, profile.policy.delay / BEATS))
+        pause = profile.dialect.pause
+        pulse = Pulse(max(SHORTEST_BEAT, profile.policy.delay / (BEATS_WITH_PAUSE if pause else BEATS)))
         internet = Internet(dns, profile)
         run = Run(
             profile,
             wish.catalogue,
             internet,
             stack.enter_context(_route(profile, internet)),
-            Judge(profile.policy.delay, pulse.worst, profile.server.scan, profile.dialect.pause),
+            Judge(profile.policy.delay, pulse.worst, profile.server.scan, pause),
             tools,
             heavy=wish.heavy,
             lean=wish.lean,
             to_the_end=wish.to_the_end,
         )
-        pulse.probes.append(ServerProbe(lambda: run.observer(run.world()).session()))
+        spare = 1 + math.ceil(pause / (NOOPS * pulse.beat))
+        pulse.probes.append(ServerProbe(lambda: run.observer(run.world()).session(), spare))
         if profile.dns:
             pulse.probes.append(DnsProbe(profile.dns.listen[0]))
         stack.enter_context(pulse)

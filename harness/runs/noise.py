@@ -5,11 +5,13 @@ the fake DNS takes to answer, and at the time that the server takes for a NOOP, 
 """
 
 import contextlib
+import math
 import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
@@ -24,8 +26,8 @@ DNS_PATIENCE = 1.0  # seconds
 class Probe(Protocol):
     """Something whose slowness is the world's, not the policy's."""
 
-    def prepare(self) -> None:
-        """What is needed for the next measurement and is not measured itself."""
+    def prepare(self) -> bool:
+        """What is needed for the next measurement and is not measured itself; whether there can be one."""
 
     def measure(self) -> None:
         """Take as long as things take at the moment."""
@@ -35,19 +37,57 @@ class Probe(Protocol):
 
 
 @dataclass
+class Beats:
+    """What one probe measured: when each measurement was due, and when it ended, by `time.monotonic`."""
+
+    _done: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=KEPT))
+    _due: float = math.inf  # of the one that is going on
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def begin(self, due: float) -> None:
+        """One is going on."""
+        with self._lock:
+            self._due = due
+
+    def end(self) -> None:
+        """It is over."""
+        self.add(self._due, time.monotonic())
+
+    def add(self, due: float, ended: float) -> None:
+        """One that was due then is over."""
+        with self._lock:
+            self._done.append((due, ended))
+            self._due = math.inf
+
+    def worst(self, since: float, until: float) -> float:
+        """The greatest slowness in seconds that overlaps an interval; infinite when nothing was measured."""
+        slow = []
+        with self._lock:
+            now = time.monotonic()
+            for due, ended in (*((self._due, now),) * (self._due < now), *reversed(self._done)):
+                if ended < since:
+                    break
+                if due <= until:
+                    slow.append(ended - due)
+        return max(slow, default=math.inf)
+
+
+@dataclass
 class Pulse:
-    """Measures at a steady beat and remembers the slowest of each beat's measurements."""
+    """Lets each probe measure at a steady beat, and remembers what it measured."""
 
     beat: float  # seconds
     probes: list[Probe] = field(default_factory=list)
-    _beats: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=KEPT))
+    _beats: list[Beats] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         """Start to beat, each probe on a thread of its own."""
         for probe in [Punctuality(), *self.probes]:
-            thread = threading.Thread(target=self._watch, args=(probe,), name="pulse", daemon=True)
+            beats = Beats()
+            self._beats.append(beats)
+            thread = threading.Thread(target=self._watch, args=(probe, beats), name="pulse", daemon=True)
             self._threads.append(thread)
             thread.start()
         return self
@@ -61,32 +101,31 @@ class Pulse:
             thread.join()
 
     def worst(self, since: float, until: float) -> float:
-        """The greatest slowness in seconds that overlaps an interval of `time.monotonic`; 0.0 when none."""
-        worst = 0.0
-        for ended, slowness in reversed(tuple(self._beats)):
-            if ended < since - 2 * self.beat:
-                break
-            if ended - slowness <= until and ended >= since:
-                worst = max(worst, slowness)
-        return worst
+        """The greatest slowness in seconds that overlaps an interval of `time.monotonic`.
 
-    def _watch(self, probe: Probe) -> None:
+        It is infinite when one of the probes measured nothing meanwhile: nobody knows then.
+        """
+        return max((beats.worst(since, until) for beats in self._beats), default=math.inf)
+
+    def _watch(self, probe: Probe, beats: Beats) -> None:
         while not self._stop.is_set():
-            probe.prepare()
+            ready = probe.prepare()
             due = time.monotonic() + self.beat
             if self._stop.wait(self.beat):
                 break
-            probe.measure()
-            now = time.monotonic()
-            self._beats.append((now, now - due))
+            if ready:
+                beats.begin(due)
+                probe.measure()
+                beats.end()
         probe.close()
 
 
 class Punctuality:
     """Being woken in time is all that is measured."""
 
-    def prepare(self) -> None:
+    def prepare(self) -> bool:
         """Nothing is needed."""
+        return True
 
     def measure(self) -> None:
         """Nothing is done."""
@@ -101,8 +140,9 @@ class DnsProbe:
 
     address: tuple[str, int]
 
-    def prepare(self) -> None:
+    def prepare(self) -> bool:
         """Nothing is needed."""
+        return True
 
     def close(self) -> None:
         """Nothing is left."""
@@ -122,37 +162,60 @@ QUESTION = (  # pulse.invalid A, recursion not desired
 )
 
 
-@dataclass
 class ServerProbe:
-    """Sends a NOOP on a connection that is kept for a few of them."""
+    """Sends a NOOP on a connection that is kept for a few of them, while the next ones are opened."""
 
-    connect: Callable[[], Session]
-    _session: Session | None = None
-    _left: int = 0
+    def __init__(self, connect: Callable[[], Session], spare: int = 1) -> None:
+        """`spare` connections are opened ahead: one is to be ready when another has had its NOOPs."""
+        self._connect = connect
+        self._wanted = spare
+        self._pool = ThreadPoolExecutor(spare + 1, thread_name_prefix="pulse")
+        self._opening: deque[tuple[Session, Future[bool]]] = deque()
+        self._session: Session | None = None
+        self._left = 0  # NOOPs for this connection
+
+    def prepare(self) -> bool:
+        """See to the connection: a fresh one after some commands, or when it is gone."""
+        while len(self._opening) < self._wanted:
+            session = self._connect()
+            self._opening.append((session, self._pool.submit(_opened, session)))
+        if self._left == 0 and self._opening[0][1].done():
+            if self._session:
+                self._pool.submit(_part, self._session)
+            self._session, opened = self._opening.popleft()
+            self._left = NOOPS if opened.result() else 0
+        if self._left == 0:
+            return False
+        self._left -= 1
+        return True
 
     def measure(self) -> None:
         """One NOOP and its reply."""
-        if self._session is not None:
+        if self._session:
             try:
                 self._session.command("NOOP")
             except SessionEnded:
                 self._left = 0
 
-    def prepare(self) -> None:
-        """See to the connection: a fresh one after some commands, or when it is gone."""
-        if self._session is not None and self._left > 0:
-            self._left -= 1
-            return
-        self.close()
-        session = self.connect()
-        with contextlib.suppress(SessionEnded):
-            session.open()
-            self._session, self._left = session, NOOPS
-
     def close(self) -> None:
-        """End the connection."""
-        if self._session is not None:
-            with contextlib.suppress(SessionEnded):
-                self._session.quit_politely()
-            self._session.close()
-            self._session = None
+        """End every connection, those that no greeting has come on yet as well."""
+        for session, opened in self._opening:
+            if not opened.done():
+                session.cut_short()
+        self._pool.shutdown(wait=True)
+        for left in (self._session, *(session for session, _ in self._opening)):
+            if left:
+                _part(left)
+
+
+def _opened(session: Session) -> bool:
+    with contextlib.suppress(SessionEnded):
+        session.open()
+        return True
+    return False
+
+
+def _part(session: Session) -> None:
+    with contextlib.suppress(SessionEnded):
+        session.quit_politely()
+    session.close()

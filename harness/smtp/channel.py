@@ -62,6 +62,7 @@ class Channel:
         self._straggling = False  # the reply that is coming in began when nothing had asked for one
         self._unsolicited = 0
         self._cut_off = False  # sending failed; what the server said before that may still be read
+        self._cut_short = False  # another thread wants no more of it, connected by now or not
         self._left = False  # the server closed or reset the connection
         self._doing: bytes | str = ""  # what was sent, or the word for it
         self._reason = ""
@@ -90,6 +91,8 @@ class Channel:
             self._end_by(error)
         except (OSError, UnicodeError) as error:
             self._end(Ending.UNREACHABLE, f"there is no way to {place} {way}: {error}", error)
+        if self._cut_short:
+            self.cut_short()
         self.connected_at = self._elapsed()
         self.transcript.event(self.connected_at, f"connected to {place} {way}")
         self._doing = "the greeting"
@@ -186,6 +189,7 @@ class Channel:
 
     def cut_short(self) -> None:
         """From another thread: the connection ends for whoever waits for something to come."""
+        self._cut_short = True
         if self._connected:
             with contextlib.suppress(OSError):  # it is closed already
                 self._connected.shutdown(socket.SHUT_RDWR)

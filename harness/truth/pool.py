@@ -17,7 +17,7 @@ from typing import Any
 from harness.truth.draw import Draw
 from harness.truth.trial import Bench, Trial, try_out, warm_up
 
-PATIENCE = 300.0  # seconds that one trial may take
+PATIENCE = 300.0  # seconds
 FORKING = multiprocessing.get_context("fork")
 
 
@@ -46,6 +46,7 @@ class Pool:
     bench: Bench
     parallel: int
     kept: Path | None = None  # where the files of the trials stay; without it they go
+    patience: float = PATIENCE  # seconds that one trial may take
 
     def trials(self, orders: deque[Order]) -> Iterator[tuple[Order, Trial]]:
         """Every order and what became of it, as they end; more may be added meanwhile."""
@@ -83,20 +84,20 @@ class Pool:
 
     def _over(self, running: list[_Running]) -> list[_Running]:
         oldest = min(one.began for one in running)
-        left = max(0.0, oldest + PATIENCE - time.monotonic())
+        left = max(0.0, oldest + self.patience - time.monotonic())
         ready = wait([one.result for one in running], left)
-        late = time.monotonic() - PATIENCE
+        late = time.monotonic() - self.patience
         return [one for one in running if one.result in ready or one.began <= late]
 
     def _end(self, one: _Running) -> Trial:
         seconds = time.monotonic() - one.began
-        trial = Trial(None, f"it was not over after {PATIENCE:g} s", seconds)
+        trial = Trial(None, f"it was not over after {self.patience:g} s", seconds)
         if one.result.poll():
             try:
                 trial = one.result.recv()
             except EOFError:
                 trial = Trial(None, "its process ended without a word", seconds)
-            one.process.join(PATIENCE)
+            one.process.join(self.patience)
         one.process.kill()
         one.process.join()
         one.result.close()
@@ -120,9 +121,9 @@ def _try_out(bench: Bench, order: Order, folder: Path, result: Connection, lean:
     result.send(try_out(bench, order.drawn, order.mutants, folder, lean=lean))
 
 
-def prepared(bench: Bench, parallel: int, kept: Path | None = None) -> Pool:
+def prepared(bench: Bench, parallel: int, kept: Path | None = None, *, patience: float = PATIENCE) -> Pool:
     """A pool whose processes begin with all modules read."""
     warm_up(bench)
     gc.collect()
     gc.freeze()  # what all have in common is not looked through again by each
-    return Pool(bench, parallel, kept)
+    return Pool(bench, parallel, kept, patience)
