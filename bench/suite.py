@@ -9,12 +9,13 @@ import time
 from collections import deque
 from pathlib import Path
 
+from table import Row, show
+
 from harness.results.model import Status
 from harness.rules import Catalogue
 from harness.truth.draw import Draw
 from harness.truth.pool import Order, prepared
 from harness.truth.trial import Bench
-from table import Row, show
 
 RULES = """
 suite = "bench"
@@ -77,7 +78,7 @@ def whole_run(place: Path) -> Row:
 
 
 def everybody_waits() -> Row:
-    """One run over its longest scenario, where the greeting takes `PAUSE` seconds and offenders wait besides."""
+    """One run over its longest scenario, where everybody waits so long and offenders wait on top."""
     scenarios = Path("scenarios")
     pool = prepared(Bench(scenarios, Catalogue.below(scenarios)), parallel=1, patience=PAUSE * 30)
     ((_, trial),) = pool.trials(deque([Order(None, Draw(pause=PAUSE, delay=2.0))]))
