@@ -81,6 +81,9 @@ FOUND = {
     "strangers are not put off at first": Server(
         Draw(told="rcpt", greylist_hosts=False), "greylist.first-defer:off"
     ),
+    "bounces are put off at RCPT, and strangers are no exception": Server(
+        Draw(greylist_hosts=False), "greylist.null-not-at-rcpt:off"
+    ),
     "bounces of known clients are not put off": Server(Draw(), "greylist.null-at-data:weak-any"),
 }
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+from harness.judge import GreylistWordError
 from harness.outcome import DIALOGUE
 from harness.results.model import Status, Try
 from harness.rules import Capability, spell
@@ -230,6 +231,9 @@ class Scheduler:
         if outcome.status not in (Status.FAILED, Status.INCONCLUSIVE) or outcome.blocked_by:
             return outcome
         rests_on = self._run.catalogue.foundations(plan.rule)
+        if isinstance(outcome.error, GreylistWordError):  # it may be as it should be, or not
+            greylisting = (rule.id for rule in self._run.catalogue if rule.about_greylist)
+            rests_on = tuple(dict.fromkeys([*rests_on, *greylisting]))
         below = [key for key, other in self._plans.items() if other.rule.id in rests_on]
         below.sort(key=lambda key: rests_on.index(self._plans[key].rule.id))  # what it rests on itself first
         return blocked(
