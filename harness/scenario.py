@@ -23,13 +23,14 @@ from harness.verdicts import (
     NotTestableError,
 )
 from harness.world.cast import Zone
-from harness.world.client import Cause, Client, Clock, message
+from harness.world.client import Client, message
 from harness.world.conversation import Attempt
 from harness.world.internet import Internet, Kind
 from harness.world.signing import Algorithm, Canonical, Signer
 from harness.world.sut import BlockList, Sut
 from harness.world.sut_mail import Alias
 from harness.world.tools import GreylistOperator, GreylistOutage, Mailbox, MailHosts, QueueOperator, Rewriter
+from harness.world.world import Cause, Clock
 
 NewClient = Callable[[Kind], Client]
 

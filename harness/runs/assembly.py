@@ -36,9 +36,9 @@ from harness.runs.run import Run
 from harness.runs.survey import survey
 from harness.smtp.command import CommandRoute
 from harness.smtp.routes import BindSource, Direct, ProxyV1, ProxyV2, Route, XClient
-from harness.world.client import Clock
 from harness.world.internet import Internet
 from harness.world.tools import Tools
+from harness.world.world import Clock
 
 BEATS = 8  # of the pulse within one delay
 BEATS_WITH_PAUSE = 4  # where each connection of the pulse takes a while to come about

@@ -10,8 +10,9 @@ from harness.capabilities.mailbox import Delivered
 from harness.judge import Judge, Timing
 from harness.results.model import Delivery, Dialogue, Line, OperatorAct, Query, ReplyFact
 from harness.smtp.masking import Masker
-from harness.world.client import Client, World
+from harness.world.client import Client
 from harness.world.conversation import Conversation, Step
+from harness.world.world import World
 
 DATE = re.compile(r"(\w{3}, )?\d{1,2} \w{3} \d{4} \d\d:\d\d:\d\d( [+-]\d{4})?( \(\w+\))?")
 IDENTIFIER = re.compile(r"\b(?=[\w.-]*\d)(?=[\w.-]*[A-Za-z])[A-Za-z0-9]{4,}(?:-[A-Za-z0-9]{2,})*\b(?!\.\w)")

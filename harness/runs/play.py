@@ -15,10 +15,11 @@ from harness.runs.witnessed import WitnessedGreylist, WitnessedMailbox, Witnesse
 from harness.smtp.session import Ending
 from harness.verdicts import FailedError, InconclusiveError, NotApplicableError, NotTestableError
 from harness.world.cast import NothingDescribed
-from harness.world.client import Cause, Client, World
+from harness.world.client import Client
 from harness.world.conversation import Attempt, Step
 from harness.world.internet import Kind
 from harness.world.tools import GreylistOperator, Mailbox, MailHosts, QueueOperator
+from harness.world.world import Cause, World
 
 
 class EndedError(FailedError):

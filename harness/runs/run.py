@@ -16,12 +16,13 @@ from harness.runs.baseline import Baseline
 from harness.runs.steadiness import Steadiness
 from harness.smtp.routes import Route
 from harness.verdicts import NotApplicableError, NotTestableError, ScenarioEnd
-from harness.world.client import Client, World
+from harness.world.client import Client
 from harness.world.conversation import Attempt
 from harness.world.internet import Internet, Kind
 from harness.world.pace import Pace
 from harness.world.sut import Sut
 from harness.world.tools import Tools
+from harness.world.world import World
 
 CHECKS = frozenset((Capability.SPF, Capability.DKIM))  # a server without them has nothing to be judged for
 MOST_TROUBLES = 5  # innocent clients in a row that are not served, before a run gives up

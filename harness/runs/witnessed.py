@@ -8,8 +8,8 @@ from harness.capabilities.mailbox import Delivered
 from harness.capabilities.queue import Queued
 from harness.capabilities.sink import Sink
 from harness.verdicts import NotTestableError
-from harness.world.client import Act, World
 from harness.world.tools import GreylistOperator, Mailbox, QueueOperator
+from harness.world.world import Act, World
 
 
 @dataclass(frozen=True)

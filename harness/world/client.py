@@ -1,139 +1,32 @@
-"""A sending host that the harness plays: what DNS says of it, and how it talks to the server."""
+"""A sending host that the harness plays: how it talks to the server."""
 
 import contextlib
-import ipaddress
-import itertools
 import ssl
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from typing import Protocol
 
-from fake_dns import Behaviour, QueryEntry, listing_name, reverse_name
-from harness.capabilities.mail_host import MailHost
-from harness.capabilities.mailbox import Delivered
+from fake_dns import reverse_name
 from harness.outcome import Stage, Verdict, later
-from harness.rules import Capability
-from harness.smtp.routes import Route
-from harness.smtp.session import Ending, Session
+from harness.smtp.session import Session
 from harness.smtp.tls import unverifying_context
 from harness.verdicts import NotTestableError
 from harness.world.conversation import Attempt, Conversation, Step
-from harness.world.internet import Identity, Internet, Kind
-from harness.world.pace import Pace
-from harness.world.sut import BlockList, Sut
+from harness.world.host import Host
+from harness.world.internet import Kind
 
 GREYLIST_SLACK = 1.0  # seconds over the documented delay before a retry
-UNHEARD = (Ending.UNREACHABLE, Ending.NOT_INTRODUCED)  # the server never met such a client
-
-
-class Clock(Protocol):
-    """Lets time pass for the greylist."""
-
-    def advance(self, client: str, seconds: float) -> None:
-        """Let `seconds` pass as the server sees that client; raises `NotTestableError`."""
-
-    def reading(self, client: str) -> float:
-        """The time in seconds as the server sees that client: real time, and what was let pass."""
-
-    def taking_part(self) -> AbstractContextManager[None]:
-        """For as long as a scenario is played: its time passes only when it waits for that."""
-
-    def stop(self) -> None:
-        """The run is over: nobody waits any more."""
-
-
-@dataclass(frozen=True)
-class Act:
-    """Something that was done or looked up as the server's operator."""
-
-    at: float  # time.monotonic()
-    text: str
-    shown: str = ""
-    tells: str = ""  # of what is shown, what makes it another answer
-
-
-@dataclass(frozen=True)
-class Cause:
-    """Something that the server must have looked at, or a rule cannot have been at work."""
-
-    missing: str  # the sentence for when it was not seen
-    seen: bool
-    usual: bool = False  # whether it was seen for innocent clients at the beginning of the run
 
 
 @dataclass
-class World:
-    """What all clients of one scenario share."""
+class Client(Host):
+    """One sending host."""
 
-    internet: Internet
-    sut: Sut
-    route: Route
-    clock: Clock | None
-    server: tuple[str, int]
-    pace: Pace
-    usual: frozenset[tuple[str, int]] = frozenset()  # zones that were asked about innocents of an IP version
-    goal: Stage = Stage.RCPT  # how far dialogues go: to where the server tells the verdict in question
-    waited: float = 0.0  # seconds, for turns to connect
-    conversations: list[tuple[str, "Client", Conversation]] = field(default_factory=list)
-    hosts: list[MailHost] = field(default_factory=list)  # of everybody else
-    deliveries: list[Delivered] = field(default_factory=list)  # that were found
-    operator: list[Act] = field(default_factory=list)  # what was done as the server's operator
-
-    @property
-    def client_domains(self) -> set[str]:
-        """What the mail of this scenario's clients mentions."""
-        return {client.identity.domain for _, client, _ in self.conversations}
-
-    @property
-    def servers(self) -> list[tuple[str, int]]:
-        """Those that this scenario's clients talked to."""
-        return list(dict.fromkeys(client.server or self.server for _, client, _ in self.conversations))
-
-    @property
-    def lost(self) -> str:
-        """How one of the dialogues was lost, if so: what it was to show was not seen then."""
-        return next((talk.lost for _, _, talk in self.conversations if talk.lost), "")
-
-    @property
-    def unheard(self) -> str:
-        """Why one of the clients could not come from its address, if so: the server did not judge it then."""
-        sessions = ((talk, talk.session.ending) for _, _, talk in self.conversations)
-        return next((talk.broken for talk, ending in sessions if ending in UNHEARD), "")
-
-
-@dataclass
-class Client:
-    """One sending host. It is innocent in every respect until a scenario changes something."""
-
-    world: World
-    identity: Identity
     kind: Kind
     label: str = "client"
     server: tuple[str, int] | None = None  # that it talks to; the one of the profile unless told otherwise
     word: str = "message"  # what its messages are called in what they are found by
-
-    @property
-    def address(self) -> str:
-        """The address that the server sees."""
-        return self.identity.address
-
-    @property
-    def version(self) -> int:
-        """The IP version of its address."""
-        return ipaddress.ip_address(self.address).version
-
-    @property
-    def host(self) -> str:
-        """The host name, the same in PTR, A and greeting."""
-        return self.identity.host
-
-    @property
-    def sender(self) -> str:
-        """The envelope sender that it uses unless told otherwise."""
-        return self.identity.sender
 
     @property
     def token(self) -> str:
@@ -159,123 +52,6 @@ class Client:
         identity = self.world.internet.identity(self.kind, address)
         return Client(self.world, identity, self.kind, label=f"client {address}")
 
-    # What DNS says of it
-
-    def name(self, label: str) -> str:
-        """A host name inside the client's domain that nothing is published for yet."""
-        return f"{label}.{self.identity.domain}"
-
-    def publish(self, name: str, record_type: str, *data: str) -> None:
-        """Publish records of a name of this client."""
-        for entry in data:
-            self.world.internet.dns.publish(name, record_type, entry)
-
-    def withdraw(self, name: str, record_type: str) -> None:
-        """Take records of a name of this client away."""
-        self.world.internet.dns.withdraw(name, record_type)
-
-    def script(self, name: str, record_type: str, behaviour: Behaviour) -> None:
-        """Make the fake DNS misbehave when it is asked for that name and type."""
-        self.world.internet.dns.script(name, record_type, behaviour)
-
-    def without_ptr(self) -> None:
-        """Take the PTR record away; raises `NotTestableError` where the server does not look for it."""
-        if reason := self.world.sut.profile.lacks(Capability.REVERSE_LOOKUP):
-            raise NotTestableError(reason)
-        self.world.internet.dns.withdraw(reverse_name(self.address), "PTR")
-
-    def ptr_names(self, host: str) -> None:
-        """Let the PTR record name another host."""
-        self.without_ptr()
-        self.world.internet.dns.publish_ptr(self.address, host)
-
-    def another_name(self, label: str) -> str:
-        """A second name of this host, as good as the first: forward and reverse DNS agree."""
-        name = self.name(label)
-        self.world.internet.publish_host(name, self.address)
-        self.another_ptr(name)
-        return name
-
-    def another_ptr(self, host: str) -> None:
-        """Add a second name to the PTR record."""
-        self.world.internet.dns.publish_ptr(self.address, host)
-
-    def ptr_answers(self, behaviour: Behaviour) -> None:
-        """Make the PTR lookup of the client's address misbehave."""
-        self.without_ptr()
-        self.script(reverse_name(self.address), "PTR", behaviour)
-
-    def list_on(self, blocklist: BlockList, *, text: str = "listed for testing", zone: int = 0) -> None:
-        """Put the address on a block list (on one zone of a grouped one)."""
-        self.world.internet.dns.list_address(blocklist.zones[zone], self.address, blocklist.answer, text=text)
-
-    def unlist_from(self, blocklist: BlockList) -> None:
-        """Take the address off every zone of a block list."""
-        for zone in blocklist.zones:
-            self.world.internet.dns.unlist_address(zone, self.address)
-
-    def lookup_fails(self, blocklist: BlockList, behaviour: Behaviour, *, zones: int | None = None) -> None:
-        """Make a block list, or its first so many `zones`, misbehave when it is asked about this client."""
-        for zone in blocklist.zones[:zones]:
-            name = listing_name(self.address, zone)
-            for record_type in ("A", "TXT"):
-                self.script(name, record_type, behaviour)
-
-    def asked(self, *blocklists: BlockList) -> Cause:
-        """That the server asked each of these block lists about this client."""
-        missing = [one for one in blocklists if not self.queries_for(one)]
-        names = ", ".join(one.name for one in missing)
-        usual = all(self._usually_asked(one) for one in missing)
-        return Cause(f"{names} was not asked about {self.address}", not missing, usual)
-
-    def asked_any(self, *blocklists: BlockList) -> Cause:
-        """That the server asked one of these block lists about this client."""
-        seen = any(self.queries_for(one) for one in blocklists)
-        usual = any(map(self._usually_asked, blocklists))
-        return Cause(f"no list was asked about {self.address}", seen, usual)
-
-    def _usually_asked(self, blocklist: BlockList) -> bool:
-        """Whether a list was asked about innocent clients like this one at the beginning of the run."""
-        return any((zone, self.version) in self.world.usual for zone in blocklist.zones)
-
-    def looked_up(self, name: str) -> Cause:
-        """That the server looked a name up, for whatever type of record."""
-        found = self.world.internet.dns.queries(under=name)
-        return Cause(f"{name} was not looked up", any(entry.name == name.lower() for entry in found))
-
-    def looked_up_text(self, name: str) -> Cause:
-        """That the server looked for TXT records of a name, as for a policy or a key."""
-        found = self.world.internet.dns.queries(under=name)
-        seen = any(entry.name == name.lower() and entry.type == "TXT" for entry in found)
-        return Cause(f"no TXT record of {name} was looked for", seen)
-
-    def looked_up_address(self) -> Cause:
-        """That the server looked for the name of this client's address (PTR)."""
-        return self.looked_up(reverse_name(self.address))
-
-    def queries_for(self, blocklist: BlockList) -> list[QueryEntry]:
-        """The server's questions to a block list about this client."""
-        dns = self.world.internet.dns
-        return [
-            entry for zone in blocklist.zones for entry in dns.queries(under=listing_name(self.address, zone))
-        ]
-
-    def queries(self) -> list[QueryEntry]:
-        """Every question of the server that bears a name or the address of this client, in order of time."""
-        dns = self.world.internet.dns
-        places = {self.identity.domain, self.host, reverse_name(self.address)}
-        places |= {
-            listing_name(self.address, zone) for blocklist in self.world.sut.dnsbl for zone in blocklist.zones
-        }
-        return sorted((entry for place in places for entry in dns.queries(under=place)), key=_when)
-
-    def _silence(self, since: float, until: float) -> float:
-        """The longest time between two moments in which the server asked nothing about this client."""
-        asked = [entry.at for entry in self.queries() if since < entry.at < until]
-        return max(later - earlier for earlier, later in itertools.pairwise([since, *asked, until]))
-
-    # How it talks
-
     def session(self) -> Session:
         """A session that is not connected yet."""
         auth = self.world.sut.profile.auth
@@ -292,7 +68,7 @@ class Client:
         """A session to be driven by hand; the socket is closed at the end, whatever happens."""
         session = self.session()
         self.world.waited += self.world.pace.take_turn(session)
-        conversation = Conversation(session, self.address, self._silence, token=self.token)
+        conversation = Conversation(session, self.address, self.silence, token=self.token)
         self.world.conversations.append((label or self.label, self, conversation))
         try:
             yield conversation
@@ -473,7 +249,3 @@ def message(
         "Message-ID": f"<{client.token}@{client.host}>",
     }
     return ("".join(f"{name}: {value}\r\n" for name, value in header.items()) + "\r\n" + body).encode()
-
-
-def _when(entry: QueryEntry) -> float:
-    return entry.at

@@ -7,7 +7,7 @@ from harness.capabilities.mail_host import MailHost
 from harness.capabilities.mailbox import Delivered
 from harness.capabilities.queue import Queued
 from harness.capabilities.sink import Sink
-from harness.world.client import Clock
+from harness.world.world import Clock
 
 
 class GreylistOperator(Protocol):

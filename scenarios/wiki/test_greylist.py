@@ -1,7 +1,5 @@
 """Greylisting: a stranger's mail is put off once, and whoever comes back in time is known from then on."""
 
-import time
-
 import pytest
 
 from harness.scenario import (
@@ -17,15 +15,26 @@ from harness.scenario import (
     Stage,
     Sut,
     Verdict,
-    message,
     needs,
     rule,
 )
 
-TOO_SLOW = "more time has passed meanwhile than the scenario allows for"
-FIRST = "the first attempt of an unknown triplet was not deferred, so nothing can be retried"
+from .greylisting import (
+    AFTER,
+    FIRST,
+    TOO_SLOW,
+    first_attempt,
+    make_known,
+    must_be_greylisted,
+    now,
+    passed,
+    put_off,
+    retry_in_time,
+    told_at,
+    unheard_of,
+)
+
 NO_EARLY_RETRY = "whoever connects waits so long for the greeting that no retry comes too early"
-AFTER = 1.0  # seconds after a moment that the profile names
 REFUSED_FOR = {  # what a client may be refused for and need not do again
     "block lists": Offence.LISTED_ENOUGH,
     "bare address": Offence.BARE_ADDRESS_GREETING,
@@ -185,71 +194,6 @@ def test_account_is_not_greylisted(stranger: Client, new_client: NewClient, sut:
     taken_while_strangers_are_not(attempt, new_client, sut, expect)
 
 
-@rule("greylist.null-not-at-rcpt")
-def test_sender_callout(stranger: Client, sut: Sut, expect: Expect) -> None:
-    expect.applicable(
-        sut.greylist.stage is Stage.RCPT, "nobody is put off before the end of DATA, the null sender or not"
-    )
-    first_attempt(stranger.another("ordinary mail of another host"), sut, expect)
-    with stranger.conversation() as talk:
-        talk.connect()
-        talk.ehlo(stranger.host)
-        talk.mail("")
-        talk.rcpt(takes_bounces(sut, expect))
-        talk.reset()
-        attempt = talk.quit()
-    expect.outcome(f"{expect.expected[0].verdict} at rcpt", attempt)
-
-
-@rule("greylist.postmaster-at-rcpt")
-def test_postmaster_is_not_the_null_sender(
-    new_client: NewClient, offence: bool, sut: Sut, clock: Clock | None, expect: Expect
-) -> None:
-    must_be_greylisted(sut, expect, sut.legal_bounce)
-    client = unheard_of(new_client, offence, sut, clock, expect)
-    expect(
-        client.attempt(sender=f"postmaster@{client.identity.domain}", recipient=takes_bounces(sut, expect))
-    )
-
-
-@rule("greylist.null-at-data")
-def test_bounce_is_greylisted_at_data(
-    stranger: Client, offence: bool, sut: Sut, clock: Clock, expect: Expect
-) -> None:
-    must_be_greylisted(sut, expect, sut.legal_bounce)
-    if not offence:
-        make_bounce_known(stranger, sut, clock, expect)
-    expect(bounce(stranger, takes_bounces(sut, expect), "bounce"))
-
-
-@rule("greylist.null-at-data")
-def test_bounce_is_keyed_without_a_sender(
-    stranger: Client, offence: bool, sut: Sut, clock: Clock, expect: Expect
-) -> None:
-    make_known(stranger, sut, clock, expect, recipient=takes_bounces(sut, expect))
-    if not offence:
-        make_bounce_known(stranger, sut, clock, expect)
-    expect(bounce(stranger, takes_bounces(sut, expect), "bounce from a client with a known triplet"))
-
-
-@rule("greylist.null-at-data")
-def test_bounce_to_another_recipient(
-    stranger: Client, offence: bool, sut: Sut, clock: Clock, expect: Expect
-) -> None:
-    other = sut.another_legal_bounce
-    make_bounce_known(stranger, sut, clock, expect)
-    expect(bounce(stranger, other if offence else takes_bounces(sut, expect), "after that"))
-
-
-@rule("greylist.null-blacklisted")
-def test_bounce_on_the_black_list(
-    stranger: Client, offence: bool, sut: Sut, greylist: GreylistOperator, expect: Expect
-) -> None:
-    must_be_greylisted(sut, expect, sut.legal_bounce)
-    greylist.add("black" if offence else "white", stranger.address, "", takes_bounces(sut, expect))
-    expect(bounce(stranger, takes_bounces(sut, expect), "bounce"))
-
-
 @rule("greylist.after-other-checks")
 @pytest.mark.parametrize("refused_for", list(REFUSED_FOR))
 def test_refused_mail_leaves_no_triplet_behind(
@@ -356,98 +300,9 @@ def test_operator_changes_a_list(
     expect(attempt)
 
 
-def takes_bounces(sut: Sut, expect: Expect) -> str:
-    """A recipient to whom a bounce is taken at once, as long as the greylist has nothing against it."""
-    without_lists = all(domain.bounce_recipients is None for domain in sut.profile.domain)
-    if without_lists and expect.claimed(Offence.BOUNCE_WITHOUT_LIST):
-        (earned,) = expect.earnings(Offence.BOUNCE_WITHOUT_LIST)
-        expect.needed(
-            earned.verdict is Verdict.PASS and not earned.late,
-            f"no [[domain]] has a list of senders, so a bounce earns «{earned}»",
-        )
-    return sut.legal_bounce
-
-
-def unheard_of(new_client: NewClient, offence: bool, sut: Sut, clock: Clock | None, expect: Expect) -> Client:
-    """A stranger; or, innocent, a host that is on the whitelist, or else waits and comes again."""
-    must_be_greylisted(sut, expect)
-    client = new_client(Kind.STRANGER if offence else Kind.KNOWN)
-    expect.needed(
-        offence or clock is not None or sut.whitelists(client.host),
-        "the profile has no [clock], so no time can pass, and no greylist.whitelist_hosts of reserved names: "
-        "nobody's mail would be taken",
-    )
-    return client
-
-
-def must_be_greylisted(sut: Sut, expect: Expect, recipient: str | None = None) -> None:
-    recipient = recipient or sut.recipient
-    expect.needed(
-        not sut.greylist.exempts(recipient),
-        f"{recipient} is one of greylist.exempt_recipients, as is everybody else; add a user",
-    )
-
-
-def now(client: Client, clock: Clock | None) -> float:
-    """The time in seconds as the server sees that client."""
-    return clock.reading(client.address) if clock else time.monotonic()
-
-
-def put_off(attempt: Attempt, sut: Sut) -> bool:
-    return attempt.step(sut.greylist.stage).verdict is Verdict.DEFER
-
-
-def passed(attempt: Attempt, sut: Sut) -> bool:
-    return attempt.step(sut.greylist.stage).verdict is Verdict.PASS
-
-
 def for_good(attempt: Attempt) -> bool:
     """Whether the client was refused, and not only for now."""
     return any(step.verdict in (Verdict.DENY, Verdict.DROP) for step in attempt.steps)
-
-
-def told_at(attempt: Attempt, client: Client, sut: Sut, clock: Clock | None) -> float:
-    """The reading when an attempt that has just ended told the server of its triplet."""
-    return now(client, clock) - (time.monotonic() - attempt.step(sut.greylist.stage).began)
-
-
-def first_attempt(client: Client, sut: Sut, expect: Expect) -> Attempt:
-    """A stranger's attempt, which is put off."""
-    must_be_greylisted(sut, expect)
-    first = client.attempt(label="first attempt of a stranger")
-    expect.given(put_off(first, sut), FIRST)
-    return first
-
-
-def retry_in_time(client: Client, sut: Sut, clock: Clock, expect: Expect, seconds: float) -> None:
-    """A first attempt, and a retry so many seconds later."""
-    told = told_at(first_attempt(client, sut, expect), client, sut, clock)
-    clock.advance(client.address, seconds)
-    retry = client.attempt(label="retry")
-    expect.given(clock.reading(client.address) - told < sut.greylist.timeout, TOO_SLOW)
-    expect(retry)
-
-
-def make_known(client: Client, sut: Sut, clock: Clock, expect: Expect, recipient: str | None = None) -> None:
-    must_be_greylisted(sut, expect, recipient)
-    first = client.attempt(recipient=recipient, label="first attempt")
-    expect.given(put_off(first, sut), FIRST)
-    clock.advance(client.address, sut.greylist.delay + AFTER)
-    again = client.attempt(recipient=recipient, label="retry")
-    expect.given(passed(again, sut), f"the retry was not accepted: {again.step(sut.greylist.stage)}")
-
-
-def make_bounce_known(client: Client, sut: Sut, clock: Clock, expect: Expect) -> None:
-    must_be_greylisted(sut, expect, sut.legal_bounce)
-    first = bounce(client, takes_bounces(sut, expect), "first bounce")
-    if first.data.verdict is Verdict.DEFER:
-        clock.advance(client.address, sut.greylist.delay + AFTER)
-        again = bounce(client, takes_bounces(sut, expect), "retry of the bounce")
-        expect.given(again.data.verdict is Verdict.PASS, f"its retry was not accepted: {again.reached}")
-
-
-def bounce(client: Client, recipient: str, label: str) -> Attempt:
-    return client.attempt(sender="", recipient=recipient, message=message(client, recipient), label=label)
 
 
 def taken_while_strangers_are_not(attempt: Attempt, new_client: NewClient, sut: Sut, expect: Expect) -> None:

@@ -1,0 +1,157 @@
+"""A host that the harness plays, in DNS: what is published of it, and what the server asked about it."""
+
+import ipaddress
+import itertools
+from dataclasses import dataclass
+
+from fake_dns import Behaviour, QueryEntry, listing_name, reverse_name
+from harness.rules import Capability
+from harness.verdicts import NotTestableError
+from harness.world.internet import Identity
+from harness.world.sut import BlockList
+from harness.world.world import Cause, World
+
+
+@dataclass
+class Host:
+    """Innocent in every respect until a scenario changes something."""
+
+    world: World
+    identity: Identity
+
+    @property
+    def address(self) -> str:
+        """The address that the server sees."""
+        return self.identity.address
+
+    @property
+    def version(self) -> int:
+        """The IP version of its address."""
+        return ipaddress.ip_address(self.address).version
+
+    @property
+    def host(self) -> str:
+        """The host name, the same in PTR, A and greeting."""
+        return self.identity.host
+
+    @property
+    def sender(self) -> str:
+        """The envelope sender that it uses unless told otherwise."""
+        return self.identity.sender
+
+    def name(self, label: str) -> str:
+        """A host name inside the client's domain that nothing is published for yet."""
+        return f"{label}.{self.identity.domain}"
+
+    def publish(self, name: str, record_type: str, *data: str) -> None:
+        """Publish records of a name of this client."""
+        for entry in data:
+            self.world.internet.dns.publish(name, record_type, entry)
+
+    def withdraw(self, name: str, record_type: str) -> None:
+        """Take records of a name of this client away."""
+        self.world.internet.dns.withdraw(name, record_type)
+
+    def script(self, name: str, record_type: str, behaviour: Behaviour) -> None:
+        """Make the fake DNS misbehave when it is asked for that name and type."""
+        self.world.internet.dns.script(name, record_type, behaviour)
+
+    def without_ptr(self) -> None:
+        """Take the PTR record away; raises `NotTestableError` where the server does not look for it."""
+        if reason := self.world.sut.profile.lacks(Capability.REVERSE_LOOKUP):
+            raise NotTestableError(reason)
+        self.world.internet.dns.withdraw(reverse_name(self.address), "PTR")
+
+    def ptr_names(self, host: str) -> None:
+        """Let the PTR record name another host."""
+        self.without_ptr()
+        self.world.internet.dns.publish_ptr(self.address, host)
+
+    def another_name(self, label: str) -> str:
+        """A second name of this host, as good as the first: forward and reverse DNS agree."""
+        name = self.name(label)
+        self.world.internet.publish_host(name, self.address)
+        self.another_ptr(name)
+        return name
+
+    def another_ptr(self, host: str) -> None:
+        """Add a second name to the PTR record."""
+        self.world.internet.dns.publish_ptr(self.address, host)
+
+    def ptr_answers(self, behaviour: Behaviour) -> None:
+        """Make the PTR lookup of the client's address misbehave."""
+        self.without_ptr()
+        self.script(reverse_name(self.address), "PTR", behaviour)
+
+    def list_on(self, blocklist: BlockList, *, text: str = "listed for testing", zone: int = 0) -> None:
+        """Put the address on a block list (on one zone of a grouped one)."""
+        self.world.internet.dns.list_address(blocklist.zones[zone], self.address, blocklist.answer, text=text)
+
+    def unlist_from(self, blocklist: BlockList) -> None:
+        """Take the address off every zone of a block list."""
+        for zone in blocklist.zones:
+            self.world.internet.dns.unlist_address(zone, self.address)
+
+    def lookup_fails(self, blocklist: BlockList, behaviour: Behaviour, *, zones: int | None = None) -> None:
+        """Make a block list, or its first so many `zones`, misbehave when it is asked about this client."""
+        for zone in blocklist.zones[:zones]:
+            name = listing_name(self.address, zone)
+            for record_type in ("A", "TXT"):
+                self.script(name, record_type, behaviour)
+
+    def asked(self, *blocklists: BlockList) -> Cause:
+        """That the server asked each of these block lists about this client."""
+        missing = [one for one in blocklists if not self.queries_for(one)]
+        names = ", ".join(one.name for one in missing)
+        usual = all(self._usually_asked(one) for one in missing)
+        return Cause(f"{names} was not asked about {self.address}", not missing, usual)
+
+    def asked_any(self, *blocklists: BlockList) -> Cause:
+        """That the server asked one of these block lists about this client."""
+        seen = any(self.queries_for(one) for one in blocklists)
+        usual = any(map(self._usually_asked, blocklists))
+        return Cause(f"no list was asked about {self.address}", seen, usual)
+
+    def _usually_asked(self, blocklist: BlockList) -> bool:
+        """Whether a list was asked about innocent clients like this one at the beginning of the run."""
+        return any((zone, self.version) in self.world.usual for zone in blocklist.zones)
+
+    def looked_up(self, name: str) -> Cause:
+        """That the server looked a name up, for whatever type of record."""
+        found = self.world.internet.dns.queries(under=name)
+        return Cause(f"{name} was not looked up", any(entry.name == name.lower() for entry in found))
+
+    def looked_up_text(self, name: str) -> Cause:
+        """That the server looked for TXT records of a name, as for a policy or a key."""
+        found = self.world.internet.dns.queries(under=name)
+        seen = any(entry.name == name.lower() and entry.type == "TXT" for entry in found)
+        return Cause(f"no TXT record of {name} was looked for", seen)
+
+    def looked_up_address(self) -> Cause:
+        """That the server looked for the name of this client's address (PTR)."""
+        return self.looked_up(reverse_name(self.address))
+
+    def queries_for(self, blocklist: BlockList) -> list[QueryEntry]:
+        """The server's questions to a block list about this client."""
+        dns = self.world.internet.dns
+        return [
+            entry for zone in blocklist.zones for entry in dns.queries(under=listing_name(self.address, zone))
+        ]
+
+    def queries(self) -> list[QueryEntry]:
+        """Every question of the server that bears a name or the address of this client, in order of time."""
+        dns = self.world.internet.dns
+        places = {self.identity.domain, self.host, reverse_name(self.address)}
+        places |= {
+            listing_name(self.address, zone) for blocklist in self.world.sut.dnsbl for zone in blocklist.zones
+        }
+        return sorted((entry for place in places for entry in dns.queries(under=place)), key=_when)
+
+    def silence(self, since: float, until: float) -> float:
+        """The longest time between two moments in which the server asked nothing about this client."""
+        asked = [entry.at for entry in self.queries() if since < entry.at < until]
+        return max(later - earlier for earlier, later in itertools.pairwise([since, *asked, until]))
+
+
+def _when(entry: QueryEntry) -> float:
+    return entry.at

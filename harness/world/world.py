@@ -1,0 +1,95 @@
+"""What all clients of one scenario share, and what the harness remembers of it."""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from harness.capabilities.mail_host import MailHost
+from harness.capabilities.mailbox import Delivered
+from harness.outcome import Stage
+from harness.smtp.routes import Route
+from harness.smtp.session import Ending
+from harness.world.conversation import Conversation
+from harness.world.internet import Internet
+from harness.world.pace import Pace
+from harness.world.sut import Sut
+
+if TYPE_CHECKING:
+    from harness.world.client import Client
+
+UNHEARD = (Ending.UNREACHABLE, Ending.NOT_INTRODUCED)  # the server never met such a client
+
+
+class Clock(Protocol):
+    """Lets time pass for the greylist."""
+
+    def advance(self, client: str, seconds: float) -> None:
+        """Let `seconds` pass as the server sees that client; raises `NotTestableError`."""
+
+    def reading(self, client: str) -> float:
+        """The time in seconds as the server sees that client: real time, and what was let pass."""
+
+    def taking_part(self) -> AbstractContextManager[None]:
+        """For as long as a scenario is played: its time passes only when it waits for that."""
+
+    def stop(self) -> None:
+        """The run is over: nobody waits any more."""
+
+
+@dataclass(frozen=True)
+class Act:
+    """Something that was done or looked up as the server's operator."""
+
+    at: float  # time.monotonic()
+    text: str
+    shown: str = ""
+    tells: str = ""  # of what is shown, what makes it another answer
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Something that the server must have looked at, or a rule cannot have been at work."""
+
+    missing: str  # the sentence for when it was not seen
+    seen: bool
+    usual: bool = False  # whether it was seen for innocent clients at the beginning of the run
+
+
+@dataclass
+class World:
+    """What all clients of one scenario share."""
+
+    internet: Internet
+    sut: Sut
+    route: Route
+    clock: Clock | None
+    server: tuple[str, int]
+    pace: Pace
+    usual: frozenset[tuple[str, int]] = frozenset()  # zones that were asked about innocents of an IP version
+    goal: Stage = Stage.RCPT  # how far dialogues go: to where the server tells the verdict in question
+    waited: float = 0.0  # seconds, for turns to connect
+    conversations: list[tuple[str, "Client", Conversation]] = field(default_factory=list)
+    hosts: list[MailHost] = field(default_factory=list)  # of everybody else
+    deliveries: list[Delivered] = field(default_factory=list)  # that were found
+    operator: list[Act] = field(default_factory=list)  # what was done as the server's operator
+
+    @property
+    def client_domains(self) -> set[str]:
+        """What the mail of this scenario's clients mentions."""
+        return {client.identity.domain for _, client, _ in self.conversations}
+
+    @property
+    def servers(self) -> list[tuple[str, int]]:
+        """Those that this scenario's clients talked to."""
+        return list(dict.fromkeys(client.server or self.server for _, client, _ in self.conversations))
+
+    @property
+    def lost(self) -> str:
+        """How one of the dialogues was lost, if so: what it was to show was not seen then."""
+        return next((talk.lost for _, _, talk in self.conversations if talk.lost), "")
+
+    @property
+    def unheard(self) -> str:
+        """Why one of the clients could not come from its address, if so: the server did not judge it then."""
+        sessions = ((talk, talk.session.ending) for _, _, talk in self.conversations)
+        return next((talk.broken for talk, ending in sessions if ending in UNHEARD), "")

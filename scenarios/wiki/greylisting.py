@@ -1,0 +1,73 @@
+"""What scenarios of the greylist have in common: to be put off, to be known, and when."""
+
+import time
+
+from harness.scenario import Attempt, Client, Clock, Expect, Kind, NewClient, Sut, Verdict
+
+TOO_SLOW = "more time has passed meanwhile than the scenario allows for"
+FIRST = "the first attempt of an unknown triplet was not deferred, so nothing can be retried"
+AFTER = 1.0  # seconds after a moment that the profile names
+
+
+def unheard_of(new_client: NewClient, offence: bool, sut: Sut, clock: Clock | None, expect: Expect) -> Client:
+    """A stranger; or, innocent, a host that is on the whitelist, or else waits and comes again."""
+    must_be_greylisted(sut, expect)
+    client = new_client(Kind.STRANGER if offence else Kind.KNOWN)
+    expect.needed(
+        offence or clock is not None or sut.whitelists(client.host),
+        "the profile has no [clock], so no time can pass, and no greylist.whitelist_hosts of reserved names: "
+        "nobody's mail would be taken",
+    )
+    return client
+
+
+def must_be_greylisted(sut: Sut, expect: Expect, recipient: str | None = None) -> None:
+    recipient = recipient or sut.recipient
+    expect.needed(
+        not sut.greylist.exempts(recipient),
+        f"{recipient} is one of greylist.exempt_recipients, as is everybody else; add a user",
+    )
+
+
+def now(client: Client, clock: Clock | None) -> float:
+    """The time in seconds as the server sees that client."""
+    return clock.reading(client.address) if clock else time.monotonic()
+
+
+def put_off(attempt: Attempt, sut: Sut) -> bool:
+    return attempt.step(sut.greylist.stage).verdict is Verdict.DEFER
+
+
+def passed(attempt: Attempt, sut: Sut) -> bool:
+    return attempt.step(sut.greylist.stage).verdict is Verdict.PASS
+
+
+def told_at(attempt: Attempt, client: Client, sut: Sut, clock: Clock | None) -> float:
+    """The reading when an attempt that has just ended told the server of its triplet."""
+    return now(client, clock) - (time.monotonic() - attempt.step(sut.greylist.stage).began)
+
+
+def first_attempt(client: Client, sut: Sut, expect: Expect) -> Attempt:
+    """A stranger's attempt, which is put off."""
+    must_be_greylisted(sut, expect)
+    first = client.attempt(label="first attempt of a stranger")
+    expect.given(put_off(first, sut), FIRST)
+    return first
+
+
+def retry_in_time(client: Client, sut: Sut, clock: Clock, expect: Expect, seconds: float) -> None:
+    """A first attempt, and a retry so many seconds later."""
+    told = told_at(first_attempt(client, sut, expect), client, sut, clock)
+    clock.advance(client.address, seconds)
+    retry = client.attempt(label="retry")
+    expect.given(clock.reading(client.address) - told < sut.greylist.timeout, TOO_SLOW)
+    expect(retry)
+
+
+def make_known(client: Client, sut: Sut, clock: Clock, expect: Expect, recipient: str | None = None) -> None:
+    must_be_greylisted(sut, expect, recipient)
+    first = client.attempt(recipient=recipient, label="first attempt")
+    expect.given(put_off(first, sut), FIRST)
+    clock.advance(client.address, sut.greylist.delay + AFTER)
+    again = client.attempt(recipient=recipient, label="retry")
+    expect.given(passed(again, sut), f"the retry was not accepted: {again.step(sut.greylist.stage)}")
