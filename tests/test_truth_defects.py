@@ -91,3 +91,9 @@ def test_nearly_all_defects_of_the_rules_show_in_some_server() -> None:
         "data.spam-classified",
         "delivery.alias-many",
     }
+
+
+def test_what_is_so_anyway_is_no_defect() -> None:
+    server = Draw(relaying=Answer("defer"))  # promptly, whatever a document has
+    assert "rcpt.relay-denied:weak-prompt" not in {mutant.name for mutant in showing(server)}
+    assert "rcpt.relay-denied:weak-prompt" in {mutant.name for mutant in showing(Draw())}
