@@ -26,10 +26,11 @@ from harness.results.store import save
 from harness.results.visible import visible
 from harness.rules import Catalogue, Rule, UnknownRuleError
 from harness.runs.assembly import Embedded, Wish, begin, open_run
+from harness.runs.course import Outcome
 from harness.runs.gathering import Gathering, RuleCase
 from harness.runs.play import FIXTURES, TWIN, Play
 from harness.runs.run import Run
-from harness.runs.scheduler import Outcome, Scheduler
+from harness.runs.scheduler import Scheduler
 from harness.runs.trial import Plan
 from harness.verdicts import ScenarioEnd
 from harness.world.cast import each_of

@@ -11,10 +11,10 @@ from harness.outcome import Stage
 from harness.results.model import Status
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, open_run
+from harness.runs.course import run_scenario
 from harness.runs.evidence import neutral
 from harness.runs.play import Play
 from harness.runs.run import Run
-from harness.runs.scheduler import run_scenario
 from harness.runs.trial import Plan
 from harness.world.client import message
 from harness.world.internet import Kind

@@ -19,9 +19,10 @@ from harness.profile.model import Profile
 from harness.profile.tables import Spf
 from harness.results.model import Status
 from harness.rules import Capability, Catalogue
+from harness.runs.course import Outcome, run_scenario
 from harness.runs.play import EndedError, Play
 from harness.runs.run import Run
-from harness.runs.scheduler import Outcome, Scheduler, run_scenario
+from harness.runs.scheduler import Scheduler
 from harness.runs.trial import Plan
 from harness.smtp.routes import Direct
 from harness.smtp.session import Ending

@@ -16,10 +16,10 @@ from harness.profile.tables import RouteName
 from harness.results.model import Status
 from harness.rules import Capability, Catalogue
 from harness.runs.baseline import look
+from harness.runs.course import run_scenario
 from harness.runs.doctor import examine
 from harness.runs.play import Play
 from harness.runs.run import Run
-from harness.runs.scheduler import run_scenario
 from harness.runs.trial import Plan
 from harness.smtp.routes import XClient
 from harness.smtp.session import Ending, Session, SessionEnded

@@ -46,11 +46,29 @@ def test_more_trouble_never_asks_for_less(innocents: int, wrong: float, dialogue
     assert more.votes_to_pass >= some.votes_to_pass >= 1
 
 
-def test_what_the_twins_of_a_rule_met_is_no_reason_to_doubt_that_rule() -> None:
+def test_a_rule_that_hits_its_twins_each_time_is_no_reason_to_doubt_any_verdict() -> None:
     steadiness = Steadiness()
     for number in range(40):
-        steadiness.innocent_met(well=True, rule="kept")
-        steadiness.innocent_met(well=number < 10, rule="hits the innocent")
-    assert steadiness.besides("hits the innocent").votes_to_fail == 2
-    assert steadiness.besides("kept").votes_to_fail > 2
-    assert steadiness.seen.wrong == 30
+        steadiness.twin_met(f"kept {number}", "")
+        for _ in range(2):
+            steadiness.twin_met(f"hits the innocent {number}", "550 at rcpt")
+    assert steadiness.seen == Seen(innocents=120)
+    assert steadiness.seen.steady
+
+
+def test_twins_that_come_out_differently_are_a_reason() -> None:
+    steadiness = Steadiness()
+    for met in ("", "", "550 at rcpt", "451 at rcpt"):
+        steadiness.twin_met("a scenario", met)
+    assert steadiness.seen.wrong == 2
+
+
+def test_one_twin_that_was_hit_leaves_everything_in_doubt_until_another_has_met_the_same() -> None:
+    steadiness = Steadiness()
+    steadiness.twin_met("another scenario", "")
+    steadiness.twin_met("a scenario", "550 at rcpt")
+    assert steadiness.doubts("a scenario")
+    assert not steadiness.doubts("another scenario")
+    assert steadiness.seen.votes_to_pass > 1
+    steadiness.twin_met("a scenario", "550 at rcpt")
+    assert steadiness.seen.votes_to_pass == 1

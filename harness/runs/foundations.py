@@ -9,7 +9,7 @@ from harness.runs.trial import Plan
 from harness.verdicts import InconclusiveError
 
 if TYPE_CHECKING:
-    from harness.runs.scheduler import Outcome
+    from harness.runs.course import Outcome
 
 
 def blocked(outcome: "Outcome", below: Mapping[str, "Outcome"], plans: Mapping[str, Plan]) -> "Outcome":

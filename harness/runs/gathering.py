@@ -7,8 +7,8 @@ from importlib.metadata import version
 
 from harness.results.model import Case, Finding, RuleResult, RunResult, ServerFacts, aggregate
 from harness.rules import Rule, spell
+from harness.runs.course import Outcome
 from harness.runs.run import Run
-from harness.runs.scheduler import Outcome
 
 
 @dataclass(frozen=True)

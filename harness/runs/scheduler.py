@@ -2,179 +2,39 @@
 
 import contextlib
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from harness.judge import GreylistWordError
 from harness.outcome import DIALOGUE
-from harness.results.model import Status, Try
-from harness.rules import Capability, spell
+from harness.results.model import Status
+from harness.rules import Capability
+from harness.runs.course import Course, Outcome, run_scenario
 from harness.runs.foundations import blocked
 from harness.runs.run import Run
-from harness.runs.steadiness import TRIES, Seen
-from harness.runs.trial import Plan, Vote, came_in, evidence_of, observed_in, status_of, try_once
-from harness.verdicts import InconclusiveError
+from harness.runs.trial import Plan
 
 FEW = 24  # scenarios at a time when the crowd is gone
 LAST = 4  # of the crowd, that are waiting for late replies and will not be disturbed by what strains a server
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a scenario came to, with all its tries; `error` is what a debugger wants to see.
+class _Tried:
+    """A scenario that was tried once, and where its outcome is waited for."""
 
-    `blocked_by` is the finding, or the id of the rule, that keeps this rule from being told.
-    """
-
-    status: Status
-    reason: str
-    expected: str = ""
-    observed: str = ""
-    seconds: float = 0.0
-    tries: tuple[Try, ...] = ()
-    error: BaseException | None = None
-    blocked_by: str = ""
-    came: str = ""
-
-
-class _Course:
-    """The tries of one scenario so far."""
-
-    def __init__(self, run: Run, plan: Plan) -> None:
-        self._run = run
-        self._plan = plan
-        self._expected = spell(run.profile.expectation(plan.rule)[0])
-        self._tries: list[Try] = []
-        self._votes: list[Vote] = []
-        self._observed = self._came = ""
-        self._seconds = 0.0
-
-    def untried(self) -> Outcome | None:
-        """The outcome of a scenario that is not to be tried at all."""
-        if refusal := self._run.refusal(self._plan.rule, self._plan.needs):
-            return Outcome(status_of(refusal), str(refusal), self._expected, error=refusal)
-        if reason := self._run.unusable:
-            return Outcome(Status.INCONCLUSIVE, reason, self._expected, error=InconclusiveError(reason))
-        if obstacle := self._run.obstacle(self._plan.all_needs):
-            need, reason = obstacle
-            return Outcome(
-                Status.INCONCLUSIVE,
-                reason,
-                self._expected,
-                error=InconclusiveError(reason),
-                blocked_by=f"doctor.{need.value}",
-            )
-        return None
-
-    def go(self) -> None:
-        """One try on fresh clients."""
-        began = time.monotonic()
-        vote, plays = try_once(self._run, self._plan)
-        waited = max(play.world.waited for play in plays)
-        self._seconds += max(0.0, time.monotonic() - began - waited)
-        self._observed, self._came = observed_in(plays), came_in(plays)
-        self._tries.append(evidence_of(self._run, vote, plays))
-        self._votes.append(vote)
-
-    @property
-    def outcome(self) -> Outcome | None:
-        """What it came to, when that is certain by now, or no further try is left."""
-        verdict = self._verdict
-        if verdict is None and self._may_be_told:
-            return None
-        vote = verdict or self._undecided
-        return Outcome(
-            vote.status,
-            vote.reason,
-            self._expected,
-            self._observed,
-            self._seconds,
-            tuple(self._tries),
-            vote.error,
-            vote.blocked_by,
-            self._came,
-        )
-
-    @property
-    def _may_be_told(self) -> bool:
-        """Whether another try may tell: what was lost may come, and what says nothing each time will not."""
-        silent = [vote for vote in self._votes if vote.status is Status.INCONCLUSIVE and not vote.lost]
-        told = any(vote.status is not Status.INCONCLUSIVE for vote in self._votes)
-        tries = TRIES if len(silent) >= TRIES and not told else self._steadiness.tries
-        return len(self._votes) < tries and not self._run.unusable
-
-    @property
-    def is_over(self) -> bool:
-        """Whether its outcome would be the same however often it were tried."""
-        return bool(self._votes) and self._votes[-1].final
-
-    @property
-    def _steadiness(self) -> Seen:
-        """How steady the server is besides what this rule does to innocents."""
-        return self._run.steadiness.besides(self._plan.rule.id)
-
-    @property
-    def _verdict(self) -> Vote | None:
-        """The vote that stands; None while it may still be the other one."""
-        if not self._votes:
-            return None
-        last, steadiness = self._votes[-1], self._steadiness
-        failed = [vote for vote in self._votes if vote.status is Status.FAILED]
-        passed = [vote for vote in self._votes if vote.status is Status.PASSED]
-        if last.final:
-            return last
-        if failed and passed and steadiness.steady:
-            return self._undecided
-        if len(failed) - len(passed) >= steadiness.votes_to_fail:
-            return failed[-1]
-        needed = steadiness.votes_to_fail if failed else steadiness.votes_to_pass
-        return passed[-1] if len(passed) - len(failed) >= needed else None
-
-    @property
-    def _undecided(self) -> Vote:
-        failed = [vote for vote in self._votes if vote.status is Status.FAILED]
-        passed = [vote for vote in self._votes if vote.status is Status.PASSED]
-        last = self._votes[-1]
-        if failed and passed:
-            reason = f"it failed on {_clients(failed)} and passed on {_clients(passed)}: {failed[0].reason}"
-        elif failed:
-            other = (
-                "" if len(failed) == len(self._votes) else f" and proved nothing on another: {last.reason}"
-            )
-            reason = (
-                f"it failed on {_clients(failed)}{other or ', too few to be certain'}: {failed[0].reason}"
-            )
-        elif passed:
-            reason = f"it passed on {_clients(passed)}, too few to be certain on a server that is not steady"
-        else:
-            return last
-        return Vote(Status.INCONCLUSIVE, reason, InconclusiveError(reason))
-
-
-def _clients(votes: list[Vote]) -> str:
-    return "one client" if len(votes) == 1 else f"{len(votes)} clients"
-
-
-def run_scenario(run: Run, plan: Plan) -> Outcome:
-    """Try a scenario on fresh clients until its verdict is certain, or no further try is left."""
-    course = _Course(run, plan)
-    if untried := course.untried():
-        return untried
-    while True:
-        course.go()
-        if outcome := course.outcome:
-            return outcome
+    course: Course
+    future: Future[Outcome]
 
 
 class Scheduler:
     """Runs scenarios on threads ahead of the pytest items that report them.
 
-    All first tries wait side by side. What they came to stands when the last of them is done, for only then
-    is known how steady the server is. Whatever is not certain is tried again when the crowd is gone, a few at
-    a time: what only the crowd had made slow is prompt then. Scenarios that strain the server wait until next
-    to nobody is left whom they could slow down. What may change the server for all is played last of all.
+    All first tries wait side by side. What they came to stands when the last of them is done, and those whose
+    twins were hit have been tried again, for only then is known how steady the server is. Whatever is not
+    certain is tried again when the crowd is gone, a few at a time: what only the crowd had made slow is
+    prompt then. Scenarios that strain the server wait until next to nobody is left whom they could slow down.
+    What may change the server for all is played last of all.
     """
 
     def __init__(self, run: Run, jobs: int) -> None:
@@ -187,7 +47,8 @@ class Scheduler:
         self._last = ThreadPoolExecutor(1, thread_name_prefix="alone")
         self._plans: Mapping[str, Plan] = {}
         self._outcomes: dict[str, Future[Outcome]] = {}
-        self._tried: list[tuple[_Course, Future[Outcome]]] = []  # once; what stands is not known yet
+        self._tried: list[_Tried] = []  # once; what stands is not known yet
+        self._doubts = 0  # those of them that are tried again before the others stand
         self._straining: list[str] = []
         self._disturbing: list[str] = []
         self._alone: list[str] = []
@@ -266,7 +127,7 @@ class Scheduler:
         return Capability.GREYLIST_OUTAGE in plan.all_needs and outage is not None and outage.shared
 
     def _try_first(self, plan: Plan, future: Future[Outcome]) -> None:
-        course = _Course(self._run, plan)
+        course = Course(self._run, plan)
         with self._reporting(future):
             outcome = course.untried()
             if outcome is None:
@@ -277,7 +138,7 @@ class Scheduler:
                 future.set_result(outcome)
             else:
                 with self._lock:
-                    self._tried.append((course, future))
+                    self._tried.append(_Tried(course, future))
         with self._lock:
             self._first_tries -= 1
         self._thin_out()
@@ -288,16 +149,39 @@ class Scheduler:
             straining, tried = [], []
             if self._first_tries <= LAST + len(self._straining):
                 straining, self._straining = self._straining, []
-            if self._first_tries == 0:
+            if self._first_tries == 0 and self._doubts == 0:
                 tried, self._tried = self._tried, []
+            doubtful = [one for one in tried if one.course.is_doubtful]
+            self._doubts += len(doubtful)
+            if doubtful:
+                self._tried = [one for one in tried if one not in doubtful]
+                tried = []
         for key in straining:
             self._quiet.submit(self._try_first, self._plans[key], self._outcomes[key])
-        for course, future in sorted(tried, key=lambda one: one[0].outcome is not None):
-            if outcome := course.outcome:
-                future.set_result(outcome)
-            else:
-                self._quiet.submit(self._try_again, course, future)
+        for one in doubtful:
+            self._quiet.submit(self._try_doubtful, one)
+        self._settle(tried)
         self._play_the_rest()
+
+    def _try_doubtful(self, one: "_Tried") -> None:
+        with self._reporting(one.future):
+            one.course.go()
+        tried: list[_Tried] = []
+        with self._lock:
+            self._doubts -= 1
+            if self._doubts == 0:
+                tried, self._tried = self._tried, []
+        self._settle([one, *tried])
+
+    def _settle(self, tried: "list[_Tried]") -> None:
+        """Now that it is known how steady the server is: what stands, and what is tried again."""
+        for one in sorted(tried, key=lambda one: one.course.outcome is not None):
+            if one.future.done():
+                continue
+            if outcome := one.course.outcome:
+                one.future.set_result(outcome)
+            else:
+                self._quiet.submit(self._try_again, one.course, one.future)
 
     def _one_settled(self, future: Future[Outcome]) -> None:
         with self._lock:
@@ -316,11 +200,11 @@ class Scheduler:
                 alone, self._alone = self._alone, []
         for key in disturbing:
             self._outcomes[key].add_done_callback(self._one_settled)
-            self._quiet.submit(self._try_again, _Course(self._run, self._plans[key]), self._outcomes[key])
+            self._quiet.submit(self._try_again, Course(self._run, self._plans[key]), self._outcomes[key])
         for key in alone:
-            self._last.submit(self._try_again, _Course(self._run, self._plans[key]), self._outcomes[key])
+            self._last.submit(self._try_again, Course(self._run, self._plans[key]), self._outcomes[key])
 
-    def _try_again(self, course: _Course, future: Future[Outcome]) -> None:
+    def _try_again(self, course: Course, future: Future[Outcome]) -> None:
         with self._reporting(future):
             outcome = course.untried()
             while outcome is None:

@@ -9,6 +9,7 @@ Sequential Tests of Statistical Hypotheses, 1945).
 
 import math
 import threading
+from collections import Counter
 from dataclasses import dataclass, field
 
 RISK = 1e-5  # of a wrong verdict, for each case
@@ -26,9 +27,10 @@ class Seen:
     """What innocent clients met, and how dialogues ended, so far."""
 
     innocents: int = 0
-    wrong: int = 0  # of them, those who met something else than innocents meet
+    wrong: int = 0  # of them, those who met something else than others at the same
     dialogues: int = 0
     lost: int = 0  # of them, those that ended for no reason that a reply gave
+    doubtful: int = 0  # innocents who met something else than is promised, and nobody has tried it again
 
     @property
     def steady(self) -> bool:
@@ -48,7 +50,7 @@ class Seen:
     @property
     def votes_to_pass(self) -> int:
         """By how many votes a pass must be ahead; one will do while no innocent client met anything else."""
-        return _margin(HITS * self._chance_of_change) if self.wrong else 1
+        return _margin(HITS * self._chance_of_change) if self.wrong or self.doubtful else 1
 
     def __str__(self) -> str:
         """What was seen, for a note of the run; empty while everything is steady."""
@@ -79,25 +81,27 @@ class Seen:
 class Steadiness:
     """Counts what innocent clients met, and how dialogues ended; thread-safe.
 
-    Innocent twins count for all rules but their own: that a rule hits the innocent each time is what a
-    verdict about it says, and no reason to doubt that verdict.
+    The twins of a scenario are compared with each other: a rule that hits the innocent does so each time, and
+    that is no reason to doubt any verdict.
     """
 
     innocents: int = 0
     wrong: int = 0
     dialogues: int = 0
     lost: int = 0
-    _twins: dict[str, tuple[int, int]] = field(default_factory=dict)  # by rule: all of them, the wrong ones
+    _twins: dict[object, Counter[str]] = field(default_factory=dict)  # by scenario: what they met
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def innocent_met(self, *, well: bool, rule: str = "") -> None:
-        """An innocent client got through, or met something else; `rule`: as the twin in a play of that."""
+    def innocent_met(self, *, well: bool) -> None:
+        """An innocent client got through, or met something else than the others."""
         with self._lock:
             self.innocents += 1
             self.wrong += not well
-            if rule:
-                innocents, wrong = self._twins.get(rule, (0, 0))
-                self._twins[rule] = (innocents + 1, wrong + (not well))
+
+    def twin_met(self, scenario: object, said: str) -> None:
+        """An innocent twin got through, or met what it was `said`, which is empty otherwise."""
+        with self._lock:
+            self._twins.setdefault(scenario, Counter())[said] += 1
 
     def dialogue_ended(self, *, lost: bool) -> None:
         """A dialogue came to its end, or was lost."""
@@ -105,16 +109,27 @@ class Steadiness:
             self.dialogues += 1
             self.lost += lost
 
+    def doubts(self, scenario: object) -> bool:
+        """Whether the only twin of a scenario so far did not get through."""
+        with self._lock:
+            return _only_one_and_odd(self._twins.get(scenario, Counter()))
+
     @property
     def seen(self) -> Seen:
         """Everything."""
-        return Seen(self.innocents, self.wrong, self.dialogues, self.lost)
-
-    def besides(self, rule: str) -> Seen:
-        """Everything but what the twins of a rule met."""
         with self._lock:
-            innocents, wrong = self._twins.get(rule, (0, 0))
-            return Seen(self.innocents - innocents, self.wrong - wrong, self.dialogues, self.lost)
+            twins = [*self._twins.values()]
+        return Seen(
+            self.innocents + sum(met.total() for met in twins),
+            self.wrong + sum(met.total() - max(met.values()) for met in twins),
+            self.dialogues,
+            self.lost,
+            sum(map(_only_one_and_odd, twins)),
+        )
+
+
+def _only_one_and_odd(met: Counter[str]) -> bool:
+    return met.total() == 1 and not met[""]
 
 
 def _margin(chance: float) -> int:

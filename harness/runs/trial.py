@@ -82,10 +82,17 @@ def try_once(run: Run, plan: Plan) -> tuple[Vote, list[Play]]:
     for play, end in zip(plays, ends, strict=True):
         for _, _, talk in play.world.conversations:
             run.steadiness.dialogue_ended(lost=bool(talk.lost))
-        steadily = end.came is Came.KEPT or (end.came is Came.BROKEN and bool(vote.blocked_by))
-        if not play.offence and (steadily or end.came is Came.BROKEN):  # what all meet is steady
-            run.steadiness.innocent_met(well=steadily, rule=plan.rule.id)
+        if not play.offence and end.came in (Came.KEPT, Came.BROKEN):
+            well = end.came is Came.KEPT or bool(vote.blocked_by)  # what all meet is steady
+            run.steadiness.twin_met(plan, "" if well else _met(end))
     return vote, plays
+
+
+def _met(end: _End) -> str:
+    """What a twin met instead of what was promised, in short."""
+    if isinstance(end.error, ContradictionError):
+        return f"{end.error.step.code} at {end.error.step.stage}"
+    return type(end.error).__name__
 
 
 def evidence_of(run: Run, vote: Vote, plays: list[Play]) -> Try:

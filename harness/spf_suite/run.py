@@ -10,9 +10,9 @@ from harness.profile.tables import Claims, RouteName
 from harness.results.model import Case as CaseResult
 from harness.results.model import RuleResult, RunResult, ServerFacts
 from harness.rules import Capability, Catalogue, Level, Rule
+from harness.runs.course import run_scenario
 from harness.runs.gathering import Gathering, RuleCase
 from harness.runs.run import Run
-from harness.runs.scheduler import run_scenario
 from harness.runs.trial import Plan
 from harness.smtp.routes import ProxyV1, ProxyV2, Route, XClient
 from harness.spf_suite.play import SpfDialogue

@@ -1,0 +1,163 @@
+"""The course of one scenario: its tries, and the outcome that stands after them."""
+
+import time
+from dataclasses import dataclass
+
+from harness.results.model import Status, Try
+from harness.rules import spell
+from harness.runs.run import Run
+from harness.runs.steadiness import TRIES, Seen
+from harness.runs.trial import Plan, Vote, came_in, evidence_of, observed_in, status_of, try_once
+from harness.verdicts import InconclusiveError
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a scenario came to, with all its tries; `error` is what a debugger wants to see.
+
+    `blocked_by` is the finding, or the id of the rule, that keeps this rule from being told.
+    """
+
+    status: Status
+    reason: str
+    expected: str = ""
+    observed: str = ""
+    seconds: float = 0.0
+    tries: tuple[Try, ...] = ()
+    error: BaseException | None = None
+    blocked_by: str = ""
+    came: str = ""
+
+
+class Course:
+    """The tries of one scenario so far."""
+
+    def __init__(self, run: Run, plan: Plan) -> None:
+        """Nothing is tried yet."""
+        self._run = run
+        self._plan = plan
+        self._expected = spell(run.profile.expectation(plan.rule)[0])
+        self._tries: list[Try] = []
+        self._votes: list[Vote] = []
+        self._observed = self._came = ""
+        self._seconds = 0.0
+
+    def untried(self) -> Outcome | None:
+        """The outcome of a scenario that is not to be tried at all."""
+        if refusal := self._run.refusal(self._plan.rule, self._plan.needs):
+            return Outcome(status_of(refusal), str(refusal), self._expected, error=refusal)
+        if reason := self._run.unusable:
+            return Outcome(Status.INCONCLUSIVE, reason, self._expected, error=InconclusiveError(reason))
+        if obstacle := self._run.obstacle(self._plan.all_needs):
+            need, reason = obstacle
+            return Outcome(
+                Status.INCONCLUSIVE,
+                reason,
+                self._expected,
+                error=InconclusiveError(reason),
+                blocked_by=f"doctor.{need.value}",
+            )
+        return None
+
+    def go(self) -> None:
+        """One try on fresh clients."""
+        began = time.monotonic()
+        vote, plays = try_once(self._run, self._plan)
+        waited = max(play.world.waited for play in plays)
+        self._seconds += max(0.0, time.monotonic() - began - waited)
+        self._observed, self._came = observed_in(plays), came_in(plays)
+        self._tries.append(evidence_of(self._run, vote, plays))
+        self._votes.append(vote)
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """What it came to, when that is certain by now, or no further try is left."""
+        verdict = self._verdict
+        if verdict is None and self._may_be_told:
+            return None
+        vote = verdict or self._undecided
+        return Outcome(
+            vote.status,
+            vote.reason,
+            self._expected,
+            self._observed,
+            self._seconds,
+            tuple(self._tries),
+            vote.error,
+            vote.blocked_by,
+            self._came,
+        )
+
+    @property
+    def _may_be_told(self) -> bool:
+        """Whether another try may tell: what was lost may come, and what says nothing each time will not."""
+        silent = [vote for vote in self._votes if vote.status is Status.INCONCLUSIVE and not vote.lost]
+        told = any(vote.status is not Status.INCONCLUSIVE for vote in self._votes)
+        tries = TRIES if len(silent) >= TRIES and not told else self._steadiness.tries
+        return len(self._votes) < tries and not self._run.unusable
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its outcome would be the same however often it were tried."""
+        return bool(self._votes) and self._votes[-1].final
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether its twin met something else than promised, and it must be seen whether that is steady."""
+        return self._run.steadiness.doubts(self._plan)
+
+    @property
+    def _steadiness(self) -> Seen:
+        return self._run.steadiness.seen
+
+    @property
+    def _verdict(self) -> Vote | None:
+        """The vote that stands; None while it may still be the other one."""
+        if not self._votes:
+            return None
+        last, steadiness = self._votes[-1], self._steadiness
+        failed = [vote for vote in self._votes if vote.status is Status.FAILED]
+        passed = [vote for vote in self._votes if vote.status is Status.PASSED]
+        if last.final:
+            return last
+        if failed and passed and steadiness.steady:
+            return self._undecided
+        if len(failed) - len(passed) >= steadiness.votes_to_fail:
+            return failed[-1]
+        needed = steadiness.votes_to_fail if failed else steadiness.votes_to_pass
+        return passed[-1] if len(passed) - len(failed) >= needed else None
+
+    @property
+    def _undecided(self) -> Vote:
+        failed = [vote for vote in self._votes if vote.status is Status.FAILED]
+        passed = [vote for vote in self._votes if vote.status is Status.PASSED]
+        last = self._votes[-1]
+        if failed and passed:
+            reason = f"it failed on {_clients(failed)} and passed on {_clients(passed)}: {failed[0].reason}"
+        elif failed:
+            other = (
+                "" if len(failed) == len(self._votes) else f" and proved nothing on another: {last.reason}"
+            )
+            reason = (
+                f"it failed on {_clients(failed)}{other or ', too few to be certain'}: {failed[0].reason}"
+            )
+        elif passed:
+            reason = f"it passed on {_clients(passed)}, too few to be certain on a server that is not steady"
+        else:
+            return last
+        return Vote(Status.INCONCLUSIVE, reason, InconclusiveError(reason))
+
+
+def _clients(votes: list[Vote]) -> str:
+    return "one client" if len(votes) == 1 else f"{len(votes)} clients"
+
+
+def run_scenario(run: Run, plan: Plan) -> Outcome:
+    """Try a scenario on fresh clients until its verdict is certain, or no further try is left."""
+    course = Course(run, plan)
+    if untried := course.untried():
+        return untried
+    while True:
+        course.go()
+        if outcome := course.outcome:
+            return outcome
