@@ -50,12 +50,16 @@ class GreylistWordError(InconclusiveError):
 
 
 class ContradictionError(FailedError):
-    """A reply says something else than what is documented; `step` is where it was given."""
+    """A reply says something else than what is documented, or says it too late or too soon.
 
-    def __init__(self, text: str, step: Step) -> None:
+    `step` is where it was given, and `about_time` whether only that is wrong.
+    """
+
+    def __init__(self, text: str, step: Step, *, about_time: bool = False) -> None:
         """`text` is the reason for the report."""
         super().__init__(text)
         self.step = step
+        self.about_time = about_time
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,8 @@ class Judge:
         if len(endings) == 1:
             raise endings[0]
         text = f"expected {spell(outcomes)}; {'; '.join(str(ending) for ending in endings)}"
-        raise ContradictionError(text, endings[-1].step)
+        about_time = all(ending.about_time for ending in endings)
+        raise ContradictionError(text, endings[-1].step, about_time=about_time)
 
     def through(self, attempt: Attempt, stage: Stage) -> None:
         """Raise unless a dialogue went through, promptly, up to and including `stage`."""
@@ -164,6 +169,10 @@ class Judge:
         self._expect_evidence(step, str(outcome), _as_numbers(outcome.codes))
         if not outcome.answer.admits(step.code, step.reply.enhanced if step.reply else None):
             self._mismatch(step, outcome, attempt)
+        if attempt.awaits_greylist and self._is_the_greylist_s(step, attempt):
+            raise GreylistWordError(
+                f"at {step.stage} the server said {step}, as promised; but that may be the greylist's word"
+            )
         if outcome.verdict is Verdict.PASS and not outcome.late and not earned:
             self._never_held(attempt, outcome)
         self._expect_timing(attempt, step, outcome, earned)
@@ -174,7 +183,9 @@ class Judge:
             before = attempt.at(stage)
             if before and self.timing(before) is Timing.LATE:
                 raise ContradictionError(
-                    f"expected {outcome}, but at {stage} it was {Timing.LATE.value}: {before}", before
+                    f"expected {outcome}, but at {stage} it was {Timing.LATE.value}: {before}",
+                    before,
+                    about_time=True,
                 )
 
     def _expect_timing(self, attempt: Attempt, step: Step, outcome: Outcome, earned: bool) -> None:
@@ -199,16 +210,23 @@ class Judge:
                 "look at a message is not known; set server.scan (0: not at all)"
             )
         if (timing is Timing.LATE) != (outcome.late and self.delay > 0):
-            raise ContradictionError(f"expected {outcome}, but it was {timing.value}: {step}", step)
+            text = f"expected {outcome}, but it was {timing.value}: {step}"
+            raise ContradictionError(text, step, about_time=True)
 
     def _mismatch(self, step: Step, outcome: Outcome, attempt: Attempt) -> None:
         self._expect_evidence(step, str(outcome), _as_numbers(outcome.codes))
         closed = " and closed the connection" if step.dropped else ""
         seen = f"expected {outcome}, but at {step.stage} the server said {step}{closed}"
-        stages = (self.greylist.stage, *([Stage.DATA] if attempt.bounces else [])) if self.greylist else ()
-        if self.greylist and step.stage in stages and step.code in self.greylist.codes:
+        if self._is_the_greylist_s(step, attempt):
             raise GreylistWordError(f"{seen}, which may be the greylist's word and not that of this rule")
         raise ContradictionError(seen, step)
+
+    def _is_the_greylist_s(self, step: Step, attempt: Attempt) -> bool:
+        """Whether a reply is what the greylist says, where it says it; bounces may be put off later."""
+        if self.greylist is None:
+            return False
+        stages = (self.greylist.stage, *([Stage.DATA] if attempt.bounces else []))
+        return step.stage in stages and step.code in self.greylist.codes
 
     def _expect_evidence(self, step: Step, wanted: str, codes: tuple[int, ...]) -> None:
         """Only a whole reply that speaks of what was asked says anything about a rule."""

@@ -1,8 +1,9 @@
 """What innocent clients meet before any offence, and what is concluded from it."""
 
+import contextlib
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ import pytest
 from harness.outcome import Stage
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, begin, open_run
-from harness.runs.baseline import Finding, innocents
+from harness.runs.baseline import Finding, Innocent, innocents
 from harness.runs.run import Run
+from harness.smtp.reply import Reply
+from harness.world.conversation import Manner, Step
 from harness.world.internet import Kind
 from tests.hostile_server import Hangup, HostileServer, Visitor
 
@@ -78,6 +81,30 @@ def met(tmp_path: Path, catalogue: Catalogue) -> Callable[..., Run]:
                 return begin(run)[0]
 
     return look
+
+
+@pytest.fixture
+def running(
+    tmp_path: Path, catalogue: Catalogue
+) -> Callable[..., contextlib.AbstractContextManager[tuple[Run, list[bytes]]]]:
+    """A run that goes on, and what its server says to one command from now on."""
+
+    @contextlib.contextmanager
+    def go(*changed: bytes) -> Iterator[tuple[Run, list[bytes]]]:
+        says = list(changed)
+
+        def answers(command: bytes) -> bytes:
+            if says == [b"late", b""] and not command:
+                threading.Event().wait(1.2)
+            return says[1] if says and command.startswith(says[0]) else b""
+
+        with HostileServer([[Politely(answers)]]) as listening:
+            profile = tmp_path / "profile.toml"
+            profile.write_text(PROFILE.format(port=listening.address[1], more=""), "utf-8")
+            with open_run(Wish(catalogue, profile)) as run:
+                yield begin(run)[0], says
+
+    return go
 
 
 def saying(command: bytes, reply: bytes) -> Politely:
@@ -173,3 +200,60 @@ def test_every_way_of_being_innocent_is_tried_and_every_user(catalogue: Catalogu
     assert any(not one.extended for one in ways)
     users = {f"{user}@{domain.name}" for domain in run.profile.domain for user in domain.users}
     assert {one.recipient for one in ways} == users
+
+
+def known(run: Run, *, extended: bool = True) -> Innocent:
+    return replace(next(innocents(run.profile)), extended=extended)
+
+
+def test_what_begins_in_the_middle_of_a_run_is_trouble_whatever_the_stage(
+    running: Callable[..., contextlib.AbstractContextManager[tuple[Run, list[bytes]]]],
+) -> None:
+    for command, reply in (
+        (b"RCPT", b"451 4.3.0 not now"),
+        (b".", b"451 4.7.1 scanner"),
+        (b"HELO", b"502 no"),
+    ):
+        with running() as (run, changed):
+            greets = command != b"HELO"
+            assert run.trouble(like=known(run, extended=greets)) == ""
+            changed += [command, reply]
+            assert reply.decode() in run.trouble(like=known(run, extended=greets))
+
+
+def test_a_late_canary_is_trouble(
+    running: Callable[..., contextlib.AbstractContextManager[tuple[Run, list[bytes]]]],
+) -> None:
+    with running() as (run, changed):
+        changed += [b"late", b""]
+        assert "it was late" in run.trouble(like=known(run))
+
+
+def test_what_innocents_meet_from_the_beginning_is_no_trouble(
+    running: Callable[..., contextlib.AbstractContextManager[tuple[Run, list[bytes]]]],
+) -> None:
+    with running(b".", b"451 4.7.1 later") as (run, _):
+        assert only(run).id == "baseline.known.data"
+        assert run.trouble(like=known(run)) == ""
+        assert run.steadiness.seen.steady
+
+
+def met_at(stage: Stage, code: int, text: str = "") -> Step:
+    reply = Reply(code=code, lines=(text,), raw=b"", at=0.0, seconds=0.0)
+    return Step(stage, "RCPT TO:<ann@example.org>" if stage is Stage.RCPT else "", reply, 0.0, 0.0)
+
+
+def test_a_finding_explains_nobody_who_speaks_otherwise(met: Callable[..., Run]) -> None:
+    run = met(saying(b"HELO", b"502 5.5.1 EHLO please"))
+    client = run.baseline.plainest.client
+    step = met_at(Stage.HELO, 502)
+    assert run.baseline.explains(client, step, Manner(extended=False))
+    assert not run.baseline.explains(client, step, Manner())
+
+
+def test_a_wait_explains_no_other_reply_and_no_missing_wait(met: Callable[..., Run]) -> None:
+    run = met(Politely(greeting_after=1.2))
+    client = run.baseline.plainest.client
+    greeted = met_at(Stage.CONNECT, 220)
+    assert run.baseline.explains(client, greeted, Manner(), about_time=True)
+    assert not run.baseline.explains(client, greeted, Manner())

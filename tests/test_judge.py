@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.judge import ContradictionError, Judge, NoEvidenceError, Timing
+from harness.judge import ContradictionError, GreylistWordError, Judge, NoEvidenceError, Timing
 from harness.outcome import Outcome, Stage
 from harness.profile.tables import Greylist
 from harness.smtp.reply import Reply
@@ -274,6 +274,18 @@ def test_the_greylist_s_word_is_not_that_of_another_rule() -> None:
     for one, code in ((greylisting, 451), (judge(), 450)):
         with pytest.raises(ContradictionError):
             one.expect(put_off(code), (Outcome.parse("pass at rcpt"),))
+
+
+def test_a_promised_deferral_may_be_the_greylist_s_word_as_long_as_nobody_waited_for_that() -> None:
+    put_off = attempt(
+        step(Stage.CONNECT, 220), step(Stage.HELO, 250), step(Stage.MAIL, 250), step(Stage.RCPT, 451)
+    )
+    outcome = (Outcome.parse("defer at rcpt with 451"),)
+    greylisting = replace(judge(), greylist=Greylist())
+    greylisting.expect(put_off, outcome)
+    with pytest.raises(GreylistWordError, match="greylist's word"):
+        greylisting.expect(replace(put_off, awaits_greylist=True), outcome)
+    judge().expect(replace(put_off, awaits_greylist=True), outcome)
 
 
 def test_a_reply_that_is_asked_for_has_one_of_its_codes() -> None:

@@ -109,7 +109,7 @@ def test_status_of_a_sequence_of_tries(
     status: Status,
     tries: int,
 ) -> None:
-    monkeypatch.setattr(run, "trouble", lambda server: "")  # an innocent client is served
+    monkeypatch.setattr(run, "trouble", lambda server, like: "")  # an innocent client is served
     came = outcome(run, *endings)
     assert (came.status, len(came.tries)) == (status, tries)
     assert bool(came.reason) == (status is not Status.PASSED)
@@ -117,7 +117,7 @@ def test_status_of_a_sequence_of_tries(
 
 
 def test_the_reason_is_the_sentence_of_an_assertion(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
-    monkeypatch.setattr(run, "trouble", lambda server: "")
+    monkeypatch.setattr(run, "trouble", lambda server, like: "")
     came = outcome(run, *[AssertionError("the message came twice\nassert 2 == 1")] * 2)
     assert came.reason == "the message came twice"
 
@@ -152,9 +152,8 @@ def test_who_waits_for_a_canary_shares_the_next_one(monkeypatch: pytest.MonkeyPa
         for _ in range(9 + 1):  # everybody has asked, and one canary is out
             assert looks.acquire(timeout=10)
         all_asked.set()
-        assert {one.result(10) for one in asked} == {
-            "the server asked our DNS nothing about an innocent client"
-        }
+        (said,) = {one.result(10) for one in asked}
+        assert said.startswith("an innocent client got no further than connect")
     assert len(sent) == 4  # each that met trouble was sent once more
 
 
@@ -169,7 +168,7 @@ def test_the_server_that_is_judged_is_the_one_that_must_be_well(
         with client.conversation():
             raise FailedError("it did not")
 
-    def trouble(server: tuple[str, int]) -> str:
+    def trouble(server: tuple[str, int], like: object) -> str:
         asked.append(server)
         return "nobody is served there" if server == elsewhere else ""
 

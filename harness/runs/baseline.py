@@ -7,7 +7,7 @@ of that finding and of no rule.
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fake_dns import listing_name
@@ -18,7 +18,7 @@ from harness.rules import Capability
 from harness.smtp.session import Ending
 from harness.verdicts import FailedError, InconclusiveError, NotTestableError
 from harness.world.client import Client
-from harness.world.conversation import Attempt, Step
+from harness.world.conversation import Attempt, Manner, Step
 from harness.world.internet import Kind
 
 if TYPE_CHECKING:
@@ -47,6 +47,11 @@ class Innocent:
     authenticated: bool = False
     goal: Stage = Stage.DATA
 
+    @property
+    def manner(self) -> Manner:
+        """How it speaks."""
+        return Manner(self.extended, self.covered or self.authenticated, self.authenticated)
+
     def __str__(self) -> str:
         """Who it is, in a report."""
         if self.authenticated:
@@ -65,6 +70,7 @@ class Meeting:
     attempt: Attempt
     deviation: str = ""
     step: Step | None = None  # at which it deviated
+    late: bool = False  # whether only the time was wrong there
     lost: bool = False  # whether it ended for no reason that a reply gives
 
 
@@ -79,23 +85,28 @@ class Finding:
     step: Step
     only_recipient: bool = False  # whether it is about that recipient, and not about all of them
     in_message: bool = False  # whether it shows in what is delivered, and not in the dialogue
+    late: bool = False  # whether only the time is wrong
+    spared: frozenset[Manner] = frozenset()  # in which clients of that kind did not meet it
 
     @property
     def lets_through(self) -> bool:
         """Whether strangers are taken who should be greylisted: that explains no offender's success."""
-        return self.step.verdict is Verdict.PASS and self.step.stage in (Stage.RCPT, Stage.DATA)
+        return self.step.verdict is Verdict.PASS and not self.late
 
-    def explains(self, client: Client, step: Step) -> bool:
-        """Whether a client of that kind met the same; what strangers meet anybody may who is not known."""
-        if self.in_message or step.stage is not self.step.stage:
+    def explains(self, client: Client, step: Step, manner: Manner, *, about_time: bool = False) -> bool:
+        """Whether a client of that kind and `manner` met the same; what strangers meet others may as well.
+
+        With `about_time` the reply came too late or too soon, and else it was another than expected.
+        """
+        if self.in_message or step.stage is not self.step.stage or about_time is not self.late:
+            return False
+        if manner.at(step.stage) in self.spared:
             return False
         others_too = self.innocent.kind is Kind.STRANGER and not self.lets_through
         if client.kind is not self.innocent.kind and not others_too:
             return False
         if self.only_recipient and step.command != self.step.command:
             return False
-        if self.step.verdict is Verdict.PASS:  # it was late
-            return step.verdict is Verdict.PASS
         return step.code == self.step.code
 
 
@@ -132,9 +143,26 @@ class Baseline:
         about = (one for one in self.findings if one.innocent.kind is Kind.STRANGER)
         return next((one for one in about if one.step.stage is stage), None)
 
-    def explains(self, client: Client, step: Step) -> Finding | None:
+    def explains(
+        self, client: Client, step: Step, manner: Manner, *, about_time: bool = False
+    ) -> Finding | None:
         """The finding that a client's step shows as well; None when innocent clients met nothing like it."""
-        return next((one for one in self.findings if one.explains(client, step)), None)
+        about = (one for one in self.findings if one.explains(client, step, manner, about_time=about_time))
+        return next(about, None)
+
+    @property
+    def asked_at(self) -> Stage | None:
+        """The stage by which the server had asked DNS about a known client; None when it never did.
+
+        As long as nobody has looked, it is to be expected by RCPT.
+        """
+        if not self.meetings:
+            return Stage.RCPT
+        met = self.plainest
+        asked = min((entry.at for entry in met.client.queries()), default=None)
+        if asked is None:
+            return None
+        return next((one.stage for one in met.attempt.steps if one.began + one.seconds >= asked), Stage.DATA)
 
 
 def look(run: "Run") -> Baseline:
@@ -152,7 +180,7 @@ def look(run: "Run") -> Baseline:
         seen = [one for one in (*meetings, *again) if one.innocent is innocent and not one.lost]
         if len({one.deviation and (one.step and one.step.code) for one in seen}) > 1:
             run.steadiness.innocent_met(well=False)
-    findings = (*_findings(run.profile, (*meetings, *again)), *_marking(run, meetings))
+    findings = (*_findings((*meetings, *again)), *_marking(run, meetings))
     return Baseline(tuple(meetings), findings, frozenset(_zones_asked(run, meetings)))
 
 
@@ -189,8 +217,8 @@ def ordinary_recipient(profile: Profile) -> str:
     return names[0] if names else f"{profile.domain[0].users[0]}@{profile.domain[0].name}"
 
 
-def meet(run: "Run", innocent: Innocent) -> Meeting:
-    """One innocent client, and what it met."""
+def meet(run: "Run", innocent: Innocent, *, patient: bool = True) -> Meeting:
+    """One innocent client, and what it met; one that is not `patient` does not come again when put off."""
     world = run.world()
     world.goal = innocent.goal
     client = run.observer(world) if innocent.kind is Kind.KNOWN else run.client(world, innocent.kind)
@@ -200,18 +228,23 @@ def meet(run: "Run", innocent: Innocent) -> Meeting:
             extended=innocent.extended,
             covered=innocent.covered,
             authenticated=innocent.authenticated,
+            patient=patient,
             label=str(innocent),
         )
     except (InconclusiveError, NotTestableError) as ending:
         return Meeting(innocent, client, _dialogue_of(client), str(ending), lost=True)
+    lost = next((talk.lost for _, _, talk in world.conversations if talk.lost), "")
     try:
-        deviation, step = _deviation(run, innocent, attempt)
+        _as_promised(run, innocent, attempt, patient=patient)
+    except ContradictionError as ending:
+        if lost:
+            return Meeting(innocent, client, attempt, lost, lost=True)
+        return Meeting(innocent, client, attempt, str(ending), ending.step, ending.about_time)
     except UnclearTimingError as ending:
         return Meeting(innocent, client, attempt, str(ending))
-    lost = next((talk.lost for _, _, talk in world.conversations if talk.lost), "")
-    if deviation and (lost or step is None):
-        return Meeting(innocent, client, attempt, lost or deviation, lost=True)
-    return Meeting(innocent, client, attempt, deviation, step)
+    except InconclusiveError as ending:
+        return Meeting(innocent, client, attempt, lost or str(ending), lost=True)
+    return Meeting(innocent, client, attempt)
 
 
 def _dialogue_of(client: Client) -> Attempt:
@@ -220,54 +253,58 @@ def _dialogue_of(client: Client) -> Attempt:
     return talks[-1].attempt if talks else Attempt(client.address, (), Ending.OPEN)
 
 
-def _deviation(run: "Run", innocent: Innocent, attempt: Attempt) -> tuple[str, Step | None]:
-    """Where a dialogue did not go as the profile says an innocent one does.
+def _as_promised(run: "Run", innocent: Innocent, attempt: Attempt, *, patient: bool) -> None:
+    """Raise unless a dialogue went as the profile says an innocent one does.
 
-    Raises `UnclearTimingError`.
+    A stranger is put off by the greylist, and whoever is known to it only by coming again may be, unless it
+    was `patient`. Raises `ContradictionError` or `InconclusiveError`.
     """
-    greylist = run.profile.greylist if innocent.kind is Kind.STRANGER else None
-    if greylist and greylist.exempts(innocent.recipient):
+    greylist = run.profile.greylist
+    may_be_put_off = innocent.kind is Kind.STRANGER or (attempt.awaits_greylist and not patient)
+    if greylist and (greylist.exempts(innocent.recipient) or not may_be_put_off):
         greylist = None
-    try:
-        for stage in DIALOGUE[: DIALOGUE.index(innocent.goal) + 1]:
-            if greylist and stage is greylist.stage:
-                codes = tuple(str(code) for code in greylist.codes)
-                run.judge.expect(attempt, (Outcome(Verdict.DEFER, stage, codes=codes),))
-                break
-            if attempt.at(stage) or stage is innocent.goal:
-                run.judge.through(attempt, stage)
-    except ContradictionError as ending:
-        return str(ending), ending.step
-    except UnclearTimingError:
-        raise
-    except InconclusiveError as ending:
-        return str(ending), None
-    return "", None
+    for stage in DIALOGUE[: DIALOGUE.index(innocent.goal) + 1]:
+        if greylist and stage is greylist.stage:
+            if innocent.kind is not Kind.STRANGER and attempt.step(stage).verdict is Verdict.PASS:
+                continue  # it is known from before
+            codes = tuple(str(code) for code in greylist.codes)
+            run.judge.expect(attempt, (Outcome(Verdict.DEFER, stage, codes=codes),))
+            break
+        if attempt.at(stage) or stage is innocent.goal:
+            run.judge.through(attempt, stage)
 
 
-def _findings(profile: Profile, meetings: tuple[Meeting, ...]) -> Iterator[Finding]:
+def _findings(meetings: tuple[Meeting, ...]) -> Iterator[Finding]:
     """What as many clients met alike as makes it certain; one that is about all recipients is told once."""
     told: list[Finding] = []
     for innocent in dict.fromkeys(one.innocent for one in meetings):
         seen = [one for one in meetings if one.innocent == innocent and one.step]
-        if len(seen) < AGREEING or len({(one.step.stage, one.step.code) for one in seen if one.step}) > 1:
+        if len(seen) < AGREEING or len({_met(one) for one in seen}) > 1:
             continue
-        step = seen[0].step
-        if step is None or any(_same(finding, innocent, step) for finding in told):
+        met = seen[0]
+        step = met.step
+        if step is None or any(_same(finding, met) for finding in told):
             continue
-        of_kind = [
-            one for one in meetings if one.innocent.kind is innocent.kind and one.attempt.at(step.stage)
-        ]
-        alone = step.stage is Stage.RCPT and any(not one.deviation for one in of_kind)
-        found = _finding(innocent, step, alone=alone)
+        alike = [one for one in meetings if one.innocent.kind is innocent.kind and one.attempt.at(step.stage)]
+        hit = {one.innocent.manner.at(step.stage) for one in alike if _met(one) == _met(met)}
+        spared = frozenset({one.innocent.manner.at(step.stage) for one in alike} - hit)
+        nearest = [one for one in alike if one.innocent.manner == innocent.manner]
+        alone = step.stage is Stage.RCPT and any(not one.deviation for one in nearest)
+        found = replace(_finding(innocent, step, alone=alone), late=met.late, spared=spared)
         told.append(found)
         yield found
 
 
-def _same(finding: Finding, innocent: Innocent, step: Step) -> bool:
-    same = finding.step.stage is step.stage and finding.step.code == step.code
-    one_place = not finding.only_recipient or finding.step.command == step.command
-    return same and one_place and finding.innocent.kind is innocent.kind
+def _met(meeting: Meeting) -> tuple[Stage, int, bool] | None:
+    """What an innocent client met instead of what is promised."""
+    return (meeting.step.stage, meeting.step.code, meeting.late) if meeting.step else None
+
+
+def _same(finding: Finding, met: Meeting) -> bool:
+    step = met.step
+    one_place = not finding.only_recipient or (step is not None and finding.step.command == step.command)
+    same = _met(met) == (finding.step.stage, finding.step.code, finding.late)
+    return same and one_place and finding.innocent.kind is met.innocent.kind
 
 
 def _finding(innocent: Innocent, step: Step, *, alone: bool) -> Finding:

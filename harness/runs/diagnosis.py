@@ -59,6 +59,7 @@ class Patient:
         step = attempt.steps[-1] if attempt.steps else None
         if step is None or step.reply is None:
             return Finding(State.UNTOLD, f"a dialogue was lost: {attempt.broken or 'nothing was said'}")
-        if found := self.run.baseline.explains(client, step):
+        _, _, talk = client.world.conversations[-1]
+        if found := self.run.baseline.explains(client, step, talk.manner):
             return Finding(State.UNKNOWN, f"it rests on what is wrong above: {found.statement}")
         return otherwise

@@ -13,12 +13,17 @@ if TYPE_CHECKING:
 
 
 def blocked(outcome: "Outcome", below: Mapping[str, "Outcome"], plans: Mapping[str, Plan]) -> "Outcome":
-    """An outcome that proves nothing good, or, if one of the rules `below` is broken, blocked by that one."""
+    """An outcome that proves nothing good, or, if one of the rules `below` is broken, blocked by that one.
+
+    What keeps one case of a rule from being told is no cause for another rule's failure while other cases of
+    it hold.
+    """
+    hold = {plans[key].rule.id for key, case in below.items() if case.status is Status.PASSED}
     for key, foundation in below.items():
         rule = plans[key].rule
         if foundation.status is Status.FAILED:
             reason = f"blocked by {rule.id}, on which it rests and which failed; seen was: {outcome.reason}"
-        elif foundation.blocked_by:
+        elif foundation.blocked_by and not (rule.id in hold and outcome.status is Status.FAILED):
             reason = f"blocked by {foundation.blocked_by}, as {rule.id} is, on which it rests"
         else:
             continue

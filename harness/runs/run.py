@@ -6,13 +6,13 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from harness.judge import Judge
-from harness.outcome import Stage, Verdict
+from harness.outcome import Stage, Verdict, later
 from harness.profile.model import Profile
 from harness.rules import Capability, Catalogue, Rule
-from harness.runs.baseline import Baseline
+from harness.runs.baseline import Baseline, Innocent, innocents, meet
 from harness.runs.steadiness import Steadiness
 from harness.smtp.routes import Route
 from harness.verdicts import NotApplicableError, NotTestableError, ScenarioEnd
@@ -50,7 +50,7 @@ class Run:
     unusable: str = ""  # why no verdict means anything; empty when the server is fit to be judged
     pace: Pace = field(init=False)
     _troubles: int = 0  # canaries in a row that were not served
-    _canaries: dict[tuple[str, int], tuple[float, str]] = field(default_factory=dict)  # by server
+    _canaries: dict[tuple[tuple[str, int], Innocent], tuple[float, str]] = field(default_factory=dict)
     _canary: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -98,23 +98,25 @@ class Run:
         if self.tools.clock:
             self.tools.clock.stop()
 
-    def trouble(self, server: tuple[str, int] | None = None) -> str:
+    def trouble(self, server: tuple[str, int] | None = None, like: Innocent | None = None) -> str:
         """What keeps an innocent client from being served right now; empty when nothing does.
 
-        One canary at a time: an innocent dialogue as far as RCPT, with the `server` that is judged, which may
-        be another instance than the profile's. Whoever asks while one is out waits for the next, and all who
-        wait share it. A server that refuses us as a whole is spared: the run slows down, and when that does
-        not help, nothing more is tried, and `unusable` says why.
+        That is a canary: an innocent dialogue with the `server` that is judged, which may be another instance
+        than the profile's, in the manner of whoever met something, and as far as that (`like`). It is well
+        when it meets what innocent clients met at the beginning. One at a time: whoever asks while one is out
+        waits for the next, and all who wait share it. A server that refuses us as a whole is spared: the run
+        slows down, and when that does not help, nothing more is tried, and `unusable` says why.
         """
         asked, main = time.monotonic(), (self.profile.server.address, self.profile.server.port)
         server = server or main
+        like = like or replace(next(innocents(self.profile)), goal=Stage.RCPT)
         with self._canary:
-            sent, found = self._canaries.get(server, (0.0, ""))
+            sent, found = self._canaries.get((server, like), (0.0, ""))
             if sent < asked:
                 sent = time.monotonic()
                 # One may be lost on the way; two in a row have met trouble.
-                found = self._send_canary(server, main) and self._send_canary(server, main)
-                self._canaries[server] = (sent, found)
+                found = self._send_canary(server, like) and self._send_canary(server, like)
+                self._canaries[server, like] = (sent, found)
                 if server == main:
                     self._count(found)
             return found
@@ -126,31 +128,46 @@ class Run:
         if self._troubles >= MOST_TROUBLES and not self.unusable:
             self.unusable = f"in the middle of the run {found}; nothing more was tried after that"
 
-    def _send_canary(self, server: tuple[str, int], main: tuple[str, int]) -> str:
-        canary = self.observer(self.world())
-        canary.server = server
-        authenticity = [table.server for table in (self.profile.spf, self.profile.dkim) if table]
-        if server != main and server in authenticity:  # it may be judged for refusing those without a record
-            version = ipaddress.ip_address(canary.address).version
-            canary.publish(canary.identity.domain, "TXT", f"v=spf1 ip{version}:{canary.address} -all")
-        attempt = canary.attempt(upto=Stage.RCPT, patient=False)
-        found = ailing(attempt)
-        self.steadiness.innocent_met(well=not found or self._lost(canary))
-        self.steadiness.dialogue_ended(lost=self._lost(canary))
-        met = attempt.reached
-        if found and met and self.baseline.explains(canary, met):
-            return ""  # as it was at the beginning
-        if server != main:
+    def _send_canary(self, server: tuple[str, int], like: Innocent) -> str:
+        if server != (self.profile.server.address, self.profile.server.port):
+            found = self._send_elsewhere(server)
             return f"at {server[0]}:{server[1]} {found}" if found else ""
         # It asked at the beginning, or nothing would have been tried. Where addresses are not chosen, it may
         # remember ours.
         asks = self.profile.dns and self.profile.clients.networks and not self.obstacles
-        if not found and asks and not canary.queries():
+        asked_at = self.baseline.asked_at if asks else None
+        goal = later(like.goal, asked_at) if asked_at else like.goal
+        met = meet(self, replace(like, goal=goal), patient=False)
+        manner, step = like.manner, met.step
+        usual = step and self.baseline.explains(met.client, step, manner, about_time=met.late)
+        self.steadiness.innocent_met(well=bool(usual) or not met.deviation)
+        self.steadiness.dialogue_ended(lost=met.lost)
+        if usual:
+            return ""
+        if met.lost:
+            reached = met.attempt.steps[-1].stage if met.attempt.steps else Stage.CONNECT
+            return f"an innocent client got no further than {reached}: {met.deviation}"
+        if met.deviation:
+            return f"{like} met something else than at the beginning: {met.deviation}"
+        if asked_at and not met.client.queries():
             return "the server asked our DNS nothing about an innocent client"
-        return found
+        return ""
 
-    def _lost(self, client: Client) -> bool:
-        return any(talk.lost for _, _, talk in client.world.conversations)
+    def _send_elsewhere(self, server: tuple[str, int]) -> str:
+        """A canary for another instance, which judges what senders publish."""
+        canary = self.observer(self.world())
+        canary.server = server
+        authenticity = [table.server for table in (self.profile.spf, self.profile.dkim) if table]
+        if server in authenticity:  # it may be judged for refusing those without a record
+            version = ipaddress.ip_address(canary.address).version
+            canary.publish(canary.identity.domain, "TXT", f"v=spf1 ip{version}:{canary.address} -all")
+        attempt = canary.attempt(upto=Stage.RCPT, patient=False)
+        greylist = self.profile.greylist
+        found = ailing(attempt, greylist.codes if greylist else ())
+        lost = any(talk.lost for _, _, talk in canary.world.conversations)
+        self.steadiness.innocent_met(well=not found or lost)
+        self.steadiness.dialogue_ended(lost=lost)
+        return found
 
     def observer(self, world: World) -> Client:
         """An innocent client for the harness's own questions; it has the machine's own address if need be."""
@@ -173,16 +190,11 @@ class Run:
         return "" if granted else self.profile.lacks(capability)
 
 
-def ailing(attempt: Attempt) -> str:
-    """What keeps a canary dialogue from showing a server in health; empty when it is well.
-
-    A recipient that is greylisted is well: strangers meet that every day.
-    """
+def ailing(attempt: Attempt, put_off_with: tuple[int, ...] = ()) -> str:
+    """Where an innocent dialogue was stopped, unless by a greylist's code at RCPT; empty when it was not."""
     for step in attempt.steps:
         if step.reply is None or step.code == 421:
             return f"an innocent client got no further than {step.stage}: {step}"
-        if step.verdict is not Verdict.PASS and not (
-            step.stage.value == "rcpt" and step.verdict is Verdict.DEFER
-        ):
+        if step.verdict is not Verdict.PASS and not (step.stage is Stage.RCPT and step.code in put_off_with):
             return f"an innocent client was refused at {step.stage}: {step}"
     return ""

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from harness.judge import ContradictionError, GreylistWordError, UnclearTimingError
-from harness.outcome import Stage, Verdict
+from harness.outcome import DIALOGUE, Stage, Verdict, later
 from harness.results.model import Status, Try
 from harness.rules import Capability, Rule
-from harness.runs.baseline import Finding
+from harness.runs.baseline import Finding, Innocent
 from harness.runs.evidence import aftermath, deliveries, dialogues, operator, with_others
 from harness.runs.play import EndedError, MarkedInnocentError, Play
 from harness.runs.run import Run
@@ -21,7 +21,7 @@ from harness.verdicts import (
     NotTestableError,
 )
 from harness.world.client import Client
-from harness.world.conversation import Step
+from harness.world.conversation import Conversation, Step
 
 UNSAID = "an assertion of the scenario does not hold"
 
@@ -183,8 +183,13 @@ def _blocked(run: Run, plan: Plan, play: Play, end: _End) -> Vote | None:
     A twin is one of them, whatever the rule is about.
     """
     step = end.error.step if isinstance(end.error, ContradictionError | UnclearTimingError) else None
-    client = _who_met(play, step) if step else None
-    finding = run.baseline.explains(client, step) if client and step else None
+    about_time = isinstance(end.error, UnclearTimingError) or (
+        isinstance(end.error, ContradictionError) and end.error.about_time
+    )
+    finding = None
+    if step and (met := _who_met(play, step)):
+        client, talk = met
+        finding = run.baseline.explains(client, step, talk.manner, about_time=about_time)
     if isinstance(end.error, MarkedInnocentError):
         finding = run.baseline.marking
     if finding is None or (play.offence and _is_about(plan.rule, finding)):
@@ -197,7 +202,8 @@ def _hindrance(run: Run, play: Play, end: _End) -> Finding | None:
     """What innocent clients meet as well, and why nothing follows from a play."""
     for _, client, talk in play.world.conversations:
         for step in talk.steps:
-            if step.verdict not in (None, Verdict.PASS) and (found := run.baseline.explains(client, step)):
+            refused = step.verdict not in (None, Verdict.PASS)
+            if refused and (found := run.baseline.explains(client, step, talk.manner)):
                 return found
     greylist = run.profile.greylist
     if greylist and isinstance(end.error, GreylistWordError):
@@ -211,10 +217,10 @@ def _is_about(rule: Rule, finding: Finding) -> bool:
     return rule.about_innocents and stages.index(finding.step.stage) >= stages.index(rule.stage)
 
 
-def _who_met(play: Play, step: Step) -> Client | None:
+def _who_met(play: Play, step: Step) -> tuple[Client, Conversation] | None:
     for _, client, talk in play.world.conversations:
         if any(one is step for one in talk.steps):
-            return client
+            return client, talk
     return None
 
 
@@ -222,7 +228,7 @@ def _against(run: Run, plays: list[Play], broken: list[tuple[Play, _End]]) -> Vo
     """It was not as documented: is it this rule, or is the server in trouble as a whole?"""
     play, end = broken[-1]  # the twin's, if that was hit
     reason = end.reason if play.offence else f"it hits the innocent twin, too: {end.reason}"
-    if trouble := _trouble(run, plays):
+    if trouble := _trouble(run, plays, end.error):
         return replace(_nothing(f"{reason}; afterwards {trouble}"), lost=True)
     if isinstance(end.error, EndedError):
         reason = f"{reason}, while an innocent client was served right after it"
@@ -232,11 +238,32 @@ def _against(run: Run, plays: list[Play], broken: list[tuple[Play, _End]]) -> Vo
     return Vote(Status.FAILED, reason, error.with_traceback(end.error.__traceback__ if end.error else None))
 
 
-def _trouble(run: Run, plays: list[Play]) -> str:
-    """What keeps innocent clients of the servers of these plays from being served, if anything."""
+def _trouble(run: Run, plays: list[Play], error: BaseException | None = None) -> str:
+    """What keeps innocent clients of the servers of these plays from being served, if anything.
+
+    They come as whoever met the `error` did.
+    """
     servers = dict.fromkeys(server for play in plays for server in play.world.servers)
-    found = (run.trouble(server) for server in servers or {plays[0].world.server: None})
+    like = _nearest_innocent(run, plays, error)
+    found = (run.trouble(server, like) for server in servers or {plays[0].world.server: None})
     return next(filter(None, found), "")
+
+
+def _nearest_innocent(run: Run, plays: list[Play], error: BaseException | None) -> Innocent | None:
+    """The innocent client of the baseline that is most like whoever met an error, up to that stage."""
+    talks = [(client, talk) for play in plays for _, client, talk in play.world.conversations if talk.steps]
+    step = error.step if isinstance(error, ContradictionError | UnclearTimingError) else None
+    met = [one for one in talks if step in one[1].steps] if step else talks[:1]
+    if not met or not run.baseline.meetings:
+        return None
+    client, talk = met[0]
+    reached = step.stage if step else max((one.stage for one in talk.steps), key=DIALOGUE.index)
+    known = [one.innocent for one in run.baseline.meetings]
+    nearest = max(
+        known,
+        key=lambda one: (one.kind is client.kind, one.manner == talk.manner, one.recipient == talk.recipient),
+    )
+    return replace(nearest, goal=later(Stage.RCPT, reached))
 
 
 def _nothing(reason: str, error: BaseException | None = None) -> Vote:

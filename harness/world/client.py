@@ -122,7 +122,9 @@ class Client(Host):
         if patient and (authenticated or self.kind is not Kind.STRANGER):
             for _ in recipients:  # each is a triplet of its own
                 attempt = self._after_greylist(attempt, once)
-        return attempt
+            if self.world.clock:
+                return attempt
+        return replace(attempt, awaits_greylist=not authenticated and self._may_be_greylisted)
 
     def be_known(self, recipient: str | None = None) -> None:
         """Before a dialogue by hand: see to it that no greylist puts this host off in it.
@@ -175,6 +177,14 @@ class Client(Host):
                 return
         if goal is not Stage.RCPT:
             talk.data(message(self, recipients[0]) if content is None else content)
+
+    @property
+    def _may_be_greylisted(self) -> bool:
+        """Whether a greylist may put this host off: none of its exemptions is certain."""
+        sut = self.world.sut
+        if sut.profile.greylist is None or self.kind is Kind.TRUSTED:
+            return False
+        return not (self.is_confirmed and self.kind is not Kind.STRANGER and sut.whitelists(self.host))
 
     @property
     def _account_sender(self) -> str:

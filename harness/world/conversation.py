@@ -4,6 +4,7 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from harness.outcome import Stage, Verdict
 from harness.smtp.reply import Reply
@@ -71,6 +72,18 @@ class Step:
         return f"{said} after {self.seconds:.2f} s" if self.reply else f"no reply: {self.broken}"
 
 
+class Manner(NamedTuple):
+    """How a client speaks: what an innocent one meets may depend on that."""
+
+    extended: bool = True  # it greets with EHLO
+    covered: bool = False  # under TLS
+    authenticated: bool = False
+
+    def at(self, stage: Stage) -> "Manner":
+        """As far as it shows at a stage: before the greeting all are alike."""
+        return Manner() if stage is Stage.CONNECT else self
+
+
 @dataclass(frozen=True)
 class Attempt:
     """A whole dialogue, connect to QUIT, as it went."""
@@ -82,6 +95,8 @@ class Attempt:
     replies: tuple[Reply, ...] = ()  # every one, those that belong to no stage as well
     recipient: str = ""  # the first one; by that and the token a message is found that was accepted
     token: str = ""
+    parted: bool = False  # whether the connection was there when QUIT was sent
+    awaits_greylist: bool = False  # whether the greylist may have had its say, and nobody waited for it
 
     @property
     def said(self) -> str:
@@ -205,7 +220,12 @@ class Conversation:
         return self._aside("RSET")
 
     def quit(self) -> Attempt:
-        """QUIT, close, and look back on the whole dialogue."""
+        """QUIT, close, and look back on the whole dialogue.
+
+        Whether a refusal closed the connection is seen by a NOOP: many a server answers QUIT by closing.
+        """
+        if self.steps and self.steps[-1].code >= REFUSES:
+            self._aside("NOOP")
         if not self.broken:
             self._parting = True
             try:
@@ -227,7 +247,15 @@ class Conversation:
             replies,
             self.recipient,
             self.token,
+            self._parting,
         )
+
+    @property
+    def manner(self) -> Manner:
+        """How the client has spoken so far."""
+        greeted = [step.command[:4] for step in self.steps if step.stage is Stage.HELO]
+        let_in = any(step.verdict is Verdict.PASS for step in self.steps if step.stage is Stage.AUTH)
+        return Manner(greeted[-1:] != ["HELO"], self.session.tls is not None, let_in)
 
     @property
     def lost(self) -> str:
@@ -294,5 +322,5 @@ class Conversation:
 
     def _note_end(self, ended: SessionEnded) -> None:
         self.broken = ended.reason
-        if ended.ending in GONE and self.steps and self.steps[-1].reply:
+        if ended.ending in GONE and self.steps and self.steps[-1].reply and not self._parting:
             self.steps[-1] = replace(self.steps[-1], dropped=True)

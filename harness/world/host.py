@@ -2,7 +2,7 @@
 
 import ipaddress
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fake_dns import Behaviour, QueryEntry, listing_name, reverse_name
 from harness.rules import Capability
@@ -18,6 +18,9 @@ class Host:
 
     world: World
     identity: Identity
+    is_confirmed: bool = field(
+        default=True, kw_only=True
+    )  # whether DNS gives its address the name that it has
 
     @property
     def address(self) -> str:
@@ -60,6 +63,7 @@ class Host:
         """Take the PTR record away; raises `NotTestableError` where the server does not look for it."""
         if reason := self.world.sut.profile.lacks(Capability.REVERSE_LOOKUP):
             raise NotTestableError(reason)
+        self.is_confirmed = False
         self.world.internet.dns.withdraw(reverse_name(self.address), "PTR")
 
     def ptr_names(self, host: str) -> None:

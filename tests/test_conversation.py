@@ -1,0 +1,48 @@
+"""What a server did to a connection: a refusal that closes it is another one than a refusal that does not."""
+
+import pytest
+
+from harness.outcome import Verdict
+from harness.smtp.routes import Direct
+from harness.smtp.session import Session
+from harness.world.conversation import Attempt, Conversation
+from tests.hostile_server import Hear, HostileServer, Reset, Say, Step
+
+GREETING = Say(b"220 mx.example.org\r\n")
+REFUSAL = Say(b"550 5.7.1 no\r\n")
+FINE = Say(b"250 fine\r\n")
+
+
+def spoken(*script: Step) -> tuple[Attempt, str]:
+    """A greeting, EHLO and QUIT with such a server; the dialogue, and how it was lost if it was."""
+    with HostileServer([script]) as server:
+        session = Session(server.address, "127.0.0.1", Direct(), reply_timeout=5.0)
+        talk = Conversation(session, "127.0.0.1", lambda since, until: 0.0)
+        talk.connect()
+        talk.ehlo("client.example")
+        return talk.quit(), talk.lost
+
+
+@pytest.mark.parametrize(
+    "ending", [(), (Reset(),), (Say(b"221 bye\r\n"),)], ids=["closes", "resets", "says bye"]
+)
+def test_how_a_server_answers_quit_says_nothing_of_the_refusal_before(ending: tuple[Step, ...]) -> None:
+    attempt, lost = spoken(GREETING, Hear(), REFUSAL, Hear(), FINE, Hear(), *ending)
+    assert attempt.helo.verdict is Verdict.DENY
+    assert attempt.parted
+    assert not lost
+
+
+@pytest.mark.parametrize("ending", [(), (Reset(),)], ids=["closes", "resets"])
+def test_a_refusal_that_closes_the_connection(ending: tuple[Step, ...]) -> None:
+    attempt, lost = spoken(GREETING, Hear(), REFUSAL, *ending)
+    assert attempt.helo.verdict is Verdict.DROP
+    assert not attempt.parted
+    assert not lost
+
+
+def test_a_dialogue_without_a_refusal_goes_on_to_quit() -> None:
+    attempt, lost = spoken(GREETING, Hear(), FINE, Hear())
+    assert attempt.helo.verdict is Verdict.PASS
+    assert attempt.parted
+    assert not lost
