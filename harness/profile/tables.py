@@ -165,9 +165,14 @@ class Tls(settings.Settings):
 
 
 class Auth(Account):
-    """One account of the server; `sender` is the envelope sender that it must use, if it is bound to one."""
+    """One account of the server.
+
+    `sender` is the envelope sender that it must use, if it is bound to one. With `verified` the recipients
+    that it names are looked for, as a stranger's are.
+    """
 
     sender: MailAddress | None = None
+    verified: bool = False
 
 
 class Clock(settings.Settings):

@@ -163,6 +163,11 @@ class Sut:
         known = {one.lower() for one in (*domain.users, *domain.aliases)}
         return domain.takes_everyone or name.lower() in known
 
+    @property
+    def verifies_for_accounts(self) -> bool:
+        """Whether the recipients that an account names are looked for."""
+        return self.profile.auth is not None and self.profile.auth.verified
+
     def whitelists(self, host: str) -> bool:
         """Whether a host of that name is never greylisted."""
         patterns = self.profile.greylist.whitelist_hosts if self.profile.greylist else ()

@@ -83,6 +83,7 @@ def test_recipient_of_an_account_is_not_verified(
     stranger: Client, offence: bool, sut: Sut, expect: Expect
 ) -> None:
     expect.applicable(not sut.takes_everyone, "nobody is unknown to this server, verified or not")
+    expect.applicable(not sut.verifies_for_accounts, "an account's recipients are looked for here")
     recipient = sut.unknown_recipient if offence else sut.recipient
     expect(stranger.attempt(recipient=recipient, authenticated=True))
 
