@@ -126,7 +126,9 @@ class Course:
         if len(failed) - len(passed) >= steadiness.votes_to_fail:
             return failed[-1]
         doubted = failed or (self._rests_on_an_ending and not steadiness.steady)
-        needed = steadiness.votes_to_fail if doubted else steadiness.votes_to_pass
+        needed = (
+            steadiness.votes_to_fail if doubted else steadiness.votes_to_pass(by_time=self._shows_by_time)
+        )
         return passed[-1] if len(passed) - len(failed) >= needed else None
 
     @property
@@ -134,6 +136,11 @@ class Course:
         """Whether the server is to close the connection, which a bad network may do as well."""
         outcomes, _ = self._run.profile.expectation(self._plan.rule)
         return any(outcome.verdict is Verdict.DROP for outcome in outcomes)
+
+    @property
+    def _shows_by_time(self) -> bool:
+        outcomes, _ = self._run.profile.expectation(self._plan.rule)
+        return any(outcome.late for outcome in outcomes)
 
     @property
     def _undecided(self) -> Vote:

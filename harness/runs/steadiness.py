@@ -17,6 +17,7 @@ SLIPS = 0.1  # of the trouble that takes connections away, what may pass for a r
 HITS = 0.2  # of changed replies, those that look just as what a rule promises
 TAKEN_FOR_WELL = 200  # innocent clients, before any is seen: most servers are steady
 WORST = 0.45  # the highest chance of a wrong vote that is reckoned with
+LATE = "late"  # what a twin met for whom only the time was not as promised
 FAILING = 2  # a failure is seen on so many clients, however steady the server
 TRIES = 3  # of a scenario, while everything is steady
 MORE_TRIES = 12  # on a server that is not
@@ -30,12 +31,13 @@ class Seen:
     wrong: int = 0  # of them, those who met something else than others at the same
     dialogues: int = 0
     lost: int = 0  # of them, those that ended for no reason that a reply gave
+    late: int = 0  # innocents who met the same as others, but later or sooner
     doubtful: int = 0  # innocents who met something else than is promised, and nobody has tried it again
 
     @property
     def steady(self) -> bool:
         """Whether nothing was lost, and no innocent client met anything else than the others."""
-        return not self.wrong and not self.lost
+        return not self.wrong and not self.lost and not self.late
 
     @property
     def tries(self) -> int:
@@ -47,10 +49,13 @@ class Seen:
         """By how many votes a failure must be ahead."""
         return max(FAILING, _margin(self._chance_of_change + SLIPS * self._chance_of_loss))
 
-    @property
-    def votes_to_pass(self) -> int:
-        """By how many votes a pass must be ahead; one will do while no innocent client met anything else."""
-        return _margin(HITS * self._chance_of_change) if self.wrong or self.doubtful else 1
+    def votes_to_pass(self, *, by_time: bool = False) -> int:
+        """By how many votes a pass must be ahead; one will do while no innocent client met anything else.
+
+        Where only the time was something else, that goes for rules that show `by_time`.
+        """
+        doubted = self.wrong or self.doubtful or (by_time and self.late)
+        return _margin(HITS * self._chance_of_change) if doubted else 1
 
     def __str__(self) -> str:
         """What was seen, for a note of the run; empty while everything is steady."""
@@ -61,16 +66,18 @@ class Seen:
             seen.append(
                 f"{self.wrong} of {self.innocents} innocent clients met something else than the others"
             )
+        if self.late:
+            seen.append(f"{self.late} of {self.innocents} met the same, but later")
         if not seen:
             return ""
         return (
             f"the server, or the network before it, was not steady: {' and '.join(seen)}; so a failure "
-            f"needed {self.votes_to_fail} agreeing clients, and a pass {self.votes_to_pass}"
+            f"needed {self.votes_to_fail} agreeing clients, and a pass {self.votes_to_pass(by_time=True)}"
         )
 
     @property
     def _chance_of_change(self) -> float:
-        return (self.wrong + 0.5) / (self.innocents + TAKEN_FOR_WELL)
+        return (self.wrong + self.late + 0.5) / (self.innocents + TAKEN_FOR_WELL)
 
     @property
     def _chance_of_loss(self) -> float:
@@ -99,7 +106,10 @@ class Steadiness:
             self.wrong += not well
 
     def twin_met(self, scenario: object, said: str) -> None:
-        """An innocent twin got through, or met what it was `said`, which is empty otherwise."""
+        """An innocent twin got through, or met what it was `said`, which is empty otherwise.
+
+        `LATE`: it met what was promised at another time.
+        """
         with self._lock:
             self._twins.setdefault(scenario, Counter())[said] += 1
 
@@ -119,11 +129,14 @@ class Steadiness:
         """Everything."""
         with self._lock:
             twins = [*self._twins.values()]
+        odd = [met.total() - max(met.values()) for met in twins]
+        late = [met[LATE] if met[LATE] < max(met.values()) else 0 for met in twins]
         return Seen(
             self.innocents + sum(met.total() for met in twins),
-            self.wrong + sum(met.total() - max(met.values()) for met in twins),
+            self.wrong + sum(odd) - sum(late),
             self.dialogues,
             self.lost,
+            sum(late),
             sum(map(_only_one_and_odd, twins)),
         )
 

@@ -13,6 +13,7 @@ from harness.runs.baseline import Finding, Innocent
 from harness.runs.evidence import aftermath, deliveries, dialogues, operator, with_others
 from harness.runs.play import EndedError, MarkedInnocentError, Play
 from harness.runs.run import Run
+from harness.runs.steadiness import LATE
 from harness.verdicts import (
     FailedError,
     InconclusiveError,
@@ -91,6 +92,8 @@ def try_once(run: Run, plan: Plan) -> tuple[Vote, list[Play]]:
 def _met(end: _End) -> str:
     """What a twin met instead of what was promised, in short."""
     if isinstance(end.error, ContradictionError):
+        if end.error.about_time:
+            return LATE
         return f"{end.error.step.code} at {end.error.step.stage}"
     return type(end.error).__name__
 
