@@ -32,7 +32,7 @@ from harness.runs.play import FIXTURES, TWIN, Play
 from harness.runs.run import Run
 from harness.runs.scheduler import Scheduler
 from harness.runs.trial import Plan
-from harness.verdicts import ScenarioEnd
+from harness.verdicts import FailedError, NotTestableError, ScenarioEnd
 from harness.world.cast import each_of
 from harness.world.sut import Sut
 
@@ -147,9 +147,21 @@ class Scenario:
         needs = frozenset(need for mark in self.item.iter_markers("needs") for need in mark.args)
 
         def play(play: Play) -> None:
-            play.call(self.item.obj, given, self.wanted)
+            with _what_pytest_says():
+                play.call(self.item.obj, given, self.wanted)
 
         return Plan(self.rule, needs, play, has_twin=TWIN in self.wanted)
+
+
+@contextlib.contextmanager
+def _what_pytest_says() -> Generator[None]:
+    """A scenario may use pytest's own words: `pytest.fail` for an assertion, `pytest.skip` for no test."""
+    try:
+        yield
+    except pytest.skip.Exception as said:
+        raise NotTestableError(str(said)) from said
+    except pytest.fail.Exception as said:
+        raise FailedError(str(said)).with_traceback(said.__traceback__) from None
 
 
 def scenario_of(item: pytest.Item, catalogue: Catalogue) -> Scenario | None:

@@ -80,6 +80,15 @@ def outcome(run: Run, *endings: Callable[[Play], None] | Exception, rule: str = 
     return run_scenario(run, Plan(run.catalogue[rule], frozenset(), plays(*endings), has_twin=False))
 
 
+def scheduled(run: Run, plans: dict[str, Plan], jobs: int = 8) -> dict[str, Outcome]:
+    scheduler = Scheduler(run, jobs)
+    scheduler.start(plans)
+    try:
+        return {key: scheduler.collect(key, plan, lambda done, of: None) for key, plan in plans.items()}
+    finally:
+        scheduler.stop()
+
+
 FAIL, DOUBT = FailedError("it did not"), InconclusiveError("it may have")
 
 
@@ -129,6 +138,63 @@ def test_nothing_is_held_against_a_rule_while_the_innocent_suffer_too(
     came = outcome(run, *[ending("550 at helo")] * 12)
     assert (came.status, len(came.tries)) == (Status.INCONCLUSIVE, 5)  # then it serves nobody any more
     assert "550 at helo; afterwards an innocent client got no further than connect" in came.reason
+
+
+def test_where_no_address_is_left_the_failure_is_not_lost(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    def trouble(server: tuple[str, int]) -> str:
+        raise NotTestableError("no IPv4 address is left for another client")
+
+    monkeypatch.setattr(run, "trouble", trouble)
+    plans = {"it": Plan(run.catalogue[RULE], frozenset(), plays(*[FAIL] * 2), has_twin=False)}
+    came = scheduled(run, plans)["it"]
+    assert (came.status, len(came.tries)) == (Status.INCONCLUSIVE, 1)
+    assert came.reason == (
+        "it did not; but whether innocent clients were served cannot be told: "
+        "no IPv4 address is left for another client"
+    )
+
+
+@pytest.mark.parametrize("jobs", [1, 8])
+@pytest.mark.parametrize("thrown", [TimeoutError("of its own"), SystemExit("of its own"), GeneratorExit()])
+def test_whatever_a_scenario_raises_is_told_at_its_own_item_and_nowhere_else(
+    run: Run, jobs: int, thrown: BaseException
+) -> None:
+    def bursts(play: Play) -> None:
+        raise thrown
+
+    def doubts(play: Play) -> None:
+        raise DOUBT
+
+    plans = {
+        "above": Plan(run.catalogue["greylist.early-retry"], frozenset(), doubts, has_twin=False),
+        "below": Plan(run.catalogue["greylist.first-defer"], frozenset(), bursts, has_twin=False),
+    }
+    came = scheduled(run, plans, jobs)
+    assert (came["above"].status, came["above"].reason) == (Status.INCONCLUSIVE, "it may have")
+    assert came["below"].status is Status.INCONCLUSIVE
+    assert came["below"].reason.startswith(f"the scenario itself is broken: {type(thrown).__name__}")
+    assert came["below"].error is thrown
+
+
+def test_a_fault_of_the_harness_is_an_outcome_as_well(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    def breaks(*given: object) -> None:
+        raise RuntimeError("oops")
+
+    monkeypatch.setattr("harness.runs.course.evidence_of", breaks)
+    came = scheduled(run, {"it": Plan(run.catalogue[RULE], frozenset(), passes, has_twin=False)})["it"]
+    assert (came.status, came.reason) == (
+        Status.INCONCLUSIVE,
+        "the harness itself is broken: RuntimeError: oops",
+    )
+
+
+@pytest.mark.parametrize("jobs", [1, 8])
+def test_an_interrupt_ends_the_run(run: Run, jobs: int) -> None:
+    def interrupted(play: Play) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        scheduled(run, {"it": Plan(run.catalogue[RULE], frozenset(), interrupted)}, jobs)
 
 
 def test_who_waits_for_a_canary_shares_the_next_one(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:

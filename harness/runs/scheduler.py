@@ -3,14 +3,14 @@
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from harness.judge import GreylistWordError
 from harness.outcome import DIALOGUE
 from harness.results.model import Status
 from harness.rules import Capability
-from harness.runs.course import Course, Outcome, run_scenario
+from harness.runs.course import Course, Outcome, broken_by, run_scenario
 from harness.runs.foundations import blocked
 from harness.runs.run import Run
 from harness.runs.trial import Plan
@@ -102,12 +102,11 @@ class Scheduler:
         )
 
     def _await(self, future: Future[Outcome], waiting: Callable[[int, int], None]) -> Outcome:
-        while True:
-            try:
-                return future.result(timeout=0.25)
-            except TimeoutError:
-                done = sum(one.done() for one in self._outcomes.values()) + len(self._tried)
-                waiting(done, len(self._outcomes))
+        while not future.done():
+            wait([future], timeout=0.25)
+            done = sum(one.done() for one in self._outcomes.values()) + len(self._tried)
+            waiting(done, len(self._outcomes))
+        return future.result()
 
     def stop(self) -> None:
         """Drop what has not begun and wait for what has."""
@@ -214,8 +213,12 @@ class Scheduler:
 
     @contextlib.contextmanager
     def _reporting(self, future: Future[Outcome]) -> Iterator[None]:
-        """Whatever a thread raises reaches the main thread."""
+        """Whatever a thread raises is an outcome, told once and at its own item; an interrupt ends the run."""
         try:
             yield
-        except BaseException as error:  # noqa: BLE001 - pytest's own skip and fail are no Exceptions
-            future.set_exception(error)
+        except KeyboardInterrupt as interrupt:
+            future.set_exception(interrupt)
+            raise
+        except BaseException as error:  # noqa: BLE001 - it is told at the pytest item, with its traceback
+            if not future.done():
+                future.set_result(broken_by(error))
