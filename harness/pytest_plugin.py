@@ -60,7 +60,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--to-the-end", action="store_true", help=argparse.SUPPRESS)  # of DATA, in all dialogues
     group.addoption("--doctor", metavar="COMMAND", help=argparse.SUPPRESS)  # that examines the server instead
     group.addoption(
-        "--jobs", type=int, help="scenarios that wait side by side (1: one by one in the main thread)"
+        "--jobs", type=int, help="dialogues that wait side by side (1: one by one in the main thread)"
     )
     group.addoption("--reports", metavar="DIR", help="where the reports go (default: reports/)")
     group.addoption("--allow-heavy", action="store_true", help="run scenarios that strain a shared server")

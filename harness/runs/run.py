@@ -20,6 +20,7 @@ from harness.world.client import Client
 from harness.world.conversation import Attempt
 from harness.world.internet import Internet, Kind
 from harness.world.pace import Pace
+from harness.world.room import Room
 from harness.world.sut import Sut
 from harness.world.tools import Tools
 from harness.world.world import World
@@ -49,13 +50,15 @@ class Run:
     )  # why what the profile grants is not there
     unusable: str = ""  # why no verdict means anything; empty when the server is fit to be judged
     pace: Pace = field(init=False)
+    room: Room = field(init=False)  # for as many dialogues at a time as the profile allows
     _troubles: int = 0  # canaries in a row that were not served
     _canaries: dict[tuple[str, int], tuple[float, str]] = field(default_factory=dict)  # by server
     _canary: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        """One pace for all."""
+        """One pace for all, and one room."""
         self.pace = Pace(self.profile.server.rate)
+        self.room = Room(self.profile.server.jobs)
 
     @property
     def sut(self) -> Sut:
@@ -66,7 +69,9 @@ class Run:
         """A world for one try of a scenario."""
         server = (self.profile.server.address, self.profile.server.port)
         usual = self.baseline.zones_asked
-        return World(self.internet, self.sut, self.route, self.tools.clock, server, self.pace, usual)
+        return World(
+            self.internet, self.sut, self.route, self.tools.clock, server, self.pace, usual, room=self.room
+        )
 
     def client(self, world: World, kind: Kind, label: str = "client") -> Client:
         """A fresh innocent host."""
@@ -95,6 +100,7 @@ class Run:
     def break_off(self) -> None:
         """The run is over: whoever still waits, for a turn, a reply or the clock, stops doing so."""
         self.pace.end()
+        self.room.end()
         if self.tools.clock:
             self.tools.clock.stop()
 

@@ -121,7 +121,7 @@ def came_in(plays: list[Play]) -> str:
 
 def _end_of(run: Run, play: Play, plan: Plan) -> _End:
     try:
-        with run.taking_part():
+        with play.world.place(), run.taking_part():
             plan.play(play)
     except (FailedError, AssertionError) as ending:
         if unheard := play.world.unheard:
