@@ -159,9 +159,13 @@ class Run:
         return any(talk.lost for _, _, talk in client.world.conversations)
 
     def observer(self, world: World) -> Client:
-        """An innocent client for the harness's own questions; it has the machine's own address if need be."""
-        if self.profile.clients.networks:
-            return self.client(world, Kind.KNOWN, "observer")
+        """An innocent client for the harness's own questions, of whichever IP version there is.
+
+        It has the machine's own address where none can be chosen.
+        """
+        if networks := self.profile.clients.networks:
+            any_v4 = any(network.version == 4 for network in networks)
+            return self.client(world, Kind.KNOWN if any_v4 else Kind.IPV6, "observer")
         identity = self.internet.identity(Kind.KNOWN, address=self.profile.server.address)
         return Client(world, identity, Kind.KNOWN, "observer")
 
