@@ -132,10 +132,17 @@ def test_the_reason_is_the_sentence_of_an_assertion(monkeypatch: pytest.MonkeyPa
     assert came.reason == "the message came twice"
 
 
+def time_flies(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """So much time passes each time that a run looks at its clock."""
+    moments = itertools.count(1.0, seconds)
+    monkeypatch.setattr("harness.runs.run.time", SimpleNamespace(monotonic=lambda: next(moments)))
+
+
 @pytest.mark.parametrize("ending", [FailedError, AssertionError])
 def test_nothing_is_held_against_a_rule_while_the_innocent_suffer_too(
-    run: Run, ending: type[Exception]
+    monkeypatch: pytest.MonkeyPatch, run: Run, ending: type[Exception]
 ) -> None:
+    time_flies(monkeypatch, 10.0)
     came = outcome(run, *[ending("550 at helo")] * 12)
     assert (came.status, len(came.tries)) == (Status.INCONCLUSIVE, 5)  # then it serves nobody any more
     assert "550 at helo; afterwards an innocent client got no further than connect" in came.reason
@@ -272,13 +279,35 @@ def test_who_asks_a_server_that_checks_spf_is_named_by_its_domain(
     assert run.trouble(("127.0.0.1", port)) == ""
 
 
-def test_a_server_that_serves_nobody_any_more_is_spared(run: Run) -> None:
+def test_a_server_that_serves_nobody_any_more_is_spared(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    time_flies(monkeypatch, 10.0)
     rate = run.pace.rate
     assert outcome(run, *[FailedError("550 at helo")] * 12).status is Status.INCONCLUSIVE
     assert run.pace.rate < rate
     assert "in the middle of the run an innocent client got no further than connect" in run.unusable
     untried = outcome(run, ZeroDivisionError("not called"))
     assert (untried.status, untried.tries) == (Status.INCONCLUSIVE, ())
+
+
+@pytest.mark.parametrize(("seconds_between", "canaries", "given_up"), [(0.5, 8, False), (10.0, 5, True)])
+def test_a_run_is_given_up_when_trouble_lasts_and_not_for_a_restart(
+    monkeypatch: pytest.MonkeyPatch, run: Run, seconds_between: float, canaries: int, given_up: bool
+) -> None:
+    time_flies(monkeypatch, seconds_between)
+    for _ in range(canaries):
+        assert run.trouble()
+    assert bool(run.unusable) == given_up
+
+
+def test_a_run_that_slowed_down_comes_back_to_its_pace(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    run = replace(run, obstacles={Capability.DNS: "it asks nothing"})
+    rate, rates = run.pace.rate, []
+    for found in ("it is refused", "", ""):
+        monkeypatch.setattr("harness.runs.run.ailing", lambda attempt, found=found: found)
+        for _ in range(2):
+            run.trouble()
+            rates.append(run.pace.rate)
+    assert rates == [rate / 2, rate / 4, rate / 2, rate, rate, rate]
 
 
 class NoWayFrom:

@@ -26,7 +26,7 @@ from harness.world.tools import Tools
 from harness.world.world import World
 
 CHECKS = frozenset((Capability.SPF, Capability.DKIM))  # a server without them has nothing to be judged for
-MOST_TROUBLES = 5  # innocent clients in a row that are not served, before a run gives up
+MOST_TROUBLES = 5  # innocent clients in a row that are not served, for a reply_timeout, before a run gives up
 
 
 @dataclass
@@ -52,6 +52,7 @@ class Run:
     pace: Pace = field(init=False)
     room: Room = field(init=False)  # for as many dialogues at a time as the profile allows
     _troubles: int = 0  # canaries in a row that were not served
+    _trouble_since: float = 0.0  # time.monotonic() of the first of them
     _canaries: dict[tuple[str, int], tuple[float, str]] = field(default_factory=dict)  # by server
     _canary: threading.Lock = field(default_factory=threading.Lock)
 
@@ -109,8 +110,9 @@ class Run:
 
         One canary at a time: an innocent dialogue as far as RCPT, with the `server` that is judged, which may
         be another instance than the profile's. Whoever asks while one is out waits for the next, and all who
-        wait share it. A server that refuses us as a whole is spared: the run slows down, and when that does
-        not help, nothing more is tried, and `unusable` says why.
+        wait share it. A server that refuses us as a whole is spared: the run slows down until innocents are
+        served again, and when that has not helped for as long as a reply may take, nothing more is tried, and
+        `unusable` says why.
         """
         asked, main = time.monotonic(), (self.profile.server.address, self.profile.server.port)
         server = server or main
@@ -126,10 +128,19 @@ class Run:
             return found
 
     def _count(self, found: str) -> None:
-        self._troubles = self._troubles + 1 if found else 0
-        if found:
-            self.pace.slow_down()
-        if self._troubles >= MOST_TROUBLES and not self.unusable:
+        """What a canary met; a server that is being started again serves the next ones."""
+        now = time.monotonic()
+        if not found:
+            self._troubles = 0
+            self.pace.speed_up()
+            return
+        if self._troubles == 0:
+            self._trouble_since = now
+        self._troubles += 1
+        self.pace.slow_down()
+        lasted = now - self._trouble_since
+        too_long = self._troubles >= MOST_TROUBLES and lasted >= self.profile.server.reply_timeout
+        if too_long and not self.unusable:
             self.unusable = f"in the middle of the run {found}; nothing more was tried after that"
 
     def _send_canary(self, server: tuple[str, int], main: tuple[str, int]) -> str:
