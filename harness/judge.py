@@ -70,6 +70,7 @@ class Judge:
     noise: Callable[[float, float], float]  # the greatest slowness between two moments, seconds; inf: unknown
     scan: float | None = None  # seconds that the server may look at a message; None: nobody knows
     pause: float = 0.0  # seconds that everybody waits for the greeting
+    arrival: Callable[[float, float], float] = lambda since, until: 0.0  # as noise, of being greeted
     greylist: Greylist | None = None  # whose word is not that of the rule in question
 
     @property
@@ -84,18 +85,24 @@ class Judge:
         meanwhile; and what the pulse's own exchanges took at the time proves nothing about policy: it is
         taken off a reply that came too soon to be a late one.
         Where content is scanned, the end of DATA may take as long as that does; what everybody waits for at
-        the greeting is held against nobody.
+        the greeting is held against nobody. Where connections queue, innocents are greeted late as well.
         """
         seconds = step.seconds - (self.pause if step.stage is Stage.CONNECT else 0.0)
         prompt_below = max(PROMPT_BELOW * self.delay, (self.scan or 0.0) if step.stage is Stage.DATA else 0.0)
         if self.delay == 0 or seconds < prompt_below:
             return Timing.PROMPT
-        noise = self.noise(step.began, step.began + step.seconds)
+        noise = self._noise(step)
         if seconds < LATE_FROM * self.delay and seconds - noise < prompt_below and math.isfinite(noise):
             return Timing.PROMPT
         if min(seconds, step.silence) < LATE_FROM * self.delay or noise >= NOISE_BELOW * self.delay:
             return Timing.UNCLEAR
         return Timing.LATE
+
+    def _noise(self, step: Step) -> float:
+        """How slow all was during a step; who waits to be greeted waits for others who are served, too."""
+        until = step.began + step.seconds
+        noise = self.noise(step.began, until)
+        return max(noise, self.arrival(step.began, until)) if step.stage is Stage.CONNECT else noise
 
     def expect(self, attempt: Attempt, outcomes: tuple[Outcome, ...], *, earned: bool = False) -> None:
         """Raise unless the attempt came out as one of `outcomes`.
@@ -198,7 +205,7 @@ class Judge:
                     f"the wait at {outcome.stage} may repeat a delay that was earned before it", held
                 )
         if timing is Timing.UNCLEAR:
-            unknown = math.isinf(self.noise(step.began, step.began + step.seconds))
+            unknown = math.isinf(self._noise(step))
             raise UnclearTimingError(
                 f"the reply at {outcome.stage} took {step.seconds:.2f} s: {timing.value} "
                 f"for a delay of {self.delay:g} s"

@@ -32,7 +32,7 @@ from harness.runs.play import FIXTURES, TWIN, Play
 from harness.runs.run import Run
 from harness.runs.scheduler import Scheduler
 from harness.runs.trial import Plan
-from harness.verdicts import ScenarioEnd
+from harness.verdicts import FailedError, NotTestableError, ScenarioEnd
 from harness.world.cast import each_of
 from harness.world.sut import Sut
 
@@ -60,7 +60,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--to-the-end", action="store_true", help=argparse.SUPPRESS)  # of DATA, in all dialogues
     group.addoption("--doctor", metavar="COMMAND", help=argparse.SUPPRESS)  # that examines the server instead
     group.addoption(
-        "--jobs", type=int, help="scenarios that wait side by side (1: one by one in the main thread)"
+        "--jobs", type=int, help="dialogues that wait side by side (1: one by one in the main thread)"
     )
     group.addoption("--reports", metavar="DIR", help="where the reports go (default: reports/)")
     group.addoption("--allow-heavy", action="store_true", help="run scenarios that strain a shared server")
@@ -147,9 +147,21 @@ class Scenario:
         needs = frozenset(need for mark in self.item.iter_markers("needs") for need in mark.args)
 
         def play(play: Play) -> None:
-            play.call(self.item.obj, given, self.wanted)
+            with _what_pytest_says():
+                play.call(self.item.obj, given, self.wanted)
 
         return Plan(self.rule, needs, play, has_twin=TWIN in self.wanted)
+
+
+@contextlib.contextmanager
+def _what_pytest_says() -> Generator[None]:
+    """A scenario may use pytest's own words: `pytest.fail` for an assertion, `pytest.skip` for no test."""
+    try:
+        yield
+    except pytest.skip.Exception as said:
+        raise NotTestableError(str(said)) from said
+    except pytest.fail.Exception as said:
+        raise FailedError(str(said)).with_traceback(said.__traceback__) from None
 
 
 def scenario_of(item: pytest.Item, catalogue: Catalogue) -> Scenario | None:

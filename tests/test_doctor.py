@@ -1,6 +1,7 @@
 """The doctor: sees a sound server as sound, names what is wrong, and knows how to mend it."""
 
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_network
@@ -9,16 +10,22 @@ from typing import Any
 
 import pytest
 
+from fake_dns import FakeDns
+from harness import settings
 from harness.capabilities.mail_host import MailHost
 from harness.cli import main
+from harness.judge import Judge
+from harness.profile.model import Profile
 from harness.rules import Capability, Catalogue
 from harness.runs.assembly import Wish, begin, open_run
-from harness.runs.checks import CHECKS
-from harness.runs.diagnosis import Finding, State
+from harness.runs.checks import CHECKS, leaves_room
+from harness.runs.diagnosis import Finding, Patient, State
 from harness.runs.doctor import MENDS, examine, of_innocents, report
 from harness.runs.run import Run
 from harness.settings import read_toml
-from tests.hostile_server import Hear, HostileServer, Say, Step
+from harness.smtp.routes import Direct
+from harness.world.internet import Internet
+from tests.hostile_server import Hangup, Hear, HostileServer, Say, Step, Visitor
 from tests.test_baseline import Politely
 
 
@@ -251,3 +258,55 @@ def test_every_finding_has_its_mend() -> None:
         "domains",
     } <= known.keys()
     assert all(entry["all"].endswith(".") for entry in known.values())
+
+
+class OneAtATime:
+    """Serves a client when the one before has gone."""
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+
+    def play(self, visitor: Visitor) -> None:
+        with self._turn:
+            visitor.socket.sendall(b"220 mx.example.org ESMTP\r\n")
+            visitor.hear(b"\r\n")
+            visitor.socket.sendall(b"221 bye\r\n")
+            raise Hangup
+
+
+def room_at(server: HostileServer, catalogue: Catalogue, jobs: int) -> Finding:
+    content = {
+        "name": "crowded",
+        "server": {
+            "address": "127.0.0.1",
+            "port": server.address[1],
+            "hostname": "mx.example.org",
+            "reply_timeout": 0.5,
+            "jobs": jobs,
+            "rate": 1000.0,
+        },
+        "policy": {"delay": 0.1},
+        "domain": [{"name": "example.org", "users": ["ann"]}],
+        "rules": {"claim": ["rcpt.*"]},
+    }
+    profile = settings.check(Path("profile.toml"), content, Profile)
+    judge = Judge(profile.policy.delay, lambda since, until: 0.0)
+    run = Run(profile, catalogue, Internet(FakeDns(), profile), Direct(), judge)
+    return leaves_room(Patient(run))
+
+
+def test_connections_at_once_are_held_until_all_were_greeted(catalogue: Catalogue) -> None:
+    with HostileServer([[OneAtATime()]]) as server:
+        found = room_at(server, catalogue, jobs=4)
+    assert (found.state, found.mend) == (State.BAD, "connections")
+    assert found.saw.startswith("3 of 4 connections at once: ")
+
+
+def test_more_connections_than_were_tried_are_not_said_to_be_there(catalogue: Catalogue) -> None:
+    with HostileServer([[Say(b"220 mx.example.org\r\n"), Hear(), Say(b"221 bye\r\n")]]) as server:
+        few, many = (room_at(server, catalogue, jobs) for jobs in (3, 150))
+    assert (few.state, few.saw) == (State.GOOD, "3 connections at once were greeted and held")
+    assert many.state is State.GOOD
+    assert many.saw == (
+        "100 connections at once were greeted and held; server.jobs is 150, and more than 100 were not tried"
+    )

@@ -310,3 +310,10 @@ def test_a_late_end_of_data_proves_nothing_where_the_scan_is_not_known() -> None
         Judge(DELAY, lambda since, until: 0.0).expect(late, expected)
     with pytest.raises(FailedError):
         Judge(DELAY, lambda since, until: 0.0, scan=0.0).expect(late, expected)
+
+
+def test_who_was_greeted_late_while_innocents_were_as_well_is_not_judged() -> None:
+    crowded = Judge(DELAY, lambda since, until: 0.0, arrival=lambda since, until: DELAY)
+    assert crowded.timing(step(Stage.CONNECT, 220, LATE)) is Timing.UNCLEAR
+    assert crowded.timing(step(Stage.CONNECT, 220, PROMPT)) is Timing.PROMPT
+    assert crowded.timing(step(Stage.HELO, 250, LATE)) is Timing.LATE

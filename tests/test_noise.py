@@ -3,11 +3,14 @@
 import math
 import threading
 import time
+from collections.abc import Callable, Sequence
 
-from harness.runs.noise import Beats, Pulse, ServerProbe
+import pytest
+
+from harness.runs.noise import Beats, GreetingProbe, Pulse, ServerProbe
 from harness.smtp.routes import Direct
 from harness.smtp.session import Session
-from tests.hostile_server import Hear, HostileServer, Say, Stall, Step
+from tests.hostile_server import Hear, HostileServer, Reset, Say, Stall, Step, Visitor
 
 PATIENCE = 10.0  # seconds
 OK = Say(b"250 fine\r\n")
@@ -61,6 +64,97 @@ def test_the_slowest_of_those_within_counts_and_no_other() -> None:
     assert beats.worst(now - 21.0, now - 10.0) == 1.0
     assert beats.worst(now - 40.0, now - 10.0) == 3.0
     assert beats.worst(now - 10.0, now) == math.inf
+
+
+def beating(*times: float, gap: float = 1.0) -> Beats:
+    """Beats that took a hundredth of a second, each so long ago."""
+    beats, now = Beats(gap), time.monotonic()
+    for ago in times:
+        beats.add(now - ago, now - ago + 0.01)
+    return beats
+
+
+@pytest.mark.parametrize(
+    ("half_seconds_ago", "known"),
+    [
+        (range(24, 0, -1), True),
+        ([20], False),
+        (range(24, 10, -1), False),
+        (range(10, 0, -1), False),
+        ([*range(24, 12, -1), *range(8, 0, -1)], False),
+    ],
+    ids=["all the time", "once", "not at the end", "not at the beginning", "not in the middle"],
+)
+def test_a_time_is_known_where_it_was_measured_all_along(
+    half_seconds_ago: Sequence[int], known: bool
+) -> None:
+    beats = beating(*(0.5 * ago for ago in half_seconds_ago))
+    now = time.monotonic()
+    assert math.isfinite(beats.worst(now - 10.0, now)) == known
+
+
+def test_what_is_to_come_is_not_missing() -> None:
+    now = time.monotonic()  # a server that says how long it would have waited answers before that
+    assert beating(0.5).worst(now - 0.6, now + 20.0) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("policy", "took", "slow"), [(0.0, [5.0, 5.0], 0.0), (0.0, [0.0, 5.0], 5.0), (2.0, [2.0, 6.0], 4.0)]
+)
+def test_what_everybody_waits_for_is_no_slowness(policy: float, took: list[float], slow: float) -> None:
+    beats, now = Beats(policy=policy, may_be_more=True), time.monotonic()
+    for seconds in took:
+        beats.add(now - 10.0, now - 10.0 + seconds)
+    assert beats.worst(now - 10.0, now) == pytest.approx(slow)
+
+
+def greeting(server: HostileServer) -> GreetingProbe:
+    return GreetingProbe(lambda: Session(server.address, "127.0.0.1", Direct(), reply_timeout=PATIENCE))
+
+
+def test_who_waits_to_be_greeted_is_measured_though_noops_are_quick() -> None:
+    queue = threading.Event()
+
+    class Queue:
+        def play(self, visitor: Visitor) -> None:
+            queue.wait(PATIENCE)
+
+    served: list[Step] = polite(noops=8)
+    with (
+        HostileServer([served]) as quick,
+        HostileServer([[Queue(), *served]]) as crowded,
+        Pulse(0.05, [probe(quick)], greeting(crowded)) as pulse,
+    ):
+        assert within(lambda now: 0.4 < pulse.arrival(now - 0.1, now) < math.inf)
+        assert within(lambda now: pulse.worst(now - 0.1, now) < 0.2)
+        queue.set()
+        assert within(lambda now: pulse.arrival(now - 0.1, now) < 0.2)
+
+
+def within(seen: Callable[[float], bool]) -> bool:
+    """Whether it is seen before patience ends."""
+    until = time.monotonic() + PATIENCE
+    while (now := time.monotonic()) < until:
+        if seen(now):
+            return True
+        threading.Event().wait(0.01)
+    return False
+
+
+def test_where_nobody_is_greeted_it_is_not_known() -> None:
+    with HostileServer([[Reset()]]) as server, Pulse(0.02, [], greeting(server)) as pulse:
+        began = time.monotonic()
+        threading.Event().wait(0.4)
+        assert pulse.arrival(began, time.monotonic()) == math.inf
+
+
+def test_the_pulse_ends_though_no_greeting_and_no_reply_comes() -> None:
+    mute: list[Step] = [Say(b"220 mx.example.org\r\n"), Hear(), Stall()]
+    with HostileServer([mute]) as mute_server, HostileServer([[Stall()]]) as deaf:
+        with Pulse(0.02, [probe(mute_server)], greeting(deaf)):
+            threading.Event().wait(0.3)
+            began = time.monotonic()
+        assert time.monotonic() - began < PATIENCE / 2
 
 
 def test_a_pulse_says_nothing_of_a_server_that_it_cannot_ask() -> None:

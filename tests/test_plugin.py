@@ -204,3 +204,20 @@ def test_a_mutant_is_noticed(pytester: pytest.Pytester) -> None:
     outcome = run(pytester, "--mutant", "helo.plain-ip:off")
     assert outcome.ret == pytest.ExitCode.TESTS_FAILED
     assert result(pytester) == {"helo.plain-ip": "failed"}
+
+
+def test_a_scenario_may_use_the_words_of_pytest(pytester: pytest.Pytester) -> None:
+    says = """
+@rule("mine.first")
+def test_says_{word}(client):
+    pytest.{word}("in its own words")
+"""
+    written(pytester, says.format(word="skip"), says.format(word="fail"))
+    outcome = run(pytester)
+    outcome.stdout.fnmatch_lines(["*1 failed, 1 not testable*"])
+    (rule,) = json.loads((pytester.path / "reports" / "latest.json").read_text("utf-8"))["rules"]
+    cases = {case["name"]: (case["status"], case["reason"]) for case in rule["cases"]}
+    assert cases == {
+        "says skip": ("not_testable", "in its own words"),
+        "says fail": ("failed", "in its own words"),
+    }

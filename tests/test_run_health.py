@@ -1,5 +1,8 @@
 """Before anything is judged: a server that lets not even an innocent client through is not judged at all."""
 
+import contextlib
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +11,7 @@ import pytest
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, begin, open_run
 from harness.runs.run import Run
+from harness.verdicts import NotTestableError
 from tests.hostile_server import Drip, Flood, Hear, HostileServer, Reset, Say, Stall, Step
 
 PROFILE = """
@@ -102,3 +106,28 @@ def test_what_every_innocent_client_meets_is_a_finding_and_keeps_nothing_else_fr
     (finding,) = run.baseline.findings
     assert finding.id == "baseline.known.rcpt"
     assert finding.statement.startswith("known innocent clients are refused at rcpt: 550 5.7.1 no")
+
+
+def test_the_pulse_goes_on_when_no_address_is_left(tmp_path: Path, catalogue: Catalogue) -> None:
+    few = '[clients]\nroute = "bind"\nnetworks = ["127.1.2.0/28"]\n[policy]'
+    script = dialogue(Say(b"221 bye\r\n"), after=8)
+    with HostileServer([script]) as server:
+        profile = tmp_path / "profile.toml"
+        profile.write_text(PROFILE.format(port=server.address[1]).replace("[policy]", few), "utf-8")
+        with open_run(Wish(catalogue, profile)) as run:
+            with contextlib.suppress(NotTestableError):
+                while True:
+                    run.observer(run.world())
+            greeted = server.heard.count(b"NOOP\r\n")
+            until = time.monotonic() + 20.0
+            while server.heard.count(b"NOOP\r\n") < greeted + 12 and time.monotonic() < until:
+                threading.Event().wait(0.01)
+            assert time.monotonic() < until
+
+
+def test_the_observer_comes_from_whatever_address_there_is(tmp_path: Path, catalogue: Catalogue) -> None:
+    only = '[clients]\nroute = "proxy-v2"\nnetworks = ["2001:db8::/32"]\n[policy]'
+    profile = tmp_path / "profile.toml"
+    profile.write_text(PROFILE.format(port=2525).replace("[policy]", only), "utf-8")
+    with open_run(Wish(catalogue, profile)) as run:
+        assert run.observer(run.world()).version == 6

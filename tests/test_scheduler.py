@@ -30,6 +30,7 @@ from harness.verdicts import FailedError, InconclusiveError, NotTestableError
 from harness.world.client import Client
 from harness.world.conversation import Attempt
 from harness.world.internet import Internet, Kind
+from harness.world.room import Room
 from harness.world.tools import GreylistOutage, Tools
 
 RULE = "helo.plain-ip"
@@ -80,6 +81,15 @@ def outcome(run: Run, *endings: Callable[[Play], None] | Exception, rule: str = 
     return run_scenario(run, Plan(run.catalogue[rule], frozenset(), plays(*endings), has_twin=False))
 
 
+def scheduled(run: Run, plans: dict[str, Plan], jobs: int = 8) -> dict[str, Outcome]:
+    scheduler = Scheduler(run, jobs)
+    scheduler.start(plans)
+    try:
+        return {key: scheduler.collect(key, plan, lambda done, of: None) for key, plan in plans.items()}
+    finally:
+        scheduler.stop()
+
+
 FAIL, DOUBT = FailedError("it did not"), InconclusiveError("it may have")
 
 
@@ -122,13 +132,77 @@ def test_the_reason_is_the_sentence_of_an_assertion(monkeypatch: pytest.MonkeyPa
     assert came.reason == "the message came twice"
 
 
+def time_flies(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """So much time passes each time that a run looks at its clock."""
+    moments = itertools.count(1.0, seconds)
+    monkeypatch.setattr("harness.runs.run.time", SimpleNamespace(monotonic=lambda: next(moments)))
+
+
 @pytest.mark.parametrize("ending", [FailedError, AssertionError])
 def test_nothing_is_held_against_a_rule_while_the_innocent_suffer_too(
-    run: Run, ending: type[Exception]
+    monkeypatch: pytest.MonkeyPatch, run: Run, ending: type[Exception]
 ) -> None:
+    time_flies(monkeypatch, 10.0)
     came = outcome(run, *[ending("550 at helo")] * 12)
     assert (came.status, len(came.tries)) == (Status.INCONCLUSIVE, 5)  # then it serves nobody any more
     assert "550 at helo; afterwards an innocent client got no further than connect" in came.reason
+
+
+def test_where_no_address_is_left_the_failure_is_not_lost(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    def trouble(server: tuple[str, int], like: object) -> str:
+        raise NotTestableError("no IPv4 address is left for another client")
+
+    monkeypatch.setattr(run, "trouble", trouble)
+    plans = {"it": Plan(run.catalogue[RULE], frozenset(), plays(*[FAIL] * 2), has_twin=False)}
+    came = scheduled(run, plans)["it"]
+    assert (came.status, len(came.tries)) == (Status.INCONCLUSIVE, 1)
+    assert came.reason == (
+        "it did not; but whether innocent clients were served cannot be told: "
+        "no IPv4 address is left for another client"
+    )
+
+
+@pytest.mark.parametrize("jobs", [1, 8])
+@pytest.mark.parametrize("thrown", [TimeoutError("of its own"), SystemExit("of its own"), GeneratorExit()])
+def test_whatever_a_scenario_raises_is_told_at_its_own_item_and_nowhere_else(
+    run: Run, jobs: int, thrown: BaseException
+) -> None:
+    def bursts(play: Play) -> None:
+        raise thrown
+
+    def doubts(play: Play) -> None:
+        raise DOUBT
+
+    plans = {
+        "above": Plan(run.catalogue["greylist.early-retry"], frozenset(), doubts, has_twin=False),
+        "below": Plan(run.catalogue["greylist.first-defer"], frozenset(), bursts, has_twin=False),
+    }
+    came = scheduled(run, plans, jobs)
+    assert (came["above"].status, came["above"].reason) == (Status.INCONCLUSIVE, "it may have")
+    assert came["below"].status is Status.INCONCLUSIVE
+    assert came["below"].reason.startswith(f"the scenario itself is broken: {type(thrown).__name__}")
+    assert came["below"].error is thrown
+
+
+def test_a_fault_of_the_harness_is_an_outcome_as_well(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    def breaks(*given: object) -> None:
+        raise RuntimeError("oops")
+
+    monkeypatch.setattr("harness.runs.course.evidence_of", breaks)
+    came = scheduled(run, {"it": Plan(run.catalogue[RULE], frozenset(), passes, has_twin=False)})["it"]
+    assert (came.status, came.reason) == (
+        Status.INCONCLUSIVE,
+        "the harness itself is broken: RuntimeError: oops",
+    )
+
+
+@pytest.mark.parametrize("jobs", [1, 8])
+def test_an_interrupt_ends_the_run(run: Run, jobs: int) -> None:
+    def interrupted(play: Play) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        scheduled(run, {"it": Plan(run.catalogue[RULE], frozenset(), interrupted)}, jobs)
 
 
 def test_who_waits_for_a_canary_shares_the_next_one(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
@@ -204,13 +278,35 @@ def test_who_asks_a_server_that_checks_spf_is_named_by_its_domain(
     assert run.trouble(("127.0.0.1", port)) == ""
 
 
-def test_a_server_that_serves_nobody_any_more_is_spared(run: Run) -> None:
+def test_a_server_that_serves_nobody_any_more_is_spared(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    time_flies(monkeypatch, 10.0)
     rate = run.pace.rate
     assert outcome(run, *[FailedError("550 at helo")] * 12).status is Status.INCONCLUSIVE
     assert run.pace.rate < rate
     assert "in the middle of the run an innocent client got no further than connect" in run.unusable
     untried = outcome(run, ZeroDivisionError("not called"))
     assert (untried.status, untried.tries) == (Status.INCONCLUSIVE, ())
+
+
+@pytest.mark.parametrize(("seconds_between", "canaries", "given_up"), [(0.5, 8, False), (10.0, 5, True)])
+def test_a_run_is_given_up_when_trouble_lasts_and_not_for_a_restart(
+    monkeypatch: pytest.MonkeyPatch, run: Run, seconds_between: float, canaries: int, given_up: bool
+) -> None:
+    time_flies(monkeypatch, seconds_between)
+    for _ in range(canaries):
+        assert run.trouble()
+    assert bool(run.unusable) == given_up
+
+
+def test_a_run_that_slowed_down_comes_back_to_its_pace(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    run = replace(run, obstacles={Capability.DNS: "it asks nothing"})
+    rate, rates = run.pace.rate, []
+    for found in ("it is refused", "", ""):
+        monkeypatch.setattr(Run, "_send_canary", lambda self, server, like, found=found: found)
+        for _ in range(2):
+            run.trouble()
+            rates.append(run.pace.rate)
+    assert rates == [rate / 2, rate / 4, rate / 2, rate, rate, rate]
 
 
 class NoWayFrom:
@@ -313,7 +409,9 @@ def test_one_job_is_the_main_thread(run: Run) -> None:
     assert threads == [threading.main_thread()] * 2  # with the offence, and without
 
 
-def test_what_changes_the_server_for_all_is_played_last_and_undone(run: Run) -> None:
+def test_what_changes_the_server_for_all_is_played_last_and_undone(
+    monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
     played: list[str] = []
 
     class Outage:
@@ -326,6 +424,7 @@ def test_what_changes_the_server_for_all_is_played_last_and_undone(run: Run) -> 
             played.append("end")
 
     everywhere = replace(run, tools=Tools(outage=Outage()))
+    monkeypatch.setattr(everywhere, "trouble", lambda: "")
     others_begun = threading.Event()
 
     def other(play: Play) -> None:
@@ -352,3 +451,136 @@ def test_what_changes_the_server_for_all_is_played_last_and_undone(run: Run) -> 
     scheduler.stop()
     assert [came.status for came in outcomes] == [Status.PASSED, Status.PASSED]
     assert played == ["other", "cut", "end"]
+
+
+class Stage:
+    """Notes who is on it, and with whom."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.rules: list[str] = []  # in the order in which they come
+        self.company: dict[str, set[str]] = {}
+        self.most = 0
+        self._now: list[str] = []
+        self._lock = threading.Lock()
+
+    def plan(self, rule: str, seconds: float = 0.02, *, has_twin: bool = True) -> Plan:
+        def play(play: Play) -> None:
+            with self._lock:
+                self._now.append(rule)
+                self.rules.append(rule)
+                self.most = max(self.most, len(self._now))
+                for one in self._now:
+                    self.company.setdefault(one, set()).update(self._now)
+            threading.Event().wait(seconds)
+            with self._lock:
+                self._now.remove(rule)
+            passes(play)
+
+        return Plan(self.run.catalogue[rule], frozenset(), play, has_twin=has_twin)
+
+
+DISTURBING = ("connect.rdns-temperror", "dnsbl.fail-open", "helo.no-aaaa-stall")
+
+
+@pytest.mark.parametrize("jobs", [1, 8])
+def test_rules_that_disturb_come_last_and_each_by_itself(
+    monkeypatch: pytest.MonkeyPatch, run: Run, jobs: int
+) -> None:
+    stage = Stage(run)
+    asked: list[int] = []
+
+    def well() -> str:
+        asked.append(len(stage.rules))
+        return ""
+
+    monkeypatch.setattr(run, "trouble", well)
+    plans = {f"{rule}-{case}": stage.plan(rule) for rule in DISTURBING for case in range(3)}
+    plans |= {f"other-{number}": stage.plan(RULE) for number in range(3)}
+    scheduled(run, plans, jobs)
+    assert stage.rules == [RULE] * 6 + [rule for rule in DISTURBING for _ in range(6)]
+    assert {rule: stage.company[rule] for rule in DISTURBING} == {rule: {rule} for rule in DISTURBING}
+    assert asked == [6, 12, 18]  # an innocent client goes before each of them
+
+
+def test_what_disturbs_is_not_tried_on_a_server_that_is_disturbed(
+    monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    stage = Stage(run)
+    monkeypatch.setattr(run, "trouble", lambda: "an innocent client was refused at helo: 451")
+    came = scheduled(run, {"it": stage.plan(DISTURBING[0])})["it"]
+    assert (came.status, stage.rules) == (Status.INCONCLUSIVE, [])
+    assert came.reason == "before it was played, an innocent client was refused at helo: 451"
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 3, 8])
+def test_no_more_plays_than_jobs_go_on_at_a_time(run: Run, jobs: int) -> None:
+    stage = Stage(run)
+    plans: dict[str, Plan] = {str(number): stage.plan(RULE) for number in range(10)}
+    straining = replace(stage.plan(RULE, 0.1), needs=frozenset({Capability.HEAVY}))
+    plans |= {f"straining-{number}": straining for number in range(4)}
+    came = scheduled(replace(run, heavy=True), plans, jobs)
+    assert {one.status for one in came.values()} == {Status.PASSED}
+    assert stage.most in (jobs, jobs // 2 * 2)  # two and two, each with the other
+
+
+@pytest.mark.parametrize("jobs", [1, 8])
+@pytest.mark.parametrize("ahead", [True, False])
+def test_what_a_rule_rests_on_blocks_it_however_the_two_are_played(
+    monkeypatch: pytest.MonkeyPatch, run: Run, jobs: int, ahead: bool
+) -> None:
+    monkeypatch.setattr(run, "trouble", lambda server=None, like=None: "")
+
+    def fails(play: Play) -> None:
+        raise FAIL
+
+    plans = {
+        "below": Plan(run.catalogue["greylist.first-defer"], frozenset(), fails, has_twin=False),
+        "above": Plan(run.catalogue["greylist.early-retry"], frozenset(), fails, has_twin=False),
+    }
+    scheduler = Scheduler(run, jobs)
+    scheduler.start({key: plan for key, plan in plans.items() if ahead or key == "above"})
+    came = {key: scheduler.collect(key, plan, lambda done, of: None) for key, plan in plans.items()}
+    scheduler.stop()
+    assert came["below"].status is Status.FAILED
+    assert (came["above"].status, came["above"].blocked_by) == (Status.INCONCLUSIVE, "greylist.first-defer")
+
+
+def test_what_disturbs_and_is_not_played_ahead_waits_for_the_others(
+    monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    stage = Stage(run)
+    monkeypatch.setattr(run, "trouble", lambda: "")
+    plans = {str(number): stage.plan(RULE, 0.1) for number in range(6)}
+    scheduler = Scheduler(run, jobs=4)
+    scheduler.start(plans)
+    scheduler.collect("mine", stage.plan(DISTURBING[0]), lambda done, of: None)
+    scheduler.stop()
+    assert stage.rules == [RULE] * 12 + [DISTURBING[0]] * 2
+
+
+def test_who_has_a_place_never_waits_for_another_and_who_comes_then_does() -> None:
+    room = Room(1)
+    began, left = threading.Event(), threading.Event()
+
+    def comes_later() -> None:
+        began.set()
+        with room.place():
+            assert left.is_set()
+
+    with ThreadPoolExecutor(1) as pool:
+        with room.place():
+            with room.beside():
+                later = pool.submit(comes_later)
+                assert began.wait(10)
+            left.set()
+        later.result(10)
+
+
+def test_nobody_waits_for_a_place_when_the_run_is_over() -> None:
+    room = Room(1)
+    with ThreadPoolExecutor(1) as pool, room.place():
+        waits = pool.submit(room.place().__enter__)
+        room.end()
+        with pytest.raises(InconclusiveError, match="broken off"):
+            waits.result(10)

@@ -33,7 +33,7 @@ class Server(settings.Settings):
     hostname: str = Field(min_length=1)
     reply_timeout: Seconds = 60.0
     scan: float | None = Field(default=None, ge=0, le=3600)  # seconds that it may look at a message's content
-    jobs: int = Field(default=20, ge=1, le=2000)  # scenarios that may wait side by side
+    jobs: int = Field(default=20, ge=1, le=2000)  # dialogues that may wait side by side
     rate: float = Field(default=20.0, gt=0, le=1000)  # connections that may begin in a second
 
 

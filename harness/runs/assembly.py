@@ -1,6 +1,7 @@
 """Puts a run together: fake DNS, server under test, tools; and takes it apart again."""
 
 import contextlib
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,16 +27,19 @@ from harness.profile import model as profiles
 from harness.profile.mail_tables import Mailbox
 from harness.profile.model import Profile
 from harness.profile.tables import RouteName
+from harness.profile.values import room_in
 from harness.results.model import ServerFacts
 from harness.rules import Capability, Catalogue
 from harness.runs.baseline import look
 from harness.runs.diagnosis import State
 from harness.runs.doctor import examine
-from harness.runs.noise import NOOPS, DnsProbe, Pulse, ServerProbe
+from harness.runs.noise import NOOPS, DnsProbe, GreetingProbe, Pulse, ServerProbe
 from harness.runs.run import Run
 from harness.runs.survey import survey
 from harness.smtp.command import CommandRoute
 from harness.smtp.routes import BindSource, Direct, ProxyV1, ProxyV2, Route, XClient
+from harness.smtp.session import Session
+from harness.world.client import Client
 from harness.world.internet import Internet
 from harness.world.tools import Tools
 from harness.world.world import Clock
@@ -43,6 +47,9 @@ from harness.world.world import Clock
 BEATS = 8  # of the pulse within one delay
 BEATS_WITH_PAUSE = 4  # where each connection of the pulse takes a while to come about
 SHORTEST_BEAT = 0.1  # seconds
+DELAYS_TO_GET_GOING = 2  # at most, of the policy, until the pulse beats
+HOSTS = 8  # of the pulse, where there are many addresses
+ROOM_FOR_A_HOST = 16  # addresses, of which the pulse has one
 
 ROUTES: dict[RouteName, type[Route]] = {
     RouteName.DIRECT: Direct,
@@ -88,24 +95,27 @@ def open_run(wish: Wish) -> Iterator[Run]:
         tools = replace(tools, mailbox=_mailbox(profile), sink=_sink(stack, dns, profile))
         _publish_server(dns, profile)
         pause = profile.dialect.pause
-        pulse = Pulse(max(SHORTEST_BEAT, profile.policy.delay / (BEATS_WITH_PAUSE if pause else BEATS)))
+        beat = max(SHORTEST_BEAT, profile.policy.delay / (BEATS_WITH_PAUSE if pause else BEATS))
+        pulse = Pulse(beat, pause=pause)
         internet = Internet(dns, profile)
         run = Run(
             profile,
             wish.catalogue,
             internet,
             stack.enter_context(_route(profile, internet)),
-            Judge(profile.policy.delay, pulse.worst, profile.server.scan, pause),
+            Judge(profile.policy.delay, pulse.worst, profile.server.scan, pause, pulse.arrival),
             tools,
             heavy=wish.heavy,
             lean=wish.lean,
             to_the_end=wish.to_the_end,
         )
-        spare = 1 + math.ceil(pause / (NOOPS * pulse.beat))
-        pulse.probes.append(ServerProbe(lambda: run.observer(run.world()).session(), spare))
+        hosts = _hosts_of_the_pulse(run)
+        pulse.probes.append(ServerProbe(_in_turn(hosts), 1 + math.ceil(pause / (NOOPS * beat))))
+        pulse.greetings = GreetingProbe(_in_turn(hosts))
         if profile.dns:
             pulse.probes.append(DnsProbe(profile.dns.listen[0]))
         stack.enter_context(pulse)
+        pulse.get_going(pause + DELAYS_TO_GET_GOING * profile.policy.delay)
         yield run
 
 
@@ -127,6 +137,23 @@ def begin(run: Run) -> tuple[Run, ServerFacts]:
     if wrong:
         run = replace(run, unusable=f"{wrong[0]}; until that is mended nothing can be judged")
     return run, facts.result()
+
+
+def _hosts_of_the_pulse(run: Run) -> list[Client]:
+    """A few innocent hosts that are set apart, so that the pulse goes on when addresses run out.
+
+    Raises `NotTestableError` where there is no address at all.
+    """
+    networks = run.profile.clients.networks
+    played = [one for one in networks if one.version == 4] or networks  # by the observer
+    room = sum(room_in(network) for network in played)
+    wanted = max(1, min(HOSTS, room // ROOM_FOR_A_HOST))
+    return [run.observer(run.world()) for _ in range(wanted)]
+
+
+def _in_turn(hosts: Sequence[Client]) -> Callable[[], Session]:
+    turns = itertools.cycle(hosts)
+    return lambda: next(turns).session()
 
 
 @contextlib.contextmanager

@@ -1,7 +1,9 @@
 """The doctor's checks: each looks at one foundation, in the order in which they rest on each other."""
 
+import contextlib
 import secrets
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 from fake_dns import QueryEntry, Truncated, reverse_name
 from harness.outcome import Stage, Verdict
@@ -207,12 +209,25 @@ def changes_lists(patient: Patient) -> Finding:
 
 
 def leaves_room(patient: Patient) -> Finding:
-    """As many connections at once as the profile allows."""
-    wanted = min(patient.run.profile.server.jobs, MOST_AT_ONCE)
+    """As many connections at once as the profile allows: each is held until all were greeted, or were not."""
+    allowed = patient.run.profile.server.jobs
+    wanted = min(allowed, MOST_AT_ONCE)
     sessions = [_observe(patient.run).session() for _ in range(wanted)]
+    all_came = Barrier(wanted)
+
+    def comes(session: Session) -> str:
+        try:
+            patient.run.pace.take_turn(session)
+            said = _greets(session)
+        finally:
+            all_came.wait()
+        with contextlib.suppress(SessionEnded):
+            session.quit_politely()
+        return said
+
     try:
         with ThreadPoolExecutor(wanted) as pool:
-            greeted = list(pool.map(_greets, sessions))
+            greeted = list(pool.map(comes, sessions))
     finally:
         for session in sessions:
             session.close()
@@ -221,7 +236,8 @@ def leaves_room(patient: Patient) -> Finding:
         return Finding(
             State.BAD, f"{len(refused)} of {wanted} connections at once: {refused[0]}", "connections"
         )
-    return Finding(State.GOOD, f"{wanted} connections at once were greeted")
+    more = f"; server.jobs is {allowed}, and more than {wanted} were not tried" if allowed > wanted else ""
+    return Finding(State.GOOD, f"{wanted} connections at once were greeted and held{more}")
 
 
 CHECKS = (
@@ -249,7 +265,6 @@ def _stranger(run: Run) -> Client:
 def _greets(session: Session) -> str:
     try:
         reply = session.open()
-        session.quit_politely()
     except SessionEnded as ended:
         return ended.reason
     return "" if reply.code == 220 else f"{reply.code} {reply.text}"

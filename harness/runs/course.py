@@ -30,6 +30,12 @@ class Outcome:
     came: str = ""
 
 
+def broken_by(error: BaseException) -> Outcome:
+    """The outcome of a scenario that a fault of the harness keeps from being told."""
+    reason = f"the harness itself is broken: {type(error).__name__}: {error}"
+    return Outcome(Status.INCONCLUSIVE, reason, error=error)
+
+
 class Course:
     """The tries of one scenario so far."""
 
@@ -48,7 +54,7 @@ class Course:
         if refusal := self._run.refusal(self._plan.rule, self._plan.needs):
             return Outcome(status_of(refusal), str(refusal), self._expected, error=refusal)
         if reason := self._run.unusable:
-            return Outcome(Status.INCONCLUSIVE, reason, self._expected, error=InconclusiveError(reason))
+            return self.put_off(reason)
         if obstacle := self._run.obstacle(self._plan.all_needs):
             need, reason = obstacle
             return Outcome(
@@ -60,8 +66,19 @@ class Course:
             )
         return None
 
+    def put_off(self, reason: str) -> Outcome:
+        """The outcome of a scenario that is not to be tried in the state in which the server is."""
+        return Outcome(Status.INCONCLUSIVE, reason, self._expected, error=InconclusiveError(reason))
+
     def go(self) -> None:
-        """One try on fresh clients."""
+        """One try on fresh clients; a fault of the harness itself is what it came to, and no try follows."""
+        try:
+            self._try()
+        except Exception as error:  # noqa: BLE001 - it is told at the pytest item, with its traceback
+            broken = broken_by(error)
+            self._votes.append(Vote(broken.status, broken.reason, error, final=True))
+
+    def _try(self) -> None:
         began = time.monotonic()
         vote, plays = try_once(self._run, self._plan)
         waited = max(play.world.waited for play in plays)

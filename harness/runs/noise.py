@@ -1,7 +1,8 @@
 """How slow everything but the server's policy is: a verdict about seconds counts only beside that.
 
 A pulse beats through the whole run. Each beat looks at the harness's own punctuality, at the time that
-the fake DNS takes to answer, and at the time that the server takes for a NOOP, which no policy delays.
+the fake DNS takes to answer, and at the time that the server takes for a NOOP, which no policy delays. Now
+and then an innocent host waits for a greeting: where connections queue, that is late while NOOPs are quick.
 """
 
 import contextlib
@@ -21,6 +22,8 @@ from harness.smtp.session import Session, SessionEnded
 KEPT = 100_000  # beats
 NOOPS = 8  # on one connection: some servers end a session after ten commands that carry no mail
 DNS_PATIENCE = 1.0  # seconds
+FEW = 4  # beats without a measurement, after which nobody knows any more
+BETWEEN_GREETINGS = 3  # beats
 
 
 class Probe(Protocol):
@@ -29,8 +32,11 @@ class Probe(Protocol):
     def prepare(self) -> bool:
         """What is needed for the next measurement and is not measured itself; whether there can be one."""
 
-    def measure(self) -> None:
-        """Take as long as things take at the moment."""
+    def measure(self) -> bool:
+        """Take as long as things take at the moment; whether it was measured and not broken off."""
+
+    def break_off(self) -> None:
+        """From another thread: whatever is waited for comes too late."""
 
     def close(self) -> None:
         """Leave nothing behind."""
@@ -38,10 +44,19 @@ class Probe(Protocol):
 
 @dataclass
 class Beats:
-    """What one probe measured: when each measurement was due, and when it ended, by `time.monotonic`."""
+    """What one probe measured: when each measurement was due, and when it ended, by `time.monotonic`.
 
+    `gap` are the seconds without a measurement after which nobody knows any more. What each takes by policy
+    is no slowness: that is the `policy` in seconds and, where it may be more, as much as the quickest took.
+    """
+
+    gap: float = math.inf
+    policy: float = 0.0
+    may_be_more: bool = False
+    tried: threading.Event = field(default_factory=threading.Event)  # whatever came of it
     _done: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=KEPT))
     _due: float = math.inf  # of the one that is going on
+    _quickest: float = math.inf
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self, due: float) -> None:
@@ -53,43 +68,74 @@ class Beats:
         """It is over."""
         self.add(self._due, time.monotonic())
 
+    def drop(self) -> None:
+        """It came to nothing."""
+        with self._lock:
+            self._due = math.inf
+
+    @property
+    def measured(self) -> bool:
+        """Whether anything was measured."""
+        with self._lock:
+            return bool(self._done)
+
     def add(self, due: float, ended: float) -> None:
         """One that was due then is over."""
         with self._lock:
             self._done.append((due, ended))
+            self._quickest = min(self._quickest, ended - due)
             self._due = math.inf
 
     def worst(self, since: float, until: float) -> float:
-        """The greatest slowness in seconds that overlaps an interval; infinite when nothing was measured."""
+        """The greatest slowness in seconds that overlaps an interval.
+
+        It is infinite when nothing was measured then, or for too long nothing: nobody knows.
+        """
         slow = []
         with self._lock:
             now = time.monotonic()
+            known_from = min(until, now)  # from there on until the end
+            usual = self._usual
             for due, ended in (*((self._due, now),) * (self._due < now), *reversed(self._done)):
                 if ended < since:
                     break
-                if due <= until:
-                    slow.append(ended - due)
-        return max(slow, default=math.inf)
+                if due > until:
+                    continue
+                if known_from - ended > self.gap:
+                    return math.inf
+                known_from = min(known_from, due)
+                slow.append(max(0.0, ended - due - usual))
+        return max(slow, default=math.inf) if known_from - since <= self.gap else math.inf
+
+    @property
+    def _usual(self) -> float:
+        learned = self._quickest if self.may_be_more and math.isfinite(self._quickest) else 0.0
+        return max(self.policy, learned)
 
 
 @dataclass
 class Pulse:
-    """Lets each probe measure at a steady beat, and remembers what it measured."""
+    """Lets each probe measure at a steady beat, and remembers what it measured.
+
+    `greetings` measures what it takes to be greeted, of which `pause` seconds are known to be policy.
+    """
 
     beat: float  # seconds
     probes: list[Probe] = field(default_factory=list)
+    greetings: Probe | None = None
+    pause: float = 0.0
     _beats: list[Beats] = field(default_factory=list)
+    _greeted: Beats | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
-    _threads: list[threading.Thread] = field(default_factory=list)
+    _threads: list[tuple[Probe, threading.Thread]] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         """Start to beat, each probe on a thread of its own."""
         for probe in [Punctuality(), *self.probes]:
-            beats = Beats()
-            self._beats.append(beats)
-            thread = threading.Thread(target=self._watch, args=(probe, beats), name="pulse", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            self._beats.append(self._begin(probe, Beats(FEW * self.beat)))
+        if self.greetings:
+            gap = (FEW + BETWEEN_GREETINGS) * self.beat
+            self._greeted = self._begin(self.greetings, Beats(gap, self.pause, may_be_more=True))
         return self
 
     def __exit__(
@@ -97,7 +143,8 @@ class Pulse:
     ) -> None:
         """Stop beating."""
         self._stop.set()
-        for thread in self._threads:
+        for probe, thread in self._threads:
+            probe.break_off()
             thread.join()
 
     def worst(self, since: float, until: float) -> float:
@@ -107,16 +154,47 @@ class Pulse:
         """
         return max((beats.worst(since, until) for beats in self._beats), default=math.inf)
 
+    def get_going(self, patience: float) -> None:
+        """Wait, no longer than so many seconds, until what is to be measured was measured once.
+
+        A server that greets at once, or not at all, needs no wait.
+        """
+        began = time.monotonic()
+        if not self._greeted or not self._greeted.tried.wait(patience):
+            return
+        greeted = time.monotonic()
+        if self._greeted.measured and greeted - began > self.beat:
+            for beats in self._beats:
+                beats.tried.wait(max(0.0, began + patience - time.monotonic()))
+
+    def arrival(self, since: float, until: float) -> float:
+        """The greatest time in seconds, beyond what is usual, that an innocent host waited for a greeting.
+
+        It is infinite when that was not measured meanwhile.
+        """
+        return self._greeted.worst(since, until) if self._greeted else math.inf
+
+    def _begin(self, probe: Probe, beats: Beats) -> Beats:
+        thread = threading.Thread(target=self._watch, args=(probe, beats), name="pulse", daemon=True)
+        self._threads.append((probe, thread))
+        thread.start()
+        return beats
+
     def _watch(self, probe: Probe, beats: Beats) -> None:
+        rest = 0.0
         while not self._stop.is_set():
             ready = probe.prepare()
-            due = time.monotonic() + self.beat
-            if self._stop.wait(self.beat):
+            due = time.monotonic() + rest
+            if self._stop.wait(rest):
                 break
+            rest = self.beat
             if ready:
                 beats.begin(due)
-                probe.measure()
-                beats.end()
+                if probe.measure():
+                    beats.end()
+                else:
+                    beats.drop()
+                beats.tried.set()
         probe.close()
 
 
@@ -127,8 +205,12 @@ class Punctuality:
         """Nothing is needed."""
         return True
 
-    def measure(self) -> None:
+    def measure(self) -> bool:
         """Nothing is done."""
+        return True
+
+    def break_off(self) -> None:
+        """Nothing is waited for."""
 
     def close(self) -> None:
         """Nothing is left."""
@@ -144,17 +226,21 @@ class DnsProbe:
         """Nothing is needed."""
         return True
 
+    def break_off(self) -> None:
+        """It is over in a moment."""
+
     def close(self) -> None:
         """Nothing is left."""
 
-    def measure(self) -> None:
-        """One question over UDP, and its answer."""
+    def measure(self) -> bool:
+        """One question over UDP, and its answer; where none comes, that is how slow it is."""
         family = socket.AF_INET6 if ":" in self.address[0] else socket.AF_INET
         with socket.socket(family, socket.SOCK_DGRAM) as asking, contextlib.suppress(OSError):
             asking.settimeout(DNS_PATIENCE)
             asking.connect(self.address)
             asking.send(QUESTION)
             asking.recv(512)
+        return True
 
 
 QUESTION = (  # pulse.invalid A, recursion not desired
@@ -189,13 +275,19 @@ class ServerProbe:
         self._left -= 1
         return True
 
-    def measure(self) -> None:
-        """One NOOP and its reply."""
+    def measure(self) -> bool:
+        """One NOOP and its reply; one that never came counts for as long as it was waited for."""
         if self._session:
             try:
                 self._session.command("NOOP")
             except SessionEnded:
                 self._left = 0
+        return True
+
+    def break_off(self) -> None:
+        """No reply is waited for."""
+        if session := self._session:
+            session.cut_short()
 
     def close(self) -> None:
         """End every connection, those that no greeting has come on yet as well."""
@@ -206,6 +298,41 @@ class ServerProbe:
         for left in (self._session, *(session for session, _ in self._opening)):
             if left:
                 _part(left)
+
+
+class GreetingProbe:
+    """Comes now and then, waits for the greeting, and goes."""
+
+    def __init__(self, connect: Callable[[], Session]) -> None:
+        """`connect` gives a session of an innocent host that is not connected yet."""
+        self._connect = connect
+        self._session: Session | None = None
+        self._rest = 1  # beats
+        self._over = False
+
+    def prepare(self) -> bool:
+        """Go, and come again after a few beats."""
+        self.close()
+        self._rest = (self._rest or BETWEEN_GREETINGS) - 1
+        if self._rest == 0:
+            self._session = self._connect()
+        return self._session is not None
+
+    def measure(self) -> bool:
+        """From the connection to the greeting; nothing where none comes."""
+        return self._session is not None and not self._over and _opened(self._session)
+
+    def break_off(self) -> None:
+        """No greeting is waited for."""
+        self._over = True
+        if session := self._session:
+            session.cut_short()
+
+    def close(self) -> None:
+        """Nothing is left."""
+        if self._session:
+            _part(self._session)
+            self._session = None
 
 
 def _opened(session: Session) -> bool:

@@ -20,12 +20,13 @@ from harness.world.client import Client
 from harness.world.conversation import Attempt
 from harness.world.internet import Internet, Kind
 from harness.world.pace import Pace
+from harness.world.room import Room
 from harness.world.sut import Sut
 from harness.world.tools import Tools
 from harness.world.world import World
 
 CHECKS = frozenset((Capability.SPF, Capability.DKIM))  # a server without them has nothing to be judged for
-MOST_TROUBLES = 5  # innocent clients in a row that are not served, before a run gives up
+MOST_TROUBLES = 5  # innocent clients in a row that are not served, for a reply_timeout, before a run gives up
 
 
 @dataclass
@@ -49,13 +50,16 @@ class Run:
     )  # why what the profile grants is not there
     unusable: str = ""  # why no verdict means anything; empty when the server is fit to be judged
     pace: Pace = field(init=False)
+    room: Room = field(init=False)  # for as many dialogues at a time as the profile allows
     _troubles: int = 0  # canaries in a row that were not served
+    _trouble_since: float = 0.0  # time.monotonic() of the first of them
     _canaries: dict[tuple[tuple[str, int], Innocent], tuple[float, str]] = field(default_factory=dict)
     _canary: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        """One pace for all."""
+        """One pace for all, and one room."""
         self.pace = Pace(self.profile.server.rate)
+        self.room = Room(self.profile.server.jobs)
 
     @property
     def sut(self) -> Sut:
@@ -66,7 +70,9 @@ class Run:
         """A world for one try of a scenario."""
         server = (self.profile.server.address, self.profile.server.port)
         usual = self.baseline.zones_asked
-        return World(self.internet, self.sut, self.route, self.tools.clock, server, self.pace, usual)
+        return World(
+            self.internet, self.sut, self.route, self.tools.clock, server, self.pace, usual, room=self.room
+        )
 
     def client(self, world: World, kind: Kind, label: str = "client") -> Client:
         """A fresh innocent host."""
@@ -95,6 +101,7 @@ class Run:
     def break_off(self) -> None:
         """The run is over: whoever still waits, for a turn, a reply or the clock, stops doing so."""
         self.pace.end()
+        self.room.end()
         if self.tools.clock:
             self.tools.clock.stop()
 
@@ -105,7 +112,8 @@ class Run:
         than the profile's, in the manner of whoever met something, and as far as that (`like`). It is well
         when it meets what innocent clients met at the beginning. One at a time: whoever asks while one is out
         waits for the next, and all who wait share it. A server that refuses us as a whole is spared: the run
-        slows down, and when that does not help, nothing more is tried, and `unusable` says why.
+        slows down until innocents are served again, and when that has not helped for as long as a reply may
+        take, nothing more is tried, and `unusable` says why.
         """
         asked, main = time.monotonic(), (self.profile.server.address, self.profile.server.port)
         server = server or main
@@ -122,10 +130,19 @@ class Run:
             return found
 
     def _count(self, found: str) -> None:
-        self._troubles = self._troubles + 1 if found else 0
-        if found:
-            self.pace.slow_down()
-        if self._troubles >= MOST_TROUBLES and not self.unusable:
+        """What a canary met; a server that is being started again serves the next ones."""
+        now = time.monotonic()
+        if not found:
+            self._troubles = 0
+            self.pace.speed_up()
+            return
+        if self._troubles == 0:
+            self._trouble_since = now
+        self._troubles += 1
+        self.pace.slow_down()
+        lasted = now - self._trouble_since
+        too_long = self._troubles >= MOST_TROUBLES and lasted >= self.profile.server.reply_timeout
+        if too_long and not self.unusable:
             self.unusable = f"in the middle of the run {found}; nothing more was tried after that"
 
     def _send_canary(self, server: tuple[str, int], like: Innocent) -> str:
@@ -170,9 +187,13 @@ class Run:
         return found
 
     def observer(self, world: World) -> Client:
-        """An innocent client for the harness's own questions; it has the machine's own address if need be."""
-        if self.profile.clients.networks:
-            return self.client(world, Kind.KNOWN, "observer")
+        """An innocent client for the harness's own questions, of whichever IP version there is.
+
+        It has the machine's own address where none can be chosen.
+        """
+        if networks := self.profile.clients.networks:
+            any_v4 = any(network.version == 4 for network in networks)
+            return self.client(world, Kind.KNOWN if any_v4 else Kind.IPV6, "observer")
         identity = self.internet.identity(Kind.KNOWN, address=self.profile.server.address)
         return Client(world, identity, Kind.KNOWN, "observer")
 

@@ -2,29 +2,59 @@
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
 
 from harness.judge import GreylistWordError
 from harness.outcome import DIALOGUE
 from harness.results.model import Status
 from harness.rules import Capability
-from harness.runs.course import Course, Outcome, run_scenario
+from harness.runs.course import Course, Outcome, broken_by
 from harness.runs.foundations import blocked
 from harness.runs.run import Run
 from harness.runs.trial import Plan
+from harness.verdicts import ScenarioEnd
 
+P = ParamSpec("P")
+T = TypeVar("T")
 FEW = 24  # scenarios at a time when the crowd is gone
 LAST = 4  # of the crowd, that are waiting for late replies and will not be disturbed by what strains a server
 
 
 @dataclass(frozen=True)
-class _Tried:
-    """A scenario that was tried once, and where its outcome is waited for."""
+class _Case:
+    """The course of a scenario, and where its outcome is waited for."""
 
     course: Course
     future: Future[Outcome]
+
+
+class _InTurn(Executor):
+    """Does one thing after the other, where and when it is told to go on: in the main thread."""
+
+    def __init__(self) -> None:
+        """Nothing is waiting."""
+        self._waiting: deque[Callable[[], object]] = deque()
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """When its turn comes."""
+        future: Future[T] = Future()
+        self._waiting.append(lambda: future.set_result(fn(*args, **kwargs)))
+        return future
+
+    def do_next(self) -> bool:
+        """What comes next, from its beginning to its end; whether there was anything."""
+        if not self._waiting:
+            return False
+        self._waiting.popleft()()
+        return True
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Nothing goes on by itself."""
+        self._waiting.clear()
 
 
 class Scheduler:
@@ -34,44 +64,42 @@ class Scheduler:
     twins were hit have been tried again, for only then is known how steady the server is. Whatever is not
     certain is tried again when the crowd is gone, a few at a time: what only the crowd had made slow is
     prompt then. Scenarios that strain the server wait until next to nobody is left whom they could slow down.
-    What may change the server for all is played last of all.
+    What may change the server for all is played last of all, one rule after the other, each when an innocent
+    client is served.
     """
 
     def __init__(self, run: Run, jobs: int) -> None:
-        """`jobs` scenarios at most wait side by side; with 1 each runs when its item's turn comes."""
+        """`jobs` dialogues at most wait side by side; with 1 all is played in turn, in the main thread."""
         self._run = run
         run.side_by_side = jobs > 1
+        run.room.places = jobs
         at_once = max(1, jobs // 2)  # each with its twin
-        self._crowd = ThreadPoolExecutor(at_once, thread_name_prefix="scenario") if jobs > 1 else None
-        self._quiet = ThreadPoolExecutor(min(jobs, FEW), thread_name_prefix="again")
-        self._last = ThreadPoolExecutor(1, thread_name_prefix="alone")
-        self._plans: Mapping[str, Plan] = {}
+        self._here = _InTurn() if jobs == 1 else None
+        self._crowd = self._here or ThreadPoolExecutor(at_once, thread_name_prefix="scenario")
+        self._quiet = self._here or ThreadPoolExecutor(min(at_once, FEW), thread_name_prefix="again")
+        self._last = self._here or ThreadPoolExecutor(1, thread_name_prefix="alone")
+        self._plans: dict[str, Plan] = {}
         self._outcomes: dict[str, Future[Outcome]] = {}
-        self._tried: list[_Tried] = []  # once; what stands is not known yet
+        self._tried: list[_Case] = []  # once; what stands is not known yet
         self._doubts = 0  # those of them that are tried again before the others stand
         self._straining: list[str] = []
-        self._disturbing: list[str] = []
-        self._alone: list[str] = []
+        self._late: list[str] = []  # what may change the server for all, in the order in which it is played
         self._first_tries = 0
         self._unsettled = 0
         self._lock = threading.Lock()
 
     def start(self, plans: Mapping[str, Plan]) -> None:
         """Let these scenarios run as threads are free, those that are to be kept waiting first."""
-        if self._crowd is None:
-            return
         self._outcomes = {key: Future() for key in plans}
-        self._plans = plans
-        self._alone = [key for key, plan in plans.items() if self._changes_all(plan)]
-        self._disturbing = [
-            key for key, plan in plans.items() if plan.rule.disturbs and key not in self._alone
-        ]
+        self._plans = {**plans}
+        self._late = sorted(
+            (key for key, plan in plans.items() if self._is_late(plan)),
+            key=lambda key: self._changes_all(plans[key]),
+        )
+        late = {*self._late}
         self._straining = [
-            key
-            for key, plan in plans.items()
-            if Capability.HEAVY in plan.all_needs and key not in {*self._alone, *self._disturbing}
+            key for key, plan in plans.items() if Capability.HEAVY in plan.all_needs and key not in late
         ]
-        late = {*self._alone, *self._disturbing}
         crowd = [key for key in plans if key not in {*self._straining, *late}]  # in their order
         self._first_tries = self._unsettled = len(plans) - len(late)
         for key in plans.keys() - late:
@@ -81,14 +109,13 @@ class Scheduler:
         self._thin_out()
 
     def collect(self, key: str, plan: Plan, waiting: Callable[[int, int], None]) -> Outcome:
-        """The outcome of a scenario; one that was not started ahead runs here and now.
+        """The outcome of a scenario; one that was not started ahead runs here and now, and stands for others.
 
         While there is nothing to collect, `waiting` is told now and then how many are done of how many.
         """
-        future = self._outcomes.get(key)
-        if future is None:
-            return run_scenario(self._run, plan)
-        outcome = self._await(future, waiting)
+        if key not in self._outcomes:
+            self._play_in_its_turn(key, plan, waiting)
+        outcome = self._await(self._outcomes[key], waiting)
         if outcome.status not in (Status.FAILED, Status.INCONCLUSIVE) or outcome.blocked_by:
             return outcome
         rests_on = self._run.catalogue.foundations(plan.rule)
@@ -101,26 +128,40 @@ class Scheduler:
             outcome, {key: self._await(self._outcomes[key], waiting) for key in below}, self._plans
         )
 
+    def _play_in_its_turn(self, key: str, plan: Plan, waiting: Callable[[int, int], None]) -> None:
+        others = [*self._outcomes.values()]
+        self._plans[key], self._outcomes[key] = plan, Future()
+        if not self._is_late(plan):
+            self._try_again(Course(self._run, plan), self._outcomes[key])
+            return
+        for other in others:
+            self._await(other, waiting)
+        for one in self._that_may_begin([key]):
+            self._try_again(one.course, one.future)
+
     def _await(self, future: Future[Outcome], waiting: Callable[[int, int], None]) -> Outcome:
-        while True:
-            try:
-                return future.result(timeout=0.25)
-            except TimeoutError:
-                done = sum(one.done() for one in self._outcomes.values()) + len(self._tried)
-                waiting(done, len(self._outcomes))
+        while not future.done():
+            if self._here is None or not self._here.do_next():
+                wait([future], timeout=0.25)
+            done = sum(one.done() for one in self._outcomes.values()) + len(self._tried)
+            waiting(done, len(self._outcomes))
+        return future.result()
 
     def stop(self) -> None:
         """Drop what has not begun and wait for what has."""
         self._run.break_off()
         for pool in (self._crowd, self._quiet, self._last):
-            if pool:
-                pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(wait=True, cancel_futures=True)
 
     def _wait_to_expect(self, plan: Plan) -> int:
         """How long a scenario waits, roughly: by the stage of its delay; the longest start first."""
         late = [outcome for outcome in self._run.profile.expectation(plan.rule)[0] if outcome.late]
         waits_for_queue = len(DIALOGUE) if Capability.QUEUE in plan.all_needs else 0
         return max((1 + DIALOGUE.index(outcome.stage) for outcome in late), default=waits_for_queue)
+
+    def _is_late(self, plan: Plan) -> bool:
+        """Whether it may change the server for all, or does for certain."""
+        return plan.rule.disturbs or self._changes_all(plan)
 
     def _changes_all(self, plan: Plan) -> bool:
         outage = self._run.tools.outage
@@ -138,7 +179,7 @@ class Scheduler:
                 future.set_result(outcome)
             else:
                 with self._lock:
-                    self._tried.append(_Tried(course, future))
+                    self._tried.append(_Case(course, future))
         with self._lock:
             self._first_tries -= 1
         self._thin_out()
@@ -163,17 +204,17 @@ class Scheduler:
         self._settle(tried)
         self._play_the_rest()
 
-    def _try_doubtful(self, one: "_Tried") -> None:
+    def _try_doubtful(self, one: "_Case") -> None:
         with self._reporting(one.future):
             one.course.go()
-        tried: list[_Tried] = []
+        tried: list[_Case] = []
         with self._lock:
             self._doubts -= 1
             if self._doubts == 0:
                 tried, self._tried = self._tried, []
         self._settle([one, *tried])
 
-    def _settle(self, tried: "list[_Tried]") -> None:
+    def _settle(self, tried: "list[_Case]") -> None:
         """Now that it is known how steady the server is: what stands, and what is tried again."""
         for one in sorted(tried, key=lambda one: one.course.outcome is not None):
             if one.future.done():
@@ -189,20 +230,51 @@ class Scheduler:
         self._play_the_rest()
 
     def _play_the_rest(self) -> None:
-        """When all others are settled: what may change the server for all, and then what does for certain."""
+        """When all others are settled: what may change the server for all, and then what does for certain.
+
+        One rule after the other; the cases of one that does not change it for certain side by side.
+        """
         with self._lock:
-            disturbing: list[str] = []
-            alone: list[str] = []
-            if self._unsettled == 0:
-                disturbing, self._disturbing = self._disturbing, []
-                self._unsettled = len(disturbing)
-            if self._unsettled == 0:
-                alone, self._alone = self._alone, []
-        for key in disturbing:
+            if self._unsettled or not self._late:
+                return
+            first = self._plans[self._late[0]]
+            together = [key for key in self._late if self._goes_with(first, self._plans[key])]
+            self._late = [key for key in self._late if key not in together]
+            self._unsettled = len(together)
+        for key in together:
             self._outcomes[key].add_done_callback(self._one_settled)
-            self._quiet.submit(self._try_again, Course(self._run, self._plans[key]), self._outcomes[key])
-        for key in alone:
-            self._last.submit(self._try_again, Course(self._run, self._plans[key]), self._outcomes[key])
+        self._last.submit(self._try_alone, together)
+
+    def _goes_with(self, first: Plan, other: Plan) -> bool:
+        """Whether cases that disturb the server may do so at a time."""
+        return other is first or (other.rule is first.rule and not self._changes_all(other))
+
+    def _try_alone(self, together: Sequence[str]) -> None:
+        for one in self._that_may_begin(together):
+            self._quiet.submit(self._try_again, one.course, one.future)
+
+    def _that_may_begin(self, late: Sequence[str]) -> list[_Case]:
+        """Those cases that are to be tried, none while innocent clients are not served as ever."""
+        trouble: str | None = None
+        begin = []
+        for key in late:
+            course, future = Course(self._run, self._plans[key]), self._outcomes[key]
+            with self._reporting(future):
+                outcome = course.untried()
+                if outcome is None:
+                    trouble = self._trouble() if trouble is None else trouble
+                    outcome = course.put_off(f"before it was played, {trouble}") if trouble else None
+                if outcome:
+                    future.set_result(outcome)
+                else:
+                    begin.append(_Case(course, future))
+        return begin
+
+    def _trouble(self) -> str:
+        try:
+            return self._run.trouble()
+        except ScenarioEnd as ending:
+            return f"whether innocent clients were served could not be told: {ending}"
 
     def _try_again(self, course: Course, future: Future[Outcome]) -> None:
         with self._reporting(future):
@@ -214,8 +286,12 @@ class Scheduler:
 
     @contextlib.contextmanager
     def _reporting(self, future: Future[Outcome]) -> Iterator[None]:
-        """Whatever a thread raises reaches the main thread."""
+        """Whatever a try raises is an outcome, told once, at its own item; an interrupt ends the run."""
         try:
             yield
-        except BaseException as error:  # noqa: BLE001 - pytest's own skip and fail are no Exceptions
-            future.set_exception(error)
+        except KeyboardInterrupt as interrupt:
+            future.set_exception(interrupt)
+            raise
+        except BaseException as error:  # noqa: BLE001 - it is told at the pytest item, with its traceback
+            if not future.done():
+                future.set_result(broken_by(error))

@@ -79,7 +79,7 @@ def try_once(run: Run, plan: Plan) -> tuple[Vote, list[Play]]:
             ends = [_end_of(run, plays[0], plan), twin.result()]
     else:
         ends = [_end_of(run, play, plan) for play in plays]
-    vote = _vote(run, plan, plays, ends)
+    vote = _voted(run, plan, plays, ends)
     for play, end in zip(plays, ends, strict=True):
         for _, _, talk in play.world.conversations:
             run.steadiness.dialogue_ended(lost=bool(talk.lost))
@@ -124,7 +124,7 @@ def came_in(plays: list[Play]) -> str:
 
 def _end_of(run: Run, play: Play, plan: Plan) -> _End:
     try:
-        with run.taking_part():
+        with play.world.place(), run.taking_part():
             plan.play(play)
     except (FailedError, AssertionError) as ending:
         if unheard := play.world.unheard:
@@ -141,7 +141,9 @@ def _end_of(run: Run, play: Play, plan: Plan) -> _End:
         return _End(Came.NOTHING, str(ending), ending)
     except (NotTestableError, NotApplicableError) as ending:
         return _End(Came.FINAL, str(ending), ending)
-    except Exception as error:  # noqa: BLE001 - whatever a scenario raises must reach its pytest item
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever a scenario raises is told at its pytest item
         if lost := play.world.lost:
             reason = f"a dialogue was lost, so nothing follows: {lost}"
             return _End(Came.NOTHING, reason, InconclusiveError(reason))
@@ -156,6 +158,16 @@ def _sentence(ending: FailedError | AssertionError) -> str:
     """Its reason; what pytest adds to an assertion below its first line shows in its own traceback."""
     text = str(ending)
     return (text.partition("\n")[0] if isinstance(ending, AssertionError) else text) or UNSAID
+
+
+def _voted(run: Run, plan: Plan, plays: list[Play], ends: list[_End]) -> Vote:
+    """The vote; where nobody can be sent to see how the server is, nothing, however often it is tried."""
+    try:
+        return _vote(run, plan, plays, ends)
+    except (InconclusiveError, NotTestableError) as ending:
+        seen = "; ".join(end.reason for end in ends if end.reason)
+        reason = f"{seen}; but whether innocent clients were served cannot be told: {ending}"
+        return Vote(Status.INCONCLUSIVE, reason, InconclusiveError(reason), final=True)
 
 
 def _vote(run: Run, plan: Plan, plays: list[Play], ends: list[_End]) -> Vote:

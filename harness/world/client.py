@@ -66,14 +66,15 @@ class Client(Host):
     @contextlib.contextmanager
     def conversation(self, label: str = "") -> Iterator[Conversation]:
         """A session to be driven by hand; the socket is closed at the end, whatever happens."""
-        session = self.session()
-        self.world.waited += self.world.pace.take_turn(session)
-        conversation = Conversation(session, self.address, self.silence, token=self.token)
-        self.world.conversations.append((label or self.label, self, conversation))
-        try:
-            yield conversation
-        finally:
-            session.close()
+        with self.world.dialogue():
+            session = self.session()
+            self.world.waited += self.world.pace.take_turn(session)
+            conversation = Conversation(session, self.address, self.silence, token=self.token)
+            self.world.conversations.append((label or self.label, self, conversation))
+            try:
+                yield conversation
+            finally:
+                session.close()
 
     def attempt(
         self,

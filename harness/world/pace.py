@@ -16,10 +16,15 @@ class Pace:
     """Hands out turns to connect at a steady rate, in the order in which they are asked for; thread-safe."""
 
     rate: float  # connections a second
+    _granted: float = 0.0  # the rate that it may come back to
     _next: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _over: threading.Event = field(default_factory=threading.Event)
     _sessions: "weakref.WeakSet[Session]" = field(default_factory=weakref.WeakSet)
+
+    def __post_init__(self) -> None:
+        """It begins with all that is granted."""
+        self._granted = self.rate
 
     def take_turn(self, session: Session) -> float:
         """Wait until it is the session's turn; the seconds that it took.
@@ -36,9 +41,14 @@ class Pace:
         return turn - now
 
     def slow_down(self) -> None:
-        """Half as fast from now on, down to `SLOWEST`."""
+        """Half as fast from now on, down to `SLOWEST`, and never faster than is granted."""
         with self._lock:
-            self.rate = max(SLOWEST, self.rate / 2)
+            self.rate = min(self._granted, max(SLOWEST, self.rate / 2))
+
+    def speed_up(self) -> None:
+        """Twice as fast from now on, up to the rate that it began with."""
+        with self._lock:
+            self.rate = min(self._granted, self.rate * 2)
 
     def end(self) -> None:
         """The run is over: nobody waits for a turn any more, and what is still being said is cut short."""

@@ -1,6 +1,8 @@
 """What all clients of one scenario share, and what the harness remembers of it."""
 
-from contextlib import AbstractContextManager
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,6 +14,7 @@ from harness.smtp.session import Ending
 from harness.world.conversation import Conversation
 from harness.world.internet import Internet
 from harness.world.pace import Pace
+from harness.world.room import Room
 from harness.world.sut import Sut
 
 if TYPE_CHECKING:
@@ -67,11 +70,44 @@ class World:
     pace: Pace
     usual: frozenset[tuple[str, int]] = frozenset()  # zones that were asked about innocents of an IP version
     goal: Stage = Stage.RCPT  # how far dialogues go: to where the server tells the verdict in question
-    waited: float = 0.0  # seconds, for turns to connect
+    waited: float = 0.0  # seconds, for a place and for turns to connect
+    room: Room = field(default_factory=Room)
     conversations: list[tuple[str, "Client", Conversation]] = field(default_factory=list)
     hosts: list[MailHost] = field(default_factory=list)  # of everybody else
     deliveries: list[Delivered] = field(default_factory=list)  # that were found
     operator: list[Act] = field(default_factory=list)  # what was done as the server's operator
+    _has_place: bool = False  # for as long as its scenario is played
+    _dialogues: int = 0  # that are held at the moment
+    _counting: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """For as long as a scenario is played: one of its dialogues at a time has a place for certain."""
+        with self.room.place() as waited:
+            self.waited += waited
+            self._has_place = True
+            try:
+                yield
+            finally:
+                self._has_place = False
+
+    @contextmanager
+    def dialogue(self) -> Iterator[None]:
+        """Room for a dialogue: the first waits for a place, and those that are held beside it do not."""
+        with self._counting:
+            first = self._dialogues == 0
+            self._dialogues += 1
+        try:
+            if not first:
+                place: AbstractContextManager[float] = self.room.beside()
+            else:
+                place = nullcontext(0.0) if self._has_place else self.room.place()
+            with place as waited:
+                self.waited += waited
+                yield
+        finally:
+            with self._counting:
+                self._dialogues -= 1
 
     @property
     def client_domains(self) -> set[str]:
