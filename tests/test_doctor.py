@@ -236,6 +236,29 @@ def test_only_what_rests_on_dns_is_blocked_where_nobody_asks(tmp_path: Path, cat
     assert run.obstacle([Capability.TLS]) is None
 
 
+ACCOUNT = '[auth]\nuser = "ann"\npassword = "open-sesame"\n'
+
+
+@pytest.mark.parametrize("answer", [b"454 TLS is not available", b"250 fine", b"502 what"])
+def test_no_password_in_clear_text(tmp_path: Path, capsys: pytest.CaptureFixture[str], answer: bytes) -> None:
+    heard: list[bytes] = []
+
+    def welcoming(said: bytes) -> bytes:
+        heard.append(said)
+        return answer if said == b"STARTTLS" else b"235 welcome" if said.startswith(b"AUTH") else b""
+
+    assert doctors(tmp_path, Politely(welcoming), ACCOUNT) == 1
+    shown = capsys.readouterr().out
+    assert b"STARTTLS" in heard
+    assert [said for said in heard if said.startswith(b"AUTH")] == []
+    assert "WRONG  the account works under TLS" in shown
+    assert f"no TLS handshake took place; STARTTLS: {answer.decode()}" in shown
+
+
+def test_who_is_let_in_is_let_in_under_tls(sound: Run) -> None:
+    assert re.search(r"is let in under TLSv1\.[23]: 235 ", findings(sound)["logs_in"].saw)
+
+
 def test_every_finding_has_its_mend() -> None:
     known = read_toml(MENDS)
     assert {

@@ -111,9 +111,11 @@ def logs_in(patient: Patient) -> Finding:
     with client.conversation() as talk:
         talk.connect()
         step = client.log_in(talk)
+        facts = talk.session.tls
         talk.quit()
-        if step.verdict is Verdict.PASS:
-            return Finding(State.GOOD, f"{patient.run.profile.auth.user} is let in under TLS")
+        if step.verdict is Verdict.PASS and facts:
+            saw = f"{patient.run.profile.auth.user} is let in under {facts.version}: {step}"
+            return Finding(State.GOOD, saw)
         if talk.lost and not talk.tls_fault:
             return Finding(State.UNTOLD, f"a dialogue was lost: {talk.lost}")
         fault = talk.tls_fault or step
