@@ -87,6 +87,7 @@ def _render(
             hint=_time_named(greylist),
             answers=_answers(seen),
             dissent=list(_dissent(seen, catalogue)),
+            untold=[one for one in seen.sightings if one.outcome is None] if seen.heard_out else [],
         )
     )
 

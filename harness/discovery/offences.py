@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from fake_dns import ServFail, reverse_name
 from harness.discovery.dialogues import Dialogues
+from harness.discovery.evidence import says
 from harness.discovery.facts import Sighting
 from harness.discovery.place import Telling
 from harness.discovery.reach import FOREIGN
@@ -22,7 +23,6 @@ HELD_FROM = 0.4  # seconds by which an odd client must wait longer than the slow
 INNOCENTS = 4  # clients, for a comparison
 AGREEING = 2  # odd clients that met the same
 CHANCES = 4  # odd clients at most
-SERVICE_ENDS = 421
 BROKEN = "<broken@@example..com"  # no address under any reading of RFC 5322
 
 
@@ -74,7 +74,7 @@ class Oddity:
 def look_at_innocents(dialogues: Dialogues, telling: Telling) -> Usual:
     """How far innocent clients get, and how long it takes."""
     attempts = telling.over("innocent clients", lambda _: dialogues.attempt(), list(range(INNOCENTS)))
-    whole = [one for one in attempts if all(_says(step) for step in one.steps)]
+    whole = [one for one in attempts if all(says(step) for step in one.steps)]
     if not whole:
         return Usual(None, broken=attempts[0].broken or str(attempts[0].steps[-1]))
     stop = next((step for one in whole for step in one.steps if step.verdict is not Verdict.PASS), None)
@@ -111,16 +111,20 @@ def look_at_oddities(
     Without time for that nothing follows from a deferral; None: the greylist is known, and has passed them.
     """
 
-    def play(oddity: Oddity) -> _Came:
-        return _came_out(oddity.play(dialogues, dialogues.client()), usual, by_time=by_time)
+    def play(oddity: Oddity | None) -> _Came:
+        attempt = oddity.play(dialogues, dialogues.client()) if oddity else dialogues.innocent_attempt()
+        return _came_out(attempt, usual, by_time=by_time)
 
-    first = telling.over("odd clients", play, [one for one in oddities for _ in range(AGREEING)])
-    pairs = [first[at : at + AGREEING] for at in range(0, len(first), AGREEING)]
+    order = [one for oddity in oddities for one in (oddity, None, oddity)]
+    first = telling.over("odd clients, and innocent ones beside them", play, order)
     sightings = []
-    for oddity, seen in zip(oddities, pairs, strict=True):
-        while (sighting := _agreed(oddity, seen)) is None and len(seen) < CHANCES:
+    for number, oddity in enumerate(oddities):
+        odd, beside, another = first[3 * number : 3 * number + 3]
+        seen, innocent = [odd, another], [beside]
+        while (sighting := _agreed(oddity, seen, innocent, usual)) is None and len(seen) < CHANCES:
+            innocent.append(play(None))
             seen.append(play(oddity))
-        sightings.append(sighting or Sighting(oddity.offence, oddity.did, None, _words(seen[-1][1])))
+        sightings.append(sighting or _nothing_follows(oddity, seen, innocent, usual))
     if wait is not None:
         sightings = _after_a_while(dialogues, oddities, sightings, usual, telling, wait)
     for one in sightings:
@@ -273,44 +277,80 @@ def _after_a_while(
         f"{len(put_off)} odd clients were put off; they try again after {wait:g} s, as a greylist wants it"
     )
 
-    def again(pair: tuple[Oddity, Sighting]) -> Sighting:
-        oddity, before = pair
+    def again(pair: tuple[Oddity, Sighting]) -> _Came:
+        oddity, _ = pair
         client = dialogues.client()
         oddity.play(dialogues, client)
         telling.clock(wait).advance(client.address, wait)
-        outcome, step, waited = _came_out(oddity.play(dialogues, client), usual, by_time=True)
-        if outcome is None or outcome == before.outcome:
+        return _came_out(oddity.play(dialogues, client), usual, by_time=True)
+
+    def in_the_end(before: Sighting, retries: Sequence[_Came]) -> Sighting:
+        (outcome, step, waited), *others = retries
+        if outcome and outcome == before.outcome and all(one == outcome for one, _, _ in others):
             return before
         told = f"{_words(step)} (when it tried again after {wait:g} s; at first {before.said})"
-        return Sighting(before.offence, before.did, outcome, told, waited)
+        alike = all(one == outcome for one, _, _ in others)
+        return Sighting(before.offence, before.did, outcome if alike else None, told, waited)
 
-    later = dict(zip(put_off, telling.over("retries", again, put_off, lasts=wait), strict=True))
+    tries = [pair for pair in put_off for _ in range(AGREEING)]
+    came = telling.over("retries", again, tries, at_once=max(1, len(tries)), lasts=wait)
+    later = {
+        pair: in_the_end(pair[1], came[AGREEING * at : AGREEING * (at + 1)])
+        for at, pair in enumerate(put_off)
+    }
     return [later.get(pair, pair[1]) for pair in zip(oddities, sightings, strict=True)]
 
 
 # What became of them
 
 
-def _says(step: Step) -> bool:
-    """Whether there is a reply that speaks of what was asked."""
-    return step.reply is not None and not step.mangled and step.code != SERVICE_ENDS
+def _agreed(
+    oddity: Oddity, seen: Sequence[_Came], innocent: Sequence[_Came], usual: Usual
+) -> Sighting | None:
+    """What clients enough met alike, and more than met anything else; None when there is no such thing.
 
-
-def _agreed(oddity: Oddity, seen: Sequence[_Came]) -> Sighting | None:
-    """What clients enough met alike, and more than met anything else; None when there is no such thing."""
-    votes = Counter(outcome for outcome, _, _ in seen)
+    Nobody is said to be refused or kept waiting unless most innocent clients beside them were not. Where
+    innocent clients get no further, replies say nothing of odd ones, and more of them would not either.
+    """
+    votes = Counter(outcome for outcome, step, _ in seen if outcome or (step and says(step)))
+    if not votes:
+        return None
     outcome, count = votes.most_common(1)[0]
     if count < AGREEING or count <= len(seen) - count:
         return None
+    suffering = sum(not _well(one, usual, late=outcome.late) for one in innocent) if outcome else 0
+    if outcome and not _passed(outcome) and 2 * suffering >= len(innocent):
+        return None
     step, waited = next((step, waited) for one, step, waited in seen if one == outcome)
     return Sighting(oddity.offence, oddity.did, outcome, _words(step), waited)
+
+
+def _nothing_follows(
+    oddity: Oddity, seen: Sequence[_Came], innocent: Sequence[_Came], usual: Usual
+) -> Sighting:
+    """What was seen last, of odd clients, and of innocent ones beside them where they fared no better."""
+    suffering = next((came[1] for came in innocent if not _well(came, usual, late=True)), None)
+    beside = f"; an innocent client beside it met {_words(suffering)}" if suffering else ""
+    return Sighting(oddity.offence, oddity.did, None, f"{_words(seen[-1][1])}{beside}")
+
+
+def _passed(outcome: Outcome) -> bool:
+    return outcome.verdict is Verdict.PASS and not outcome.late
+
+
+def _well(came: _Came, usual: Usual, *, late: bool) -> bool:
+    """Whether an innocent client met what they all met before, and was not `late` where that matters."""
+    _, step, waited = came
+    if step is None or not says(step):
+        return False
+    return (step.verdict is Verdict.PASS or usual.includes(step)) and not (late and waited)
 
 
 def _came_out(attempt: Attempt, usual: Usual, *, by_time: bool) -> _Came:
     """In the words of a profile, with the step that shows it, and how much longer that took than usual."""
     held: tuple[Step, float] | None = None
     for step in attempt.steps:
-        if not _says(step) or usual.includes(step):
+        if not says(step) or usual.includes(step):
             return None, step, 0.0
         waited = usual.late(step) if by_time else 0.0
         if step.verdict is not Verdict.PASS:
