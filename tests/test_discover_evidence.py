@@ -1,8 +1,9 @@
 """What discovery makes of noise: what came to nothing is a question, and never a fact."""
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,20 @@ from harness.discovery import lists
 from harness.discovery.dialect import speech_of
 from harness.discovery.dialogues import Dialogues
 from harness.discovery.draft import draft
-from harness.discovery.facts import ListsSeen, Seen, Sighting, Way
+from harness.discovery.facts import HostedDomain, ListsSeen, Seen, Sighting, Way
+from harness.discovery.greylist import look_at_deferral
 from harness.discovery.limits import look_at_recipients
 from harness.discovery.lists import look_at_lists
+from harness.discovery.names import look_at_face
 from harness.discovery.offences import Oddity, look_at_innocents, look_at_oddities
 from harness.discovery.place import Place, Telling
+from harness.discovery.reach import as_a_stranger
+from harness.discovery.recipients import look_at_domains
 from harness.offence import Offence
 from harness.outcome import Outcome, Stage, Verdict
 from harness.profile.tables import RouteName
 from harness.rules import Catalogue
-from tests.hostile_server import HostileServer
+from tests.hostile_server import HostileServer, Visitor
 from tests.test_baseline import Politely
 from tests.test_discover import ALICE, ANN, NO_GREYLIST, checked, impatient, no_dns, reference, seen_of
 
@@ -217,3 +222,131 @@ def test_what_is_known_of_some_is_not_documented_of_all(catalogue: Catalogue) ->
     text = draft(Place("127.0.0.1", 25, no_dns()), seen, catalogue, [])
     checked(text, catalogue)
     assert "# ? what becomes of a client that has no PTR record: nothing follows from what was seen" in text
+
+
+# What it says of itself
+
+
+class OneAfterTheOther:
+    """Answers whose first lines of one kind come to nothing."""
+
+    def __init__(self, start: bytes, *replies: bytes, otherwise: bytes = b"") -> None:
+        self.start, self.replies, self.otherwise = start, list(replies), otherwise
+
+    def __call__(self, said: bytes) -> bytes:
+        if not said.startswith(self.start):
+            return b""
+        return self.replies.pop(0) if self.replies else self.otherwise
+
+
+def test_a_greeting_that_was_lost_is_no_want_of_extensions() -> None:
+    offering = b"250-mx.example.org\r\n250 SIZE 1000"
+    with served_by(Politely(OneAfterTheOther(b"EHLO", b"hang up", otherwise=offering))) as dialogues:
+        face = look_at_face(dialogues, SILENT)
+    assert (face.hostname, face.keywords, face.unseen) == ("mx.example.org", {"SIZE": "1000"}, "")
+
+
+def test_what_is_offered_in_clear_text_is_not_offered_under_tls(catalogue: Catalogue) -> None:
+    answers = {b"EHLO": b"250-mx.example.org\r\n250 STARTTLS", b"STAR": b"454 TLS is not available"}
+    with served_by(Politely(lambda said: answers.get(said[:4], b""))) as dialogues:
+        face = look_at_face(dialogues, SILENT)
+    assert face.keywords_tls == {}
+    assert "454 TLS is not available" in face.unseen
+    text = draft(Place("127.0.0.1", 25, no_dns()), seen_of(recipient=ANN, face=face), catalogue)
+    checked(text, catalogue)
+    assert "it offers no AUTH" not in text
+    assert "what it offers under TLS was not to be seen: no reply: no TLS handshake took place" in text
+
+
+# Who gets mail
+
+
+def to(local_part: bytes, *replies: bytes, otherwise: bytes = b"") -> OneAfterTheOther:
+    return OneAfterTheOther(b"RCPT TO:<" + local_part + b"@", *replies, otherwise=otherwise)
+
+
+def hosted_by(
+    answers: Callable[[bytes], bytes], users: Sequence[str] = ()
+) -> tuple[list[HostedDomain], list[str]]:
+    def strict(said: bytes) -> bytes:
+        return b"550 no relaying" if said.endswith(b"elsewhere.example>") else answers(said)
+
+    with served_by(Politely(strict)) as dialogues:
+        return look_at_domains(dialogues, ["example.org"], users, one_by_one())
+
+
+@pytest.mark.parametrize(
+    ("replies", "catch_all"),
+    [
+        ((b"550 no", b"550 no"), False),
+        ((b"hang up", b"550 no", b"421 busy", b"550 no"), False),
+        ((), True),
+        ((b"550 no", b""), None),
+        ((b"421 busy",) * 6, None),
+    ],
+    ids=["refused", "lost, then refused", "taken", "not alike", "lost"],
+)
+def test_whether_everybody_is_taken(replies: tuple[bytes, ...], catch_all: bool | None) -> None:
+    hosted, _ = hosted_by(to(b"nobody-of-that-name", *replies), [ANN])
+    assert [domain.catch_all for domain in hosted] == [catch_all]
+
+
+def test_a_postmaster_of_whom_nothing_was_heard_is_looked_at_again() -> None:
+    hosted, notes = hosted_by(to(b"postmaster", b"hang up", b"421 busy"))
+    assert ([domain.name for domain in hosted], notes) == (["example.org"], [])
+    hosted, notes = hosted_by(to(b"postmaster", otherwise=b"421 busy"))
+    assert hosted == []
+    assert notes[0].startswith(
+        "example.org: what becomes of mail to its postmaster was not to be seen: 421 busy"
+    )
+
+
+def test_mail_for_others_of_which_nothing_was_heard_is_not_refused() -> None:
+    with served_by(Politely(OneAfterTheOther(b"RCPT", otherwise=b"421 busy"))) as dialogues:
+        _, note = as_a_stranger(dialogues, SILENT, heard_out=False)
+    assert note.startswith("whether it relays for us was not to be seen: rcpt: 421 busy")
+
+
+# Whom a greylist takes for one client
+
+
+@dataclass
+class Greylisting(Politely):
+    """Puts each address off once; neighbours of one that is known are told something of their own."""
+
+    neighbours_hear: bytes = b""
+    known: dict[str, float] = field(default_factory=dict)
+
+    def play(self, visitor: Visitor) -> None:
+        address = visitor.socket.getpeername()[0]
+
+        def answer(said: bytes) -> bytes:
+            if said[:4] != b"RCPT":
+                return b""
+            near = any(one.rpartition(".")[0] == address.rpartition(".")[0] for one in self.known)
+            if address not in self.known and near:
+                return self.neighbours_hear
+            since = self.known.setdefault(address, time.monotonic())
+            early = time.monotonic() - since < 0.2
+            return b"451 later" if early else b""
+
+        Politely(answer).play(visitor)
+
+
+@pytest.mark.parametrize(
+    ("neighbours_hear", "key"),
+    [(b"", "network"), (b"451 later", "address"), (b"550 who are you", ""), (b"421 busy", "")],
+)
+def test_what_a_neighbour_hears(neighbours_hear: bytes, key: str) -> None:
+    assert key_of(Greylisting(neighbours_hear=neighbours_hear)) == key
+
+
+def key_of(server: Greylisting) -> str:
+    with HostileServer([[server]]) as listening:
+        place = Place(*listening.address, no_dns())
+        first = Dialogues.by(place, Way(RouteName.BIND, ("127.3.0.0/16",)), FakeDns())
+        dialogues = replace(first, recipient=ANN, goal=Stage.DATA)
+        put_off = dialogues.attempt(patient=False).rcpt
+        deferral = look_at_deferral(dialogues, put_off, 0.5, SILENT)
+    assert deferral.greylist is not None
+    return deferral.greylist.key

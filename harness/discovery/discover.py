@@ -22,6 +22,7 @@ from harness.rules import Catalogue
 
 __all__ = ["DiscoveryError", "Known", "Place", "Telling", "explore"]
 
+WATCHED = 2  # clients about whom it may ask lists
 INTRODUCED = 160  # clients that one wait for a greylist makes known to it
 PULSE = "pulse.invalid"  # our own question
 
@@ -74,9 +75,11 @@ def _look(
     limit = look_at_recipients(further, telling) if welcome.recipient and not usual.stopped else None
     lists = ListsSeen()
     if resolves and welcome.recipient and dialogues.chooses_addresses:
-        client = further.client()
-        zones = zones_asked(further, client, further.attempt(client))
-        lists = look_at_lists(further, zones, usual, telling)
+        zones: dict[str, None] = {}
+        for _ in range(WATCHED):  # what was not asked about one of them may have been lost on its way
+            client = further.client()
+            zones |= dict.fromkeys(zones_asked(further, client, further.attempt(client)))
+        lists = look_at_lists(further, list(zones), usual, telling)
     return Seen(
         way=dialogues.way,
         face=face,
