@@ -1,6 +1,7 @@
 """What discovery makes of noise: what came to nothing is a question, and never a fact."""
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -210,6 +211,24 @@ def test_a_retry_that_comes_to_nothing_leaves_a_question() -> None:
     seen = met_by_odd_clients(Politely(greylisting), wait=0.1)
     assert seen.outcome is None
     assert "at first rcpt: 451 later" in seen.said
+
+
+@pytest.mark.parametrize(("times", "waited"), [(1, False), (4, True)], ids=["once", "always"])
+def test_a_wait_that_was_seen_once_is_no_delay(times: int, waited: bool) -> None:
+    left, never = [times], threading.Event()
+
+    def slow(said: bytes) -> bytes:
+        if b"localbox" in said and left[0]:
+            left[0] -= 1
+            never.wait(0.6)
+        return b""
+
+    with served_by(Politely(slow)) as dialogues:
+        to_mail = replace(dialogues, goal=Stage.MAIL)
+        usual = look_at_innocents(to_mail, one_by_one())
+        (seen,) = look_at_oddities(to_mail, [UNDOTTED], usual, one_by_one(), by_time=True)
+    assert seen.outcome is None  # it was not heard out
+    assert (seen.waited > 0) is waited
 
 
 def test_what_is_known_of_some_is_not_documented_of_all(catalogue: Catalogue) -> None:

@@ -318,10 +318,12 @@ def _agreed(
     outcome, count = votes.most_common(1)[0]
     if count < AGREEING or count <= len(seen) - count:
         return None
-    suffering = sum(not _well(one, usual, late=outcome.late) for one in innocent) if outcome else 0
-    if outcome and not _passed(outcome) and 2 * suffering >= len(innocent):
+    waited = min(waited for one, _, waited in seen if one == outcome)
+    late = outcome.late if outcome else waited > 0
+    suffering = 2 * sum(not _well(one, usual, late=late) for one in innocent) >= len(innocent)
+    if suffering and (late or (outcome and not _passed(outcome))):
         return None
-    step, waited = next((step, waited) for one, step, waited in seen if one == outcome)
+    step = next(step for one, step, _ in seen if one == outcome)
     return Sighting(oddity.offence, oddity.did, outcome, _words(step), waited)
 
 
