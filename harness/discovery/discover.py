@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from fake_dns import DnsServer, DnsServerError, FakeDns
+from harness.discovery.comparison import Usual
 from harness.discovery.dialect import speech_of
 from harness.discovery.dialogues import Dialogues
 from harness.discovery.facts import Face, HostedDomain, ListsSeen, Seen, Sighting
@@ -12,7 +13,7 @@ from harness.discovery.greylist import introduce
 from harness.discovery.limits import look_at_recipients
 from harness.discovery.lists import look_at_lists, zones_asked
 from harness.discovery.names import likely_domains, look_at_face
-from harness.discovery.offences import Usual, look_at_innocents, look_at_oddities, oddities
+from harness.discovery.offences import look_at_innocents, look_at_oddities, oddities
 from harness.discovery.place import DiscoveryError, Known, Place, Telling
 from harness.discovery.reach import as_a_stranger, find_way
 from harness.discovery.recipients import look_at_domains, look_at_users, passed_in_time

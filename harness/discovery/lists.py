@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from fake_dns import listing_name, reverse_name
+from harness.discovery.comparison import Usual
 from harness.discovery.dialogues import Dialogues
 from harness.discovery.evidence import CHANCES, says_all
 from harness.discovery.facts import ListSeen, ListsSeen, Sighting
-from harness.discovery.offences import Oddity, Usual, look_at_oddities
+from harness.discovery.offences import Oddity, look_at_oddities
 from harness.discovery.place import Telling
 from harness.discovery.weights import Group, Met, Weights, companies, differences, weigh
 from harness.offence import Offence
