@@ -226,7 +226,7 @@ def test_a_late_canary_is_trouble(
 ) -> None:
     with running() as (run, changed):
         changed += [b"late", b""]
-        assert "it was late" in run.trouble(like=known(run))
+        assert "at connect" in run.trouble(like=known(run))
 
 
 def test_what_innocents_meet_from_the_beginning_is_no_trouble(

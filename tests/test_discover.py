@@ -23,13 +23,13 @@ from harness.profile.dialect import Asks, Told
 from harness.profile.model import Profile, contradictions
 from harness.profile.tables import RouteName
 from harness.reference_mta.certificate import own_certificate, server_context
-from harness.results.model import Status
+from harness.results.model import Status, Try
 from harness.rules import Catalogue
 from harness.smtp.host_name import host_name
 from tests.dns_asking import Question
 from tests.hostile_server import Hear, HostileServer, Say, StartTls, Step, Visitor
 from tests.mta_here import configured, serving_here
-from tests.result_builder import case, rule, run
+from tests.result_builder import case, dialogue, reply, rule, run
 from tests.test_baseline import Politely
 
 ALICE = "alice@castle.example"
@@ -586,6 +586,23 @@ def test_an_override_differs_from_what_it_overrides(catalogue: Catalogue) -> Non
     profile = checked(text, catalogue)
     assert profile.rules.expect.keys() == {"helo.plain-ip"}
     assert "it did not hold: «it took foreign mail»" in text
+
+
+def test_what_came_out_differently_each_time_is_no_override(catalogue: Catalogue) -> None:
+    taken, refused, deferred = (
+        dialogue(reply("connect"), reply("rcpt", code), label="client") for code in (250, 550, 451)
+    )
+    for first, second, outcomes in (
+        (taken, taken, ("pass at data",)),
+        (refused, taken, ()),
+        (refused, deferred, ()),
+    ):
+        tries = tuple(Try(Status.FAILED, "it came out otherwise", (one,)) for one in (first, second))
+        failed = case(Status.FAILED, came="pass at data", tries=tries)
+        (found,) = deviations(run(rule("helo.plain-ip", failed)), catalogue)
+        assert found.outcomes == outcomes
+        text = draft(PLACE, seen_of(recipient=ANN), catalogue, [found])
+        assert ("helo.plain-ip" in checked(text, catalogue).rules.expect) is bool(outcomes)
 
 
 def test_cases_that_differ_are_all_described(catalogue: Catalogue) -> None:

@@ -243,6 +243,102 @@ def test_only_what_rests_on_dns_is_blocked_where_nobody_asks(tmp_path: Path, cat
     assert run.obstacle([Capability.TLS]) is None
 
 
+ACCOUNT = '[auth]\nuser = "ann"\npassword = "open-sesame"\n'
+
+
+@pytest.mark.parametrize("answer", [b"454 TLS is not available", b"250 fine", b"502 what"])
+def test_no_password_in_clear_text(tmp_path: Path, capsys: pytest.CaptureFixture[str], answer: bytes) -> None:
+    heard: list[bytes] = []
+
+    def welcoming(said: bytes) -> bytes:
+        heard.append(said)
+        return answer if said == b"STARTTLS" else b"235 welcome" if said.startswith(b"AUTH") else b""
+
+    assert doctors(tmp_path, Politely(welcoming), ACCOUNT) == 1
+    shown = capsys.readouterr().out
+    assert b"STARTTLS" in heard
+    assert [said for said in heard if said.startswith(b"AUTH")] == []
+    assert "WRONG  the account works under TLS" in shown
+    assert f"no TLS handshake took place; STARTTLS: {answer.decode()}" in shown
+
+
+def test_who_is_let_in_is_let_in_under_tls(sound: Run) -> None:
+    assert re.search(r"is let in under TLSv1\.[23]: 235 ", findings(sound)["logs_in"].saw)
+
+
+def test_a_server_that_serves_nobody_is_not_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    busy = Politely(lambda said: b"421 too busy" if said[:4] == b"MAIL" else b"")
+    assert doctors(tmp_path, busy) == 1
+    shown = capsys.readouterr().out
+    assert "WRONG  a run can judge this server" in shown
+    assert "an innocent client got no further than mail: " in shown
+    assert "until that is mended nothing can be judged" in shown
+    assert "look into the server's log" in shown
+
+
+def test_what_is_wrong_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert doctors(tmp_path, Politely(lambda said: b"554 go away" if said == b"" else b"")) == 1
+    assert "a run can judge this server" not in capsys.readouterr().out
+
+
+def test_a_pause_that_is_neither_prompt_nor_late(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    doctors(tmp_path, Politely(greeting_after=0.7))
+    shown = capsys.readouterr().out
+    assert "not the same each time" not in shown
+    assert shown.count("the reply at connect took 0.7") == 2  # what each of them met
+    assert "if everybody waits for the greeting, dialect.pause = 0.7 decides it" in shown
+
+
+@pytest.mark.parametrize(
+    ("later", "said"),
+    [
+        (b"hang up", "a later dialogue was lost: "),
+        (b"220 mx.example.org", "not the same each time: "),
+        (b"554 go away", "but at connect the server said 554 go away"),
+    ],
+)
+def test_what_was_seen_each_time(tmp_path: Path, catalogue: Catalogue, later: bytes, said: str) -> None:
+    profile, greeting = tmp_path / "profile.toml", [b""]
+    server = Politely(lambda said: greeting[0] if said == b"" else b"", greeting_after=0.7)
+    with HostileServer([[server]]) as listening:
+        profile.write_text(PROFILE.format(port=listening.address[1]), "utf-8")
+        with open_run(Wish(catalogue, profile)) as run:
+            run = begin(run)[0]
+            server.greeting_after, greeting[0] = 0.0, later
+            ((_, found),) = of_innocents(run)
+    assert found.state is State.UNTOLD
+    assert "the reply at connect took 0.7" in found.saw
+    assert said in found.saw
+
+
+def test_the_host_of_another_name_that_ends_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = Politely(lambda said: b"220 web-mx.example.org ESMTP" if said == b"" else b"")
+    assert doctors(tmp_path, other) == 1
+    assert "and nowhere mx.example.org" in capsys.readouterr().out
+
+
+def test_a_white_list_without_a_greylist_shows_nothing(catalogue: Catalogue) -> None:
+    with open_run(Wish(catalogue, mutants=["greylist.first-defer:off"])) as run:
+        found = findings(begin(run)[0])["changes_lists"]
+    assert found.state is State.UNTOLD
+    assert "whether it is honoured cannot be told, for a stranger without it was not put off" in found.saw
+
+
+def test_an_entry_that_stays(sound: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sound.tools.operator is not None
+    monkeypatch.setattr(sound.tools.operator, "remove", lambda *_: None)
+    found = findings(sound)["changes_lists"]
+    assert (found.state, found.mend) == (State.BAD, "operator")
+    assert "that was removed from the white list is still shown" in found.saw
+
+
+def test_a_retry_that_is_taken_at_once_shows_no_clock(catalogue: Catalogue) -> None:
+    with open_run(Wish(catalogue, mutants=["greylist.early-retry:off"])) as run:
+        found = findings(begin(run)[0])["clock_moves"]
+    assert found.state is State.UNTOLD
+    assert "a stranger that did not wait was not put off twice" in found.saw
+
+
 def test_every_finding_has_its_mend() -> None:
     known = read_toml(MENDS)
     assert {

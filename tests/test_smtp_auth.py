@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from harness.smtp.session import Ending, SessionEnded
+from harness.smtp.session import ClearTextError, Ending, SessionEnded
 from harness.smtp.transcript import Direction
 from tests.hostile_server import Drip, Hear, Say, Step
 from tests.smtp_dialogue import BYE, GREETING, OK, lines, playing
@@ -80,3 +80,24 @@ def test_secrets_given_are_masked_without_auth() -> None:
         session.quit_politely()
     assert PASSWORD.encode() in server.heard[0]
     assert lines(session, Direction.CLIENT) == b"VRFY ***\r\nQUIT\r\n"
+
+
+@pytest.mark.parametrize("password", [PASSWORD, f"not-{PASSWORD}"])
+def test_a_guarded_password_is_not_said_in_clear_text(password: str) -> None:
+    with playing(GREETING, *BYE, secrets=[PASSWORD]) as (session, server):
+        session.open()
+        with pytest.raises(ClearTextError):
+            session.auth_plain(USER, password)
+        with pytest.raises(ClearTextError):
+            session.login(USER, password)
+        session.quit_politely()
+    assert server.heard == [b"QUIT\r\n"]
+
+
+def test_a_guarded_password_is_said_in_clear_text_where_that_is_the_point() -> None:
+    with playing(GREETING, Hear(), Say(b"538 no\r\n"), *BYE, secrets=[PASSWORD]) as (session, server):
+        session.open()
+        session.reveals_secrets = True
+        assert [reply.code for reply in session.auth_plain(USER, PASSWORD)] == [538]
+        session.quit_politely()
+    assert server.heard[0] == b"AUTH PLAIN " + BLOB + b"\r\n"

@@ -26,6 +26,8 @@ def speech_of(sightings: Sequence[Sighting], pause: float, catalogue: Catalogue)
         seen = _commonest([one.outcome for one in sightings if one.offence is offence and one.outcome])
         if documented is None or seen is None or (offence in NEVER_MEANT and seen.verdict is Verdict.PASS):
             continue
+        if any(one.offence is offence and one.outcome is None for one in sightings):
+            continue  # of one of these nothing is known, so nothing that they all would share is documented
         if seen.answer != replace(documented.answer, codes=()):
             answers[offence] = seen.answer
         overrides |= _beyond(Dialect(told=speech.told, answers=answers), offence, seen, catalogue)

@@ -41,6 +41,9 @@ class Dialogues:
     hostname: str = "unknown"
     greylist: GreylistSeen | None = None  # that lets a retry through after its delay
     introduced: deque[Identity] = field(default_factory=deque)  # hosts that the greylist knows by now
+    regulars: deque[Identity] = field(
+        default_factory=deque
+    )  # such hosts, for innocent dialogues again and again
 
     @classmethod
     def by(cls, place: Place, way: Way, dns: FakeDns) -> "Dialogues":
@@ -78,6 +81,20 @@ class Dialogues:
         if self.chooses_addresses:
             return self.run.client(world, Kind.KNOWN)
         return self.run.observer(world)
+
+    def innocent_attempt(self) -> Attempt:
+        """An innocent dialogue, of a fresh client where that costs no wait for the greylist."""
+        if self.greylist is None:
+            return self.attempt()
+        world = self.run.world()
+        world.goal = self.goal
+        try:
+            client = Client(world, self.regulars.popleft(), Kind.KNOWN)
+        except IndexError:  # all of them are in a dialogue, or there is none yet
+            client = self.client()
+        attempt = self.attempt(client)
+        self.regulars.append(client.identity)
+        return attempt
 
     def attempt(self, client: Client | None = None, **words: Any) -> Attempt:
         """A dialogue of a client, a fresh one unless it is given; `words` are those of `Client.attempt`."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from fake_dns import DnsServer, DnsServerError, FakeDns
+from harness.discovery.comparison import Usual
 from harness.discovery.dialect import speech_of
 from harness.discovery.dialogues import Dialogues
 from harness.discovery.facts import Face, HostedDomain, ListsSeen, Seen, Sighting
@@ -12,7 +13,7 @@ from harness.discovery.greylist import introduce
 from harness.discovery.limits import look_at_recipients
 from harness.discovery.lists import look_at_lists, zones_asked
 from harness.discovery.names import likely_domains, look_at_face
-from harness.discovery.offences import Usual, look_at_innocents, look_at_oddities, oddities
+from harness.discovery.offences import look_at_innocents, look_at_oddities, oddities
 from harness.discovery.place import DiscoveryError, Known, Place, Telling
 from harness.discovery.reach import as_a_stranger, find_way
 from harness.discovery.recipients import look_at_domains, look_at_users, passed_in_time
@@ -22,6 +23,7 @@ from harness.rules import Catalogue
 
 __all__ = ["DiscoveryError", "Known", "Place", "Telling", "explore"]
 
+WATCHED = 2  # clients about whom it may ask lists
 INTRODUCED = 160  # clients that one wait for a greylist makes known to it
 PULSE = "pulse.invalid"  # our own question
 
@@ -74,9 +76,11 @@ def _look(
     limit = look_at_recipients(further, telling) if welcome.recipient and not usual.stopped else None
     lists = ListsSeen()
     if resolves and welcome.recipient and dialogues.chooses_addresses:
-        client = further.client()
-        zones = zones_asked(further, client, further.attempt(client))
-        lists = look_at_lists(further, zones, usual, telling)
+        zones: dict[str, None] = {}
+        for _ in range(WATCHED):  # what was not asked about one of them may have been lost on its way
+            client = further.client()
+            zones |= dict.fromkeys(zones_asked(further, client, further.attempt(client)))
+        lists = look_at_lists(further, list(zones), usual, telling)
     return Seen(
         way=dialogues.way,
         face=face,

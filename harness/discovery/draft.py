@@ -87,6 +87,7 @@ def _render(
             hint=_time_named(greylist),
             answers=_answers(seen),
             dissent=list(_dissent(seen, catalogue)),
+            untold=[one for one in seen.sightings if one.outcome is None] if seen.heard_out else [],
         )
     )
 
@@ -119,9 +120,9 @@ def _without(profile: Profile, seen: Seen, catalogue: Catalogue) -> Iterator[tup
 def _not_looked_at(rule: Rule, profile: Profile, seen: Seen) -> str:
     """Why a rule is none of what was looked at; empty when it is."""
     if rule.stage is Stage.TLS and "STARTTLS" not in seen.face.keywords:
-        return "it offers no STARTTLS"
+        return seen.face.unseen or "it offers no STARTTLS"
     if rule.stage is Stage.AUTH and not seen.face.offers_auth:
-        return "it offers no AUTH, in clear text or under TLS"
+        return seen.face.unseen or "it offers no AUTH, in clear text or under TLS"
     if rule.offence is Offence.RELAYING or (rule.stage in (Stage.TLS, Stage.AUTH) and rule.offence is None):
         return ""
     if seen.heard_out:

@@ -29,6 +29,7 @@ class Face:
     keywords_tls: Mapping[str, str] = field(default_factory=dict)
     closed: str = ""  # the reply to MAIL by which it wants TLS or an account first
     distrusted: str = ""  # why the authorities that this machine trusts do not vouch for its certificate
+    unseen: str = ""  # why it may offer more than was seen
 
     @property
     def offers_auth(self) -> bool:

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from harness.discovery.dialogues import Dialogues
+from harness.discovery.evidence import heard
 from harness.discovery.facts import Deferral, GreylistSeen
 from harness.discovery.place import Telling
 from harness.outcome import Stage, Verdict
-from harness.world.client import GREYLIST_SLACK
+from harness.world.client import GREYLIST_SLACK, Client
 from harness.world.conversation import Step
 from harness.world.internet import Identity
 
@@ -17,6 +18,8 @@ FIRST_RETRY = 0.4  # seconds
 STEP = 1.1  # of the time before: as close as the delay is found
 ROUND = (3600, 1800, 900, 600, 300, 60, 30, 10, 5, 2, 1, 0.5, 0.1)  # seconds, as people choose them
 FIRST_CONTACTS = 20  # at once
+AGREEING = 2  # clients that must meet the same
+TAKEN, DEFERRED = 200, 400  # reply codes from which on
 COURTESIES = ("postmaster", "abuse")  # whom many greylists leave alone
 
 
@@ -53,8 +56,8 @@ def look_at_deferral(dialogues: Dialogues, put_off: Step, wait: float, telling: 
         return _Retry(first, dialogues.attempt(client).at(put_off.stage))
 
     tries = telling.over("retries", retry, times, at_once=len(times), lasts=wait)
-    delay = _delay_of([one for one in tries if one.first and one.first.code == put_off.code])
-    fresh = dialogues.attempt().at(put_off.stage)
+    delay = _delay_of([one for one in tries if one.first and one.first.code == put_off.code], put_off.code)
+    fresh = heard(dialogues.attempt).at(put_off.stage)
     if not delay or fresh is None or fresh.code != put_off.code:
         telling.say(f"no retry was taken within {wait:g} s while newcomers were put off; so nobody can tell")
         return Deferral(recipient, said, bare)
@@ -95,10 +98,13 @@ def _times(wait: float) -> Iterator[float]:
         yield wait
 
 
-def _delay_of(tries: list[_Retry]) -> float:
-    """The time from which on every retry was taken; 0 when there is none, or no such order."""
+def _delay_of(tries: list[_Retry], code: int) -> float:
+    """The time from which on every retry was taken; 0 when there is none, or no such order.
+
+    Refused are those that met the same `code` again; what else became of a retry says nothing about time.
+    """
     taken = [one.after for one in tries if one.again and one.again.verdict is Verdict.PASS]
-    refused = [one.after for one in tries if one.again and one.again.verdict is not Verdict.PASS]
+    refused = [one.after for one in tries if one.again and one.again.code == code]
     if not taken or (refused and max(refused) > min(taken)):
         return 0.0
     return _round(max(refused, default=0.0), min(taken))
@@ -117,17 +123,24 @@ def _in_detail(dialogues: Dialogues, seen: GreylistSeen, telling: Telling) -> Gr
     """Whom it takes for one client, whom it leaves alone, and what it looks at first."""
     domain = dialogues.recipient.rpartition("@")[2]
 
-    def met(local_part: str) -> Step:
+    def met(local_part: str) -> set[int]:
+        """The codes that strangers met who wrote there."""
         at_rcpt = replace(dialogues, goal=Stage.RCPT)
-        return at_rcpt.attempt(recipient=f"{local_part}@{domain}").step(Stage.RCPT)
+        attempts = [
+            heard(lambda: at_rcpt.attempt(recipient=f"{local_part}@{domain}")) for _ in range(AGREEING)
+        ]
+        return {attempt.step(Stage.RCPT).code for attempt in attempts}
 
     if seen.at == Stage.RCPT:  # further nobody may get a message but the users that were named
         *courtesies, invented = telling.over("greylist", met, [*COURTESIES, "nobody-of-that-name"])
         exempt = [
-            name for name, step in zip(COURTESIES, courtesies, strict=True) if step.verdict is Verdict.PASS
+            name
+            for name, codes in zip(COURTESIES, courtesies, strict=True)
+            if all(TAKEN <= code < DEFERRED for code in codes)
         ]
-        put_off_first = invented.code == seen.code
-        seen = replace(seen, exempt=tuple(exempt), before_verification=put_off_first)
+        if exempt and heard(dialogues.attempt).step(Stage.RCPT).code != seen.code:
+            exempt = []  # by now nobody is put off, whoever the recipient is
+        seen = replace(seen, exempt=tuple(exempt), before_verification=invented == {seen.code})
     return replace(seen, key=_key(dialogues, seen, telling))
 
 
@@ -137,18 +150,30 @@ def seen_stage(seen: GreylistSeen) -> Stage:
 
 
 def _key(dialogues: Dialogues, seen: GreylistSeen, telling: Telling) -> str:
-    """Whether a neighbour of a client that has waited is taken at once; empty when it cannot be tried."""
+    """Whether a neighbour of a client that has waited is taken at once; empty when that was not seen.
+
+    Two pairs of neighbours must agree, and newcomers must be put off all the while.
+    """
     if not dialogues.chooses_addresses:
         return ""
-    one, other = dialogues.client().neighbours()
-    dialogues.attempt(one)
+    stage = seen_stage(seen)
+    pairs = [dialogues.client().neighbours() for _ in range(AGREEING)]
+    for one, _ in pairs:
+        dialogues.attempt(one)
     telling.say(
         f"waiting {seen.delay + GREYLIST_SLACK:g} s more, to see whether neighbours count as one client"
     )
     _wait(seen.delay + GREYLIST_SLACK, telling)
-    if dialogues.attempt(one).step(seen_stage(seen)).verdict is not Verdict.PASS:
-        return ""
-    neighbour = dialogues.attempt(other, sender=one.sender).at(seen_stage(seen))
-    if neighbour is None or neighbour.reply is None:
-        return ""
-    return "network" if neighbour.verdict is Verdict.PASS else "address"
+    met = {_code_of_neighbour(dialogues, pair, stage) for pair in pairs}
+    if met == {seen.code}:
+        return "address"
+    put_off = heard(dialogues.attempt).step(stage).code == seen.code
+    return "network" if put_off and all(TAKEN <= code < DEFERRED for code in met) else ""
+
+
+def _code_of_neighbour(dialogues: Dialogues, pair: tuple[Client, Client], stage: Stage) -> int:
+    """What the neighbour of a client that is taken by now was told; 0 when that one is not taken."""
+    one, other = pair
+    if heard(lambda: dialogues.attempt(one)).step(stage).verdict is not Verdict.PASS:
+        return 0
+    return heard(lambda: dialogues.attempt(other, sender=one.sender)).step(stage).code

@@ -1,6 +1,7 @@
 """How many recipients of one message a server takes."""
 
 from harness.discovery.dialogues import Dialogues
+from harness.discovery.evidence import heard, says
 from harness.discovery.facts import RecipientLimit
 from harness.discovery.place import Telling
 from harness.outcome import Outcome, Stage, Verdict
@@ -11,15 +12,24 @@ CLIENTS = 2  # that must agree
 
 
 def look_at_recipients(dialogues: Dialogues, telling: Telling) -> RecipientLimit | None:
-    """Name the same recipient again and again, and send nothing; None when clients met different things."""
+    """Name the same recipient again and again, and send nothing.
+
+    None when clients met different things, when the last reply says nothing of recipients (a 421 ends the
+    service for whatever reason), or when a client with one recipient fares no better by then.
+    """
     found = telling.over("clients with many recipients", lambda _: _count(dialogues), list(range(CLIENTS)))
     met = {(taken, step.verdict) for taken, step in found}
-    taken, step = found[0]
-    if len(met) > 1 or step.reply is None or taken == 0:
-        telling.say(f"of many recipients {taken} were taken, then: {step}; not the same each time")
+    taken, step = next(((taken, step) for taken, step in found if not says(step)), found[0])
+    if len(met) > 1 or not says(step) or taken == 0:
+        why = "not the same each time" if says(step) and taken else "nothing follows from that"
+        telling.say(f"of many recipients {taken} were taken, then: {step}; {why}")
+        return None
+    outcome = None if step.verdict in (Verdict.PASS, None) else Outcome(step.verdict, Stage.RCPT)
+    beside = heard(dialogues.innocent_attempt).step(Stage.RCPT)
+    if outcome and beside.verdict is not Verdict.PASS:
+        telling.say(f"of many recipients {taken} were taken, but a single one is not either: {beside}")
         return None
     telling.say(f"of {MANY} recipients of one message {taken} were taken; the last said: {step}")
-    outcome = None if step.verdict in (Verdict.PASS, None) else Outcome(step.verdict, Stage.RCPT)
     return RecipientLimit(taken, outcome, str(step))
 
 

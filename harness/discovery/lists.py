@@ -4,13 +4,15 @@ Clients are put on one list, on two, on three, on all of them, with every answer
 `weights` finds what explains what they met; then it is looked for an answer of each list that counts.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from fake_dns import listing_name, reverse_name
+from harness.discovery.comparison import Usual
 from harness.discovery.dialogues import Dialogues
+from harness.discovery.evidence import CHANCES, says_all
 from harness.discovery.facts import ListSeen, ListsSeen, Sighting
-from harness.discovery.offences import Oddity, Usual, look_at_oddities
+from harness.discovery.offences import Oddity, look_at_oddities
 from harness.discovery.place import Telling
 from harness.discovery.weights import Group, Met, Weights, companies, differences, weigh
 from harness.offence import Offence
@@ -26,6 +28,7 @@ ANSWERS = (
     *(f"127.0.0.{last}" for last in range(2, 12)),
     *(f"127.0.{third}.{last}" for third in range(1, 11) for last in (1, 2, 3)),  # white lists' among them
 )
+NO_ANSWER = "no one of its answers was seen to count by itself; which do"
 SILENT = "nothing came of being on it: what does it count for"
 
 
@@ -36,8 +39,7 @@ class _Trial:
     on: frozenset[str]
     sighting: Sighting
     asked: tuple[str, ...]
-    said: str
-    address: str
+    named: bool  # whether the replies had the client, the lists and their texts in them
 
     @property
     def met(self) -> Met | None:
@@ -69,7 +71,7 @@ class _Trials:
 
     def with_answers(self, listings: Sequence[dict[str, Sequence[str]]]) -> list[_Trial]:
         """What became of clients of whom these zones say these answers."""
-        notes: dict[int, tuple[Client, Attempt]] = {}
+        notes: dict[int, list[tuple[Client, Attempt]]] = {number: [] for number in range(len(listings))}
 
         def listed(number: int) -> Callable[[Dialogues, Client], Attempt]:
             def play(dialogues: Dialogues, client: Client) -> Attempt:
@@ -78,7 +80,7 @@ class _Trials:
                     for answer in answers[1:]:
                         client.publish(listing_name(client.address, zone), "A", answer)
                 attempt = dialogues.attempt(client)
-                notes[number] = client, attempt
+                notes[number].append((client, attempt))
                 return attempt
 
             return play
@@ -90,11 +92,16 @@ class _Trials:
         sightings = look_at_oddities(self.dialogues, oddities, self.usual, self.telling, by_time=True)
         trials = []
         for number, sighting in enumerate(sightings):
-            client, attempt = notes[number]
-            asked = tuple(zones_asked(self.dialogues, client, attempt))
-            said = " ".join(attempt.said.split())
-            trials.append(_Trial(frozenset(listings[number]), sighting, asked, said, client.address))
+            played = [one for one in notes[number] if says_all(one[1])] or notes[number]
+            named = any(_names(client, attempt, listings[number]) for client, attempt in played)
+            asked = tuple(zones_asked(self.dialogues, *played[-1]))
+            trials.append(_Trial(frozenset(listings[number]), sighting, asked, named))
         return trials
+
+
+def _names(client: Client, attempt: Attempt, zones: Iterable[str]) -> bool:
+    said = " ".join(attempt.said.split())
+    return client.address in said and all(zone in said and TEXT in said for zone in zones)
 
 
 def zones_asked(dialogues: Dialogues, client: Client, attempt: Attempt) -> list[str]:
@@ -115,10 +122,16 @@ def look_at_lists(dialogues: Dialogues, zones: Sequence[str], usual: Usual, tell
     trials = _Trials(dialogues, usual, telling)
     tried = trials.of([*companies(zones[:MOST]), *(frozenset({zone}) for zone in zones[MOST:])])
     met = {trial.on: trial.met for trial in tried if trial.met}
-    weights = weigh(met) if len(met) == len(tried) else None
+    untold = next((trial for trial in tried if trial.met is None), None)
+    weights = None if untold else weigh(met)
     if weights is None:
-        question = "what clients on these lists met is not explained by weights: how do they count"
-        return ListsSeen(tuple(ListSeen((zone,)) for zone in zones), question=question)
+        question = (
+            f"nothing follows from what a client met that {untold.sighting.did} ({untold.sighting.said})"
+            if untold
+            else "what clients on these lists met is not explained by weights"
+        )
+        lists = [ListSeen((zone,)) for zone in zones]
+        return ListsSeen(tuple(lists), question=f"{question}: how do they count")
     lists = [
         _described(group, weight, _counting_answer(group[0], met, trials), zones, weights)
         for group, weight in weights.of.items()
@@ -126,39 +139,58 @@ def look_at_lists(dialogues: Dialogues, zones: Sequence[str], usual: Usual, tell
     counted = {zone for group, weight in weights.of.items() if weight for zone in group}
     lists += [ListSeen((zone,), question=SILENT) for zone in zones if zone not in counted]
     lists.sort(key=lambda one: zones.index(one.zones[0]))
+    if doubtful := [one for one in lists if one.question.startswith(NO_ANSWER)]:
+        question = f"which answer of {doubtful[0].name} counts is not known: how do they count"
+        return ListsSeen(tuple(lists), float(weights.threshold), question=question)
     seen = ListsSeen(tuple(lists), float(weights.threshold), sightings=tuple(_sightings(weights, tried)))
     return _how_they_are_asked(seen, zones, tried)
 
 
-def _described(group: Group, weight: int, answer: str, zones: Sequence[str], weights: Weights) -> ListSeen:
+def _described(
+    group: Group, weight: int, answer: str | None, zones: Sequence[str], weights: Weights
+) -> ListSeen:
     """A list as a profile has it; whether a weight might as well be another is a question."""
     questions = []
-    if answer != USUAL:
+    if answer is None:
+        questions.append(NO_ANSWER)
+    elif answer != USUAL:
         questions.append(f"{USUAL} does not count; which others do")
     if weight < 0 or weight > 1 or len([one for one in weights.of.values() if one]) < 2:
         questions.append("the least weight that explains what was seen; is it that")
     ordered = tuple(sorted(group, key=zones.index))
-    return ListSeen(ordered, float(weight), "; ".join(questions), () if answer == USUAL else (answer,))
+    return ListSeen(
+        ordered, float(weight), "; ".join(questions), () if answer in (USUAL, None) else (answer,)
+    )
 
 
-def _counting_answer(zone: str, met: dict[frozenset[str], Met], trials: _Trials) -> str:
-    """One answer of a list that makes the difference that all of them make; the usual one where it does."""
+def _counting_answer(zone: str, met: dict[frozenset[str], Met], trials: _Trials) -> str | None:
+    """One answer of a list that makes the difference that all of them make; the usual one where it does.
+
+    None: no answer was seen to make it alone, or clients came to nothing again and again.
+    """
     company = next(differences(met, zone), None)
     if company is None:
         return USUAL
     wanted = met[company | {zone}]
 
-    def suffices(answers: Sequence[str]) -> bool:
-        (trial,) = trials.with_answers([{**dict.fromkeys(company, ANSWERS), zone: answers}])
-        return trial.met is wanted
+    def suffice(answers: Sequence[str]) -> bool | None:
+        for _ in range(CHANCES):
+            (trial,) = trials.with_answers([{**dict.fromkeys(company, ANSWERS), zone: answers}])
+            if trial.met:
+                return trial.met is wanted
+        return None  # it came to nothing, which is no no
 
-    if suffices([USUAL]):
-        return USUAL
+    usual = suffice([USUAL])
+    if usual is not False:
+        return USUAL if usual else None
     left = list(ANSWERS)
     while len(left) > 1:
         half = left[: len(left) // 2]
-        left = half if suffices(half) else left[len(left) // 2 :]
-    return left[0]
+        enough = suffice(half)
+        if enough is None:
+            return None
+        left = half if enough else left[len(half) :]
+    return left[0] if suffice(left) else None
 
 
 def _sightings(weights: Weights, tried: Sequence[_Trial]) -> list[Sighting]:
@@ -184,7 +216,4 @@ def _how_they_are_asked(seen: ListsSeen, zones: Sequence[str], tried: Sequence[_
     most = max(refused, key=lambda trial: len(trial.on))
     asks = Asks.AT_ONCE if set(zones) <= set(most.asked) else Asks.IN_ORDER
     least = min(refused, key=lambda trial: len(trial.on))
-    names = least.address in least.said and all(
-        zone in least.said and TEXT in least.said for zone in least.on
-    )
-    return replace(seen, asks=asks if len(zones) > len(least.on) else seen.asks, names_lists=names)
+    return replace(seen, asks=asks if len(zones) > len(least.on) else seen.asks, names_lists=least.named)

@@ -3,10 +3,12 @@
 import ssl
 
 from harness.discovery.dialogues import Dialogues
+from harness.discovery.evidence import CHANCES, heard, says
 from harness.discovery.facts import Face
 from harness.discovery.place import Telling
 from harness.smtp.host_name import host_name
 from harness.world.client import Client
+from harness.world.conversation import Attempt, Step
 
 WANTS_MORE = 530  # TLS (RFC 3207 §4) or an account (RFC 4954 §6) before mail
 
@@ -14,20 +16,23 @@ WANTS_MORE = 530  # TLS (RFC 3207 §4) or an account (RFC 4954 §6) before mail
 def look_at_face(dialogues: Dialogues, telling: Telling) -> Face:
     """Its name and its keywords, in clear text and under TLS, and whether it takes mail without that."""
     client = dialogues.client()
+    seen = heard(lambda: _in_clear_text(dialogues, client))
+    greeting, clear, mail = seen.connect, seen.helo, seen.mail
     keywords_tls: dict[str, str] = {}
-    distrusted = ""
-    with client.conversation() as talk:
-        greeting = talk.connect()
-        clear = (talk.ehlo if dialogues.way.extended else talk.helo)(client.host)
-        mail = talk.mail(client.sender)
-        talk.quit()
+    distrusted = unseen = ""
+    if not says(clear):
+        unseen = f"what it offers was not to be seen: {clear}"
     if "STARTTLS" in clear.keywords:
-        with client.conversation() as talk:
-            _, covered = client.begin_tls(talk)
+        for _ in range(CHANCES):
+            covered, fault = _under_tls(client)
             keywords_tls = covered.keywords
-            if talk.tls_fault:
-                telling.say(f"STARTTLS: {talk.tls_fault}")
-            talk.quit()
+            unseen = (
+                "" if says(covered) else f"what it offers under TLS was not to be seen: {fault or covered}"
+            )
+            if not unseen:
+                break
+        else:
+            telling.say(unseen)
     hostname = host_name(clear.text, greeting.text, [client.host, client.identity.domain])
     if "STARTTLS" in clear.keywords and hostname:
         distrusted = _distrusted(client, hostname)
@@ -39,7 +44,24 @@ def look_at_face(dialogues: Dialogues, telling: Telling) -> Face:
     closed = str(mail) if mail.code == WANTS_MORE else ""
     if closed:
         telling.say(f"it takes no mail in clear text: mail: {closed}")
-    return Face(hostname, clear.keywords, keywords_tls, closed, distrusted)
+    return Face(hostname, clear.keywords, keywords_tls, closed, distrusted, unseen)
+
+
+def _in_clear_text(dialogues: Dialogues, client: Client) -> Attempt:
+    with client.conversation() as talk:
+        talk.connect()
+        (talk.ehlo if dialogues.way.extended else talk.helo)(client.host)
+        talk.mail(client.sender)
+        return talk.quit()
+
+
+def _under_tls(client: Client) -> tuple[Step, str]:
+    """The answer to EHLO under TLS, and why the handshake failed, if it did."""
+    with client.conversation() as talk:
+        _, covered = client.begin_tls(talk)
+        fault = f"STARTTLS: {talk.tls_fault}" if talk.tls_fault else ""
+        talk.quit()
+        return covered, fault
 
 
 def _distrusted(client: Client, hostname: str) -> str:

@@ -4,61 +4,24 @@ Each does one thing that a server may hold against it, and goes on as far as inn
 said to pass that was not heard out to there.
 """
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from fake_dns import ServFail, reverse_name
+from harness.discovery.comparison import AGREEING, Came, Usual, agreed, came_out, nothing_follows, words
 from harness.discovery.dialogues import Dialogues
+from harness.discovery.evidence import says
 from harness.discovery.facts import Sighting
 from harness.discovery.place import Telling
 from harness.discovery.reach import FOREIGN
 from harness.offence import Offence
-from harness.outcome import Outcome, Stage, Verdict
+from harness.outcome import Stage, Verdict
 from harness.world.client import Client, message
-from harness.world.conversation import Attempt, Step
+from harness.world.conversation import Attempt
 
-HELD_FROM = 0.4  # seconds by which an odd client must wait longer than the slowest innocent one
 INNOCENTS = 4  # clients, for a comparison
-AGREEING = 2  # odd clients that met the same
 CHANCES = 4  # odd clients at most
-SERVICE_ENDS = 421
 BROKEN = "<broken@@example..com"  # no address under any reading of RFC 5322
-
-
-_Came = tuple[Outcome | None, Step | None, float]  # what came, the step that shows it, seconds of waiting
-
-
-@dataclass(frozen=True)
-class Usual:
-    """What innocent clients met: how far they got, and how long each stage took at most, in seconds."""
-
-    reached: Stage | None
-    seconds: Mapping[Stage, float] = field(default_factory=dict)
-    least: Mapping[Stage, float] = field(default_factory=dict)
-    stop: Step | None = None  # where they got no further
-    broken: str = ""  # why there is nothing to compare with
-
-    @property
-    def pause(self) -> float:
-        """What everybody waits for the greeting, in seconds."""
-        return self.least.get(Stage.CONNECT, 0.0)
-
-    @property
-    def stopped(self) -> str:
-        """What keeps them from getting through; empty when nothing does."""
-        return f"{self.stop.stage}: {self.stop}" if self.stop else self.broken
-
-    def late(self, step: Step) -> float:
-        """How long a step was held back, in seconds; 0 unless that is more than for the slowest innocent."""
-        others = [seconds for stage, seconds in self.seconds.items() if stage is not Stage.CONNECT]
-        slowest = self.seconds.get(step.stage, max(others, default=0.0))
-        held = min(step.seconds - self.least.get(step.stage, 0.0), step.silence)
-        return held if min(held, step.seconds - slowest) >= HELD_FROM else 0.0
-
-    def includes(self, step: Step) -> bool:
-        """Whether innocent clients are told the same at the same stage."""
-        return self.stop is not None and (step.stage, step.code) == (self.stop.stage, self.stop.code)
 
 
 @dataclass(frozen=True)
@@ -74,7 +37,7 @@ class Oddity:
 def look_at_innocents(dialogues: Dialogues, telling: Telling) -> Usual:
     """How far innocent clients get, and how long it takes."""
     attempts = telling.over("innocent clients", lambda _: dialogues.attempt(), list(range(INNOCENTS)))
-    whole = [one for one in attempts if all(_says(step) for step in one.steps)]
+    whole = [one for one in attempts if all(says(step) for step in one.steps)]
     if not whole:
         return Usual(None, broken=attempts[0].broken or str(attempts[0].steps[-1]))
     stop = next((step for one in whole for step in one.steps if step.verdict is not Verdict.PASS), None)
@@ -111,16 +74,21 @@ def look_at_oddities(
     Without time for that nothing follows from a deferral; None: the greylist is known, and has passed them.
     """
 
-    def play(oddity: Oddity) -> _Came:
-        return _came_out(oddity.play(dialogues, dialogues.client()), usual, by_time=by_time)
+    def play(oddity: Oddity | None) -> Came:
+        attempt = oddity.play(dialogues, dialogues.client()) if oddity else dialogues.innocent_attempt()
+        return came_out(attempt, usual, by_time=by_time)
 
-    first = telling.over("odd clients", play, [one for one in oddities for _ in range(AGREEING)])
-    pairs = [first[at : at + AGREEING] for at in range(0, len(first), AGREEING)]
+    order = [one for oddity in oddities for one in (oddity, None, oddity)]
+    first = telling.over("odd clients, and innocent ones beside them", play, order)
     sightings = []
-    for oddity, seen in zip(oddities, pairs, strict=True):
-        while (sighting := _agreed(oddity, seen)) is None and len(seen) < CHANCES:
+    for number, oddity in enumerate(oddities):
+        odd, beside, another = first[3 * number : 3 * number + 3]
+        seen, innocent = [odd, another], [beside]
+        blank = Sighting(oddity.offence, oddity.did, None, "")
+        while (sighting := agreed(blank, seen, innocent, usual)) is None and len(seen) < CHANCES:
+            innocent.append(play(None))
             seen.append(play(oddity))
-        sightings.append(sighting or Sighting(oddity.offence, oddity.did, None, _words(seen[-1][1])))
+        sightings.append(sighting or nothing_follows(blank, seen, innocent, usual))
     if wait is not None:
         sightings = _after_a_while(dialogues, oddities, sightings, usual, telling, wait)
     for one in sightings:
@@ -273,55 +241,25 @@ def _after_a_while(
         f"{len(put_off)} odd clients were put off; they try again after {wait:g} s, as a greylist wants it"
     )
 
-    def again(pair: tuple[Oddity, Sighting]) -> Sighting:
-        oddity, before = pair
+    def again(pair: tuple[Oddity, Sighting]) -> Came:
+        oddity, _ = pair
         client = dialogues.client()
         oddity.play(dialogues, client)
         telling.clock(wait).advance(client.address, wait)
-        outcome, step, waited = _came_out(oddity.play(dialogues, client), usual, by_time=True)
-        if outcome is None or outcome == before.outcome:
+        return came_out(oddity.play(dialogues, client), usual, by_time=True)
+
+    def in_the_end(before: Sighting, retries: Sequence[Came]) -> Sighting:
+        (outcome, step, waited), *others = retries
+        if outcome and outcome == before.outcome and all(one == outcome for one, _, _ in others):
             return before
-        told = f"{_words(step)} (when it tried again after {wait:g} s; at first {before.said})"
-        return Sighting(before.offence, before.did, outcome, told, waited)
+        told = f"{words(step)} (when it tried again after {wait:g} s; at first {before.said})"
+        alike = all(one == outcome for one, _, _ in others)
+        return Sighting(before.offence, before.did, outcome if alike else None, told, waited)
 
-    later = dict(zip(put_off, telling.over("retries", again, put_off, lasts=wait), strict=True))
+    tries = [pair for pair in put_off for _ in range(AGREEING)]
+    came = telling.over("retries", again, tries, at_once=max(1, len(tries)), lasts=wait)
+    later = {
+        pair: in_the_end(pair[1], came[AGREEING * at : AGREEING * (at + 1)])
+        for at, pair in enumerate(put_off)
+    }
     return [later.get(pair, pair[1]) for pair in zip(oddities, sightings, strict=True)]
-
-
-# What became of them
-
-
-def _says(step: Step) -> bool:
-    """Whether there is a reply that speaks of what was asked."""
-    return step.reply is not None and not step.mangled and step.code != SERVICE_ENDS
-
-
-def _agreed(oddity: Oddity, seen: Sequence[_Came]) -> Sighting | None:
-    """What clients enough met alike, and more than met anything else; None when there is no such thing."""
-    votes = Counter(outcome for outcome, _, _ in seen)
-    outcome, count = votes.most_common(1)[0]
-    if count < AGREEING or count <= len(seen) - count:
-        return None
-    step, waited = next((step, waited) for one, step, waited in seen if one == outcome)
-    return Sighting(oddity.offence, oddity.did, outcome, _words(step), waited)
-
-
-def _came_out(attempt: Attempt, usual: Usual, *, by_time: bool) -> _Came:
-    """In the words of a profile, with the step that shows it, and how much longer that took than usual."""
-    held: tuple[Step, float] | None = None
-    for step in attempt.steps:
-        if not _says(step) or usual.includes(step):
-            return None, step, 0.0
-        waited = usual.late(step) if by_time else 0.0
-        if step.verdict is not Verdict.PASS:
-            return Outcome(step.verdict or Verdict.DENY, step.stage, late=waited > 0), step, waited
-        if waited and held is None:
-            held = (step, waited)
-    shown, waited = held or (attempt.steps[-1], 0.0)
-    if attempt.steps[-1].stage is not Stage.DATA:  # it may be refused where it was not heard out to
-        return None, shown, waited
-    return Outcome(Verdict.PASS, shown.stage, late=waited > 0), shown, waited
-
-
-def _words(step: Step | None) -> str:
-    return f"{step.stage}: {step}" if step else ""

@@ -13,6 +13,7 @@ from typing import Any, Self
 from fake_dns import FakeDns
 from harness import settings
 from harness.discovery.dialogues import PATIENCE, Dialogues, profile_of
+from harness.discovery.evidence import heard, says
 from harness.discovery.facts import Way
 from harness.discovery.place import TOLD_EVERY, DiscoveryError, Place, Telling
 from harness.outcome import Stage, Verdict
@@ -94,15 +95,17 @@ def as_a_stranger(dialogues: Dialogues, telling: Telling, *, heard_out: bool) ->
     place, way, dns = dialogues.place, dialogues.way, dialogues.dns
     first = _foreign_mail(dialogues, heard_out=heard_out)
     telling.say(f"mail for another domain: {first.stage}: {first}")
+    if not says(first):
+        return dialogues, f"whether it relays for us was not to be seen: {first.stage}: {first}"
     if first.stage not in (Stage.RCPT, Stage.DATA) or first.verdict is not Verdict.PASS:
         return dialogues, ""
     relayed, strange = [way.networks[0] if way.networks else OURSELVES], list[str]()
     route, networks = _other_addresses(place, way)
     for network in networks:
         other = Way(route, (network,), extended=way.extended)
-        verdict = _foreign_mail(Dialogues.by(place, other, dns), heard_out=heard_out).verdict
-        if verdict:  # who was not heard out is of no use
-            (relayed if verdict is Verdict.PASS else strange).append(network)
+        met = _foreign_mail(Dialogues.by(place, other, dns), heard_out=heard_out)
+        if says(met):  # who was not heard out is of no use
+            (relayed if met.verdict is Verdict.PASS else strange).append(network)
     if not strange:
         note = (
             "it took mail for another domain from every address that was tried: it RELAYS FOR US, or for "
@@ -119,7 +122,8 @@ def as_a_stranger(dialogues: Dialogues, telling: Telling, *, heard_out: bool) ->
 
 def _foreign_mail(dialogues: Dialogues, *, heard_out: bool) -> Step:
     """What a client meets there last that has mail for others."""
-    return dialogues.attempt(recipient=FOREIGN, upto=Stage.DATA if heard_out else Stage.RCPT).steps[-1]
+    upto = Stage.DATA if heard_out else Stage.RCPT
+    return heard(lambda: dialogues.attempt(recipient=FOREIGN, upto=upto)).steps[-1]
 
 
 def _other_addresses(place: Place, way: Way) -> tuple[RouteName, list[str]]:

@@ -1,9 +1,10 @@
 """Who gets mail there: the users that were named, the postmaster, somebody who was made up, and strangers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from harness.discovery.dialogues import Dialogues
+from harness.discovery.evidence import heard, says
 from harness.discovery.facts import Deferral, GreylistSeen, HostedDomain
 from harness.discovery.greylist import look_at_deferral
 from harness.discovery.place import Telling
@@ -37,17 +38,17 @@ def look_at_users(dialogues: Dialogues, users: Iterable[str], wait: float, telli
     for user in users:
         greylist = passed_in_time(deferral)
         writing = replace(dialogues, recipient=user, goal=Stage.DATA, greylist=greylist)
-        attempt = writing.attempt()
+        attempt = heard(writing.attempt)
         if deferral is None and (deferred_at := _deferred(attempt)):
             deferral = look_at_deferral(writing, deferred_at, wait, telling)
             if greylist := passed_in_time(deferral):
-                attempt = replace(writing, greylist=greylist).attempt()
+                attempt = heard(replace(writing, greylist=greylist).attempt)
         if attempt.data.verdict is Verdict.PASS:
             taken.append(user)
             telling.say(f"a message to {user} was taken: {attempt.data}")
         else:
             last = attempt.steps[-1]
-            put_off += [user] if last.verdict is Verdict.DEFER else []
+            put_off += [user] if last.verdict is Verdict.DEFER or not says(last) else []
             notes.append(f"mail of an innocent client to {user} did not get through: {last.stage}: {last}")
             telling.say(notes[-1])
     ordinary = [user for user in taken if user.partition("@")[0].lower() != POSTMASTER]
@@ -63,7 +64,7 @@ def _deferred(attempt: Attempt) -> Step | None:
     """Where a client was put off at a recipient or at the end of the message."""
     stages = (Stage.RCPT, Stage.DATA)
     put_off = [one for one in attempt.steps if one.verdict is Verdict.DEFER and one.stage in stages]
-    return put_off[0] if put_off and put_off[0].code != 421 else None
+    return put_off[0] if put_off and says(put_off[0]) else None
 
 
 def look_at_domains(
@@ -81,6 +82,9 @@ def look_at_domains(
     at_rcpt = replace(dialogues, goal=Stage.RCPT)
 
     def write(letter: tuple[str, str]) -> Attempt:
+        return heard(lambda: write_once(letter))
+
+    def write_once(letter: tuple[str, str]) -> Attempt:
         name, to = letter
         further = dialogues if named.get(name) else at_rcpt  # nobody else may get a message
         if to == BOUNCE:
@@ -91,7 +95,10 @@ def look_at_domains(
         (ELSEWHERE, POSTMASTER),
         *((name, to) for name in named for to in (POSTMASTER, INVENTED, BOUNCE)),
     ]
-    came = dict(zip(letters, telling.over("domains", write, letters, at_once=len(letters)), strict=True))
+    invented = [(name, INVENTED) for name in named]  # twice: that everybody is taken is not said of one
+    attempts = telling.over("domains", write, [*letters, *invented], at_once=len(letters))
+    came = dict(zip(letters, attempts[: len(letters)], strict=True))
+    again = dict(zip(named, attempts[len(letters) :], strict=True))
     foreign = came[ELSEWHERE, POSTMASTER].step(Stage.RCPT)
     hosted: list[HostedDomain] = []
     notes: list[str] = []
@@ -102,7 +109,7 @@ def look_at_domains(
             notes.append(f"{name}: {note}")
         else:
             taken = _users(known, postmaster)
-            hosted.append(_hosted(name, taken, came[name, INVENTED], came[name, BOUNCE]))
+            hosted.append(_hosted(name, taken, (came[name, INVENTED], again[name]), came[name, BOUNCE]))
         telling.say(f"{name}: {note or 'takes ' + ', '.join(hosted[-1].users)}")
     hosted.sort(key=lambda domain: not domain.ordinary)
     return hosted, notes
@@ -110,6 +117,10 @@ def look_at_domains(
 
 def _doubt(users: list[str], postmaster: Step, foreign: Step) -> str:
     """Why a domain is not said to be hosted; empty when it is."""
+    if not users and not says(postmaster):
+        return f"what becomes of mail to its postmaster was not to be seen: {postmaster}"
+    if not users and postmaster.verdict is Verdict.PASS and not says(foreign):
+        return f"its postmaster is taken, and whether that of {ELSEWHERE} is was not to be seen: {foreign}"
     if users or (postmaster.verdict is Verdict.PASS and foreign.verdict in (Verdict.DENY, Verdict.DROP)):
         return ""
     if postmaster.verdict is Verdict.PASS:
@@ -125,13 +136,17 @@ def _users(known: list[str], postmaster: Step) -> tuple[str, ...]:
     return (*known, *([POSTMASTER] if postmaster.verdict is Verdict.PASS and not has_him else []))
 
 
-def _hosted(name: str, users: tuple[str, ...], invented: Attempt, bounce: Attempt) -> HostedDomain:
-    last = invented.steps[-1]
+def _hosted(name: str, users: tuple[str, ...], invented: Sequence[Attempt], bounce: Attempt) -> HostedDomain:
+    last = [attempt.steps[-1] for attempt in invented]
     catch_all: bool | None = None
-    if last.stage in (Stage.RCPT, Stage.DATA) and last.verdict in (Verdict.DENY, Verdict.DROP):
+    if all(_refuses(step) for step in last):
         catch_all = False
-    elif last.stage is Stage.DATA and last.verdict is Verdict.PASS:
+    elif all(step.stage is Stage.DATA and step.verdict is Verdict.PASS for step in last):
         catch_all = True
     refused = [one for one in bounce.steps if one.verdict in (Verdict.DENY, Verdict.DROP)]
     said = f"{refused[0].stage}: {refused[0]}" if refused else ""
-    return HostedDomain(name, users, catch_all, str(last), said)
+    return HostedDomain(name, users, catch_all, str(last[0]), said)
+
+
+def _refuses(step: Step) -> bool:
+    return step.stage in (Stage.RCPT, Stage.DATA) and step.verdict in (Verdict.DENY, Verdict.DROP)

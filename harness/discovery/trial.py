@@ -10,8 +10,9 @@ from harness.discovery.facts import Seen
 from harness.discovery.recipients import passed_in_time
 from harness.mutants import PATIENCE, run_pytest
 from harness.outcome import Outcome, Verdict
-from harness.results.model import RuleResult, RunResult, Status
+from harness.results.model import Case, RuleResult, RunResult, Status, Try
 from harness.rules import Catalogue, Rule
+from harness.world.conversation import REFUSES
 
 JOBS = 20  # scenarios at a time
 WAITING_JOBS = 120  # where most of them wait for a greylist, without a connection
@@ -96,10 +97,25 @@ def deviations(result: RunResult, catalogue: Catalogue) -> list[Deviation]:
 def _deviation(result: RuleResult, rule: Rule | None) -> Deviation:
     failed = [case for case in result.cases if case.status is Status.FAILED]
     outcomes = tuple(dict.fromkeys(case.came for case in result.cases if case.status in DECIDED))
-    described = all(outcomes) and set(outcomes) != set(result.expectation.split(" or "))
+    alike = all(_all_tries_alike(case) for case in failed)
+    described = alike and all(outcomes) and set(outcomes) != set(result.expectation.split(" or "))
     if not described or not all(_may_be_meant(rule, outcome) for outcome in outcomes):
         return Deviation(result.id, result.expectation, failed[0].reason)
     return Deviation(result.id, result.expectation, failed[0].observed, outcomes)
+
+
+def _all_tries_alike(case: Case) -> bool:
+    """Whether all tries that failed met the same; the last alone does not say what is documented."""
+    return len({_met(one) for one in case.tries if one.status is Status.FAILED}) <= 1
+
+
+def _met(one: Try) -> tuple[frozenset[tuple[str, str, int]], bool]:
+    """What was refused in a try, and to whom, and whether anything was held back."""
+    replies = [(dialogue.label, reply) for dialogue in one.dialogues for reply in dialogue.replies]
+    refused = frozenset(
+        (label, reply.stage, reply.code) for label, reply in replies if reply.code and reply.code >= REFUSES
+    )
+    return refused, any(reply.late for _, reply in replies)
 
 
 def _may_be_meant(rule: Rule | None, outcome: str) -> bool:

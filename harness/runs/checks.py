@@ -1,25 +1,28 @@
 """The doctor's checks: each looks at one foundation, in the order in which they rest on each other."""
 
 import contextlib
+import re
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 from fake_dns import QueryEntry, Truncated, reverse_name
 from harness.outcome import Stage, Verdict
+from harness.profile.tables import Greylist
 from harness.profile.values import room_in
 from harness.rules import Capability
 from harness.runs.diagnosis import Check, Finding, Patient, State
 from harness.runs.run import Run, ailing
-from harness.smtp.host_name import host_name
+from harness.smtp.host_name import host_name, words_of
 from harness.smtp.session import Ending, Session, SessionEnded
 from harness.verdicts import FailedError, ScenarioEnd
 from harness.world.client import GREYLIST_SLACK, Client, message
-from harness.world.conversation import Attempt
+from harness.world.conversation import Attempt, Step
 from harness.world.internet import Kind
 
 SENT_WITHIN = 20.0  # seconds in which mail for others must have been sent
 CLIENTS_OF_A_RULE = 4  # on the average, each with an address that nobody else has in the run
+LOGGED_IN = 235  # RFC 4954 §6
 MOST_AT_ONCE = 100  # connections that the last check opens
 
 
@@ -31,13 +34,14 @@ def reachable(patient: Patient) -> Finding:
     if attempt.connect.verdict is not Verdict.PASS:
         return Finding(State.BAD, ailing(attempt), "refused" if attempt.connect.reply else "reachable")
     named = patient.run.profile.server.hostname
-    if named.lower() not in f"{attempt.connect.text} {attempt.helo.text}".lower():
+    naming = [step for step in (attempt.connect, attempt.helo) if named.lower() in words_of(step.text)]
+    if not naming:
         others = host_name(attempt.helo.text, attempt.connect.text, [client.host, client.identity.domain])
         if not others:
             saw = f"it says «{attempt.connect}» and does not name itself, so it may be {named} or not"
             return Finding(State.UNTOLD, saw)
         return Finding(State.BAD, f"it says «{attempt.connect}» and nowhere {named}", "another-server")
-    return Finding(State.GOOD, f"it says «{attempt.connect}»")
+    return Finding(State.GOOD, f"it says {named} at {naming[0].stage}: «{naming[0]}»")
 
 
 def sees_address(patient: Patient) -> Finding:
@@ -49,12 +53,13 @@ def sees_address(patient: Patient) -> Finding:
         )
     asked = client.queries()
     labels = reverse_name(client.address).removesuffix(".in-addr.arpa").removesuffix(".ip6.arpa")
-    bearing = [entry.name for entry in asked if entry.name.startswith(labels)]
+    bearing = [entry.name for entry in asked if entry.name.startswith(f"{labels}.")]
     if bearing:
         return Finding(
             State.GOOD, f"it asked for {bearing[0]}: that is {client.address}, the address that we play"
         )
-    told = [step.stage for step in attempt.steps if client.address in step.text]
+    whole = re.compile(rf"(?<![\w.:]){re.escape(client.address)}(?![\w:]|\.\d)")
+    told = [step.stage for step in attempt.steps if whole.search(step.text)]
     if asked and told:
         return Finding(State.GOOD, f"it asked for {asked[0].name}, and names {client.address} at {told[0]}")
     if asked:
@@ -86,7 +91,7 @@ def resolves_over_tcp(patient: Patient) -> Finding:
 
 def has_addresses(patient: Patient) -> Finding:
     """Enough addresses for the clients of those rules that need a choice of them."""
-    run, short = patient.run, []
+    run, short, enough = patient.run, list[str](), list[str]()
     clients = run.profile.clients
     for key, networks, need in (
         ("networks", [one for one in clients.networks if one.version == 4], Capability.ADDRESS),
@@ -94,15 +99,18 @@ def has_addresses(patient: Patient) -> Finding:
     ):
         rules = sum(need in rule.needs and run.profile.claims(rule) for rule in run.catalogue)
         wanted, there = rules * CLIENTS_OF_A_RULE, sum(room_in(network) for network in networks)
-        if networks and there < wanted:
-            short.append(f"clients.{key} has {there}, and scenarios of {rules} rules need about {wanted}")
+        if networks:
+            counted = f"clients.{key} has {there}, and scenarios of {rules} rules need about {wanted}"
+            (short if there < wanted else enough).append(counted)
     if short:
         return Finding(
             State.BAD, f"{'; '.join(short)}; those that find none left are not testable", "addresses"
         )
     if not clients.networks:
         return Finding(State.SKIPPED, "with route direct no address can be chosen")
-    return Finding(State.GOOD, "for each client of each scenario one of its own")
+    if not enough:
+        return Finding(State.UNTOLD, "clients.networks has no IPv4 network, of which addresses are counted")
+    return Finding(State.GOOD, "; ".join(enough))
 
 
 def logs_in(patient: Patient) -> Finding:
@@ -113,9 +121,13 @@ def logs_in(patient: Patient) -> Finding:
     with client.conversation() as talk:
         talk.connect()
         step = client.log_in(talk)
+        facts = talk.session.tls
         talk.quit()
-        if step.verdict is Verdict.PASS:
-            return Finding(State.GOOD, f"{patient.run.profile.auth.user} is let in under TLS")
+        if step.verdict is Verdict.PASS and step.code != LOGGED_IN:
+            return Finding(State.UNTOLD, f"AUTH is answered {step}, and not {LOGGED_IN}")
+        if step.verdict is Verdict.PASS and facts:
+            saw = f"{patient.run.profile.auth.user} is let in under {facts.version}: {step}"
+            return Finding(State.GOOD, saw)
         if talk.lost and not talk.tls_fault:
             return Finding(State.UNTOLD, f"a dialogue was lost: {talk.lost}")
         fault = talk.tls_fault or step
@@ -180,10 +192,22 @@ def clock_moves(patient: Patient) -> Finding:
     clock.advance(stranger.address, greylist.delay + GREYLIST_SLACK)
     then = stranger.attempt(upto=greylist.stage)
     if then.step(greylist.stage).verdict is Verdict.PASS:
-        return Finding(State.GOOD, f"deferred, and taken after {greylist.delay:g} s")
-    if then.steps[-1].reply is None:
-        return Finding(State.UNTOLD, f"a dialogue was lost: {then.broken}")
-    return Finding(State.BAD, f"deferred, and after {greylist.delay:g} s again: {_last(then)}", "clock")
+        return _by_time_alone(patient.run, greylist, then.step(greylist.stage))
+    saw = f"deferred, and after {greylist.delay:g} s again: {_last(then)}"
+    return patient.unsaid(stranger, then, Finding(State.BAD, saw, "clock"))
+
+
+def _by_time_alone(run: Run, greylist: Greylist, taken: Step) -> Finding:
+    """Whether a stranger for whom no time passes is not taken when it tries again."""
+    hasty = _stranger(run)
+    for _ in range(2):
+        early = hasty.attempt(upto=greylist.stage)
+        step = early.steps[-1]
+        if step.stage is not greylist.stage or step.code not in greylist.codes:
+            saw = f"taken after {greylist.delay:g} s, but a stranger that did not wait was not put off twice"
+            return Finding(State.UNTOLD, f"{saw}, so whether time passed cannot be told: {_last(early)}")
+    saw = f"a stranger was deferred, and taken after {greylist.delay:g} s ({taken})"
+    return Finding(State.GOOD, f"{saw}; one that tried again at once was not: {_last(early)}")
 
 
 def changes_lists(patient: Patient) -> Finding:
@@ -192,20 +216,31 @@ def changes_lists(patient: Patient) -> Finding:
     if operator is None:
         return Finding(State.SKIPPED, "the profile has no [operator]")
     stranger, greylist = _stranger(patient.run), patient.run.profile.greylist
-    stage = greylist.stage if greylist else Stage.RCPT
-    triplet = (stranger.address, stranger.sender, patient.run.sut.recipient)
+    stage, recipient = greylist.stage if greylist else Stage.RCPT, patient.run.sut.recipient
+    triplet = (stranger.address, stranger.sender, recipient)
+    without = _stranger(patient.run).attempt(upto=stage)
     operator.add("white", *triplet)
-    shown = operator.listed("white", *triplet)
-    met = stranger.attempt(upto=stage)
-    operator.remove("white", *triplet)
-    if met.steps[-1].reply is None:
-        return Finding(State.UNTOLD, f"a dialogue was lost: {met.broken}")
-    if not shown or met.step(stage).verdict is not Verdict.PASS:
-        seen = "shown" if shown else "not shown by operator.list"
-        return Finding(
-            State.BAD, f"a triplet added to the white list is {seen}, and met {_last(met)}", "operator"
-        )
-    return Finding(State.GOOD, "a triplet was added to the white list, shown, honoured and removed")
+    try:
+        shown = operator.listed("white", *triplet)
+        met = stranger.attempt(upto=stage)
+    finally:
+        operator.remove("white", *triplet)
+    if not shown:
+        saw = "a triplet added to the white list is not shown by operator.list"
+        return Finding(State.BAD, saw, "operator")
+    if operator.listed("white", *triplet):
+        saw = "a triplet that was removed from the white list is still shown by operator.list"
+        return Finding(State.BAD, saw, "operator")
+    seen = "a triplet was added to the white list and shown, and after it was removed shown no more"
+    if met.step(stage).verdict is not Verdict.PASS:
+        saw = f"a triplet on the white list met {_last(met)}"
+        return patient.unsaid(stranger, met, Finding(State.BAD, saw, "operator"))
+    put_off = without.steps[-1] if without.steps else None
+    if greylist and put_off and put_off.stage is stage and put_off.code in greylist.codes:
+        saw = f"{seen}; it was taken ({met.step(stage)}), and a stranger without it put off"
+        return Finding(State.GOOD, f"{saw}: {_last(without)}")
+    saw = f"{seen}; whether it is honoured cannot be told, for a stranger without it was not put off"
+    return Finding(State.UNTOLD, f"{saw} either: {_last(without)}")
 
 
 def leaves_room(patient: Patient) -> Finding:

@@ -7,7 +7,7 @@ from enum import Enum
 from harness.rules import Capability
 from harness.runs.run import Run
 from harness.world.client import Client
-from harness.world.conversation import Attempt
+from harness.world.conversation import SERVICE_ENDS, Attempt
 
 
 class State(Enum):
@@ -57,8 +57,9 @@ class Patient:
     def unsaid(self, client: Client, attempt: Attempt, otherwise: Finding) -> Finding:
         """What to say of an innocent dialogue that was stopped, unless it is the concern of the check."""
         step = attempt.steps[-1] if attempt.steps else None
-        if step is None or step.reply is None:
-            return Finding(State.UNTOLD, f"a dialogue was lost: {attempt.broken or 'nothing was said'}")
+        if step is None or step.reply is None or step.code == SERVICE_ENDS:
+            said = str(step) if step and step.reply else attempt.broken or "nothing was said"
+            return Finding(State.UNTOLD, f"a dialogue was lost: {said}")
         _, _, talk = client.world.conversations[-1]
         if found := self.run.baseline.explains(client, step, talk.manner):
             return Finding(State.UNKNOWN, f"it rests on what is wrong above: {found.statement}")

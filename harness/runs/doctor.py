@@ -7,20 +7,25 @@ in the order in which they rest on each other, and says what it saw, what is wro
 
 import itertools
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from harness.judge import Timing
 from harness.outcome import Stage, Verdict
 from harness.results.visible import visible
 from harness.runs.baseline import Finding as Deviation
+from harness.runs.baseline import Meeting, meet
 from harness.runs.checks import CHECKS
 from harness.runs.diagnosis import Check, Finding, Patient, State
 from harness.runs.run import Run
 from harness.verdicts import FailedError, ScenarioEnd
+from harness.world.conversation import Step
 from harness.world.internet import Kind
 
 MENDS = Path(__file__).with_name("mends.toml")
 RESET = "\033[0m"
+EACH_TIME = "a server that does the same each time would decide it"
+CAN_JUDGE = "a run can judge this server"
 AS_PROMISED = "innocent clients meet what the profile says"
 
 SHADES = {
@@ -66,10 +71,9 @@ def of_innocents(run: Run) -> Iterator[tuple[str, Finding]]:
     if baseline.findings or len(lost) == len(baseline.meetings):
         return
     odd = [one for one in baseline.meetings if one.deviation and not one.lost]
-    if odd:  # the second of them met something else, or it would be a finding
-        saw = f"{odd[0].innocent}, not the same each time: {odd[0].deviation}"
-        yield AS_PROMISED, Finding(State.UNTOLD, saw)
-    if well and not odd:
+    if odd:  # nothing came of it, so clients of that kind are asked once more
+        yield AS_PROMISED, Finding(State.UNTOLD, _undecided(run, odd[0], meet(run, odd[0].innocent)))
+    if well and not odd and not lost:
         kinds = ", ".join(dict.fromkeys(str(one.innocent) for one in well))
         recipients = {one.innocent.recipient for one in well}
         domains = {recipient.rpartition("@")[2] for recipient in recipients}
@@ -77,6 +81,39 @@ def of_innocents(run: Run) -> Iterator[tuple[str, Finding]]:
         of_domains = f"{len(domains)} of {len(run.profile.domain)} domains"
         saw = f"{kinds}; {len(recipients)} of {of_all} users in {of_domains}"
         yield AS_PROMISED, Finding(State.GOOD, saw)
+
+
+def _undecided(run: Run, first: Meeting, again: Meeting) -> str:
+    """What clients of one kind met each time, and what would decide whether that is as promised."""
+    if again.lost:
+        then = f"a later dialogue was lost: {again.deviation}"
+        return f"{first.innocent}: {first.deviation}; {then}; a network that loses nothing would decide it"
+    if again.deviation and not first.step and not again.step:
+        times = "that cannot be told, nor could it be later"
+        return f"{first.innocent}: {first.deviation}; {times}: {again.deviation}; {_decides(run, again)}"
+    if first.step and again.step and _place(first.step) == _place(again.step):
+        times = "two clients of three met that"
+        return f"{first.innocent}: {first.deviation}; {times}; {EACH_TIME}"
+    then = f"and later {again.deviation or 'met what the profile says'}"
+    decides = EACH_TIME if first.step else _decides(run, first)
+    return f"{first.innocent}, not the same each time: {first.deviation}; {then}; {decides}"
+
+
+def _place(step: Step) -> tuple[Stage, int]:
+    return step.stage, step.code
+
+
+def _decides(run: Run, met: Meeting) -> str:
+    """What would decide whether replies were held back that were neither clearly prompt nor clearly late."""
+    slow = next((one for one in met.attempt.steps if run.judge.timing(one) is not Timing.PROMPT), None)
+    if slow and slow.stage is Stage.CONNECT and not run.profile.dialect.pause:
+        return (
+            f"if everybody waits for the greeting, dialect.pause = {slow.seconds:.1f} decides it, otherwise "
+            "a quieter machine, or a longer policy.delay"
+        )
+    if slow and slow.stage is Stage.DATA and run.profile.server.scan is None:
+        return "server.scan decides it: the seconds that it may look at a message (0: not at all)"
+    return "a quieter machine, or a longer policy.delay, would decide it"
 
 
 def _mend_of(found: Deviation) -> str:
@@ -101,20 +138,26 @@ def report(run: Run, say: Callable[[str], None], *, colour: bool) -> bool:
 
     The run has its baseline.
     """
-    well = True
+    wrong: list[str] = []
     checks = ((check.title, finding) for check, finding in examine(run))
-    for title, finding in itertools.chain(of_innocents(run), checks):
+    for title, finding in itertools.chain(of_innocents(run), checks, _of_verdicts(run, wrong)):
         shade, mark = SHADES[finding.state]
         say(f"{shade if colour else ''}{mark:>8}{RESET if colour else ''}  {visible(title)}")
         say(f"          {visible(finding.saw)}")
         if finding.state is State.BAD:
-            well = False
+            wrong.append(finding.saw)
             for whom, what in advice(finding.mend, run).items():
                 for line in (
                     [what] if whom == "all" else [f"{whom}:", *(f"  {one}" for one in what.splitlines())]
                 ):
                     say(f"          {line}")
-    return well
+    return not wrong
+
+
+def _of_verdicts(run: Run, wrong: Sequence[str]) -> Iterator[tuple[str, Finding]]:
+    """That a run would judge nothing, where the reason is none of what is known to be wrong by then."""
+    if run.unusable and not any(run.unusable.startswith(one) for one in wrong):
+        yield CAN_JUDGE, Finding(State.BAD, run.unusable, "unusable")
 
 
 def advice(key: str, run: Run) -> dict[str, str]:

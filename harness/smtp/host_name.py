@@ -8,6 +8,11 @@ HOST_NAME = re.compile(rf"(?:{LABEL}\.)+(?:[A-Za-z]{{2,}}|xn--[A-Za-z0-9-]+)")  
 AROUND = "<>()[]{},;:\"'«»"
 
 
+def words_of(text: str) -> list[str]:
+    """The words of what a server says, in lower case, without brackets, quotes and marks around them."""
+    return [word.strip(AROUND).rstrip(".").lower() for word in text.split()]
+
+
 def host_name(answer: str, banner: str, ours: Iterable[str]) -> str:
     """The name in the answer to EHLO or HELO, which begins with it (RFC 5321 §4.1.1.1), or in the banner.
 
@@ -15,9 +20,8 @@ def host_name(answer: str, banner: str, ours: Iterable[str]) -> str:
     """
     greeted = {name.lower() for name in ours}
     for text in (answer, banner):
-        words = text.partition("\n")[0].split()
-        named = [word.strip(AROUND).lower() for word in words]
-        found = next((one for one in named if HOST_NAME.fullmatch(one) and one not in greeted), "")
+        words = words_of(text.partition("\n")[0])
+        found = next((one for one in words if HOST_NAME.fullmatch(one) and one not in greeted), "")
         if found:
             return found
     return ""

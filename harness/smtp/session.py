@@ -15,11 +15,15 @@ from harness.smtp.routes import Route
 from harness.smtp.tls import TlsFacts, unverifying_context
 from harness.smtp.transcript import Transcript
 
-__all__ = ["Ending", "Session", "SessionEnded", "TlsFacts", "parse_keywords"]
+__all__ = ["ClearTextError", "Ending", "Session", "SessionEnded", "TlsFacts", "parse_keywords"]
 
 T = TypeVar("T")
 
 _CRLF = b"\r\n"
+
+
+class ClearTextError(ValueError):
+    """A secret was about to be said where everybody on the way can read it; nothing was sent."""
 
 
 class Session(smtplib.SMTP):
@@ -43,10 +47,14 @@ class Session(smtplib.SMTP):
         """Nothing is connected before `open`.
 
         `reply_timeout` is the time in seconds from a command to the last byte of its reply. `secrets`
-        are masked wherever they turn up.
+        are masked wherever they turn up, and nobody logs in with them, or with a word that has them in it,
+        but under TLS.
         """
         super().__init__(local_hostname=_literal(client_address), timeout=reply_timeout)
+        secrets = tuple(secrets)
         self._channel = Channel(server, client_address, route, reply_timeout, secrets)
+        self._guarded = tuple(secret for secret in secrets if secret)
+        self.reveals_secrets = False  # whether they may be used to log in where everybody can read them
 
     @property
     def transcript(self) -> Transcript:
@@ -67,6 +75,11 @@ class Session(smtplib.SMTP):
     def tls(self) -> TlsFacts | None:
         """What the handshake agreed on, or why the certificate was not accepted."""
         return self._channel.tls
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether a TLS handshake has succeeded, so that nobody on the way can read what is said."""
+        return self.tls is not None and bool(self.tls.version)
 
     @property
     def started(self) -> float:
@@ -146,8 +159,10 @@ class Session(smtplib.SMTP):
     ) -> list[Reply]:
         """AUTH PLAIN (RFC 4616), with the credentials at once or after the prompt; all replies.
 
-        A server that prompts on after the credentials is told to stop (RFC 4954 §4). Raises `SessionEnded`.
+        A server that prompts on after the credentials is told to stop (RFC 4954 §4). Raises `SessionEnded`,
+        and `ClearTextError` where a secret would be for everybody to read.
         """
+        self._keep_secret(password)
         credentials = base64.b64encode(b"\0".join(map(_encoded, (authzid, user, password))))
         self._hide(password)
         self.transcript.masker.hide(credentials)
@@ -215,7 +230,8 @@ class Session(smtplib.SMTP):
         return answer
 
     def login(self, user: str, password: str, *, initial_response_ok: bool = True) -> tuple[int, bytes]:
-        """As smtplib's; the password is a secret from here on."""
+        """As smtplib's; the password is a secret from here on. Raises `ClearTextError` as well."""
+        self._keep_secret(password)
         self._hide(password)
         return super().login(user, password, initial_response_ok=initial_response_ok)
 
@@ -239,6 +255,12 @@ class Session(smtplib.SMTP):
             self.close()
 
     # Between the two
+
+    def _keep_secret(self, password: str) -> None:
+        if self.encrypted or self.reveals_secrets:
+            return
+        if any(secret in password for secret in self._guarded):
+            raise ClearTextError("no handshake took place, so the account's password would go in clear text")
 
     def _hide(self, secret: str) -> None:
         self.transcript.masker.hide(_encoded(secret))

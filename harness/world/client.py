@@ -2,6 +2,7 @@
 
 import contextlib
 import ssl
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -228,7 +229,10 @@ class Client(Host):
         return auth.user, auth.secret
 
     def begin_tls(self, talk: Conversation) -> tuple[Step, Step]:
-        """Connect, EHLO, STARTTLS, EHLO: the two answers to EHLO, in clear text and under TLS."""
+        """Connect, EHLO, STARTTLS, EHLO: the two answers to EHLO, in clear text and under TLS.
+
+        Without a handshake the second EHLO is not sent, and its step has no reply.
+        """
         talk.connect()
         return self._cover(talk)
 
@@ -236,12 +240,34 @@ class Client(Host):
         """EHLO, STARTTLS, EHLO and AUTH with the account of the profile."""
         user, secret = self.account()
         self._cover(talk)
-        return talk.auth_plain(user, secret)
+        return self.authenticate(talk, user, secret)
+
+    def authenticate(self, talk: Conversation, user: str, password: str, *, initial: bool = True) -> Step:
+        """AUTH PLAIN under TLS, with the credentials at once or after the prompt.
+
+        Without a handshake nothing is sent: the step has no reply and says why.
+        """
+        if talk.session.encrypted or talk.broken:
+            return talk.auth_plain(user, password, initial=initial)
+        why = f"no credentials were sent, for {_uncovered(talk)}"
+        talk.steps.append(Step(Stage.AUTH, "AUTH PLAIN", None, time.monotonic(), 0.0, broken=why))
+        return talk.steps[-1]
+
+    def authenticate_in_clear_text(self, talk: Conversation, user: str, password: str) -> Step:
+        """AUTH PLAIN for everybody on the way to read: for what is about clear text, and nothing else."""
+        talk.session.reveals_secrets = True
+        return talk.auth_plain(user, password)
 
     def _cover(self, talk: Conversation) -> tuple[Step, Step]:
         clear = talk.ehlo(self.host)
         talk.starttls(self.tls_context(), self.world.sut.hostname)
-        return clear, talk.ehlo(self.host)
+        if talk.session.encrypted or talk.broken:
+            return clear, talk.ehlo(self.host)
+        return clear, Step(Stage.HELO, "", None, time.monotonic(), 0.0, broken=_uncovered(talk))
+
+
+def _uncovered(talk: Conversation) -> str:
+    return f"no TLS handshake took place; STARTTLS: {talk.attempt.tls}"
 
 
 def message(

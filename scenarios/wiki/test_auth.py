@@ -19,6 +19,7 @@ from harness.scenario import (
 )
 
 UNKNOWN = "nobody-of-that-name"
+WRONG = "any-word-of-that-kind"  # with nothing of the account's own password in it
 
 
 @rule("auth.only-under-tls")
@@ -44,20 +45,21 @@ def test_account_in_clear_text(client: Client, offence: bool, expect: Expect) ->
         if offence:
             talk.connect()
             talk.ehlo(client.host)
+            client.authenticate_in_clear_text(talk, *client.account())
         else:
             client.begin_tls(talk)
-        talk.auth_plain(*client.account())
+            client.authenticate(talk, *client.account())
         attempt = talk.quit()
     expect(attempt)
 
 
 @rule("auth.plaintext-refused")
 def test_wrong_password_in_clear_text(client: Client, expect: Expect) -> None:
-    user, secret = client.account()
+    user, _ = client.account()
     with client.conversation() as talk:
         talk.connect()
         talk.ehlo(client.host)
-        talk.auth_plain(user, f"not-{secret}")
+        client.authenticate_in_clear_text(talk, user, WRONG)
         attempt = talk.quit()
     expect(attempt)
 
@@ -100,7 +102,7 @@ def test_wrong_password_opens_no_relay(
     user, secret = stranger.account()
     with stranger.conversation() as talk:
         stranger.begin_tls(talk)
-        talk.auth_plain(user, f"not-{secret}" if offence else secret)
+        stranger.authenticate(talk, user, f"not-{secret}" if offence else secret)
         told = talk.mail(stranger.sender)
         if offence and told.verdict is Verdict.PASS:
             told = talk.rcpt(recipient)
@@ -120,7 +122,7 @@ def test_unknown_name_looks_like_a_wrong_password(
     client: Client, offence: bool, expect: Expect, name: str, password: str
 ) -> None:
     user, secret = client.account()
-    given = secret if password == "right" else "any-word-of-that-kind"  # noqa: S105
+    given = secret if password == "right" else WRONG  # noqa: S105
     attempt = logged_in(client, name, given) if offence else logged_in(client, user, secret)
     expect(attempt)
     if offence:
@@ -162,7 +164,7 @@ def logged_in(client: Client, user: str, password: str, *, initial: bool = True)
     """A dialogue that ends after AUTH."""
     with client.conversation() as talk:
         client.begin_tls(talk)
-        talk.auth_plain(user, password, initial=initial)
+        client.authenticate(talk, user, password, initial=initial)
         return talk.quit()
 
 

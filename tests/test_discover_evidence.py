@@ -1,0 +1,371 @@
+"""What discovery makes of noise: what came to nothing is a question, and never a fact."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fake_dns import DnsServer, FakeDns
+from harness.discovery import lists
+from harness.discovery.dialect import speech_of
+from harness.discovery.dialogues import Dialogues
+from harness.discovery.draft import draft
+from harness.discovery.facts import HostedDomain, ListsSeen, Seen, Sighting, Way
+from harness.discovery.greylist import look_at_deferral
+from harness.discovery.limits import look_at_recipients
+from harness.discovery.lists import look_at_lists
+from harness.discovery.names import look_at_face
+from harness.discovery.offences import Oddity, look_at_innocents, look_at_oddities
+from harness.discovery.place import Place, Telling
+from harness.discovery.reach import as_a_stranger
+from harness.discovery.recipients import look_at_domains
+from harness.offence import Offence
+from harness.outcome import Outcome, Stage, Verdict
+from harness.profile.tables import RouteName
+from harness.rules import Catalogue
+from tests.hostile_server import HostileServer, Visitor
+from tests.test_baseline import Politely
+from tests.test_discover import ALICE, ANN, NO_GREYLIST, checked, impatient, no_dns, reference, seen_of
+
+__all__ = ["impatient"]
+
+PROXIED = Way(RouteName.PROXY_V2, ("198.18.0.0/15", "2001:db8::/32"))
+SILENT = Telling(lambda _: None)
+REFUSED, PASSED = Outcome(Verdict.DENY, Stage.HELO), Outcome(Verdict.PASS, Stage.DATA)
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> Catalogue:
+    return Catalogue.below(Path("scenarios"))
+
+
+@contextlib.contextmanager
+def asking(folder: Path, tables: str) -> Iterator[Dialogues]:
+    """Dialogues with a reference MTA that asks our DNS."""
+    with reference(folder, tables) as (address, resolver):
+        dns = FakeDns()
+        with DnsServer(dns, addresses=[resolver], loopback_only=False):
+            first = Dialogues.by(Place(*address, resolver), PROXIED, dns)
+            yield replace(first, recipient=ALICE, goal=Stage.DATA)
+
+
+@contextlib.contextmanager
+def served_by(server: Politely) -> Iterator[Dialogues]:
+    """Dialogues with a server that asks nobody."""
+    with HostileServer([[server]]) as listening:
+        place = Place(*listening.address, no_dns())
+        first = Dialogues.by(place, Way(RouteName.DIRECT, ()), FakeDns())
+        yield replace(first, recipient=ANN, goal=Stage.DATA)
+
+
+# Lists
+
+TWO_LISTS = f"""
+{NO_GREYLIST}
+[[dnsbl]]
+name = "first"
+zones = ["first.bl.example"]
+answers = ["127.0.0.10"]
+[[dnsbl]]
+name = "second"
+zones = ["second.bl.example"]
+answers = ["127.0.0.10"]
+[dnsbl_policy]
+threshold = 1
+"""
+ZONES = ("first.bl.example", "second.bl.example")
+
+
+def lists_where(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, comes_to_nothing: Callable[[int], bool]
+) -> ListsSeen:
+    """What is seen of two lists when some looks at single answers, counted from 1, come to nothing."""
+    looks = [0]
+
+    def noisy(dialogues: Dialogues, oddities: Sequence[Oddity], *rest: Any, **words: Any) -> list[Sighting]:
+        seen = look_at_oddities(dialogues, oddities, *rest, **words)
+        if len(oddities) > 1:
+            return seen
+        looks[0] += 1
+        return [replace(one, outcome=None) for one in seen] if comes_to_nothing(looks[0]) else seen
+
+    monkeypatch.setattr(lists, "look_at_oddities", noisy)
+    with asking(folder, TWO_LISTS) as dialogues:
+        return look_at_lists(dialogues, ZONES, look_at_innocents(dialogues, SILENT), SILENT)
+
+
+def test_a_look_that_comes_to_nothing_does_not_turn_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = lists_where(tmp_path, monkeypatch, lambda number: number % 2 == 1)
+    assert [(one.zones[0], one.weight, one.answers) for one in seen.lists] == [
+        (zone, 1.0, ("127.0.0.10",)) for zone in ZONES
+    ]
+    assert seen.question == ""
+
+
+@pytest.mark.parametrize("from_look", [1, 5, 8])
+def test_an_answer_that_nothing_confirms_is_a_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, catalogue: Catalogue, from_look: int
+) -> None:
+    seen = lists_where(tmp_path, monkeypatch, lambda number: number >= from_look)
+    assert "no one of its answers was seen to count by itself" in seen.lists[0].question
+    assert all(one.answers == () for one in seen.lists)
+    assert seen.sightings == ()
+    text = draft(Place("127.0.0.1", 25, no_dns()), seen_of(recipient=ALICE, lists=seen), catalogue)
+    assert checked(text, catalogue).dnsbl == ()
+    assert "# [[dnsbl]]            # ? no one of its answers was seen to count by itself" in text
+
+
+# Recipients
+
+
+def counting(said_then: bytes, *, single_too: bool = False) -> Callable[[bytes], bytes]:
+    """Takes five recipients of a dialogue; after two such dialogues not a single one, or five again."""
+    count = {"here": 0, "over": 0}
+
+    def answer(said: bytes) -> bytes:
+        if said[:4] == b"MAIL":
+            count["here"] = 0
+        if said[:4] != b"RCPT":
+            return b""
+        count["here"] += 1
+        count["over"] += count["here"] > 5
+        return said_then if count["here"] > 5 or (single_too and count["over"] > 1) else b""
+
+    return answer
+
+
+def test_a_limit_of_recipients() -> None:
+    with served_by(Politely(counting(b"452 too many"))) as dialogues:
+        limit = look_at_recipients(dialogues, one_by_one())
+    assert limit is not None
+    assert (limit.taken, limit.outcome) == (5, Outcome(Verdict.DEFER, Stage.RCPT))
+
+
+@pytest.mark.parametrize(
+    ("said", "single_too"), [(b"421 too busy", False), (b"452 no room", True)], ids=["421", "single ones too"]
+)
+def test_what_is_no_limit_of_recipients(said: bytes, single_too: bool) -> None:
+    with served_by(Politely(counting(said, single_too=single_too))) as dialogues:
+        assert look_at_recipients(dialogues, one_by_one()) is None
+
+
+class OneByOne(Telling):
+    """Plays one dialogue after the other, so that a server can count in them."""
+
+    def over(self, what: str, act: Any, things: Sequence[Any], **words: Any) -> list[Any]:
+        return [act(thing) for thing in things]
+
+
+def one_by_one() -> Telling:
+    return OneByOne(lambda _: None)
+
+
+# Odd clients
+
+
+UNDOTTED = Oddity(
+    Offence.UNQUALIFIED_GREETING,
+    "greets without a dot",
+    lambda dialogues, client: dialogues.attempt(client, helo="localbox"),
+)
+
+
+def met_by_odd_clients(server: Politely, *, wait: float | None = None) -> Sighting:
+    with served_by(server) as dialogues:
+        usual = look_at_innocents(dialogues, one_by_one())
+        (seen,) = look_at_oddities(dialogues, [UNDOTTED], usual, one_by_one(), by_time=False, wait=wait)
+    return seen
+
+
+def test_what_everybody_meets_by_then_is_nothing_about_odd_clients() -> None:
+    server = Politely()
+    server.answers = lambda said: b"550 enough" if said[:4] == b"MAIL" and len(server.visits) > 4 else b""
+    seen = met_by_odd_clients(server)
+    assert seen.outcome is None
+    assert "an innocent client beside it met mail: 550 enough" in seen.said
+
+
+def test_what_only_odd_clients_meet_is_a_fact() -> None:
+    seen = met_by_odd_clients(Politely(lambda said: b"504 no dot" if b"localbox" in said else b""))
+    assert seen.outcome == REFUSED
+
+
+def test_a_retry_that_comes_to_nothing_leaves_a_question() -> None:
+    greeted: list[bytes] = []
+
+    def greylisting(said: bytes) -> bytes:
+        if said[:4] == b"EHLO":
+            greeted.append(said)
+        odd = [one for one in greeted if b"localbox" in one]
+        if said[:4] != b"RCPT" or b"localbox" not in greeted[-1]:
+            return b""
+        return b"451 later" if len(odd) in (1, 2, 3, 5) else b"hang up"  # 4 and 6 are the retries
+
+    seen = met_by_odd_clients(Politely(greylisting), wait=0.1)
+    assert seen.outcome is None
+    assert "at first rcpt: 451 later" in seen.said
+
+
+@pytest.mark.parametrize(("times", "waited"), [(1, False), (4, True)], ids=["once", "always"])
+def test_a_wait_that_was_seen_once_is_no_delay(times: int, waited: bool) -> None:
+    left, never = [times], threading.Event()
+
+    def slow(said: bytes) -> bytes:
+        if b"localbox" in said and left[0]:
+            left[0] -= 1
+            never.wait(0.6)
+        return b""
+
+    with served_by(Politely(slow)) as dialogues:
+        to_mail = replace(dialogues, goal=Stage.MAIL)
+        usual = look_at_innocents(to_mail, one_by_one())
+        (seen,) = look_at_oddities(to_mail, [UNDOTTED], usual, one_by_one(), by_time=True)
+    assert seen.outcome is None  # it was not heard out
+    assert (seen.waited > 0) is waited
+
+
+def test_what_is_known_of_some_is_not_documented_of_all(catalogue: Catalogue) -> None:
+    offence, did = Offence.UNVERIFIED_HOST, ("has no PTR record", "has a PTR name without an address")
+    untold = Sighting(offence, did[0], None, "no reply: reset")
+    passed = Sighting(offence, did[1], PASSED, "data: 250 fine")
+    assert speech_of([passed], 0.0, catalogue).answers.keys() == {offence}
+    assert speech_of([untold, passed], 0.0, catalogue).answers == {}
+    seen: Seen = seen_of(recipient=ANN, sightings=(untold, passed))
+    text = draft(Place("127.0.0.1", 25, no_dns()), seen, catalogue, [])
+    checked(text, catalogue)
+    assert "# ? what becomes of a client that has no PTR record: nothing follows from what was seen" in text
+
+
+# What it says of itself
+
+
+class OneAfterTheOther:
+    """Answers whose first lines of one kind come to nothing."""
+
+    def __init__(self, start: bytes, *replies: bytes, otherwise: bytes = b"") -> None:
+        self.start, self.replies, self.otherwise = start, list(replies), otherwise
+
+    def __call__(self, said: bytes) -> bytes:
+        if not said.startswith(self.start):
+            return b""
+        return self.replies.pop(0) if self.replies else self.otherwise
+
+
+def test_a_greeting_that_was_lost_is_no_want_of_extensions() -> None:
+    offering = b"250-mx.example.org\r\n250 SIZE 1000"
+    with served_by(Politely(OneAfterTheOther(b"EHLO", b"hang up", otherwise=offering))) as dialogues:
+        face = look_at_face(dialogues, SILENT)
+    assert (face.hostname, face.keywords, face.unseen) == ("mx.example.org", {"SIZE": "1000"}, "")
+
+
+def test_what_is_offered_in_clear_text_is_not_offered_under_tls(catalogue: Catalogue) -> None:
+    answers = {b"EHLO": b"250-mx.example.org\r\n250 STARTTLS", b"STAR": b"454 TLS is not available"}
+    with served_by(Politely(lambda said: answers.get(said[:4], b""))) as dialogues:
+        face = look_at_face(dialogues, SILENT)
+    assert face.keywords_tls == {}
+    assert "454 TLS is not available" in face.unseen
+    text = draft(Place("127.0.0.1", 25, no_dns()), seen_of(recipient=ANN, face=face), catalogue)
+    checked(text, catalogue)
+    assert "it offers no AUTH" not in text
+    assert "what it offers under TLS was not to be seen: no reply: no TLS handshake took place" in text
+
+
+# Who gets mail
+
+
+def to(local_part: bytes, *replies: bytes, otherwise: bytes = b"") -> OneAfterTheOther:
+    return OneAfterTheOther(b"RCPT TO:<" + local_part + b"@", *replies, otherwise=otherwise)
+
+
+def hosted_by(
+    answers: Callable[[bytes], bytes], users: Sequence[str] = ()
+) -> tuple[list[HostedDomain], list[str]]:
+    def strict(said: bytes) -> bytes:
+        return b"550 no relaying" if said.endswith(b"elsewhere.example>") else answers(said)
+
+    with served_by(Politely(strict)) as dialogues:
+        return look_at_domains(dialogues, ["example.org"], users, one_by_one())
+
+
+@pytest.mark.parametrize(
+    ("replies", "catch_all"),
+    [
+        ((b"550 no", b"550 no"), False),
+        ((b"hang up", b"550 no", b"421 busy", b"550 no"), False),
+        ((), True),
+        ((b"550 no", b""), None),
+        ((b"421 busy",) * 6, None),
+    ],
+    ids=["refused", "lost, then refused", "taken", "not alike", "lost"],
+)
+def test_whether_everybody_is_taken(replies: tuple[bytes, ...], catch_all: bool | None) -> None:
+    hosted, _ = hosted_by(to(b"nobody-of-that-name", *replies), [ANN])
+    assert [domain.catch_all for domain in hosted] == [catch_all]
+
+
+def test_a_postmaster_of_whom_nothing_was_heard_is_looked_at_again() -> None:
+    hosted, notes = hosted_by(to(b"postmaster", b"hang up", b"421 busy"))
+    assert ([domain.name for domain in hosted], notes) == (["example.org"], [])
+    hosted, notes = hosted_by(to(b"postmaster", otherwise=b"421 busy"))
+    assert hosted == []
+    assert notes[0].startswith(
+        "example.org: what becomes of mail to its postmaster was not to be seen: 421 busy"
+    )
+
+
+def test_mail_for_others_of_which_nothing_was_heard_is_not_refused() -> None:
+    with served_by(Politely(OneAfterTheOther(b"RCPT", otherwise=b"421 busy"))) as dialogues:
+        _, note = as_a_stranger(dialogues, SILENT, heard_out=False)
+    assert note.startswith("whether it relays for us was not to be seen: rcpt: 421 busy")
+
+
+# Whom a greylist takes for one client
+
+
+@dataclass
+class Greylisting(Politely):
+    """Puts each address off once; neighbours of one that is known are told something of their own."""
+
+    neighbours_hear: bytes = b""
+    known: dict[str, float] = field(default_factory=dict)
+
+    def play(self, visitor: Visitor) -> None:
+        address = visitor.socket.getpeername()[0]
+
+        def answer(said: bytes) -> bytes:
+            if said[:4] != b"RCPT":
+                return b""
+            near = any(one.rpartition(".")[0] == address.rpartition(".")[0] for one in self.known)
+            if address not in self.known and near:
+                return self.neighbours_hear
+            since = self.known.setdefault(address, time.monotonic())
+            early = time.monotonic() - since < 0.2
+            return b"451 later" if early else b""
+
+        Politely(answer).play(visitor)
+
+
+@pytest.mark.parametrize(
+    ("neighbours_hear", "key"),
+    [(b"", "network"), (b"451 later", "address"), (b"550 who are you", ""), (b"421 busy", "")],
+)
+def test_what_a_neighbour_hears(neighbours_hear: bytes, key: str) -> None:
+    assert key_of(Greylisting(neighbours_hear=neighbours_hear)) == key
+
+
+def key_of(server: Greylisting) -> str:
+    with HostileServer([[server]]) as listening:
+        place = Place(*listening.address, no_dns())
+        first = Dialogues.by(place, Way(RouteName.BIND, ("127.3.0.0/16",)), FakeDns())
+        dialogues = replace(first, recipient=ANN, goal=Stage.DATA)
+        put_off = dialogues.attempt(patient=False).rcpt
+        deferral = look_at_deferral(dialogues, put_off, 0.5, SILENT)
+    assert deferral.greylist is not None
+    return deferral.greylist.key
