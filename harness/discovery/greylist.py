@@ -122,7 +122,7 @@ def _in_detail(dialogues: Dialogues, seen: GreylistSeen, telling: Telling) -> Gr
         return at_rcpt.attempt(recipient=f"{local_part}@{domain}").step(Stage.RCPT)
 
     if seen.at == Stage.RCPT:  # further nobody may get a message but the users that were named
-        *courtesies, invented = telling.over("greylist", met, [*COURTESIES, "nobody-of-that-name"])
+        *courtesies, invented = telling.over("greylist", met, [*COURTESIES, dialogues.nobody])
         exempt = [
             name for name, step in zip(COURTESIES, courtesies, strict=True) if step.verdict is Verdict.PASS
         ]

@@ -145,7 +145,7 @@ def oddities(
             found.append(Oddity(Offence.ILLEGAL_RECIPIENT, did, _to(f"{local_part}@{domains[0]}")))
     if strict:
         found.append(
-            Oddity(Offence.UNKNOWN_USER, "wrote to an invented user", _to(f"nobody-of-that-name@{strict[0]}"))
+            Oddity(Offence.UNKNOWN_USER, "wrote to an invented user", _to(f"{dialogues.nobody}@{strict[0]}"))
         )
     if dialogues.goal is Stage.DATA:
         found.append(Oddity(Offence.BROKEN_HEADER, "sent a broken header", _broken_header))

@@ -10,7 +10,6 @@ from harness.discovery.place import Telling
 from harness.outcome import Stage, Verdict
 from harness.world.conversation import Attempt, Step
 
-INVENTED = "nobody-of-that-name"
 ELSEWHERE = "elsewhere.example"
 POSTMASTER = "postmaster"
 BOUNCE = ""  # mail without a sender
@@ -78,18 +77,18 @@ def look_at_domains(
     for user in users:
         local_part, _, domain = user.rpartition("@")
         named.setdefault(domain.lower(), []).append(local_part)
-    at_rcpt = replace(dialogues, goal=Stage.RCPT)
+    at_rcpt, invented = replace(dialogues, goal=Stage.RCPT), dialogues.nobody
 
     def write(letter: tuple[str, str]) -> Attempt:
         name, to = letter
         further = dialogues if named.get(name) else at_rcpt  # nobody else may get a message
         if to == BOUNCE:
             return further.attempt(sender="", recipient=f"{[*named[name], POSTMASTER][0]}@{name}")
-        return (further if to == INVENTED else at_rcpt).attempt(recipient=f"{to}@{name}")
+        return (further if to == invented else at_rcpt).attempt(recipient=f"{to}@{name}")
 
     letters = [
         (ELSEWHERE, POSTMASTER),
-        *((name, to) for name in named for to in (POSTMASTER, INVENTED, BOUNCE)),
+        *((name, to) for name in named for to in (POSTMASTER, invented, BOUNCE)),
     ]
     came = dict(zip(letters, telling.over("domains", write, letters, at_once=len(letters)), strict=True))
     foreign = came[ELSEWHERE, POSTMASTER].step(Stage.RCPT)
@@ -102,7 +101,7 @@ def look_at_domains(
             notes.append(f"{name}: {note}")
         else:
             taken = _users(known, postmaster)
-            hosted.append(_hosted(name, taken, came[name, INVENTED], came[name, BOUNCE]))
+            hosted.append(_hosted(name, taken, came[name, invented], came[name, BOUNCE]))
         telling.say(f"{name}: {note or 'takes ' + ', '.join(hosted[-1].users)}")
     hosted.sort(key=lambda domain: not domain.ordinary)
     return hosted, notes

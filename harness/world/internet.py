@@ -2,7 +2,6 @@
 
 import ipaddress
 import itertools
-import secrets
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,7 +11,9 @@ from fake_dns import FakeDns
 from harness.profile.model import Profile
 from harness.profile.values import Network, apart
 from harness.verdicts import NotTestableError
+from harness.world.made_up import made_up
 
+TOKEN = 6  # letters in all names of a run
 RESERVED_NAMES = ("example", "test", "invalid", "localhost", "example.com", "example.net", "example.org")
 
 
@@ -39,10 +40,6 @@ class Identity:
         return f"sender@{self.domain}"
 
 
-# In names that nobody else has; no digits: content filters take 4e9d0b for an address, and a dial-up's host.
-LETTERS = "bcdfghjkmnpqrstvwxz"
-
-
 def is_reserved(name: str) -> bool:
     """Whether a name lies in the space that nobody can register (RFC 2606)."""
     labels = name.lower().rstrip(".")
@@ -58,7 +55,8 @@ class Internet:
 
     dns: FakeDns
     profile: Profile
-    token: str = field(default_factory=lambda: "".join(secrets.choice(LETTERS) for _ in range(6)))
+    token: str = field(default_factory=lambda: made_up(TOKEN))
+    nobody: str = field(default_factory=made_up)  # a local part that no user has
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _addresses: dict[Network, Iterator[str]] = field(default_factory=dict)
     _beside_others: set[str] = field(default_factory=set)  # addresses that were given out of turn

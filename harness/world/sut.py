@@ -2,18 +2,17 @@
 
 import fnmatch
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from harness.offence import Offence
 from harness.profile.dialect import Asks
 from harness.profile.model import Profile
 from harness.profile.tables import Domain, Greylist
 from harness.verdicts import NotTestableError
+from harness.world.made_up import made_up
 from harness.world.sut_mail import MailFacts
 
 POSTMASTER = "postmaster"
-NOBODY = "nobody-of-that-name"  # in a domain that refuses unknown users
-ANYBODY = "anybody-at-all"  # in one that takes them
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,7 @@ class Sut:
     """What a scenario may know of the server: only what its profile documents."""
 
     profile: Profile
+    nobody: str = field(default_factory=made_up)  # a local part that no user has: letters only
 
     @property
     def hostname(self) -> str:
@@ -50,7 +50,7 @@ class Sut:
     @property
     def mail(self) -> MailFacts:
         """What it does with a message that it has accepted."""
-        return MailFacts(self.profile)
+        return MailFacts(self.profile, self.nobody)
 
     @property
     def dnsbl(self) -> tuple[BlockList, ...]:
@@ -150,7 +150,7 @@ class Sut:
         """A recipient that nobody has, in a domain that refuses such, one without aliases if there is any."""
         strict = [domain for domain in self._homeliest if not domain.takes_everyone]
         for domain in sorted(strict, key=lambda domain: bool(domain.aliases)):
-            return f"{NOBODY}@{domain.name}"
+            return f"{self.nobody}@{domain.name}"
         raise NotTestableError("every [[domain]] takes every local part, so nobody is unknown here")
 
     @property
@@ -187,7 +187,7 @@ class Sut:
         return self._one_of_each(
             lambda domain, _: [
                 name
-                for name in (*domain.users, *([ANYBODY] if domain.takes_everyone else ()))
+                for name in (*domain.users, *([self.nobody] if domain.takes_everyone else ()))
                 if name.lower() not in senders
             ]
         )
@@ -273,7 +273,7 @@ class Sut:
         found = [
             f"{user}@{domain.name}"
             for domain in sorted(self._homeliest, key=lambda domain: domain is not self.home)
-            for user in (*domain.users, *([ANYBODY] if domain.takes_everyone else ()))
+            for user in (*domain.users, *([self.nobody] if domain.takes_everyone else ()))
             if self._is_ordinary(user)
         ]
         return [one for one in found if one != self.recipient]

@@ -1,0 +1,26 @@
+"""Local parts that no user has, and what a server makes of them that cuts local parts at delimiters."""
+
+from harness import settings
+from harness.embedded.servers import PROFILE
+from harness.profile.model import Profile
+from harness.world.made_up import LENGTH, made_up
+from harness.world.sut import Sut
+
+
+def sut() -> Sut:
+    return Sut(settings.read(PROFILE, Profile))
+
+
+def test_a_made_up_word_has_letters_only_and_is_another_each_time() -> None:
+    words = {made_up() for _ in range(100)}
+    assert len(words) == 100
+    assert all(len(word) == LENGTH and word.isascii() and word.isalpha() for word in words)
+
+
+def test_whoever_is_unknown_has_that_name_everywhere() -> None:
+    one, other = sut(), sut()
+    assert one.nobody != other.nobody
+    unknown = [one.unknown_recipient, *(nobody for _, nobody in one.mail.without_catch_alls)]
+    unknown += [rest.address for rest in one.mail.catch_alls]
+    assert len(unknown) > 2
+    assert {address.partition("@")[0] for address in unknown} == {one.nobody}
