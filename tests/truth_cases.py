@@ -24,6 +24,7 @@ RULES = (
     "helo.plain-ip",
     "helo.plain-ip-sticky",
     "helo.own-domain",
+    "helo.own-host",
     "bounce.legal",
     "dnsbl.*",
     "greylist.first-defer",
@@ -74,6 +75,7 @@ FOUND = {
         Draw(told="data", bare_address_greeting=REFUSE), "helo.plain-ip-sticky:strict-address"
     ),
     "lists that are not asked about IPv6": Server(Draw(listed=CLOSE), "dnsbl.one:weak-ipv4-only"),
+    "a server that is called www": Server(Draw(hostname="www.castle.example")),
     "everybody's mail is marked": Server(Draw(bare_address_greeting=MARK), "dnsbl.none:off"),
     "strangers are put off with another code": Server(
         Draw(greylist="data", greylist_hosts=False), "greylist.first-defer:weak-450"

@@ -17,6 +17,7 @@ from harness.offence import Offence
 from harness.outcome import Outcome, Stage, Verdict
 from harness.world.client import Client, message
 from harness.world.conversation import Attempt, Step
+from harness.world.made_up import made_up
 
 HELD_FROM = 0.4  # seconds by which an odd client must wait longer than the slowest innocent one
 INNOCENTS = 4  # clients, for a comparison
@@ -182,8 +183,8 @@ def _about_greetings(hostname: str, domains: Sequence[str]) -> list[Oddity]:
             Oddity(Offence.OWN_NAME_GREETING, f"greets as {domains[0]}", _greeting(lambda _: domains[0])),
             Oddity(
                 Offence.OWN_HOST_GREETING,
-                f"greets as www.{domains[0]}",
-                _greeting(lambda _: f"www.{domains[0]}"),
+                f"greets as a host in {domains[0]}",
+                _greeting(lambda _: f"{made_up()}.{domains[0]}"),
             ),
         ]
     if hostname:

@@ -106,6 +106,10 @@ class Sut:
         """The hosted domain that scenarios write to unless they need another."""
         return self.domain_of(self.recipient)
 
+    def host_inside(self, domain: str) -> str:
+        """A host name in one of its domains that is neither its own name nor another of its domains."""
+        return f"{made_up()}.{domain}"
+
     @property
     def catch_all(self) -> str:
         """A hosted domain that takes every local part: there no refusal can mean an unknown user."""

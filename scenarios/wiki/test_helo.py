@@ -97,16 +97,16 @@ def test_helo_with_a_domain_of_the_server(
 @rule("helo.own-host")
 @each("domain")
 def test_greeting_with_a_host_in_a_domain_of_the_server(
-    client: Client, offence: bool, expect: Expect, domain: Domain
+    client: Client, offence: bool, sut: Sut, expect: Expect, domain: Domain
 ) -> None:
-    expect(greets(client, f"www.{domain.name}" if offence else client.host))
+    expect(greets(client, sut.host_inside(domain.name) if offence else client.host))
 
 
 @rule("helo.own-host")
 def test_helo_with_a_host_in_a_domain_of_the_server(
     client: Client, offence: bool, sut: Sut, expect: Expect
 ) -> None:
-    name = f"www.{sut.domains[0]}"
+    name = sut.host_inside(sut.domains[0])
     expect(greets(client, name if offence else client.host, extended=False))
 
 
