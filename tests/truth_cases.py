@@ -76,6 +76,20 @@ FOUND = {
     ),
     "lists that are not asked about IPv6": Server(Draw(listed=CLOSE), "dnsbl.one:weak-ipv4-only"),
     "a server that is called www": Server(Draw(hostname="www.castle.example")),
+    "a list that fails counts, and shows as a mark only": Server(
+        Draw(threshold=3, lists=2, zones="one each", listed=MARK),
+        "dnsbl.fail-open:off",
+    ),
+    "a list that fails counts, and shows as lateness only": Server(
+        Draw(threshold=3, lists=2, zones="one each", mailbox="none"), "dnsbl.fail-open:off"
+    ),
+    "a list that fails is one too many beside two others": Server(
+        Draw(threshold=3, zones="one each", mailbox="none", listed=MARK, listed_enough=REFUSE),
+        "dnsbl.fail-open:off",
+    ),
+    "each zone of a group counts, which takes another list to be enough": Server(
+        Draw(threshold=3, lists=2, zones="two each"), "dnsbl.group-counts-once:off"
+    ),
     "everybody's mail is marked": Server(Draw(bare_address_greeting=MARK), "dnsbl.none:off"),
     "strangers are put off with another code": Server(
         Draw(greylist="data", greylist_hosts=False), "greylist.first-defer:weak-450"

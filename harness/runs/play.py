@@ -125,14 +125,44 @@ class Expect:
         """Where an offence earns a mark, its message has it, and the twin's has not."""
         if not any(outcome.marked for outcome in outcomes):
             return
-        if self.mailbox is None:
-            raise NotTestableError("the mark stands in delivered mail, and the profile has no [mailbox]")
         field_name = self.profile.dialect.mark
-        marks = self.mailbox.find(attempt.recipient, attempt.token).headers(field_name)
+        marks = self._marks_of(attempt)
         if marks and not self.offence:
             raise MarkedInnocentError(f"the message has {len(marks)} {field_name} fields")
         if self.offence and not marks:
             raise FailedError(f"the message has no {field_name} field")
+
+    def treated_as(self, attempt: Attempt, offence: Offence, *, promptly: bool = True) -> None:
+        """In both plays it comes out as offences of some kind do here; a twin that does not proves nothing.
+
+        Unless it is to be `promptly`, lateness says nothing.
+        """
+        outcomes = self.earnings(offence)
+        judge = self.judge if promptly else self.judge.patient
+        self.observed = f"{outcomes[0].stage}: {attempt.step(outcomes[0].stage)}"
+        try:
+            judge.expect(attempt, outcomes)
+            self._goes_on(attempt, outcomes)
+            if self.mailbox and all(outcome.marked for outcome in outcomes) and not self._marks_of(attempt):
+                raise FailedError(f"the message has no {self.profile.dialect.mark} field")
+        except FailedError as ending:
+            if self.offence:
+                raise
+            raise InconclusiveError(str(ending)) from None
+        self.proven = True
+
+    def unmarked(self, attempt: Attempt) -> None:
+        """In both plays the message has no mark; without a mailbox there is nothing to be seen."""
+        marks = self._marks_of(attempt) if self.mailbox else []
+        if marks:
+            text = f"the message has {len(marks)} {self.profile.dialect.mark} fields"
+            raise FailedError(text) if self.offence else MarkedInnocentError(text)
+
+    def _marks_of(self, attempt: Attempt) -> list[str]:
+        """The mark of a message that was accepted, as often as it is there."""
+        if self.mailbox is None:
+            raise NotTestableError("the mark stands in delivered mail, and the profile has no [mailbox]")
+        return self.mailbox.find(attempt.recipient, attempt.token).headers(self.profile.dialect.mark)
 
     def outcome(self, text: str, attempt: Attempt, *, earned: bool = False) -> None:
         """A part of the rule with an outcome of its own, such as `deny at rcpt`; the twin goes through."""
@@ -173,12 +203,12 @@ class Expect:
                 )
         self.proven = True
 
-    def accepted(self, attempt: Attempt, stage: Stage, *, promptly: bool = True) -> None:
-        """The offence is let through at `stage`, prompt or late; its twin `promptly`, or late as well."""
+    def accepted(self, attempt: Attempt, stage: Stage, *, patiently: bool = True) -> None:
+        """The offence is let through at `stage`, prompt or late, or promptly too; its twin is promptly."""
         settled = self.profile.settles(stage)
         self.observed = f"{settled}: {attempt.step(settled)}"
         self.came = self.judge.came_to(attempt)
-        (self.judge.patient if self.offence or not promptly else self.judge).through(attempt, settled)
+        (self.judge.patient if self.offence and patiently else self.judge).through(attempt, settled)
         self.proven = True
 
     def replied(self, step: Step, *codes: int) -> None:

@@ -2,11 +2,12 @@
 
 import fnmatch
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain, combinations
 
 from harness.reference_mta.certificate import SOUND
 from harness.reference_mta.mutations import MUTANTS, Mutant
 from harness.truth.built import INNOCENT, OFFENCE_OF, Built, check_of, differs
-from harness.truth.draw import Draw
+from harness.truth.draw import Blacklist, Draw
 
 MARKS = ("dnsbl.none", "dnsbl.one")  # whose scenarios look for a mark whatever the profile says
 
@@ -51,10 +52,24 @@ def _stays_connected(built: Built) -> bool:
 
 
 def _fails_open(built: Built) -> bool:
-    """Whether it shows that a list which fails counts as a hit: only by a refusal."""
-    one, two = (built.shown(rule).does != "accept" for rule in ("dnsbl.one", "dnsbl.two"))
-    alone = (one and bool(built.single)) or (two and len(built.single) < len(built.black))
-    return alone or (two and not one and bool(built.pairs))
+    """Whether it shows that a list which fails counts as a hit: alone, or where one more is one too many."""
+    for entry in built.black:
+        if built.shown("dnsbl.two" if built.enough(entry) else "dnsbl.one") != INNOCENT:
+            return True
+    if built.shown("dnsbl.one").refuses or not _told_apart("dnsbl.one", "dnsbl.two")(built):
+        return False
+    return any(
+        built.enough(entry, *others)
+        for entry in built.black
+        for others in _some_of(built.black, without=entry)
+        if others and not built.enough(*others)
+    )
+
+
+def _some_of(lists: list[Blacklist], without: Blacklist) -> Iterator[tuple[Blacklist, ...]]:
+    """Every choice of some of the other lists, none among them."""
+    others = [entry for entry in lists if entry is not without]
+    return chain.from_iterable(combinations(others, number) for number in range(len(others) + 1))
 
 
 def _stops(built: Built) -> bool:
@@ -70,9 +85,13 @@ def _stops(built: Built) -> bool:
 
 
 def _counts_zones(built: Built) -> bool:
-    """Whether a group would reach the threshold if each of its zones counted."""
-    groups = [entry for entry in built.single if len(entry.zones) > 1]
-    return any(entry.weight * len(entry.zones) >= built.drawn.threshold for entry in groups)
+    """Whether a group would reach the threshold if each of its zones counted, with other lists or alone."""
+    return any(
+        not built.enough(group, *others) and built.enough(*[group] * len(group.zones), *others)
+        for group in built.black
+        if len(group.zones) > 1
+        for others in _some_of(built.black, without=group)
+    )
 
 
 # What must be so for a rule to be told at all, by patterns of ids. What none fits can always be told.

@@ -1,7 +1,7 @@
 """The server under test as a scenario sees it: its names, its users, its lists, its numbers."""
 
 import fnmatch
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from harness.offence import Offence
@@ -88,6 +88,15 @@ class Sut:
         if weight >= self.profile.dialect.threshold:
             return Offence.LISTED_ENOUGH
         return Offence.LISTED if weight > 0 else None
+
+    def most_below(self, lists: Sequence[BlockList], limit: float) -> tuple[BlockList, ...]:
+        """Those of some black lists that weigh most together, and less than a limit; none if each is more."""
+        found: dict[float, tuple[BlockList, ...]] = {0.0: ()}
+        for one in lists:
+            for weight, chosen in list(found.items()):
+                if weight + one.weight < limit:
+                    found.setdefault(weight + one.weight, (*chosen, one))
+        return found[max(found)]
 
     @property
     def greylist(self) -> Greylist:

@@ -24,6 +24,13 @@ from harness.scenario import (
     rule,
 )
 
+FAULTS = pytest.mark.parametrize(
+    ("fault", "zones"),
+    # To wait for one zone shows it; a server waits for them one after the other.
+    [(ServFail(), None), (Refused(), None), (NoAnswer(), 1)],
+    ids=["servfail", "refused", "no answer"],
+)
+
 
 @rule("dnsbl.none")
 def test_client_on_no_list(client: Client, sut: Sut, expect: Expect) -> None:
@@ -126,10 +133,19 @@ def test_several_zones_of_one_group(
     client: Client, offence: bool, sut: Sut, expect: Expect, group: BlockList
 ) -> None:
     weighs(sut, expect, Offence.LISTED, group)
-    if offence:
-        for zone in range(len(group.zones)):
-            client.list_on(group, zone=zone)
-    expect(client.attempt(), cause=client.asked(group))
+    left = sut.profile.dialect.threshold - group.weight
+    others = sut.most_below([one for one in black(sut) if one != group], limit=left)
+    by_zone = (len(group.zones) - 1) * group.weight + sum(one.weight for one in others)
+    expect.needed(by_zone >= left, "with whatever other lists, its zones would not be enough if each counted")
+    tells_enough_apart(expect)
+    for one in (*others, group):
+        client.list_on(one)
+    for zone in range(1, len(group.zones)) if offence else ():
+        client.list_on(group, zone=zone)
+    attempt = client.attempt()
+    expect.treated_as(attempt, Offence.LISTED)
+    asked = client.asked(group)
+    expect.given(asked.seen, asked.missing)
 
 
 @rule("dnsbl.threshold-stops")
@@ -190,39 +206,55 @@ def test_client_with_the_address_of_the_test_entry(
 
 @rule("dnsbl.fail-open")
 @each("blocklist")
-@pytest.mark.parametrize(
-    ("fault", "zones"),
-    # To wait for one zone shows it; a server waits for them one after the other.
-    [(ServFail(), None), (Refused(), None), (NoAnswer(), 1)],
-    ids=["servfail", "refused", "no answer"],
-)
+@FAULTS
 def test_one_list_is_out_of_order(
-    client: Client, offence: bool, expect: Expect, blocklist: BlockList, fault: Behaviour, zones: int | None
+    client: Client,
+    offence: bool,
+    mailbox: Mailbox | None,
+    expect: Expect,
+    blocklist: BlockList,
+    fault: Behaviour,
+    zones: int | None,
 ) -> None:
     if offence:
         client.lookup_fails(blocklist, fault, zones=zones)
-    attempt = client.attempt()
-    expect.accepted(attempt, Stage.RCPT)
+    attempt = client.attempt(upto=Stage.DATA if mailbox else None)
+    expect.accepted(attempt, Stage.RCPT, patiently=isinstance(fault, NoAnswer))
+    if mailbox:
+        expect.accepts(attempt, Stage.DATA)
+        expect.unmarked(attempt)
     asked = client.asked(blocklist)
     expect.given(asked.seen, asked.missing)
 
 
 @rule("dnsbl.fail-open")
 @each("blocklist")
-def test_one_hit_while_another_list_is_out_of_order(
-    client: Client, offence: bool, sut: Sut, expect: Expect, blocklist: BlockList
+@FAULTS
+def test_one_hit_less_than_enough_while_another_list_is_out_of_order(
+    client: Client,
+    offence: bool,
+    sut: Sut,
+    mailbox: Mailbox | None,
+    expect: Expect,
+    blocklist: BlockList,
+    fault: Behaviour,
+    zones: int | None,
 ) -> None:
-    others = [one for one in black(sut) if one != blocklist]
-    expect.needed(bool(others), "two lists are needed and the profile has one [[dnsbl]]")
-    expect.applicable(
-        sut.earned_by(others[0]) is Offence.LISTED, "one hit is enough to be refused for, whatever others say"
+    others = sut.most_below(
+        [one for one in black(sut) if one != blocklist], limit=sut.profile.dialect.threshold
     )
+    expect.needed(
+        bool(others) and sut.earned_by(*others, blocklist) is Offence.LISTED_ENOUGH,
+        "there are no other [[dnsbl]] lists for which a hit of this one would be the one too many",
+    )
+    tells_enough_apart(expect)
     expect.applicable(expect.lets_through_if(Offence.LISTED), "the server refuses at one hit")
-    client.list_on(others[0])
+    for one in others:
+        client.list_on(one)
     if offence:
-        client.lookup_fails(blocklist, ServFail())
-    attempt = client.attempt()
-    expect.accepted(attempt, Stage.RCPT, promptly=False)
+        client.lookup_fails(blocklist, fault, zones=zones)
+    attempt = client.attempt(upto=Stage.DATA if mailbox else None)
+    expect.treated_as(attempt, Offence.LISTED, promptly=not isinstance(fault, NoAnswer))
     asked = client.asked(blocklist)
     expect.given(asked.seen, asked.missing)
 
@@ -237,6 +269,14 @@ def weighs(sut: Sut, expect: Expect, offence: Offence, *lists: BlockList) -> Non
     enough = "enough" if sut.earned_by(*lists) is Offence.LISTED_ENOUGH else "not enough"
     names = ", ".join(one.name for one in lists) or "no list"
     expect.applicable(sut.earned_by(*lists) is offence, f"to be on {names} is {enough} for dialect.threshold")
+
+
+def tells_enough_apart(expect: Expect) -> None:
+    """One hit too many earns something else than one less."""
+    expect.applicable(
+        expect.earnings(Offence.LISTED) != expect.earnings(Offence.LISTED_ENOUGH),
+        "whether the hits are enough makes no difference here",
+    )
 
 
 def fewest(sut: Sut, expect: Expect) -> int:
