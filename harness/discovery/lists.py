@@ -92,8 +92,7 @@ class _Trials:
         for number, sighting in enumerate(sightings):
             client, attempt = notes[number]
             asked = tuple(zones_asked(self.dialogues, client, attempt))
-            said = " ".join(attempt.said.split())
-            trials.append(_Trial(frozenset(listings[number]), sighting, asked, said, client.address))
+            trials.append(_Trial(frozenset(listings[number]), sighting, asked, attempt.said, client.address))
         return trials
 
 
