@@ -25,6 +25,7 @@ RULES = (
     "helo.plain-ip-sticky",
     "helo.own-domain",
     "helo.own-host",
+    "helo.no-aaaa-stall",
     "bounce.legal",
     "dnsbl.*",
     "greylist.first-defer",
@@ -44,6 +45,22 @@ class Server:
     mutant: str = ""
 
 
+UNDELAYED = Draw(
+    delay=0.0,
+    unverified_host=ACCEPT,
+    failed_lookup=ACCEPT,
+    unqualified_greeting=ACCEPT,
+    bare_address_greeting=REFUSE,
+    address_literal_greeting=ACCEPT,
+    own_name_greeting=REFUSE,
+    own_host_greeting=ACCEPT,
+    unconfirmed_greeting=ACCEPT,
+    borrowed_greeting=ACCEPT,
+    no_greeting=REFUSE,
+    relaying=REFUSE,
+    listed=MARK,
+    listed_enough=REFUSE,
+)
 FOUND = {
     "DNS that does not answer is no delay": Server(Draw(failed_lookup=REFUSE, delay=1.0)),
     "a delay that comes again behind DNS that does not answer": Server(
@@ -89,6 +106,9 @@ FOUND = {
     ),
     "each zone of a group counts, which takes another list to be enough": Server(
         Draw(threshold=3, lists=2, zones="two each"), "dnsbl.group-counts-once:off"
+    ),
+    "a server that delays nobody waits for an answer that it does not need": Server(
+        UNDELAYED, "helo.no-aaaa-stall:weak-stall"
     ),
     "everybody's mail is marked": Server(Draw(bare_address_greeting=MARK), "dnsbl.none:off"),
     "strangers are put off with another code": Server(

@@ -220,6 +220,19 @@ class Expect:
         if attempt.ending is not Ending.QUIT:
             raise EndedError(f"the connection did not go on to QUIT: {attempt.broken or attempt.ending}")
 
+    def no_slower(self, attempt: Attempt, limit: float) -> None:
+        """The offence waits for no reply before the message for `limit` seconds, whatever the delay is."""
+        for step in attempt.steps:
+            everybody = self.judge.pause if step.stage is Stage.CONNECT else 0.0
+            if step.reply is None or step.stage is Stage.DATA or step.seconds - everybody < limit:
+                continue
+            took = f"the reply at {step.stage} took {step.seconds:.2f} s, and nothing should take {limit:g} s"
+            if not self.offence:
+                raise InconclusiveError(f"{took}; but so it is without the offence")
+            if step.seconds - everybody - self.slowness(step.began, step.began + step.seconds) < limit:
+                raise InconclusiveError(f"{took}; but everything was slow meanwhile")
+            raise ContradictionError(took, step)
+
     def was_late(self, step: Step) -> bool:
         """Whether a reply was clearly held back."""
         return self.judge.timing(step) is Timing.LATE

@@ -128,6 +128,7 @@ HELO = (
     defective("helo.dns-mismatch", "weak-any-address", "a name passes that has an address, whosever it is"),
     defective("helo.dns-mismatch", "weak-any-ptr", "a name passes whose address has a PTR, whatever it says"),
     defective("helo.no-aaaa-stall", "off", "a failing AAAA lookup spoils a name whose A record matches"),
+    defective("helo.no-aaaa-stall", "weak-stall", "a name whose A record matches waits for its AAAA as well"),
 )
 
 EITHER_VERB = (
