@@ -298,3 +298,13 @@ def test_a_late_end_of_data_proves_nothing_where_the_scan_is_not_known() -> None
         Judge(DELAY, lambda since, until: 0.0).expect(late, expected)
     with pytest.raises(FailedError):
         Judge(DELAY, lambda since, until: 0.0, scan=0.0).expect(late, expected)
+
+
+def test_whatever_a_wait_is_for_it_is_as_long_as_a_delay_or_nothing_was_held_back() -> None:
+    for seconds in (LATE, 9.0):
+        judge(lag=9.0).not_prompt(step(Stage.CONNECT, 220, seconds))
+    with pytest.raises(FailedError):
+        judge().not_prompt(step(Stage.CONNECT, 220, PROMPT))
+    with pytest.raises(InconclusiveError):
+        judge().not_prompt(step(Stage.CONNECT, 220, BETWEEN))
+    judge(delay=0.0).not_prompt(step(Stage.CONNECT, 220, PROMPT))

@@ -69,7 +69,8 @@ class Expect:
 
         `cause` is what the rule rests on: a refusal before which it was not seen is somebody else's. With
         `earns` the offence is of another kind than the rule's own. `earned` says that the dialogue was meant
-        to earn a delay at the connection or the greeting, and `whenever` that lateness says nothing here.
+        to earn a delay at the connection or the greeting, and `whenever` that lateness says nothing here:
+        a reply that came promptly was not held back all the same.
         """
         outcomes = self.earnings(earns) if earns else self.expected
         judge = self.judge.patient if whenever else self.judge
@@ -79,6 +80,8 @@ class Expect:
             self.came = judge.came_to(attempt)
             self._doubt_a_vanished(cause, attempt, outcomes, judge, earned=earned)
             judge.expect(attempt, outcomes, earned=earned)
+            if whenever and all(outcome.late for outcome in outcomes):
+                self.judge.not_prompt(attempt.step(stage))
             self._goes_on(attempt, outcomes)
             if cause and not cause.seen and any(_does_something(outcome) for outcome in outcomes):
                 raise InconclusiveError(

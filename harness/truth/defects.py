@@ -153,6 +153,7 @@ TOLD: Mapping[str, Condition] = {
 # What must be so for a defect to show that does not merely treat the cases of its rule otherwise.
 SHOWS: Mapping[str, Condition] = {
     "connect.rdns-confirmed:weak-*": _punished("connect.rdns-mismatch"),
+    "connect.rdns-temperror:weak-unanswered": _missed("connect.rdns-temperror"),
     "helo.*:weak-ehlo-only": _always,
     "helo.plain-ip:strict-digits": _punished("helo.plain-ip"),
     "helo.plain-ip:weak-own-only": _missed("helo.plain-ip"),
