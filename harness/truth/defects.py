@@ -198,7 +198,7 @@ SHOWS: Mapping[str, Condition] = {
     "dnsbl.two:weak-one-name": lambda built: built.shown("dnsbl.two").does != "accept" and bool(built.pairs),
     "dnsbl.group-counts-once:off": _told_apart("dnsbl.group-counts-once", "dnsbl.two"),
     "dnsbl.threshold-stops:off": _always,
-    "dnsbl.not-before-rcpt:off": _always,
+    "dnsbl.not-before-rcpt:*": _always,
     "dnsbl.authenticated-exempt:off": _always,
     "dnsbl.fail-open:off": _always,
     "greylist.early-retry:weak-short": _always,
