@@ -70,7 +70,8 @@ def _bounce_domains(sut: Sut) -> Parts:
 
 
 def _listless_domains(sut: Sut) -> Parts:
-    return ((domain.name, domain) for domain in sut.profile.domain if domain.bounce_recipients is None)
+    listless = [one for one in sut.profile.domain if one.bounce_recipients is None]
+    return ((domain.name, domain) for domain in listless if sut.no_postmaster(domain))
 
 
 def _plain_domains(sut: Sut) -> Parts:
@@ -158,7 +159,10 @@ SERIES: Mapping[str, tuple[Callable[[Sut], Parts], str]] = {
         _themselves(lambda sut: sut.postmasters),
         "no [[domain]] has postmaster among its users and its bounce_recipients",
     ),
-    "listless_domain": (_listless_domains, "every [[domain]] has bounce_recipients; describe one without"),
+    "listless_domain": (
+        _listless_domains,
+        "every [[domain]] has bounce_recipients, or nobody but postmaster; describe one without, and a user",
+    ),
     "alias": (_aliases, "no alias of a [[domain]] leads to one of its users; describe one"),
     "alias_for_many": (
         _aliases_for_many,

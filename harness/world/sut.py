@@ -275,6 +275,12 @@ class Sut:
         """A user of a domain, no postmaster if it has any other."""
         return next(filter(self._is_ordinary, domain.users), domain.users[0])
 
+    def no_postmaster(self, domain: Domain) -> str:
+        """A user of a domain who is not postmaster, an ordinary one if there is any; else empty."""
+        found = [name for name in domain.users if name.lower() != POSTMASTER]
+        found.sort(key=lambda name: not self._is_ordinary(name))
+        return f"{found[0]}@{domain.name}" if found else ""
+
     @property
     def _homeliest(self) -> list[Domain]:
         """All domains, first those that refuse unknown users, and of these those with a list of senders."""
