@@ -25,6 +25,7 @@ RULES = (
     "helo.plain-ip-sticky",
     "helo.own-domain",
     "helo.own-host",
+    "helo.own-primary",
     "helo.no-aaaa-stall",
     "bounce.legal",
     "dnsbl.*",
@@ -109,6 +110,12 @@ FOUND = {
     ),
     "a server that delays nobody waits for an answer that it does not need": Server(
         UNDELAYED, "helo.no-aaaa-stall:weak-stall"
+    ),
+    "localhost has no dot either, and earns the same for both": Server(
+        Draw(own_name_greeting=REFUSE, unqualified_greeting=REFUSE)
+    ),
+    "localhost is not among its own names": Server(
+        Draw(unqualified_greeting=HELD), "helo.own-primary:weak-localhost"
     ),
     "everybody's mail is marked": Server(Draw(bare_address_greeting=MARK), "dnsbl.none:off"),
     "strangers are put off with another code": Server(

@@ -62,13 +62,15 @@ class Expect:
         *,
         cause: Cause | None = None,
         earns: Offence | None = None,
+        also: Offence | None = None,
         earned: bool = False,
         whenever: bool = False,
     ) -> None:
         """The offence must come out as promised, and its innocent twin must go through.
 
         `cause` is what the rule rests on: a refusal before which it was not seen is somebody else's. With
-        `earns` the offence is of another kind than the rule's own. `earned` says that the dialogue was meant
+        `earns` the offence is of another kind than the rule's own; with `also` it is one of that kind as well,
+        and what that earns says nothing of this rule. `earned` says that the dialogue was meant
         to earn a delay at the connection or the greeting, and `whenever` that lateness says nothing here:
         a reply that came promptly was not held back all the same.
         """
@@ -76,10 +78,18 @@ class Expect:
         judge = self.judge.patient if whenever else self.judge
         stage = outcomes[0].stage
         self.observed = f"{stage}: {attempt.step(stage)}"
+        others = self._told_apart(outcomes, also) if also else ()
         if self.offence:
             self.came = judge.came_to(attempt)
             self._doubt_a_vanished(cause, attempt, outcomes, judge, earned=earned)
-            judge.expect(attempt, outcomes, earned=earned)
+            try:
+                judge.expect(attempt, outcomes, earned=earned)
+            except FailedError as ending:
+                if self._comes_out_as(attempt, others, judge):
+                    raise InconclusiveError(
+                        f"{ending}; but it is {_words(also)} as well, which earns that"
+                    ) from None
+                raise
             if whenever and all(outcome.late for outcome in outcomes):
                 self.judge.not_prompt(attempt.step(stage))
             self._goes_on(attempt, outcomes)
@@ -99,6 +109,28 @@ class Expect:
         if documented is None:
             raise NotTestableError(f"no rule says what {offence.value.replace('_', ' ')} earns")
         return (self.profile.earns(offence, documented),)
+
+    def _told_apart(self, outcomes: tuple[Outcome, ...], also: Offence) -> tuple[Outcome, ...]:
+        """What another offence in the same act earns, if anything; raises `NotApplicableError` when it is alike."""
+        others = tuple(filter(_does_something, self.earnings(also)))
+        if any(_alike(one, other) for one in outcomes for other in others):
+            raise NotApplicableError(
+                f"it is {_words(also)} as well, and what that earns is not told from this"
+            )
+        return others
+
+    def _comes_out_as(self, attempt: Attempt, outcomes: tuple[Outcome, ...], judge: Judge) -> bool:
+        """Whether it came out as one of these, or may have; a mark that is expected is there."""
+        if not outcomes:
+            return False
+        try:
+            judge.expect(attempt, outcomes)
+        except FailedError:
+            return False
+        except InconclusiveError:
+            return True
+        marked = self.mailbox is not None and all(outcome.marked for outcome in outcomes)
+        return not marked or bool(self._marks_of(attempt))
 
     def _goes_on(self, attempt: Attempt, outcomes: tuple[Outcome, ...]) -> None:
         """What was let through is not refused where this server tells its refusals."""
@@ -350,6 +382,16 @@ class Play:
 def _does_something(outcome: Outcome) -> bool:
     """Whether it takes a cause: to be let through at once takes none."""
     return outcome.verdict is not Verdict.PASS or outcome.late or outcome.marked
+
+
+def _alike(one: Outcome, other: Outcome) -> bool:
+    """Whether one answer may be both of these."""
+    same = (one.verdict, one.late, one.marked) == (other.verdict, other.late, other.marked)
+    return same and not (one.codes and other.codes and set(one.codes).isdisjoint(other.codes))
+
+
+def _words(offence: Offence | None) -> str:
+    return str(offence or "").replace("_", " ")
 
 
 def goal_of(profile: Profile, rule: Rule) -> Stage:

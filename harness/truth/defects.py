@@ -2,6 +2,7 @@
 
 import fnmatch
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from itertools import chain, combinations
 
 from harness.reference_mta.certificate import SOUND
@@ -49,6 +50,15 @@ def _refuses_beside_the_greylist(built: Built) -> bool:
 def _stays_connected(built: Built) -> bool:
     """Whether a client can go on after a greeting with a bare address."""
     return built.drawn.told != "at once" or built.shown("helo.plain-ip").does != "close"
+
+
+def _own_names_show_without_dots(built: Built) -> bool:
+    """Whether an answer to localhost, which has no dot either, says which of the two it is for."""
+    own, undotted = built.shown("helo.own-primary"), built.shown("helo.not-fqdn")
+    if undotted == INNOCENT or replace(own, codes=None) != replace(undotted, codes=None):
+        return True
+    named = own.codes and undotted.codes and built.drawn.codes != "several"
+    return bool(named) and not {*map(str, own.codes or ())} & {*map(str, undotted.codes or ())}
 
 
 def _fails_open(built: Built) -> bool:
@@ -164,7 +174,9 @@ SHOWS: Mapping[str, Condition] = {
         _missed("helo.own-domain")(built) and built.drawn.domains > 1
     ),
     "helo.own-domain:strict-prefix": _punished("helo.own-domain"),
-    "helo.own-primary:weak-localhost": _missed("helo.own-primary"),
+    "helo.own-primary:weak-localhost": lambda built: (
+        _missed("helo.own-primary")(built) and _own_names_show_without_dots(built)
+    ),
     # Where a borrowed name is held against the client, this defect hits everybody.
     "helo.forward-match:off": lambda built: (
         built.punishes("helo.dns-mismatch") and not built.punishes("helo.reverse-match")
