@@ -69,8 +69,8 @@ class Expect:
         """The offence must come out as promised, and its innocent twin must go through.
 
         `cause` is what the rule rests on: a refusal before which it was not seen is somebody else's. With
-        `earns` the offence is of another kind than the rule's own; with `also` it is one of that kind as well,
-        and what that earns says nothing of this rule. `earned` says that the dialogue was meant
+        `earns` the offence is of another kind than the rule's own; with `also` it is one of that kind too, and
+        what that earns says nothing of this rule. `earned` says that the dialogue was meant
         to earn a delay at the connection or the greeting, and `whenever` that lateness says nothing here:
         a reply that came promptly was not held back all the same.
         """
@@ -111,7 +111,7 @@ class Expect:
         return (self.profile.earns(offence, documented),)
 
     def _told_apart(self, outcomes: tuple[Outcome, ...], also: Offence) -> tuple[Outcome, ...]:
-        """What another offence in the same act earns, if anything; raises `NotApplicableError` when it is alike."""
+        """What another offence in the same act earns, if anything; raises `NotApplicableError` if alike."""
         others = tuple(filter(_does_something, self.earnings(also)))
         if any(_alike(one, other) for one in outcomes for other in others):
             raise NotApplicableError(
