@@ -117,6 +117,9 @@ FOUND = {
     "localhost is not among its own names": Server(
         Draw(unqualified_greeting=HELD), "helo.own-primary:weak-localhost"
     ),
+    "a list whose further answers do not count": Server(
+        Draw(answers="a network"), "dnsbl.one:weak-first-answer"
+    ),
     "everybody's mail is marked": Server(Draw(bare_address_greeting=MARK), "dnsbl.none:off"),
     "strangers are put off with another code": Server(
         Draw(greylist="data", greylist_hosts=False), "greylist.first-defer:weak-450"

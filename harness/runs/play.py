@@ -69,8 +69,8 @@ class Expect:
         """The offence must come out as promised, and its innocent twin must go through.
 
         `cause` is what the rule rests on: a refusal before which it was not seen is somebody else's. With
-        `earns` the offence is of another kind than the rule's own; with `also` it is one of that kind too, and
-        what that earns says nothing of this rule. `earned` says that the dialogue was meant
+        `earns` the offence is of another kind than the rule's own; with `also` it is one of that kind too,
+        and what that earns says nothing of this rule. `earned` says that the dialogue was meant
         to earn a delay at the connection or the greeting, and `whenever` that lateness says nothing here:
         a reply that came promptly was not held back all the same.
         """

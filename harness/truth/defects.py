@@ -204,7 +204,12 @@ SHOWS: Mapping[str, Condition] = {
     "bounce.postmaster-sender:weak-case": _missed("bounce.postmaster-sender"),
     "bounce.postmaster-sender:strict-prefix": _punished("bounce.postmaster-sender"),
     "bounce.tagged:weak-last": _punished("bounce.bogus"),
-    "dnsbl.one:weak-nameless-mark": lambda built: built.shown("dnsbl.one").marked,
+    "dnsbl.one:weak-nameless-mark": lambda built: (
+        built.shown("dnsbl.one").marked and built.drawn.listed is None
+    ),
+    "dnsbl.one:weak-first-answer": lambda built: (
+        built.drawn.answers == "a network" and _missed("dnsbl.one")(built)
+    ),
     "dnsbl.one:weak-ipv4-only": lambda built: built.drawn.ipv6 and _missed("dnsbl.one")(built),
     "dnsbl.two:weak-no-text": lambda built: built.shown("dnsbl.two").does != "accept" and bool(built.pairs),
     "dnsbl.two:weak-one-name": lambda built: built.shown("dnsbl.two").does != "accept" and bool(built.pairs),

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.offence import Offence
 from harness.world.sut import BlockList, Sut
@@ -39,10 +39,13 @@ def _white_lists(sut: Sut) -> Parts:
 
 
 def _zones(sut: Sut) -> Parts:
-    zones = [
-        Zone(entry, number) for entry in sut.dnsbl if entry.weight > 0 for number in range(len(entry.zones))
-    ]
-    return ((str(zone), zone) for zone in zones)
+    """Every zone, and the first of a list for each further answer of it that counts."""
+    for entry in sut.dnsbl:
+        if entry.weight > 0:
+            zones = [Zone(entry, number) for number in range(len(entry.zones))]
+            yield from ((str(zone), zone) for zone in zones)
+            for answer in entry.further:
+                yield f"{entry.zones[0]} with {answer}", Zone(replace(entry, answer=answer), 0)
 
 
 def _groups(sut: Sut) -> Parts:

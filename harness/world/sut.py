@@ -23,6 +23,7 @@ class BlockList:
     zones: tuple[str, ...]
     weight: float = 1.0  # below 0 it is a white list
     answer: str = "127.0.0.2"  # one that counts
+    further: tuple[str, ...] = ()  # others that do: one of each network of them
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Sut:
                 entry.zones,
                 entry.weight,
                 str(entry.answers[0].network_address) if entry.answers else "127.0.0.2",
+                tuple(str(network.network_address) for network in entry.answers[1:]),
             )
             for entry in self.profile.dnsbl
         )
@@ -75,6 +77,12 @@ class Sut:
         """Whether mail of a client that is listed, and not enough to be refused, is marked."""
         answer = self.profile.dialect.answers.get(Offence.LISTED)
         return answer is None or answer.marked
+
+    @property
+    def names_listed(self) -> bool:
+        """Whether such a mark names address and list: the document says so, a dialect need not."""
+        dialect = self.profile.dialect
+        return Offence.LISTED not in dialect.answers or dialect.names_lists
 
     @property
     def stops_asking(self) -> bool:

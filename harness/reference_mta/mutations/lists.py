@@ -24,6 +24,7 @@ DNSBL = (
     *delays("dnsbl.one", "one hit has no effect"),
     treated("dnsbl.one", "weak-no-mark", "the message is not marked", lambda check: DELAY),
     defective("dnsbl.one", "weak-nameless-mark", "the mark does not name the list"),
+    defective("dnsbl.one", "weak-first-answer", "of the answers of a list only the first counts"),
     defective("dnsbl.one", "weak-ipv4-only", "clients on IPv6 are not looked up"),
     *late_refusals("dnsbl.two", "two hits have no effect"),
     treated(

@@ -76,7 +76,10 @@ async def _ask_zone(transaction: Transaction, entry: DnsList, zone: str) -> tupl
     name = listing_name(transaction.client, zone)
     answer = await transaction.resolver.ask(name, "A")
     failed = answer.lookup is Lookup.FAILED
-    listed = any(_is_listing(entry, value) for value in answer.values) and not failed
+    counts = entry
+    if entry.answers and transaction.quirk("dnsbl.one:weak-first-answer"):
+        counts = entry.model_copy(update={"answers": entry.answers[:1]})
+    listed = any(_is_listing(counts, value) for value in answer.values) and not failed
     if not listed and not (failed and transaction.quirk("dnsbl.fail-open:off")):
         return None, failed
     text = await transaction.resolver.ask(name, "TXT")
