@@ -120,6 +120,9 @@ FOUND = {
     "a list whose further answers do not count": Server(
         Draw(answers="a network"), "dnsbl.one:weak-first-answer"
     ),
+    "one list more is asked than it takes, where the first is enough": Server(
+        Draw(weights="the first two"), "dnsbl.threshold-stops:weak-one-more"
+    ),
     "everybody's mail is marked": Server(Draw(bare_address_greeting=MARK), "dnsbl.none:off"),
     "strangers are put off with another code": Server(
         Draw(greylist="data", greylist_hosts=False), "greylist.first-defer:weak-450"

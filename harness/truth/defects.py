@@ -214,7 +214,7 @@ SHOWS: Mapping[str, Condition] = {
     "dnsbl.two:weak-no-text": lambda built: built.shown("dnsbl.two").does != "accept" and bool(built.pairs),
     "dnsbl.two:weak-one-name": lambda built: built.shown("dnsbl.two").does != "accept" and bool(built.pairs),
     "dnsbl.group-counts-once:off": _told_apart("dnsbl.group-counts-once", "dnsbl.two"),
-    "dnsbl.threshold-stops:off": _always,
+    "dnsbl.threshold-stops:*": _always,
     "dnsbl.not-before-rcpt:*": _always,
     "dnsbl.authenticated-exempt:off": _always,
     "dnsbl.fail-open:off": _always,

@@ -37,6 +37,7 @@ DNSBL = (
     defective("dnsbl.two", "weak-one-name", "the reply names one list only"),
     defective("dnsbl.group-counts-once", "off", "each zone of a group counts"),
     defective("dnsbl.threshold-stops", "off", "all lists are always asked"),
+    defective("dnsbl.threshold-stops", "weak-one-more", "one list more is asked than it takes"),
     defective("dnsbl.not-before-rcpt", "off", "the lists are asked at connect"),
     defective("dnsbl.not-before-rcpt", "weak-strangers", "they are asked at connect about unknown hosts"),
     defective("dnsbl.authenticated-exempt", "off", "accounts are looked up as well"),

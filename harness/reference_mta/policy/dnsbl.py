@@ -51,7 +51,8 @@ async def look_up(transaction: Transaction) -> Listings:
     failed = 0
     goes_on = transaction.quirk("dnsbl.threshold-stops:off")
     for number, entry in enumerate(lists):
-        if not goes_on and Listings(tuple(hits)).weight >= policy.threshold:
+        counted = hits[:-1] if transaction.quirk("dnsbl.threshold-stops:weak-one-more") else hits
+        if not goes_on and Listings(tuple(counted)).weight >= policy.threshold:
             if all(other.weight > 0 for other in lists[number:]):
                 break
             goes_on = True
