@@ -63,16 +63,16 @@ def in_refusal(attempt: Attempt) -> Shown | None:
     if step is None or step.reply is None:
         return None
     coded = step.reply.enhanced in CODES
-    if not coded and not SPEAKS_OF_SPF.search(step.text):
+    if not coded and not SPEAKS_OF_SPF.search(step.prose):
         return None
-    text = " ".join(step.text.split())
+    text, code = step.prose, " ".join(filter(None, (str(step.code), step.reply.enhanced)))
     if step.code < 500:
         result = "temperror"
     elif step.reply.enhanced == "5.7.24" or re.search(r"perm(anent)?\s*error", text, re.IGNORECASE):
         result = "permerror"
     else:
         result = "softfail" if "softfail" in text.lower() else "fail"
-    return Shown(result, text, f"at {step.stage}: {step.code} {text}")
+    return Shown(result, text, f"at {step.stage}: {code} {text}")
 
 
 def refusal(attempt: Attempt) -> Step | None:

@@ -129,6 +129,17 @@ class Judge:
         about_time = all(ending.about_time for ending in endings)
         raise ContradictionError(text, endings[-1].step, about_time=about_time)
 
+    def not_prompt(self, step: Step) -> None:
+        """Raise unless the whole wait for a reply, whatever it was for, is as long as one held back takes."""
+        if self.delay > 0 and self.timing(step) is Timing.PROMPT:
+            raise ContradictionError(
+                f"expected a reply that is held back at {step.stage}, but came {step}", step
+            )
+        if step.seconds - (self.pause if step.stage is Stage.CONNECT else 0.0) < LATE_FROM * self.delay:
+            raise UnclearTimingError(
+                f"the reply at {step.stage} took {step.seconds:.2f} s of {self.delay:g} s"
+            )
+
     def through(self, attempt: Attempt, stage: Stage) -> None:
         """Raise unless a dialogue went through, promptly, up to and including `stage`."""
         self._expect_one(attempt, Outcome(Verdict.PASS, stage), earned=False)

@@ -9,6 +9,7 @@ from harness import settings
 from harness.embedded.servers import PROFILE
 from harness.profile.model import Profile
 from harness.world.internet import Internet, Kind
+from tests.dns_asking import answers
 
 
 def internet() -> Internet:
@@ -34,6 +35,15 @@ def test_who_lives_where() -> None:
     host = world.identity(Kind.KNOWN)
     assert world.host_at(host.address) == host.host
     assert world.host_at("192.0.2.1") == ""
+
+
+def test_the_mail_host_of_a_foreign_domain_has_an_address_that_is_no_clients() -> None:
+    world = internet()
+    domain = world.foreign_domain()
+    (mx,) = answers(world.dns, domain, "MX")
+    (address,) = answers(world.dns, mx.split()[1])
+    clients = (*world.profile.clients.networks, *world.profile.clients.trusted)
+    assert not any(ipaddress.ip_address(address) in network for network in clients)
 
 
 def test_no_name_looks_like_an_address_in_disguise() -> None:

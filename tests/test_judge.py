@@ -317,3 +317,13 @@ def test_who_was_greeted_late_while_innocents_were_as_well_is_not_judged() -> No
     assert crowded.timing(step(Stage.CONNECT, 220, LATE)) is Timing.UNCLEAR
     assert crowded.timing(step(Stage.CONNECT, 220, PROMPT)) is Timing.PROMPT
     assert crowded.timing(step(Stage.HELO, 250, LATE)) is Timing.LATE
+
+
+def test_whatever_a_wait_is_for_it_is_as_long_as_a_delay_or_nothing_was_held_back() -> None:
+    for seconds in (LATE, 9.0):
+        judge(lag=9.0).not_prompt(step(Stage.CONNECT, 220, seconds))
+    with pytest.raises(FailedError):
+        judge().not_prompt(step(Stage.CONNECT, 220, PROMPT))
+    with pytest.raises(InconclusiveError):
+        judge().not_prompt(step(Stage.CONNECT, 220, BETWEEN))
+    judge(delay=0.0).not_prompt(step(Stage.CONNECT, 220, PROMPT))

@@ -53,6 +53,16 @@ def test_a_reply_of_one_line() -> None:
     assert (reply.raw, reply.at, reply.seconds, reply.flaws) == (b"250 2.1.5 Recipient OK\r\n", 1.0, 0.5, ())
 
 
+def test_words_of_a_folded_reply_are_found_across_its_lines() -> None:
+    folded = only(b"554-5.7.1 listed by\r\n554-5.7.1 traps for  testing,\r\n554 5.7.1 see 5.7.1\r\n")
+    assert folded.prose == "listed by traps for testing, see 5.7.1"
+    assert only(b"550-5.1.1 No such\r\n550 user here\r\n").prose == "No such user here"
+    assert (
+        only(b"554-listed by\r\n554 5.7.1 traps\r\n").prose == "listed by 5.7.1 traps"
+    )  # it is no code there
+    assert only(b"550 5.7.1\r\n").prose == ""
+
+
 def test_a_reply_of_several_lines() -> None:
     reply = only(b"250-mx.example.org\r\n250-SIZE 1000\r\n250 HELP\r\n")
     assert reply.lines == ("mx.example.org", "SIZE 1000", "HELP")

@@ -79,6 +79,7 @@ def test_nearly_all_defects_of_the_rules_show_in_some_server() -> None:
     servers = (
         Draw(),
         Draw(greylist_code=450),
+        Draw(answers="a network"),
         Draw(mailbox="mbox", aliases="of many", sending="each another"),
     )
     shown = set().union(*map(names, servers))

@@ -24,6 +24,9 @@ RULES = (
     "helo.plain-ip",
     "helo.plain-ip-sticky",
     "helo.own-domain",
+    "helo.own-host",
+    "helo.own-primary",
+    "helo.no-aaaa-stall",
     "bounce.legal",
     "dnsbl.*",
     "greylist.first-defer",
@@ -43,6 +46,22 @@ class Server:
     mutant: str = ""
 
 
+UNDELAYED = Draw(
+    delay=0.0,
+    unverified_host=ACCEPT,
+    failed_lookup=ACCEPT,
+    unqualified_greeting=ACCEPT,
+    bare_address_greeting=REFUSE,
+    address_literal_greeting=ACCEPT,
+    own_name_greeting=REFUSE,
+    own_host_greeting=ACCEPT,
+    unconfirmed_greeting=ACCEPT,
+    borrowed_greeting=ACCEPT,
+    no_greeting=REFUSE,
+    relaying=REFUSE,
+    listed=MARK,
+    listed_enough=REFUSE,
+)
 FOUND = {
     "DNS that does not answer is no delay": Server(Draw(failed_lookup=REFUSE, delay=1.0)),
     "a delay that comes again behind DNS that does not answer": Server(
@@ -74,6 +93,36 @@ FOUND = {
         Draw(told="data", bare_address_greeting=REFUSE), "helo.plain-ip-sticky:strict-address"
     ),
     "lists that are not asked about IPv6": Server(Draw(listed=CLOSE), "dnsbl.one:weak-ipv4-only"),
+    "a server that is called www": Server(Draw(hostname="www.castle.example")),
+    "a list that fails counts, and shows as a mark only": Server(
+        Draw(threshold=3, lists=2, zones="one each", listed=MARK),
+        "dnsbl.fail-open:off",
+    ),
+    "a list that fails counts, and shows as lateness only": Server(
+        Draw(threshold=3, lists=2, zones="one each", mailbox="none"), "dnsbl.fail-open:off"
+    ),
+    "a list that fails is one too many beside two others": Server(
+        Draw(threshold=3, zones="one each", mailbox="none", listed=MARK, listed_enough=REFUSE),
+        "dnsbl.fail-open:off",
+    ),
+    "each zone of a group counts, which takes another list to be enough": Server(
+        Draw(threshold=3, lists=2, zones="two each"), "dnsbl.group-counts-once:off"
+    ),
+    "a server that delays nobody waits for an answer that it does not need": Server(
+        UNDELAYED, "helo.no-aaaa-stall:weak-stall"
+    ),
+    "localhost has no dot either, and earns the same for both": Server(
+        Draw(own_name_greeting=REFUSE, unqualified_greeting=REFUSE)
+    ),
+    "localhost is not among its own names": Server(
+        Draw(unqualified_greeting=HELD), "helo.own-primary:weak-localhost"
+    ),
+    "a list whose further answers do not count": Server(
+        Draw(answers="a network"), "dnsbl.one:weak-first-answer"
+    ),
+    "one list more is asked than it takes, where the first is enough": Server(
+        Draw(weights="the first two"), "dnsbl.threshold-stops:weak-one-more"
+    ),
     "everybody's mail is marked": Server(Draw(bare_address_greeting=MARK), "dnsbl.none:off"),
     "strangers are put off with another code": Server(
         Draw(greylist="data", greylist_hosts=False), "greylist.first-defer:weak-450"

@@ -21,6 +21,7 @@ from harness.smtp.routes import BindSource, Direct, ProxyV1, ProxyV2, Route, XCl
 from harness.world.client import GREYLIST_SLACK, Client
 from harness.world.conversation import Attempt
 from harness.world.internet import Identity, Internet, Kind
+from harness.world.made_up import made_up
 from harness.world.tools import Tools
 
 PATIENCE = 90.0  # seconds for one reply
@@ -40,6 +41,7 @@ class Dialogues:
     goal: Stage = Stage.RCPT
     hostname: str = "unknown"
     greylist: GreylistSeen | None = None  # that lets a retry through after its delay
+    nobody: str = field(default_factory=made_up)  # a local part that no user has
     introduced: deque[Identity] = field(default_factory=deque)  # hosts that the greylist knows by now
     regulars: deque[Identity] = field(
         default_factory=deque

@@ -40,7 +40,7 @@ def look_at_deferral(dialogues: Dialogues, put_off: Step, wait: float, telling: 
     """Whether a deferral is that of a greylist; retries go on for `wait` seconds at most."""
     recipient, said = dialogues.recipient, str(put_off)
     telling.say(f"an innocent client that writes to {recipient} is put off at {put_off.stage}: {said}")
-    called = CALLED_SO.search(put_off.text) is not None
+    called = CALLED_SO.search(put_off.prose) is not None
     bare = GreylistSeen(put_off.code, said, str(put_off.stage)) if called else None
     times = list(_times(wait))
     if not times:
@@ -132,7 +132,7 @@ def _in_detail(dialogues: Dialogues, seen: GreylistSeen, telling: Telling) -> Gr
         return {attempt.step(Stage.RCPT).code for attempt in attempts}
 
     if seen.at == Stage.RCPT:  # further nobody may get a message but the users that were named
-        *courtesies, invented = telling.over("greylist", met, [*COURTESIES, "nobody-of-that-name"])
+        *courtesies, invented = telling.over("greylist", met, [*COURTESIES, dialogues.nobody])
         exempt = [
             name
             for name, codes in zip(COURTESIES, courtesies, strict=True)

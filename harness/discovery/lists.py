@@ -100,7 +100,7 @@ class _Trials:
 
 
 def _names(client: Client, attempt: Attempt, zones: Iterable[str]) -> bool:
-    said = " ".join(attempt.said.split())
+    said = attempt.said
     return client.address in said and all(zone in said and TEXT in said for zone in zones)
 
 

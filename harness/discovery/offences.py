@@ -18,6 +18,7 @@ from harness.offence import Offence
 from harness.outcome import Stage, Verdict
 from harness.world.client import Client, message
 from harness.world.conversation import Attempt
+from harness.world.made_up import made_up
 
 INNOCENTS = 4  # clients, for a comparison
 CHANCES = 4  # odd clients at most
@@ -113,7 +114,7 @@ def oddities(
             found.append(Oddity(Offence.ILLEGAL_RECIPIENT, did, _to(f"{local_part}@{domains[0]}")))
     if strict:
         found.append(
-            Oddity(Offence.UNKNOWN_USER, "wrote to an invented user", _to(f"nobody-of-that-name@{strict[0]}"))
+            Oddity(Offence.UNKNOWN_USER, "wrote to an invented user", _to(f"{dialogues.nobody}@{strict[0]}"))
         )
     if dialogues.goal is Stage.DATA:
         found.append(Oddity(Offence.BROKEN_HEADER, "sent a broken header", _broken_header))
@@ -150,8 +151,8 @@ def _about_greetings(hostname: str, domains: Sequence[str]) -> list[Oddity]:
             Oddity(Offence.OWN_NAME_GREETING, f"greets as {domains[0]}", _greeting(lambda _: domains[0])),
             Oddity(
                 Offence.OWN_HOST_GREETING,
-                f"greets as www.{domains[0]}",
-                _greeting(lambda _: f"www.{domains[0]}"),
+                f"greets as a host in {domains[0]}",
+                _greeting(lambda _: f"{made_up()}.{domains[0]}"),
             ),
         ]
     if hostname:

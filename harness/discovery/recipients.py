@@ -11,7 +11,6 @@ from harness.discovery.place import Telling
 from harness.outcome import Stage, Verdict
 from harness.world.conversation import Attempt, Step
 
-INVENTED = "nobody-of-that-name"
 ELSEWHERE = "elsewhere.example"
 POSTMASTER = "postmaster"
 BOUNCE = ""  # mail without a sender
@@ -79,7 +78,7 @@ def look_at_domains(
     for user in users:
         local_part, _, domain = user.rpartition("@")
         named.setdefault(domain.lower(), []).append(local_part)
-    at_rcpt = replace(dialogues, goal=Stage.RCPT)
+    at_rcpt, invented = replace(dialogues, goal=Stage.RCPT), dialogues.nobody
 
     def write(letter: tuple[str, str]) -> Attempt:
         return heard(lambda: write_once(letter))
@@ -89,14 +88,14 @@ def look_at_domains(
         further = dialogues if named.get(name) else at_rcpt  # nobody else may get a message
         if to == BOUNCE:
             return further.attempt(sender="", recipient=f"{[*named[name], POSTMASTER][0]}@{name}")
-        return (further if to == INVENTED else at_rcpt).attempt(recipient=f"{to}@{name}")
+        return (further if to == invented else at_rcpt).attempt(recipient=f"{to}@{name}")
 
     letters = [
         (ELSEWHERE, POSTMASTER),
-        *((name, to) for name in named for to in (POSTMASTER, INVENTED, BOUNCE)),
+        *((name, to) for name in named for to in (POSTMASTER, invented, BOUNCE)),
     ]
-    invented = [(name, INVENTED) for name in named]  # twice: that everybody is taken is not said of one
-    attempts = telling.over("domains", write, [*letters, *invented], at_once=len(letters))
+    once_more = [(name, invented) for name in named]  # that everybody is taken is not said of one
+    attempts = telling.over("domains", write, [*letters, *once_more], at_once=len(letters))
     came = dict(zip(letters, attempts[: len(letters)], strict=True))
     again = dict(zip(named, attempts[len(letters) :], strict=True))
     foreign = came[ELSEWHERE, POSTMASTER].step(Stage.RCPT)
@@ -109,7 +108,7 @@ def look_at_domains(
             notes.append(f"{name}: {note}")
         else:
             taken = _users(known, postmaster)
-            hosted.append(_hosted(name, taken, (came[name, INVENTED], again[name]), came[name, BOUNCE]))
+            hosted.append(_hosted(name, taken, (came[name, invented], again[name]), came[name, BOUNCE]))
         telling.say(f"{name}: {note or 'takes ' + ', '.join(hosted[-1].users)}")
     hosted.sort(key=lambda domain: not domain.ordinary)
     return hosted, notes

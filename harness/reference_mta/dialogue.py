@@ -88,6 +88,8 @@ class Dialogue:
             self.about.listings = await look_up(self.about)
         faced = await self.teller.face(Stage.CONNECT, self.site.policy.connect, line)
         self.about.unverified = faced.held
+        if self.about.quirk("dnsbl.not-before-rcpt:weak-strangers") and not self.about.whitelisted_host:
+            self.about.listings = await look_up(self.about)
         self.turned_away = faced.reply
         await self.teller.hold(self.site.config.speech.banner_pause, line)
 

@@ -61,23 +61,36 @@ class Expect:
         *,
         cause: Cause | None = None,
         earns: Offence | None = None,
+        also: Offence | None = None,
         earned: bool = False,
         whenever: bool = False,
     ) -> None:
         """The offence must come out as promised, and its innocent twin must go through.
 
         `cause` is what the rule rests on: a refusal before which it was not seen is somebody else's. With
-        `earns` the offence is of another kind than the rule's own. `earned` says that the dialogue was meant
-        to earn a delay at the connection or the greeting, and `whenever` that lateness says nothing here.
+        `earns` the offence is of another kind than the rule's own; with `also` it is one of that kind too,
+        and what that earns says nothing of this rule. `earned` says that the dialogue was meant
+        to earn a delay at the connection or the greeting, and `whenever` that lateness says nothing here:
+        a reply that came promptly was not held back all the same.
         """
         outcomes = self.earnings(earns) if earns else self.expected
         judge = self.judge.patient if whenever else self.judge
         stage = outcomes[0].stage
         self.observed = f"{stage}: {attempt.step(stage)}"
+        others = self._told_apart(outcomes, also) if also else ()
         if self.offence:
             self.came = judge.came_to(attempt)
             self._doubt_a_vanished(cause, attempt, outcomes, judge, earned=earned)
-            judge.expect(attempt, outcomes, earned=earned)
+            try:
+                judge.expect(attempt, outcomes, earned=earned)
+            except FailedError as ending:
+                if self._comes_out_as(attempt, others, judge):
+                    raise InconclusiveError(
+                        f"{ending}; but it is {_words(also)} as well, which earns that"
+                    ) from None
+                raise
+            if whenever and all(outcome.late for outcome in outcomes):
+                self.judge.not_prompt(attempt.step(stage))
             self._goes_on(attempt, outcomes)
             if cause and not cause.seen and any(_does_something(outcome) for outcome in outcomes):
                 raise InconclusiveError(
@@ -95,6 +108,28 @@ class Expect:
         if documented is None:
             raise NotTestableError(f"no rule says what {offence.value.replace('_', ' ')} earns")
         return (self.profile.earns(offence, documented),)
+
+    def _told_apart(self, outcomes: tuple[Outcome, ...], also: Offence) -> tuple[Outcome, ...]:
+        """What another offence in the same act earns, if anything; raises `NotApplicableError` if alike."""
+        others = tuple(filter(_does_something, self.earnings(also)))
+        if any(_alike(one, other) for one in outcomes for other in others):
+            raise NotApplicableError(
+                f"it is {_words(also)} as well, and what that earns is not told from this"
+            )
+        return others
+
+    def _comes_out_as(self, attempt: Attempt, outcomes: tuple[Outcome, ...], judge: Judge) -> bool:
+        """Whether it came out as one of these, or may have; a mark that is expected is there."""
+        if not outcomes:
+            return False
+        try:
+            judge.expect(attempt, outcomes)
+        except FailedError:
+            return False
+        except InconclusiveError:
+            return True
+        marked = self.mailbox is not None and all(outcome.marked for outcome in outcomes)
+        return not marked or bool(self._marks_of(attempt))
 
     def _goes_on(self, attempt: Attempt, outcomes: tuple[Outcome, ...]) -> None:
         """What was let through is not refused where this server tells its refusals."""
@@ -124,14 +159,44 @@ class Expect:
         """Where an offence earns a mark, its message has it, and the twin's has not."""
         if not any(outcome.marked for outcome in outcomes):
             return
-        if self.mailbox is None:
-            raise NotTestableError("the mark stands in delivered mail, and the profile has no [mailbox]")
         field_name = self.profile.dialect.mark
-        marks = self.mailbox.find(attempt.recipient, attempt.token).headers(field_name)
+        marks = self._marks_of(attempt)
         if marks and not self.offence:
             raise MarkedInnocentError(f"the message has {len(marks)} {field_name} fields")
         if self.offence and not marks:
             raise FailedError(f"the message has no {field_name} field")
+
+    def treated_as(self, attempt: Attempt, offence: Offence, *, promptly: bool = True) -> None:
+        """In both plays it comes out as offences of some kind do here; a twin that does not proves nothing.
+
+        Unless it is to be `promptly`, lateness says nothing.
+        """
+        outcomes = self.earnings(offence)
+        judge = self.judge if promptly else self.judge.patient
+        self.observed = f"{outcomes[0].stage}: {attempt.step(outcomes[0].stage)}"
+        try:
+            judge.expect(attempt, outcomes)
+            self._goes_on(attempt, outcomes)
+            if self.mailbox and all(outcome.marked for outcome in outcomes) and not self._marks_of(attempt):
+                raise FailedError(f"the message has no {self.profile.dialect.mark} field")
+        except FailedError as ending:
+            if self.offence:
+                raise
+            raise InconclusiveError(str(ending)) from None
+        self.proven = True
+
+    def unmarked(self, attempt: Attempt) -> None:
+        """In both plays the message has no mark; without a mailbox there is nothing to be seen."""
+        marks = self._marks_of(attempt) if self.mailbox else []
+        if marks:
+            text = f"the message has {len(marks)} {self.profile.dialect.mark} fields"
+            raise FailedError(text) if self.offence else MarkedInnocentError(text)
+
+    def _marks_of(self, attempt: Attempt) -> list[str]:
+        """The mark of a message that was accepted, as often as it is there."""
+        if self.mailbox is None:
+            raise NotTestableError("the mark stands in delivered mail, and the profile has no [mailbox]")
+        return self.mailbox.find(attempt.recipient, attempt.token).headers(self.profile.dialect.mark)
 
     def outcome(self, text: str, attempt: Attempt, *, earned: bool = False) -> None:
         """A part of the rule with an outcome of its own, such as `deny at rcpt`; the twin goes through."""
@@ -172,12 +237,12 @@ class Expect:
                 )
         self.proven = True
 
-    def accepted(self, attempt: Attempt, stage: Stage, *, promptly: bool = True) -> None:
-        """The offence is let through at `stage`, prompt or late; its twin `promptly`, or late as well."""
+    def accepted(self, attempt: Attempt, stage: Stage, *, patiently: bool = True) -> None:
+        """The offence is let through at `stage`, prompt or late, or promptly too; its twin is promptly."""
         settled = self.profile.settles(stage)
         self.observed = f"{settled}: {attempt.step(settled)}"
         self.came = self.judge.came_to(attempt)
-        (self.judge.patient if self.offence or not promptly else self.judge).through(attempt, settled)
+        (self.judge.patient if self.offence and patiently else self.judge).through(attempt, settled)
         self.proven = True
 
     def replied(self, step: Step, *codes: int) -> None:
@@ -188,6 +253,19 @@ class Expect:
         """In both plays the connection goes on until QUIT; how a server answers that is its own affair."""
         if not attempt.parted:
             raise EndedError(f"the connection did not go on to QUIT: {attempt.broken or attempt.ending}")
+
+    def no_slower(self, attempt: Attempt, limit: float) -> None:
+        """The offence waits for no reply before the message for `limit` seconds, whatever the delay is."""
+        for step in attempt.steps:
+            everybody = self.judge.pause if step.stage is Stage.CONNECT else 0.0
+            if step.reply is None or step.stage is Stage.DATA or step.seconds - everybody < limit:
+                continue
+            took = f"the reply at {step.stage} took {step.seconds:.2f} s, and nothing should take {limit:g} s"
+            if not self.offence:
+                raise InconclusiveError(f"{took}; but so it is without the offence")
+            if step.seconds - everybody - self.slowness(step.began, step.began + step.seconds) < limit:
+                raise InconclusiveError(f"{took}; but everything was slow meanwhile")
+            raise ContradictionError(took, step)
 
     def was_late(self, step: Step) -> bool:
         """Whether a reply was clearly held back."""
@@ -303,6 +381,16 @@ class Play:
 def _does_something(outcome: Outcome) -> bool:
     """Whether it takes a cause: to be let through at once takes none."""
     return outcome.verdict is not Verdict.PASS or outcome.late or outcome.marked
+
+
+def _alike(one: Outcome, other: Outcome) -> bool:
+    """Whether one answer may be both of these."""
+    same = (one.verdict, one.late, one.marked) == (other.verdict, other.late, other.marked)
+    return same and not (one.codes and other.codes and set(one.codes).isdisjoint(other.codes))
+
+
+def _words(offence: Offence | None) -> str:
+    return str(offence or "").replace("_", " ")
 
 
 def goal_of(profile: Profile, rule: Rule) -> Stage:

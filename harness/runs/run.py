@@ -64,7 +64,7 @@ class Run:
     @property
     def sut(self) -> Sut:
         """The server as scenarios see it."""
-        return Sut(self.profile)
+        return Sut(self.profile, self.internet.nobody)
 
     def world(self) -> World:
         """A world for one try of a scenario."""

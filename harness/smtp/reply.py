@@ -46,6 +46,16 @@ class Reply:
         return "\n".join(self.lines)
 
     @property
+    def prose(self) -> str:
+        """Its words in one line, however they were folded, to look for words in.
+
+        The enhanced code is no part of it, which stands at the beginning of each line (RFC 2034 §4).
+        """
+        code = self.enhanced or ""
+        bare = (line.removeprefix(code) if _begins_with(line, code) else line for line in self.lines)
+        return " ".join(" ".join(bare).split())
+
+    @property
     def enhanced(self) -> str | None:
         """The enhanced status code (RFC 3463) that starts the text, such as `5.7.1`."""
         match = _ENHANCED.match(self.lines[0])
@@ -143,6 +153,11 @@ def parse_keywords(reply: Reply) -> dict[str, str]:
             before = keywords.get(keyword.upper(), "")
             keywords[keyword.upper()] = f"{before} {parameters.strip()}".strip()
     return keywords
+
+
+def _begins_with(line: str, code: str) -> bool:
+    found = _ENHANCED.match(line)
+    return found is not None and found[1] == code
 
 
 def _reply(lines: list[bytes], at: float, seconds: float) -> Reply:

@@ -2,11 +2,13 @@
 
 import fnmatch
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from itertools import chain, combinations
 
 from harness.reference_mta.certificate import SOUND
 from harness.reference_mta.mutations import MUTANTS, Mutant
 from harness.truth.built import INNOCENT, OFFENCE_OF, Built, check_of, differs
-from harness.truth.draw import Draw
+from harness.truth.draw import Blacklist, Draw
 
 MARKS = ("dnsbl.none", "dnsbl.one")  # whose scenarios look for a mark whatever the profile says
 
@@ -50,11 +52,34 @@ def _stays_connected(built: Built) -> bool:
     return built.drawn.told != "at once" or built.shown("helo.plain-ip").does != "close"
 
 
+def _own_names_show_without_dots(built: Built) -> bool:
+    """Whether an answer to localhost, which has no dot either, says which of the two it is for."""
+    own, undotted = built.shown("helo.own-primary"), built.shown("helo.not-fqdn")
+    if undotted == INNOCENT or replace(own, codes=None) != replace(undotted, codes=None):
+        return True
+    named = own.codes and undotted.codes and built.drawn.codes != "several"
+    return bool(named) and not {*map(str, own.codes or ())} & {*map(str, undotted.codes or ())}
+
+
 def _fails_open(built: Built) -> bool:
-    """Whether it shows that a list which fails counts as a hit: only by a refusal."""
-    one, two = (built.shown(rule).does != "accept" for rule in ("dnsbl.one", "dnsbl.two"))
-    alone = (one and bool(built.single)) or (two and len(built.single) < len(built.black))
-    return alone or (two and not one and bool(built.pairs))
+    """Whether it shows that a list which fails counts as a hit: alone, or where one more is one too many."""
+    for entry in built.black:
+        if built.shown("dnsbl.two" if built.enough(entry) else "dnsbl.one") != INNOCENT:
+            return True
+    if built.shown("dnsbl.one").refuses or not _told_apart("dnsbl.one", "dnsbl.two")(built):
+        return False
+    return any(
+        built.enough(entry, *others)
+        for entry in built.black
+        for others in _some_of(built.black, without=entry)
+        if others and not built.enough(*others)
+    )
+
+
+def _some_of(lists: list[Blacklist], without: Blacklist) -> Iterator[tuple[Blacklist, ...]]:
+    """Every choice of some of the other lists, none among them."""
+    others = [entry for entry in lists if entry is not without]
+    return chain.from_iterable(combinations(others, number) for number in range(len(others) + 1))
 
 
 def _stops(built: Built) -> bool:
@@ -70,9 +95,13 @@ def _stops(built: Built) -> bool:
 
 
 def _counts_zones(built: Built) -> bool:
-    """Whether a group would reach the threshold if each of its zones counted."""
-    groups = [entry for entry in built.single if len(entry.zones) > 1]
-    return any(entry.weight * len(entry.zones) >= built.drawn.threshold for entry in groups)
+    """Whether a group would reach the threshold if each of its zones counted, with other lists or alone."""
+    return any(
+        not built.enough(group, *others) and built.enough(*[group] * len(group.zones), *others)
+        for group in built.black
+        if len(group.zones) > 1
+        for others in _some_of(built.black, without=group)
+    )
 
 
 # What must be so for a rule to be told at all, by patterns of ids. What none fits can always be told.
@@ -134,6 +163,7 @@ TOLD: Mapping[str, Condition] = {
 # What must be so for a defect to show that does not merely treat the cases of its rule otherwise.
 SHOWS: Mapping[str, Condition] = {
     "connect.rdns-confirmed:weak-*": _punished("connect.rdns-mismatch"),
+    "connect.rdns-temperror:weak-unanswered": _missed("connect.rdns-temperror"),
     "helo.*:weak-ehlo-only": _always,
     "helo.plain-ip:strict-digits": _punished("helo.plain-ip"),
     "helo.plain-ip:weak-own-only": _missed("helo.plain-ip"),
@@ -144,7 +174,9 @@ SHOWS: Mapping[str, Condition] = {
         _missed("helo.own-domain")(built) and built.drawn.domains > 1
     ),
     "helo.own-domain:strict-prefix": _punished("helo.own-domain"),
-    "helo.own-primary:weak-localhost": _missed("helo.own-primary"),
+    "helo.own-primary:weak-localhost": lambda built: (
+        _missed("helo.own-primary")(built) and _own_names_show_without_dots(built)
+    ),
     # Where a borrowed name is held against the client, this defect hits everybody.
     "helo.forward-match:off": lambda built: (
         built.punishes("helo.dns-mismatch") and not built.punishes("helo.reverse-match")
@@ -152,6 +184,7 @@ SHOWS: Mapping[str, Condition] = {
     "helo.dns-mismatch:weak-any-address": _told_apart("helo.dns-mismatch", "helo.reverse-match"),
     "helo.dns-mismatch:weak-any-ptr": _told_apart("helo.dns-mismatch", "helo.reverse-match"),
     "helo.no-aaaa-stall:off": _punished("helo.dns-mismatch"),
+    "helo.no-aaaa-stall:weak-stall": _always,
     "mail.delay-repeated:weak-connect-only": lambda built: built.delays("helo") and built.repeats("mail"),
     "mail.delay-repeated:weak-helo-only": lambda built: built.delays("connect") and built.repeats("mail"),
     "rcpt.delay-repeated:weak-connect-only": lambda built: built.delays("helo") and built.repeats("rcpt"),
@@ -171,13 +204,18 @@ SHOWS: Mapping[str, Condition] = {
     "bounce.postmaster-sender:weak-case": _missed("bounce.postmaster-sender"),
     "bounce.postmaster-sender:strict-prefix": _punished("bounce.postmaster-sender"),
     "bounce.tagged:weak-last": _punished("bounce.bogus"),
-    "dnsbl.one:weak-nameless-mark": lambda built: built.shown("dnsbl.one").marked,
+    "dnsbl.one:weak-nameless-mark": lambda built: (
+        built.shown("dnsbl.one").marked and built.drawn.listed is None
+    ),
+    "dnsbl.one:weak-first-answer": lambda built: (
+        built.drawn.answers == "a network" and _missed("dnsbl.one")(built)
+    ),
     "dnsbl.one:weak-ipv4-only": lambda built: built.drawn.ipv6 and _missed("dnsbl.one")(built),
     "dnsbl.two:weak-no-text": lambda built: built.shown("dnsbl.two").does != "accept" and bool(built.pairs),
     "dnsbl.two:weak-one-name": lambda built: built.shown("dnsbl.two").does != "accept" and bool(built.pairs),
     "dnsbl.group-counts-once:off": _told_apart("dnsbl.group-counts-once", "dnsbl.two"),
-    "dnsbl.threshold-stops:off": _always,
-    "dnsbl.not-before-rcpt:off": _always,
+    "dnsbl.threshold-stops:*": _always,
+    "dnsbl.not-before-rcpt:*": _always,
     "dnsbl.authenticated-exempt:off": _always,
     "dnsbl.fail-open:off": _always,
     "greylist.early-retry:weak-short": _always,

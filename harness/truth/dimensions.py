@@ -16,7 +16,7 @@ DIMENSIONS: Mapping[str, tuple[Any, ...]] = {
     "most_errors": (0, 10, 20),
     "codes": ("unsaid", "code", "status", "several"),
     "mark": ("X-DNSbl-Warning", "X-Suspicious"),
-    "hostname": ("mail.castle.example", "mx.provider.example"),
+    "hostname": ("mail.castle.example", "mx.provider.example", "www.castle.example"),
     **OFFENCES,
     "greylist": ("rcpt", "data", "none"),
     "greylist_code": (451, 450),

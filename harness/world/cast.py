@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.offence import Offence
 from harness.world.sut import BlockList, Sut
@@ -39,10 +39,13 @@ def _white_lists(sut: Sut) -> Parts:
 
 
 def _zones(sut: Sut) -> Parts:
-    zones = [
-        Zone(entry, number) for entry in sut.dnsbl if entry.weight > 0 for number in range(len(entry.zones))
-    ]
-    return ((str(zone), zone) for zone in zones)
+    """Every zone, and the first of a list for each further answer of it that counts."""
+    for entry in sut.dnsbl:
+        if entry.weight > 0:
+            zones = [Zone(entry, number) for number in range(len(entry.zones))]
+            yield from ((str(zone), zone) for zone in zones)
+            for answer in entry.further:
+                yield f"{entry.zones[0]} with {answer}", Zone(replace(entry, answer=answer), 0)
 
 
 def _groups(sut: Sut) -> Parts:
@@ -70,7 +73,8 @@ def _bounce_domains(sut: Sut) -> Parts:
 
 
 def _listless_domains(sut: Sut) -> Parts:
-    return ((domain.name, domain) for domain in sut.profile.domain if domain.bounce_recipients is None)
+    listless = [one for one in sut.profile.domain if one.bounce_recipients is None]
+    return ((domain.name, domain) for domain in listless if sut.no_postmaster(domain))
 
 
 def _plain_domains(sut: Sut) -> Parts:
@@ -96,7 +100,8 @@ def _aliases_for_many(sut: Sut) -> Parts:
 
 
 def _leading(sut: Sut) -> Parts:
-    return ((alias.address, alias) for alias in sut.mail.leading)
+    rest = sut.mail.catch_alls  # whose addresses are others in each run
+    return ((f"the rest of {one.domain}" if one in rest else one.address, one) for one in sut.mail.leading)
 
 
 def _catch_alls(sut: Sut) -> Parts:
@@ -157,7 +162,10 @@ SERIES: Mapping[str, tuple[Callable[[Sut], Parts], str]] = {
         _themselves(lambda sut: sut.postmasters),
         "no [[domain]] has postmaster among its users and its bounce_recipients",
     ),
-    "listless_domain": (_listless_domains, "every [[domain]] has bounce_recipients; describe one without"),
+    "listless_domain": (
+        _listless_domains,
+        "every [[domain]] has bounce_recipients, or nobody but postmaster; describe one without, and a user",
+    ),
     "alias": (_aliases, "no alias of a [[domain]] leads to one of its users; describe one"),
     "alias_for_many": (
         _aliases_for_many,

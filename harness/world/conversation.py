@@ -46,6 +46,11 @@ class Step:
         return self.reply.text if self.reply else ""
 
     @property
+    def prose(self) -> str:
+        """The words of the reply in one line, without enhanced codes; empty when no reply came."""
+        return self.reply.prose if self.reply else ""
+
+    @property
     def mangled(self) -> str:
         """What of the reply shows that it did not come as a server says it; empty when nothing does."""
         return next((flaw for flaw in self.reply.flaws if flaw in MANGLED), "") if self.reply else ""
@@ -100,8 +105,8 @@ class Attempt:
 
     @property
     def said(self) -> str:
-        """The text of the last reply to a command about the message or before it."""
-        return self.reached.text if self.reached else ""
+        """The words of the last reply to a command about the message or before it, in one line."""
+        return self.reached.prose if self.reached else ""
 
     @property
     def reached(self) -> Step | None:

@@ -2,7 +2,6 @@
 
 import ipaddress
 import itertools
-import secrets
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,7 +11,10 @@ from fake_dns import FakeDns
 from harness.profile.model import Profile
 from harness.profile.values import Network, apart
 from harness.verdicts import NotTestableError
+from harness.world.made_up import made_up
 
+FAR_AWAY = ("192.0.2.25", "198.51.100.25", "203.0.113.25")
+TOKEN = 6  # letters in all names of a run
 RESERVED_NAMES = ("example", "test", "invalid", "localhost", "example.com", "example.net", "example.org")
 
 
@@ -39,10 +41,6 @@ class Identity:
         return f"sender@{self.domain}"
 
 
-# In names that nobody else has; no digits: content filters take 4e9d0b for an address, and a dial-up's host.
-LETTERS = "bcdfghjkmnpqrstvwxz"
-
-
 def is_reserved(name: str) -> bool:
     """Whether a name lies in the space that nobody can register (RFC 2606)."""
     labels = name.lower().rstrip(".")
@@ -58,7 +56,8 @@ class Internet:
 
     dns: FakeDns
     profile: Profile
-    token: str = field(default_factory=lambda: "".join(secrets.choice(LETTERS) for _ in range(6)))
+    token: str = field(default_factory=lambda: made_up(TOKEN))
+    nobody: str = field(default_factory=made_up)  # a local part that no user has
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _addresses: dict[Network, Iterator[str]] = field(default_factory=dict)
     _beside_others: set[str] = field(default_factory=set)  # addresses that were given out of turn
@@ -98,11 +97,16 @@ class Internet:
         self.dns.publish(name, _address_type(address), address)
 
     def foreign_domain(self) -> str:
-        """A domain of somebody else, that neither the server nor any client has."""
+        """A domain of somebody else, that neither the server nor any client has.
+
+        Its mail host has an address, as servers want it that look whether mail could be sent there; nobody
+        answers at it.
+        """
         with self._lock:
             domain = f"d{next(self._numbers)}-{self.token}.example"
         self.dns.zone(domain)
         self.dns.publish(domain, "MX", f"10 mx.{domain}.")
+        self.publish_host(f"mx.{domain}", self._far_away())
         return domain
 
     def spare_address(self) -> str:
@@ -126,6 +130,12 @@ class Internet:
 
     def _networks(self, kind: Kind) -> tuple[Network, ...]:
         return self.profile.clients.trusted if kind is Kind.TRUSTED else self.profile.clients.networks
+
+    def _far_away(self) -> str:
+        """An address that is kept for documents (RFC 5737), and no client's where there is one left."""
+        ours = (*self.profile.clients.networks, *self.profile.clients.trusted)
+        free = (one for one in FAR_AWAY if not any(ipaddress.ip_address(one) in network for network in ours))
+        return next(free, FAR_AWAY[0])
 
     def _known_suffix(self) -> str | None:
         patterns = self.profile.greylist.whitelist_hosts if self.profile.greylist else ()

@@ -1,19 +1,18 @@
 """The server under test as a scenario sees it: its names, its users, its lists, its numbers."""
 
 import fnmatch
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from harness.offence import Offence
 from harness.profile.dialect import Asks
 from harness.profile.model import Profile
 from harness.profile.tables import Domain, Greylist
 from harness.verdicts import NotTestableError
+from harness.world.made_up import made_up
 from harness.world.sut_mail import MailFacts
 
 POSTMASTER = "postmaster"
-NOBODY = "nobody-of-that-name"  # in a domain that refuses unknown users
-ANYBODY = "anybody-at-all"  # in one that takes them
 
 
 @dataclass(frozen=True)
@@ -24,6 +23,7 @@ class BlockList:
     zones: tuple[str, ...]
     weight: float = 1.0  # below 0 it is a white list
     answer: str = "127.0.0.2"  # one that counts
+    further: tuple[str, ...] = ()  # others that do: one of each network of them
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Sut:
     """What a scenario may know of the server: only what its profile documents."""
 
     profile: Profile
+    nobody: str = field(default_factory=made_up)  # a local part that no user has: letters only
 
     @property
     def hostname(self) -> str:
@@ -50,7 +51,7 @@ class Sut:
     @property
     def mail(self) -> MailFacts:
         """What it does with a message that it has accepted."""
-        return MailFacts(self.profile)
+        return MailFacts(self.profile, self.nobody)
 
     @property
     def dnsbl(self) -> tuple[BlockList, ...]:
@@ -61,6 +62,7 @@ class Sut:
                 entry.zones,
                 entry.weight,
                 str(entry.answers[0].network_address) if entry.answers else "127.0.0.2",
+                tuple(str(network.network_address) for network in entry.answers[1:]),
             )
             for entry in self.profile.dnsbl
         )
@@ -77,6 +79,12 @@ class Sut:
         return answer is None or answer.marked
 
     @property
+    def names_listed(self) -> bool:
+        """Whether such a mark names address and list: the document says so, a dialect need not."""
+        dialect = self.profile.dialect
+        return Offence.LISTED not in dialect.answers or dialect.names_lists
+
+    @property
     def stops_asking(self) -> bool:
         """Whether it asks no more lists once their weights are enough; white lists could lower them again."""
         in_order = self.profile.dialect.asks is Asks.IN_ORDER
@@ -88,6 +96,15 @@ class Sut:
         if weight >= self.profile.dialect.threshold:
             return Offence.LISTED_ENOUGH
         return Offence.LISTED if weight > 0 else None
+
+    def most_below(self, lists: Sequence[BlockList], limit: float) -> tuple[BlockList, ...]:
+        """Those of some black lists that weigh most together, and less than a limit; none if each is more."""
+        found: dict[float, tuple[BlockList, ...]] = {0.0: ()}
+        for one in lists:
+            for weight, chosen in list(found.items()):
+                if weight + one.weight < limit:
+                    found.setdefault(weight + one.weight, (*chosen, one))
+        return found[max(found)]
 
     @property
     def greylist(self) -> Greylist:
@@ -105,6 +122,10 @@ class Sut:
     def home(self) -> Domain:
         """The hosted domain that scenarios write to unless they need another."""
         return self.domain_of(self.recipient)
+
+    def host_inside(self, domain: str) -> str:
+        """A host name in one of its domains that is neither its own name nor another of its domains."""
+        return f"{made_up()}.{domain}"
 
     @property
     def catch_all(self) -> str:
@@ -150,7 +171,7 @@ class Sut:
         """A recipient that nobody has, in a domain that refuses such, one without aliases if there is any."""
         strict = [domain for domain in self._homeliest if not domain.takes_everyone]
         for domain in sorted(strict, key=lambda domain: bool(domain.aliases)):
-            return f"{NOBODY}@{domain.name}"
+            return f"{self.nobody}@{domain.name}"
         raise NotTestableError("every [[domain]] takes every local part, so nobody is unknown here")
 
     @property
@@ -192,7 +213,7 @@ class Sut:
         return self._one_of_each(
             lambda domain, _: [
                 name
-                for name in (*domain.users, *([ANYBODY] if domain.takes_everyone else ()))
+                for name in (*domain.users, *([self.nobody] if domain.takes_everyone else ()))
                 if name.lower() not in senders
             ]
         )
@@ -267,6 +288,12 @@ class Sut:
         """A user of a domain, no postmaster if it has any other."""
         return next(filter(self._is_ordinary, domain.users), domain.users[0])
 
+    def no_postmaster(self, domain: Domain) -> str:
+        """A user of a domain who is not postmaster, an ordinary one if there is any; else empty."""
+        found = [name for name in domain.users if name.lower() != POSTMASTER]
+        found.sort(key=lambda name: not self._is_ordinary(name))
+        return f"{found[0]}@{domain.name}" if found else ""
+
     @property
     def _homeliest(self) -> list[Domain]:
         """All domains, first those that refuse unknown users, and of these those with a list of senders."""
@@ -278,7 +305,7 @@ class Sut:
         found = [
             f"{user}@{domain.name}"
             for domain in sorted(self._homeliest, key=lambda domain: domain is not self.home)
-            for user in (*domain.users, *([ANYBODY] if domain.takes_everyone else ()))
+            for user in (*domain.users, *([self.nobody] if domain.takes_everyone else ()))
             if self._is_ordinary(user)
         ]
         return [one for one in found if one != self.recipient]

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from harness.profile.mail_tables import (
@@ -18,12 +18,12 @@ from harness.profile.mail_tables import (
 from harness.profile.model import Profile
 from harness.profile.tables import Domain, Spf
 from harness.verdicts import NotTestableError
+from harness.world.made_up import made_up
 
 T = TypeVar("T")
 
 
 REST = "*"  # the alias that takes what nobody else in its domain has
-NOBODY = "nobody-of-that-name"
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ class MailFacts:
     """Aliases, mailboxes, filters and ways to send; each raises `NotTestableError` when there is none."""
 
     profile: Profile
+    nobody: str = field(default_factory=made_up)  # a local part that no user has
 
     @property
     def aliases(self) -> tuple[Alias, ...]:
@@ -89,7 +90,7 @@ class MailFacts:
             if domain.aliases and not domain.takes_everyone:
                 leading = [name for name in domain.aliases if self._led(domain, name)]
                 known = (leading or domain.users)[0]
-                found.append((f"{known}@{domain.name}", f"{NOBODY}@{domain.name}"))
+                found.append((f"{known}@{domain.name}", f"{self.nobody}@{domain.name}"))
         return tuple(found)
 
     @property
@@ -232,7 +233,7 @@ class MailFacts:
 
     def _catch_alls(self) -> Iterator[Alias]:
         for domain in self.profile.domain:
-            address, targets = f"{NOBODY}@{domain.name}", self._led(domain, REST)
+            address, targets = f"{self.nobody}@{domain.name}", self._led(domain, REST)
             if targets and self._tell_apart(targets):
                 yield Alias(address, targets, self._others(targets, domain))
             elif domain.catch_all and REST not in domain.aliases:

@@ -77,7 +77,7 @@ def test_bounce_with_the_tag_in_front(
 def test_bounce_to_a_domain_without_a_list(
     client: Client, offence: bool, sut: Sut, expect: Expect, listless_domain: Domain
 ) -> None:
-    recipient = f"{sut.ordinary_user(listless_domain)}@{listless_domain.name}"
+    recipient = sut.no_postmaster(listless_domain)
     expect(client.attempt(sender="" if offence else client.sender, recipient=recipient))
 
 

@@ -12,6 +12,7 @@ from harness.scenario import (
     Expect,
     Internet,
     NoAnswer,
+    Offence,
     ServFail,
     Stage,
     Sut,
@@ -21,14 +22,17 @@ from harness.scenario import (
 )
 
 VERBS = pytest.mark.parametrize("extended", [True, False], ids=["EHLO", "HELO"])  # both are checked alike
+STALL = 2.0  # seconds that nobody waits for who does not need the answer
 
 
 @rule("helo.not-fqdn")
 @VERBS
 @pytest.mark.parametrize("name", ["localbox", "WORKSTATION7"])
 def test_greeting_without_a_dot(
-    client: Client, offence: bool, expect: Expect, name: str, extended: bool
+    client: Client, offence: bool, sut: Sut, expect: Expect, name: str, extended: bool
 ) -> None:
+    own_names = {one.lower() for one in (sut.hostname, *sut.domains)}
+    expect.applicable(name.lower() not in own_names, f"{name} is the server's own name")
     expect(client.attempt(helo=name if offence else client.host, extended=extended))
 
 
@@ -83,7 +87,8 @@ def test_greeting_with_the_own_address_literal(
 def test_greeting_with_a_domain_of_the_server(
     client: Client, offence: bool, expect: Expect, domain: Domain, spelling: Callable[[str], str]
 ) -> None:
-    expect(greets(client, spelling(domain.name) if offence else named_like(client, domain)))
+    attempt = greets(client, spelling(domain.name) if offence else named_like(client, domain))
+    expect(attempt, also=unqualified(domain.name))
 
 
 @rule("helo.own-domain")
@@ -91,22 +96,23 @@ def test_greeting_with_a_domain_of_the_server(
 def test_helo_with_a_domain_of_the_server(
     client: Client, offence: bool, expect: Expect, domain: Domain
 ) -> None:
-    expect(greets(client, domain.name if offence else named_like(client, domain), extended=False))
+    attempt = greets(client, domain.name if offence else named_like(client, domain), extended=False)
+    expect(attempt, also=unqualified(domain.name))
 
 
 @rule("helo.own-host")
 @each("domain")
 def test_greeting_with_a_host_in_a_domain_of_the_server(
-    client: Client, offence: bool, expect: Expect, domain: Domain
+    client: Client, offence: bool, sut: Sut, expect: Expect, domain: Domain
 ) -> None:
-    expect(greets(client, f"www.{domain.name}" if offence else client.host))
+    expect(greets(client, sut.host_inside(domain.name) if offence else client.host))
 
 
 @rule("helo.own-host")
 def test_helo_with_a_host_in_a_domain_of_the_server(
     client: Client, offence: bool, sut: Sut, expect: Expect
 ) -> None:
-    name = f"www.{sut.domains[0]}"
+    name = sut.host_inside(sut.domains[0])
     expect(greets(client, name if offence else client.host, extended=False))
 
 
@@ -115,12 +121,13 @@ def test_helo_with_a_host_in_a_domain_of_the_server(
 def test_greeting_with_the_host_name_of_the_server(
     client: Client, offence: bool, sut: Sut, expect: Expect, extended: bool
 ) -> None:
-    expect(greets(client, sut.hostname if offence else client.host, extended=extended))
+    attempt = greets(client, sut.hostname if offence else client.host, extended=extended)
+    expect(attempt, also=unqualified(sut.hostname))
 
 
 @rule("helo.own-primary")
 def test_greeting_as_localhost(client: Client, offence: bool, expect: Expect) -> None:
-    expect(greets(client, "localhost" if offence else client.host))
+    expect(greets(client, "localhost" if offence else client.host), also=unqualified("localhost"))
 
 
 @rule("helo.forward-match")
@@ -175,7 +182,9 @@ def test_aaaa_lookup_fails_while_a_matches(
     name = client.another_name("v4only")
     if offence:
         client.script(name, "AAAA", fault)
-    expect(greets(client, name))
+    attempt = greets(client, name)
+    expect.no_slower(attempt, STALL)
+    expect(attempt)
 
 
 @rule("helo.no-aaaa-stall")
@@ -187,11 +196,18 @@ def test_aaaa_lookup_of_a_name_that_no_ptr_gives(
     client.publish(name, "A", client.address)
     if offence:
         client.script(name, "AAAA", fault)
-    expect(greets(client, name), cause=client.looked_up(name))
+    attempt = greets(client, name)
+    expect.no_slower(attempt, STALL)
+    expect(attempt, cause=client.looked_up(name))
 
 
 def greets(client: Client, name: str, *, extended: bool = True) -> Attempt:
     return client.attempt(helo=name, extended=extended)
+
+
+def unqualified(name: str) -> Offence | None:
+    """What a name without a dot is, whoever has it."""
+    return None if "." in name else Offence.UNQUALIFIED_GREETING
 
 
 def named_like(client: Client, domain: Domain) -> str:

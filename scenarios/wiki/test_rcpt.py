@@ -107,7 +107,7 @@ def test_local_part_with_a_leading_dot(client: Client, offence: bool, sut: Sut, 
 def test_user_that_nobody_knows(
     client: Client, offence: bool, sut: Sut, expect: Expect, plain_domain: Domain
 ) -> None:
-    name = "nobody-of-that-name" if offence else sut.ordinary_user(plain_domain)
+    name = sut.nobody if offence else sut.ordinary_user(plain_domain)
     expect(client.attempt(recipient=f"{name}@{plain_domain.name}"))
 
 
@@ -134,5 +134,5 @@ def refuses_unknown_users(client: Client, sut: Sut) -> bool:
     if sut.home.takes_everyone:
         return False
     to_nobody = client.another("ordinary mail to nobody")
-    attempt = to_nobody.attempt(recipient=f"nobody-of-that-name@{sut.home.name}")
+    attempt = to_nobody.attempt(recipient=f"{sut.nobody}@{sut.home.name}")
     return any(step.verdict in (Verdict.DENY, Verdict.DROP) for step in attempt.steps)

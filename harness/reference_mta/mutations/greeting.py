@@ -45,6 +45,7 @@ CONNECT = (
     defective("connect.rdns-confirmed", "weak-one-name", "one PTR name is followed, the last"),
     *delays("connect.rdns-missing", "a host without a name is not delayed", may_refuse=False),
     *delays("connect.rdns-temperror", "a failed lookup of the name is let pass", may_refuse=False),
+    defective("connect.rdns-temperror", "weak-unanswered", "whose name is not told soon is greeted at once"),
     *delays("connect.rdns-unresolvable", "a name without an address is let pass", may_refuse=False),
     *delays("connect.rdns-mismatch", "a name with other addresses is let pass", may_refuse=False),
 )
@@ -128,6 +129,7 @@ HELO = (
     defective("helo.dns-mismatch", "weak-any-address", "a name passes that has an address, whosever it is"),
     defective("helo.dns-mismatch", "weak-any-ptr", "a name passes whose address has a PTR, whatever it says"),
     defective("helo.no-aaaa-stall", "off", "a failing AAAA lookup spoils a name whose A record matches"),
+    defective("helo.no-aaaa-stall", "weak-stall", "a name whose A record matches waits for its AAAA as well"),
 )
 
 EITHER_VERB = (

@@ -24,6 +24,7 @@ DNSBL = (
     *delays("dnsbl.one", "one hit has no effect"),
     treated("dnsbl.one", "weak-no-mark", "the message is not marked", lambda check: DELAY),
     defective("dnsbl.one", "weak-nameless-mark", "the mark does not name the list"),
+    defective("dnsbl.one", "weak-first-answer", "of the answers of a list only the first counts"),
     defective("dnsbl.one", "weak-ipv4-only", "clients on IPv6 are not looked up"),
     *late_refusals("dnsbl.two", "two hits have no effect"),
     treated(
@@ -36,7 +37,9 @@ DNSBL = (
     defective("dnsbl.two", "weak-one-name", "the reply names one list only"),
     defective("dnsbl.group-counts-once", "off", "each zone of a group counts"),
     defective("dnsbl.threshold-stops", "off", "all lists are always asked"),
+    defective("dnsbl.threshold-stops", "weak-one-more", "one list more is asked than it takes"),
     defective("dnsbl.not-before-rcpt", "off", "the lists are asked at connect"),
+    defective("dnsbl.not-before-rcpt", "weak-strangers", "they are asked at connect about unknown hosts"),
     defective("dnsbl.authenticated-exempt", "off", "accounts are looked up as well"),
     off("dnsbl.test-point", "the test entry is ignored"),
     defective("dnsbl.fail-open", "off", "a list that fails counts as a hit"),

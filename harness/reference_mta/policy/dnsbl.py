@@ -51,7 +51,8 @@ async def look_up(transaction: Transaction) -> Listings:
     failed = 0
     goes_on = transaction.quirk("dnsbl.threshold-stops:off")
     for number, entry in enumerate(lists):
-        if not goes_on and Listings(tuple(hits)).weight >= policy.threshold:
+        counted = hits[:-1] if transaction.quirk("dnsbl.threshold-stops:weak-one-more") else hits
+        if not goes_on and Listings(tuple(counted)).weight >= policy.threshold:
             if all(other.weight > 0 for other in lists[number:]):
                 break
             goes_on = True
@@ -76,7 +77,10 @@ async def _ask_zone(transaction: Transaction, entry: DnsList, zone: str) -> tupl
     name = listing_name(transaction.client, zone)
     answer = await transaction.resolver.ask(name, "A")
     failed = answer.lookup is Lookup.FAILED
-    listed = any(_is_listing(entry, value) for value in answer.values) and not failed
+    counts = entry
+    if entry.answers and transaction.quirk("dnsbl.one:weak-first-answer"):
+        counts = entry.model_copy(update={"answers": entry.answers[:1]})
+    listed = any(_is_listing(counts, value) for value in answer.values) and not failed
     if not listed and not (failed and transaction.quirk("dnsbl.fail-open:off")):
         return None, failed
     text = await transaction.resolver.ask(name, "TXT")

@@ -49,6 +49,9 @@ async def _confirmed_by_dns(transaction: Transaction, name: str) -> str | None:
         other = await transaction.resolver.ask(name, "AAAA" if transaction.address_type == "A" else "A")
         if other.lookup is Lookup.FAILED:
             return None
+    if transaction.quirk("helo.no-aaaa-stall:weak-stall"):
+        for _ in range(2):
+            await transaction.resolver.ask(name, "AAAA" if transaction.address_type == "A" else "A")
     _, addresses = await transaction.addresses(name)
     if transaction.client in addresses:
         return "helo.forward-match"
