@@ -121,7 +121,7 @@ class Client(Host):
         attempt = once()
         if patient and (authenticated or self.kind is not Kind.STRANGER):
             for _ in recipients:  # each is a triplet of its own
-                attempt = self._after_greylist(attempt, once)
+                attempt = self.after_greylist(attempt, once)
         return attempt
 
     def be_known(self, recipient: str | None = None) -> None:
@@ -182,18 +182,19 @@ class Client(Host):
         auth = self.world.sut.profile.auth
         return (auth.sender if auth else None) or self.sender
 
-    def _after_greylist(self, attempt: Attempt, again: Callable[[], Attempt]) -> Attempt:
-        """The attempt, made again after the greylist's delay if that put it off."""
-        greylist, clock = self.world.sut.profile.greylist, self.world.clock
-        if not greylist or not clock:
+    def after_greylist(
+        self, attempt: Attempt, again: Callable[[], Attempt], *, whatever_code: bool = False
+    ) -> Attempt:
+        """The attempt, made again after the greylist's delay if that put it off.
+
+        At RCPT or at the end of DATA, whichever it does with such mail; with the greylist's codes, or
+        `whatever_code` where nothing else is held against this client.
+        """
+        greylist, clock, met = self.world.sut.profile.greylist, self.world.clock, attempt.reached
+        if not greylist or not clock or not met:
             return attempt
-        put_off = attempt.reached  # at RCPT or at the end of DATA, as bounces always are
-        if (
-            put_off is None
-            or put_off.stage not in (greylist.stage, Stage.DATA)
-            or put_off.verdict is not Verdict.DEFER
-            or put_off.code not in greylist.codes
-        ):
+        put_off = met.stage in (Stage.RCPT, Stage.DATA) and met.verdict is Verdict.DEFER
+        if not put_off or not (whatever_code or met.code in greylist.codes):
             return attempt
         clock.advance(self.address, greylist.delay + GREYLIST_SLACK)
         return again()

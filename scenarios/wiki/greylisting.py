@@ -64,10 +64,12 @@ def retry_in_time(client: Client, sut: Sut, clock: Clock, expect: Expect, second
     expect(retry)
 
 
-def make_known(client: Client, sut: Sut, clock: Clock, expect: Expect, recipient: str | None = None) -> None:
+def make_known(client: Client, sut: Sut, expect: Expect, recipient: str | None = None) -> None:
+    """The client comes, is put off, and comes again as any mail server would."""
     must_be_greylisted(sut, expect, recipient)
     first = client.attempt(recipient=recipient, label="first attempt")
     expect.given(put_off(first, sut), FIRST)
-    clock.advance(client.address, sut.greylist.delay + AFTER)
-    again = client.attempt(recipient=recipient, label="retry")
+    again = client.after_greylist(
+        first, lambda: client.attempt(recipient=recipient, label="retry"), whatever_code=True
+    )
     expect.given(passed(again, sut), f"the retry was not accepted: {again.step(sut.greylist.stage)}")

@@ -98,7 +98,7 @@ def test_retry_shortly_before_the_time_out(stranger: Client, sut: Sut, clock: Cl
 @rule("greylist.whitelisted")
 def test_second_mail_of_a_known_triplet(stranger: Client, sut: Sut, clock: Clock, expect: Expect) -> None:
     began = clock.reading(stranger.address)
-    make_known(stranger, sut, clock, expect)
+    make_known(stranger, sut, expect)
     clock.advance(stranger.address, min(sut.greylist.timeout + AFTER, sut.greylist.lifetime * 0.5))
     second = stranger.attempt(label="second mail")
     expect.given(clock.reading(stranger.address) - began < sut.greylist.lifetime, TOO_SLOW)
@@ -118,7 +118,7 @@ def test_first_retry_after_the_time_out(
 def test_known_triplet_unused_for_too_long(
     stranger: Client, offence: bool, sut: Sut, clock: Clock, expect: Expect
 ) -> None:
-    make_known(stranger, sut, clock, expect)
+    make_known(stranger, sut, expect)
     if offence:
         clock.advance(stranger.address, sut.greylist.lifetime + AFTER)
     expect(stranger.attempt(label="the known triplet"))
@@ -126,7 +126,7 @@ def test_known_triplet_unused_for_too_long(
 
 @rule("greylist.lifetime-extended")
 def test_known_triplet_in_use(stranger: Client, sut: Sut, clock: Clock, expect: Expect) -> None:
-    make_known(stranger, sut, clock, expect)
+    make_known(stranger, sut, expect)
     clock.advance(stranger.address, sut.greylist.lifetime * 0.6)
     began = clock.reading(stranger.address)
     used = stranger.attempt(label="use within the lifetime")
@@ -144,7 +144,7 @@ def test_another_client_than_that_of_a_known_triplet(
     # One that is keyed by addresses and goes by networks all the same takes neighbours for one.
     beside = sut.greylist.key == "address"
     host, other = stranger.neighbours() if beside else (stranger, stranger.another())
-    make_known(host, sut, clock, expect)
+    make_known(host, sut, expect)
     expect((other if offence else host).attempt(sender=host.sender, label="after that"))
 
 
@@ -152,7 +152,7 @@ def test_another_client_than_that_of_a_known_triplet(
 def test_another_sender_than_that_of_a_known_triplet(
     stranger: Client, offence: bool, sut: Sut, clock: Clock, expect: Expect
 ) -> None:
-    make_known(stranger, sut, clock, expect)
+    make_known(stranger, sut, expect)
     sender = f"other.{stranger.sender}" if offence else stranger.sender
     expect(stranger.attempt(sender=sender, label="after that"))
 
@@ -162,7 +162,7 @@ def test_another_recipient_than_that_of_a_known_triplet(
     stranger: Client, offence: bool, sut: Sut, clock: Clock, expect: Expect
 ) -> None:
     other = sut.another_recipient
-    make_known(stranger, sut, clock, expect)
+    make_known(stranger, sut, expect)
     expect(stranger.attempt(recipient=other if offence else sut.recipient, label="after that"))
 
 
@@ -252,7 +252,7 @@ def test_stranger_writes_to_a_user_that_nobody_knows(stranger: Client, sut: Sut,
 def test_sender_of_a_known_triplet_in_capitals(
     stranger: Client, offence: bool, sut: Sut, clock: Clock, expect: Expect
 ) -> None:
-    make_known(stranger, sut, clock, expect)
+    make_known(stranger, sut, expect)
     sender = stranger.sender.upper() if offence else stranger.sender
     expect(stranger.attempt(sender=sender, label="after that"))
 
@@ -261,7 +261,7 @@ def test_sender_of_a_known_triplet_in_capitals(
 def test_recipient_of_a_known_triplet_in_capitals(
     stranger: Client, offence: bool, sut: Sut, clock: Clock, expect: Expect
 ) -> None:
-    make_known(stranger, sut, clock, expect)
+    make_known(stranger, sut, expect)
     recipient = sut.recipient.upper() if offence else sut.recipient
     attempt = stranger.attempt(recipient=recipient, label="after that")
     expect.applicable(not for_good(attempt), f"{recipient} is nobody here, for whatever client")

@@ -36,12 +36,10 @@ async def at_rcpt(transaction: Transaction) -> str | None:
     """The standing of the triplet; the null sender is let through until DATA."""
     if transaction.domain is None or exempt(transaction) or _spared(transaction, str(transaction.mailbox)):
         return None
-    if not transaction.sender:
-        if not transaction.quirk("greylist.null-not-at-rcpt:off"):
-            return "greylist.null-not-at-rcpt"
-        return "greylist.first-defer"
+    if not transaction.sender and not transaction.quirk("greylist.null-not-at-rcpt:off"):
+        return "greylist.null-not-at-rcpt"
     rule = _stand(transaction, transaction.sender, str(transaction.mailbox))
-    postmaster = split(transaction.sender).local_part.lower() == "postmaster"
+    postmaster = bool(transaction.sender) and split(transaction.sender).local_part.lower() == "postmaster"
     return "greylist.postmaster-at-rcpt" if postmaster and rule == "greylist.first-defer" else rule
 
 
