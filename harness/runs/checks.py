@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from fake_dns import QueryEntry, Truncated, reverse_name
 from harness.outcome import Stage, Verdict
-from harness.profile.values import room_in
+from harness.profile.values import neighbourhoods_in, room_in
 from harness.rules import Capability
 from harness.runs.diagnosis import Check, Finding, Patient, State
 from harness.runs.run import Run, ailing
@@ -94,6 +94,8 @@ def has_addresses(patient: Patient) -> Finding:
         wanted, there = rules * CLIENTS_OF_A_RULE, sum(room_in(network) for network in networks)
         if networks and there < wanted:
             short.append(f"clients.{key} has {there}, and scenarios of {rules} rules need about {wanted}")
+    if shortage := _too_few_networks(run):
+        short.append(shortage)
     if short:
         return Finding(
             State.BAD, f"{'; '.join(short)}; those that find none left are not testable", "addresses"
@@ -101,6 +103,18 @@ def has_addresses(patient: Patient) -> Finding:
     if not clients.networks:
         return Finding(State.SKIPPED, "with route direct no address can be chosen")
     return Finding(State.GOOD, "for each client of each scenario one of its own")
+
+
+def _too_few_networks(run: Run) -> str:
+    """What is missing where the greylist goes by networks; empty when nothing is."""
+    if run.profile.greylist is None or run.profile.greylist.key != "network":
+        return ""
+    rules = sum(rule.about_greylist and run.profile.claims(rule) for rule in run.catalogue)
+    networks = [one for one in run.profile.clients.networks if one.version == 4]
+    wanted, there = rules * CLIENTS_OF_A_RULE, neighbourhoods_in(networks)
+    if not networks or there >= wanted:
+        return ""
+    return f"clients.networks has {there} of /24, and strangers to a greylist by networks need about {wanted}"
 
 
 def logs_in(patient: Patient) -> Finding:
