@@ -94,13 +94,19 @@ class Client(Host):
         That is the stage at which it tells verdicts of the rule, or the end of DATA with a `message` of one's
         own, and no less than `upto`; it ends early at the first refusal. It greets with EHLO, or with HELO
         when it is not to be `extended`, and again under TLS when it is to be `covered`. Several recipients
-        are told one after the other. A known or trusted host that is greylisted all the same waits and tries
+        are told one after the other; a `message` for more of them than `policy.max_recipients` raises
+        `NotTestableError`. A known or trusted host that is greylisted all the same waits and tries
         again, as any mail server would, where the profile lets time pass; unless it is not `patient`.
         """
         goal = Stage.DATA if message is not None else later(self.world.goal, upto or Stage.CONNECT)
         recipients = (
             [recipient or self.world.sut.recipient] if isinstance(recipient, str | None) else list(recipient)
         )
+        most = self.world.sut.profile.policy.max_recipients
+        if message is not None and len(recipients) > most:
+            raise NotTestableError(
+                f"a message would be for {len(recipients)} recipients, and policy.max_recipients is {most}"
+            )
         if sender is None:
             sender = self._account_sender if authenticated else self.sender
 
