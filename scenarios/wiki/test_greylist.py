@@ -24,6 +24,7 @@ from .greylisting import (
     FIRST,
     TOO_SLOW,
     first_attempt,
+    just_before,
     make_known,
     must_be_greylisted,
     now,
@@ -69,17 +70,17 @@ def test_retry_at_once(
 
 @rule("greylist.early-retry")
 @needs("clock")
-def test_retry_half_way_through_the_delay(
+def test_retry_just_before_the_delay_is_over(
     stranger: Client, offence: bool, sut: Sut, clock: Clock, expect: Expect
 ) -> None:
-    half = sut.greylist.delay * 0.5
-    if offence:
-        expect.applicable(sut.pause < half, NO_EARLY_RETRY)
-    told = told_at(first_attempt(stranger, sut, expect), stranger, sut, clock)
-    clock.advance(stranger.address, half - sut.pause if offence else sut.greylist.delay + AFTER)
+    delay = sut.greylist.delay
+    expect.applicable(sut.pause < delay / 2, NO_EARLY_RETRY)
+    first = first_attempt(stranger, sut, expect)
+    left, end = just_before(delay, first, stranger, sut, clock, expect)
+    clock.advance(stranger.address, left if offence else delay + AFTER)
     retry = stranger.attempt(label="retry")
     if offence:
-        expect.given(clock.reading(stranger.address) - told < sut.greylist.delay, TOO_SLOW)
+        expect.given(clock.reading(stranger.address) < end, TOO_SLOW)
     expect(retry)
 
 
@@ -89,10 +90,15 @@ def test_retry_after_the_delay(stranger: Client, sut: Sut, clock: Clock, expect:
 
 
 @rule("greylist.retry-accept")
-def test_retry_shortly_before_the_time_out(stranger: Client, sut: Sut, clock: Clock, expect: Expect) -> None:
-    late = sut.greylist.timeout * 0.9
-    expect.applicable(late > sut.greylist.delay, "the time-out comes right after the delay")
-    retry_in_time(stranger, sut, clock, expect, late)
+def test_retry_just_before_the_time_out(stranger: Client, sut: Sut, clock: Clock, expect: Expect) -> None:
+    timeout = sut.greylist.timeout
+    first = first_attempt(stranger, sut, expect)
+    left, end = just_before(timeout, first, stranger, sut, clock, expect)
+    expect.applicable(left > sut.greylist.delay, "the time-out comes right after the delay")
+    clock.advance(stranger.address, left)
+    retry = stranger.attempt(label="retry")
+    expect.given(clock.reading(stranger.address) < end, TOO_SLOW)
+    expect(retry)
 
 
 @rule("greylist.whitelisted")
@@ -103,6 +109,18 @@ def test_second_mail_of_a_known_triplet(stranger: Client, sut: Sut, clock: Clock
     second = stranger.attempt(label="second mail")
     expect.given(clock.reading(stranger.address) - began < sut.greylist.lifetime, TOO_SLOW)
     expect(second)
+
+
+@rule("greylist.whitelisted")
+def test_known_triplet_just_before_its_lifetime_is_over(
+    stranger: Client, sut: Sut, clock: Clock, expect: Expect
+) -> None:
+    known = make_known(stranger, sut, expect)
+    left, end = just_before(sut.greylist.lifetime, known, stranger, sut, clock, expect)
+    clock.advance(stranger.address, left)
+    late = stranger.attempt(label="mail after nearly the whole lifetime")
+    expect.given(clock.reading(stranger.address) < end, TOO_SLOW)
+    expect(late)
 
 
 @rule("greylist.expired")
@@ -126,14 +144,16 @@ def test_known_triplet_unused_for_too_long(
 
 @rule("greylist.lifetime-extended")
 def test_known_triplet_in_use(stranger: Client, sut: Sut, clock: Clock, expect: Expect) -> None:
-    make_known(stranger, sut, expect)
-    clock.advance(stranger.address, sut.greylist.lifetime * 0.6)
-    began = clock.reading(stranger.address)
+    known = make_known(stranger, sut, expect)
+    left, end = just_before(sut.greylist.lifetime, known, stranger, sut, clock, expect)
+    clock.advance(stranger.address, left)
     used = stranger.attempt(label="use within the lifetime")
+    expect.given(clock.reading(stranger.address) < end, TOO_SLOW)
     expect.given(passed(used, sut), f"the known triplet was not taken: {used.step(sut.greylist.stage)}")
-    clock.advance(stranger.address, sut.greylist.lifetime * 0.6)
+    left, end = just_before(sut.greylist.lifetime, used, stranger, sut, clock, expect)
+    clock.advance(stranger.address, left)
     beyond = stranger.attempt(label="use beyond the first lifetime")
-    expect.given(clock.reading(stranger.address) - began < sut.greylist.lifetime, TOO_SLOW)
+    expect.given(clock.reading(stranger.address) < end, TOO_SLOW)
     expect(beyond)
 
 

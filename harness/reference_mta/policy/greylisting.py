@@ -113,10 +113,17 @@ def _stand(transaction: Transaction, sender: str, recipient: str) -> str:
 
 
 def _times(transaction: Transaction, times: Times) -> Times:
-    if transaction.quirk("greylist.early-retry:weak-short"):
+    quirk = transaction.quirk
+    if quirk("greylist.early-retry:weak-short"):
         return replace(times, delay=0.4 * times.delay)
-    if transaction.quirk("greylist.retry-accept:strict-timeout"):
+    if quirk("greylist.early-retry:weak-hasty"):
+        return replace(times, delay=0.8 * times.delay)
+    if quirk("greylist.retry-accept:strict-timeout"):
         return replace(times, timeout=0.5 * times.timeout)
+    if quirk("greylist.retry-accept:strict-early-timeout"):
+        return replace(times, timeout=0.8 * times.timeout)
+    if quirk("greylist.whitelisted:strict-lifetime"):
+        return replace(times, lifetime=0.8 * times.lifetime)
     return times
 
 
