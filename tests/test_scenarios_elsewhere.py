@@ -1,4 +1,4 @@
-"""What scenarios of the greylist say of servers that speak otherwise than the document."""
+"""What scenarios say of servers that speak otherwise than the document."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +13,7 @@ from harness.runs.play import Play
 from harness.runs.run import Run
 from harness.runs.trial import Plan, Vote, try_once
 from scenarios.wiki import test_greylist_bounces as bounces
+from scenarios.wiki import test_tls as tls
 
 CATALOGUE = Catalogue.below(Path("scenarios"))
 
@@ -44,3 +45,20 @@ def test_bounces_that_are_put_off_at_rcpt() -> None:
         ):
             vote = said(run, rule, scenario, "stranger", "offence", "sut", "expect")
             assert vote.status is Status.PASSED, vote.reason
+
+
+def test_a_forgotten_greeting_where_none_is_needed() -> None:
+    rule = "tls.state-reset"
+    with open_run(Wish(CATALOGUE, mutants=["mail.no-helo:off"])) as sound:
+        run = promising(sound, "pass at mail", rule)
+        vote = said(
+            run,
+            rule,
+            tls.test_greeting_is_forgotten_after_starttls,
+            "client",
+            "offence",
+            "sut",
+            "expect",
+        )
+        assert vote.status is Status.NOT_APPLICABLE, vote.reason
+        assert "nothing shows" in vote.reason
