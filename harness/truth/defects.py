@@ -198,6 +198,7 @@ SHOWS: Mapping[str, Condition] = {
     "greylist.authenticated-exempt:off": _always,
     "greylist.null-not-at-rcpt:off": _always,
     "greylist.null-at-data:weak-any": _always,
+    "greylist.daemon-down:weak-unnoticed": _always,
     "greylist.manual:off": _always,
     "data.header-syntax:weak-no-*": _missed("data.header-syntax"),
     "data.header-syntax:strict-quoted": _punished("data.header-syntax"),

@@ -99,6 +99,7 @@ EXEMPTIONS = (
         lambda check: check.then.temporary(),
     ),
     off("greylist.daemon-down", "mail is refused while the store is out of reach"),
+    defective("greylist.daemon-down", "weak-unnoticed", "a store out of reach is asked as if it were not"),
     defective("greylist.manual", "off", "entries cannot be removed"),
 )
 

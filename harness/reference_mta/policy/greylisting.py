@@ -108,7 +108,10 @@ def _stand(transaction: Transaction, sender: str, recipient: str) -> str:
         if standing is Standing.NEW and sender and _known_by_two_parts(transaction, triplet):
             standing = Standing.KNOWN
     except UnreachableError:
-        return "greylist.daemon-down"
+        if not quirk("greylist.daemon-down:weak-unnoticed"):
+            return "greylist.daemon-down"
+        store.cut(triplet.client, off=False)
+        return _stand(transaction, sender, recipient)
     return AT_RCPT[standing]
 
 
