@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.capabilities.mailbox import INBOX, LARGEST, Delivered, Watch
 from harness.profile.mail_tables import Imap
+from harness.smtp.tls import verifying_context
 from harness.verdicts import InconclusiveError
 
 PATIENCE = 15.0  # seconds for one answer
@@ -90,7 +91,7 @@ class _Connection(imaplib.IMAP4_SSL):
 
     def __init__(self, access: Imap) -> None:
         self._name = access.name
-        self._context = ssl.create_default_context(cafile=access.ca_file)
+        self._context = verifying_context(access.ca_file)
         host, port = access.address
         super().__init__(host, port, ssl_context=self._context, timeout=PATIENCE)
 

@@ -10,7 +10,7 @@ from email.utils import format_datetime
 from fake_dns import reverse_name
 from harness.outcome import Stage, Verdict, later
 from harness.smtp.session import Session
-from harness.smtp.tls import unverifying_context
+from harness.smtp.tls import unverifying_context, verifying_context
 from harness.verdicts import NotTestableError
 from harness.world.conversation import Attempt, Conversation, Step
 from harness.world.host import Host
@@ -214,7 +214,7 @@ class Client(Host):
         tls = self.world.sut.profile.tls
         if tls is None:
             raise NotTestableError("the profile has no [tls]")
-        return tls.name, ssl.create_default_context(cafile=tls.ca_file)
+        return tls.name, verifying_context(tls.ca_file)
 
     def account(self) -> tuple[str, str]:
         """Name and password of the profile's account."""
