@@ -11,7 +11,7 @@ from harness.runs.diagnosis import Check, Finding, Patient, State
 from harness.runs.run import Run, ailing
 from harness.smtp.host_name import host_name
 from harness.smtp.session import Ending, Session, SessionEnded
-from harness.verdicts import FailedError, ScenarioEnd
+from harness.verdicts import ScenarioEnd
 from harness.world.client import GREYLIST_SLACK, Client, message
 from harness.world.conversation import Attempt
 from harness.world.internet import Kind
@@ -166,7 +166,7 @@ def sends(patient: Patient) -> Finding:
             saw = f"a message to {recipient} was not taken: {_last(attempt)}"
             return patient.unsaid(client, attempt, Finding(State.BAD, saw, "relay"))
         arrival = host.arrival(client.token, SENT_WITHIN)
-    except FailedError as ending:
+    except ScenarioEnd as ending:
         return Finding(State.BAD, str(ending), "sink")
     finally:
         run.tools.sink.close(host)
