@@ -75,6 +75,7 @@ class _Entry(settings.Settings):
     about_innocents: bool = False
     about_greylist: bool = False
     disturbs: bool = False
+    borrowed: bool = False
     weakness: str = ""
 
 
@@ -91,7 +92,8 @@ class Rule:
     `rests_on` are the ids of the rules that its scenarios take for granted: while one of those is broken,
     this one cannot be told. A rule `about_innocents` promises what every innocent client meets. In one
     `about_greylist` the greylist's word counts; elsewhere it is none of the rule's. One that `disturbs` may
-    change what the server does with everybody for a while, so it is played when all others are done.
+    change what the server does with everybody for a while, so it is played when all others are done. A
+    `borrowed` offence is another rule's: where nothing is held against that, this one does not show.
     """
 
     id: str
@@ -107,6 +109,7 @@ class Rule:
     about_innocents: bool = False
     about_greylist: bool = False
     disturbs: bool = False
+    borrowed: bool = False
     weakness: str = ""
 
 

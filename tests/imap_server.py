@@ -13,6 +13,7 @@ class ImapServer:
 
     def __init__(self, context: ssl.SSLContext | None, users: dict[str, str]) -> None:
         self.folders: dict[str, list[bytes]] = {"INBOX": []}
+        self.uses: dict[str, str] = {}  # by folder, which are told only to who asks
         self.heard: list[bytes] = []
         self.boasts = 0  # bytes that a message is said to have
         server = self
@@ -69,13 +70,14 @@ class ImapServer:
         self, command: str, rest: str, chosen: list[bytes], users: dict[str, str]
     ) -> tuple[list[bytes], list[bytes]]:
         if command == "CAPABILITY":
-            return [b"* CAPABILITY IMAP4rev1"], chosen
+            return [b"* CAPABILITY IMAP4rev1 LIST-EXTENDED SPECIAL-USE"], chosen
         if command == "LOGIN":
             user, password = (word.strip('"') for word in rest.split(" "))
             return [b"OK in" if users.get(user) == password else b"NO no such user"], chosen
         if command == "LIST":
-            names = (name.replace('"', '\\"') for name in self.folders)
-            return [b'* LIST (\\HasNoChildren) "." "%s"' % name.encode() for name in names], chosen
+            uses = self.uses if "SPECIAL-USE" in rest else {}
+            folders = ((uses.get(name, ""), name.replace('"', '\\"')) for name in self.folders)
+            return [f'* LIST (\\HasNoChildren {use}) "." "{name}"'.encode() for use, name in folders], chosen
         if command in ("SELECT", "EXAMINE"):
             name = rest.strip('"').replace('\\"', '"')
             return [b"* 1 EXISTS"], self.folders[name]

@@ -183,6 +183,27 @@ def test_nobody_waits_for_a_clock_when_the_run_is_over() -> None:
             clock.advance(CLIENT, 60)
 
 
+def test_a_shared_clock_tells_how_long_one_waits_for_others() -> None:
+    clock = SharedClock(lambda seconds: None)
+    talking = threading.Event()
+
+    def talks() -> None:
+        with clock.taking_part():
+            talking.set()
+            time.sleep(0.2)
+
+    def waits() -> float:
+        with clock.taking_part():
+            assert talking.wait(PATIENCE)
+            return clock.lag(CLIENT)
+
+    with ThreadPoolExecutor() as pool:
+        talk, lag = pool.submit(talks), pool.submit(waits)
+        talk.result(PATIENCE)
+        assert lag.result(PATIENCE) > 1.2
+    assert WaitingClock(1).lag(CLIENT) == SteeredClock(lambda client, seconds: None).lag(CLIENT) == 0
+
+
 def test_every_clock_tells_how_much_time_has_passed(tmp_path: Path) -> None:
     steered = SteeredClock(lambda client, seconds: None)
     shared = SharedClock(FakeTimeFile(tmp_path / "offset").move)

@@ -2,18 +2,25 @@
 
 import ipaddress
 import re
+from collections.abc import Sequence
 from pathlib import Path
+
+import pytest
 
 from fake_dns import FakeDns
 from harness import settings
 from harness.embedded.servers import PROFILE
 from harness.profile.model import Profile
+from harness.profile.values import neighbourhood
+from harness.verdicts import NotTestableError
 from harness.world.internet import Internet, Kind
 from tests.dns_asking import answers
 
 
-def internet() -> Internet:
+def internet(networks: Sequence[str] = (), key: str = "address") -> Internet:
     content = settings.read_toml(Path(PROFILE))
+    content["clients"]["networks"] = list(networks) or content["clients"]["networks"]
+    content["greylist"]["key"] = key
     content["rules"] = {"claim": ["connect.*"]}
     return Internet(FakeDns(), settings.check(PROFILE, content, Profile))
 
@@ -28,6 +35,38 @@ def test_neighbours_are_two_hosts_of_one_network() -> None:
             )
             seen |= {one.address, other.address, one.host, other.host}
     assert len(seen) == 2 * 300 * 4
+
+
+SMALL = [
+    *(f"198.18.0.{part}/28" for part in (0, 16, 240)),
+    "198.18.1.0/30",
+    "198.19.0.0/23",
+    "198.19.1.0/24",
+    "198.18.3.7/32",
+]
+
+
+def test_all_networks_are_used_before_any_is_used_again() -> None:
+    world = internet(SMALL)
+    given = [world.identity(kind).address for kind in (Kind.STRANGER, Kind.KNOWN) * 250]
+    blocks = [neighbourhood(address) for address in given]
+    assert len(set(blocks[:5])) == 5
+    assert len(set(given)) == len(given)
+    for _ in range(3 * 14 + 2 + 1 + 2 * 254 - len(given)):
+        world.identity(Kind.KNOWN)
+    with pytest.raises(NotTestableError, match="no IPv4 address is left"):
+        world.identity(Kind.KNOWN)
+
+
+def test_a_stranger_to_a_greylist_by_networks_lives_alone() -> None:
+    world = internet(SMALL, key="network")
+    strangers = [neighbourhood(world.identity(Kind.KNOWN, "198.19.0.77").address)]
+    strangers += [neighbourhood(world.identity(Kind.STRANGER).address) for _ in range(4)]
+    assert len(set(strangers)) == len(strangers)
+    with pytest.raises(NotTestableError, match="nobody is a stranger any more"):
+        world.identity(Kind.STRANGER)
+    others = {neighbourhood(world.identity(Kind.KNOWN).address) for _ in range(20)}
+    assert others == {neighbourhood("198.19.0.77")}
 
 
 def test_who_lives_where() -> None:

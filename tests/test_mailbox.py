@@ -250,6 +250,17 @@ def test_a_message_is_found_by_imap(server: ImapServer, certificate: tuple[Path,
     assert found.where == "imap://imap.example.org/Junk;UID=1"
 
 
+def test_a_folder_that_shows_what_lies_elsewhere_has_no_copies(
+    server: ImapServer, certificate: tuple[Path, Path, Path]
+) -> None:
+    server.folders = {
+        name: [MESSAGE] for name in ("All Mail", "Starred", "Important", "INBOX", "Junk", "all")
+    }
+    server.uses = {"All Mail": "\\All", "Starred": "\\Flagged", "Important": "\\Important", "Junk": "\\Junk"}
+    copies = PolledMailbox(ImapStore(access(server, certificate))).copies(ANN, TOKEN)
+    assert [one.folder for one in copies] == [INBOX, "Junk", "all"]
+
+
 def test_imap_waits_for_a_message(server: ImapServer, certificate: tuple[Path, Path, Path]) -> None:
     server.folders = {"INBOX": [b"another"]}
     timer = threading.Timer(0.2, lambda: server.folders["INBOX"].append(MESSAGE))

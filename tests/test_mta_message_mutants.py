@@ -183,7 +183,7 @@ def facts(mail: Path, probe: Probe, listed: Probe) -> Facts:
         probe.send("fritz@files.example", body="From here\r\nFromage\r\n>From there")
     mbox = (mail / "fritz@files.example").read_text("utf-8")
     spam, spam_code = probe.send("carol@hall.example", body=SPAM)
-    large, _ = probe.send("carol@hall.example", body=SPAM + "\r\n" + ("x" * 70 + "\r\n") * 4000)
+    large, _ = probe.send("carol@hall.example", body=SPAM + "\r\n" + ("x" * 70 + "\r\n") * 16000)
     one = next(iter(probe.copies(alias).values()))
     return {
         "delivery.alias": (probe.places(alias), probe.places(plain)),

@@ -203,8 +203,16 @@ def test_an_arrival_is_waited_for(sink: Sink, host: MailHost) -> None:
     timer.join()
 
 
+def test_what_comes_late_is_no_verdict(sink: Sink, host: MailHost) -> None:
+    timer = threading.Timer(1.4, send, (sink, host))
+    timer.start()
+    with pytest.raises(InconclusiveError, match=r"the message took .* may take 1 s"):
+        host.arrival("token-1", 0.5, runs=2)
+    timer.join()
+
+
 def test_what_does_not_come_fails_the_server(sink: Sink, host: MailHost) -> None:
-    with pytest.raises(FailedError, match=r"mail\.far\.example.* within 0\.05 s"):
+    with pytest.raises(FailedError, match=r"mail\.far\.example.* within 0\.1 s"):
         host.arrival("token-1", 0.05)
     send(sink, host)
     with pytest.raises(FailedError, match=r"2 dialogues were to be held .* there were 1"):

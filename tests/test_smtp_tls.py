@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from harness.smtp.session import Ending, SessionEnded
+from harness.smtp.tls import verifying_context
 from tests.hostile_server import Drip, Hear, Reset, Say, Stall, StartTls, Step
 from tests.smtp_dialogue import BYE, CONTENT, GO_ON, GREETING, HASTY, OK, PATIENT, events, playing
 
@@ -228,3 +229,9 @@ def test_smtplib_starts_tls_and_forgets(server_side: StartTls) -> None:
         assert not session.has_extn("starttls")
         assert session.ehlo_resp is None
         session.quit()
+
+
+def test_a_careful_client_is_the_same_on_every_python() -> None:
+    context = verifying_context()
+    assert context.verify_flags == ssl.VerifyFlags.VERIFY_X509_TRUSTED_FIRST
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)

@@ -30,6 +30,10 @@ RULES = (
     "bounce.legal",
     "dnsbl.*",
     "greylist.first-defer",
+    "greylist.early-retry",
+    "greylist.retry-accept",
+    "greylist.whitelisted",
+    "greylist.daemon-down",
     "greylist.null-*",
     "greylist.postmaster-at-rcpt",
     "greylist.after-other-checks",
@@ -133,6 +137,17 @@ FOUND = {
     "bounces are put off at RCPT, and strangers are no exception": Server(
         Draw(greylist_hosts=False), "greylist.null-not-at-rcpt:off"
     ),
+    "a delay that is a fifth too short": Server(Draw(greylist="data"), "greylist.early-retry:weak-hasty"),
+    "a time-out that is a fifth too short": Server(
+        Draw(greylist_hosts=False), "greylist.retry-accept:strict-early-timeout"
+    ),
+    "a lifetime that is a fifth too short": Server(
+        Draw(greylist_unit="network"), "greylist.whitelisted:strict-lifetime"
+    ),
+    "a greylist that works on while it should not": Server(
+        Draw(greylist_lost="defer"), "greylist.daemon-down:weak-unnoticed"
+    ),
+    "a greylist by networks": Server(Draw(greylist_unit="network", greylist_hosts=False)),
     "bounces of known clients are not put off": Server(Draw(), "greylist.null-at-data:weak-any"),
 }
 

@@ -35,6 +35,10 @@ class WaitingClock:
         """Real time."""
         return time.monotonic()
 
+    def lag(self, client: str) -> float:
+        """It waits as long as it is told to."""
+        return 0.0
+
     def stop(self) -> None:
         """Nobody waits any more."""
         self._over.set()
@@ -60,6 +64,10 @@ class SteeredClock:
         """Real time and what it was moved by for that client."""
         return time.monotonic() + self._moved.get(client, 0.0)
 
+    def lag(self, client: str) -> float:
+        """It is moved at once."""
+        return 0.0
+
     def stop(self) -> None:
         """Nobody waits."""
 
@@ -80,6 +88,7 @@ class SharedClock:
     _now: float = 0.0
     _playing: int = 0
     _waiting: list[float] = field(default_factory=list)
+    _longest: float = 0.0  # seconds of real time that somebody waited for the others
     _trouble: InconclusiveError | None = None
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
@@ -97,6 +106,9 @@ class SharedClock:
 
     def advance(self, client: str, seconds: float) -> None:
         """Wait for the clock; raises `InconclusiveError` when it cannot be moved."""
+        if seconds <= 0:
+            return
+        began = time.monotonic()
         with self._changed:
             until = self._now + seconds
             self._waiting.append(until)
@@ -105,6 +117,17 @@ class SharedClock:
             if self._now < until and self._trouble:
                 self._waiting.remove(until)
                 raise self._trouble
+            self._longest = max(self._longest, time.monotonic() - began)
+
+    def lag(self, client: str) -> float:
+        """Twice what anybody has waited for the others; whoever asks first finds that out.
+
+        The clock is moved to whole seconds, which is one more.
+        """
+        if not self._longest:
+            self.advance(client, 1.0)
+        with self._changed:
+            return 2 * self._longest + 1.0
 
     def reading(self, client: str) -> float:
         """Real time and what it was moved by for everybody."""

@@ -11,12 +11,14 @@ from typing import Any
 
 from harness.capabilities.mailbox import INBOX, LARGEST, Delivered, Watch
 from harness.profile.mail_tables import Imap
+from harness.smtp.tls import verifying_context
 from harness.verdicts import InconclusiveError
 
 PATIENCE = 15.0  # seconds for one answer
 MOST_FOLDERS = 200
-_FOLDER = re.compile(rb'^\([^)]*\) (?:"(?:[^"\\]|\\.)*"|NIL) (?:"((?:[^"\\]|\\.)*)"|(\S+))$')
-_NOT_SELECTABLE = (b"\\noselect", b"\\nonexistent")
+_FOLDER = re.compile(rb'^\(([^)]*)\) (?:"(?:[^"\\]|\\.)*"|NIL) (?:"((?:[^"\\]|\\.)*)"|(\S+))$')
+_NOT_SELECTABLE = {b"\\noselect", b"\\nonexistent"}
+_VIRTUAL = {b"\\all", b"\\flagged", b"\\important"}  # they show what lies elsewhere: RFC 6154 §2, RFC 8457
 
 
 @dataclass(frozen=True)
@@ -53,14 +55,20 @@ class _ImapWatch:
             self.connection.logout()
 
     def _folders(self) -> list[bytes]:
-        lines = _done(self.connection.list())
+        lines = _done(self.connection.list(pattern=self._all_folders()))
         folders: list[bytes] = []
         for line in lines[:MOST_FOLDERS]:
             match = _FOLDER.match(line) if isinstance(line, bytes) else None
-            if match and not any(flag in line.lower() for flag in _NOT_SELECTABLE):
-                quoted = match[1]
-                folders.append(re.sub(rb"\\(.)", rb"\1", quoted) if quoted is not None else match[2])
+            if match and not {*match[1].lower().split()} & (_NOT_SELECTABLE | _VIRTUAL):
+                quoted = match[2]
+                folders.append(re.sub(rb"\\(.)", rb"\1", quoted) if quoted is not None else match[3])
         return folders or [b"INBOX"]
+
+    def _all_folders(self) -> str:
+        """The pattern; some servers say what a folder is for only when they are asked (RFC 6154 §2)."""
+        known = b" ".join(line for line in _done(self.connection.capability()) if line).upper().split()
+        asks = {b"LIST-EXTENDED", b"SPECIAL-USE"} <= {*known}
+        return "* RETURN (SPECIAL-USE)" if asks else "*"
 
     def _in(self, folder: bytes) -> Iterator[Delivered]:
         name = folder.decode("ascii", "backslashreplace")
@@ -83,7 +91,7 @@ class _Connection(imaplib.IMAP4_SSL):
 
     def __init__(self, access: Imap) -> None:
         self._name = access.name
-        self._context = ssl.create_default_context(cafile=access.ca_file)
+        self._context = verifying_context(access.ca_file)
         host, port = access.address
         super().__init__(host, port, ssl_context=self._context, timeout=PATIENCE)
 

@@ -5,14 +5,14 @@ import collections
 import ipaddress
 import logging
 import threading
-from collections.abc import Collection, Coroutine, Iterator, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from fake_dns import FakeDns, reverse_name
 from harness.capabilities.mail_host import PATIENCE, MailHost
 from harness.capabilities.mail_listener import Listener
-from harness.profile.values import Network, apart
+from harness.profile.values import Network, apart, room_in
 from harness.verdicts import InconclusiveError, NotTestableError
 
 T = TypeVar("T")
@@ -42,8 +42,8 @@ class Sink:
         """
         self.port = port
         self._dns = dns
-        self._size = sum(_usable(network) for network in networks)
-        self._fresh = _each(networks)
+        self._size = sum(room_in(network) for network in networks)
+        self._fresh = apart([ipaddress.ip_network(network) for network in networks])
         self._spare: collections.deque[str] = collections.deque()
         self._kept = frozenset(kept)
         self._secrets = tuple(secrets)
@@ -152,12 +152,3 @@ class Sink:
 
     def _on_loop(self, act: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(act, self._loop).result(STOP_WITHIN)
-
-
-def _usable(network: Network) -> int:
-    return max(1, network.num_addresses - 2)
-
-
-def _each(networks: Sequence[Network]) -> Iterator[str]:
-    for network in networks:
-        yield from apart(ipaddress.ip_network(network))

@@ -1,9 +1,11 @@
 """The values that a profile's tables are made of: addresses, networks, times, each checked with its mend."""
 
+import collections
 import ipaddress
+import itertools
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
@@ -92,25 +94,88 @@ Seconds = Annotated[float, Field(gt=0, le=86400 * 365)]
 
 def room_in(network: Network) -> int:
     """How many addresses a network has that a host can have."""
-    return max(1, network.num_addresses - 2)
+    return network.num_addresses - 2 if network.num_addresses > 2 else network.num_addresses
 
 
-def apart(network: Network) -> Iterator[str]:
+def neighbourhood(address: str) -> Network:
+    """The network (IPv4 /24, IPv6 /64) whose hosts servers take for one another."""
+    prefix = 64 if ":" in address else 24
+    return ipaddress.ip_network(f"{address}/{prefix}", strict=False)
+
+
+def neighbourhoods_in(networks: Sequence[Network]) -> int:
+    """How many networks (IPv4 /24, IPv6 /64) addresses can be had in."""
+    whole, parts = _whole_and_parts(networks)
+    return sum(1 << (_size(one) - one.prefixlen) for one in whole) + len(parts)
+
+
+def neighbourhoods(networks: Sequence[Network]) -> Iterator[tuple[Network, Iterator[str]]]:
+    """Every network (IPv4 /24, IPv6 /64) in which there are addresses, with these, each once.
+
+    Networks that lie in one such neighbourhood are one. It begins anywhere, so that runs do not meet each
+    other's clients.
+    """
+    whole, parts = _whole_and_parts(networks)
+    for network in whole:
+        size = _size(network)
+        count = 1 << (size - network.prefixlen)
+        first, step = secrets.randbelow(count), 1 << (network.max_prefixlen - size)
+        for turn in range(count):
+            address = network.network_address + (first + turn) % count * step
+            block = ipaddress.ip_network(f"{address}/{size}")
+            yield block, _hosts(block)
+    for key in secrets.SystemRandom().sample(sorted(parts, key=str), len(parts)):
+        yield key, itertools.chain.from_iterable(map(_hosts, parts[key]))
+
+
+def apart(networks: Sequence[Network]) -> Iterator[str]:
     """Every usable address once, so that those that follow each other are far from each other.
 
     Servers take hosts of one network (IPv4 /24, IPv6 /64) for one another, so the next address is always of
-    the next such network. It begins anywhere, so that runs do not meet each other's clients.
+    the next such network.
     """
-    if network.num_addresses == 1:
-        yield str(network.network_address)
+    opened: collections.deque[Iterator[str]] = collections.deque()
+    for _, hosts in neighbourhoods(networks):
+        if address := next(hosts, None):
+            opened.append(hosts)
+            yield address
+    while opened:
+        hosts = opened.popleft()
+        if address := next(hosts, None):
+            opened.append(hosts)
+            yield address
+
+
+def _size(network: Network) -> int:
+    return 24 if network.version == 4 else 64
+
+
+def _whole_and_parts(networks: Sequence[Network]) -> tuple[list[Network], dict[Network, list[Network]]]:
+    """The networks that consist of whole neighbourhoods, and by neighbourhood those that are parts of one.
+
+    What lies in another one of them is left out.
+    """
+    outermost: list[Network] = []
+    for network in sorted(networks, key=lambda one: one.prefixlen):
+        if not any(_lies_in(network, other) for other in outermost):
+            outermost.append(network)
+    parts: dict[Network, list[Network]] = {}
+    for network in outermost:
+        if network.prefixlen > _size(network):
+            parts.setdefault(neighbourhood(str(network.network_address)), []).append(network)
+    return [one for one in outermost if one.prefixlen <= _size(one)], parts
+
+
+def _lies_in(one: Network, other: Network) -> bool:
+    return one.version == other.version and one.network_address in other and one.prefixlen >= other.prefixlen
+
+
+def _hosts(network: Network) -> Iterator[str]:
+    """The addresses of a neighbourhood, or of a part of one, that a host can have."""
+    if network.num_addresses <= 2:  # RFC 3021: both of two are hosts
+        yield from map(str, network)
         return
-    size = 8 if network.version == 4 else 64  # bits of a host within its network
-    within = min(network.max_prefixlen - network.prefixlen, size)
-    networks = min(1 << (network.max_prefixlen - network.prefixlen - within), 1 << 24)
-    hosts = min(room_in(network) if networks == 1 else (1 << within) - 2, 1 << 24)
-    first_network, first_host = secrets.randbelow(networks), secrets.randbelow(hosts)
-    for turn in range(hosts):
-        for step in range(networks):
-            number = (first_network + step) % networks
-            host = 1 + (first_host + turn) % hosts
-            yield str(network.network_address + (number << within) + host)
+    count = min(room_in(network), 1 << 24)
+    first = secrets.randbelow(count)
+    for turn in range(count):
+        yield str(network.network_address + 1 + (first + turn) % count)

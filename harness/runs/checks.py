@@ -9,13 +9,13 @@ from threading import Barrier
 from fake_dns import QueryEntry, Truncated, reverse_name
 from harness.outcome import Stage, Verdict
 from harness.profile.tables import Greylist
-from harness.profile.values import room_in
+from harness.profile.values import neighbourhoods_in, room_in
 from harness.rules import Capability
 from harness.runs.diagnosis import Check, Finding, Patient, State
 from harness.runs.run import Run, ailing
 from harness.smtp.host_name import host_name, words_of
 from harness.smtp.session import Ending, Session, SessionEnded
-from harness.verdicts import FailedError, ScenarioEnd
+from harness.verdicts import ScenarioEnd
 from harness.world.client import GREYLIST_SLACK, Client, message
 from harness.world.conversation import Attempt, Step
 from harness.world.internet import Kind
@@ -102,6 +102,8 @@ def has_addresses(patient: Patient) -> Finding:
         if networks:
             counted = f"clients.{key} has {there}, and scenarios of {rules} rules need about {wanted}"
             (short if there < wanted else enough).append(counted)
+    if shortage := _too_few_networks(run):
+        short.append(shortage)
     if short:
         return Finding(
             State.BAD, f"{'; '.join(short)}; those that find none left are not testable", "addresses"
@@ -111,6 +113,18 @@ def has_addresses(patient: Patient) -> Finding:
     if not enough:
         return Finding(State.UNTOLD, "clients.networks has no IPv4 network, of which addresses are counted")
     return Finding(State.GOOD, "; ".join(enough))
+
+
+def _too_few_networks(run: Run) -> str:
+    """What is missing where the greylist goes by networks; empty when nothing is."""
+    if run.profile.greylist is None or run.profile.greylist.key != "network":
+        return ""
+    rules = sum(rule.about_greylist and run.profile.claims(rule) for rule in run.catalogue)
+    networks = [one for one in run.profile.clients.networks if one.version == 4]
+    wanted, there = rules * CLIENTS_OF_A_RULE, neighbourhoods_in(networks)
+    if not networks or there >= wanted:
+        return ""
+    return f"clients.networks has {there} of /24, and strangers to a greylist by networks need about {wanted}"
 
 
 def logs_in(patient: Patient) -> Finding:
@@ -166,7 +180,7 @@ def sends(patient: Patient) -> Finding:
             saw = f"a message to {recipient} was not taken: {_last(attempt)}"
             return patient.unsaid(client, attempt, Finding(State.BAD, saw, "relay"))
         arrival = host.arrival(client.token, SENT_WITHIN)
-    except FailedError as ending:
+    except ScenarioEnd as ending:
         return Finding(State.BAD, str(ending), "sink")
     finally:
         run.tools.sink.close(host)

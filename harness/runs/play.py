@@ -74,6 +74,10 @@ class Expect:
         a reply that came promptly was not held back all the same.
         """
         outcomes = self.earnings(earns) if earns else self.expected
+        if self.rule.borrowed and not any(map(_does_something, outcomes)):
+            raise NotApplicableError(
+                f"whoever does that earns «{outcomes[0]}» anyway, so nothing shows whether the rule is kept"
+            )
         judge = self.judge.patient if whenever else self.judge
         stage = outcomes[0].stage
         self.observed = f"{stage}: {attempt.step(stage)}"

@@ -3,6 +3,7 @@
 import ssl
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 UNCHECKED = "the certificate was not checked"
 
@@ -43,6 +44,21 @@ def unverifying_context() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def verifying_context(ca_file: Path | None = None) -> ssl.SSLContext:
+    """Takes a certificate for the name that is asked for, of an authority in the file, or of the system's.
+
+    It asks for the same on every Python: since 3.13 the default refuses certificates that RFC 5280 does not
+    allow to the letter, which mail clients take, and takes an intermediate one for an authority.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.verify_flags = ssl.VerifyFlags.VERIFY_X509_TRUSTED_FIRST
+    if ca_file:
+        context.load_verify_locations(ca_file)
+    else:
+        context.load_default_certs()
     return context
 
 

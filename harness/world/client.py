@@ -11,7 +11,7 @@ from email.utils import format_datetime
 from fake_dns import reverse_name
 from harness.outcome import Stage, Verdict, later
 from harness.smtp.session import Session
-from harness.smtp.tls import unverifying_context
+from harness.smtp.tls import unverifying_context, verifying_context
 from harness.verdicts import NotTestableError
 from harness.world.conversation import Attempt, Conversation, Step
 from harness.world.host import Host
@@ -96,13 +96,19 @@ class Client(Host):
         That is the stage at which it tells verdicts of the rule, or the end of DATA with a `message` of one's
         own, and no less than `upto`; it ends early at the first refusal. It greets with EHLO, or with HELO
         when it is not to be `extended`, and again under TLS when it is to be `covered`. Several recipients
-        are told one after the other. A known or trusted host that is greylisted all the same waits and tries
+        are told one after the other; a `message` for more of them than `policy.max_recipients` raises
+        `NotTestableError`. A known or trusted host that is greylisted all the same waits and tries
         again, as any mail server would, where the profile lets time pass; unless it is not `patient`.
         """
         goal = Stage.DATA if message is not None else later(self.world.goal, upto or Stage.CONNECT)
         recipients = (
             [recipient or self.world.sut.recipient] if isinstance(recipient, str | None) else list(recipient)
         )
+        most = self.world.sut.profile.policy.max_recipients
+        if message is not None and len(recipients) > most:
+            raise NotTestableError(
+                f"a message would be for {len(recipients)} recipients, and policy.max_recipients is {most}"
+            )
         if sender is None:
             sender = self._account_sender if authenticated else self.sender
 
@@ -123,7 +129,7 @@ class Client(Host):
         attempt = once()
         if patient and (authenticated or self.kind is not Kind.STRANGER):
             for _ in recipients:  # each is a triplet of its own
-                attempt = self._after_greylist(attempt, once)
+                attempt = self.after_greylist(attempt, once)
             if self.world.clock:
                 return attempt
         return replace(attempt, awaits_greylist=not authenticated and self._may_be_greylisted)
@@ -194,18 +200,19 @@ class Client(Host):
         auth = self.world.sut.profile.auth
         return (auth.sender if auth else None) or self.sender
 
-    def _after_greylist(self, attempt: Attempt, again: Callable[[], Attempt]) -> Attempt:
-        """The attempt, made again after the greylist's delay if that put it off."""
-        greylist, clock = self.world.sut.profile.greylist, self.world.clock
-        if not greylist or not clock:
+    def after_greylist(
+        self, attempt: Attempt, again: Callable[[], Attempt], *, whatever_code: bool = False
+    ) -> Attempt:
+        """The attempt, made again after the greylist's delay if that put it off.
+
+        At RCPT or at the end of DATA, whichever it does with such mail; with the greylist's codes, or
+        `whatever_code` where nothing else is held against this client.
+        """
+        greylist, clock, met = self.world.sut.profile.greylist, self.world.clock, attempt.reached
+        if not greylist or not clock or not met:
             return attempt
-        put_off = attempt.reached  # at RCPT or at the end of DATA, as bounces always are
-        if (
-            put_off is None
-            or put_off.stage not in (greylist.stage, Stage.DATA)
-            or put_off.verdict is not Verdict.DEFER
-            or put_off.code not in greylist.codes
-        ):
+        put_off = met.stage in (Stage.RCPT, Stage.DATA) and met.verdict is Verdict.DEFER
+        if not put_off or not (whatever_code or met.code in greylist.codes):
             return attempt
         clock.advance(self.address, greylist.delay + GREYLIST_SLACK)
         return again()
@@ -219,7 +226,7 @@ class Client(Host):
         tls = self.world.sut.profile.tls
         if tls is None:
             raise NotTestableError("the profile has no [tls]")
-        return tls.name, ssl.create_default_context(cafile=tls.ca_file)
+        return tls.name, verifying_context(tls.ca_file)
 
     def account(self) -> tuple[str, str]:
         """Name and password of the profile's account."""

@@ -9,8 +9,9 @@ from enum import Enum
 
 from fake_dns import FakeDns
 from harness.profile.model import Profile
-from harness.profile.values import Network, apart
+from harness.profile.values import Network, neighbourhood
 from harness.verdicts import NotTestableError
+from harness.world.addresses import Addresses, Inhabitants
 from harness.world.made_up import made_up
 
 FAR_AWAY = ("192.0.2.25", "198.51.100.25", "203.0.113.25")
@@ -59,8 +60,8 @@ class Internet:
     token: str = field(default_factory=lambda: made_up(TOKEN))
     nobody: str = field(default_factory=made_up)  # a local part that no user has
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    _addresses: dict[Network, Iterator[str]] = field(default_factory=dict)
-    _beside_others: set[str] = field(default_factory=set)  # addresses that were given out of turn
+    _addresses: dict[tuple[Network, ...], Addresses] = field(default_factory=dict)
+    _inhabitants: Inhabitants = field(default_factory=Inhabitants)
     _hosts: dict[str, str] = field(default_factory=dict)  # by address
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -69,6 +70,7 @@ class Internet:
         with self._lock:
             number = next(self._numbers)
             address = address or self._next_address(kind)
+            self._inhabitants.add(address)
         domain = f"c{number}-{self.token}.example"
         suffix = self._known_suffix() if kind in (Kind.KNOWN, Kind.IPV6) else None
         host = f"mx.c{number}-{self.token}.{suffix}" if suffix else f"mx.{domain}"
@@ -112,7 +114,7 @@ class Internet:
     def spare_address(self) -> str:
         """An address of the same space that no client has: for records that lead elsewhere."""
         with self._lock:
-            return self._next_address(Kind.STRANGER)
+            return self._next_address(Kind.KNOWN)
 
     def _beside(self, address: str, kind: Kind) -> str | None:
         """An address next to another one in its network; None when there is none to give."""
@@ -122,9 +124,9 @@ class Internet:
                 neighbour.version == network.version and neighbour in network
                 for network in self._networks(kind)
             )
-            taken = str(neighbour) in self._beside_others or str(neighbour) in self._hosts
-            if allowed and not taken and _network_of(str(neighbour)) == _network_of(address):
-                self._beside_others.add(str(neighbour))
+            taken = str(neighbour) in self._inhabitants.addresses
+            if allowed and not taken and neighbourhood(str(neighbour)) == neighbourhood(address):
+                self._inhabitants.add(str(neighbour))
                 return str(neighbour)
         return None
 
@@ -145,14 +147,25 @@ class Internet:
         return None
 
     def _next_address(self, kind: Kind) -> str:
-        """A fresh one, in a network of its own for as long as there are networks that nobody is in."""
+        """A fresh one, in a network of its own for as long as there are networks that nobody is in.
+
+        Where the greylist takes hosts of one network for one another, a stranger to it lives alone in one.
+        """
+        networks = self._networks(kind)
         version = 6 if kind is Kind.IPV6 else 4
-        for network in self._networks(kind):
-            if network.version == version or kind is Kind.TRUSTED:
-                left = self._addresses.setdefault(network, apart(network))
-                chosen = next((address for address in left if address not in self._beside_others), None)
-                if chosen is not None:
-                    return chosen
+        versions = {one.version: None for one in networks} if kind is Kind.TRUSTED else (version,)
+        by_network = self.profile.greylist is not None and self.profile.greylist.key == "network"
+        for wanted in versions:
+            of_version = tuple(one for one in networks if one.version == wanted)
+            addresses = self._addresses.setdefault(of_version, Addresses(of_version, self._inhabitants))
+            alone = by_network and kind is Kind.STRANGER
+            if chosen := addresses.alone() if alone else addresses.among_others(sparing=by_network):
+                return chosen
+            if alone and of_version:
+                raise NotTestableError(
+                    "the greylist goes by networks, and somebody is in each /24 of clients.networks already, "
+                    "so that nobody is a stranger any more; give clients.networks a larger network"
+                )
         raise NotTestableError(
             f"no IPv{version} address is left for another client; give clients."
             f"{'trusted' if kind is Kind.TRUSTED else 'networks'} a larger network"
@@ -161,8 +174,3 @@ class Internet:
 
 def _address_type(address: str) -> str:
     return "AAAA" if ipaddress.ip_address(address).version == 6 else "A"
-
-
-def _network_of(address: str) -> Network:
-    prefix = 64 if ":" in address else 24
-    return ipaddress.ip_network(f"{address}/{prefix}", strict=False)

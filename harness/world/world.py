@@ -32,6 +32,9 @@ class Clock(Protocol):
     def reading(self, client: str) -> float:
         """The time in seconds as the server sees that client: real time, and what was let pass."""
 
+    def lag(self, client: str) -> float:
+        """How many seconds more may pass than it is told to let pass."""
+
     def taking_part(self) -> AbstractContextManager[None]:
         """For as long as a scenario is played: its time passes only when it waits for that."""
 

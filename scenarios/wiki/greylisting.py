@@ -1,5 +1,6 @@
 """What scenarios of the greylist have in common: to be put off, to be known, and when."""
 
+import math
 import time
 
 from harness.scenario import Attempt, Client, Clock, Expect, Kind, NewClient, Sut, Verdict
@@ -7,6 +8,8 @@ from harness.scenario import Attempt, Client, Clock, Expect, Kind, NewClient, Su
 TOO_SLOW = "more time has passed meanwhile than the scenario allows for"
 FIRST = "the first attempt of an unknown triplet was not deferred, so nothing can be retried"
 AFTER = 1.0  # seconds after a moment that the profile names
+ROUNDING = 1.0  # seconds: servers keep whole ones
+LOOK_BACK = 5.0  # seconds in which the slowness was surely measured
 
 
 def unheard_of(new_client: NewClient, offence: bool, sut: Sut, clock: Clock | None, expect: Expect) -> Client:
@@ -64,10 +67,32 @@ def retry_in_time(client: Client, sut: Sut, clock: Clock, expect: Expect, second
     expect(retry)
 
 
-def make_known(client: Client, sut: Sut, clock: Clock, expect: Expect, recipient: str | None = None) -> None:
+def just_before(
+    edge: float, last: Attempt, client: Client, sut: Sut, clock: Clock, expect: Expect
+) -> tuple[float, float]:
+    """Seconds to let pass so that the next attempt is judged just before a time is over.
+
+    The time is counted from the `last` attempt, which has just ended. With it comes the reading of the clock
+    by which the next one must have ended. As long before the edge as that attempt took, and the machine, the
+    server's whole seconds and the clock's own lag may take; not less than half way, where that is too much.
+    """
+    told = told_at(last, client, sut, clock)
+    step = last.step(sut.greylist.stage)
+    took = step.began + step.seconds - last.connect.began
+    slow = expect.slowness(last.connect.began - LOOK_BACK, time.monotonic())
+    margin = AFTER + ROUNDING + took + clock.lag(client.address) + (slow if math.isfinite(slow) else took)
+    moment = max(edge - margin, edge / 2)
+    left = max(0.0, told + moment - clock.reading(client.address))
+    return left, told + edge - min(ROUNDING, edge / 10)
+
+
+def make_known(client: Client, sut: Sut, expect: Expect, recipient: str | None = None) -> Attempt:
+    """The client comes, is put off, and comes again as any mail server would: this attempt is accepted."""
     must_be_greylisted(sut, expect, recipient)
     first = client.attempt(recipient=recipient, label="first attempt")
     expect.given(put_off(first, sut), FIRST)
-    clock.advance(client.address, sut.greylist.delay + AFTER)
-    again = client.attempt(recipient=recipient, label="retry")
+    again = client.after_greylist(
+        first, lambda: client.attempt(recipient=recipient, label="retry"), whatever_code=True
+    )
     expect.given(passed(again, sut), f"the retry was not accepted: {again.step(sut.greylist.stage)}")
+    return again

@@ -110,8 +110,17 @@ def test_wrong_password_opens_no_relay(
         attempt = talk.quit()
     expect(attempt)
     if offence:
-        relayed = told.verdict is Verdict.PASS and (host is None or host.reached_by(stranger.token))
+        taken = told.verdict is Verdict.PASS
+        relayed = taken and (host is None or host.reached_by(stranger.token))
         assert not relayed, f"after the wrong password the server relays: {told}"
+        if taken and host:  # not yet: that it never will is known when what was sent later is there
+            later = stranger.another("the account, later")
+            expect.accepts(
+                later.attempt(authenticated=True, recipient=recipient, message=message(later, recipient)),
+                Stage.DATA,
+            )
+            expect.given(host.reached_by(later.token), f"what the account sent did not come to {host.name}")
+            assert not host.arrived(stranger.token), f"after the wrong password the server relays: {told}"
 
 
 @rule("auth.unknown-user")

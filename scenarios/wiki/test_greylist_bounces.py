@@ -15,7 +15,7 @@ from harness.scenario import (
     rule,
 )
 
-from .greylisting import AFTER, first_attempt, make_known, must_be_greylisted, unheard_of
+from .greylisting import first_attempt, make_known, must_be_greylisted, unheard_of
 
 
 @rule("greylist.null-not-at-rcpt")
@@ -46,31 +46,25 @@ def test_postmaster_is_not_the_null_sender(
 
 
 @rule("greylist.null-at-data")
-def test_bounce_is_greylisted_at_data(
-    stranger: Client, offence: bool, sut: Sut, clock: Clock, expect: Expect
-) -> None:
+def test_bounce_is_greylisted_at_data(stranger: Client, offence: bool, sut: Sut, expect: Expect) -> None:
     must_be_greylisted(sut, expect, sut.legal_bounce)
     if not offence:
-        make_bounce_known(stranger, sut, clock, expect)
+        make_bounce_known(stranger, sut, expect)
     expect(bounce(stranger, takes_bounces(sut, expect), "bounce"))
 
 
 @rule("greylist.null-at-data")
-def test_bounce_is_keyed_without_a_sender(
-    stranger: Client, offence: bool, sut: Sut, clock: Clock, expect: Expect
-) -> None:
-    make_known(stranger, sut, clock, expect, recipient=takes_bounces(sut, expect))
+def test_bounce_is_keyed_without_a_sender(stranger: Client, offence: bool, sut: Sut, expect: Expect) -> None:
+    make_known(stranger, sut, expect, recipient=takes_bounces(sut, expect))
     if not offence:
-        make_bounce_known(stranger, sut, clock, expect)
+        make_bounce_known(stranger, sut, expect)
     expect(bounce(stranger, takes_bounces(sut, expect), "bounce from a client with a known triplet"))
 
 
 @rule("greylist.null-at-data")
-def test_bounce_to_another_recipient(
-    stranger: Client, offence: bool, sut: Sut, clock: Clock, expect: Expect
-) -> None:
+def test_bounce_to_another_recipient(stranger: Client, offence: bool, sut: Sut, expect: Expect) -> None:
     other = sut.another_legal_bounce
-    make_bounce_known(stranger, sut, clock, expect)
+    make_bounce_known(stranger, sut, expect)
     expect(bounce(stranger, other if offence else takes_bounces(sut, expect), "after that"))
 
 
@@ -95,13 +89,15 @@ def takes_bounces(sut: Sut, expect: Expect) -> str:
     return sut.legal_bounce
 
 
-def make_bounce_known(client: Client, sut: Sut, clock: Clock, expect: Expect) -> None:
-    must_be_greylisted(sut, expect, sut.legal_bounce)
-    first = bounce(client, takes_bounces(sut, expect), "first bounce")
-    if first.data.verdict is Verdict.DEFER:
-        clock.advance(client.address, sut.greylist.delay + AFTER)
-        again = bounce(client, takes_bounces(sut, expect), "retry of the bounce")
-        expect.given(again.data.verdict is Verdict.PASS, f"its retry was not accepted: {again.reached}")
+def make_bounce_known(client: Client, sut: Sut, expect: Expect) -> None:
+    """The client bounces, and bounces again if that was put off, at RCPT or at the end of DATA."""
+    recipient = takes_bounces(sut, expect)
+    must_be_greylisted(sut, expect, recipient)
+    first = bounce(client, recipient, "first bounce")
+    again = client.after_greylist(
+        first, lambda: bounce(client, recipient, "retry of the bounce"), whatever_code=True
+    )
+    expect.given(again.data.verdict is Verdict.PASS, f"the bounce was not accepted: {again.reached}")
 
 
 def bounce(client: Client, recipient: str, label: str) -> Attempt:

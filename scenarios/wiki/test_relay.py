@@ -103,8 +103,13 @@ def test_the_mx_with_the_lowest_preference_comes_first(
 ) -> None:
     sends_by_mx(sut, expect)
     host, second = sink.host(), sink.host()
-    if offence:
-        trusted_client.publish(host.domain, "MX", f"20 {second.name}.")
+    if offence:  # the best is neither the first nor the last of the answer
+        worse = (second.name, f"nearer.{second.domain}", f"farther.{second.domain}")
+        for name in worse[1:]:
+            trusted_client.publish(name, "A", second.address)
+        trusted_client.withdraw(host.domain, "MX")
+        for mx in (f"30 {worse[0]}.", f"20 {worse[1]}.", f"10 {host.name}.", f"40 {worse[2]}."):
+            trusted_client.publish(host.domain, "MX", mx)
     expect(send(trusted_client, host))
     as_sent(arrival(trusted_client, host, past=[second]), host)
 
@@ -243,7 +248,8 @@ def test_receiver_that_greets_with_a_refusal(
     if not offence:
         as_sent(host.arrival(trusted_client.token), host)
         return
-    returned = home.arrival(friend(host))  # a bounce names the recipient, and need not quote the message
+    # A bounce names the recipient, and need not quote the message; it is sent when the queue is run again.
+    returned = home.arrival(friend(host), runs=2)
     assert returned.sender == "", f"the bounce has the sender {returned.sender}"
     assert returned.recipients == (trusted_client.sender,), returned.recipients
     assert "no DNS Reverse" in text_of(returned), "the bounce does not have the receiver's words"

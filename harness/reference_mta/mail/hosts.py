@@ -87,6 +87,8 @@ class Finder:
         records = [
             (int(preference), name) for preference, _, name in (each.partition(" ") for each in values)
         ]
+        if self.defects.has("smarthost.off:weak-unsorted"):
+            return [name for _, name in records]
         own = self.config.own_names
         limit = min((preference for preference, name in records if name.lower() in own), default=1 << 16)
         _order.shuffle(records)

@@ -31,7 +31,7 @@ FOREIGN = fields_named(("X-Spam-*",))
 MOST_STARS = 50
 MOST_TESTS = 900  # characters
 FLAG = "X-Spam-Flag: YES"
-SMALL = 256 * 1024  # bytes; above it a deliberate defect does not look
+SMALL, MEDIUM = 256 * 1024, 1024 * 1024  # bytes; above them a deliberate defect does not look
 log = logging.getLogger(__name__)
 
 Fields = dict[str, list[str]]
@@ -51,7 +51,10 @@ HEADER_TESTS: tuple[tuple[str, float, Callable[[Fields], bool]], ...] = (
 async def classified(about: Transaction, message: Message) -> Message:
     """The message with this server's marks, and without those that the client put there."""
     message = replace(message, content=without(message.content, FOREIGN))
-    exempt = about.quirk("absent.size-exempts-spam-check:off") and len(message.content) > SMALL
+    exempt = any(
+        about.quirk(f"absent.size-exempts-spam-check:{kind}") and len(message.content) > size
+        for kind, size in (("off", SMALL), ("weak-megabyte", MEDIUM))
+    )
     if about.vouched or exempt or about.quirk("data.spam-classified:off"):
         return message
     judgement = await _judgement(about, message)

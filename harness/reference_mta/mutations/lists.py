@@ -55,13 +55,24 @@ TRIPLETS = (
     ),
     off("greylist.early-retry", "a retry is accepted at once"),
     defective("greylist.early-retry", "weak-short", "a retry is accepted after less than half of the delay"),
+    defective("greylist.early-retry", "weak-hasty", "a retry is accepted after four fifths of the delay"),
     off("greylist.retry-accept", "a retry is never accepted"),
     defective(
         "greylist.retry-accept",
         "strict-timeout",
         "a stranger who comes back in time, after nine tenths of the time-out, starts over",
     ),
+    defective(
+        "greylist.retry-accept",
+        "strict-early-timeout",
+        "a stranger who comes back in time, after four fifths of the time-out, starts over",
+    ),
     off("greylist.whitelisted", "a known triplet is deferred again"),
+    defective(
+        "greylist.whitelisted",
+        "strict-lifetime",
+        "a known triplet that is used again in time, after four fifths of its lifetime, starts over",
+    ),
     off("greylist.expired", "a retry after the time-out is accepted"),
     off("greylist.lifetime-expiry", "a known triplet stays known for ever"),
     defective("greylist.lifetime-extended", "off", "the use of a triplet does not move its expiry on"),
@@ -91,6 +102,7 @@ EXEMPTIONS = (
         lambda check: check.then.temporary(),
     ),
     off("greylist.daemon-down", "mail is refused while the store is out of reach"),
+    defective("greylist.daemon-down", "weak-unnoticed", "a store out of reach is asked as if it were not"),
     defective("greylist.manual", "off", "entries cannot be removed"),
 )
 

@@ -56,6 +56,7 @@ CONTENT = (
     defective("data.spam-classified", "strict-ham", "ham is marked as spam"),
     defective("data.spam-classified", "strict-refused", "spam is refused instead of marked"),
     defective("absent.size-exempts-spam-check", "off", "messages over 256 kB are not classified"),
+    defective("absent.size-exempts-spam-check", "weak-megabyte", "messages over 1 MB are not classified"),
 )
 
 MESSAGE_MUTANTS: tuple[Mutant, ...] = (*ALIASES, *MAILBOXES, *FILTERS, *CONTENT)

@@ -10,6 +10,7 @@ SMARTHOST = (
     defective("smarthost.routes-nonlocal", "strict-local", "mail for users of the server goes to it as well"),
     defective("smarthost.off", "off", "mail goes to the address of its domain, not to the MX"),
     defective("smarthost.off", "weak-backwards", "the least preferred MX comes first"),
+    defective("smarthost.off", "weak-unsorted", "MX records are taken in the order of the answer"),
     defective("smarthost.off", "weak-first-only", "no MX but the most preferred one is ever tried"),
 )
 

@@ -36,12 +36,10 @@ async def at_rcpt(transaction: Transaction) -> str | None:
     """The standing of the triplet; the null sender is let through until DATA."""
     if transaction.domain is None or exempt(transaction) or _spared(transaction, str(transaction.mailbox)):
         return None
-    if not transaction.sender:
-        if not transaction.quirk("greylist.null-not-at-rcpt:off"):
-            return "greylist.null-not-at-rcpt"
-        return "greylist.first-defer"
+    if not transaction.sender and not transaction.quirk("greylist.null-not-at-rcpt:off"):
+        return "greylist.null-not-at-rcpt"
     rule = _stand(transaction, transaction.sender, str(transaction.mailbox))
-    postmaster = split(transaction.sender).local_part.lower() == "postmaster"
+    postmaster = bool(transaction.sender) and split(transaction.sender).local_part.lower() == "postmaster"
     return "greylist.postmaster-at-rcpt" if postmaster and rule == "greylist.first-defer" else rule
 
 
@@ -110,15 +108,25 @@ def _stand(transaction: Transaction, sender: str, recipient: str) -> str:
         if standing is Standing.NEW and sender and _known_by_two_parts(transaction, triplet):
             standing = Standing.KNOWN
     except UnreachableError:
-        return "greylist.daemon-down"
+        if not quirk("greylist.daemon-down:weak-unnoticed"):
+            return "greylist.daemon-down"
+        store.cut(triplet.client, off=False)
+        return _stand(transaction, sender, recipient)
     return AT_RCPT[standing]
 
 
 def _times(transaction: Transaction, times: Times) -> Times:
-    if transaction.quirk("greylist.early-retry:weak-short"):
+    quirk = transaction.quirk
+    if quirk("greylist.early-retry:weak-short"):
         return replace(times, delay=0.4 * times.delay)
-    if transaction.quirk("greylist.retry-accept:strict-timeout"):
+    if quirk("greylist.early-retry:weak-hasty"):
+        return replace(times, delay=0.8 * times.delay)
+    if quirk("greylist.retry-accept:strict-timeout"):
         return replace(times, timeout=0.5 * times.timeout)
+    if quirk("greylist.retry-accept:strict-early-timeout"):
+        return replace(times, timeout=0.8 * times.timeout)
+    if quirk("greylist.whitelisted:strict-lifetime"):
+        return replace(times, lifetime=0.8 * times.lifetime)
     return times
 
 
