@@ -163,6 +163,9 @@ TOLD: Mapping[str, Condition] = {
 # What must be so for a defect to show that does not merely treat the cases of its rule otherwise.
 SHOWS: Mapping[str, Condition] = {
     "connect.rdns-confirmed:weak-*": _punished("connect.rdns-mismatch"),
+    "connect.rdns-missing:weak-ipv4-only": lambda built: (
+        built.drawn.ipv6 and _missed("connect.rdns-missing")(built)
+    ),
     "connect.rdns-temperror:weak-unanswered": _missed("connect.rdns-temperror"),
     "helo.*:weak-ehlo-only": _always,
     "helo.plain-ip:strict-digits": _punished("helo.plain-ip"),

@@ -51,6 +51,15 @@ def test_no_ptr(client: Client, offence: bool, expect: Expect) -> None:
     expect(client.attempt(), cause=client.looked_up_address())
 
 
+@rule("connect.rdns-missing")
+@needs("ipv6")
+def test_ipv6_host_without_ptr(new_client: NewClient, offence: bool, expect: Expect) -> None:
+    client = new_client(Kind.IPV6)
+    if offence:
+        client.without_ptr()
+    expect(client.attempt(), cause=client.looked_up_address())
+
+
 @rule("connect.rdns-temperror")
 @pytest.mark.parametrize("fault", [ServFail(), NoAnswer()], ids=["servfail", "no answer"])
 def test_ptr_lookup_fails_for_now(client: Client, offence: bool, expect: Expect, fault: Behaviour) -> None:
@@ -74,6 +83,17 @@ def test_ptr_to_a_host_with_another_address(
 ) -> None:
     elsewhere = client.name("elsewhere")
     client.publish(elsewhere, "A", internet.spare_address())
+    if offence:
+        client.ptr_names(elsewhere)
+    expect(client.attempt(), cause=client.looked_up(elsewhere))
+
+
+@rule("connect.rdns-mismatch")
+@needs("ipv6")
+def test_ipv6_host_whose_ptr_names_another_one(new_client: NewClient, offence: bool, expect: Expect) -> None:
+    client = new_client(Kind.IPV6)
+    elsewhere = client.name("elsewhere")
+    client.publish(elsewhere, "AAAA", new_client(Kind.IPV6).address)
     if offence:
         client.ptr_names(elsewhere)
     expect(client.attempt(), cause=client.looked_up(elsewhere))

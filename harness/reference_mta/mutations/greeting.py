@@ -44,6 +44,12 @@ CONNECT = (
     defective("connect.rdns-confirmed", "weak-one-address", "one address of the name is compared, the last"),
     defective("connect.rdns-confirmed", "weak-one-name", "one PTR name is followed, the last"),
     *delays("connect.rdns-missing", "a host without a name is not delayed", may_refuse=False),
+    sparing(
+        "connect.rdns-missing",
+        "ipv4-only",
+        "a host on IPv6 needs no name",
+        lambda transaction: ":" in transaction.client,
+    ),
     *delays("connect.rdns-temperror", "a failed lookup of the name is let pass", may_refuse=False),
     defective("connect.rdns-temperror", "weak-unanswered", "whose name is not told soon is greeted at once"),
     *delays("connect.rdns-unresolvable", "a name without an address is let pass", may_refuse=False),
