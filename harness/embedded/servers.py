@@ -117,7 +117,8 @@ def reference_mta(
             for domain in content["domain"]:
                 if domain["name"] == MBOX_DOMAIN:
                     domain["mailbox"] = {"mbox": str(folder / "mail" / "{user}@{domain}")}
-            content["sink"] = {"networks": [SINK_NETWORK if several else "127.0.0.1"], "port": sink_port}
+            networks = [SINK_NETWORK if several else "127.0.0.1"]
+            content["sink"] = {"networks": networks, "port": sink_port, "patience": 5}
             content["queue"] = {"interval": INTERVAL}
             content["local_only"] = {"server": f"127.0.0.1:{local.port}"}
             for name, table in checks.items():

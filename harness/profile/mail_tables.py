@@ -75,6 +75,7 @@ class Sink(settings.Settings):
 
     networks: tuple[ReservedNetwork, ...] = Field(min_length=1)
     port: int = PORT  # at which the server calls other mail hosts
+    patience: float = Field(default=20.0, gt=0, le=600)  # seconds within which what is sent at once is there
 
     @field_validator("networks")
     @classmethod

@@ -221,7 +221,7 @@ def _sink(stack: contextlib.ExitStack, dns: FakeDns, profile: Profile) -> Sink |
         profile.sink.port,
         kept=kept,
         secrets=profile.secrets,
-        patience=PATIENCE + interval,
+        patience=profile.sink.patience + interval,
     )
     return stack.enter_context(sink)
 

@@ -107,7 +107,10 @@ def filed(
     """The message is kept in the folder, once, whether or not its client is on a list."""
     user = user or sut.mail.filter.user
     attempt = client.attempt(recipient=user, message=message(client, user, **content))
-    expect(attempt, cause=client.asked(listed_by) if listed_by else None, whenever=listed_by is not None)
+    cause = client.asked(listed_by) if listed_by else None
+    expect(attempt, cause=cause, whenever=listed_by is not None)
+    if cause:
+        expect.given(cause.seen or not cause.usual, f"{cause.missing}, as it was at the beginning")
     found = mailbox.find(user, client.token)
     assert found.folder == folder, (
         f"the message was kept in {found.folder or 'the inbox'}, not in {folder or 'the inbox'}"

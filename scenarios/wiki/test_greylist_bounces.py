@@ -23,6 +23,7 @@ def test_sender_callout(stranger: Client, sut: Sut, expect: Expect) -> None:
     expect.applicable(
         sut.greylist.stage is Stage.RCPT, "nobody is put off before the end of DATA, the null sender or not"
     )
+    must_be_greylisted(sut, expect, takes_bounces(sut, expect))
     first_attempt(stranger.another("ordinary mail of another host"), sut, expect)
     with stranger.conversation() as talk:
         talk.connect()
