@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 def said() -> dict[str, list[str]]:
     """What is wrong about each of them."""
     command = [sys.executable, "-m", "tests.truth_cases"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
     assert ended.returncode == 0, ended.stderr
     found: dict[str, list[str]] = json.loads(ended.stdout)
     return found
