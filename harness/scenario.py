@@ -14,7 +14,7 @@ from harness.outcome import Stage, Verdict
 from harness.profile.tables import Domain
 from harness.profile.values import is_of_this_host
 from harness.rules import Capability
-from harness.runs.play import Expect
+from harness.runs.expect import Expect
 from harness.verdicts import (
     FailedError,
     InconclusiveError,

@@ -20,7 +20,8 @@ from harness.profile.tables import Spf
 from harness.results.model import Status
 from harness.rules import Capability, Catalogue
 from harness.runs.course import Outcome, run_scenario
-from harness.runs.play import EndedError, Play
+from harness.runs.expect import EndedError
+from harness.runs.play import Play
 from harness.runs.run import Run
 from harness.runs.scheduler import Scheduler
 from harness.runs.trial import Plan

@@ -12,7 +12,8 @@ from harness.results.model import Status
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, open_run
 from harness.runs.baseline import Baseline, Finding, Innocent
-from harness.runs.play import EndedError, Play
+from harness.runs.expect import EndedError
+from harness.runs.play import Play
 from harness.runs.run import Run
 from harness.runs.trial import Plan, Vote, try_once
 from harness.verdicts import (

@@ -11,7 +11,8 @@ from harness.results.model import Status, Try
 from harness.rules import Capability, Rule
 from harness.runs.baseline import Finding, Innocent
 from harness.runs.evidence import aftermath, deliveries, dialogues, operator, with_others
-from harness.runs.play import EndedError, MarkedInnocentError, Play
+from harness.runs.expect import EndedError, MarkedInnocentError
+from harness.runs.play import Play
 from harness.runs.run import Run
 from harness.runs.steadiness import LATE
 from harness.verdicts import (

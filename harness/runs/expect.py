@@ -1,0 +1,319 @@
+"""What a scenario expects: what the server did, held against what its profile promises for the rule."""
+
+from dataclasses import dataclass
+
+from harness.judge import ContradictionError, Judge, Timing
+from harness.offence import Offence
+from harness.outcome import Outcome, Stage, Verdict
+from harness.profile.model import Profile
+from harness.rules import Catalogue, Rule
+from harness.verdicts import FailedError, InconclusiveError, NotApplicableError, NotTestableError
+from harness.world.conversation import Attempt, Step
+from harness.world.tools import Mailbox
+from harness.world.world import Cause
+
+
+class EndedError(FailedError):
+    """A connection did not go on as documented: evidence only when the same ending comes again and again."""
+
+
+class MarkedInnocentError(FailedError):
+    """The message of an innocent twin is marked, which may be what all messages are."""
+
+
+class UnprovenError(Exception):
+    """A scenario that ended without holding anything against its rule proves nothing."""
+
+
+@dataclass
+class Expect:
+    """Holds what the server did against what its profile promises for the rule under test.
+
+    In the play with the offence an attempt must come out as promised; in the twin's it must go through.
+    """
+
+    judge: Judge
+    profile: Profile
+    catalogue: Catalogue
+    rule: Rule
+    offence: bool
+    mailbox: Mailbox | None = None
+    observed: str = ""
+    came: str = ""  # what the offence came to, in a profile's words
+    proven: bool = False
+
+    @property
+    def expected(self) -> tuple[Outcome, ...]:
+        """The outcomes that the profile promises for the rule."""
+        return self.profile.expectation(self.rule)[0]
+
+    def __call__(
+        self,
+        attempt: Attempt,
+        *,
+        cause: Cause | None = None,
+        earns: Offence | None = None,
+        also: Offence | None = None,
+        earned: bool = False,
+        whenever: bool = False,
+    ) -> None:
+        """The offence must come out as promised, and its innocent twin must go through.
+
+        `cause` is what the rule rests on: a refusal before which it was not seen is somebody else's. With
+        `earns` the offence is of another kind than the rule's own; with `also` it is one of that kind too,
+        and what that earns says nothing of this rule. `earned` says that the dialogue was meant
+        to earn a delay at the connection or the greeting, and `whenever` that lateness says nothing here:
+        a reply that came promptly was not held back all the same.
+        """
+        outcomes = self.earnings(earns) if earns else self.expected
+        if self.rule.borrowed and not any(map(_does_something, outcomes)):
+            raise NotApplicableError(
+                f"whoever does that earns «{outcomes[0]}» anyway, so nothing shows whether the rule is kept"
+            )
+        judge = self.judge.patient if whenever else self.judge
+        stage = outcomes[0].stage
+        self.observed = f"{stage}: {attempt.step(stage)}"
+        others = self._told_apart(outcomes, also) if also else ()
+        if self.offence:
+            self.came = judge.came_to(attempt)
+            self._doubt_a_vanished(cause, attempt, outcomes, judge, earned=earned)
+            try:
+                judge.expect(attempt, outcomes, earned=earned)
+            except FailedError as ending:
+                if self._comes_out_as(attempt, others, judge):
+                    raise InconclusiveError(
+                        f"{ending}; but it is {_words(also)} as well, which earns that"
+                    ) from None
+                raise
+            if whenever and all(outcome.late for outcome in outcomes):
+                self.judge.not_prompt(attempt.step(stage))
+            self._goes_on(attempt, outcomes)
+            if cause and not cause.seen and any(_does_something(outcome) for outcome in outcomes):
+                raise InconclusiveError(
+                    f"it came out as promised, but {cause.missing}, so the cause is another"
+                )
+        else:
+            judge.through(attempt, max((outcome.stage for outcome in outcomes), key=list(Stage).index))
+            self._goes_on(attempt, (Outcome(Verdict.PASS, stage),))
+        self._marked(attempt, outcomes)
+        self.proven = True
+
+    def earnings(self, offence: Offence) -> tuple[Outcome, ...]:
+        """What an offence of some kind earns here; raises `NotTestableError` when no rule is about it."""
+        documented = self.catalogue.documented(offence)
+        if documented is None:
+            raise NotTestableError(f"no rule says what {offence.value.replace('_', ' ')} earns")
+        return (self.profile.earns(offence, documented),)
+
+    def _told_apart(self, outcomes: tuple[Outcome, ...], also: Offence) -> tuple[Outcome, ...]:
+        """What another offence in the same act earns, if anything; raises `NotApplicableError` if alike."""
+        others = tuple(filter(_does_something, self.earnings(also)))
+        if any(_alike(one, other) for one in outcomes for other in others):
+            raise NotApplicableError(
+                f"it is {_words(also)} as well, and what that earns is not told from this"
+            )
+        return others
+
+    def _comes_out_as(self, attempt: Attempt, outcomes: tuple[Outcome, ...], judge: Judge) -> bool:
+        """Whether it came out as one of these, or may have; a mark that is expected is there."""
+        if not outcomes:
+            return False
+        try:
+            judge.expect(attempt, outcomes)
+        except FailedError:
+            return False
+        except InconclusiveError:
+            return True
+        marked = self.mailbox is not None and all(outcome.marked for outcome in outcomes)
+        return not marked or bool(self._marks_of(attempt))
+
+    def _goes_on(self, attempt: Attempt, outcomes: tuple[Outcome, ...]) -> None:
+        """What was let through is not refused where this server tells its refusals."""
+        if all(outcome.verdict is Verdict.PASS for outcome in outcomes):
+            stage = self.profile.settles(max((one.stage for one in outcomes), key=list(Stage).index))
+            if attempt.at(stage):
+                self.judge.accepts(attempt, stage)
+
+    def _doubt_a_vanished(
+        self,
+        cause: Cause | None,
+        attempt: Attempt,
+        outcomes: tuple[Outcome, ...],
+        judge: Judge,
+        *,
+        earned: bool,
+    ) -> None:
+        """What the server looked at before and does not look at any more: nothing follows from that."""
+        if cause is None or cause.seen or not cause.usual:
+            return
+        try:
+            judge.expect(attempt, outcomes, earned=earned)
+        except FailedError as ending:
+            raise InconclusiveError(f"{ending}; but {cause.missing}, as it was at the beginning") from None
+
+    def _marked(self, attempt: Attempt, outcomes: tuple[Outcome, ...]) -> None:
+        """Where an offence earns a mark, its message has it, and the twin's has not."""
+        if not any(outcome.marked for outcome in outcomes):
+            return
+        field_name = self.profile.dialect.mark
+        marks = self._marks_of(attempt)
+        if marks and not self.offence:
+            raise MarkedInnocentError(f"the message has {len(marks)} {field_name} fields")
+        if self.offence and not marks:
+            raise FailedError(f"the message has no {field_name} field")
+
+    def treated_as(self, attempt: Attempt, offence: Offence, *, promptly: bool = True) -> None:
+        """In both plays it comes out as offences of some kind do here; a twin that does not proves nothing.
+
+        Unless it is to be `promptly`, lateness says nothing.
+        """
+        outcomes = self.earnings(offence)
+        judge = self.judge if promptly else self.judge.patient
+        self.observed = f"{outcomes[0].stage}: {attempt.step(outcomes[0].stage)}"
+        try:
+            judge.expect(attempt, outcomes)
+            self._goes_on(attempt, outcomes)
+            if self.mailbox and all(outcome.marked for outcome in outcomes) and not self._marks_of(attempt):
+                raise FailedError(f"the message has no {self.profile.dialect.mark} field")
+        except FailedError as ending:
+            if self.offence:
+                raise
+            raise InconclusiveError(str(ending)) from None
+        self.proven = True
+
+    def unmarked(self, attempt: Attempt) -> None:
+        """In both plays the message has no mark; without a mailbox there is nothing to be seen."""
+        marks = self._marks_of(attempt) if self.mailbox else []
+        if marks:
+            text = f"the message has {len(marks)} {self.profile.dialect.mark} fields"
+            raise FailedError(text) if self.offence else MarkedInnocentError(text)
+
+    def _marks_of(self, attempt: Attempt) -> list[str]:
+        """The mark of a message that was accepted, as often as it is there."""
+        if self.mailbox is None:
+            raise NotTestableError("the mark stands in delivered mail, and the profile has no [mailbox]")
+        return self.mailbox.find(attempt.recipient, attempt.token).headers(self.profile.dialect.mark)
+
+    def outcome(self, text: str, attempt: Attempt, *, earned: bool = False) -> None:
+        """A part of the rule with an outcome of its own, such as `deny at rcpt`; the twin goes through."""
+        outcome = Outcome.parse(text)
+        self.observed = self.observed or f"{outcome.stage}: {attempt.step(outcome.stage)}"
+        if self.offence:
+            self.judge.expect(attempt, (outcome,), earned=earned)
+        else:
+            self.judge.through(attempt, outcome.stage)
+        self.proven = True
+
+    def through(self, attempt: Attempt, stage: Stage) -> None:
+        """In both plays a dialogue must go through, promptly, up to `stage`."""
+        self.judge.through(attempt, stage)
+
+    def refusal(self, attempt: Attempt, stage: Stage) -> None:
+        """The offence earns a refusal at `stage`, for good and prompt or late; its twin goes through."""
+        told = self.profile.dialect.tells(stage)
+        self.observed = f"{told}: {attempt.step(told)}"
+        self.came = self.judge.came_to(attempt)
+        if not self.offence:
+            self.judge.through(attempt, told)
+        elif attempt.step(told).verdict is not Verdict.DROP:
+            self.judge.patient.expect(attempt, (Outcome(Verdict.DENY, told),))
+        self.proven = True
+
+    def turned_away(self, attempt: Attempt, stage: Stage) -> None:
+        """The offence is refused by `stage` at the latest, for good or for now; its twin goes through."""
+        step = next((one for one in attempt.steps if one.verdict is not Verdict.PASS), attempt.step(stage))
+        self.observed = f"{step.stage}: {step}"
+        if not self.offence:
+            self.judge.through(attempt, stage)
+        else:
+            self.judge.replied(step)
+            if step.verdict is Verdict.PASS:
+                raise ContradictionError(
+                    f"expected a refusal by {stage}, but at {step.stage} the server said {step}", step
+                )
+        self.proven = True
+
+    def accepted(self, attempt: Attempt, stage: Stage, *, patiently: bool = True) -> None:
+        """The offence is let through at `stage`, prompt or late, or promptly too; its twin is promptly."""
+        settled = self.profile.settles(stage)
+        self.observed = f"{settled}: {attempt.step(settled)}"
+        self.came = self.judge.came_to(attempt)
+        (self.judge.patient if self.offence and patiently else self.judge).through(attempt, settled)
+        self.proven = True
+
+    def replied(self, step: Step, *codes: int) -> None:
+        """In both plays a step has a sound reply, with one of the codes if any are named."""
+        self.judge.replied(step, codes)
+
+    def goes_on(self, attempt: Attempt) -> None:
+        """In both plays the connection goes on until QUIT; how a server answers that is its own affair."""
+        if not attempt.parted:
+            raise EndedError(f"the connection did not go on to QUIT: {attempt.broken or attempt.ending}")
+
+    def no_slower(self, attempt: Attempt, limit: float) -> None:
+        """The offence waits for no reply before the message for `limit` seconds, whatever the delay is."""
+        for step in attempt.steps:
+            everybody = self.judge.pause if step.stage is Stage.CONNECT else 0.0
+            if step.reply is None or step.stage is Stage.DATA or step.seconds - everybody < limit:
+                continue
+            took = f"the reply at {step.stage} took {step.seconds:.2f} s, and nothing should take {limit:g} s"
+            if not self.offence:
+                raise InconclusiveError(f"{took}; but so it is without the offence")
+            if step.seconds - everybody - self.slowness(step.began, step.began + step.seconds) < limit:
+                raise InconclusiveError(f"{took}; but everything was slow meanwhile")
+            raise ContradictionError(took, step)
+
+    def was_late(self, step: Step) -> bool:
+        """Whether a reply was clearly held back."""
+        return self.judge.timing(step) is Timing.LATE
+
+    def slowness(self, began: float, ended: float) -> float:
+        """The greatest slowness of this machine, the server and its DNS between two moments, seconds."""
+        return self.judge.noise(began, ended)
+
+    @property
+    def lets_through(self) -> bool:
+        """Whether the server documents that the offence gets through, prompt or late."""
+        return all(outcome.verdict is Verdict.PASS for outcome in self.expected)
+
+    def lets_through_if(self, offence: Offence) -> bool:
+        """Whether the server documents that offences of some kind get through, prompt or late."""
+        return all(outcome.verdict is Verdict.PASS for outcome in self.earnings(offence))
+
+    def claimed(self, offence: Offence) -> bool:
+        """Whether the profile claims any rule about offences of some kind."""
+        return any(self.profile.claims(rule) for rule in self.catalogue if rule.offence is offence)
+
+    def accepts(self, attempt: Attempt, stage: Stage) -> None:
+        """In both plays nothing is refused up to `stage`, prompt or late; by itself it proves nothing."""
+        self.judge.accepts(attempt, stage)
+
+    def applicable(self, condition: bool, reason: str) -> None:
+        """What the profile must promise for the case to mean anything; without it it is not applicable."""
+        if not condition:
+            raise NotApplicableError(reason)
+
+    def needed(self, condition: bool, reason: str) -> None:
+        """What the profile must describe for the scenario to be possible; without it it is not testable."""
+        if not condition:
+            raise NotTestableError(reason)
+
+    def given(self, condition: bool, reason: str) -> None:
+        """What must be so for the scenario to mean anything; without it nothing is proven."""
+        if not condition:
+            raise InconclusiveError(reason)
+
+
+def _does_something(outcome: Outcome) -> bool:
+    """Whether it takes a cause: to be let through at once takes none."""
+    return outcome.verdict is not Verdict.PASS or outcome.late or outcome.marked
+
+
+def _alike(one: Outcome, other: Outcome) -> bool:
+    """Whether one answer may be both of these."""
+    same = (one.verdict, one.late, one.marked) == (other.verdict, other.late, other.marked)
+    return same and not (one.codes and other.codes and set(one.codes).isdisjoint(other.codes))
+
+
+def _words(offence: Offence | None) -> str:
+    return str(offence or "").replace("_", " ")
