@@ -352,9 +352,9 @@ class ScenarioPlugin:
         )
         try:
             run = self.stack.enter_context(open_run(wish))
-        except (settings.SettingsError, DnsServerError, EmbeddedError) as error:
+            run, facts = begin(run)
+        except (settings.SettingsError, DnsServerError, EmbeddedError, NotTestableError) as error:
             raise pytest.UsageError(str(error)) from None
-        run, facts = begin(run)
         self.gathering = Gathering.begin(facts)
         self.run = run
         self.scheduler = Scheduler(run, options.jobs or run.profile.server.jobs)

@@ -257,3 +257,13 @@ def test_a_wait_explains_no_other_reply_and_no_missing_wait(met: Callable[..., R
     greeted = met_at(Stage.CONNECT, 220)
     assert run.baseline.explains(client, greeted, Manner(), about_time=True)
     assert not run.baseline.explains(client, greeted, Manner())
+
+
+def test_where_nobody_can_be_a_stranger_the_others_are_met(tmp_path: Path, catalogue: Catalogue) -> None:
+    with HostileServer([[Politely()]]) as listening:
+        profile = tmp_path / "profile.toml"
+        more = '[greylist]\nkey = "network"\n[clients]\nroute = "proxy-v2"\nnetworks = ["192.0.2.0/24"]\n'
+        profile.write_text(PROFILE.format(port=listening.address[1], more=more), "utf-8")
+        with open_run(Wish(catalogue, profile)) as run:
+            kinds = {one.innocent.kind for one in begin(run)[0].baseline.meetings}
+    assert kinds == {Kind.KNOWN}

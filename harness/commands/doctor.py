@@ -26,11 +26,12 @@ def run(options: argparse.Namespace) -> int:
     from harness.rules import Catalogue
     from harness.runs.assembly import Wish, begin, open_run
     from harness.runs.doctor import report
+    from harness.verdicts import NotTestableError
 
     try:
         with open_run(Wish(Catalogue.below(default_scenarios()), options.profile)) as run:
             run, _ = begin(run)
             well = report(run, lambda line: print(line, flush=True), colour=sys.stdout.isatty())
-    except DnsServerError as error:
+    except (DnsServerError, NotTestableError) as error:
         raise UsageError(str(error)) from None
     return 0 if well else 1

@@ -123,7 +123,8 @@ def begin(run: Run) -> tuple[Run, ServerFacts]:
     """The run with its baseline, and what the server says of itself.
 
     It is marked unusable when that shows that no verdict could mean anything; what is wrong in one respect
-    is an obstacle to the rules that rest on that.
+    is an obstacle to the rules that rest on that. Raises `NotTestableError` where the addresses do not even
+    suffice for these clients.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="survey") as pool:
         facts = pool.submit(survey, run)
