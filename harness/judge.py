@@ -235,7 +235,7 @@ class Judge:
         self._expect_evidence(step, str(outcome), _as_numbers(outcome.codes))
         closed = " and closed the connection" if step.dropped else ""
         seen = f"expected {outcome}, but at {step.stage} the server said {step}{closed}"
-        if self._is_the_greylist_s(step, attempt):
+        if attempt.awaits_greylist and self._is_the_greylist_s(step, attempt):
             raise GreylistWordError(f"{seen}, which may be the greylist's word and not that of this rule")
         raise ContradictionError(seen, step)
 

@@ -291,7 +291,8 @@ def hosted_by(
         return b"550 no relaying" if said.endswith(b"elsewhere.example>") else answers(said)
 
     with served_by(Politely(strict)) as dialogues:
-        return look_at_domains(dialogues, ["example.org"], users, one_by_one())
+        named = replace(dialogues, nobody="nobody-of-that-name")
+        return look_at_domains(named, ["example.org"], users, one_by_one())
 
 
 @pytest.mark.parametrize(

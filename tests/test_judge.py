@@ -266,7 +266,8 @@ def test_an_innocent_dialogue_goes_through_promptly() -> None:
 
 def test_the_greylist_s_word_is_not_that_of_another_rule() -> None:
     def put_off(code: int) -> Attempt:
-        return attempt(step(Stage.CONNECT, 220), step(Stage.HELO, 250), step(Stage.RCPT, code))
+        steps = (step(Stage.CONNECT, 220), step(Stage.HELO, 250), step(Stage.RCPT, code))
+        return replace(attempt(*steps), awaits_greylist=True)
 
     greylisting = replace(judge(), greylist=Greylist(codes=(450,)))
     with pytest.raises(InconclusiveError, match="greylist"):
@@ -274,6 +275,8 @@ def test_the_greylist_s_word_is_not_that_of_another_rule() -> None:
     for one, code in ((greylisting, 451), (judge(), 450)):
         with pytest.raises(ContradictionError):
             one.expect(put_off(code), (Outcome.parse("pass at rcpt"),))
+    with pytest.raises(ContradictionError):  # whom it never puts off, or has put off before
+        greylisting.expect(replace(put_off(450), awaits_greylist=False), (Outcome.parse("pass at rcpt"),))
 
 
 def test_a_promised_deferral_may_be_the_greylist_s_word_as_long_as_nobody_waited_for_that() -> None:

@@ -28,6 +28,7 @@ class Client(Host):
     label: str = "client"
     server: tuple[str, int] | None = None  # that it talks to; the one of the profile unless told otherwise
     word: str = "message"  # what its messages are called in what they are found by
+    came_before: bool = False  # and waited, so that no greylist puts it off any more
 
     @property
     def token(self) -> str:
@@ -70,7 +71,13 @@ class Client(Host):
         with self.world.dialogue():
             session = self.session()
             self.world.waited += self.world.pace.take_turn(session)
-            conversation = Conversation(session, self.address, self.silence, token=self.token)
+            conversation = Conversation(
+                session,
+                self.address,
+                self.silence,
+                token=self.token,
+                may_be_greylisted=self._may_be_greylisted,
+            )
             self.world.conversations.append((label or self.label, self, conversation))
             try:
                 yield conversation
@@ -131,8 +138,8 @@ class Client(Host):
             for _ in recipients:  # each is a triplet of its own
                 attempt = self.after_greylist(attempt, once)
             if self.world.clock:
-                return attempt
-        return replace(attempt, awaits_greylist=not authenticated and self._may_be_greylisted)
+                return replace(attempt, awaits_greylist=False)
+        return attempt
 
     def be_known(self, recipient: str | None = None) -> None:
         """Before a dialogue by hand: see to it that no greylist puts this host off in it.
@@ -143,6 +150,7 @@ class Client(Host):
         if sut.profile.greylist and self.world.clock and not sut.whitelists(self.host):
             before = replace(self, label="the same host, before", word="earlier")
             before.attempt(recipient=recipient, upto=sut.greylist.stage)
+            self.came_before = True
 
     def carry_on(self, talk: Conversation, recipient: str = "") -> None:
         """From MAIL on as far as the server must be heard to tell the verdict, or to the first refusal."""
@@ -186,13 +194,13 @@ class Client(Host):
         if goal is not Stage.RCPT:
             talk.data(message(self, recipients[0]) if content is None else content)
 
-    @property
     def _may_be_greylisted(self) -> bool:
-        """Whether a greylist may put this host off: none of its exemptions is certain."""
+        """Whether a greylist may put this host off: no exemption of it is certain."""
         sut = self.world.sut
-        if sut.profile.greylist is None or self.kind is Kind.TRUSTED:
+        if sut.profile.greylist is None or self.came_before:
             return False
-        return not (self.is_confirmed and self.kind is not Kind.STRANGER and sut.whitelists(self.host))
+        known = self.kind in (Kind.KNOWN, Kind.IPV6) and self.is_confirmed
+        return not (known and sut.whitelists(self.host))
 
     @property
     def _account_sender(self) -> str:

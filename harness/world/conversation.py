@@ -173,6 +173,7 @@ class Conversation:
     silence: Callable[[float, float], float]  # of the server about this client, between two moments
     token: str = ""  # by which the client's message is found
     recipient: str = ""  # the first one of its last message
+    may_be_greylisted: Callable[[], bool] = bool  # whether no exemption of the client is certain
     steps: list[Step] = field(default_factory=list)
     broken: str = ""
     _parting: bool = False  # whether all was said but QUIT
@@ -253,6 +254,7 @@ class Conversation:
             self.recipient,
             self.token,
             self._parting,
+            self.may_be_greylisted(),
         )
 
     @property

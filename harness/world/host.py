@@ -53,11 +53,17 @@ class Host:
 
     def withdraw(self, name: str, record_type: str) -> None:
         """Take records of a name of this client away."""
+        self._doubt(name)
         self.world.internet.dns.withdraw(name, record_type)
 
     def script(self, name: str, record_type: str, behaviour: Behaviour) -> None:
         """Make the fake DNS misbehave when it is asked for that name and type."""
+        self._doubt(name)
         self.world.internet.dns.script(name, record_type, behaviour)
+
+    def _doubt(self, name: str) -> None:
+        if name == self.host:
+            self.is_confirmed = False
 
     def without_ptr(self) -> None:
         """Take the PTR record away; raises `NotTestableError` where the server does not look for it."""
@@ -80,6 +86,7 @@ class Host:
 
     def another_ptr(self, host: str) -> None:
         """Add a second name to the PTR record."""
+        self.is_confirmed = False  # it may be taken for either
         self.world.internet.dns.publish_ptr(self.address, host)
 
     def ptr_answers(self, behaviour: Behaviour) -> None:
