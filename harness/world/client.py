@@ -144,12 +144,11 @@ class Client(Host):
     def be_known(self, recipient: str | None = None) -> None:
         """Before a dialogue by hand: see to it that no greylist puts this host off in it.
 
-        Where its name is on no whitelist and time can pass, it comes once before, waits and comes again.
+        Where no exemption of it is certain and time can pass, it comes once before, waits and comes again.
         """
-        sut = self.world.sut
-        if sut.profile.greylist and self.world.clock and not sut.whitelists(self.host):
+        if self._may_be_greylisted() and self.world.clock:
             before = replace(self, label="the same host, before", word="earlier")
-            before.attempt(recipient=recipient, upto=sut.greylist.stage)
+            before.attempt(recipient=recipient, upto=self.world.sut.greylist.stage)
             self.came_before = True
 
     def carry_on(self, talk: Conversation, recipient: str = "") -> None:
