@@ -74,6 +74,7 @@ class _Entry(settings.Settings):
     rests_on: tuple[str, ...] = ()
     about_innocents: bool = False
     about_greylist: bool = False
+    about_storage: bool = False
     disturbs: bool = False
     borrowed: bool = False
     weakness: str = ""
@@ -91,7 +92,8 @@ class Rule:
     `offence` is the kind of thing that the server holds against a client by this rule, if it does.
     `rests_on` are the ids of the rules that its scenarios take for granted: while one of those is broken,
     this one cannot be told. A rule `about_innocents` promises what every innocent client meets. In one
-    `about_greylist` the greylist's word counts; elsewhere it is none of the rule's. One that `disturbs` may
+    `about_greylist` the greylist's word counts, and in one `about_storage` how messages are kept; elsewhere
+    that is none of the rule's. One that `disturbs` may
     change what the server does with everybody for a while, so it is played when all others are done. A
     `borrowed` offence is another rule's: where nothing is held against that, this one does not show.
     """
@@ -108,6 +110,7 @@ class Rule:
     rests_on: tuple[str, ...] = ()
     about_innocents: bool = False
     about_greylist: bool = False
+    about_storage: bool = False
     disturbs: bool = False
     borrowed: bool = False
     weakness: str = ""

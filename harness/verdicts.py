@@ -13,8 +13,16 @@ class NeverCameError(FailedError):
     """Something was awaited and did not come: evidence only where that of an innocent twin came."""
 
 
+class MisfiledError(FailedError):
+    """A message lies in its mailbox, and not as messages are kept there: evidence about the keeping only."""
+
+
 class InconclusiveError(ScenarioEnd):
     """What was seen proves nothing, one way or the other."""
+
+
+class UnreadableMailError(InconclusiveError):
+    """A message cannot be read because of how it is kept, which is another rule's affair."""
 
 
 class NotTestableError(ScenarioEnd):

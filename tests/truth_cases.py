@@ -39,6 +39,7 @@ RULES = (
     "greylist.after-other-checks",
     "delay.no-early-reject",
     "auth.unknown-user",
+    "delivery.mbox",
 )
 
 
@@ -148,6 +149,7 @@ FOUND = {
         Draw(greylist_lost="defer"), "greylist.daemon-down:weak-unnoticed"
     ),
     "a greylist by networks": Server(Draw(greylist_unit="network", greylist_hosts=False)),
+    "an mbox in which messages are not told apart": Server(Draw(mailbox="mbox"), "delivery.mbox:off"),
     "bounces of known clients are not put off": Server(Draw(), "greylist.null-at-data:weak-any"),
 }
 

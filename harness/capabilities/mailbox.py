@@ -10,7 +10,7 @@ from email.parser import BytesParser
 from functools import cached_property
 from typing import Protocol
 
-from harness.verdicts import FailedError, InconclusiveError, NeverCameError
+from harness.verdicts import InconclusiveError, MisfiledError, NeverCameError
 
 LOOK = 0.05  # seconds between two looks into a store that another machine may write to
 INBOX = ""
@@ -89,7 +89,7 @@ class PolledMailbox:
                     return found
                 if waited > 2 * self.patience:
                     if place := watch.astray():
-                        raise FailedError(f"the message to {recipient} is {place}")
+                        raise MisfiledError(f"the message to {recipient} is {place}")
                     within = f"within {waited:.0f} s"
                     raise NeverCameError(
                         f"the message to {recipient} was accepted and not delivered {within}"

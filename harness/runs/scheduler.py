@@ -11,17 +11,21 @@ from typing import ParamSpec, TypeVar
 from harness.judge import GreylistWordError
 from harness.outcome import DIALOGUE
 from harness.results.model import Status
-from harness.rules import Capability
+from harness.rules import Capability, Rule
 from harness.runs.course import Course, Outcome, broken_by
 from harness.runs.foundations import blocked
 from harness.runs.run import Run
 from harness.runs.trial import Plan
-from harness.verdicts import ScenarioEnd
+from harness.verdicts import InconclusiveError, ScenarioEnd, UnreadableMailError
 
 P = ParamSpec("P")
 T = TypeVar("T")
 FEW = 24  # scenarios at a time when the crowd is gone
 LAST = 4  # of the crowd, that are waiting for late replies and will not be disturbed by what strains a server
+SUSPECTS: tuple[tuple[type[InconclusiveError], Callable[[Rule], bool]], ...] = (
+    (GreylistWordError, lambda rule: rule.about_greylist),
+    (UnreadableMailError, lambda rule: rule.about_storage),
+)  # why nothing follows, and the rules that may be broken then
 
 
 @dataclass(frozen=True)
@@ -119,9 +123,10 @@ class Scheduler:
         if outcome.status not in (Status.FAILED, Status.INCONCLUSIVE) or outcome.blocked_by:
             return outcome
         rests_on = self._run.catalogue.foundations(plan.rule)
-        if isinstance(outcome.error, GreylistWordError):  # it may be as it should be, or not
-            greylisting = (rule.id for rule in self._run.catalogue if rule.about_greylist)
-            rests_on = tuple(dict.fromkeys([*rests_on, *greylisting]))
+        for error, is_suspect in SUSPECTS:
+            if isinstance(outcome.error, error):
+                suspects = (rule.id for rule in self._run.catalogue if is_suspect(rule))
+                rests_on = tuple(dict.fromkeys([*rests_on, *suspects]))
         below = [key for key, other in self._plans.items() if other.rule.id in rests_on]
         below.sort(key=lambda key: rests_on.index(self._plans[key].rule.id))  # what it rests on itself first
         return blocked(

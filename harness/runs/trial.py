@@ -18,9 +18,11 @@ from harness.runs.steadiness import LATE
 from harness.verdicts import (
     FailedError,
     InconclusiveError,
+    MisfiledError,
     NeverCameError,
     NotApplicableError,
     NotTestableError,
+    UnreadableMailError,
 )
 from harness.world.client import Client
 from harness.world.conversation import Conversation, Step
@@ -134,6 +136,8 @@ def _end_of(run: Run, play: Play, plan: Plan) -> _End:
         if lost and not isinstance(ending, EndedError):
             reason = f"{_sentence(ending)}; but a dialogue was lost, so nothing follows: {lost}"
             return _End(Came.NOTHING, reason, InconclusiveError(reason))
+        if isinstance(ending, MisfiledError) and not plan.rule.about_storage:
+            return _End(Came.NOTHING, str(ending), UnreadableMailError(str(ending)))
         if isinstance(ending, NeverCameError) and not (play.offence and plan.has_twin):
             reason = f"{ending}; nothing shows that what an innocent client sends comes there"
             return _End(Came.NOTHING, reason, InconclusiveError(reason))
