@@ -138,6 +138,7 @@ class Greylist(settings.Settings):
     delay: Seconds = 60.0
     timeout: Seconds = 28800.0
     lifetime: Seconds = 5184000.0
+    sweep: float = Field(default=0.0, ge=0, le=31 * 86400)  # seconds by which it may forget later than that
     whitelist_hosts: tuple[str, ...] = ()
     when_unreachable: str = Field(default="pass", pattern="^(pass|defer)$")
     codes: tuple[Annotated[int, Field(ge=400, le=499)], ...] = (451,)  # any of which puts a client off

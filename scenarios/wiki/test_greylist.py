@@ -130,7 +130,8 @@ def test_first_retry_after_the_time_out(
     stranger: Client, offence: bool, sut: Sut, clock: Clock, expect: Expect
 ) -> None:
     first_attempt(stranger, sut, expect)
-    clock.advance(stranger.address, (sut.greylist.timeout if offence else sut.greylist.delay) + AFTER)
+    over = sut.greylist.timeout + sut.greylist.sweep
+    clock.advance(stranger.address, (over if offence else sut.greylist.delay) + AFTER)
     expect(stranger.attempt(label="retry"))
 
 
@@ -140,7 +141,7 @@ def test_known_triplet_unused_for_too_long(
 ) -> None:
     make_known(stranger, sut, expect)
     if offence:
-        clock.advance(stranger.address, sut.greylist.lifetime + AFTER)
+        clock.advance(stranger.address, sut.greylist.lifetime + sut.greylist.sweep + AFTER)
     expect(stranger.attempt(label="the known triplet"))
 
 
