@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.runs import scheduler, trial
+from harness.runs import course, trial
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,5 +33,5 @@ def _break_down(commands: list[list[str]]) -> pytest.MonkeyPatch:
 
     once = trial.try_once
     patch = pytest.MonkeyPatch()
-    patch.setattr(scheduler, "try_once", try_once)
+    patch.setattr(course, "try_once", try_once)
     return patch

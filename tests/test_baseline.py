@@ -267,3 +267,12 @@ def test_where_nobody_can_be_a_stranger_the_others_are_met(tmp_path: Path, catal
         with open_run(Wish(catalogue, profile)) as run:
             kinds = {one.innocent.kind for one in begin(run)[0].baseline.meetings}
     assert kinds == {Kind.KNOWN}
+
+
+def test_a_canary_that_is_lost_is_a_lost_dialogue_and_no_innocent_that_met_something_else(
+    running: Callable[..., contextlib.AbstractContextManager[tuple[Run, list[bytes]]]],
+) -> None:
+    with running() as (run, changed):
+        changed += [b"MAIL", b"hang up"]
+        assert "no further than mail" in run.trouble(like=known(run))
+        assert (run.steadiness.seen.wrong, run.steadiness.seen.lost) == (0, 2)

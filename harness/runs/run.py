@@ -157,7 +157,7 @@ class Run:
         met = meet(self, replace(like, goal=goal), patient=False)
         manner, step = like.manner, met.step
         usual = step and self.baseline.explains(met.client, step, manner, about_time=met.late)
-        self.steadiness.innocent_met(well=bool(usual) or not met.deviation)
+        self.steadiness.innocent_met(well=bool(usual) or not met.deviation or met.lost)
         self.steadiness.dialogue_ended(lost=met.lost)
         if usual:
             return ""

@@ -28,6 +28,7 @@ class Client(Host):
     label: str = "client"
     server: tuple[str, int] | None = None  # that it talks to; the one of the profile unless told otherwise
     word: str = "message"  # what its messages are called in what they are found by
+    waited: bool = False  # because a greylist had put it off
     came_before: bool = False  # and waited, so that no greylist puts it off any more
 
     @property
@@ -149,7 +150,7 @@ class Client(Host):
         if self._may_be_greylisted() and self.world.clock:
             before = replace(self, label="the same host, before", word="earlier")
             before.attempt(recipient=recipient, upto=self.world.sut.greylist.stage)
-            self.came_before = True
+            self.came_before = before.waited
 
     def carry_on(self, talk: Conversation, recipient: str = "") -> None:
         """From MAIL on as far as the server must be heard to tell the verdict, or to the first refusal."""
@@ -221,6 +222,7 @@ class Client(Host):
         put_off = met.stage in (Stage.RCPT, Stage.DATA) and met.verdict is Verdict.DEFER
         if not put_off or not (whatever_code or met.code in greylist.codes):
             return attempt
+        self.waited = True
         clock.advance(self.address, greylist.delay + GREYLIST_SLACK)
         return again()
 
