@@ -26,7 +26,8 @@ from harness.world.tools import Tools
 from harness.world.world import World
 
 CHECKS = frozenset((Capability.SPF, Capability.DKIM))  # a server without them has nothing to be judged for
-MOST_TROUBLES = 5  # innocent clients in a row that are not served, for a reply_timeout, before a run gives up
+MOST_TROUBLES = 5  # innocent clients in a row that are not served, before a run gives up
+LASTING = 15.0  # seconds of such trouble, more than a server takes to be started again
 
 
 @dataclass
@@ -112,8 +113,8 @@ class Run:
         than the profile's, in the manner of whoever met something, and as far as that (`like`). It is well
         when it meets what innocent clients met at the beginning. One at a time: whoever asks while one is out
         waits for the next, and all who wait share it. A server that refuses us as a whole is spared: the run
-        slows down until innocents are served again, and when that has not helped for as long as a reply may
-        take, nothing more is tried, and `unusable` says why.
+        slows down until innocents are served again, and when that has not helped for a while, nothing more is
+        tried, and `unusable` says why.
         """
         asked, main = time.monotonic(), (self.profile.server.address, self.profile.server.port)
         server = server or main
@@ -141,7 +142,7 @@ class Run:
         self._troubles += 1
         self.pace.slow_down()
         lasted = now - self._trouble_since
-        too_long = self._troubles >= MOST_TROUBLES and lasted >= self.profile.server.reply_timeout
+        too_long = self._troubles >= MOST_TROUBLES and lasted >= LASTING
         if too_long and not self.unusable:
             self.unusable = f"in the middle of the run {found}; nothing more was tried after that"
 
