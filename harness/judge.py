@@ -9,7 +9,7 @@ from harness.outcome import DIALOGUE, Outcome, Stage, Verdict
 from harness.profile.tables import Greylist
 from harness.rules import spell
 from harness.verdicts import FailedError, InconclusiveError
-from harness.world.conversation import Attempt, Step
+from harness.world.conversation import SERVICE_ENDS, Attempt, Step
 
 LATE_FROM = 0.9  # of the configured delay: such a silence is a reply held back
 PROMPT_BELOW = 0.5  # of the configured delay: such a reply was not
@@ -18,7 +18,6 @@ NOISE_BELOW = 0.4  # of the configured delay: what everything else may take mean
 REPEATING = (Stage.MAIL, Stage.RCPT)  # a delay that was earned before is imposed here again
 
 FULL = ("4.2.2", "4.3.1")  # the mailbox, the mail system
-SERVICE_ENDS = 421  # whatever was asked: the server, or something before it, has no more time (RFC 5321 §3.8)
 
 
 class Timing(Enum):
@@ -27,6 +26,14 @@ class Timing(Enum):
     PROMPT = "prompt"
     LATE = "late"
     UNCLEAR = "neither clearly prompt nor clearly late"
+
+
+class Fault(Enum):
+    """What is wrong about a reply."""
+
+    REPLY = "it says something else"
+    LATE = "it was held back"
+    SOON = "it was not held back"
 
 
 class NoEvidenceError(InconclusiveError):
@@ -39,6 +46,8 @@ class UnclearTimingError(InconclusiveError):
     `step` is one that was held back before, where that is the reason.
     """
 
+    fault = Fault.LATE
+
     def __init__(self, text: str, step: Step | None = None) -> None:
         """`text` is the reason for the report."""
         super().__init__(text)
@@ -50,16 +59,13 @@ class GreylistWordError(InconclusiveError):
 
 
 class ContradictionError(FailedError):
-    """A reply says something else than what is documented, or says it too late or too soon.
+    """A reply is another than is documented; `step` is where it was given, and `fault` what is wrong."""
 
-    `step` is where it was given, and `about_time` whether only that is wrong.
-    """
-
-    def __init__(self, text: str, step: Step, *, about_time: bool = False) -> None:
+    def __init__(self, text: str, step: Step, fault: Fault = Fault.REPLY) -> None:
         """`text` is the reason for the report."""
         super().__init__(text)
         self.step = step
-        self.about_time = about_time
+        self.fault = fault
 
 
 @dataclass(frozen=True)
@@ -126,15 +132,14 @@ class Judge:
         if len(endings) == 1:
             raise endings[0]
         text = f"expected {spell(outcomes)}; {'; '.join(str(ending) for ending in endings)}"
-        about_time = all(ending.about_time for ending in endings)
-        raise ContradictionError(text, endings[-1].step, about_time=about_time)
+        faults = {ending.fault for ending in endings}
+        raise ContradictionError(text, endings[-1].step, faults.pop() if len(faults) == 1 else Fault.REPLY)
 
     def not_prompt(self, step: Step) -> None:
         """Raise unless the whole wait for a reply, whatever it was for, is as long as one held back takes."""
         if self.delay > 0 and self.timing(step) is Timing.PROMPT:
-            raise ContradictionError(
-                f"expected a reply that is held back at {step.stage}, but came {step}", step
-            )
+            text = f"expected a reply that is held back at {step.stage}, but came {step}"
+            raise ContradictionError(text, step, Fault.SOON)
         if step.seconds - (self.pause if step.stage is Stage.CONNECT else 0.0) < LATE_FROM * self.delay:
             raise UnclearTimingError(
                 f"the reply at {step.stage} took {step.seconds:.2f} s of {self.delay:g} s"
@@ -203,7 +208,7 @@ class Judge:
                 raise ContradictionError(
                     f"expected {outcome}, but at {stage} it was {Timing.LATE.value}: {before}",
                     before,
-                    about_time=True,
+                    Fault.LATE,
                 )
 
     def _expect_timing(self, attempt: Attempt, step: Step, outcome: Outcome, earned: bool) -> None:
@@ -229,7 +234,7 @@ class Judge:
             )
         if (timing is Timing.LATE) != (outcome.late and self.delay > 0):
             text = f"expected {outcome}, but it was {timing.value}: {step}"
-            raise ContradictionError(text, step, about_time=True)
+            raise ContradictionError(text, step, Fault.LATE if timing is Timing.LATE else Fault.SOON)
 
     def _mismatch(self, step: Step, outcome: Outcome, attempt: Attempt) -> None:
         self._expect_evidence(step, str(outcome), _as_numbers(outcome.codes))

@@ -93,9 +93,9 @@ class Rule:
     `rests_on` are the ids of the rules that its scenarios take for granted: while one of those is broken,
     this one cannot be told. A rule `about_innocents` promises what every innocent client meets. In one
     `about_greylist` the greylist's word counts, and in one `about_storage` how messages are kept; elsewhere
-    that is none of the rule's. One that `disturbs` may
-    change what the server does with everybody for a while, so it is played when all others are done. A
-    `borrowed` offence is another rule's: where nothing is held against that, this one does not show.
+    that is none of the rule's. One that `disturbs` may change what the server does with everybody for a
+    while, so it is played when all others are done. A `borrowed` offence is another rule's: where nothing is
+    held against that, this one does not show.
     """
 
     id: str

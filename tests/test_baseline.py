@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.judge import Fault
 from harness.outcome import Stage
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, begin, open_run
@@ -36,6 +37,7 @@ users = ["ann", "ben", "postmaster"]
 claim = ["rcpt.*"]
 """
 Answers = Callable[[bytes], bytes]
+Running = Callable[..., contextlib.AbstractContextManager[tuple[Run, list[bytes]]]]
 
 
 @dataclass
@@ -84,9 +86,7 @@ def met(tmp_path: Path, catalogue: Catalogue) -> Callable[..., Run]:
 
 
 @pytest.fixture
-def running(
-    tmp_path: Path, catalogue: Catalogue
-) -> Callable[..., contextlib.AbstractContextManager[tuple[Run, list[bytes]]]]:
+def running(tmp_path: Path, catalogue: Catalogue) -> Running:
     """A run that goes on, and what its server says to one command from now on."""
 
     @contextlib.contextmanager
@@ -155,6 +155,11 @@ def test_a_pause_that_is_documented_is_no_finding(met: Callable[..., Run]) -> No
     assert met(Politely(greeting_after=1.2), "[dialect]\npause = 1.2").baseline.findings == ()
 
 
+def test_a_pause_may_be_longer_than_a_reply_may_take(met: Callable[..., Run]) -> None:
+    run = met(Politely(greeting_after=3.2), "[dialect]\npause = 3.2")  # reply_timeout is 3 s
+    assert (run.baseline.findings, run.unusable) == ((), "")
+
+
 def test_one_verb_and_one_recipient_have_findings_of_their_own(met: Callable[..., Run]) -> None:
     finding = only(met(saying(b"HELO", b"502 5.5.1 EHLO please")))
     assert finding.statement.startswith(
@@ -175,7 +180,7 @@ def test_what_only_one_of_two_meets_is_unsteadiness_and_no_finding(met: Callable
     run = met(Politely(sometimes))
     assert run.baseline.findings == ()
     assert not run.steadiness.seen.steady
-    assert run.steadiness.wrong == 1
+    assert run.steadiness.seen.wrong == 1
 
 
 def test_lost_dialogues_are_no_findings(met: Callable[..., Run]) -> None:
@@ -207,7 +212,7 @@ def known(run: Run, *, extended: bool = True) -> Innocent:
 
 
 def test_what_begins_in_the_middle_of_a_run_is_trouble_whatever_the_stage(
-    running: Callable[..., contextlib.AbstractContextManager[tuple[Run, list[bytes]]]],
+    running: Running,
 ) -> None:
     for command, reply in (
         (b"RCPT", b"451 4.3.0 not now"),
@@ -222,7 +227,7 @@ def test_what_begins_in_the_middle_of_a_run_is_trouble_whatever_the_stage(
 
 
 def test_a_late_canary_is_trouble(
-    running: Callable[..., contextlib.AbstractContextManager[tuple[Run, list[bytes]]]],
+    running: Running,
 ) -> None:
     with running() as (run, changed):
         changed += [b"late", b""]
@@ -230,7 +235,7 @@ def test_a_late_canary_is_trouble(
 
 
 def test_what_innocents_meet_from_the_beginning_is_no_trouble(
-    running: Callable[..., contextlib.AbstractContextManager[tuple[Run, list[bytes]]]],
+    running: Running,
 ) -> None:
     with running(b".", b"451 4.7.1 later") as (run, _):
         assert only(run).id == "baseline.known.data"
@@ -255,7 +260,8 @@ def test_a_wait_explains_no_other_reply_and_no_missing_wait(met: Callable[..., R
     run = met(Politely(greeting_after=1.2))
     client = run.baseline.plainest.client
     greeted = met_at(Stage.CONNECT, 220)
-    assert run.baseline.explains(client, greeted, Manner(), about_time=True)
+    assert run.baseline.explains(client, greeted, Manner(), Fault.LATE)
+    assert not run.baseline.explains(client, greeted, Manner(), Fault.SOON)
     assert not run.baseline.explains(client, greeted, Manner())
 
 
@@ -270,9 +276,25 @@ def test_where_nobody_can_be_a_stranger_the_others_are_met(tmp_path: Path, catal
 
 
 def test_a_canary_that_is_lost_is_a_lost_dialogue_and_no_innocent_that_met_something_else(
-    running: Callable[..., contextlib.AbstractContextManager[tuple[Run, list[bytes]]]],
+    running: Running,
 ) -> None:
     with running() as (run, changed):
         changed += [b"MAIL", b"hang up"]
         assert "no further than mail" in run.trouble(like=known(run))
-        assert (run.steadiness.seen.wrong, run.steadiness.seen.lost) == (0, 2)
+        seen = run.steadiness.seen
+        assert (seen.wrong, seen.late, seen.lost) == (0, 0, 2)
+
+
+def test_an_innocent_that_came_late_once_makes_those_rules_doubtful_that_show_by_time(
+    met: Callable[..., Run],
+) -> None:
+    turns, lock = iter(range(1000)), threading.Lock()
+
+    def slowly(command: bytes) -> bytes:
+        with lock:
+            late = command.startswith(b"RCPT TO:<ben@") and next(turns) == 0
+        threading.Event().wait(1.2 if late else 0.0)
+        return b""
+
+    seen = met(Politely(slowly)).steadiness.seen
+    assert (seen.wrong, seen.late, seen.votes_to_pass()) == (0, 1, 1)

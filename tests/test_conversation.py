@@ -6,17 +6,17 @@ from harness.outcome import Verdict
 from harness.smtp.routes import Direct
 from harness.smtp.session import Session
 from harness.world.conversation import Attempt, Conversation
-from tests.hostile_server import Hear, HostileServer, Reset, Say, Step
+from tests.hostile_server import Hear, HostileServer, Reset, Say, Stall, Step
 
 GREETING = Say(b"220 mx.example.org\r\n")
 REFUSAL = Say(b"550 5.7.1 no\r\n")
 FINE = Say(b"250 fine\r\n")
 
 
-def spoken(*script: Step) -> tuple[Attempt, str]:
+def spoken(*script: Step, patience: float = 5.0) -> tuple[Attempt, str]:
     """A greeting, EHLO and QUIT with such a server; the dialogue, and how it was lost if it was."""
     with HostileServer([script]) as server:
-        session = Session(server.address, "127.0.0.1", Direct(), reply_timeout=5.0)
+        session = Session(server.address, "127.0.0.1", Direct(), reply_timeout=patience)
         talk = Conversation(session, "127.0.0.1", lambda since, until: 0.0)
         talk.connect()
         talk.ehlo("client.example")
@@ -45,4 +45,11 @@ def test_a_dialogue_without_a_refusal_goes_on_to_quit() -> None:
     attempt, lost = spoken(GREETING, Hear(), FINE, Hear())
     assert attempt.helo.verdict is Verdict.PASS
     assert attempt.parted
+    assert not lost
+
+
+def test_a_server_that_says_nothing_more_has_refused_all_the_same() -> None:
+    attempt, lost = spoken(GREETING, Hear(), REFUSAL, Hear(), Stall(), patience=0.5)
+    assert attempt.helo.verdict is Verdict.DENY
+    assert not attempt.parted
     assert not lost

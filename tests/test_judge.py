@@ -1,5 +1,6 @@
 """The verdict: what was seen, held against what is documented, and no verdict from noise."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -95,6 +96,11 @@ def test_a_reply_that_came_too_soon_to_be_late_is_prompt_where_slowness_explains
     lag: float, timing: Timing
 ) -> None:
     assert judge(lag=lag).timing(step(Stage.HELO, 250, BETWEEN)) is timing
+
+
+def test_slowness_that_nobody_measured_explains_nothing() -> None:
+    assert judge(lag=math.inf).timing(step(Stage.HELO, 250, BETWEEN)) is Timing.UNCLEAR
+    assert judge(lag=math.inf).timing(step(Stage.HELO, 250, LATE)) is Timing.UNCLEAR
 
 
 @pytest.mark.parametrize("lag", [0.0, 0.5, 1.0, 5.0])

@@ -59,6 +59,16 @@ def test_a_good_profile_is_read(tmp_path: Path, catalogue: Catalogue) -> None:
     assert "clock" in profile.lacks(Capability.CLOCK)
 
 
+def test_what_a_server_holds_back_comes_on_top_of_the_time_for_a_reply(
+    tmp_path: Path, catalogue: Catalogue
+) -> None:
+    assert read(tmp_path, catalogue, GOOD).patience == 60.0 + 20.0
+    paused = GOOD.replace("[policy]", "[dialect]\npause = 70\n[policy]")
+    assert read(tmp_path, catalogue, paused).patience == 60.0 + 70.0 + 20.0
+    scanned = GOOD.replace("[clients]", "scan = 120\n[clients]")
+    assert read(tmp_path, catalogue, scanned).patience == 60.0 + 120.0
+
+
 @pytest.mark.parametrize(
     ("server", "route", "granted"),
     [

@@ -149,6 +149,17 @@ def test_nothing_is_held_against_a_rule_while_the_innocent_suffer_too(
     assert "550 at helo; afterwards an innocent client got no further than connect" in came.reason
 
 
+@pytest.mark.parametrize(("lost", "status"), [(0, Status.PASSED), (1, Status.INCONCLUSIVE)])
+def test_a_pass_that_rests_on_an_ending_needs_two_clients_where_dialogues_are_lost(
+    run: Run, lost: int, status: Status
+) -> None:
+    for _ in range(lost):
+        run.steadiness.dialogue_ended(lost=True)
+    doubts = [InconclusiveError("it may have")] * 20
+    assert outcome(run, passes, *doubts, rule="rcpt.too-many").status is status  # it is to drop the client
+    assert outcome(run, passes, *doubts, rule=RULE).status is Status.PASSED
+
+
 def test_where_no_address_is_left_the_failure_is_not_lost(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     def trouble(server: tuple[str, int], like: object) -> str:
         raise NotTestableError("no IPv4 address is left for another client")

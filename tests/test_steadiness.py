@@ -10,7 +10,7 @@ from harness.runs.steadiness import LATE, MORE_TRIES, TRIES, Seen, Steadiness
 def seen(innocents: int = 0, wrong: int = 0, dialogues: int = 0, lost: int = 0) -> Seen:
     steadiness = Steadiness()
     for number in range(innocents):
-        steadiness.innocent_met(well=number >= wrong)
+        steadiness.innocent_met("550 at rcpt" if number < wrong else "")
     for number in range(dialogues):
         steadiness.dialogue_ended(lost=number < lost)
     return steadiness.seen
@@ -76,10 +76,12 @@ def test_one_twin_that_was_hit_leaves_everything_in_doubt_until_another_has_met_
 
 def test_innocents_that_came_late_make_no_other_rule_doubtful_than_those_that_show_by_time() -> None:
     steadiness = Steadiness()
-    for met in ("", "", "", LATE):
-        steadiness.twin_met("a scenario", met)
+    for scenario, met in (("a scenario", LATE), ("a scenario", ""), ("another", ""), ("another", "")):
+        steadiness.twin_met(scenario, met)
     seen = steadiness.seen
     assert (seen.wrong, seen.late, seen.votes_to_pass()) == (0, 1, 1)
     assert seen.votes_to_pass(by_time=True) > 1
     assert seen.votes_to_fail > 2
     assert "1 of 4 met the same, but later" in str(seen)
+    steadiness.innocent_met(LATE)
+    assert (steadiness.seen.wrong, steadiness.seen.late) == (0, 2)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.judge import ContradictionError, NoEvidenceError
+from harness.judge import ContradictionError, Fault, NoEvidenceError
 from harness.outcome import Stage
 from harness.results.model import Status
 from harness.rules import Catalogue
@@ -129,6 +129,22 @@ def test_what_innocent_clients_meet_blocks_the_rule(run: Run) -> None:
     blocked = vote(replace(run, baseline=Baseline(findings=(finding,))), refused, keeps)
     assert (blocked.status, blocked.blocked_by) == (Status.INCONCLUSIVE, "baseline.known.rcpt")
     assert "this is what innocent clients meet" in blocked.reason
+
+
+def test_that_strangers_are_kept_waiting_hides_no_client_that_is_not(run: Run) -> None:
+    def contradicts(fault: Fault) -> Ending:
+        def play(play: Play) -> None:
+            raise ContradictionError("220 at connect", play.new_client(Kind.KNOWN).attempt().connect, fault)
+
+        return play
+
+    met = run.client(run.world(), Kind.STRANGER).attempt().connect
+    innocent = Innocent(Kind.STRANGER, run.sut.recipient)
+    waiting = Finding("baseline.stranger.connect", "they are kept waiting", "", innocent, met, late=True)
+    known = replace(run, baseline=Baseline(findings=(waiting,)))
+    for fault in (Fault.SOON, Fault.REPLY):
+        assert vote(known, contradicts(fault), keeps).status is Status.FAILED
+    assert vote(known, contradicts(Fault.LATE), keeps).blocked_by == "baseline.stranger.connect"
 
 
 def test_clients_of_one_scenario_are_strangers_to_each_other(run: Run) -> None:

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fake_dns import listing_name
-from harness.judge import ContradictionError, UnclearTimingError
+from harness.judge import ContradictionError, Fault, UnclearTimingError
 from harness.outcome import DIALOGUE, Outcome, Stage, Verdict
 from harness.profile.model import Profile
 from harness.rules import Capability
+from harness.runs.steadiness import LATE
 from harness.smtp.session import Ending
 from harness.verdicts import FailedError, InconclusiveError, NotTestableError
 from harness.world.client import Client
@@ -73,6 +74,13 @@ class Meeting:
     late: bool = False  # whether only the time was wrong there
     lost: bool = False  # whether it ended for no reason that a reply gives
 
+    @property
+    def said(self) -> str:
+        """What it met instead of what is promised, in short; empty when that was as promised."""
+        if not self.deviation:
+            return ""
+        return f"{self.step.code} at {self.step.stage}" if self.step and not self.late else LATE
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -93,12 +101,13 @@ class Finding:
         """Whether strangers are taken who should be greylisted: that explains no offender's success."""
         return self.step.verdict is Verdict.PASS and not self.late
 
-    def explains(self, client: Client, step: Step, manner: Manner, *, about_time: bool = False) -> bool:
+    def explains(self, client: Client, step: Step, manner: Manner, fault: Fault) -> bool:
         """Whether a client of that kind and `manner` met the same; what strangers meet others may as well.
 
-        With `about_time` the reply came too late or too soon, and else it was another than expected.
+        That innocent clients are kept waiting explains no other reply, and no reply that came at once.
         """
-        if self.in_message or step.stage is not self.step.stage or about_time is not self.late:
+        known = Fault.LATE if self.late else Fault.REPLY
+        if self.in_message or step.stage is not self.step.stage or fault is not known:
             return False
         if manner.at(step.stage) in self.spared:
             return False
@@ -117,6 +126,7 @@ class Baseline:
     meetings: tuple[Meeting, ...] = ()
     findings: tuple[Finding, ...] = ()
     zones_asked: frozenset[tuple[str, int]] = frozenset()  # of lists, about that IP version
+    asked_at: Stage | None = Stage.RCPT  # by then the server had asked DNS about a known client; None: never
 
     @property
     def plainest(self) -> Meeting:
@@ -144,25 +154,10 @@ class Baseline:
         return next((one for one in about if one.step.stage is stage), None)
 
     def explains(
-        self, client: Client, step: Step, manner: Manner, *, about_time: bool = False
+        self, client: Client, step: Step, manner: Manner, fault: Fault = Fault.REPLY
     ) -> Finding | None:
         """The finding that a client's step shows as well; None when innocent clients met nothing like it."""
-        about = (one for one in self.findings if one.explains(client, step, manner, about_time=about_time))
-        return next(about, None)
-
-    @property
-    def asked_at(self) -> Stage | None:
-        """The stage by which the server had asked DNS about a known client; None when it never did.
-
-        As long as nobody has looked, it is to be expected by RCPT.
-        """
-        if not self.meetings:
-            return Stage.RCPT
-        met = self.plainest
-        asked = min((entry.at for entry in met.client.queries()), default=None)
-        if asked is None:
-            return None
-        return next((one.stage for one in met.attempt.steps if one.began + one.seconds >= asked), Stage.DATA)
+        return next((one for one in self.findings if one.explains(client, step, manner, fault)), None)
 
 
 def look(run: "Run") -> Baseline:
@@ -173,15 +168,13 @@ def look(run: "Run") -> Baseline:
         again = [*filter(None, pool.map(lambda one: _if_possible(run, one), doubtful * (LOOKS - 1)))]
     for meeting in (*meetings, *again):
         run.steadiness.dialogue_ended(lost=meeting.lost)
-    for meeting in meetings:
-        if not meeting.deviation:
-            run.steadiness.innocent_met(well=True)
-    for innocent in doubtful:
-        seen = [one for one in (*meetings, *again) if one.innocent is innocent and not one.lost]
-        if len({one.deviation and (one.step and one.step.code) for one in seen}) > 1:
-            run.steadiness.innocent_met(well=False)
+    for innocent in [one.innocent for one in meetings]:
+        heard = [one for one in (*meetings, *again) if one.innocent is innocent and not one.lost]
+        for meeting in heard if len(heard) > 1 or not any(one.deviation for one in heard) else ():
+            run.steadiness.twin_met(innocent, meeting.said)
     findings = (*_findings((*meetings, *again)), *_marking(run, meetings))
-    return Baseline(tuple(meetings), findings, frozenset(_zones_asked(run, meetings)))
+    baseline = Baseline(tuple(meetings), findings, frozenset(_zones_asked(run, meetings)))
+    return replace(baseline, asked_at=_asked_at(baseline.plainest))
 
 
 def _if_possible(run: "Run", innocent: Innocent) -> Meeting | None:
@@ -252,7 +245,7 @@ def meet(run: "Run", innocent: Innocent, *, patient: bool = True) -> Meeting:
     except ContradictionError as ending:
         if lost:
             return Meeting(innocent, client, attempt, lost, lost=True)
-        return Meeting(innocent, client, attempt, str(ending), ending.step, ending.about_time)
+        return Meeting(innocent, client, attempt, str(ending), ending.step, ending.fault is Fault.LATE)
     except UnclearTimingError as ending:
         return Meeting(innocent, client, attempt, str(ending))
     except InconclusiveError as ending:
@@ -357,6 +350,14 @@ def _marking(run: "Run", meetings: list[Meeting]) -> Iterator[Finding]:
         statement = f"messages of innocent clients are marked: {dialect.mark}: {said[0][0]}"
         one = taken[0]
         yield Finding("baseline.mark", statement, said[0][0], one.innocent, one.attempt.data, in_message=True)
+
+
+def _asked_at(met: Meeting) -> Stage | None:
+    """The stage by which the server had asked DNS about a client; None when it never did."""
+    asked = min((entry.at for entry in met.client.queries()), default=None)
+    if asked is None:
+        return None
+    return next((one.stage for one in met.attempt.steps if one.began + one.seconds >= asked), Stage.DATA)
 
 
 def _zones_asked(run: "Run", meetings: list[Meeting]) -> Iterator[tuple[str, int]]:

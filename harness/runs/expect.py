@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from harness.judge import ContradictionError, Judge, Timing
+from harness.judge import ContradictionError, Fault, Judge, Timing
 from harness.offence import Offence
 from harness.outcome import Outcome, Stage, Verdict
 from harness.profile.model import Profile
@@ -261,7 +261,7 @@ class Expect:
                 raise InconclusiveError(f"{took}; but so it is without the offence")
             if step.seconds - everybody - self.slowness(step.began, step.began + step.seconds) < limit:
                 raise InconclusiveError(f"{took}; but everything was slow meanwhile")
-            raise ContradictionError(took, step)
+            raise ContradictionError(took, step, Fault.LATE)
 
     def was_late(self, step: Step) -> bool:
         """Whether a reply was clearly held back."""

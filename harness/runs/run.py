@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
-from harness.judge import Judge
+from harness.judge import Fault, Judge
 from harness.outcome import Stage, Verdict, later
 from harness.profile.model import Profile
 from harness.rules import Capability, Catalogue, Rule
@@ -157,8 +157,9 @@ class Run:
         goal = later(like.goal, asked_at) if asked_at else like.goal
         met = meet(self, replace(like, goal=goal), patient=False)
         manner, step = like.manner, met.step
-        usual = step and self.baseline.explains(met.client, step, manner, about_time=met.late)
-        self.steadiness.innocent_met(well=bool(usual) or not met.deviation or met.lost)
+        fault = Fault.LATE if met.late else Fault.REPLY
+        usual = step and self.baseline.explains(met.client, step, manner, fault)
+        self.steadiness.innocent_met("" if usual or met.lost else met.said)
         self.steadiness.dialogue_ended(lost=met.lost)
         if usual:
             return ""
@@ -183,7 +184,7 @@ class Run:
         greylist = self.profile.greylist
         found = ailing(attempt, greylist.codes if greylist else ())
         lost = any(talk.lost for _, _, talk in canary.world.conversations)
-        self.steadiness.innocent_met(well=not found or lost)
+        self.steadiness.innocent_met("" if lost else found)
         self.steadiness.dialogue_ended(lost=lost)
         return found
 

@@ -96,14 +96,19 @@ class Steadiness:
     wrong: int = 0
     dialogues: int = 0
     lost: int = 0
+    late: int = 0
     _twins: dict[object, Counter[str]] = field(default_factory=dict)  # by scenario: what they met
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def innocent_met(self, *, well: bool) -> None:
-        """An innocent client got through, or met something else than the others."""
+    def innocent_met(self, said: str = "") -> None:
+        """An innocent client got through, or met something else than the others, which it was `said`.
+
+        `LATE`: it met the same at another time.
+        """
         with self._lock:
             self.innocents += 1
-            self.wrong += not well
+            self.wrong += bool(said) and said != LATE
+            self.late += said == LATE
 
     def twin_met(self, scenario: object, said: str) -> None:
         """An innocent twin got through, or met what it was `said`, which is empty otherwise.
@@ -129,14 +134,14 @@ class Steadiness:
         """Everything."""
         with self._lock:
             twins = [*self._twins.values()]
-        odd = [met.total() - max(met.values()) for met in twins]
-        late = [met[LATE] if met[LATE] < max(met.values()) else 0 for met in twins]
+        odd = sum(met.total() - max(met.values()) for met in twins)
+        wrong = sum(met.total() - max(met[""] + met[LATE], *met.values()) for met in twins)
         return Seen(
             self.innocents + sum(met.total() for met in twins),
-            self.wrong + sum(odd) - sum(late),
+            self.wrong + wrong,
             self.dialogues,
             self.lost,
-            sum(late),
+            self.late + odd - wrong,
             sum(map(_only_one_and_odd, twins)),
         )
 

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from harness.judge import ContradictionError, GreylistWordError, UnclearTimingError
+from harness.judge import ContradictionError, Fault, GreylistWordError, UnclearTimingError
 from harness.outcome import DIALOGUE, Stage, Verdict, later
 from harness.results.model import Status, Try
 from harness.rules import Capability, Rule
@@ -95,9 +95,8 @@ def try_once(run: Run, plan: Plan) -> tuple[Vote, list[Play]]:
 def _met(end: _End) -> str:
     """What a twin met instead of what was promised, in short."""
     if isinstance(end.error, ContradictionError):
-        if end.error.about_time:
-            return LATE
-        return f"{end.error.step.code} at {end.error.step.stage}"
+        same = end.error.fault is not Fault.REPLY
+        return LATE if same else f"{end.error.step.code} at {end.error.step.stage}"
     return type(end.error).__name__
 
 
@@ -202,14 +201,11 @@ def _blocked(run: Run, plan: Plan, play: Play, end: _End) -> Vote | None:
 
     A twin is one of them, whatever the rule is about.
     """
-    step = end.error.step if isinstance(end.error, ContradictionError | UnclearTimingError) else None
-    about_time = isinstance(end.error, UnclearTimingError) or (
-        isinstance(end.error, ContradictionError) and end.error.about_time
-    )
-    finding = None
-    if step and (met := _who_met(play, step)):
+    finding, error = None, end.error
+    shown = error if isinstance(error, ContradictionError | UnclearTimingError) else None
+    if shown and shown.step and (met := _who_met(play, shown.step)):
         client, talk = met
-        finding = run.baseline.explains(client, step, talk.manner, about_time=about_time)
+        finding = run.baseline.explains(client, shown.step, talk.manner, shown.fault)
     if isinstance(end.error, MarkedInnocentError):
         finding = run.baseline.marking
     if finding is None or (play.offence and _is_about(plan.rule, finding)):

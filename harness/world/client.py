@@ -148,7 +148,7 @@ class Client(Host):
         Where no exemption of it is certain and time can pass, it comes once before, waits and comes again.
         """
         if self._may_be_greylisted() and self.world.clock:
-            before = replace(self, label="the same host, before", word="earlier")
+            before = replace(self, label="the same host, before", word="earlier", waited=False)
             before.attempt(recipient=recipient, upto=self.world.sut.greylist.stage)
             self.came_before = before.waited
 

@@ -19,7 +19,7 @@ MANGLED = (
     "codes differ between lines",
 )  # flaws of what no server says
 REFUSES = 400
-SERVICE_ENDS = 421
+SERVICE_ENDS = 421  # whatever was asked: the server, or what is before it, has no more time (RFC 5321 §3.8)
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,8 @@ class Conversation:
     may_be_greylisted: Callable[[], bool] = bool  # whether no exemption of the client is certain
     steps: list[Step] = field(default_factory=list)
     broken: str = ""
-    _parting: bool = False  # whether all was said but QUIT
+    _all_said: bool = False  # but for what parts us
+    _parting: bool = False  # whether QUIT was sent
 
     def connect(self) -> Step:
         """Connect and read the greeting; the wait counts from the established connection on."""
@@ -228,8 +229,10 @@ class Conversation:
     def quit(self) -> Attempt:
         """QUIT, close, and look back on the whole dialogue.
 
-        Whether a refusal closed the connection is seen by a NOOP: many a server answers QUIT by closing.
+        Whether a refusal closed the connection is seen by a NOOP: many a server answers QUIT by closing. A
+        server that answers neither has said all the same what there was to say.
         """
+        self._all_said = not self.broken
         if self.steps and self.steps[-1].code >= REFUSES:
             self._aside("NOOP")
         if not self.broken:
@@ -262,7 +265,7 @@ class Conversation:
         """How the client has spoken so far."""
         greeted = [step.command[:4] for step in self.steps if step.stage is Stage.HELO]
         let_in = any(step.verdict is Verdict.PASS for step in self.steps if step.stage is Stage.AUTH)
-        return Manner(greeted[-1:] != ["HELO"], self.session.tls is not None, let_in)
+        return Manner(greeted[-1:] != ["HELO"], self.session.encrypted, let_in)
 
     @property
     def lost(self) -> str:
@@ -280,7 +283,7 @@ class Conversation:
         refused = said is not None and said.code >= REFUSES and said.dropped
         tls = self.session.tls
         distrusted = tls is not None and self.session.ending is Ending.TLS_FAILED and bool(tls.verify_error)
-        return "" if refused or distrusted or self._parting else self.broken
+        return "" if refused or distrusted or self._all_said else self.broken
 
     @property
     def tls_fault(self) -> str:

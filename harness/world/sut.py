@@ -8,6 +8,7 @@ from harness.offence import Offence
 from harness.profile.dialect import Asks
 from harness.profile.model import Profile
 from harness.profile.tables import Domain, Greylist
+from harness.profile.values import neighbourhood
 from harness.verdicts import NotTestableError
 from harness.world.made_up import made_up
 from harness.world.sut_mail import MailFacts
@@ -183,6 +184,13 @@ class Sut:
         """Whether the profile says that mail for a local part of a domain is taken."""
         known = {one.lower() for one in (*domain.users, *domain.aliases)}
         return domain.takes_everyone or name.lower() in known
+
+    def greylisted_as(self, address: str) -> tuple[str, ...]:
+        """What the greylist may show of a client: its address or, where it goes by networks, its network."""
+        if self.greylist.key != "network":
+            return (address,)
+        network = neighbourhood(address)
+        return address, str(network), str(network.network_address)
 
     @property
     def verifies_for_accounts(self) -> bool:
