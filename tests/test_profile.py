@@ -66,7 +66,7 @@ def test_what_a_server_holds_back_comes_on_top_of_the_time_for_a_reply(
     paused = GOOD.replace("[policy]", "[dialect]\npause = 70\n[policy]")
     assert read(tmp_path, catalogue, paused).patience == 60.0 + 70.0 + 20.0
     scanned = GOOD.replace("[clients]", "scan = 120\n[clients]")
-    assert read(tmp_path, catalogue, scanned).patience == 60.0 + 120.0
+    assert read(tmp_path, catalogue, scanned).patience == 120.0 + 20.0
 
 
 @pytest.mark.parametrize(

@@ -173,8 +173,8 @@ class Profile(settings.Settings):
     @property
     def patience(self) -> float:
         """Seconds in which a reply must have come: what one may take, beyond what this server holds back."""
-        longest = self.dialect.pause + self.policy.delay
-        return self.server.reply_timeout + max(longest, self.server.scan or 0.0)
+        longest = max(self.server.reply_timeout, self.server.scan or 0.0)
+        return longest + self.dialect.pause + self.policy.delay
 
     @property
     def _binds_ipv6(self) -> bool:
