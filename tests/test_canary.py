@@ -10,9 +10,12 @@ from harness.outcome import Stage
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, open_run
 from harness.runs.baseline import Baseline, Innocent, Meeting
-from harness.runs.run import Run
+from harness.runs.run import MOST_TROUBLES, Run
+from harness.runs.steadiness import Steadiness
+from harness.smtp.reply import Reply
 from harness.smtp.session import Ending
-from harness.world.conversation import Attempt
+from harness.world.conversation import Attempt, Step
+from harness.world.internet import Kind
 
 
 @pytest.fixture(scope="module")
@@ -39,3 +42,34 @@ def test_questions_are_missed_only_where_they_were_asked_at_the_beginning(
     monkeypatch.setattr("harness.runs.run.meet", meet)
     assert replace(run, baseline=Baseline(asked_at=asked_at)).trouble() == found
     assert {*goals} == {asked_at or Stage.RCPT}  # as far as it asked
+
+
+SERVED, PUT_OFF, REFUSED = 250, 451, 550
+
+
+@pytest.mark.parametrize(
+    ("code", "late", "trouble"),
+    [(SERVED, False, False), (SERVED, True, True), (PUT_OFF, False, True), (REFUSED, False, True)],
+    ids=["let through", "late", "put off", "refused"],
+)
+def test_who_is_let_through_who_was_put_off_before_is_in_no_trouble(
+    monkeypatch: pytest.MonkeyPatch, run: Run, code: int, late: bool, trouble: bool
+) -> None:
+    """A greylist that breaks down is the affair of the rules about that."""
+    met = Step(Stage.RCPT, "", Reply(code, ("text",), b"", 0.0, 0.0), 0.0, 0.0)
+    strange = Innocent(Kind.STRANGER, run.sut.recipient, goal=Stage.RCPT)
+
+    def meet(run: Run, innocent: Innocent, *, patient: bool) -> Meeting:
+        client = run.observer(run.world())
+        deviates = innocent.kind is Kind.STRANGER
+        attempt = Attempt(client.address, (met,), Ending.QUIT)
+        if deviates:
+            return Meeting(innocent, client, attempt, "expected defer at rcpt", met, late)
+        return Meeting(innocent, client, attempt)
+
+    monkeypatch.setattr("harness.runs.run.meet", meet)
+    run = replace(run, baseline=Baseline(asked_at=None), steadiness=Steadiness())
+    for _ in range(2 * MOST_TROUBLES):
+        assert bool(run.trouble(like=strange)) is trouble
+    assert run.pace.rate == run.profile.server.rate  # others are served as ever
+    assert run.steadiness.seen.steady is not trouble

@@ -112,13 +112,13 @@ class Run:
         That is a canary: an innocent dialogue with the `server` that is judged, which may be another instance
         than the profile's, in the manner of whoever met something, and as far as that (`like`). It is well
         when it meets what innocent clients met at the beginning. One at a time: whoever asks while one is out
-        waits for the next, and all who wait share it. A server that refuses us as a whole is spared: the run
-        slows down until innocents are served again, and when that has not helped for a while, nothing more is
-        tried, and `unusable` says why.
+        waits for the next, and all who wait share it. A server that serves not even the plainest innocents is
+        spared: the run slows down until it does again, and when that has not helped for a while, nothing more
+        is tried, and `unusable` says why.
         """
         asked, main = time.monotonic(), (self.profile.server.address, self.profile.server.port)
-        server = server or main
-        like = like or replace(next(innocents(self.profile)), goal=Stage.RCPT)
+        plain = replace(next(innocents(self.profile)), goal=Stage.RCPT)
+        server, like = server or main, like or plain
         with self._canary:
             sent, found = self._canaries.get((server, like), (0.0, ""))
             if sent < asked:
@@ -127,7 +127,7 @@ class Run:
                 found = self._send_canary(server, like) and self._send_canary(server, like)
                 self._canaries[server, like] = (sent, found)
                 if server == main:
-                    self._count(found)
+                    self._count(self._send_canary(server, plain) if found and like != plain else found)
             return found
 
     def _count(self, found: str) -> None:
@@ -158,7 +158,10 @@ class Run:
         met = meet(self, replace(like, goal=goal), patient=False)
         manner, step = like.manner, met.step
         fault = Fault.LATE if met.late else Fault.REPLY
-        usual = step and self.baseline.explains(met.client, step, manner, fault)
+        usual = step and (
+            self.baseline.explains(met.client, step, manner, fault)
+            or (step.verdict is Verdict.PASS and not met.late)  # who is let through is served well enough
+        )
         self.steadiness.innocent_met("" if usual or met.lost else met.said)
         self.steadiness.dialogue_ended(lost=met.lost)
         if usual:

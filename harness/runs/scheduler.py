@@ -108,7 +108,9 @@ class Scheduler:
         self._first_tries = self._unsettled = len(plans) - len(late)
         for key in plans.keys() - late:
             self._outcomes[key].add_done_callback(self._one_settled)
-        for key in sorted(crowd, key=lambda key: -self._wait_to_expect(plans[key])):
+        if self._here is None:  # what is played in turn is played in the order in which it is told
+            crowd.sort(key=lambda key: -self._wait_to_expect(plans[key]))
+        for key in crowd:
             self._crowd.submit(self._try_first, plans[key], self._outcomes[key])
         self._thin_out()
 
