@@ -160,6 +160,28 @@ def test_a_pass_that_rests_on_an_ending_needs_two_clients_where_dialogues_are_lo
     assert outcome(run, passes, *doubts, rule=RULE).status is Status.PASSED
 
 
+@pytest.mark.parametrize(("jobs", "first"), [(1, "prompt"), (2, "late")])
+def test_those_that_wait_begin_first_unless_one_is_played_after_the_other(
+    run: Run, jobs: int, first: str
+) -> None:
+    begun: list[str] = []
+
+    def noted(name: str) -> Callable[[Play], None]:
+        def play(play: Play) -> None:
+            begun.append(name)
+            play.expect.proven = True
+
+        return play
+
+    rules = {"prompt": "rcpt.unknown-user", "late": "connect.rdns-missing"}
+    plans = {
+        name: Plan(run.catalogue[rule], frozenset(), noted(name), has_twin=False)
+        for name, rule in rules.items()
+    }
+    scheduled(run, plans, jobs)
+    assert begun[0] == first
+
+
 def test_where_no_address_is_left_the_failure_is_not_lost(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     def trouble(server: tuple[str, int], like: object) -> str:
         raise NotTestableError("no IPv4 address is left for another client")
