@@ -18,7 +18,7 @@ from pydantic import Field
 
 from harness import settings
 from harness.reference_mta.mutations import MUTANTS
-from harness.results.model import RuleResult, RunResult, Status
+from harness.results.model import RuleResult, RunResult, Status, aggregate
 from harness.results.store import ResultFileError, load
 from harness.rules import Capability, Catalogue
 
@@ -194,9 +194,9 @@ def _prove(subject: Subject, chosen: list[Defect], parallel: int, together: int)
         )
 
         def judge(defects: Sequence[Defect], turn: str) -> list[Verdict]:
-            spared = heavy.difference(*(defect.rules for defect in defects))
+            strain = any(heavy & {*defect.rules} for defect in defects)
             place = Path(folder) / turn / defects[0].name
-            return _judge(subject, defects, baseline, spared, place, catalogue)
+            return _judge(subject, defects, baseline, place, catalogue, strain=strain)
 
         verdicts: list[Verdict] = []
         left = chosen
@@ -327,32 +327,42 @@ def _is_blocked(result: RuleResult, notice: Collection[str], catalogue: Catalogu
     return by not in catalogue.rules or by in notice or _rests_on(catalogue, [by], notice)
 
 
+def _differ(before: RuleResult, after: RuleResult) -> bool:
+    """Whether a rule came to something else by those cases that the second run did not spare."""
+    spared = {case.test for case in after.cases if case.lacks == Capability.HEAVY}
+    one, other = (
+        aggregate(case for case in rule.cases if case.test not in spared) for rule in (before, after)
+    )
+    return one is not other
+
+
 def _judge(
     subject: Subject,
     defects: Sequence[Defect],
     baseline: RunResult,
-    spared: frozenset[str],
     folder: Path,
     catalogue: Catalogue,
+    *,
+    strain: bool,
 ) -> list[Verdict]:
-    """One run; `spared` are rules whose scenarios strain a server and run for their own mutants only.
+    """One run; cases that strain a server are spared unless one of the mutants is about them.
 
     A rule that is blocked by what is broken has noticed nothing of its own.
     """
     began = time.monotonic()
     try:
-        result = subject.run(defects, folder, heavy=not spared)
+        result = subject.run(defects, folder, heavy=strain)
     except (BrokenRunError, subprocess.TimeoutExpired) as error:
         return [Verdict(defect, defect.rules, collateral={}, failure=str(error)) for defect in defects]
     after = {rule.id: rule for rule in result.rules}
-    if missing := [rule.id for rule in baseline.rules if rule.id not in after and rule.id not in spared]:
+    if missing := [rule.id for rule in baseline.rules if rule.id not in after]:
         said = f"the run says nothing of {', '.join(missing)}"
         return [Verdict(defect, defect.rules, collateral={}, failure=said) for defect in defects]
     broken = {rule for defect in defects for rule in defect.rules}
     changed = {
         rule.id: after[rule.id]
         for rule in baseline.rules
-        if rule.id not in spared | broken and after[rule.id].status is not rule.status
+        if rule.id not in broken and _differ(rule, after[rule.id])
     }
     declared = {defect: {rule for rule in changed if subject.expects(defect, rule)} for defect in defects}
     notice = broken.union(*declared.values())

@@ -26,7 +26,12 @@ class UnreadableMailError(InconclusiveError):
 
 
 class NotTestableError(ScenarioEnd):
-    """The profile does not grant what the scenario needs."""
+    """The profile does not grant what the scenario needs; `lacks` is the capability, where it is one."""
+
+    def __init__(self, reason: str, lacks: str = "") -> None:
+        """As every ending, with a sentence."""
+        super().__init__(reason)
+        self.lacks = lacks
 
 
 class NotApplicableError(ScenarioEnd):

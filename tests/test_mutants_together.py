@@ -1,9 +1,10 @@
 """Several mutants in one run: as telling as one by one where they do not get in each other's way."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -47,6 +48,13 @@ class Fake:
         return (defect.name, rule) in self.declared
 
 
+def catalogued(folder: Path, more: Mapping[str, str] = MappingProxyType({})) -> None:
+    """A catalogue of those rules, some with more lines."""
+    entry = 'stage = "helo"\nsource = "s"\nstatement = "s"\nexpect = "pass at helo"\n'
+    rules = "".join(f'[rule."{rule}"]\n{entry}{more.get(rule, "")}' for rule in RULES)
+    (folder / "rules.toml").write_text(f'suite = "fake"\n{rules}')
+
+
 def test_what_is_as_expected_needs_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fake = Fake(tmp_path)
     assert run_matrix(fake, ["*"], parallel=1, together=4) == 0
@@ -80,6 +88,34 @@ def test_a_hit_on_a_bystander_is_found_out(tmp_path: Path, capsys: pytest.Captur
 
 
 @dataclass
+class Straining(Fake):
+    """The second rule has a case that strains the server, and one that comes to `else_` with any defect."""
+
+    else_: Status = Status.PASSED
+
+    def run(self, defects: Sequence[Defect], folder: Path, *, heavy: bool) -> RunResult:
+        """As that of the other, but for the second rule."""
+        result = super().run(defects, folder, heavy=heavy)
+        spared = result_builder.case(Status.NOT_TESTABLE, name="large", lacks="heavy")
+        cases = (
+            result_builder.case(self.else_ if defects else Status.PASSED, name="small"),
+            result_builder.case(Status.PASSED, name="large") if heavy else spared,
+        )
+        return replace(
+            result, rules=(result.rules[0], result_builder.rule(RULES[1], *cases), *result.rules[2:])
+        )
+
+
+@pytest.mark.parametrize(
+    ("small", "status"), [(Status.PASSED, 0), (Status.FAILED, 1), (Status.NOT_TESTABLE, 1)]
+)
+def test_a_case_that_is_spared_says_nothing(tmp_path: Path, small: Status, status: int) -> None:
+    catalogued(tmp_path, more={"rcpt.four": 'needs = ["heavy"]\n'})
+    fake = Straining(tmp_path, else_=small)
+    assert run_matrix(fake, ["helo.one:*"], parallel=1) == status
+
+
+@dataclass
 class Blocking(Fake):
     """While the first rule is broken, the second cannot be told because of what `blocked_by` names."""
 
@@ -98,9 +134,7 @@ class Blocking(Fake):
     ("blocked_by", "status"), [("helo.one", 0), ("baseline.known.rcpt", 0), ("rcpt.three", 1), ("", 1)]
 )
 def test_what_the_broken_rule_blocks_is_no_collateral(tmp_path: Path, blocked_by: str, status: int) -> None:
-    entry = 'stage = "helo"\nsource = "s"\nstatement = "s"\nexpect = "pass at helo"\n'
-    rules = "".join(f'[rule."{rule}"]\n{entry}' for rule in RULES)
-    (tmp_path / "rules.toml").write_text(f'suite = "fake"\n{rules}')
+    catalogued(tmp_path)
     fake = Blocking(tmp_path, blocked_by=blocked_by)
     assert run_matrix(fake, ["helo.one:*"], parallel=1) == status
 

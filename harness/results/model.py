@@ -135,6 +135,7 @@ class Case:
     came: str = (
         ""  # what the offence came to in a profile's words, such as "deny at rcpt"; empty: no evidence
     )
+    lacks: str = ""  # the capability that is not granted, because of which it was not tried
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,15 @@ from harness.rules import spell
 from harness.runs.run import Run
 from harness.runs.steadiness import TRIES, Seen
 from harness.runs.trial import Plan, Vote, came_in, evidence_of, observed_in, status_of, try_once
-from harness.verdicts import InconclusiveError
+from harness.verdicts import InconclusiveError, NotTestableError
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What a scenario came to, with all its tries; `error` is what a debugger wants to see.
 
-    `blocked_by` is the finding, or the id of the rule, that keeps this rule from being told.
+    `blocked_by` is the finding, or the id of the rule, that keeps this rule from being told; `lacks` the
+    capability that is not granted.
     """
 
     status: Status
@@ -28,6 +29,7 @@ class Outcome:
     error: BaseException | None = None
     blocked_by: str = ""
     came: str = ""
+    lacks: str = ""
 
 
 def broken_by(error: BaseException) -> Outcome:
@@ -52,7 +54,8 @@ class Course:
     def untried(self) -> Outcome | None:
         """The outcome of a scenario that is not to be tried at all."""
         if refusal := self._run.refusal(self._plan.rule, self._plan.needs):
-            return Outcome(status_of(refusal), str(refusal), self._expected, error=refusal)
+            lacks = refusal.lacks if isinstance(refusal, NotTestableError) else ""
+            return Outcome(status_of(refusal), str(refusal), self._expected, error=refusal, lacks=lacks)
         if reason := self._run.unusable:
             return self.put_off(reason)
         if obstacle := self._run.obstacle(self._plan.all_needs):

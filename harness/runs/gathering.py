@@ -112,4 +112,5 @@ def _case(case: RuleCase) -> Case:
         tries=outcome.tries,
         blocked_by=outcome.blocked_by,
         came=outcome.came,
+        lacks=outcome.lacks,
     )

@@ -88,7 +88,7 @@ class Run:
                 return NotApplicableError(reason)
         for capability in sorted({*rule.needs, *needs}):
             if reason := self._lacks(capability):
-                return NotTestableError(reason)
+                return NotTestableError(reason, capability)
         return None
 
     def obstacle(self, needs: Iterable[Capability]) -> tuple[Capability, str] | None:
