@@ -126,7 +126,7 @@ class Blocking(Fake):
         result = super().run(defects, folder, heavy=heavy)
         if "helo.one:off" not in self.runs[-1]:
             return result
-        other = replace(result.rules[1], status=Status.INCONCLUSIVE, blocked_by=self.blocked_by)
+        other = result_builder.rule(RULES[1], status=Status.INCONCLUSIVE, blocked_by=self.blocked_by)
         return replace(result, rules=(result.rules[0], other, *result.rules[2:]))
 
 
