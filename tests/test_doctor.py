@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from fake_dns import FakeDns
+from fake_dns.answer import Transport
 from harness import settings
 from harness.capabilities.mail_host import MailHost
 from harness.cli import main
@@ -18,13 +19,14 @@ from harness.judge import Judge
 from harness.profile.model import Profile
 from harness.rules import Capability, Catalogue
 from harness.runs.assembly import Wish, begin, open_run
-from harness.runs.checks import CHECKS, leaves_room
+from harness.runs.checks import CHECKS, leaves_room, resolves_over_tcp
 from harness.runs.diagnosis import Finding, Patient, State
 from harness.runs.doctor import MENDS, examine, of_innocents, report
 from harness.runs.run import Run
 from harness.settings import read_toml
 from harness.smtp.routes import Direct
 from harness.world.internet import Internet
+from tests.dns_asking import Question
 from tests.hostile_server import Hangup, Hear, HostileServer, Say, Step, Visitor
 from tests.test_baseline import Politely
 
@@ -226,6 +228,35 @@ def test_no_truncated_answer_was_given(tmp_path: Path, capsys: pytest.CaptureFix
     shown = capsys.readouterr().out
     assert "untold  it resolves over TCP too" in shown
     assert "it asked nothing to which a truncated answer was given" in shown
+
+
+@pytest.mark.parametrize(
+    ("then", "state", "saw"),
+    [
+        (b"", State.BAD, "a truncated answer was not asked for again over TCP"),
+        (b"hang up", State.UNTOLD, "a dialogue was lost: "),
+    ],
+)
+def test_a_truncated_answer_is_not_asked_for_again(
+    tmp_path: Path, catalogue: Catalogue, then: bytes, state: State, saw: str
+) -> None:
+    profile, asking = tmp_path / "profile.toml", list[FakeDns]()
+
+    def resolving(command: bytes) -> bytes:
+        if not asking or not command.startswith(b"EHLO"):
+            return b""
+        asking[0].respond(Question("1.0.0.127.in-addr.arpa", "PTR").packet(), "127.0.0.1", Transport.UDP)
+        return then
+
+    with HostileServer([[Politely(resolving)]]) as server:
+        profile.write_text(
+            PROFILE.format(port=server.address[1]) + 'dns = { listen = ["127.0.0.1:0"] }', "utf-8"
+        )
+        with open_run(Wish(catalogue, profile)) as run:
+            run = begin(run)[0]
+            asking.append(run.internet.dns)
+            found = resolves_over_tcp(Patient(run))
+    assert (found.state, found.saw[: len(saw)]) == (state, saw)
 
 
 def test_only_what_rests_on_dns_is_blocked_where_nobody_asks(tmp_path: Path, catalogue: Catalogue) -> None:

@@ -129,6 +129,9 @@ FOUND = {
         Draw(weights="the first two"), "dnsbl.threshold-stops:weak-one-more"
     ),
     "everybody's mail is marked": Server(Draw(bare_address_greeting=MARK), "dnsbl.none:off"),
+    "everybody's mail is marked, and for no list": Server(
+        Draw(borrowed_greeting=MARK), "helo.forward-match:off"
+    ),
     "strangers are put off with another code": Server(
         Draw(greylist="data", greylist_hosts=False), "greylist.first-defer:weak-450"
     ),

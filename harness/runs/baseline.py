@@ -337,7 +337,7 @@ def _finding(innocent: Innocent, step: Step, *, alone: bool) -> Finding:
 def _marking(run: "Run", meetings: list[Meeting]) -> Iterator[Finding]:
     """That the messages of the first innocent clients are marked, where this server marks those of others."""
     dialect, mailbox = run.profile.dialect, run.tools.mailbox
-    marks = any(answer.marked for answer in dialect.answers.values())
+    marks = run.sut.marks_listed or any(answer.marked for answer in dialect.answers.values())
     taken = [one for one in meetings if one.innocent.goal is Stage.DATA and one.attempt.data.code == 250]
     if mailbox is None or not marks or len(taken) < AGREEING:
         return

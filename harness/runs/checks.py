@@ -79,14 +79,15 @@ def resolves_over_tcp(patient: Patient) -> Finding:
     client = _observe(patient.run)
     client.script(reverse_name(client.address), "PTR", Truncated())
     client.script(client.host, "A", Truncated())
-    client.attempt()
+    attempt = client.attempt()
     asked = client.queries()
     truncated = {entry.name for entry in asked if entry.transport == "udp" and "truncated" in entry.answer}
     if not truncated:
         return Finding(State.UNTOLD, "it asked nothing to which a truncated answer was given")
     if truncated & {entry.name for entry in asked if entry.transport == "tcp"}:
         return Finding(State.GOOD, "asked over UDP, and over TCP after a truncated answer")
-    return Finding(State.BAD, "a truncated answer was not asked for again over TCP", "tcp")
+    again = Finding(State.BAD, "a truncated answer was not asked for again over TCP", "tcp")
+    return again if attempt.steps and attempt.steps[-1].reply else patient.unsaid(client, attempt, again)
 
 
 def has_addresses(patient: Patient) -> Finding:

@@ -12,13 +12,15 @@ from harness.world.conversation import Attempt, Step
 from harness.world.tools import Mailbox
 from harness.world.world import Cause
 
+LISTED = (Offence.LISTED, Offence.LISTED_ENOUGH)
+
 
 class EndedError(FailedError):
     """A connection did not go on as documented: evidence only when the same ending comes again and again."""
 
 
 class MarkedInnocentError(FailedError):
-    """The message of an innocent twin is marked, which may be what all messages are."""
+    """A message that earned no mark is marked, which may be what all messages are."""
 
 
 class UnprovenError(Exception):
@@ -182,11 +184,16 @@ class Expect:
         self.proven = True
 
     def unmarked(self, attempt: Attempt) -> None:
-        """In both plays the message has no mark; without a mailbox there is nothing to be seen."""
+        """In both plays no list has the message marked; without a mailbox there is nothing to be seen.
+
+        Where other offences earn marks as well, a mark does not tell which of them it is for.
+        """
         marks = self._marks_of(attempt) if self.mailbox else []
         if marks:
-            text = f"the message has {len(marks)} {self.profile.dialect.mark} fields"
-            raise FailedError(text) if self.offence else MarkedInnocentError(text)
+            field_name, answers = self.profile.dialect.mark, self.profile.dialect.answers
+            text = f"the message of a client on no list is marked: {field_name}: {marks[0]}"
+            by_others = any(answer.marked for offence, answer in answers.items() if offence not in LISTED)
+            raise MarkedInnocentError(text) if by_others or not self.offence else FailedError(text)
 
     def _marks_of(self, attempt: Attempt) -> list[str]:
         """The mark of a message that was accepted, as often as it is there."""

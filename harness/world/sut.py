@@ -77,7 +77,7 @@ class Sut:
     def marks_listed(self) -> bool:
         """Whether mail of a client that is listed, and not enough to be refused, is marked."""
         answer = self.profile.dialect.answers.get(Offence.LISTED)
-        return answer is None or answer.marked
+        return any(entry.weight > 0 for entry in self.profile.dnsbl) and (answer is None or answer.marked)
 
     @property
     def names_listed(self) -> bool:

@@ -69,8 +69,27 @@ def test_ptr_lookup_fails_for_now(client: Client, offence: bool, expect: Expect,
     expect(client.attempt(), cause=client.looked_up_address(), whenever=unanswered)
 
 
+@rule("connect.rdns-temperror")
+@needs("ipv6")
+def test_ipv6_ptr_lookup_fails_for_now(new_client: NewClient, offence: bool, expect: Expect) -> None:
+    client = new_client(Kind.IPV6)
+    if offence:
+        client.ptr_answers(ServFail())
+    expect(client.attempt(), cause=client.looked_up_address())
+
+
 @rule("connect.rdns-unresolvable")
 def test_ptr_to_a_name_without_address(client: Client, offence: bool, expect: Expect) -> None:
+    nowhere = client.name("nowhere")
+    if offence:
+        client.ptr_names(nowhere)
+    expect(client.attempt(), cause=client.looked_up(nowhere))
+
+
+@rule("connect.rdns-unresolvable")
+@needs("ipv6")
+def test_ipv6_ptr_to_a_name_without_address(new_client: NewClient, offence: bool, expect: Expect) -> None:
+    client = new_client(Kind.IPV6)
     nowhere = client.name("nowhere")
     if offence:
         client.ptr_names(nowhere)
