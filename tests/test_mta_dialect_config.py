@@ -162,9 +162,9 @@ def test_mistakes_are_named_with_their_mend(tmp_path: Path, old: str, new: str, 
     assert named in str(caught.value)
 
 
-def test_the_readme_shows_a_dialect(tmp_path: Path) -> None:
-    readme = Path("README.md").read_text("utf-8")
-    (shown,) = [block for block in re.findall(r"(?ms)^```toml\n(.*?)^```$", readme) if "[speech]" in block]
+def test_the_guide_shows_a_dialect(tmp_path: Path) -> None:
+    guide = Path("docs/reference-mta.md").read_text("utf-8")
+    (shown,) = [block for block in re.findall(r"(?ms)^```toml\n(.*?)^```$", guide) if "[speech]" in block]
     config = configured(tmp_path, shown)
     assert (config.speech.told, config.greylist.unit, config.dnsbl[0].weight) == ("rcpt", "network", -2)
 
