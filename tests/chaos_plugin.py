@@ -16,8 +16,8 @@ import pytest
 
 from harness.embedded.process import ReferenceMta
 from harness.embedded.servers import reference_mta
+from harness.plugin.keys import EMBEDDED
 from harness.profile.model import Profile
-from harness.pytest_plugin import EMBEDDED
 from tests.chaos_proxy import ChaosProxy
 from tests.chaos_trouble import Chaos, Kind
 
