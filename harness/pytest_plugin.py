@@ -5,13 +5,15 @@ a run without scenarios next to nothing of the harness is even read.
 """
 
 import inspect
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Generator
 
 import pytest
 
-from harness.plugin.keys import SESSION
+from harness.plugin import workers
+from harness.plugin.keys import LEFT, SESSION
 from harness.plugin.marks import MARKS
-from harness.plugin.options import add_options
+from harness.plugin.options import add_options, by_own_names
 
 SEEN = "_seen_by_pytest"  # what a function is marked with that is collected in place of a scenario's
 
@@ -19,6 +21,16 @@ SEEN = "_seen_by_pytest"  # what a function is marked with that is collected in 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of a run."""
     add_options(parser)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Generator[None, object, object]:
+    """When all plugins have said which options they have: the older names of ours that are left."""
+    result = yield
+    args[:] = by_own_names(parser, args, early_config.option)
+    return result
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -69,7 +81,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(tryfirst=True, specname="pytest_collection_modifyitems")
 def pytest_name_scenarios(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Where there are scenarios, the session is theirs as well; they can be chosen by their rules."""
-    if any(item.get_closest_marker("rule") for item in items):
+    if any(workers.is_scenario(item) for item in items):
         from harness.plugin.session import ScenarioPlugin
 
         plugin = ScenarioPlugin(config)
@@ -80,6 +92,27 @@ def pytest_name_scenarios(config: pytest.Config, items: list[pytest.Item]) -> No
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """When all others have chosen and put in order: those scenarios are run."""
+    if workers.is_worker(config):
+        workers.leave_scenarios(config, items)
+    elif config.stash.get(LEFT, False):
+        items[:] = [item for item in items if workers.is_scenario(item)]
     plugin = config.pluginmanager.get_plugin(SESSION)
     if plugin is not None:
         plugin.find(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object) -> None:
+    """A worker of pytest-xdist is done with its tests."""
+    config = getattr(node, "config", None)
+    if isinstance(config, pytest.Config):
+        workers.hear_of_scenarios(config, node)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """When workers are done with all other tests: the scenarios that they have left."""
+    result = yield
+    if session.config.stash.get(LEFT, False):
+        workers.run_scenarios_here(session, entry=sys.modules[__name__])
+    return result

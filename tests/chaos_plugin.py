@@ -74,7 +74,7 @@ class Network:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Tell what the network did, beside the reports."""
-        folder = session.config.option.reports
+        folder = session.config.option.smtp_reports
         if folder and self.proxies:
             told = {
                 "connections": sum(proxy.connections for proxy in self.proxies),

@@ -15,7 +15,7 @@ def described(config: pytest.Config) -> Sut | None:
     """Read when it is asked for first; None for a mistake in it, which is kept: see `require_described`."""
     if SUT in config.stash or MISTAKE in config.stash:
         return config.stash.get(SUT, None)
-    file = Path(config.option.sut) if config.option.sut else PROFILE
+    file = Path(config.option.smtp_sut) if config.option.smtp_sut else PROFILE
     try:
         config.stash[SUT] = Sut(settings.read(file, Profile))
     except settings.SettingsError as error:

@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    pass
+    from harness.runs.assembly import Embedded
+    from harness.runs.course import Outcome
+    from harness.world.sut import Sut
 
 SESSION = "smtp-harness-scenarios"  # the name of the plugin of one session
-OUTCOME = pytest.StashKey["Outcome"]()  # of an item
-SUT = pytest.StashKey["Sut"]()  # as its profile describes it; what has cases for each thing needs it first
-EMBEDDED = pytest.StashKey["Embedded"]()  # what is judged without a profile, if not the reference MTA
-MISTAKE = pytest.StashKey[str]()  # why there is no SUT
+OUTCOME: "pytest.StashKey[Outcome]" = pytest.StashKey()  # of an item
+SUT: "pytest.StashKey[Sut]" = pytest.StashKey()  # as its profile describes it; cases for each thing need it
+MISTAKE: pytest.StashKey[str] = pytest.StashKey()  # why there is no SUT
+EMBEDDED: "pytest.StashKey[Embedded]" = pytest.StashKey()  # what is judged without a profile, if not ours
+LEFT: pytest.StashKey[bool] = pytest.StashKey()  # whether the workers of pytest-xdist have left scenarios

@@ -1,6 +1,7 @@
 """One pytest session with scenarios: holds the run while the items go by, and writes its reports."""
 
 import contextlib
+import os
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,23 +16,29 @@ from harness.embedded.servers import reference_mta
 from harness.plugin.described import require_described
 from harness.plugin.keys import EMBEDDED, OUTCOME
 from harness.plugin.marks import level_mark, stage_mark
-from harness.plugin.progress import Progress
+from harness.plugin.progress import RunProgress
 from harness.plugin.scenarios import Scenario, argument_names, rule_files, scenario_of
-from harness.plugin.showing import SHOWN, STATUS, tell
+from harness.plugin.showing import SHOWN, STATUS, rule_lines, tell
 from harness.results import terminal
 from harness.results.model import Status
 from harness.results.store import save
 from harness.results.visible import visible
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, begin, open_run
+from harness.runs.course import Outcome
 from harness.runs.gathering import Gathering, RuleCase
 from harness.runs.run import Run
 from harness.runs.scheduler import Scheduler
+from harness.runs.trial import Plan
 from harness.verdicts import NotTestableError
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter  # pytest has no public name for it before 9.1
 
+FORKED = (
+    "this scenario has fixtures of its own, and so cannot be played in a process that was forked for it: "
+    "run the scenarios without that (pytest-forked: leave out --forked)"
+)
 NOTHING_TESTED = 5  # the exit status that pytest itself uses for «no tests»
 
 
@@ -46,12 +53,13 @@ class ScenarioPlugin:
     run: Run | None = None
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     written: tuple[Path, ...] = ()
-    progress: Progress = field(init=False)
+    progress: RunProgress = field(init=False)
+    process: int = field(default_factory=os.getpid)  # of the run
     _catalogues: dict[tuple[Path, ...], Catalogue] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """It tells how far it is."""
-        self.progress = Progress(self.config)
+        self.progress = RunProgress(self.config)
 
     def name(self, items: list[pytest.Item]) -> None:
         """Let each be chosen by what reports say of it: its rule by -k, its stage and its level by -m."""
@@ -81,6 +89,15 @@ class ScenarioPlugin:
                 raise pytest.UsageError(str(error)) from None
         return self._catalogues[files]
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self) -> None:
+        """With `--collect-only`, which rule each scenario tests."""
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter and self.config.option.collectonly and self.config.option.verbose >= 0:
+            reporter.section("rules")
+            for line in rule_lines([(one.rule.id, key) for key, one in self.scenarios.items()]):
+                reporter.write_line(line)
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Bring the server up, start all scenarios, let pytest go through its items, write the reports."""
@@ -88,28 +105,46 @@ class ScenarioPlugin:
         selected = [item for item in session.items if item.nodeid in self.scenarios]
         if not selected or options.collectonly or options.setuponly or options.setupplan:
             return (yield)
-        if getattr(options, "numprocesses", None) or hasattr(self.config, "workerinput"):
-            raise pytest.UsageError("scenarios already wait side by side; drop -n and set --jobs instead")
         self._begin(selected)
         try:
             return (yield)
         finally:
             self._end()
 
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """What runs ahead is waited for here: nothing is captured yet, and nobody has a clock running.
+
+        Whoever plays the item again, or in a process of its own, finds the outcome with it.
+        """
+        scenario = self.scenarios.get(item.nodeid)
+        if scenario and scenario.ahead and self.scheduler:
+            self._collect(scenario, scenario.plan_ahead())
+        return (yield)
+
+    @pytest.hookimpl(optionalhook=True, tryfirst=True)
+    def pytest_timeout_set_timer(self, item: pytest.Item) -> bool | None:
+        """A scenario has no time-out of pytest-timeout: it waits for others, and has bounds of its own."""
+        return True if item.nodeid in self.scenarios else None
+
+    @pytest.hookimpl(optionalhook=True, tryfirst=True)
+    def pytest_timeout_cancel_timer(self, item: pytest.Item) -> bool | None:
+        """None was set."""
+        return True if item.nodeid in self.scenarios else None
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
-        """Collect a scenario's outcome instead of calling the function."""
+        """Tell a scenario's outcome instead of calling the function."""
         scenario = self.scenarios.get(pyfuncitem.nodeid)
-        if scenario is None or self.scheduler is None or self.gathering is None:
+        if scenario is None or self.scheduler is None:
             return None
-        wanted = argument_names(pyfuncitem.obj)
-        given = {name: value for name, value in pyfuncitem.funcargs.items() if name in wanted}
-        plan = scenario.plan(given)
-        outcome = self.scheduler.collect(pyfuncitem.nodeid, plan, self.progress.tell)
-        self.progress.clear()
-        pyfuncitem.user_properties.extend([("rule", scenario.rule.id), ("status", outcome.status.value)])
-        pyfuncitem.stash[OUTCOME] = outcome
-        self.gathering.add(RuleCase(scenario.rule, scenario.case, pyfuncitem.nodeid, outcome))
+        outcome = pyfuncitem.stash.get(OUTCOME, None)
+        if outcome is None:
+            if os.getpid() != self.process:
+                pytest.fail(FORKED, pytrace=False)
+            wanted = argument_names(pyfuncitem.obj)
+            given = {name: value for name, value in pyfuncitem.funcargs.items() if name in wanted}
+            outcome = self._collect(scenario, scenario.plan(given))
         tell(outcome)
         return True
 
@@ -122,14 +157,15 @@ class ScenarioPlugin:
         outcome = item.stash.get(OUTCOME, None)
         if outcome and report.when == "call":
             report.duration = outcome.seconds
-            setattr(report, STATUS, outcome.status)
+            setattr(report, STATUS, outcome.status.value)  # in a form that goes from process to process
         return report
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, Any] | None:
         """A letter and a word for each status."""
-        status: Status | None = getattr(report, STATUS, None)
-        if status is None or report.when != "call" or hasattr(report, "wasxfail"):
+        value: str | None = getattr(report, STATUS, None)
+        if value is None or report.when != "call" or hasattr(report, "wasxfail"):
             return None
+        status = Status(value)
         letter, word, markup = SHOWN[status]
         return status.value.replace("_", " "), letter, (word, markup)
 
@@ -152,8 +188,8 @@ class ScenarioPlugin:
         terminalreporter.section("rules")
         colour = terminalreporter._tw.hasmarkup
         terminalreporter.write_line(terminal.table(result, terminalreporter._tw.fullwidth, colour))
-        doctor = self.config.option.doctor or f"smtp-harness doctor {self.config.option.sut}"
-        if self.run.unusable and self.config.option.sut:
+        doctor = self.config.option.smtp_doctor or f"smtp-harness doctor {self.config.option.smtp_sut}"
+        if self.run.unusable and self.config.option.smtp_sut:
             terminalreporter.write_line(
                 f"Not everything was tried: {visible(self.run.unusable)}.\n"
                 f"What is wrong and how to mend it: {doctor}",
@@ -169,19 +205,19 @@ class ScenarioPlugin:
 
     def _begin(self, selected: list[pytest.Item]) -> None:
         options = self.config.option
-        sut = Path(options.sut) if options.sut else None
-        if options.mutant and sut:
-            raise pytest.UsageError("--mutant breaks the reference MTA; it does not go with --sut")
-        if options.jobs is not None and options.jobs < 1:
-            raise pytest.UsageError("--jobs takes a number from 1 on")
-        heavy = options.allow_heavy or not (sut or options.skip_heavy)
+        sut = Path(options.smtp_sut) if options.smtp_sut else None
+        if options.smtp_mutant and sut:
+            raise pytest.UsageError("--smtp-mutant breaks the reference MTA; it does not go with --smtp-sut")
+        if options.smtp_jobs is not None and options.smtp_jobs < 1:
+            raise pytest.UsageError("--smtp-jobs takes a number from 1 on")
+        heavy = options.smtp_allow_heavy or not (sut or options.smtp_skip_heavy)
         wish = Wish(
             self.catalogue,
             sut,
-            tuple(options.mutant),
+            tuple(options.smtp_mutant),
             heavy,
-            options.lean,
-            to_the_end=options.to_the_end,
+            options.smtp_lean,
+            to_the_end=options.smtp_to_the_end,
             embedded=self.config.stash.get(EMBEDDED, reference_mta),
         )
         try:
@@ -191,7 +227,7 @@ class ScenarioPlugin:
             raise pytest.UsageError(str(error)) from None
         self.gathering = Gathering.begin(facts)
         self.run = run
-        self.scheduler = Scheduler(run, options.jobs or run.profile.server.jobs)
+        self.scheduler = Scheduler(run, options.smtp_jobs or run.profile.server.jobs)
         self.scheduler.start(
             {
                 item.nodeid: self.scenarios[item.nodeid].plan_ahead()
@@ -200,12 +236,26 @@ class ScenarioPlugin:
             }
         )
 
+    def _collect(self, scenario: Scenario, plan: Plan) -> Outcome:
+        """What a scenario came to, as it is told, kept and reported once, however often its item is run."""
+        item = scenario.item
+        if OUTCOME in item.stash:
+            return item.stash[OUTCOME]
+        if self.scheduler is None or self.gathering is None:
+            raise RuntimeError("no run has begun")
+        outcome = self.scheduler.collect(item.nodeid, plan, self.progress.tell)
+        self.progress.clear()
+        item.user_properties.extend([("rule", scenario.rule.id), ("status", outcome.status.value)])
+        item.stash[OUTCOME] = outcome
+        self.gathering.add(RuleCase(scenario.rule, scenario.case, item.nodeid, outcome))
+        return outcome
+
     def _end(self) -> None:
         try:
             if self.scheduler:
                 self.scheduler.stop()
             if self.gathering and self.run:
-                folder = self.config.option.reports
+                folder = self.config.option.smtp_reports
                 reports = Path(folder) if folder else self.config.rootpath / "reports"
                 self.written = save(self.gathering.finish(self.run), reports, page=not self.run.lean)
         finally:

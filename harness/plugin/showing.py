@@ -1,5 +1,6 @@
 """How pytest shows what a scenario came to."""
 
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 
 import pytest
@@ -16,6 +17,13 @@ SHOWN: dict[Status, tuple[str, str, dict[str, bool]]] = {
     Status.NOT_APPLICABLE: ("-", "NOT APPLICABLE", {"light": True}),
 }
 STATUS = "scenario_status"  # where a report carries the status of its scenario
+
+
+def rule_lines(scenarios: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """A line for each scenario: the rule that it tests, and its node id."""
+    width = max((len(rule) for rule, _ in scenarios), default=0)
+    for rule, test in scenarios:
+        yield f"{rule:{width}}  {test}"
 
 
 def tell(outcome: Outcome) -> None:

@@ -151,7 +151,8 @@ def try_out(bench: Bench, drawn: Draw, mutants: Sequence[str], folder: Path, *, 
     try:
         with waiting_mta() as waiting, _written_to(folder / OUTPUT):
             server = _DrawnServer(bench, drawn, mutants, folder, waiting)
-            options = [*QUIETLY, "--skip-heavy", "--reports", str(folder), *(["--lean"] if lean else [])]
+            options = [*QUIETLY, "--smtp-skip-heavy", f"--smtp-reports={folder}"]
+            options += ["--smtp-lean"] if lean else []
             status = pytest.main([*bench.files, *options], plugins=[server])
             trouble = "" if server.result else f"pytest ended with {status!s}: {_last_words(folder)}"
     except settings.SettingsError as error:
