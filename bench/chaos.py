@@ -54,9 +54,9 @@ class Draw:
     def options(self) -> list[str]:
         """What makes pytest play it."""
         kinds = [f"--chaos-kind={self.kind}"] if self.kind != ALL else []
-        mutants = [f"--mutant={self.mutant}"] if self.mutant else []
+        mutants = [f"--smtp-mutant={self.mutant}"] if self.mutant else []
         rate = f"--chaos-rate={self.rate:g}"
-        return ["-p", PLUGIN, "--skip-heavy", rate, f"--chaos-seed={self.seed}", *kinds, *mutants]
+        return ["-p", PLUGIN, "--smtp-skip-heavy", rate, f"--chaos-seed={self.seed}", *kinds, *mutants]
 
     def replay(self, scenarios: Path, select: str) -> str:
         """The command that plays it again, and reports the dialogues as well."""

@@ -64,7 +64,7 @@ def whole_run(place: Path) -> Row:
     ratios, walls, longest = [], [], []
     for number in range(ROUNDS):
         reports = place / f"run{number}"
-        wall = pytest_run("scenarios", "--reports", str(reports), expect_success=True)
+        wall = pytest_run("scenarios", "--smtp-reports", str(reports), expect_success=True)
         data = json.loads((reports / "latest.json").read_text("utf-8"))
         slowest = max(case["seconds"] for rule in data["rules"] for case in rule["cases"])
         walls.append(wall)
@@ -92,7 +92,7 @@ def everybody_waits() -> Row:
 
 def side_by_side(place: Path) -> list[Row]:
     """The harness's threads against the best number of pytest-xdist workers."""
-    ours = pytest_run(str(written(place / "ours", SCENARIOS, 100, 1.0)), "--jobs", "100")
+    ours = pytest_run(str(written(place / "ours", SCENARIOS, 100, 1.0)), "--smtp-jobs", "100")
     plain = str(written(place / "plain", PLAIN, 100, 1.0))
     theirs = {count: pytest_run(plain, "-n", str(count)) for count in WORKERS}
     best = min(theirs, key=lambda count: theirs[count])
@@ -129,8 +129,8 @@ def pytest_run(*arguments: str, expect_success: bool = True) -> float:
     """Wall seconds of one pytest process."""
     with tempfile.TemporaryDirectory() as reports:
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
-        if "--reports" not in arguments and "-n" not in arguments:
-            command += ["--reports", reports]
+        if "--smtp-reports" not in arguments and "-n" not in arguments:
+            command += ["--smtp-reports", reports]
         began = time.perf_counter()
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         wall = time.perf_counter() - began

@@ -14,8 +14,8 @@ DESCRIPTION = """\
 Conformance and anti-spam testing of mail servers.
 
 The scenarios themselves are run by pytest:
-  pytest scenarios/                        against the reference MTA
-  pytest scenarios/ --sut PROFILE.toml     against the server of that profile
+  pytest scenarios/                          against the reference MTA
+  pytest scenarios/ --smtp-sut PROFILE.toml  against the server of that profile
 """
 
 COMMANDS = (compare, rules, mta, dns, mutants, truth, spf_suite, doctor, discover, system)

@@ -131,8 +131,8 @@ class ReferenceMta:
 
     def run(self, defects: Sequence[Defect], folder: Path, *, heavy: bool) -> RunResult:
         """One run with the mutants switched on."""
-        options = [f"--mutant={defect.name}" for defect in defects]
-        return run_pytest(self.scenarios, folder, options if heavy else [*options, "--skip-heavy"])
+        options = [f"--smtp-mutant={defect.name}" for defect in defects]
+        return run_pytest(self.scenarios, folder, options if heavy else [*options, "--smtp-skip-heavy"])
 
     def fits(self, defects: Sequence[Defect]) -> bool:
         """Each is a switch of its own."""
@@ -405,14 +405,14 @@ def run_pytest(
         "-q",
         "-p",
         "no:cacheprovider",
-        "--lean",
+        "--smtp-lean",
         "--tb=line",
     ]
-    command += ["--reports", str(folder), *options]
+    command += [f"--smtp-reports={folder}", *options]
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
     with (folder / "output.txt").open("w") as output, os.fdopen(os.dup(2), "w") as told:
         passed = [told.fileno()] if progress else []
-        command += [f"--progress-to={number}" for number in passed]
+        command += [f"--smtp-progress-to={number}" for number in passed]
         try:
             subprocess.run(  # noqa: S603 - pytest on our own scenarios
                 command,

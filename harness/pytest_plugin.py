@@ -1,412 +1,118 @@
-"""The pytest plugin: finds the scenarios, lets them wait side by side, reports each by its rule.
+"""The pytest plugin: finds the scenarios, and hands them to `harness.plugin`.
 
-A scenario is a test function marked with `harness.scenario.rule`. Tests without that mark are left alone.
+A scenario is a test function marked with `harness.scenario.rule`. Tests without that mark are left alone: in
+a run without scenarios next to nothing of the harness is even read.
 """
 
-import argparse
-import contextlib
-import os
-import time
+import inspect
+import sys
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
-from pathlib import Path
-from types import TracebackType
-from typing import Any
 
 import pytest
 
-from fake_dns import DnsServerError
-from harness import settings
-from harness.embedded.process import EmbeddedError
-from harness.embedded.servers import PROFILE, reference_mta
-from harness.profile.model import Profile
-from harness.results import terminal
-from harness.results.model import Status
-from harness.results.store import save
-from harness.results.visible import visible
-from harness.rules import Catalogue, Rule, UnknownRuleError
-from harness.runs.assembly import Embedded, Wish, begin, open_run
-from harness.runs.course import Outcome
-from harness.runs.gathering import Gathering, RuleCase
-from harness.runs.play import FIXTURES, TWIN, Play
-from harness.runs.run import Run
-from harness.runs.scheduler import Scheduler
-from harness.runs.trial import Plan
-from harness.verdicts import FailedError, NotTestableError, ScenarioEnd
-from harness.world.cast import each_of
-from harness.world.sut import Sut
+from harness.plugin import workers
+from harness.plugin.keys import LEFT, SESSION
+from harness.plugin.marks import MARKS
+from harness.plugin.options import add_options, by_own_names
 
-SHOWN: dict[Status, tuple[str, str, dict[str, bool]]] = {
-    Status.PASSED: (".", "PASSED", {"green": True}),
-    Status.FAILED: ("F", "FAILED", {"red": True}),
-    Status.INCONCLUSIVE: ("?", "INCONCLUSIVE", {"yellow": True}),
-    Status.NOT_TESTABLE: ("t", "NOT TESTABLE", {"cyan": True}),
-    Status.NOT_APPLICABLE: ("-", "NOT APPLICABLE", {"light": True}),
-}
-NAME = "smtp-harness-scenarios"  # of the plugin of one session
-STATUS = "scenario_status"  # where a report carries the status of its scenario
-TENTHS = 10  # of a run, each told once
-SILENT = 15.0  # seconds after which it is told all the same how far the run is
-NOTHING_TESTED = 5  # the exit status that pytest itself uses for «no tests»
+SEEN = "_seen_by_pytest"  # what a function is marked with that is collected in place of a scenario's
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of a run."""
-    group = parser.getgroup("smtp-harness", "mail server under test")
-    group.addoption(
-        "--sut", metavar="PROFILE.toml", help="the server under test; without it the reference MTA"
-    )
-    group.addoption("--progress-to", type=int, metavar="FD", help=argparse.SUPPRESS)  # beside the dots
-    group.addoption("--to-the-end", action="store_true", help=argparse.SUPPRESS)  # of DATA, in all dialogues
-    group.addoption("--doctor", metavar="COMMAND", help=argparse.SUPPRESS)  # that examines the server instead
-    group.addoption(
-        "--jobs", type=int, help="dialogues that wait side by side (1: one by one in the main thread)"
-    )
-    group.addoption("--reports", metavar="DIR", help="where the reports go (default: reports/)")
-    group.addoption("--allow-heavy", action="store_true", help="run scenarios that strain a shared server")
-    group.addoption("--skip-heavy", action="store_true", help="do not run them against the reference MTA")
-    group.addoption("--lean", action="store_true", help="keep no dialogues and write no HTML, only verdicts")
-    group.addoption(
-        "--mutant",
-        action="append",
-        default=[],
-        metavar="RULE:KIND",
-        help="break the reference MTA in one respect (repeat for more)",
-    )
+    add_options(parser)
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A case for each thing that the profile describes, where a scenario is to try all of them."""
-    for mark in metafunc.definition.iter_markers("each"):
-        sut = metafunc.config.stash[SUT]
-        for name in mark.args:
-            named = each_of(name, sut)
-            metafunc.parametrize(name, [thing for _, thing in named], ids=[text for text, _ in named])
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection(session: pytest.Session) -> None:
-    """Scenarios are collected for what the profile describes; a mistake in it ends the session here."""
-    session.config.stash.setdefault(SUT, _described(session.config))
-
-
-def _described(config: pytest.Config) -> Sut:
-    """The server as its profile describes it; raises `pytest.UsageError` when that cannot be read."""
-    file = Path(config.option.sut) if config.option.sut else PROFILE
-    try:
-        return Sut(settings.read(file, Profile))
-    except settings.SettingsError as error:
-        raise pytest.UsageError(str(error)) from None
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Generator[None, object, object]:
+    """When all plugins have said which options they have: the older names of ours that are left."""
+    result = yield
+    args[:] = by_own_names(parser, args, early_config.option)
+    return result
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """The marks of a scenario."""
-    config.addinivalue_line("markers", "rule(id): the documented rule that this scenario proves or refutes")
-    config.addinivalue_line(
-        "markers", "each(name, ...): try every thing of that name that the profile describes"
-    )
-    config.addinivalue_line("markers", "needs(capability, ...): what this case needs beyond its rule")
-    config.pluginmanager.register(ScenarioPlugin(config), NAME)
+    for line in MARKS:
+        config.addinivalue_line("markers", line)
 
 
-def _fixture(name: str) -> Callable[[pytest.FixtureRequest], object]:
-    def provide() -> object:
-        # A stand-in: every try of a scenario gets fresh ones when it is called.
-        return FIXTURES[name]
-
-    return pytest.fixture(name=name)(provide)
-
-
-for _name in FIXTURES:
-    globals()[f"_fixture_{_name}"] = _fixture(_name)
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """A collected item that tests a rule, and how it is called."""
-
-    item: pytest.Function
-    rule: Rule
-    wanted: tuple[str, ...]  # of the harness's fixtures
-    ahead: bool  # whether it can run before its turn, on a thread of its own
-
-    @property
-    def case(self) -> str:
-        """The name of this case among those of its rule."""
-        callspec = getattr(self.item, "callspec", None)
-        function = self.item.originalname.removeprefix("test_").replace("_", " ")
-        return f"{function} [{callspec.id}]" if callspec else function
-
-    def plan_ahead(self) -> Plan:
-        """The scenario for a thread of its own: all that is given are its parameters."""
-        callspec = getattr(self.item, "callspec", None)
-        return self.plan(dict(callspec.params) if callspec else {})
-
-    def plan(self, given: dict[str, Any]) -> Plan:
-        """The scenario for the scheduler, with what others provide already given."""
-        needs = frozenset(need for mark in self.item.iter_markers("needs") for need in mark.args)
-
-        def play(play: Play) -> None:
-            with _what_pytest_says():
-                play.call(self.item.obj, given, self.wanted)
-
-        return Plan(self.rule, needs, play, has_twin=TWIN in self.wanted)
-
-
-@contextlib.contextmanager
-def _what_pytest_says() -> Generator[None]:
-    """A scenario may use pytest's own words: `pytest.fail` for an assertion, `pytest.skip` for no test."""
-    try:
-        yield
-    except pytest.skip.Exception as said:
-        raise NotTestableError(str(said)) from said
-    except pytest.fail.Exception as said:
-        raise FailedError(str(said)).with_traceback(said.__traceback__) from None
-
-
-def scenario_of(item: pytest.Item, catalogue: Catalogue) -> Scenario | None:
-    """The scenario in an item; raises `pytest.UsageError` when its mark names no rule."""
-    mark = item.get_closest_marker("rule")
-    if mark is None or not isinstance(item, pytest.Function):
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(
+    collector: pytest.Module | pytest.Class, name: str, obj: object
+) -> list[pytest.Item | pytest.Collector] | None:
+    """A scenario is collected without what the harness gives it, which is no fixture of pytest's."""
+    function = getattr(obj, "__func__", obj)
+    if not inspect.isfunction(function) or hasattr(function, SEEN) or not _has_rule(collector, function):
         return None
-    if len(mark.args) != 1:
-        raise pytest.UsageError(f"{item.nodeid}: write @rule('id') with the id of one rule")
-    try:
-        rule = catalogue[mark.args[0]]
-    except UnknownRuleError as error:
-        raise pytest.UsageError(f"{item.nodeid}: {error}") from None
-    arguments = _argument_names(item)
-    wanted = tuple(name for name in arguments if name in FIXTURES)
-    others = set(item.fixturenames) - set(wanted) - _direct_parameters(item)
-    conditional = any(item.get_closest_marker(name) for name in ("skip", "skipif", "xfail", "usefixtures"))
-    return Scenario(item, rule, wanted, ahead=not others and not conditional)
+    from harness.plugin.scenarios import without_ours
+
+    seen = without_ours(function)
+    setattr(seen, SEEN, True)
+    items: list[pytest.Item | pytest.Collector] | None
+    items = collector.ihook.pytest_pycollect_makeitem(collector=collector, name=name, obj=seen)
+    return items
 
 
-def _argument_names(item: pytest.Function) -> tuple[str, ...]:
-    return tuple(item._fixtureinfo.argnames)
+def _has_rule(collector: pytest.Module | pytest.Class, function: Callable[..., object]) -> bool:
+    own = getattr(function, "pytestmark", ())
+    marks = own if isinstance(own, list | tuple) else (own,)
+    return collector.get_closest_marker("rule") is not None or any(one.name == "rule" for one in marks)
 
 
-def _direct_parameters(item: pytest.Function) -> set[str]:
-    """Parameters whose values come with the item itself, not from a fixture."""
-    direct: set[str] = set()
-    for mark in item.iter_markers("parametrize"):
-        names = mark.args[0] if mark.args else mark.kwargs["argnames"]
-        names = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
-        indirect = mark.kwargs.get("indirect", mark.args[2] if len(mark.args) > 2 else False)
-        if indirect is not True:
-            direct |= set(names) - set(indirect or ())
-    for mark in item.iter_markers("each"):
-        direct |= set(mark.args)
-    return direct
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A case for each thing that the profile describes, where a scenario is to try all of them."""
+    if metafunc.definition.get_closest_marker("rule") is None:
+        return
+    names = [name for mark in metafunc.definition.iter_markers("each") for name in mark.args]
+    if not names:
+        return
+    from harness.plugin.described import described
+    from harness.world.cast import each_of
+
+    sut = described(metafunc.config)
+    for name in names:
+        things = each_of(name, sut) if sut else [("unknown", None)]
+        metafunc.parametrize(name, [thing for _, thing in things], ids=[text for text, _ in things])
 
 
-def _of_the_scenario(traceback: TracebackType | None) -> TracebackType | None:
-    """A traceback without the frames of the harness."""
-    if traceback is None:
-        return None
-    rest = _of_the_scenario(traceback.tb_next)
-    if traceback.tb_frame.f_globals.get("__name__", "").startswith("harness."):
-        return rest
-    return TracebackType(rest, traceback.tb_frame, traceback.tb_lasti, traceback.tb_lineno)
+@pytest.hookimpl(tryfirst=True, specname="pytest_collection_modifyitems")
+def pytest_name_scenarios(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where there are scenarios, the session is theirs as well; they can be chosen by their rules."""
+    if any(workers.is_scenario(item) for item in items):
+        from harness.plugin.session import ScenarioPlugin
+
+        plugin = ScenarioPlugin(config)
+        config.pluginmanager.register(plugin, SESSION)
+        plugin.name(items)
 
 
-def catalogue_of(items: list[pytest.Item]) -> Catalogue:
-    """The rules of every `rules.toml` beside or above a collected scenario."""
-    files: dict[Path, None] = {}
-    for item in items:
-        if item.get_closest_marker("rule"):
-            for folder in item.path.parents:
-                if (folder / "rules.toml").is_file():
-                    files[folder / "rules.toml"] = None
-                    break
-    return Catalogue.load(files)
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """When all others have chosen and put in order: those scenarios are run."""
+    if workers.is_worker(config):
+        workers.leave_scenarios(config, items)
+    elif config.stash.get(LEFT, False):
+        items[:] = [item for item in items if workers.is_scenario(item)]
+    plugin = config.pluginmanager.get_plugin(SESSION)
+    if plugin is not None:
+        plugin.find(items)
 
 
-@dataclass
-class ScenarioPlugin:
-    """One pytest session: holds the run while the items go by."""
-
-    config: pytest.Config
-    scenarios: dict[str, Scenario] = field(default_factory=dict)
-    gathering: Gathering | None = None
-    scheduler: Scheduler | None = None
-    run: Run | None = None
-    stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
-    written: tuple[Path, ...] = ()
-    tenths_told: int = 0
-    began: float = field(default_factory=time.monotonic)
-    told_at: float = 0.0  # time.monotonic()
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Know the scenarios among the items, and hold each against the catalogue."""
-        try:
-            self.catalogue = catalogue_of(items)
-        except settings.SettingsError as error:
-            raise pytest.UsageError(str(error)) from None
-        found = [scenario_of(item, self.catalogue) for item in items]
-        self.scenarios = {one.item.nodeid: one for one in found if one}
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
-        """Bring the server up, start all scenarios, let pytest go through its items, write the reports."""
-        options = self.config.option
-        selected = [item for item in session.items if item.nodeid in self.scenarios]
-        if not selected or options.collectonly or options.setuponly or options.setupplan:
-            return (yield)
-        if getattr(options, "numprocesses", None) or hasattr(self.config, "workerinput"):
-            raise pytest.UsageError("scenarios already wait side by side; drop -n and set --jobs instead")
-        self._begin(selected)
-        try:
-            return (yield)
-        finally:
-            self._end()
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
-        """Collect a scenario's outcome instead of calling the function."""
-        scenario = self.scenarios.get(pyfuncitem.nodeid)
-        if scenario is None or self.scheduler is None or self.gathering is None:
-            return None
-        values = {name: pyfuncitem.funcargs[name] for name in _argument_names(pyfuncitem)}
-        given = {name: value for name, value in values.items() if name not in FIXTURES}
-        plan = scenario.plan(given)
-        outcome = self.scheduler.collect(pyfuncitem.nodeid, plan, self._progress)
-        self._clear_progress()
-        pyfuncitem.user_properties.extend([("rule", scenario.rule.id), ("status", outcome.status.value)])
-        pyfuncitem.stash[OUTCOME] = outcome
-        self.gathering.add(RuleCase(scenario.rule, scenario.case, pyfuncitem.nodeid, outcome))
-        self._raise(outcome)
-        return True
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item, call: pytest.CallInfo[None]
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """A scenario's duration is its own, not the time that pytest waited for it."""
-        report = yield
-        outcome = item.stash.get(OUTCOME, None)
-        if outcome and report.when == "call":
-            report.duration = outcome.seconds
-            setattr(report, STATUS, outcome.status)
-        return report
-
-    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, Any] | None:
-        """A letter and a word for each status."""
-        status: Status | None = getattr(report, STATUS, None)
-        if status is None or report.when != "call" or hasattr(report, "wasxfail"):
-            return None
-        letter, word, markup = SHOWN[status]
-        return status.value.replace("_", " "), letter, (word, markup)
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Nothing tested, or anything failed or inconclusive, never ends with 0."""
-        if self.gathering is None or session.exitstatus != 0:
-            return
-        counts = self.gathering.result(self.run).counts if self.run else {}
-        if counts.get(Status.FAILED) or counts.get(Status.INCONCLUSIVE):
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        elif not counts.get(Status.PASSED):
-            session.exitstatus = NOTHING_TESTED
-
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """The table of rules, and where the reports lie."""
-        if self.gathering is None or self.run is None:
-            return
-        result = self.gathering.result(self.run)
-        terminalreporter.section("rules")
-        colour = terminalreporter._tw.hasmarkup
-        terminalreporter.write_line(terminal.table(result, terminalreporter._tw.fullwidth, colour))
-        doctor = self.config.option.doctor or f"smtp-harness doctor {self.config.option.sut}"
-        if self.run.unusable and self.config.option.sut:
-            terminalreporter.write_line(
-                f"Not everything was tried: {visible(self.run.unusable)}.\n"
-                f"What is wrong and how to mend it: {doctor}",
-                yellow=True,
-            )
-        if not any(result.counts.get(status) for status in (Status.PASSED, Status.FAILED)):
-            terminalreporter.write_line(
-                "No rule was proved or refuted: see the reasons above; the profile says what can be tested.",
-                yellow=True,
-            )
-        if self.written:
-            terminalreporter.write_line(f"report: {', '.join(str(path) for path in reversed(self.written))}")
-
-    def _begin(self, selected: list[pytest.Item]) -> None:
-        options = self.config.option
-        sut = Path(options.sut) if options.sut else None
-        if options.mutant and sut:
-            raise pytest.UsageError("--mutant breaks the reference MTA; it does not go with --sut")
-        if options.jobs is not None and options.jobs < 1:
-            raise pytest.UsageError("--jobs takes a number from 1 on")
-        heavy = options.allow_heavy or not (sut or options.skip_heavy)
-        wish = Wish(
-            self.catalogue,
-            sut,
-            tuple(options.mutant),
-            heavy,
-            options.lean,
-            to_the_end=options.to_the_end,
-            embedded=self.config.stash.get(EMBEDDED, reference_mta),
-        )
-        try:
-            run = self.stack.enter_context(open_run(wish))
-            run, facts = begin(run)
-        except (settings.SettingsError, DnsServerError, EmbeddedError, NotTestableError) as error:
-            raise pytest.UsageError(str(error)) from None
-        self.gathering = Gathering.begin(facts)
-        self.run = run
-        self.scheduler = Scheduler(run, options.jobs or run.profile.server.jobs)
-        self.scheduler.start(
-            {
-                item.nodeid: self.scenarios[item.nodeid].plan_ahead()
-                for item in selected
-                if self.scenarios[item.nodeid].ahead
-            }
-        )
-
-    def _end(self) -> None:
-        try:
-            if self.scheduler:
-                self.scheduler.stop()
-            if self.gathering and self.run:
-                folder = self.config.option.reports
-                reports = Path(folder) if folder else self.config.rootpath / "reports"
-                self.written = save(self.gathering.finish(self.run), reports, page=not self.run.lean)
-        finally:
-            self.stack.close()
-
-    def _raise(self, outcome: Outcome) -> None:
-        if outcome.status in (Status.NOT_TESTABLE, Status.NOT_APPLICABLE):
-            pytest.skip(outcome.reason)
-        if isinstance(outcome.error, ScenarioEnd):  # its text says it all; where in the harness does not help
-            raise outcome.error.with_traceback(_of_the_scenario(outcome.error.__traceback__))
-        if outcome.error is not None:
-            raise outcome.error
-
-    def _progress(self, done: int, of: int) -> None:
-        self._beside_the_dots(f"  {done} of {of} scenarios done")
-        now = time.monotonic()
-        due = TENTHS * done // of > self.tenths_told or now - max(self.told_at, self.began) >= SILENT
-        if self.config.option.progress_to is not None and due:
-            self.tenths_told, self.told_at = TENTHS * done // of, now
-            gone = now - self.began
-            left = f", about {gone / done * (of - done):.0f} s left" if 0 < done < of else ""
-            os.write(self.config.option.progress_to, f"  {done} of {of} scenarios done{left}\n".encode())
-
-    def _clear_progress(self) -> None:
-        self._beside_the_dots("")
-
-    def _beside_the_dots(self, text: str) -> None:
-        """Write behind the cursor and leave it where it is; pytest's own output goes on from there."""
-        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None and reporter.isatty:
-            out = reporter._tw._file
-            out.write(f"\0337{text}\033[K\0338")
-            out.flush()
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object) -> None:
+    """A worker of pytest-xdist is done with its tests."""
+    config = getattr(node, "config", None)
+    if isinstance(config, pytest.Config):
+        workers.hear_of_scenarios(config, node)
 
 
-OUTCOME = pytest.StashKey[Outcome]()
-SUT = pytest.StashKey[Sut]()  # as its profile describes it; what has cases for each thing needs it first
-EMBEDDED = pytest.StashKey[Embedded]()  # what is judged without --sut, if not the reference MTA
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """When workers are done with all other tests: the scenarios that they have left."""
+    result = yield
+    if session.config.stash.get(LEFT, False):
+        workers.run_scenarios_here(session, entry=sys.modules[__name__])
+    return result

@@ -16,8 +16,8 @@ import pytest
 
 from harness.embedded.process import ReferenceMta
 from harness.embedded.servers import reference_mta
+from harness.plugin.keys import EMBEDDED
 from harness.profile.model import Profile
-from harness.pytest_plugin import EMBEDDED
 from tests.chaos_proxy import ChaosProxy
 from tests.chaos_trouble import Chaos, Kind
 
@@ -74,7 +74,7 @@ class Network:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Tell what the network did, beside the reports."""
-        folder = session.config.option.reports
+        folder = session.config.option.smtp_reports
         if folder and self.proxies:
             told = {
                 "connections": sum(proxy.connections for proxy in self.proxies),

@@ -107,8 +107,9 @@ def test_without_mutants_all_servers_are_sound() -> None:
 def test_a_replay_is_one_command() -> None:
     replay = Draw(7, 2.5, Kind.CLOSING, "helo.not-fqdn:off").replay(SCENARIOS, "test_helo or test_tls")
     assert shlex.split(replay) == [
-        "python", "-m", "pytest", "scenarios", "-p", "tests.chaos_plugin", "--skip-heavy", "--chaos-rate=2.5",
-        "--chaos-seed=7", "--chaos-kind=421", "--mutant=helo.not-fqdn:off", "-k", "test_helo or test_tls",
+        "python", "-m", "pytest", "scenarios", "-p", "tests.chaos_plugin", "--smtp-skip-heavy",
+        "--chaos-rate=2.5", "--chaos-seed=7", "--chaos-kind=421", "--smtp-mutant=helo.not-fqdn:off",
+        "-k", "test_helo or test_tls",
     ]  # fmt: skip
 
 

@@ -76,7 +76,7 @@ def _try_once(profile: str, scenarios: Path, catalogue: Catalogue, time: float) 
         file = Path(folder) / "draft.toml"
         file.write_text(profile, "utf-8")
         patience = max(PATIENCE, CHANCES * time)
-        options = [f"--sut={file}", "--to-the-end"]
+        options = [f"--smtp-sut={file}", "--smtp-to-the-end"]
         return deviations(
             run_pytest(scenarios, Path(folder), options, patience=patience, progress=True), catalogue
         )

@@ -204,7 +204,7 @@ class Run:
 
     def _lacks(self, capability: Capability) -> str:
         if capability is Capability.HEAVY:
-            return "" if self.heavy else "it strains a shared server; run with --allow-heavy to allow it"
+            return "" if self.heavy else "it strains a shared server; run with --smtp-allow-heavy to allow it"
         granted = {
             Capability.CLOCK: self.tools.clock,
             Capability.GREYLIST_OPERATOR: self.tools.operator,

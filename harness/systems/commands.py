@@ -144,10 +144,10 @@ def mutants(name: str, delay: int, scenarios: Path, only: list[str], *, parallel
 
 def run_scenarios(box: Sandbox, scenarios: Path, arguments: Sequence[str], variant: str = "") -> int:
     """pytest in the sandbox's network, with a profile of the system; its exit status."""
-    doctor = " ".join(["smtp-harness system doctor", box.system.name, *_option(variant)])
+    told = ["--smtp-doctor", " ".join(["smtp-harness system doctor", box.system.name, *_option(variant)])]
     return _with_profile(
         box,
-        lambda profile: ["pytest", str(scenarios), f"--sut={profile}", f"--doctor={doctor}", *arguments],
+        lambda profile: ["pytest", str(scenarios), f"--smtp-sut={profile}", *told, *arguments],
         variant,
     )
 

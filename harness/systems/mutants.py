@@ -88,7 +88,7 @@ class BrokenSystem:
                 profile = folder / "profile.toml"
                 profile.touch(mode=0o600)
                 profile.write_text(box.profile(), "utf-8")
-                options = [f"--sut={profile}", *(["--allow-heavy"] if heavy else [])]
+                options = [f"--smtp-sut={profile}", *(["--smtp-allow-heavy"] if heavy else [])]
                 return run_pytest(self.scenarios, folder, options, box.beside)
         except SandboxError as error:
             raise BrokenRunError(str(error)) from error

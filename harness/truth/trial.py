@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from harness import pytest_plugin, settings
+from harness import settings
 from harness.embedded.forked import WaitingMta, waiting_mta
 from harness.embedded.process import ReferenceMta
+from harness.plugin.keys import EMBEDDED, SESSION, SUT
+from harness.plugin.session import ScenarioPlugin
 from harness.profile import model as profiles
 from harness.profile.model import Profile
-from harness.pytest_plugin import EMBEDDED, SUT, ScenarioPlugin
 from harness.reference_mta.passwords import hash_password
 from harness.results.model import RunResult
 from harness.rules import Catalogue
@@ -123,7 +124,7 @@ class _DrawnServer:
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """The result, before everything is forgotten."""
-        plugin = session.config.pluginmanager.get_plugin(pytest_plugin.NAME)
+        plugin = session.config.pluginmanager.get_plugin(SESSION)
         if isinstance(plugin, ScenarioPlugin) and plugin.gathering and plugin.run:
             self.result = plugin.gathering.result(plugin.run)
 
@@ -150,7 +151,8 @@ def try_out(bench: Bench, drawn: Draw, mutants: Sequence[str], folder: Path, *, 
     try:
         with waiting_mta() as waiting, _written_to(folder / OUTPUT):
             server = _DrawnServer(bench, drawn, mutants, folder, waiting)
-            options = [*QUIETLY, "--skip-heavy", "--reports", str(folder), *(["--lean"] if lean else [])]
+            options = [*QUIETLY, "--smtp-skip-heavy", f"--smtp-reports={folder}"]
+            options += ["--smtp-lean"] if lean else []
             status = pytest.main([*bench.files, *options], plugins=[server])
             trouble = "" if server.result else f"pytest ended with {status!s}: {_last_words(folder)}"
     except settings.SettingsError as error:

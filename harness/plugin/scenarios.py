@@ -1,0 +1,126 @@
+"""A scenario among pytest's items: its rule, and how it is called."""
+
+import contextlib
+import functools
+import inspect
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.rules import Catalogue, Rule, UnknownRuleError
+from harness.runs.play import FIXTURES, TWIN, Play
+from harness.runs.trial import Plan
+from harness.verdicts import FailedError, NotTestableError
+
+UNNAMED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A collected item that tests a rule, and how it is called."""
+
+    item: pytest.Function
+    rule: Rule
+    wanted: tuple[str, ...]  # of the harness's fixtures
+    ahead: bool  # whether it can run before its turn, on a thread of its own
+
+    @property
+    def case(self) -> str:
+        """The name of this case among those of its rule."""
+        callspec = getattr(self.item, "callspec", None)
+        function = self.item.originalname.removeprefix("test_").replace("_", " ")
+        return f"{function} [{callspec.id}]" if callspec else function
+
+    def plan_ahead(self) -> Plan:
+        """The scenario for a thread of its own: all that is given are its parameters."""
+        callspec = getattr(self.item, "callspec", None)
+        return self.plan(dict(callspec.params) if callspec else {})
+
+    def plan(self, given: dict[str, Any]) -> Plan:
+        """The scenario for the scheduler, with what others provide already given."""
+        needs = frozenset(need for mark in self.item.iter_markers("needs") for need in mark.args)
+
+        def play(play: Play) -> None:
+            with _what_pytest_says():
+                play.call(self.item.obj, given, self.wanted)
+
+        return Plan(self.rule, needs, play, has_twin=TWIN in self.wanted)
+
+
+@contextlib.contextmanager
+def _what_pytest_says() -> Generator[None]:
+    """A scenario may use pytest's own words: `pytest.fail` for an assertion, `pytest.skip` for no test."""
+    try:
+        yield
+    except pytest.skip.Exception as said:
+        raise NotTestableError(str(said)) from said
+    except pytest.fail.Exception as said:
+        raise FailedError(str(said)).with_traceback(said.__traceback__) from None
+
+
+def scenario_of(item: pytest.Item, catalogue: Catalogue) -> Scenario | None:
+    """The scenario in an item; raises `pytest.UsageError` when its mark names no rule."""
+    mark = item.get_closest_marker("rule")
+    if mark is None or not isinstance(item, pytest.Function):
+        return None
+    if len(mark.args) != 1:
+        raise pytest.UsageError(f"{item.nodeid}: write @rule('id') with the id of one rule")
+    try:
+        rule = catalogue[mark.args[0]]
+    except UnknownRuleError as error:
+        raise pytest.UsageError(f"{item.nodeid}: {error}") from None
+    wanted = tuple(name for name in argument_names(item.obj) if name in FIXTURES)
+    others = set(item.fixturenames) - _direct_parameters(item)
+    conditional = any(item.get_closest_marker(name) for name in ("skip", "skipif", "xfail", "usefixtures"))
+    return Scenario(item, rule, wanted, ahead=not others and not conditional)
+
+
+def argument_names(function: Callable[..., object]) -> tuple[str, ...]:
+    """What a scenario's function asks for: ours, and what pytest is to provide."""
+    parameters = inspect.signature(function).parameters.values()
+    return tuple(one.name for one in parameters if one.default is one.empty and one.kind not in UNNAMED)
+
+
+def without_ours(function: Callable[..., object]) -> Callable[..., object]:
+    """The function as pytest is to see it: it does not ask for what the harness gives it.
+
+    So pytest looks for no fixture of that name: nobody else has ours, and ours is nobody else's.
+    """
+
+    @functools.wraps(function)
+    def seen(*arguments: object, **named: object) -> object:
+        return function(*arguments, **named)
+
+    whole = inspect.signature(function)
+    theirs = [one for one in whole.parameters.values() if one.name not in FIXTURES]
+    seen.__signature__ = whole.replace(parameters=theirs)  # type: ignore[attr-defined]
+    return seen
+
+
+def _direct_parameters(item: pytest.Function) -> set[str]:
+    """Parameters whose values come with the item itself, not from a fixture."""
+    direct: set[str] = set()
+    for mark in item.iter_markers("parametrize"):
+        names = mark.args[0] if mark.args else mark.kwargs["argnames"]
+        names = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
+        indirect = mark.kwargs.get("indirect", mark.args[2] if len(mark.args) > 2 else False)
+        if indirect is not True:
+            direct |= set(names) - set(indirect or ())
+    for mark in item.iter_markers("each"):
+        direct |= set(mark.args)
+    return direct
+
+
+def rule_files(items: Sequence[pytest.Item]) -> list[Path]:
+    """Every `rules.toml` beside or above a collected scenario, the nearest one of each."""
+    files: dict[Path, None] = {}
+    for item in items:
+        if item.get_closest_marker("rule"):
+            for folder in item.path.parents:
+                if (folder / "rules.toml").is_file():
+                    files[folder / "rules.toml"] = None
+                    break
+    return [*files]

@@ -1,0 +1,262 @@
+"""One pytest session with scenarios: holds the run while the items go by, and writes its reports."""
+
+import contextlib
+import os
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fake_dns import DnsServerError
+from harness import settings
+from harness.embedded.process import EmbeddedError
+from harness.embedded.servers import reference_mta
+from harness.plugin.described import require_described
+from harness.plugin.keys import EMBEDDED, OUTCOME
+from harness.plugin.marks import level_mark, stage_mark
+from harness.plugin.progress import RunProgress
+from harness.plugin.scenarios import Scenario, argument_names, rule_files, scenario_of
+from harness.plugin.showing import SHOWN, STATUS, rule_lines, tell
+from harness.results import terminal
+from harness.results.model import Status
+from harness.results.store import save
+from harness.results.visible import visible
+from harness.rules import Catalogue
+from harness.runs.assembly import Wish, begin, open_run
+from harness.runs.course import Outcome
+from harness.runs.gathering import Gathering, RuleCase
+from harness.runs.run import Run
+from harness.runs.scheduler import Scheduler
+from harness.runs.trial import Plan
+from harness.verdicts import NotTestableError
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter  # pytest has no public name for it before 9.1
+
+FORKED = (
+    "this scenario has fixtures of its own, and so cannot be played in a process that was forked for it: "
+    "run the scenarios without that (pytest-forked: leave out --forked)"
+)
+NOTHING_TESTED = 5  # the exit status that pytest itself uses for «no tests»
+
+
+@dataclass
+class ScenarioPlugin:
+    """One pytest session: holds the run while the items go by."""
+
+    config: pytest.Config
+    scenarios: dict[str, Scenario] = field(default_factory=dict)
+    gathering: Gathering | None = None
+    scheduler: Scheduler | None = None
+    run: Run | None = None
+    stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    written: tuple[Path, ...] = ()
+    progress: RunProgress = field(init=False)
+    process: int = field(default_factory=os.getpid)  # of the run
+    _catalogues: dict[tuple[Path, ...], Catalogue] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """It tells how far it is."""
+        self.progress = RunProgress(self.config)
+
+    def name(self, items: list[pytest.Item]) -> None:
+        """Let each be chosen by what reports say of it: its rule by -k, its stage and its level by -m."""
+        catalogue = self._catalogue_of(items)
+        for item in items:
+            mark = item.get_closest_marker("rule")
+            if mark and mark.args:
+                item.extra_keyword_matches.add(str(mark.args[0]))
+                if rule := catalogue.rules.get(mark.args[0]):
+                    item.add_marker(stage_mark(rule.stage))
+                    item.add_marker(level_mark(rule.level))
+
+    def find(self, items: list[pytest.Item]) -> None:
+        """Know the scenarios among the items that were chosen, and hold each against the catalogue."""
+        self.catalogue = self._catalogue_of(items)
+        found = [scenario_of(item, self.catalogue) for item in items]
+        self.scenarios = {one.item.nodeid: one for one in found if one}
+        if self.scenarios:
+            require_described(self.config)
+
+    def _catalogue_of(self, items: list[pytest.Item]) -> Catalogue:
+        files = tuple(rule_files(items))
+        if files not in self._catalogues:
+            try:
+                self._catalogues[files] = Catalogue.load(files)
+            except settings.SettingsError as error:
+                raise pytest.UsageError(str(error)) from None
+        return self._catalogues[files]
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self) -> None:
+        """With `--collect-only`, which rule each scenario tests."""
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter and self.config.option.collectonly and self.config.option.verbose >= 0:
+            reporter.section("rules")
+            for line in rule_lines([(one.rule.id, key) for key, one in self.scenarios.items()]):
+                reporter.write_line(line)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Bring the server up, start all scenarios, let pytest go through its items, write the reports."""
+        options = self.config.option
+        selected = [item for item in session.items if item.nodeid in self.scenarios]
+        if not selected or options.collectonly or options.setuponly or options.setupplan:
+            return (yield)
+        self._begin(selected)
+        try:
+            return (yield)
+        finally:
+            self._end()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """What runs ahead is waited for here: nothing is captured yet, and nobody has a clock running.
+
+        Whoever plays the item again, or in a process of its own, finds the outcome with it.
+        """
+        scenario = self.scenarios.get(item.nodeid)
+        if scenario and scenario.ahead and self.scheduler:
+            self._collect(scenario, scenario.plan_ahead())
+        return (yield)
+
+    @pytest.hookimpl(optionalhook=True, tryfirst=True)
+    def pytest_timeout_set_timer(self, item: pytest.Item) -> bool | None:
+        """A scenario has no time-out of pytest-timeout: it waits for others, and has bounds of its own."""
+        return True if item.nodeid in self.scenarios else None
+
+    @pytest.hookimpl(optionalhook=True, tryfirst=True)
+    def pytest_timeout_cancel_timer(self, item: pytest.Item) -> bool | None:
+        """None was set."""
+        return True if item.nodeid in self.scenarios else None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
+        """Tell a scenario's outcome instead of calling the function."""
+        scenario = self.scenarios.get(pyfuncitem.nodeid)
+        if scenario is None or self.scheduler is None:
+            return None
+        outcome = pyfuncitem.stash.get(OUTCOME, None)
+        if outcome is None:
+            if os.getpid() != self.process:
+                pytest.fail(FORKED, pytrace=False)
+            wanted = argument_names(pyfuncitem.obj)
+            given = {name: value for name, value in pyfuncitem.funcargs.items() if name in wanted}
+            outcome = self._collect(scenario, scenario.plan(given))
+        tell(outcome)
+        return True
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """A scenario's duration is its own, not the time that pytest waited for it."""
+        report = yield
+        outcome = item.stash.get(OUTCOME, None)
+        if outcome and report.when == "call":
+            report.duration = outcome.seconds
+            setattr(report, STATUS, outcome.status.value)  # in a form that goes from process to process
+        return report
+
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, Any] | None:
+        """A letter and a word for each status."""
+        value: str | None = getattr(report, STATUS, None)
+        if value is None or report.when != "call" or hasattr(report, "wasxfail"):
+            return None
+        status = Status(value)
+        letter, word, markup = SHOWN[status]
+        return status.value.replace("_", " "), letter, (word, markup)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Nothing tested, or anything failed or inconclusive, never ends with 0."""
+        if self.gathering is None or session.exitstatus != 0:
+            return
+        counts = self.gathering.result(self.run).counts if self.run else {}
+        if counts.get(Status.FAILED) or counts.get(Status.INCONCLUSIVE):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        elif not counts.get(Status.PASSED):
+            session.exitstatus = NOTHING_TESTED
+
+    def pytest_terminal_summary(self, terminalreporter: "TerminalReporter") -> None:
+        """The table of rules, and where the reports lie."""
+        if self.gathering is None or self.run is None:
+            return
+        result = self.gathering.result(self.run)
+        terminalreporter.section("rules")
+        colour = terminalreporter._tw.hasmarkup
+        terminalreporter.write_line(terminal.table(result, terminalreporter._tw.fullwidth, colour))
+        doctor = self.config.option.smtp_doctor or f"smtp-harness doctor {self.config.option.smtp_sut}"
+        if self.run.unusable and self.config.option.smtp_sut:
+            terminalreporter.write_line(
+                f"Not everything was tried: {visible(self.run.unusable)}.\n"
+                f"What is wrong and how to mend it: {doctor}",
+                yellow=True,
+            )
+        if not any(result.counts.get(status) for status in (Status.PASSED, Status.FAILED)):
+            terminalreporter.write_line(
+                "No rule was proved or refuted: see the reasons above; the profile says what can be tested.",
+                yellow=True,
+            )
+        if self.written:
+            terminalreporter.write_line(f"report: {', '.join(str(path) for path in reversed(self.written))}")
+
+    def _begin(self, selected: list[pytest.Item]) -> None:
+        options = self.config.option
+        sut = Path(options.smtp_sut) if options.smtp_sut else None
+        if options.smtp_mutant and sut:
+            raise pytest.UsageError("--smtp-mutant breaks the reference MTA; it does not go with --smtp-sut")
+        if options.smtp_jobs is not None and options.smtp_jobs < 1:
+            raise pytest.UsageError("--smtp-jobs takes a number from 1 on")
+        heavy = options.smtp_allow_heavy or not (sut or options.smtp_skip_heavy)
+        wish = Wish(
+            self.catalogue,
+            sut,
+            tuple(options.smtp_mutant),
+            heavy,
+            options.smtp_lean,
+            to_the_end=options.smtp_to_the_end,
+            embedded=self.config.stash.get(EMBEDDED, reference_mta),
+        )
+        try:
+            run = self.stack.enter_context(open_run(wish))
+            run, facts = begin(run)
+        except (settings.SettingsError, DnsServerError, EmbeddedError, NotTestableError) as error:
+            raise pytest.UsageError(str(error)) from None
+        self.gathering = Gathering.begin(facts)
+        self.run = run
+        self.scheduler = Scheduler(run, options.smtp_jobs or run.profile.server.jobs)
+        self.scheduler.start(
+            {
+                item.nodeid: self.scenarios[item.nodeid].plan_ahead()
+                for item in selected
+                if self.scenarios[item.nodeid].ahead
+            }
+        )
+
+    def _collect(self, scenario: Scenario, plan: Plan) -> Outcome:
+        """What a scenario came to, as it is told, kept and reported once, however often its item is run."""
+        item = scenario.item
+        if OUTCOME in item.stash:
+            return item.stash[OUTCOME]
+        if self.scheduler is None or self.gathering is None:
+            raise RuntimeError("no run has begun")
+        outcome = self.scheduler.collect(item.nodeid, plan, self.progress.tell)
+        self.progress.clear()
+        item.user_properties.extend([("rule", scenario.rule.id), ("status", outcome.status.value)])
+        item.stash[OUTCOME] = outcome
+        self.gathering.add(RuleCase(scenario.rule, scenario.case, item.nodeid, outcome))
+        return outcome
+
+    def _end(self) -> None:
+        try:
+            if self.scheduler:
+                self.scheduler.stop()
+            if self.gathering and self.run:
+                folder = self.config.option.smtp_reports
+                reports = Path(folder) if folder else self.config.rootpath / "reports"
+                self.written = save(self.gathering.finish(self.run), reports, page=not self.run.lean)
+        finally:
+            self.stack.close()

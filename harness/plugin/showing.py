@@ -1,0 +1,46 @@
+"""How pytest shows what a scenario came to."""
+
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+
+import pytest
+
+from harness.results.model import Status
+from harness.runs.course import Outcome
+from harness.verdicts import ScenarioEnd
+
+SHOWN: dict[Status, tuple[str, str, dict[str, bool]]] = {
+    Status.PASSED: (".", "PASSED", {"green": True}),
+    Status.FAILED: ("F", "FAILED", {"red": True}),
+    Status.INCONCLUSIVE: ("?", "INCONCLUSIVE", {"yellow": True}),
+    Status.NOT_TESTABLE: ("t", "NOT TESTABLE", {"cyan": True}),
+    Status.NOT_APPLICABLE: ("-", "NOT APPLICABLE", {"light": True}),
+}
+STATUS = "scenario_status"  # where a report carries the status of its scenario
+
+
+def rule_lines(scenarios: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """A line for each scenario: the rule that it tests, and its node id."""
+    width = max((len(rule) for rule, _ in scenarios), default=0)
+    for rule, test in scenarios:
+        yield f"{rule:{width}}  {test}"
+
+
+def tell(outcome: Outcome) -> None:
+    """Let pytest see the outcome: nothing for a pass, a skip, or what was raised."""
+    if outcome.status in (Status.NOT_TESTABLE, Status.NOT_APPLICABLE):
+        pytest.skip(outcome.reason)
+    if isinstance(outcome.error, ScenarioEnd):  # its text says it all; where in the harness does not help
+        raise outcome.error.with_traceback(_of_the_scenario(outcome.error.__traceback__))
+    if outcome.error is not None:
+        raise outcome.error
+
+
+def _of_the_scenario(traceback: TracebackType | None) -> TracebackType | None:
+    """A traceback without the frames of the harness."""
+    if traceback is None:
+        return None
+    rest = _of_the_scenario(traceback.tb_next)
+    if traceback.tb_frame.f_globals.get("__name__", "").startswith("harness."):
+        return rest
+    return TracebackType(rest, traceback.tb_frame, traceback.tb_lasti, traceback.tb_lineno)
