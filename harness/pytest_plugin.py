@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import os
 import time
+import warnings
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from harness.profile.model import Profile
 from harness.results import terminal
 from harness.results.model import Status
 from harness.results.store import save
-from harness.results.visible import visible
+from harness.results.visible import LINES, visible
 from harness.rules import Catalogue, Rule, UnknownRuleError
 from harness.runs.assembly import Embedded, Wish, begin, open_run
 from harness.runs.course import Outcome
@@ -31,6 +32,7 @@ from harness.runs.gathering import Gathering, RuleCase
 from harness.runs.play import FIXTURES, TWIN, Play
 from harness.runs.run import Run
 from harness.runs.scheduler import Scheduler
+from harness.runs.showing import Showing
 from harness.runs.trial import Plan
 from harness.verdicts import FailedError, NotTestableError, ScenarioEnd
 from harness.world.cast import each_of
@@ -82,6 +84,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         for name in mark.args:
             named = each_of(name, sut)
             metafunc.parametrize(name, [thing for _, thing in named], ids=[text for text, _ in named])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
+    """What ends a session in a sentence may quote files of others: it is told visibly."""
+    try:
+        return (yield)
+    except pytest.UsageError as error:
+        raise pytest.UsageError(*(visible(str(text), keep=LINES) for text in error.args)) from None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -231,6 +242,7 @@ class ScenarioPlugin:
     gathering: Gathering | None = None
     scheduler: Scheduler | None = None
     run: Run | None = None
+    showing: Showing = field(default_factory=Showing)
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     written: tuple[Path, ...] = ()
     tenths_told: int = 0
@@ -258,7 +270,8 @@ class ScenarioPlugin:
             raise pytest.UsageError("scenarios already wait side by side; drop -n and set --jobs instead")
         self._begin(selected)
         try:
-            return (yield)
+            with self.showing.around(self.config):
+                return (yield)
         finally:
             self._end()
 
@@ -279,17 +292,29 @@ class ScenarioPlugin:
         self._raise(outcome)
         return True
 
-    @pytest.hookimpl(wrapper=True)
+    @pytest.hookimpl(wrapper=True, tryfirst=True)  # so that nobody adds to a report after it
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """A scenario's duration is its own, not the time that pytest waited for it."""
+        """A scenario's duration is its own, not that of waiting for it; what it quotes is made harmless."""
         report = yield
+        if item.nodeid in self.scenarios:
+            self.showing.report(report)
         outcome = item.stash.get(OUTCOME, None)
         if outcome and report.when == "call":
             report.duration = outcome.seconds
             setattr(report, STATUS, outcome.status)
         return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_internalerror(self, excrepr: object) -> None:
+        """A fault of the harness may quote a server, too."""
+        self.showing.part(excrepr)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
+        """So may a warning."""
+        self.showing.warning(warning_message)
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, Any] | None:
         """A letter and a word for each status."""
@@ -357,6 +382,7 @@ class ScenarioPlugin:
             raise pytest.UsageError(str(error)) from None
         self.gathering = Gathering.begin(facts)
         self.run = run
+        self.showing = Showing(run.profile.secrets)
         self.scheduler = Scheduler(run, options.jobs or run.profile.server.jobs)
         self.scheduler.start(
             {
@@ -381,7 +407,7 @@ class ScenarioPlugin:
         if outcome.status in (Status.NOT_TESTABLE, Status.NOT_APPLICABLE):
             pytest.skip(outcome.reason)
         if isinstance(outcome.error, ScenarioEnd):  # its text says it all; where in the harness does not help
-            raise outcome.error.with_traceback(_of_the_scenario(outcome.error.__traceback__))
+            raise outcome.error.with_traceback(_of_the_scenario(outcome.error.__traceback__)) from None
         if outcome.error is not None:
             raise outcome.error
 
