@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from harness import settings
 from harness.commands import compare, discover, dns, doctor, mta, mutants, rules, spf_suite, system, truth
 from harness.commands.base import Command, UsageError, cut_off
+from harness.results.streams import visible_output
 
 DESCRIPTION = """\
 Conformance and anti-spam testing of mail servers.
@@ -21,6 +22,7 @@ The scenarios themselves are run by pytest:
 COMMANDS = (compare, rules, mta, dns, mutants, truth, spf_suite, doctor, discover, system)
 
 
+@visible_output()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status. What the user got wrong ends in a sentence and 2."""
     words = list(sys.argv[1:] if arguments is None else arguments)

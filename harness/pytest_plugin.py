@@ -33,6 +33,17 @@ def pytest_load_initial_conftests(
     return result
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
+    """What ends a session in a sentence may quote files of others: it is told visibly."""
+    try:
+        return (yield)
+    except pytest.UsageError as error:
+        from harness.results.visible import LINES, visible
+
+        raise pytest.UsageError(*(visible(str(text), keep=LINES) for text in error.args)) from None
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """The marks of a scenario."""
     for line in MARKS:

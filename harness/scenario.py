@@ -15,6 +15,7 @@ from harness.profile.tables import Domain
 from harness.profile.values import is_of_this_host
 from harness.rules import Capability
 from harness.runs.expect import Expect
+from harness.secret import Secret
 from harness.verdicts import (
     FailedError,
     InconclusiveError,
@@ -69,6 +70,7 @@ __all__ = [
     "Queued",
     "Refused",
     "Rewriter",
+    "Secret",
     "ServFail",
     "Signer",
     "Stage",

@@ -6,10 +6,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+)
 from pydantic_core import ErrorDetails
 
+from harness.secret import Secret
+
 SHOWN = 12  # names in one error
+LONGEST = 60  # characters of a wrong value that is shown
 
 
 class SettingsError(Exception):
@@ -25,7 +36,9 @@ class SettingsError(Exception):
 class Settings(BaseModel):
     """Base of every settings table: unknown keys are errors, and what was read does not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, str_strip_whitespace=True, hide_input_in_errors=True
+    )
 
 
 def _from_its_folder(path: Path, info: ValidationInfo) -> Path:
@@ -35,6 +48,24 @@ def _from_its_folder(path: Path, info: ValidationInfo) -> Path:
 def _pattern_from_its_folder(pattern: str, info: ValidationInfo) -> str:
     return str(_from_its_folder(Path(pattern), info)) if pattern else ""
 
+
+class _Unshown:
+    """The mark of a key whose value no error shows."""
+
+
+def _secret(value: object) -> Secret:
+    if isinstance(value, Secret):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("must be a text in quotes; what stands there is not shown, it may be secret")
+    return Secret(value)  # as it stands: blanks are part of a password
+
+
+UNSHOWN = _Unshown()
+SecretText = Annotated[Secret, PlainValidator(_secret), UNSHOWN]
+Command = Annotated[
+    tuple[str, ...], Field(repr=False), UNSHOWN
+]  # a list of words, among which a password may be
 
 # Relative to the file that names them.
 File = Annotated[Path, AfterValidator(_from_its_folder)]
@@ -70,7 +101,8 @@ def check(path: Path | str, content: Mapping[str, Any], model: type[Model]) -> M
     try:
         return model.model_validate(content, context=Path(path).parent)
     except ValidationError as error:
-        raise SettingsError(path, [_problem(detail, model) for detail in _causes(error)]) from error
+        problems = [_problem(detail, model) for detail in _causes(error)]
+    raise SettingsError(path, problems)  # apart from its cause, which has all values, secret ones as well
 
 
 def nearest(word: str, known: list[str]) -> str:
@@ -105,10 +137,50 @@ def _problem(detail: ErrorDetails, model: type[BaseModel]) -> str:
     if detail["type"] == "missing":
         return f"{key}: is required and missing; add it"
     message = detail["msg"].removeprefix("Value error, ")
-    shown = repr(detail["input"])
-    if detail["type"] == "value_error" or len(shown) > 60:
+    if detail["type"] == "value_error" or _is_unshown(model, location):
         return f"{key}: {message}"
-    return f"{key}: {message} (found {shown})"
+    return f"{key}: {message}{_found(detail['input'])}"
+
+
+def _found(value: object) -> str:
+    """The wrong value for an error. Of a table or a list its kind: what is in it may be secret."""
+    if isinstance(value, Mapping):
+        return " (found a table)"
+    if isinstance(value, list | tuple):
+        return " (found a list)"
+    shown = repr(value)
+    return "" if len(shown) > LONGEST else f" (found {shown})"
+
+
+def _is_unshown(model: type[BaseModel], location: tuple[int | str, ...]) -> bool:
+    """Whether a value there belongs to an unshown key, or stands where a table with one should."""
+    found: list[Any] = [model]
+    for part in location:
+        found = [inner for one in found for inner in _within(one, part)] or found
+        if UNSHOWN in found:
+            return True
+    return any(map(_has_unshown, found))
+
+
+def _within(annotation: Any, part: int | str) -> list[Any]:
+    """What may stand below a key or a number: types, and their marks."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        field = annotation.model_fields.get(str(part))
+        return [field.annotation, *field.metadata] if field else []
+    arguments = list(get_args(annotation))
+    if get_origin(annotation) in (dict, list, tuple):
+        return [inner for one in arguments for inner in (one, *get_args(one))]
+    return [inner for one in arguments for inner in _within(one, part)]
+
+
+def _has_unshown(annotation: Any) -> bool:
+    """Whether an unshown key is anywhere in a type."""
+    if annotation is UNSHOWN or annotation is Secret:
+        return True
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        fields = annotation.model_fields.values()
+        return any(_has_unshown(inner) for field in fields for inner in (field.annotation, *field.metadata))
+    return any(map(_has_unshown, get_args(annotation)))
 
 
 def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

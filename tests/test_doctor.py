@@ -23,6 +23,7 @@ from harness.runs.checks import CHECKS, leaves_room, resolves_over_tcp
 from harness.runs.diagnosis import Finding, Patient, State
 from harness.runs.doctor import MENDS, examine, of_innocents, report
 from harness.runs.run import Run
+from harness.secret import Secret
 from harness.settings import read_toml
 from harness.smtp.routes import Direct
 from harness.world.internet import Internet
@@ -102,7 +103,7 @@ def test_a_server_of_which_every_domain_takes_everybody(sound: Run) -> None:
 
 def test_a_wrong_password(sound: Run) -> None:
     assert sound.profile.auth is not None
-    auth = sound.profile.auth.model_copy(update={"password": "wrong"})
+    auth = sound.profile.auth.model_copy(update={"password": Secret("wrong")})
     found = findings(differing(sound, auth=auth))["logs_in"]
     assert (found.state, found.mend) == (State.BAD, "credentials")
     assert "535" in found.saw

@@ -35,7 +35,7 @@ def plan(run: Run, scenario: Callable[[Play], None]) -> Plan:
 
 def test_what_was_done_as_the_operator_is_kept(run: Run) -> None:
     assert run.profile.auth
-    password = run.profile.auth.secret
+    password = run.profile.auth.secret.reveal()
 
     def play(play: Play) -> None:
         assert play.sink
@@ -73,7 +73,7 @@ def test_what_was_done_as_the_operator_is_kept(run: Run) -> None:
 
 def test_a_found_message_and_a_call_elsewhere_are_kept(run: Run) -> None:
     assert run.profile.auth
-    password = run.profile.auth.secret
+    password = run.profile.auth.secret.reveal()
 
     def play(play: Play) -> None:
         assert play.sink

@@ -14,6 +14,7 @@ from harness.reference_mta.__main__ import main
 from harness.reference_mta.config import EXAMPLE, Config
 from harness.reference_mta.mutations import UnknownMutantError, find
 from harness.reference_mta.passwords import hash_password
+from harness.secret import Secret
 from harness.settings import SettingsError
 
 DIGEST = "aGFzaA" * 7 + "A="  # 32 bytes, as scrypt makes them
@@ -253,7 +254,7 @@ def test_the_example_is_a_configuration(tmp_path: Path, capsys: pytest.CaptureFi
     assert config.server.hostname == "mail.castle.example"
     assert read(tmp_path, shown.replace("# proxy_protocol", "proxy_protocol")).server.proxy_protocol
     made = hash_password("sesame", cost=2)
-    assert read(tmp_path, f'{shown}alice = "{made}"\n').auth.users == {"alice": made}
+    assert read(tmp_path, f'{shown}alice = "{made}"\n').auth.users == {"alice": Secret(made)}
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,7 @@ def test_a_password_comes_from_one_place(
     monkeypatch.setenv("STAGING_PASSWORD", "from outside")
     profile = read(tmp_path, catalogue, account)
     assert profile.auth is not None
-    assert profile.auth.secret == "from outside"
+    assert profile.auth.secret.reveal() == "from outside"
     with pytest.raises(SettingsError, match="either password or password_env"):
         read(tmp_path, catalogue, account + 'password = "x"\n')
 

@@ -13,6 +13,7 @@ from harness.profile.model import Profile, contradictions
 from harness.reference_mta.config import Config
 from harness.reference_mta.passwords import hash_password
 from harness.rules import Catalogue
+from harness.secret import Secret
 from harness.toml_text import toml_text
 from harness.truth import profile as profile_writer
 from harness.truth import server as server_writer
@@ -22,7 +23,7 @@ from harness.truth.profile import Reach, profile
 from harness.truth.server import Site, configuration
 
 SERVERS = 200
-HASH = hash_password("open sesame", cost=16)
+HASH = Secret(hash_password("open sesame", cost=16))
 CATALOGUE = Catalogue.below(Path(__file__).parent.parent / "scenarios")
 
 
@@ -32,7 +33,9 @@ def _config(drawn: Draw, folder: Path) -> Config:
 
 
 def _profile(drawn: Draw, folder: Path) -> Profile:
-    text = profile(drawn, Reach(2525, "127.0.0.1:5353", "open sesame", folder / "mail", folder / "ca.pem"))
+    text = profile(
+        drawn, Reach(2525, "127.0.0.1:5353", Secret("open sesame"), folder / "mail", folder / "ca.pem")
+    )
     return settings.check(folder / "profile.toml", tomllib.loads(text), Profile)
 
 

@@ -10,7 +10,10 @@ SHOWN = 300  # characters of what a failed command printed
 
 
 def run(key: str, words: Sequence[str]) -> str:
-    """What the command prints; raises `InconclusiveError` that names the profile's key when it fails."""
+    """What the command prints; raises `InconclusiveError` that names the profile's key when it fails.
+
+    Of its words an error shows the first one only: a password may be among the others.
+    """
     try:
         done = subprocess.run(  # noqa: S603
             words,
@@ -22,7 +25,9 @@ def run(key: str, words: Sequence[str]) -> str:
         )
     except subprocess.CalledProcessError as error:
         said = error.stderr.strip()[-SHOWN:]
-        raise InconclusiveError(f"{key}: {words[0]} ended with {error.returncode}: {said}") from error
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise InconclusiveError(f"{key}: {words[0]} did not run: {error}") from error
+        raise InconclusiveError(f"{key}: {words[0]} ended with {error.returncode}: {said}") from None
+    except subprocess.TimeoutExpired:
+        raise InconclusiveError(f"{key}: {words[0]} did not end within {PATIENCE:g} s") from None
+    except (OSError, ValueError) as error:
+        raise InconclusiveError(f"{key}: {words[0]} did not run: {error}") from None
     return done.stdout

@@ -11,6 +11,8 @@ from typing import Any
 
 from harness.capabilities.mailbox import INBOX, LARGEST, Delivered, Watch
 from harness.profile.mail_tables import Imap
+from harness.secret import leaving_no_trace
+from harness.smtp.masking import Masker
 from harness.smtp.tls import verifying_context
 from harness.verdicts import InconclusiveError
 
@@ -110,7 +112,8 @@ def _log_in(access: Imap, recipient: str) -> imaplib.IMAP4_SSL:
     user, _, domain = recipient.partition("@")
     connection = _Connection(access)
     try:
-        connection.login(access.user.replace("{user}", user).replace("{domain}", domain), access.secret)
+        name = access.user.replace("{user}", user).replace("{domain}", domain)
+        leaving_no_trace(lambda: connection.login(name, access.secret.reveal()))
     except BaseException:
         connection.shutdown()
         raise
@@ -121,9 +124,13 @@ def _log_in(access: Imap, recipient: str) -> imaplib.IMAP4_SSL:
 def _telling(access: Imap) -> Iterator[None]:
     try:
         yield
-    except (imaplib.IMAP4.error, OSError, UnicodeError) as error:
-        said = str(error).replace(access.secret, "***")[:300]
-        raise InconclusiveError(f"mailbox.imap: {access.address[0]}:{access.address[1]}: {said}") from error
+    except (
+        imaplib.IMAP4.error,
+        OSError,
+        ValueError,
+    ) as error:  # ValueError: what cannot be said in a command
+        said = Masker([access.secret]).mask_text(str(error))[:300]
+        raise InconclusiveError(f"mailbox.imap: {access.address[0]}:{access.address[1]}: {said}") from None
 
 
 def _done(answer: tuple[str, list[Any]]) -> list[Any]:

@@ -10,6 +10,7 @@ from email.parser import BytesParser
 from functools import cached_property
 
 from harness.outcome import Stage
+from harness.secret import Secret
 from harness.smtp.transcript import Line, Transcript
 from harness.verdicts import InconclusiveError, NeverCameError
 
@@ -98,7 +99,7 @@ class MailHost:
     domain: str
     name: str
     address: str
-    secrets: tuple[str, ...] = ()
+    secrets: tuple[Secret, ...] = ()
     shared: bool = False  # by all scenarios of a run
     patience: float = PATIENCE  # seconds, unless a scenario has another
     _manners: tuple[Manner, ...] = ()

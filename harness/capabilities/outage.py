@@ -1,7 +1,7 @@
 """Putting a greylist out of reach, by the commands that the profile names."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from harness.capabilities import commands
 
@@ -10,8 +10,8 @@ from harness.capabilities import commands
 class CommandOutage:
     """Stops the greylist for everybody, so nothing else may run meanwhile."""
 
-    begin: Sequence[str]
-    restore: Sequence[str]
+    begin: Sequence[str] = field(repr=False)
+    restore: Sequence[str] = field(repr=False)
     shared: bool = True
 
     def cut(self, client: str) -> None:

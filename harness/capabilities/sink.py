@@ -13,6 +13,7 @@ from fake_dns import FakeDns, reverse_name
 from harness.capabilities.mail_host import PATIENCE, MailHost
 from harness.capabilities.mail_listener import Listener
 from harness.profile.values import Network, apart, room_in
+from harness.secret import Secret
 from harness.verdicts import InconclusiveError, NotTestableError
 
 T = TypeVar("T")
@@ -33,7 +34,7 @@ class Sink:
         port: int,
         *,
         kept: Collection[str] = (),
-        secrets: Sequence[str] = (),
+        secrets: Sequence[Secret | str] = (),
         patience: float = PATIENCE,
     ) -> None:
         """`kept` are addresses for hosts that all share; `secrets` are masked in what is recorded.
@@ -46,7 +47,7 @@ class Sink:
         self._fresh = apart([ipaddress.ip_network(network) for network in networks])
         self._spare: collections.deque[str] = collections.deque()
         self._kept = frozenset(kept)
-        self._secrets = tuple(secrets)
+        self._secrets = tuple(map(Secret.of, secrets))
         self._patience = patience
         self._servers: dict[str, asyncio.Server] = {}  # by address
         self._shared: dict[str, MailHost] = {}  # by domain or address

@@ -8,6 +8,7 @@ import textwrap
 from pathlib import Path
 
 from harness.commands.base import Commands, UsageError, add_command, default_scenarios
+from harness.results.visible import visible_json
 from harness.rules import Catalogue, spell
 
 
@@ -31,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _as_json(catalogue: Catalogue) -> str:
-    return json.dumps(
+    listed = json.dumps(
         [
             {
                 "id": rule.id,
@@ -48,6 +49,7 @@ def _as_json(catalogue: Catalogue) -> str:
         indent=2,
         ensure_ascii=False,
     )
+    return visible_json(listed)
 
 
 def _as_table(catalogue: Catalogue, *, colour: bool) -> str:

@@ -13,6 +13,7 @@ from harness import settings
 from harness.embedded.process import ReferenceMta, running
 from harness.profile.model import Profile
 from harness.reference_mta.passwords import hash_password
+from harness.secret import Secret
 from harness.toml_text import toml_text
 
 PROFILE = Path(__file__).with_name("profile.toml")
@@ -35,8 +36,8 @@ class _Settings:
     folder: Path
     dns: tuple[str, int]
     sink_port: int
-    password: str
-    srs_secret: str
+    password: Secret
+    srs_secret: Secret
     mutants: Sequence[str]
 
     def write(self, name: str, outgoing: dict[str, Any], **more: dict[str, Any]) -> Path:
@@ -51,6 +52,10 @@ class _Settings:
         state.mkdir(mode=0o700)
         (state / "mail").symlink_to(self.folder / "mail")
         return state
+
+    @property
+    def _hash(self) -> Secret:
+        return Secret(hash_password(self.password.reveal(), cost=HASH_COST))
 
     def _configuration(self, state: Path, outgoing: dict[str, Any]) -> dict[str, Any]:
         profile = self.profile
@@ -76,7 +81,7 @@ class _Settings:
             "dnsbl": profile["dnsbl"],
             "greylist": profile["greylist"],
             "tls": {"names": [profile["server"]["hostname"], profile["tls"]["name"]]},
-            "auth": {"users": {ACCOUNT: hash_password(self.password, cost=HASH_COST)}},
+            "auth": {"users": {ACCOUNT: self._hash}},
             "delivery": {"filters": str(self.folder / "filters")},
             "spam": {"threshold": profile["spam"]["threshold"]},
             "outgoing": {"port": self.sink_port, "interval": INTERVAL, **outgoing},
@@ -96,7 +101,7 @@ def reference_mta(
     content = settings.read_toml(PROFILE)
     with tempfile.TemporaryDirectory(prefix="smtp-harness-") as place:
         folder, sink_port = Path(place), _free_port()
-        password, srs_secret = secrets.token_urlsafe(12), secrets.token_urlsafe(12)
+        password, srs_secret = (Secret(secrets.token_urlsafe(12)) for _ in range(2))
         (folder / "mail").mkdir(mode=0o700)
         _write_filter(folder / "filters", content["filter"])
         common = _Settings(content, folder, dns, sink_port, password, srs_secret, mutants)

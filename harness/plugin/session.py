@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import warnings
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ from harness.runs.course import Outcome
 from harness.runs.gathering import Gathering, RuleCase
 from harness.runs.run import Run
 from harness.runs.scheduler import Scheduler
+from harness.runs.showing import Showing
 from harness.runs.trial import Plan
 from harness.verdicts import NotTestableError
 
@@ -51,6 +53,7 @@ class ScenarioPlugin:
     gathering: Gathering | None = None
     scheduler: Scheduler | None = None
     run: Run | None = None
+    showing: Showing = field(default_factory=Showing)
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     written: tuple[Path, ...] = ()
     progress: RunProgress = field(init=False)
@@ -107,7 +110,8 @@ class ScenarioPlugin:
             return (yield)
         self._begin(selected)
         try:
-            return (yield)
+            with self.showing.around(self.config):
+                return (yield)
         finally:
             self._end()
 
@@ -148,17 +152,29 @@ class ScenarioPlugin:
         tell(outcome)
         return True
 
-    @pytest.hookimpl(wrapper=True)
+    @pytest.hookimpl(wrapper=True, tryfirst=True)  # so that nobody adds to a report after it
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """A scenario's duration is its own, not the time that pytest waited for it."""
+        """A scenario's duration is its own, not that of waiting for it; what it quotes is made harmless."""
         report = yield
+        if item.nodeid in self.scenarios:
+            self.showing.report(report)
         outcome = item.stash.get(OUTCOME, None)
         if outcome and report.when == "call":
             report.duration = outcome.seconds
             setattr(report, STATUS, outcome.status.value)  # in a form that goes from process to process
         return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_internalerror(self, excrepr: object) -> None:
+        """A fault of the harness may quote a server, too."""
+        self.showing.part(excrepr)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
+        """So may a warning."""
+        self.showing.warning(warning_message)
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, Any] | None:
         """A letter and a word for each status."""
@@ -227,6 +243,7 @@ class ScenarioPlugin:
             raise pytest.UsageError(str(error)) from None
         self.gathering = Gathering.begin(facts)
         self.run = run
+        self.showing = Showing(run.profile.secrets)
         self.scheduler = Scheduler(run, options.smtp_jobs or run.profile.server.jobs)
         self.scheduler.start(
             {

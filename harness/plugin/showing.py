@@ -31,7 +31,7 @@ def tell(outcome: Outcome) -> None:
     if outcome.status in (Status.NOT_TESTABLE, Status.NOT_APPLICABLE):
         pytest.skip(outcome.reason)
     if isinstance(outcome.error, ScenarioEnd):  # its text says it all; where in the harness does not help
-        raise outcome.error.with_traceback(_of_the_scenario(outcome.error.__traceback__))
+        raise outcome.error.with_traceback(_of_the_scenario(outcome.error.__traceback__)) from None
     if outcome.error is not None:
         raise outcome.error
 

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from harness import settings
 from harness.profile.values import Address, Endpoint, ReservedNetwork, Seconds
+from harness.secret import Secret
 
 PORT = Field(default=25, ge=1, le=65535)
 
@@ -27,7 +28,7 @@ class Account(settings.Settings):
     """Who logs in; the password may come from the environment instead."""
 
     user: str = Field(min_length=1)
-    password: str = Field(default="", repr=False)
+    password: settings.SecretText = Secret("")
     password_env: str = ""
 
     @model_validator(mode="after")
@@ -41,9 +42,9 @@ class Account(settings.Settings):
         return self
 
     @property
-    def secret(self) -> str:
-        """The password itself."""
-        return self.password or os.environ[self.password_env]
+    def secret(self) -> Secret:
+        """The password, wherever it stands."""
+        return self.password or Secret(os.environ[self.password_env])
 
 
 class Imap(Account):
@@ -95,9 +96,9 @@ class Queue(settings.Settings):
     """
 
     interval: Seconds  # between two tries
-    list: tuple[str, ...] = ()
-    remove: tuple[str, ...] = ()
-    thaw: tuple[str, ...] = ()
+    list: settings.Command = ()
+    remove: settings.Command = ()
+    thaw: settings.Command = ()
     entry: str = r"^(\S+)"
     frozen: str = "frozen"  # stands in the entry of a message that is not tried any more
 
@@ -185,7 +186,7 @@ class Srs(settings.Settings):
 
     domain: str = Field(min_length=1)
     lifetime: int = Field(default=21, ge=1, le=365)  # days
-    make: tuple[str, ...] = ()
+    make: settings.Command = ()
 
     @model_validator(mode="after")
     def _is_told(self) -> Self:

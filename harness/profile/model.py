@@ -44,6 +44,7 @@ from harness.profile.tables import (
 )
 from harness.profile.values import is_of_this_host
 from harness.rules import Capability, Catalogue, Expectation, Rule
+from harness.secret import Secret
 
 DIALECT = "follows from the profile's [dialect] and [greylist]"
 
@@ -124,7 +125,7 @@ class Profile(settings.Settings):
         return [f"[{name}]" for name, table in tables.items() if table]
 
     @property
-    def secrets(self) -> tuple[str, ...]:
+    def secrets(self) -> tuple[Secret, ...]:
         """The passwords that it knows: what is kept of a run is kept without them."""
         accounts = [self.auth, *(table.imap for table in self._mailboxes)]
         return tuple(account.secret for account in accounts if account)

@@ -41,7 +41,7 @@ class Clients(settings.Settings):
     """Which addresses the harness may play, and how."""
 
     route: RouteName = RouteName.DIRECT
-    command: tuple[str, ...] = ()  # of route command; {client} in it stands for the address
+    command: settings.Command = ()  # of route command; {client} in it stands for the address
     delays: str = EXIM_DELAY  # how such a command tells that it would have waited: seconds in the first group
     networks: tuple[ReservedNetwork, ...] = ()
     trusted: tuple[ReservedNetwork, ...] = ()
@@ -186,7 +186,7 @@ class Clock(settings.Settings):
     kind: str = Field(default="wait", pattern="^(wait|faketime)$")
     limit: Seconds | None = None
     file: settings.File | None = None
-    then: tuple[str, ...] = ()
+    then: settings.Command = ()
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -204,16 +204,16 @@ class Clock(settings.Settings):
 class Operator(settings.Settings):
     """Commands that change the greylist, as argument lists with {list} {client} {sender} {recipient}."""
 
-    add: tuple[str, ...] = Field(min_length=1)
-    remove: tuple[str, ...] = Field(min_length=1)
-    list: tuple[str, ...] = Field(min_length=1)
+    add: settings.Command = Field(min_length=1)
+    remove: settings.Command = Field(min_length=1)
+    list: settings.Command = Field(min_length=1)
 
 
 class Outage(settings.Settings):
     """Commands that put the greylist out of everybody's reach, and back."""
 
-    begin: tuple[str, ...] = Field(min_length=1)
-    end: tuple[str, ...] = Field(min_length=1)
+    begin: settings.Command = Field(min_length=1)
+    end: settings.Command = Field(min_length=1)
 
 
 class Override(settings.Settings):

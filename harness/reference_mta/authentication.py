@@ -8,6 +8,7 @@ from harness.reference_mta.config import Config
 from harness.reference_mta.passwords import COST, cost_of, hash_password, verify_password
 from harness.reference_mta.plain import PlainError, read_plain
 from harness.reference_mta.policy.transaction import Transaction
+from harness.secret import Secret
 
 Prompt = Callable[[str], Awaitable[str]]
 
@@ -16,15 +17,15 @@ Prompt = Callable[[str], Awaitable[str]]
 class Accounts:
     """The accounts, and a hash that no password has: unknown names take as long as known ones."""
 
-    users: dict[str, str]
-    decoy: str
+    users: dict[str, Secret]
+    decoy: Secret
 
     @classmethod
     def of(cls, config: Config) -> "Accounts":
         """The accounts of a configuration; the decoy costs what they cost."""
         users = config.auth.users
-        cost = max((cost_of(hashed) for hashed in users.values()), default=COST)
-        return cls(users, hash_password("", cost=cost))
+        cost = max((cost_of(hashed.reveal()) for hashed in users.values()), default=COST)
+        return cls(users, Secret(hash_password("", cost=cost)))
 
 
 async def authenticate(about: Transaction, accounts: Accounts, initial: str, prompt: Prompt) -> str:
@@ -61,7 +62,8 @@ async def _verify(about: Transaction, accounts: Accounts, user: str, password: s
     about.known_account = known is not None
     # In a thread: scrypt takes its time on purpose, and other connections must not wait for it.
     loop = asyncio.get_running_loop()
-    fits = await loop.run_in_executor(None, verify_password, password, known or accounts.decoy)
+    hashed = known or accounts.decoy
+    fits = await loop.run_in_executor(None, lambda: verify_password(password, hashed.reveal()))
     right = fits and known is not None
     if known is not None and about.quirk("auth.wrong-password:off"):
         right = True

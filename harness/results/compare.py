@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.results.model import ReplyFact, RuleResult, RunResult, Status
-from harness.results.visible import shortened, visible
+from harness.results.visible import shortened, visible, visible_json
 
 SLOWER_BY = 1.5  # a stage's latency changed when its median did by this factor …
 SLOWER_FROM = 0.25  # … and by this many seconds
@@ -100,7 +100,7 @@ def compare(old: RunResult, new: RunResult) -> Comparison:
 def to_json(comparison: Comparison) -> str:
     """The comparison as a JSON object, with its `exit_status`."""
     fields = dataclasses.asdict(comparison) | {"exit_status": comparison.exit_status}
-    return json.dumps(fields, indent=2, ensure_ascii=False)
+    return visible_json(json.dumps(fields, indent=2, ensure_ascii=False))
 
 
 def render(comparison: Comparison, *, colour: bool) -> str:

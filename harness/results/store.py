@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from harness.results import html
 from harness.results.model import RunResult
+from harness.results.visible import visible_json
 
 FORMAT = "smtp-harness/results"
 VERSION = 2
@@ -76,7 +77,7 @@ def to_json(run: RunResult) -> bytes:
     """The content of a result file."""
     content = {"format": FORMAT, "version": VERSION, **_fields(run)}
     text = json.dumps(content, default=_fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return _encoded(text + "\n")
+    return _encoded(visible_json(text + "\n"))
 
 
 def from_json(data: bytes, path: Path | str) -> RunResult:

@@ -26,7 +26,7 @@ def table(run: RunResult, width: int, colour: bool) -> str:
     """What innocent clients met, counts by stage and status, then each rule that was not told as passed."""
     rows = [["", *(status.words for status in Status)]]
     for stage, rules in {**run.by_stage, ALL: run.rules}.items():
-        rows.append([stage, *(str(number or "·") for number in count(rules).values())])
+        rows.append([visible(stage), *(str(number or "·") for number in count(rules).values())])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [_folded(note, width, "") for note in run.notes]
     lines += [_finding(finding, width, colour) for finding in run.findings]
@@ -51,12 +51,12 @@ def _row(cells: list[str], widths: list[int], colour: bool) -> str:
 
 
 def _trouble(rule: RuleResult, width: int, colour: bool) -> str:
-    head = f"{_painted(rule.status.words, rule.status, colour)} {rule.id}"
+    head = f"{_painted(rule.status.words, rule.status, colour)} {visible(rule.id)}"
     return f"{head}\n{_folded(rule.reason, width, INDENT)}"
 
 
 def _finding(finding: Finding, width: int, colour: bool) -> str:
-    head = f"{_painted('finding', Status.FAILED, colour)} {finding.id}"
+    head = f"{_painted('finding', Status.FAILED, colour)} {visible(finding.id)}"
     return f"{head}\n{_folded(finding.statement, width, INDENT)}"
 
 
@@ -67,7 +67,7 @@ def _blocked(run: RunResult, width: int, colour: bool) -> list[str]:
         if rule.blocked_by and rule.status is Status.INCONCLUSIVE:
             by.setdefault(rule.blocked_by, []).append(rule.id)
     return [
-        f"{_painted(f'blocked by {cause}', Status.INCONCLUSIVE, colour)}\n"
+        f"{_painted(f'blocked by {visible(cause)}', Status.INCONCLUSIVE, colour)}\n"
         + _folded(", ".join(rules), width, INDENT)
         for cause, rules in by.items()
     ]

@@ -1,4 +1,10 @@
-"""Text from a server made harmless for the eye: nothing that moves the cursor, hides or turns around text."""
+"""Text from others made harmless for the eye: nothing that moves the cursor, hides or turns around text.
+
+Whatever leaves the harness passes here, whoever said it and whoever wrote the line that shows it: tables and
+pages field by field, the commands' output in `streams`, what pytest shows in `harness.runs.showing`.
+"""
+
+LINES = "\n\t"  # what a text of several lines keeps
 
 
 def visible(text: str, keep: str = "") -> str:
@@ -13,6 +19,16 @@ def visible(text: str, keep: str = "") -> str:
     return "".join(c if c.isprintable() or c in keep else _escape(c) for c in text)
 
 
+def visible_json(text: str) -> str:
+    r"""A JSON text that reads back the same, and in which every character prints: `\u009b` where none did.
+
+    Lone surrogates, which are no characters, stay.
+    """
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" or _is_half(c) else _json_escape(c) for c in text)
+
+
 def shortened(text: str, limit: int) -> str:
     """`text`, or its first `limit` characters and how many more there are."""
     left_out = len(text) - limit
@@ -21,3 +37,12 @@ def shortened(text: str, limit: int) -> str:
 
 def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+def _json_escape(character: str) -> str:
+    units = character.encode("utf-16-be").hex()
+    return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
+
+
+def _is_half(character: str) -> bool:
+    return "\ud800" <= character <= "\udfff"

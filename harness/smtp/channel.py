@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import NoReturn
 
+from harness.secret import Secret
 from harness.smtp.command import TracedRoute
 from harness.smtp.ending import Ending, SessionEnded
 from harness.smtp.reply import GarbageError, Reply, ReplyReader, excerpt
@@ -41,7 +42,7 @@ class Channel:
         client_address: str,
         route: Route,
         reply_timeout: float,
-        secrets: Iterable[str],
+        secrets: Iterable[Secret | str],
     ) -> None:
         """`reply_timeout` is the time in seconds from a command to the last byte of its reply."""
         self.server = server

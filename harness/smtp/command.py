@@ -103,7 +103,7 @@ class _Trace:
 class CommandRoute:
     """Starts a command for each connection, with the client's address in place of `{client}`."""
 
-    words: tuple[str, ...]
+    words: tuple[str, ...] = field(repr=False)  # among which a password may be
     delay: str = EXIM_DELAY  # a pattern with the seconds in its first group
     name: ClassVar[str] = "command"
     _traces: "weakref.WeakKeyDictionary[socket.socket, _Trace]" = field(

@@ -5,6 +5,8 @@ import functools
 import re
 from collections.abc import Iterable, Iterator
 
+from harness.secret import Secret
+
 MASK = b"***"
 
 _SHORTEST_PART = 4  # characters: fewer of a base64 text would be found everywhere
@@ -13,15 +15,17 @@ _SHORTEST_PART = 4  # characters: fewer of a base64 text would be found everywhe
 class Masker:
     """Knows the secrets of a session and replaces them by `MASK`."""
 
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
+    def __init__(self, secrets: Iterable[Secret | str] = ()) -> None:
         """`secrets` may be empty; empty ones are no secrets."""
         self._secrets: tuple[bytes, ...] = ()
         self._forms: re.Pattern[bytes] | None = None
-        self.hide(*[secret.encode("utf-8", "backslashreplace") for secret in secrets])
+        self.hide(*secrets)
 
-    def hide(self, *secrets: bytes) -> None:
+    def hide(self, *secrets: Secret | str) -> None:
         """Mask these, too, from now on."""
-        self._secrets += secrets
+        self._secrets += tuple(
+            [Secret.of(secret).reveal().encode("utf-8", "backslashreplace") for secret in secrets]
+        )
         if any(self._secrets):
             self._forms = _forms(self._secrets)
 
@@ -30,6 +34,12 @@ class Masker:
         if self._forms and self._forms.search(data):  # cheaper than to replace nothing
             return self._forms.sub(MASK, data)
         return data
+
+    def mask_text(self, text: str) -> str:
+        """`text` without the secrets."""
+        data = text.encode("utf-8", "surrogatepass")
+        kept = self.mask(data)
+        return text if kept is data else kept.decode("utf-8", "surrogatepass")
 
 
 @functools.lru_cache(maxsize=32)  # the sessions of a run share their secrets

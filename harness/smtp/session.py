@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, TypeVar
 
+from harness.secret import Secret, leaving_no_trace
 from harness.smtp.channel import Channel
 from harness.smtp.ending import Ending, SessionEnded
 from harness.smtp.reply import Reply, parse_keywords
@@ -42,7 +43,7 @@ class Session(smtplib.SMTP):
         route: Route,
         *,
         reply_timeout: float,
-        secrets: Iterable[str] = (),
+        secrets: Iterable[Secret | str] = (),
     ) -> None:
         """Nothing is connected before `open`.
 
@@ -51,9 +52,9 @@ class Session(smtplib.SMTP):
         but under TLS.
         """
         super().__init__(local_hostname=_literal(client_address), timeout=reply_timeout)
-        secrets = tuple(secrets)
-        self._channel = Channel(server, client_address, route, reply_timeout, secrets)
-        self._guarded = tuple(secret for secret in secrets if secret)
+        guarded = tuple(map(Secret.of, secrets))
+        self._channel = Channel(server, client_address, route, reply_timeout, guarded)
+        self._guarded = tuple(filter(None, guarded))
         self.reveals_secrets = False  # whether they may be used to log in where everybody can read them
 
     @property
@@ -155,17 +156,20 @@ class Session(smtplib.SMTP):
         return reply
 
     def auth_plain(  # type: ignore[override]  # `auth` sees to it that smtplib still finds its own
-        self, user: str, password: str, *, initial: bool = True, authzid: str = ""
+        self, user: str, password: Secret | str, *, initial: bool = True, authzid: str = ""
     ) -> list[Reply]:
         """AUTH PLAIN (RFC 4616), with the credentials at once or after the prompt; all replies.
 
         A server that prompts on after the credentials is told to stop (RFC 4954 §4). Raises `SessionEnded`,
         and `ClearTextError` where a secret would be for everybody to read.
         """
+        password = Secret.of(password)
         self._keep_secret(password)
-        credentials = base64.b64encode(b"\0".join(map(_encoded, (authzid, user, password))))
-        self._hide(password)
-        self.transcript.masker.hide(credentials)
+        return leaving_no_trace(lambda: self._say_plain((authzid, user, password.reveal()), initial=initial))
+
+    def _say_plain(self, words: tuple[str, str, str], *, initial: bool) -> list[Reply]:
+        credentials = base64.b64encode(b"\0".join(map(_encoded, words)))
+        self.transcript.masker.hide(words[-1], credentials.decode("ascii"))
         replies = [self.command(b"AUTH PLAIN" + (b" " + credentials if initial else b""))]
         if not initial and replies[-1].code == 334:
             replies.append(self.command(credentials))
@@ -229,11 +233,20 @@ class Session(smtplib.SMTP):
             raise smtplib.SMTPResponseException(*answer)
         return answer
 
-    def login(self, user: str, password: str, *, initial_response_ok: bool = True) -> tuple[int, bytes]:
+    def login(
+        self, user: str, password: Secret | str, *, initial_response_ok: bool = True
+    ) -> tuple[int, bytes]:
         """As smtplib's; the password is a secret from here on. Raises `ClearTextError` as well."""
+        password = Secret.of(password)
         self._keep_secret(password)
-        self._hide(password)
-        return super().login(user, password, initial_response_ok=initial_response_ok)
+        self.transcript.masker.hide(password)
+        log_in = super().login
+        try:
+            return leaving_no_trace(
+                lambda: log_in(user, password.reveal(), initial_response_ok=initial_response_ok)
+            )
+        finally:
+            self.password = ""  # smtplib keeps it for its answerers
 
     def auth(
         self, mechanism: str, authobject: Callable[..., Any], *, initial_response_ok: bool = True
@@ -256,14 +269,11 @@ class Session(smtplib.SMTP):
 
     # Between the two
 
-    def _keep_secret(self, password: str) -> None:
+    def _keep_secret(self, password: Secret) -> None:
         if self.encrypted or self.reveals_secrets:
             return
-        if any(secret in password for secret in self._guarded):
+        if any(secret.is_part_of(password) for secret in self._guarded):
             raise ClearTextError("no handshake took place, so the account's password would go in clear text")
-
-    def _hide(self, secret: str) -> None:
-        self.transcript.masker.hide(_encoded(secret))
 
     def _in_its_words(self, act: Callable[[], T]) -> T:
         try:

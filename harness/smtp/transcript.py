@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from harness.results.visible import visible
+from harness.secret import Secret
 from harness.smtp.masking import MASK, Masker
 
 KEPT_BURST = 65536  # bytes: what is sent at once is kept whole up to this length
@@ -35,9 +37,7 @@ class Line:
     def text(self) -> str:
         """The line for the eye: no line end, nothing unprintable."""
         text = self.data.removesuffix(b"\r\n").decode("utf-8", "backslashreplace")
-        if text.isprintable():
-            return text
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        return visible(text)
 
 
 class Transcript:
@@ -47,7 +47,7 @@ class Transcript:
     packets. Credentials are masked for what they are (RFC 4954 §4), known secrets wherever they occur.
     """
 
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
+    def __init__(self, secrets: Iterable[Secret | str] = ()) -> None:
         """`secrets` are masked in every direction."""
         self.started = time.monotonic()  # the moment when connecting began
         self.masker = Masker(secrets)

@@ -9,10 +9,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.mutants import run_matrix
+from harness.secret import Secret
 from harness.systems import sandbox
 from harness.systems.image import Image, cache, mount_point
 from harness.systems.mutants import BrokenSystem
@@ -45,7 +46,9 @@ class Up:
             noted = json.loads(cls.note(name).read_text("utf-8"))
         except FileNotFoundError:
             return None
-        up = cls(noted["process"], noted["began"], Parameters(**noted["parameters"]), noted.get("setup", ""))
+        up = cls(
+            noted["process"], noted["began"], Parameters.noted(noted["parameters"]), noted.get("setup", "")
+        )
         if _began(up.process) != up.began:  # it is gone; the number may be somebody else's by now
             cls.note(name).unlink()
             return None
@@ -55,7 +58,13 @@ class Up:
         """Keep it for later commands; the account's password is in it."""
         note = self.note(name)
         note.touch(mode=0o600)
-        note.write_text(json.dumps(asdict(self)), "utf-8")
+        content = {
+            "process": self.process,
+            "began": self.began,
+            "parameters": self.parameters.to_note(),
+            "setup": self.setup,
+        }
+        note.write_text(json.dumps(content), "utf-8")
 
 
 def show_all() -> int:
@@ -206,8 +215,9 @@ def _require_sandboxes() -> None:
 def _parameters(delay: int) -> Parameters:
     parameters = Parameters(delay)
     openssl = ["openssl", "passwd", "-6", "-stdin"]
-    hashed = subprocess.run(openssl, input=parameters.password, capture_output=True, text=True, check=True)  # noqa: S603
-    return replace(parameters, hash=hashed.stdout.strip())
+    password = parameters.password.reveal()
+    hashed = subprocess.run(openssl, input=password, capture_output=True, text=True, check=True)  # noqa: S603
+    return replace(parameters, hash=Secret(hashed.stdout.strip()))
 
 
 def _began(process: int) -> str:

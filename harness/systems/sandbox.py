@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.systems.system import Parameters, System
@@ -122,7 +122,7 @@ def start(
         "roots": [str(folder) for folder in ([root] if root else system.roots)],
         "archive": str(archive),
         "place": str(place),
-        "parameters": asdict(parameters),
+        "parameters": parameters.to_note(),
         "without": list(without),
         "stay": stay,
     }

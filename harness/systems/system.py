@@ -5,11 +5,12 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
 from harness import settings
+from harness.secret import Secret
 
 FOLDER = Path(__file__).parent
 TABLE = re.compile(r"^(?=\[)", re.MULTILINE)  # where one begins
@@ -176,10 +177,19 @@ class Parameters:
     """What is filled in where the files of a system say `@delay@`, `@password@` and `@hash@`."""
 
     delay: int = 1  # seconds
-    password: str = field(default_factory=lambda: secrets.token_urlsafe(12), repr=False)
-    hash: str = field(default="", repr=False)  # the password, hashed as `crypt` does it
+    password: Secret = field(default_factory=lambda: Secret(secrets.token_urlsafe(12)))
+    hash: Secret = field(default=Secret(""))  # the password, hashed as `crypt` does it
+
+    @classmethod
+    def noted(cls, note: Mapping[str, Any]) -> "Parameters":
+        """Those that `to_note` wrote down."""
+        return cls(note["delay"], Secret(note["password"]), Secret(note["hash"]))
+
+    def to_note(self) -> dict[str, Any]:
+        """In clear, for a pipe or a file that nobody else can read."""
+        return {"delay": self.delay, "password": self.password.reveal(), "hash": self.hash.reveal()}
 
     def fill(self, text: str, more: Mapping[str, str] | None = None) -> str:
         """`text` with its places filled in; a place that nobody knows stays as it is."""
-        known = {"delay": str(self.delay), "password": self.password, "hash": self.hash, **(more or {})}
+        known = {name: str(value) for name, value in self.to_note().items()} | dict(more or {})
         return PLACE.sub(lambda place: known.get(place[1], place[0]), text)

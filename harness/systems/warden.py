@@ -182,7 +182,7 @@ def main() -> int:
     order: dict[str, Any] = json.loads(sys.stdin.readline())
     system = System.at(Path(order["system"]), order["setup"])
     roots = [Path(folder) for folder in order["roots"]]
-    warden = Warden(system, roots, Parameters(**order["parameters"]), Path(order["place"]))
+    warden = Warden(system, roots, Parameters.noted(order["parameters"]), Path(order["place"]))
     try:
         warden.mount(Path(order["archive"]))
         warden.connect()

@@ -12,11 +12,12 @@ from harness.reference_mta.passwords import hash_password
 from harness.reference_mta.policy import Policy
 from harness.reference_mta.policy.checks import Check, Treatment
 from harness.reference_mta.policy.dialect import spoken
+from harness.secret import Secret
 from harness.truth.draw import Blacklist, Draw, HostedDomain
 from harness.truth.server import CHECKS, Site, configuration
 
 OFFENCE_OF: Mapping[str, str] = {check: offence for offence, checks in CHECKS.items() for check in checks}
-NOWHERE = Site(Path("state"), "127.0.0.1:53", hash_password("", cost=16))
+NOWHERE = Site(Path("state"), "127.0.0.1:53", Secret(hash_password("", cost=16)))
 
 
 @dataclass(frozen=True)

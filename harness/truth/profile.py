@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.secret import Secret
 from harness.toml_text import toml_text
 from harness.truth.draw import ACCOUNT, Answer, Blacklist, Draw, HostedDomain, Told
 
@@ -54,7 +55,7 @@ class Reach:
 
     port: int
     dns: str  # address and port at which it asks
-    password: str
+    password: Secret
     mail: Path  # the folder of its mailboxes
     ca_file: Path
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.secret import Secret
 from harness.toml_text import toml_text
 from harness.truth.draw import ACCOUNT, Answer, Blacklist, Draw, HostedDomain, Told
 
@@ -56,7 +57,7 @@ class Site:
 
     state: Path
     dns: str  # address and port of its name server
-    password: str  # its hash
+    password: Secret  # its hash
 
 
 def configuration(drawn: Draw, site: Site, mutants: Sequence[str] = ()) -> str:

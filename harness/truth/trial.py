@@ -24,6 +24,7 @@ from harness.profile.model import Profile
 from harness.reference_mta.passwords import hash_password
 from harness.results.model import RunResult
 from harness.rules import Catalogue
+from harness.secret import Secret
 from harness.truth.draw import Draw
 from harness.truth.profile import Reach, profile
 from harness.truth.server import Site, configuration
@@ -97,7 +98,7 @@ class _DrawnServer:
         self._mutants = mutants
         self._folder = folder
         self._waiting = waiting
-        self._password = secrets.token_urlsafe(12)
+        self._password = Secret(secrets.token_urlsafe(12))
         self._described = Sut(self._profile(UNKNOWN_PORT, UNKNOWN_DNS))
 
     @contextlib.contextmanager
@@ -106,7 +107,8 @@ class _DrawnServer:
     ) -> Iterator[tuple[Profile, ReferenceMta]]:
         """The server and its profile, each as its writer has them."""
         where = f"{dns[0]}:{dns[1]}"
-        site = Site(self._folder / "state", where, hash_password(self._password, cost=HASH_COST))
+        hashed = Secret(hash_password(self._password.reveal(), cost=HASH_COST))
+        site = Site(self._folder / "state", where, hashed)
         config = self._folder / "server.toml"
         config.write_text(configuration(self._drawn, site, self._mutants), "utf-8")
         mta = self._waiting.begin(config)

@@ -10,6 +10,7 @@ from email.utils import format_datetime
 
 from fake_dns import reverse_name
 from harness.outcome import Stage, Verdict, later
+from harness.secret import Secret
 from harness.smtp.session import Session
 from harness.smtp.tls import unverifying_context, verifying_context
 from harness.verdicts import NotTestableError
@@ -237,7 +238,7 @@ class Client(Host):
             raise NotTestableError("the profile has no [tls]")
         return tls.name, verifying_context(tls.ca_file)
 
-    def account(self) -> tuple[str, str]:
+    def account(self) -> tuple[str, Secret]:
         """Name and password of the profile's account."""
         auth = self.world.sut.profile.auth
         if auth is None:
@@ -258,7 +259,9 @@ class Client(Host):
         self._cover(talk)
         return self.authenticate(talk, user, secret)
 
-    def authenticate(self, talk: Conversation, user: str, password: str, *, initial: bool = True) -> Step:
+    def authenticate(
+        self, talk: Conversation, user: str, password: Secret | str, *, initial: bool = True
+    ) -> Step:
         """AUTH PLAIN under TLS, with the credentials at once or after the prompt.
 
         Without a handshake nothing is sent: the step has no reply and says why.
@@ -269,7 +272,7 @@ class Client(Host):
         talk.steps.append(Step(Stage.AUTH, "AUTH PLAIN", None, time.monotonic(), 0.0, broken=why))
         return talk.steps[-1]
 
-    def authenticate_in_clear_text(self, talk: Conversation, user: str, password: str) -> Step:
+    def authenticate_in_clear_text(self, talk: Conversation, user: str, password: Secret | str) -> Step:
         """AUTH PLAIN for everybody on the way to read: for what is about clear text, and nothing else."""
         talk.session.reveals_secrets = True
         return talk.auth_plain(user, password)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from harness.outcome import Stage, Verdict
+from harness.secret import Secret
 from harness.smtp.reply import Reply
 from harness.smtp.session import Ending, Session, SessionEnded, parse_keywords
 
@@ -195,7 +196,7 @@ class Conversation:
         """STARTTLS and the handshake."""
         return self._take(Stage.TLS, "STARTTLS", lambda: self.session.start_tls(context, name))
 
-    def auth_plain(self, user: str, password: str, *, initial: bool = True) -> Step:
+    def auth_plain(self, user: str, password: Secret | str, *, initial: bool = True) -> Step:
         """AUTH PLAIN, with the credentials at once or after the prompt."""
         return self._take(
             Stage.AUTH,

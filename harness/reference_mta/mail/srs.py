@@ -116,7 +116,7 @@ class Srs:
     def _hash(self, *parts: str) -> str:
         """The beginning of an HMAC; each part is told apart from the next."""
         text = "\0".join(parts).lower().encode("utf-8", "surrogateescape")
-        digest = hmac.new(self.config.srs.secret.encode(), text, hashlib.sha256).digest()
+        digest = hmac.new(self.config.srs.secret.reveal().encode(), text, hashlib.sha256).digest()
         return base64.b32encode(digest)[:HASHED].decode()
 
 

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from harness import settings
 from harness.reference_mta.domains import Format
 from harness.reference_mta.tables.values import Endpoint, Seconds
+from harness.secret import Secret
 
 
 class Delivery(settings.Settings):
@@ -44,7 +45,7 @@ class Outgoing(settings.Settings):
 class Srs(settings.Settings):
     """Sender rewriting for forwarded mail; off without a secret."""
 
-    secret: str = Field(default="", repr=False)
+    secret: settings.SecretText = Secret("")
     lifetime: int = Field(default=21, ge=1, le=365)  # days that a rewritten address is good for
 
 

@@ -75,7 +75,7 @@ class Auth(settings.Settings):
     An account that `senders` does not name may use any. The null sender is everybody's.
     """
 
-    users: dict[str, PasswordHash] = Field(default_factory=dict, repr=False)
+    users: dict[str, PasswordHash] = Field(default_factory=dict)
     senders: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
     @model_validator(mode="after")

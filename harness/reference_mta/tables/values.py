@@ -3,10 +3,12 @@
 import ipaddress
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
+from harness import settings
 from harness.reference_mta.domains import LABEL
 from harness.reference_mta.passwords import is_hash
+from harness.secret import Secret
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 WIDEST = {4: 8, 6: 32}  # shorter prefixes make an open relay
@@ -47,8 +49,8 @@ def _endpoint(value: object) -> object:
     return (address, number)
 
 
-def _hash(value: object) -> object:
-    if not (isinstance(value, str) and is_hash(value)):
+def _hash(value: Secret) -> Secret:
+    if not is_hash(value.reveal()):
         raise ValueError("is no password hash; make one with: smtp-harness mta hash-password")
     return value
 
@@ -67,6 +69,6 @@ Address = Annotated[str, BeforeValidator(_address)]
 RelayNetwork = Annotated[Network, BeforeValidator(_network)]
 ListAnswer = Annotated[ipaddress.IPv4Network, BeforeValidator(_list_answer)]
 Endpoint = Annotated[tuple[str, int], BeforeValidator(_endpoint)]
-PasswordHash = Annotated[str, BeforeValidator(_hash)]
+PasswordHash = Annotated[settings.SecretText, AfterValidator(_hash)]
 CertificateName = Annotated[str, Field(pattern=rf"^(\*\.)?{LABEL}(\.{LABEL})*$", max_length=253)]
 Seconds = Annotated[float, Field(gt=0, le=86400 * 365)]
