@@ -19,6 +19,7 @@ from fake_dns import DnsServerError
 from harness import settings
 from harness.embedded.process import EmbeddedError
 from harness.embedded.servers import PROFILE, reference_mta
+from harness.failing import RuleFailure
 from harness.profile.model import Profile
 from harness.results import terminal
 from harness.results.model import Status
@@ -289,6 +290,10 @@ class ScenarioPlugin:
         if outcome and report.when == "call":
             report.duration = outcome.seconds
             setattr(report, STATUS, outcome.status)
+            if report.failed and report.longrepr:
+                report.longrepr = RuleFailure(
+                    self.scenarios[item.nodeid].rule, outcome.expected, report.longrepr
+                )
         return report
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, Any] | None:

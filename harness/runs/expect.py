@@ -8,6 +8,7 @@ from harness.outcome import Outcome, Stage, Verdict
 from harness.profile.model import Profile
 from harness.rules import Catalogue, Rule
 from harness.verdicts import FailedError, InconclusiveError, NotApplicableError, NotTestableError
+from harness.wording import counted
 from harness.world.conversation import Attempt, Step
 from harness.world.tools import Mailbox
 from harness.world.world import Cause
@@ -158,7 +159,7 @@ class Expect:
         field_name = self.profile.dialect.mark
         marks = self._marks_of(attempt)
         if marks and not self.offence:
-            raise MarkedInnocentError(f"the message has {len(marks)} {field_name} fields")
+            raise MarkedInnocentError(f"the message has {counted(len(marks), f'{field_name} field')}")
         if self.offence and not marks:
             raise FailedError(f"the message has no {field_name} field")
 
@@ -185,7 +186,7 @@ class Expect:
         """In both plays the message has no mark; without a mailbox there is nothing to be seen."""
         marks = self._marks_of(attempt) if self.mailbox else []
         if marks:
-            text = f"the message has {len(marks)} {self.profile.dialect.mark} fields"
+            text = f"the message has {counted(len(marks), f'{self.profile.dialect.mark} field')}"
             raise FailedError(text) if self.offence else MarkedInnocentError(text)
 
     def _marks_of(self, attempt: Attempt) -> list[str]:

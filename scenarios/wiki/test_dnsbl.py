@@ -20,7 +20,9 @@ from harness.scenario import (
     Sut,
     Verdict,
     Zone,
+    counted,
     each,
+    named,
     needs,
     rule,
 )
@@ -53,7 +55,8 @@ def test_message_of_a_client_on_no_list_is_not_marked(
     client: Client, sut: Sut, mailbox: Mailbox, expect: Expect
 ) -> None:
     expect(client.attempt(upto=Stage.DATA))
-    assert not mailbox.find(sut.recipient, client.token).headers(sut.mark)
+    marks = mailbox.find(sut.recipient, client.token).headers(sut.mark)
+    assert not marks, f"the message of a client on no list has {sut.mark}: {named(marks)}"
 
 
 @rule("dnsbl.one")
@@ -94,10 +97,10 @@ def test_message_of_a_listed_client_is_marked(
     if not offence:
         assert not marks, "the message of a client on no list is marked"
         return
-    assert len(marks) == 1, f"{len(marks)} {sut.mark} fields, expected one"
+    assert len(marks) == 1, f"the message has {counted(len(marks), f'{sut.mark} field')}, expected one"
     if sut.names_listed:
-        assert client.address in marks[0], f"{sut.mark} does not name the address"
-        assert blocklist.zones[0] in marks[0], f"{sut.mark} does not name {blocklist.name}"
+        assert client.address in marks[0], f"{sut.mark} does not name {client.address}: {marks[0]}"
+        assert blocklist.zones[0] in marks[0], f"{sut.mark} does not name {blocklist.zones[0]}: {marks[0]}"
 
 
 @rule("dnsbl.two")
