@@ -240,6 +240,7 @@ class Judge:
         self._expect_evidence(step, str(outcome), _as_numbers(outcome.codes))
         closed = " and closed the connection" if step.dropped else ""
         seen = f"expected {outcome}, but at {step.stage} the server said {step}{closed}"
+        seen += _drop_or_deny(step, outcome)
         if attempt.awaits_greylist and self._is_the_greylist_s(step, attempt):
             raise GreylistWordError(f"{seen}, which may be the greylist's word and not that of this rule")
         raise ContradictionError(seen, step)
@@ -279,6 +280,16 @@ class Judge:
         if enhanced:
             return enhanced in FULL
         return step.code == 452 and step.stage is not Stage.RCPT
+
+
+def _drop_or_deny(step: Step, outcome: Outcome) -> str:
+    """What to write where a refusal differs in nothing but in whether it ends the connection."""
+    refusals = {Verdict.DENY, Verdict.DROP}
+    alike = {outcome.verdict, step.verdict} == refusals and step.stage is outcome.stage
+    if not alike or not outcome.answer.admits(step.code, step.reply.enhanced if step.reply else None):
+        return ""
+    did = "refused and closed the connection" if step.dropped else "refused and left the connection open"
+    return f": it {did}; if it is meant to, write {step.verdict} instead of {outcome.verdict}"
 
 
 def _as_numbers(codes: tuple[str, ...]) -> tuple[int, ...]:

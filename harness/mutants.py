@@ -21,6 +21,7 @@ from harness.reference_mta.mutations import MUTANTS
 from harness.results.model import RuleResult, RunResult, Status, aggregate
 from harness.results.store import ResultFileError, load
 from harness.rules import Capability, Catalogue
+from harness.wording import counted
 
 PATIENCE = 600.0  # seconds that one run may take
 CHANCES = 2  # runs without other load before a mutant counts as survivor or as hitting others
@@ -168,7 +169,7 @@ def run_matrix(
     if list_only:
         for one in chosen:
             print(f"{one.name}\n    {one.about}")
-        print(f"{len(chosen)} mutants of {_count_rules(chosen)} rules")
+        print(f"{counted(len(chosen), 'mutant')} of {_count_rules(chosen)}")
         return 0
     return _prove(subject, chosen, parallel, together)
 
@@ -190,7 +191,9 @@ def _prove(subject: Subject, chosen: list[Defect], parallel: int, together: int)
         heavy = frozenset(rule.id for rule in catalogue if Capability.HEAVY in rule.needs)
         passed = sum(rule.status is Status.PASSED for rule in baseline.rules)
         print(
-            f"unbroken: {passed} rules passed; {len(chosen)} mutants, {parallel} runs at a time", flush=True
+            f"unbroken: {counted(passed, 'rule')} passed; {counted(len(chosen), 'mutant')}, "
+            f"{counted(parallel, 'run')} at a time",
+            flush=True,
         )
 
         def judge(defects: Sequence[Defect], turn: str) -> list[Verdict]:
@@ -298,8 +301,8 @@ def _summary(verdicts: list[Verdict], seconds: float) -> int:
     survivors = [verdict for verdict in verdicts if not verdict.killed]
     hits = [verdict for verdict in verdicts if verdict.killed and verdict.collateral]
     print(
-        f"{len(verdicts) - len(survivors)} of {len(verdicts)} mutants of "
-        f"{_count_rules([verdict.defect for verdict in verdicts])} rules killed, "
+        f"{len(verdicts) - len(survivors)} of {counted(len(verdicts), 'mutant')} of "
+        f"{_count_rules([verdict.defect for verdict in verdicts])} killed, "
         f"{len(hits)} with undeclared collateral, in {seconds:.0f} s"
     )
     for verdict in [*survivors, *hits]:
@@ -309,8 +312,8 @@ def _summary(verdicts: list[Verdict], seconds: float) -> int:
     return 1 if survivors or hits else 0
 
 
-def _count_rules(defects: list[Defect]) -> int:
-    return len({rule for defect in defects for rule in defect.rules})
+def _count_rules(defects: list[Defect]) -> str:
+    return counted(len({rule for defect in defects for rule in defect.rules}), "rule")
 
 
 def _rests_on(catalogue: Catalogue, rules: Iterable[str], others: Iterable[str]) -> bool:

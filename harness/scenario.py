@@ -23,6 +23,7 @@ from harness.verdicts import (
     NotApplicableError,
     NotTestableError,
 )
+from harness.wording import counted, named
 from harness.world.cast import Zone
 from harness.world.client import Client, message
 from harness.world.conversation import Attempt
@@ -77,10 +78,12 @@ __all__ = [
     "Sut",
     "Verdict",
     "Zone",
+    "counted",
     "dkim_results",
     "each",
     "is_of_this_host",
     "message",
+    "named",
     "needs",
     "refusal",
     "rule",

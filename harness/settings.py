@@ -1,8 +1,10 @@
 """Checked TOML: every file that a user writes is read here, and every error names file, key and mend."""
 
+import datetime
 import difflib
+import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
@@ -17,10 +19,23 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from harness import reading
 from harness.secret import Secret
 
 SHOWN = 12  # names in one error
-LONGEST = 60  # characters of a wrong value that is shown
+LONGEST_FOUND = 60  # characters of a wrong value in an error
+TYPES = {  # by the kind of an error: what to write
+    "string_type": "is a text; write it in quotes",
+    "int_type": "is a whole number; write it without quotes",
+    "float_type": "is a number; write it without quotes",
+    "finite_number": "is a number that is neither inf nor nan; write one",
+    "bool_type": "is true or false, without quotes",
+    "tuple_type": 'is a list; write it in brackets, as ["one", "another"]',
+    "frozen_set_type": 'is a list; write it in brackets, as ["one", "another"]',
+    "list_type": 'is a list; write it in brackets, as ["one", "another"]',
+    "dict_type": "is a table; write keys and values",
+    "model_type": "is a table; write keys and values",
+}
 
 
 class SettingsError(Exception):
@@ -37,7 +52,11 @@ class Settings(BaseModel):
     """Base of every settings table: unknown keys are errors, and what was read does not change."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, str_strip_whitespace=True, hide_input_in_errors=True
+        extra="forbid",
+        frozen=True,
+        str_strip_whitespace=True,
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
     )
 
 
@@ -81,14 +100,22 @@ def read(path: Path, model: type[Model]) -> Model:
     return check(path, read_toml(path), model)
 
 
+def read_text(path: Path) -> str:
+    """The text of a file that a user wrote; raises `SettingsError` when it cannot be had."""
+    try:
+        return reading.text(reading.content(path))
+    except reading.UnreadableError as error:
+        raise SettingsError(path, [str(error)]) from None
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """The bare content of the TOML file `path`; raises `SettingsError` when there is none."""
+    text = read_text(path)
     try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise SettingsError(path, ["there is no such file; check the path"]) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(path, [f"cannot be read: {error}"]) from error
+        reading.bounded_toml(text)
+        return tomllib.loads(text)
+    except reading.UnreadableError as error:
+        raise SettingsError(path, [str(error)]) from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(path, [f"is not valid TOML: {error}"]) from error
 
@@ -96,10 +123,13 @@ def read_toml(path: Path) -> dict[str, Any]:
 def check(path: Path | str, content: Mapping[str, Any], model: type[Model]) -> Model:
     """`content`, as read from `path`, checked against `model`; raises `SettingsError`.
 
-    A `File` or `FilePattern` that is no absolute path counts from the folder of `path`.
+    A value is of the type that it is written in: "25" is no number, and neither is true. A `File` or
+    `FilePattern` that is no absolute path counts from the folder of `path`.
     """
-    try:
-        return model.model_validate(content, context=Path(path).parent)
+    if dates := list(_dates(content)):
+        raise SettingsError(path, [f"{place}: {date} is a date; write it in quotes" for place, date in dates])
+    try:  # as JSON, for which pydantic knows strict types that have lists for tuples and strings for paths
+        return model.model_validate_json(json.dumps(content), strict=True, context=Path(path).parent)
     except ValidationError as error:
         problems = [_problem(detail, model) for detail in _causes(error)]
     raise SettingsError(path, problems)  # apart from its cause, which has all values, secret ones as well
@@ -114,6 +144,18 @@ def nearest(word: str, known: list[str]) -> str:
         return ""
     more = f", and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
     return f"known here: {', '.join(sorted(known)[:SHOWN])}{more}"
+
+
+def _dates(value: object, place: str = "") -> Iterator[tuple[str, str]]:
+    """Where a value is a date or a time, which no setting is."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _dates(inner, f"{place}.{key}" if place else str(key))
+    elif isinstance(value, list | tuple):
+        for number, inner in enumerate(value):
+            yield from _dates(inner, f"{place}.{number}")
+    elif isinstance(value, datetime.date | datetime.time):
+        yield place, str(value)
 
 
 def _causes(error: ValidationError) -> list[ErrorDetails]:
@@ -131,25 +173,23 @@ def _causes(error: ValidationError) -> list[ErrorDetails]:
 
 def _problem(detail: ErrorDetails, model: type[BaseModel]) -> str:
     location = detail["loc"]
-    key = ".".join(str(part) for part in location) or "the file"
+    key = ".".join(str(part) for part in location if part != "[key]") or "the file"
     if detail["type"] == "extra_forbidden":
         return f"{key}: unknown key; {nearest(str(location[-1]), _keys_at(model, location[:-1]))}"
     if detail["type"] == "missing":
         return f"{key}: is required and missing; add it"
-    message = detail["msg"].removeprefix("Value error, ")
-    if detail["type"] == "value_error" or _is_unshown(model, location):
-        return f"{key}: {message}"
-    return f"{key}: {message}{_found(detail['input'])}"
+    if detail["type"] == "value_error":
+        return f"{key}: {detail['msg'].removeprefix('Value error, ')}"
+    message = TYPES.get(detail["type"], detail["msg"])
+    return f"{key}: {message}{'' if _is_unshown(model, location) else _found(detail['input'])}"
 
 
 def _found(value: object) -> str:
-    """The wrong value for an error. Of a table or a list its kind: what is in it may be secret."""
-    if isinstance(value, Mapping):
-        return " (found a table)"
-    if isinstance(value, list | tuple):
-        return " (found a list)"
-    shown = repr(value)
-    return "" if len(shown) > LONGEST else f" (found {shown})"
+    """A wrong value as the user wrote it, where it is short; of a list or a table only what it is."""
+    if isinstance(value, list | dict):
+        return f" (found a {'list' if isinstance(value, list) else 'table'})"
+    shown = json.dumps(value, ensure_ascii=False) if isinstance(value, str | int | float | None) else ""
+    return f" (found {shown})" if 0 < len(shown) <= LONGEST_FOUND else ""
 
 
 def _is_unshown(model: type[BaseModel], location: tuple[int | str, ...]) -> bool:

@@ -135,15 +135,23 @@ def test_without_the_tables_policy_is_the_documented_one(tmp_path: Path) -> None
         ("code = 450", "code = 421", "greylist.code: 421 says that the connection ends"),
         ('unit = "network"', 'unit = "net"', "greylist.unit"),
         ('stage = "data"', 'stage = "mail"', "greylist.stage"),
-        ('"abuse"', '"abuse@castle.example"', "greylist.exempt: 'abuse@castle.example' is no local part"),
+        ('"abuse"', '"abuse@castle.example"', "greylist.exempt.0: 'abuse@castle.example' is no local part"),
         ("before_users = false", "before_users = true", "before_users: the end of DATA comes after"),
         (
             "[auth.senders]\nalice",
             "[auth.senders]\nalce",
             "senders.alce: no such account; did you mean 'alice'",
         ),
-        ('["alice@castle.example"]', '["alice"]', "senders.alice: 'alice' is no address; write it whole"),
-        ('["alice@castle.example"]', '["@castle.example"]', "senders.alice: '@castle.example' is no address"),
+        (
+            '["alice@castle.example"]',
+            '["alice"]',
+            "senders.alice.0: 'alice' is no mail address; write it whole",
+        ),
+        (
+            '["alice@castle.example"]',
+            '["@castle.example"]',
+            "senders.alice.0: '@castle.example' is no mail address",
+        ),
         ('["alice@castle.example"]', '"alice@castle.example"', "auth.senders.alice"),
     ],
 )

@@ -13,6 +13,7 @@ from harness.outcome import Stage
 from harness.secret import Secret
 from harness.smtp.transcript import Line, Transcript
 from harness.verdicts import InconclusiveError, NeverCameError
+from harness.wording import counted
 
 PATIENCE = 20.0  # seconds within which a server must have come
 SLACK = 0.05  # seconds
@@ -163,7 +164,7 @@ class MailHost:
         if not found:
             raise NeverCameError(
                 f"no such message came to {self.name}, the mail host of {self.domain}, within "
-                f"{2 * patience:g} s ({len(self.dialogues)} dialogues in all)"
+                f"{2 * patience:g} s ({counted(len(self.dialogues), 'dialogue')} in all)"
             )
         self._in_time(found[0].at - began, patience, "the message")
         return found[0]

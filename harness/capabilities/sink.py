@@ -12,7 +12,8 @@ from typing import Any, Self, TypeVar
 from fake_dns import FakeDns, reverse_name
 from harness.capabilities.mail_host import PATIENCE, MailHost
 from harness.capabilities.mail_listener import Listener
-from harness.profile.values import Network, apart, room_in
+from harness.hosts import Network
+from harness.profile.values import apart, room_in
 from harness.secret import Secret
 from harness.verdicts import InconclusiveError, NotTestableError
 

@@ -1,12 +1,12 @@
 """From an address to the draft of a profile."""
 
 import argparse
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.commands.base import Commands, UsageError, add_command, default_scenarios
+from harness.hosts import endpoint, ip_address
 
 if TYPE_CHECKING:
     from harness.discovery.discover import Known
@@ -58,18 +58,16 @@ def run(options: argparse.Namespace) -> int:
     from harness.discovery.draft import draft
     from harness.discovery.trial import Deviation, time_to_try, try_rules
     from harness.mutants import BrokenRunError
-    from harness.profile.values import endpoint
     from harness.results.visible import visible
     from harness.rules import Catalogue
 
     if options.output and options.output.exists():
         raise UsageError(f"{options.output} exists already; name another file, or move it away")
-    text = options.address if re.search(r"\]:\d+$|^[^:]+:\d+$", options.address) else f"{options.address}:25"
     catalogue = Catalogue.below(default_scenarios())
     telling = discover.Telling(lambda line: print(visible(line), file=sys.stderr, flush=True))
     known = _known(options)
     try:
-        place = discover.Place(*endpoint(text), endpoint(options.dns))
+        place = discover.Place(*_server(options.address), _dns(options.dns))
         seen = discover.explore(place, known, catalogue, telling)
         found: list[Deviation] | None = None
         if options.rules and _can_try(seen):
@@ -90,6 +88,23 @@ def run(options: argparse.Namespace) -> int:
         options.output.write_text(profile, "utf-8")
         print(f"{options.output}: answer its questions, then: smtp-harness doctor {options.output}")
     return 0
+
+
+def _server(text: str) -> tuple[str, int]:
+    """An address with its port, or without one, as ::1; raises `UsageError`."""
+    has_port = "]:" in text or text.count(":") == 1
+    try:
+        return endpoint(text) if has_port else (str(ip_address(text.removeprefix("[").removesuffix("]"))), 25)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def _dns(text: str) -> tuple[str, int]:
+    """Where the fake DNS is to listen; raises `UsageError`."""
+    try:
+        return endpoint(text)
+    except ValueError as error:
+        raise UsageError(f"--dns: {error}") from None
 
 
 def _known(options: argparse.Namespace) -> "Known":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fake_dns import DnsServer, DnsServerError, FakeDns, QueryEntry, ZoneFileError, load_zone_file
 from harness.commands.base import Commands, UsageError, add_command
-from harness.profile.values import endpoint
+from harness.hosts import endpoint, endpoint_text
 
 LOOK = 0.2  # seconds between two looks at the query log
 ZONE_EXAMPLE = Path(__file__).with_name("zone-example.toml")
@@ -41,7 +41,7 @@ def _serve(zone: Path, listen: list[str], *, quiet: bool) -> int:
     dns = FakeDns()
     load_zone_file(zone, dns)
     with DnsServer(dns, addresses=[endpoint(text) for text in listen]) as server:
-        shown = ", ".join(f"{host}:{port}" for host, port in server.addresses)
+        shown = ", ".join(endpoint_text(*address) for address in server.addresses)
         print(f"fake DNS on {shown}, UDP and TCP; stop it with Ctrl-C", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             _watch(dns, quiet=quiet)

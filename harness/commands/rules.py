@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.commands.base import Commands, UsageError, add_command, default_scenarios
 from harness.results.visible import visible_json
 from harness.rules import Catalogue, spell
+from harness.wording import counted
 
 
 def add(commands: Commands) -> None:
@@ -66,4 +67,4 @@ def _as_table(catalogue: Catalogue, *, colour: bool) -> str:
             + plain
         )
     stages = {rule.stage for rule in catalogue}
-    return "\n".join(blocks) + f"\n{len(catalogue.rules)} rules at {len(stages)} stages"
+    return "\n".join(blocks) + f"\n{counted(len(catalogue.rules), 'rule')} at {counted(len(stages), 'stage')}"

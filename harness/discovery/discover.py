@@ -20,6 +20,7 @@ from harness.discovery.recipients import look_at_domains, look_at_users, passed_
 from harness.outcome import Stage
 from harness.profile.tables import RouteName
 from harness.rules import Catalogue
+from harness.wording import counted
 
 __all__ = ["DiscoveryError", "Known", "Place", "Telling", "explore"]
 
@@ -114,7 +115,7 @@ def _look_at_offences(
     seen = [one for one in chosen if resolves or not one.by_name]
     if dialogues.way.route is RouteName.XCLIENT:  # by which it is told names, and looks none up
         seen = [one for one in seen if not one.did.startswith("has ")]
-    telling.say(f"trying {len(seen)} things that a server may hold against a client")
+    telling.say(f"trying {counted(len(seen), 'thing')} that a server may hold against a client")
     return look_at_oddities(dialogues, seen, usual, telling, by_time=resolves, wait=wait)
 
 

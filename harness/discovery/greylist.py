@@ -71,7 +71,8 @@ def introduce(dialogues: Dialogues, number: int, telling: Telling) -> None:
     if dialogues.greylist is None or not dialogues.chooses_addresses:
         return
     seconds = dialogues.greylist.delay + GREYLIST_SLACK
-    telling.say(f"{number} clients introduce themselves to the greylist, and wait {seconds:g} s")
+    clients = "1 client introduces itself" if number == 1 else f"{number} clients introduce themselves"
+    telling.say(f"{clients} to the greylist; that takes {seconds:g} s")
 
     def first_contact(_: int) -> Identity:
         client = dialogues.client()

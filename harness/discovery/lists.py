@@ -15,6 +15,7 @@ from harness.discovery.facts import ListSeen, ListsSeen, Sighting
 from harness.discovery.offences import Oddity, look_at_oddities
 from harness.discovery.place import Telling
 from harness.discovery.weights import Group, Met, Weights, companies, differences, weigh
+from harness.hosts import is_domain_name
 from harness.offence import Offence
 from harness.outcome import Verdict
 from harness.profile.dialect import Asks
@@ -111,7 +112,7 @@ def zones_asked(dialogues: Dialogues, client: Client, attempt: Attempt) -> list[
     for entry in dialogues.dns.queries(since=attempt.steps[0].began):
         if entry.name.startswith(f"{labels}.") and not entry.name.endswith(".arpa"):
             zones[entry.name.removeprefix(f"{labels}.")] = None
-    return list(zones)
+    return [zone for zone in zones if is_domain_name(zone)]  # others no profile can name
 
 
 def look_at_lists(dialogues: Dialogues, zones: Sequence[str], usual: Usual, telling: Telling) -> ListsSeen:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from harness.capabilities.clock import WaitingClock
+from harness.hosts import endpoint_text
 
 AT_ONCE = 10  # dialogues with a server of which nobody knows what it bears
 TOLD_EVERY = 10.0  # seconds; nobody waits longer for a word of what goes on
@@ -29,7 +30,7 @@ class Place:
 
     def __str__(self) -> str:
         """As it is written."""
-        return f"{self.address}:{self.port}"
+        return endpoint_text(self.address, self.port)
 
 
 @dataclass(frozen=True)

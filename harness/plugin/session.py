@@ -14,6 +14,7 @@ from fake_dns import DnsServerError
 from harness import settings
 from harness.embedded.process import EmbeddedError
 from harness.embedded.servers import reference_mta
+from harness.failing import RuleFailure
 from harness.plugin.described import require_described
 from harness.plugin.keys import EMBEDDED, OUTCOME
 from harness.plugin.marks import level_mark, stage_mark
@@ -164,6 +165,10 @@ class ScenarioPlugin:
         if outcome and report.when == "call":
             report.duration = outcome.seconds
             setattr(report, STATUS, outcome.status.value)  # in a form that goes from process to process
+            if report.failed and report.longrepr:
+                rule = self.scenarios[item.nodeid].rule
+                shown: Any = RuleFailure(rule, outcome.expected, report.longrepr)
+                report.longrepr = shown
         return report
 
     @pytest.hookimpl(tryfirst=True)

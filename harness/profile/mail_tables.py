@@ -3,25 +3,16 @@
 import ipaddress
 import os
 import re
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from harness import settings
-from harness.profile.values import Address, Endpoint, ReservedNetwork, Seconds
+from harness.hosts import Address, DomainName, EndpointToCall, LowerName, MailAddress
+from harness.profile.values import ReservedNetwork, Seconds
 from harness.secret import Secret
 
 PORT = Field(default=25, ge=1, le=65535)
-
-
-def _mail_address(value: object) -> object:
-    local_part, at, domain = str(value).rpartition("@")
-    if not (at and local_part and domain) or any(character.isspace() for character in str(value)):
-        raise ValueError(f"{value!r} is no mail address; write it in full, as ann@example.org")
-    return value
-
-
-MailAddress = Annotated[str, BeforeValidator(_mail_address)]
 
 
 class Account(settings.Settings):
@@ -50,8 +41,8 @@ class Account(settings.Settings):
 class Imap(Account):
     """Mail that is read by IMAP under TLS, as each recipient or as one account for all of them."""
 
-    address: Endpoint
-    name: str = Field(min_length=1)  # on its certificate
+    address: EndpointToCall
+    name: DomainName  # on its certificate
     ca_file: settings.File | None = None
     user: str = Field(default="{user}@{domain}", min_length=1)  # {user}, {domain}: the recipient's parts
 
@@ -146,8 +137,8 @@ class Smarthost(settings.Settings):
     `server` is where the same software listens that is set up so; without it the server itself is.
     """
 
-    host: Endpoint
-    server: Endpoint | None = None
+    host: EndpointToCall
+    server: EndpointToCall | None = None
 
 
 class LocalOnly(settings.Settings):
@@ -157,7 +148,7 @@ class LocalOnly(settings.Settings):
     `closed` are addresses of its host at which, on its port, nobody may answer.
     """
 
-    server: Endpoint | None = None
+    server: EndpointToCall | None = None
     closed: tuple[Address, ...] = ()
 
     @field_validator("closed")
@@ -184,7 +175,7 @@ class Srs(settings.Settings):
     `make` is a command that prints the rewritten form of `{sender}` as the server made it `{days}` days ago.
     """
 
-    domain: str = Field(min_length=1)
+    domain: LowerName
     lifetime: int = Field(default=21, ge=1, le=365)  # days
     make: settings.Command = ()
 
@@ -209,4 +200,4 @@ class Authenticity(settings.Settings):
     """
 
     mode: Literal["mark", "reject"]
-    server: Endpoint | None = None
+    server: EndpointToCall | None = None

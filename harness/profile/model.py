@@ -2,6 +2,7 @@
 
 import fnmatch
 import ipaddress
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from harness import settings
+from harness.hosts import twice
 from harness.offence import Offence
 from harness.outcome import Outcome, Stage, Verdict, later
 from harness.profile.dialect import Dialect
@@ -111,6 +113,30 @@ class Profile(settings.Settings):
             raise ValueError(
                 f"clients.route is command, a dry run that delivers nothing; leave out {', '.join(told)}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        for key, entries in (("domain", self.domain), ("dnsbl", self.dnsbl)):
+            if name := twice([entry.name for entry in entries]):
+                raise ValueError(f"{key}: {name!r} is there twice, letter case aside; merge the two")
+        for one, other in itertools.combinations(self.dnsbl, 2):
+            if (zone := one.shares(other)) is not None:
+                raise ValueError(
+                    f"dnsbl: {zone} is a zone of {one.name!r} and of {other.name!r}, and one answer would "
+                    "count for both; leave one out, or give each list the answers that count for it"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _users_are_hosted(self) -> Self:
+        hosted = [domain.name for domain in self.domain]
+        for key, address in (
+            ("filter.user", self.filter and self.filter.user),
+            ("forward.recipient", self.forward and self.forward.recipient),
+        ):
+            if address and address.rpartition("@")[2] not in hosted:
+                raise ValueError(f"{key}: {address} is in no [[domain]]; known here: {', '.join(hosted)}")
         return self
 
     @property

@@ -1,17 +1,30 @@
 """The tables of a profile, each as it stands in TOML."""
 
 import re
+from collections.abc import Collection
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from harness import settings
+from harness.hosts import (
+    Address,
+    DomainName,
+    Endpoint,
+    ListAnswer,
+    LocalPart,
+    LowerName,
+    MailAddress,
+    Target,
+    twice,
+)
 from harness.outcome import Stage
-from harness.profile.mail_tables import Account, Authenticity, MailAddress, Mailbox
-from harness.profile.values import Address, AnswerNetwork, Endpoint, ReservedNetwork, Seconds
+from harness.profile.mail_tables import Account, Authenticity, Mailbox
+from harness.profile.values import ReservedNetwork, Seconds
 from harness.rules import Expectation
 from harness.smtp.command import EXIM_DELAY
+from harness.wording import counted
 
 
 class RouteName(StrEnum):
@@ -30,7 +43,7 @@ class Server(settings.Settings):
 
     address: Address
     port: int = Field(default=25, ge=1, le=65535)
-    hostname: str = Field(min_length=1)
+    hostname: LowerName
     reply_timeout: Seconds = 60.0
     scan: float | None = Field(default=None, ge=0, le=3600)  # seconds that it may look at a message's content
     jobs: int = Field(default=20, ge=1, le=2000)  # dialogues that may wait side by side
@@ -54,7 +67,7 @@ class Clients(settings.Settings):
         except re.error as error:
             raise ValueError(f"{value!r} is no regular expression: {error}") from None
         if groups != 1:
-            raise ValueError(f"{value!r} has {groups} groups; write one, around the seconds")
+            raise ValueError(f"{value!r} has {counted(groups, 'group')}; write one, around the seconds")
         return value
 
     @model_validator(mode="after")
@@ -87,19 +100,18 @@ class Domain(settings.Settings):
     A domain whose mail is kept otherwise than that of the others has a mailbox of its own.
     """
 
-    name: str = Field(min_length=1)
-    users: tuple[str, ...] = Field(min_length=1)
-    aliases: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    name: LowerName
+    users: tuple[LocalPart, ...] = Field(min_length=1)
+    aliases: dict[LocalPart, Annotated[tuple[Target, ...], Field(min_length=1)]] = Field(default_factory=dict)
     catch_all: bool = False
-    bounce_recipients: tuple[str, ...] | None = None
+    bounce_recipients: tuple[LocalPart, ...] | None = None
     mailbox: Mailbox | None = None
 
-    @field_validator("aliases")
+    @field_validator("users", "aliases", "bounce_recipients")
     @classmethod
-    def _lead_somewhere(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        for name, targets in value.items():
-            if not targets or "@" in name:
-                raise ValueError(f"{name!r}: an alias is a local part with a list of where it leads to")
+    def _each_once(cls, value: Collection[str] | None) -> Collection[str] | None:
+        if name := twice(list(value or ())):
+            raise ValueError(f"{name!r} is there twice, letter case aside; leave one out")
         return value
 
     @property
@@ -120,9 +132,24 @@ class DnsList(settings.Settings):
     """
 
     name: str = Field(min_length=1)
-    zones: tuple[str, ...] = Field(min_length=1)
+    zones: tuple[LowerName, ...] = Field(min_length=1)
     weight: float = 1.0
-    answers: tuple[AnswerNetwork, ...] = ()
+    answers: tuple[ListAnswer, ...] = ()
+
+    @field_validator("zones")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if zone := twice(list(value)):
+            raise ValueError(f"{zone!r} is there twice; leave one out")
+        return value
+
+    def shares(self, other: "DnsList") -> str | None:
+        """A zone of both lists whose answers may count for either; None when there is none."""
+        zone = next((zone for zone in self.zones if zone in other.zones), None)
+        apart = self.answers and other.answers
+        if apart and not any(one.overlaps(two) for one in self.answers for two in other.answers):
+            return None
+        return zone
 
     @field_validator("weight")
     @classmethod
@@ -144,7 +171,7 @@ class Greylist(settings.Settings):
     codes: tuple[Annotated[int, Field(ge=400, le=499)], ...] = (451,)  # any of which puts a client off
     key: Literal["address", "network", "host"] = "address"  # network: IPv4 /24, IPv6 /64
     at: Literal["rcpt", "data"] = "rcpt"
-    exempt_recipients: tuple[str, ...] = ()  # local parts
+    exempt_recipients: tuple[LocalPart, ...] = ()
     before_verification: bool = False  # whether it puts off before it looks whether there is such a recipient
 
     @property
@@ -161,7 +188,7 @@ class Greylist(settings.Settings):
 class Tls(settings.Settings):
     """The name that clients use, and the CA that vouches for it (the system's when absent)."""
 
-    name: str
+    name: DomainName
     ca_file: settings.File | None = None
 
 

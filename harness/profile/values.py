@@ -8,9 +8,9 @@ import socket
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field, PlainValidator
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from harness.hosts import Network, as_network
 
 RESERVED = tuple(
     ipaddress.ip_network(text)
@@ -25,19 +25,14 @@ RESERVED = tuple(
 )
 
 
-def _network(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        network = ipaddress.ip_network(value)
-    except ValueError as error:
-        raise ValueError(f"{error}; write an address or a network such as 198.18.0.0/15") from None
-    if not any(network.version == space.version and network.subnet_of(space) for space in RESERVED):  # type: ignore[arg-type]
+def _reserved(value: object) -> Network:
+    found = as_network(value, "198.18.0.0/15")
+    if not any(found.version == space.version and found.subnet_of(space) for space in RESERVED):  # type: ignore[arg-type]
         raise ValueError(
             f"{value} is not reserved for testing; use a part of "
             + ", ".join(str(space) for space in RESERVED)
         )
-    return network
+    return found
 
 
 def is_of_this_host(network: Network) -> bool:
@@ -51,44 +46,7 @@ def is_of_this_host(network: Network) -> bool:
     return True
 
 
-def endpoint(value: str) -> tuple[str, int]:
-    """An address and a port, as in `127.0.0.1:5353` or `[::1]:5353`; raises `ValueError` with the mend."""
-    host, separator, port = value.rpartition(":")
-    try:
-        address = ipaddress.ip_address(host.strip("[]"))
-        number = int(port)
-    except ValueError:
-        raise ValueError(f"{value!r} is no address and port; write 127.0.0.1:5353 or [::1]:5353") from None
-    if not separator or not 0 <= number <= 65535:
-        raise ValueError(f"{value!r} has no port from 0 to 65535; write 127.0.0.1:5353")
-    return (str(address), number)
-
-
-def _endpoint(value: object) -> object:
-    return endpoint(value) if isinstance(value, str) else value
-
-
-def _address(value: object) -> object:
-    try:
-        return str(ipaddress.ip_address(str(value)))
-    except ValueError:
-        raise ValueError(f"{value!r} is no IP address; write it in numbers, as 127.0.0.1 or ::1") from None
-
-
-def _answer_network(value: object) -> object:
-    try:
-        network = ipaddress.IPv4Network(str(value))
-    except ValueError as error:
-        raise ValueError(f"{error}; write an answer such as 127.0.0.2, or a network of them") from None
-    if not network.subnet_of(ipaddress.IPv4Network("127.0.0.0/8")):
-        raise ValueError(f"{value} is no answer of a block list; they lie in 127.0.0.0/8 (RFC 5782 2.1)")
-    return network
-
-
-AnswerNetwork = Annotated[ipaddress.IPv4Network, BeforeValidator(_answer_network)]
-ReservedNetwork = Annotated[Network, BeforeValidator(_network)]
-Endpoint = Annotated[tuple[str, int], BeforeValidator(_endpoint)]
-Address = Annotated[str, BeforeValidator(_address)]
+ReservedNetwork = Annotated[Network, PlainValidator(_reserved)]
 Seconds = Annotated[float, Field(gt=0, le=86400 * 365)]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness import settings
+from harness.hosts import endpoint_text
 from harness.reference_mta.certificate import CertificateError
 from harness.reference_mta.config import EXAMPLE, Config
 from harness.reference_mta.control import Control
@@ -98,7 +99,7 @@ async def _run(config: Config, mutants: Sequence[Mutant], *, control: bool) -> N
             print(json.dumps(where), flush=True)
             await _steered(service, stopped)
         else:
-            listening = f"{config.server.hostname} on {service.address}:{service.port}"
+            listening = f"{config.server.hostname} on {endpoint_text(service.address, service.port)}"
             print(f"reference MTA {listening}; stop it with Ctrl-C", flush=True)
             await stopped.wait()
 

@@ -1,20 +1,15 @@
 """Hosted domains: their users and their aliases (wiki 576–658)."""
 
-import re
+from collections.abc import Collection
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from harness import settings
-from harness.reference_mta.addresses import split
+from harness.hosts import DomainName, LocalPart, Target, twice
 
-LABEL = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
-Name = Annotated[str, Field(pattern=rf"^{LABEL}(\.{LABEL})*$", max_length=253)]
-# RFC 5321 §4.1.2; dots may stand anywhere, as they do in addresses that are in use.
-LOCAL_PART = re.compile(r"""[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+|"([ !#-\[\]-~]|\\[ -~])*\"""")
-MAIL_DOMAIN = re.compile(rf"{LABEL}(\.{LABEL})*|\[[0-9A-Za-z:.]+\]")
 Format = Literal["maildir", "mbox"]
-Targets = Annotated[tuple[str, ...], Field(min_length=1)]
+Targets = Annotated[tuple[Target, ...], Field(min_length=1)]
 REST = "*"  # the alias that takes what nothing else in the domain has
 POSTMASTER = "postmaster"
 REWRITTEN = ("srs0", "srs1")  # how a rewritten sender begins
@@ -29,43 +24,24 @@ class Domain(settings.Settings):
     With `catch_all` every address that nothing else has is a mailbox of its own.
     """
 
-    name: Name
-    users: tuple[str, ...] = ()
-    aliases: dict[str, Targets] = Field(default_factory=dict)
+    name: DomainName
+    users: tuple[LocalPart, ...] = ()
+    aliases: dict[LocalPart, Targets] = Field(default_factory=dict)
     catch_all: bool = False
-    bounce_recipients: tuple[str, ...] | None = None
+    bounce_recipients: tuple[LocalPart, ...] | None = None
     format: Format | None = None  # of its mailboxes; None for the one of [delivery]
 
-    @field_validator("users")
+    @field_validator("users", "aliases")
     @classmethod
-    def _named(cls, users: tuple[str, ...]) -> tuple[str, ...]:
-        for user in users:
-            if not LOCAL_PART.fullmatch(user):
-                raise ValueError(f"{user!r} is no local part; write what stands before the @ of this domain")
-        return users
+    def _each_once(cls, value: Collection[str]) -> Collection[str]:
+        if name := twice(list(value)):
+            raise ValueError(f"{name!r} is there twice, letter case aside; leave one out, or merge the two")
+        return value
 
     @field_validator("aliases")
     @classmethod
-    def _readable(cls, aliases: dict[str, Targets]) -> dict[str, Targets]:
-        """The same with names in lower case."""
-        lowered: dict[str, Targets] = {}
-        for name, targets in aliases.items():
-            if not LOCAL_PART.fullmatch(name):
-                raise ValueError(f"{name!r} is no local part; write what stands before the @ of this domain")
-            if name.lower() in lowered:
-                raise ValueError(f"{name!r} is there twice, in different letter case; merge the two")
-            for target in targets:
-                mailbox = split(target)
-                elsewhere = target != mailbox.local_part
-                if not LOCAL_PART.fullmatch(mailbox.local_part) or (
-                    elsewhere and not MAIL_DOMAIN.fullmatch(mailbox.domain)
-                ):
-                    raise ValueError(
-                        f"{name!r} leads to {target!r}; name a local part of this domain, or a whole address "
-                        "without < > and words beside it"
-                    )
-            lowered[name.lower()] = targets
-        return lowered
+    def _in_lower_case(cls, aliases: dict[str, Targets]) -> dict[str, Targets]:
+        return {name.lower(): targets for name, targets in aliases.items()}
 
     def entry(self, local_part: str) -> str | None:
         """The alias or user that mail for a local part belongs to, in lower case; None when there is neither.

@@ -7,6 +7,7 @@ import struct
 from dataclasses import dataclass
 from enum import Enum
 
+from harness.hosts import endpoint_text
 from harness.reference_mta import dnswire
 from harness.reference_mta.dnswire import Response, Type, WireError
 
@@ -98,7 +99,10 @@ class Resolver(asyncio.DatagramProtocol):
             return _answer(response)
         if self._answers:
             self._answers = False  # told once, until it answers again
-            log.warning("the DNS server at %s:%d does not answer; lookups fail until it does", *self._server)
+            log.warning(
+                "the DNS server at %s does not answer; lookups fail until it does",
+                endpoint_text(*self._server),
+            )
         return FAILED
 
     def datagram_received(self, data: bytes, addr: object) -> None:

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from harness.results.model import ReplyFact, RuleResult, RunResult, Status
 from harness.results.visible import shortened, visible, visible_json
+from harness.wording import counted
 
 SLOWER_BY = 1.5  # a stage's latency changed when its median did by this factor …
 SLOWER_FROM = 0.25  # … and by this many seconds
@@ -143,7 +144,7 @@ def _summary(comparison: Comparison) -> str:
 
 
 def _rules(number: int) -> str:
-    return f"{number} {'rule' if number == 1 else 'rules'}"
+    return counted(number, "rule")
 
 
 def _some(places: Sequence[str]) -> str:
@@ -170,7 +171,7 @@ def _doubts(old: RunResult, new: RunResult) -> Iterator[str]:
         unseen = set(run.suite["rules"]) - {rule.id for rule in run.rules}
         if unseen:
             whole = len(run.suite["rules"])
-            yield f"The run {when} looked at {whole - len(unseen)} of its {whole} rules only."
+            yield f"The run {when} looked at {whole - len(unseen)} of its {counted(whole, 'rule')} only."
 
 
 def _host(run: RunResult) -> str:

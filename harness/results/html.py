@@ -10,6 +10,7 @@ from markupsafe import Markup
 from harness.results import timeline
 from harness.results.model import RuleResult, RunResult, Status, count
 from harness.results.visible import shortened, visible
+from harness.wording import counted
 
 _HERE = Path(__file__).parent
 _TEXT = 4000  # characters of a reason or a reply
@@ -87,7 +88,7 @@ def verdict(run: RunResult) -> str:
 
 
 def _rules(number: int) -> str:
-    return f"{number} rule" if number == 1 else f"{number} rules"
+    return counted(number, "rule")
 
 
 def _harmless(value: object) -> object:

@@ -1,6 +1,7 @@
 """Puts a run together: fake DNS, server under test, tools; and takes it apart again."""
 
 import contextlib
+import ipaddress
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -232,7 +233,8 @@ def _publish_server(dns: FakeDns, profile: Profile) -> None:
     for blocklist in profile.dnsbl:
         for zone in blocklist.zones:
             dns.zone(zone)
-    dns.publish(profile.server.hostname, "A", profile.server.address)
+    version = ipaddress.ip_address(profile.server.address).version
+    dns.publish(profile.server.hostname, "AAAA" if version == 6 else "A", profile.server.address)
     for domain in profile.domain:
         dns.zone(domain.name)
         dns.publish(domain.name, "MX", f"10 {profile.server.hostname}.")

@@ -16,6 +16,7 @@ from harness.runs.run import Run, ailing
 from harness.smtp.host_name import host_name, words_of
 from harness.smtp.session import Ending, Session, SessionEnded
 from harness.verdicts import ScenarioEnd
+from harness.wording import counted
 from harness.world.client import GREYLIST_SLACK, Client, message
 from harness.world.conversation import Attempt, Step
 from harness.world.internet import Kind
@@ -101,8 +102,8 @@ def has_addresses(patient: Patient) -> Finding:
         rules = sum(need in rule.needs and run.profile.claims(rule) for rule in run.catalogue)
         wanted, there = rules * CLIENTS_OF_A_RULE, sum(room_in(network) for network in networks)
         if networks:
-            counted = f"clients.{key} has {there}, and scenarios of {rules} rules need about {wanted}"
-            (short if there < wanted else enough).append(counted)
+            told = f"clients.{key} has {there}, and scenarios of {counted(rules, 'rule')} need about {wanted}"
+            (short if there < wanted else enough).append(told)
     if shortage := _too_few_networks(run):
         short.append(shortage)
     if short:

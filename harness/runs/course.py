@@ -10,6 +10,7 @@ from harness.runs.run import Run
 from harness.runs.steadiness import TRIES, Seen
 from harness.runs.trial import Plan, Vote, came_in, evidence_of, observed_in, status_of, try_once
 from harness.verdicts import InconclusiveError, NotTestableError
+from harness.wording import counted
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,7 @@ class Course:
 
 
 def _clients(votes: list[Vote]) -> str:
-    return "one client" if len(votes) == 1 else f"{len(votes)} clients"
+    return "one client" if len(votes) == 1 else counted(len(votes), "client")
 
 
 def run_scenario(run: Run, plan: Plan) -> Outcome:

@@ -19,6 +19,7 @@ from harness.runs.checks import CHECKS
 from harness.runs.diagnosis import Check, Finding, Patient, State
 from harness.runs.run import Run
 from harness.verdicts import FailedError, ScenarioEnd
+from harness.wording import counted
 from harness.world.conversation import Step
 from harness.world.internet import Kind
 
@@ -66,7 +67,8 @@ def of_innocents(run: Run) -> Iterator[tuple[str, Finding]]:
     lost = [one for one in baseline.meetings if one.lost]
     well = [one for one in baseline.meetings if not one.deviation]
     if lost:
-        saw = f"{len(lost)} of {len(baseline.meetings)} dialogues were lost, as this one: {lost[0].deviation}"
+        dialogues = counted(len(baseline.meetings), "dialogue")
+        saw = f"lost: {len(lost)} of {dialogues}, as this one: {lost[0].deviation}"
         yield AS_PROMISED, Finding(State.UNTOLD, saw)
     if baseline.findings or len(lost) == len(baseline.meetings):
         return
@@ -78,8 +80,8 @@ def of_innocents(run: Run) -> Iterator[tuple[str, Finding]]:
         recipients = {one.innocent.recipient for one in well}
         domains = {recipient.rpartition("@")[2] for recipient in recipients}
         of_all = len({f"{user}@{domain.name}" for domain in run.profile.domain for user in domain.users})
-        of_domains = f"{len(domains)} of {len(run.profile.domain)} domains"
-        saw = f"{kinds}; {len(recipients)} of {of_all} users in {of_domains}"
+        of_domains = f"{len(domains)} of {counted(len(run.profile.domain), 'domain')}"
+        saw = f"{kinds}; {len(recipients)} of {counted(of_all, 'user')} in {of_domains}"
         yield AS_PROMISED, Finding(State.GOOD, saw)
 
 

@@ -8,6 +8,7 @@ from harness.outcome import Outcome, Stage, Verdict
 from harness.profile.model import Profile
 from harness.rules import Catalogue, Rule
 from harness.verdicts import FailedError, InconclusiveError, NotApplicableError, NotTestableError
+from harness.wording import counted
 from harness.world.conversation import Attempt, Step
 from harness.world.tools import Mailbox
 from harness.world.world import Cause
@@ -160,7 +161,7 @@ class Expect:
         field_name = self.profile.dialect.mark
         marks = self._marks_of(attempt)
         if marks and not self.offence:
-            raise MarkedInnocentError(f"the message has {len(marks)} {field_name} fields")
+            raise MarkedInnocentError(f"the message has {counted(len(marks), f'{field_name} field')}")
         if self.offence and not marks:
             raise FailedError(f"the message has no {field_name} field")
 

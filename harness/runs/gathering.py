@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
+from harness.hosts import endpoint_text
 from harness.results.model import Case, Finding, RuleResult, RunResult, ServerFacts, aggregate
 from harness.rules import Rule, spell
 from harness.runs.course import Outcome
@@ -54,7 +55,7 @@ class Gathering:
             seconds=round(self.seconds, 3),
             harness_version=version("smtp-harness"),
             sut_name=run.profile.name,
-            sut_address=f"{run.profile.server.address}:{run.profile.server.port}",
+            sut_address=endpoint_text(run.profile.server.address, run.profile.server.port),
             route=run.profile.clients.route.value,
             delay=run.profile.policy.delay,
             suite={"name": run.catalogue.suite, "rules": tuple(run.catalogue.rules)},

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
+from harness.hosts import endpoint_text
 from harness.judge import Fault, Judge
 from harness.outcome import Stage, Verdict, later
 from harness.profile.model import Profile
@@ -149,7 +150,7 @@ class Run:
     def _send_canary(self, server: tuple[str, int], like: Innocent) -> str:
         if server != (self.profile.server.address, self.profile.server.port):
             found = self._send_elsewhere(server)
-            return f"at {server[0]}:{server[1]} {found}" if found else ""
+            return f"at {endpoint_text(*server)} {found}" if found else ""
         # It asked at the beginning, or nothing would have been tried. Where addresses are not chosen, it may
         # remember ours.
         asks = self.profile.dns and self.profile.clients.networks and not self.obstacles

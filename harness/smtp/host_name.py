@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable
 
+from harness.hosts import is_domain_name
+
 LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 HOST_NAME = re.compile(rf"(?:{LABEL}\.)+(?:[A-Za-z]{{2,}}|xn--[A-Za-z0-9-]+)")  # no version number ends so
 AROUND = "<>()[]{},;:\"'«»"
@@ -21,7 +23,8 @@ def host_name(answer: str, banner: str, ours: Iterable[str]) -> str:
     greeted = {name.lower() for name in ours}
     for text in (answer, banner):
         words = words_of(text.partition("\n")[0])
-        found = next((one for one in words if HOST_NAME.fullmatch(one) and one not in greeted), "")
+        names = (one for one in words if HOST_NAME.fullmatch(one) and is_domain_name(one))
+        found = next((one for one in names if one not in greeted), "")
         if found:
             return found
     return ""

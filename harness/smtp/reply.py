@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from harness.wording import counted
+
 MAX_LINE = (
     4096  # bytes with the line end; RFC 5321 §4.5.3.1.5 allows 512: more is noted, this much is refused
 )
@@ -120,7 +122,7 @@ class ReplyReader:
                 done, self._lines = self._lines, []
                 return _reply(done, at, seconds)
             if len(self._lines) >= MAX_LINES or sum(map(len, self._lines)) > MAX_BYTES:
-                raise GarbageError(f"is a reply without end ({len(self._lines)} lines)", line)
+                raise GarbageError(f"is a reply without end ({counted(len(self._lines), 'line')})", line)
         return None
 
     def _next_line(self) -> bytes | None:
@@ -182,7 +184,7 @@ def _flaws(lines: list[bytes]) -> tuple[str, ...]:
         if line[:3] != lines[-1][:3]:
             found["codes differ between lines"] = None
         if len(line) > _STANDARD_LINE:
-            found[f"line of {len(line)} bytes"] = None
+            found[f"line of {counted(len(line), 'byte')}"] = None
         if not _CLEAN.fullmatch(line):
             found.update(dict.fromkeys(_line_flaws(line)))
     return tuple(found)

@@ -14,6 +14,7 @@ from harness.runs.assembly import Wish, begin, open_run
 from harness.spf_suite.run import play, subject
 from harness.spf_suite.server import checking_mta
 from harness.spf_suite.suite import load
+from harness.wording import counted
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def run_suite(order: Order) -> int:
     print(table(result, shutil.get_terminal_size().columns, sys.stdout.isatty()))
     counts = result.counts
     tested = counts[Status.PASSED] + counts[Status.FAILED] + counts[Status.INCONCLUSIVE]
-    print(f"{counts[Status.PASSED]} of {len(suite.cases)} cases passed, {tested} tested")
+    print(f"{counts[Status.PASSED]} of {counted(len(suite.cases), 'case')} passed, {tested} tested")
     print(f"report: {', '.join(map(str, reversed(save(result, order.reports))))}")
     return exit_status(result)
 
@@ -55,4 +56,9 @@ def exit_status(result: RunResult) -> int:
 
 def _show_progress(done: int, total: int) -> None:
     if sys.stderr.isatty():
-        print(f"\r{done} of {total} cases", end="\n" if done == total else "", file=sys.stderr, flush=True)
+        print(
+            f"\r{done} of {counted(total, 'case')}",
+            end="\n" if done == total else "",
+            file=sys.stderr,
+            flush=True,
+        )

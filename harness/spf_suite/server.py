@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness import settings
 from harness.embedded.process import ReferenceMta, running
+from harness.hosts import endpoint_text
 from harness.profile.model import Profile
 
 DOMAIN = "castle.example"
@@ -49,7 +50,7 @@ def checking_mta(dns: tuple[str, int], mutants: Sequence[str] = ()) -> Iterator[
         content = CONFIGURATION.format(
             domain=DOMAIN,
             state=folder / "state",
-            dns=f"{dns[0]}:{dns[1]}",
+            dns=endpoint_text(*dns),
             timeout=TIMEOUT,
             attempts=ATTEMPTS,
             greylisted=GREYLISTED,
@@ -75,7 +76,7 @@ def _profile(config: Path, state: Path, port: int, dns: tuple[str, int]) -> Prof
                 "jobs": 50,
             },
             "clients": {"route": "proxy-v2", "networks": ["198.18.0.0/15", "2001:db8::/32"]},
-            "dns": {"listen": [f"{dns[0]}:{dns[1]}"]},
+            "dns": {"listen": [endpoint_text(*dns)]},
             "policy": {"delay": 0},
             "domain": [
                 {

@@ -17,6 +17,7 @@ from harness.systems import sandbox
 from harness.systems.image import Image, mount_point
 from harness.systems.sandbox import SandboxError
 from harness.systems.system import Parameters, System
+from harness.wording import counted
 
 
 class Edit(settings.Settings):
@@ -113,7 +114,8 @@ class BrokenSystem:
                     files[edit.file] = self.system.file(edit.file).read_text("utf-8")
                 found = files[edit.file].count(edit.find)
                 if found != 1:
-                    told = f"{edit.file} has {edit.find!r} {found} times; give text that is there once"
+                    times = counted(found, "time")
+                    told = f"{edit.file} has {edit.find!r} {times}; give text that is there once"
                     source = self.system.folder / "mutants.toml"
                     raise settings.SettingsError(source, [f"{mutant.name}: {told}"])
                 files[edit.file] = files[edit.file].replace(edit.find, edit.replace)

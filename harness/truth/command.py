@@ -14,6 +14,7 @@ from harness.truth.pool import Order, prepared
 from harness.truth.proof import Case, Mistake, Proof, Tally, cases
 from harness.truth.shrink import differences, reduced_to
 from harness.truth.trial import Bench
+from harness.wording import counted
 
 TENTHS = 10  # of a proof, each told once where there is no terminal
 
@@ -85,7 +86,7 @@ class Progress:
     def __call__(self, done: int, of: int, mistakes: int) -> None:
         """So many of so many servers are done, and there are so many mistakes."""
         left = (time.monotonic() - self.began) / done * (of - done)
-        line = f"{done} of {of} servers, {mistakes} with a wrong verdict, {_span(left)} left"
+        line = f"{done} of {counted(of, 'server')}, {mistakes} with a wrong verdict, {_span(left)} left"
         if sys.stderr.isatty():
             print(f"\r{line}\033[K", end="\n" if done == of else "", file=sys.stderr, flush=True)
         elif TENTHS * done // of > self.tenths:
@@ -128,10 +129,11 @@ def _table(proof: Proof, wish: Wish, seconds: float) -> Iterator[str]:
         yield row(f"  once, not again: {kind}", sound.once[kind], broken.once[kind])
     covers, tried = len(covering(wish.seed)), max(wish.servers, wish.broken)
     rules = {name.rpartition(":")[0] for name in broken.mutants}
-    yield f"seed {wish.seed}: every pair of values occurs in {covers} servers; tried {min(covers, tried)}"
-    yield f"{len(broken.mutants)} defects of {len(rules)} rules"
+    needed = counted(covers, "server")
+    yield f"seed {wish.seed}: every pair of values occurs in {needed}; tried {min(covers, tried)}"
+    yield f"{counted(len(broken.mutants), 'defect')} of {counted(len(rules), 'rule')}"
     cpu = (sound.cpu + broken.cpu) / max(1, sound.servers + broken.servers)
-    yield f"{seconds:.0f} s, {wish.parallel} trials at a time, {cpu:.1f} s of CPU for each server"
+    yield f"{seconds:.0f} s, {counted(wish.parallel, 'trial')} at a time, {cpu:.1f} s of CPU for each server"
 
 
 def _kinds(tally: Tally) -> Counter[str]:

@@ -4,7 +4,8 @@ import collections
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from harness.profile.values import Network, neighbourhood, neighbourhoods, neighbourhoods_in
+from harness.hosts import Network
+from harness.profile.values import neighbourhood, neighbourhoods, neighbourhoods_in
 
 SHARED = 4  # where some must live alone, one of so many neighbourhoods is for all others together
 

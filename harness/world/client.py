@@ -14,6 +14,7 @@ from harness.secret import Secret
 from harness.smtp.session import Session
 from harness.smtp.tls import unverifying_context, verifying_context
 from harness.verdicts import NotTestableError
+from harness.wording import counted
 from harness.world.conversation import Attempt, Conversation, Step
 from harness.world.host import Host
 from harness.world.internet import Kind
@@ -116,7 +117,8 @@ class Client(Host):
         most = self.world.sut.profile.policy.max_recipients
         if message is not None and len(recipients) > most:
             raise NotTestableError(
-                f"a message would be for {len(recipients)} recipients, and policy.max_recipients is {most}"
+                f"a message would be for {counted(len(recipients), 'recipient')}, and policy.max_recipients "
+                f"is {most}"
             )
         if sender is None:
             sender = self._account_sender if authenticated else self.sender

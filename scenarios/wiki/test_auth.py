@@ -14,7 +14,9 @@ from harness.scenario import (
     Stage,
     Sut,
     Verdict,
+    counted,
     message,
+    named,
     needs,
     rule,
 )
@@ -35,7 +37,7 @@ def test_plain_is_the_only_mechanism(client: Client, expect: Expect) -> None:
     _, covered, attempt = keywords(client, expect)
     expect(attempt)
     expect.given("AUTH" in covered, "AUTH is not listed under TLS, so there are no mechanisms to compare")
-    assert mechanisms(covered) == {"PLAIN"}, f"listed are {', '.join(sorted(mechanisms(covered)))}"
+    assert mechanisms(covered) == {"PLAIN"}, f"listed are {named(sorted(mechanisms(covered)))}"
 
 
 @rule("auth.plaintext-refused")
@@ -74,7 +76,7 @@ def test_credentials_after_the_prompt(client: Client, expect: Expect) -> None:
     attempt = logged_in(client, *client.account(), initial=False)
     expect(attempt)
     prompts = [reply for reply in attempt.replies if reply.code == 334]
-    assert len(prompts) == 1, f"{len(prompts)} prompts, expected one"
+    assert len(prompts) == 1, f"AUTH was answered with {counted(len(prompts), 'prompt')}, expected one"
     assert not prompts[0].text.strip(), f"the prompt is not empty: {prompts[0].text!r}"
 
 

@@ -17,8 +17,10 @@ from harness.scenario import (
     NeverCameError,
     Stage,
     Sut,
+    counted,
     each,
     message,
+    named,
     rule,
 )
 
@@ -196,20 +198,23 @@ def reaches(
         finally:
             for other in others:
                 strayed = mailbox.copies(other, client.token)
-                assert not strayed, f"{other} has mail that was for {', '.join(recipients)}"
+                assert not strayed, f"{other} has mail that was for {named(recipients)}"
     for target in targets:
         copies = mailbox.copies(target, client.token)
-        assert len(copies) == 1, f"{target} has {len(copies)} copies"
+        assert len(copies) == 1, (
+            f"{target} has {counted(len(copies), 'copy', 'copies')} of the message, expected one"
+        )
 
 
 def is_traced(found: Delivered, sender: str, recipient: str) -> None:
     """The message says from whom, to whom and when it was delivered, once each."""
     for name, value in (("Return-path", f"<{sender}>"), ("Envelope-to", recipient)):
         said = found.headers(name)
-        assert said == [value], f"{name} is {said} in the mail for {recipient}, expected {value}"
+        seen = named((f"«{one}»" for one in said), "missing")
+        assert said == [value], f"in the mail for {recipient} {name} is {seen}, expected «{value}»"
     dates = found.headers("Delivery-date")
-    assert len(dates) == 1, f"{len(dates)} Delivery-date fields"
+    assert len(dates) == 1, f"the message has {counted(len(dates), 'Delivery-date field')}, expected one"
     date = email.utils.parsedate_tz(dates[0])
-    assert date, f"Delivery-date is {dates[0]}, which is no date"
+    assert date, f"Delivery-date is «{dates[0]}», which is no date"
     away = abs(email.utils.mktime_tz(date) - time.time())
-    assert away < CLOCKS_DIFFER, f"Delivery-date is {away:.0f} s away"
+    assert away < CLOCKS_DIFFER, f"Delivery-date is {away:.0f} s away from the harness's clock: «{dates[0]}»"

@@ -13,6 +13,7 @@ from harness.scenario import (
     Sut,
     dkim_results,
     message,
+    named,
     refusal,
     rule,
 )
@@ -39,11 +40,11 @@ def test_true_signature(
     expect(attempt)
     found = results(attempt, client, mailbox, sut)
     if not offence:
-        assert not found, f"a message without a signature has the result {', '.join(found)} for one"
+        assert not found, f"a message without a signature has the result {named(found)} for one"
         return
     expect.needed(bool(found) or sut.mail.dkim.mode == "mark", SILENT)
     assert found, "nothing in Authentication-Results is about the signature"
-    assert set(found) == {"pass"}, f"a true signature is said to be {', '.join(found)}"
+    assert set(found) == {"pass"}, f"a true signature is said to be {named(found)}"
     was_held_against(signer, client, expect)
 
 
@@ -65,7 +66,7 @@ def test_message_that_is_not_what_was_signed(
         "subject": signed.replace(b"Subject: smtp-harness", b"Subject: something else"),
         "more body": signed + b"And more.\r\n",
     }[what]
-    assert changed != signed
+    assert changed != signed, "the message that was signed has nothing that could be changed"
     known_as_false(changed if offence else signed, client, offence, sut, mailbox, expect)
 
 

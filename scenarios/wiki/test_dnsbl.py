@@ -20,6 +20,7 @@ from harness.scenario import (
     Sut,
     Verdict,
     Zone,
+    counted,
     each,
     needs,
     rule,
@@ -94,10 +95,10 @@ def test_message_of_a_listed_client_is_marked(
         expect.unmarked(attempt)
         return
     marks = mailbox.find(sut.recipient, client.token).headers(sut.mark)
-    assert len(marks) == 1, f"{len(marks)} {sut.mark} fields, expected one"
+    assert len(marks) == 1, f"the message has {counted(len(marks), f'{sut.mark} field')}, expected one"
     if sut.names_listed:
-        assert client.address in marks[0], f"{sut.mark} does not name the address"
-        assert blocklist.zones[0] in marks[0], f"{sut.mark} does not name {blocklist.name}"
+        assert client.address in marks[0], f"{sut.mark} does not name {client.address}: {marks[0]}"
+        assert blocklist.zones[0] in marks[0], f"{sut.mark} does not name {blocklist.zones[0]}: {marks[0]}"
 
 
 @rule("dnsbl.two")

@@ -9,6 +9,7 @@ from harness.scenario import (
     Mailbox,
     Offence,
     Sut,
+    counted,
     each,
     message,
     needs,
@@ -116,7 +117,9 @@ def filed(
         f"the message was kept in {found.folder or 'the inbox'}, not in {folder or 'the inbox'}"
     )
     copies = mailbox.copies(user, client.token)
-    assert len(copies) == 1, f"the message was kept {len(copies)} times"
+    assert len(copies) == 1, (
+        f"the user has {counted(len(copies), 'copy', 'copies')} of the message, expected one"
+    )
 
 
 def word_at(word: str, place: int) -> str:

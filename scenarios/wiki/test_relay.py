@@ -25,6 +25,7 @@ from harness.scenario import (
     Sut,
     is_of_this_host,
     message,
+    named,
     needs,
     rule,
 )
@@ -251,7 +252,9 @@ def test_receiver_that_greets_with_a_refusal(
     # A bounce names the recipient, and need not quote the message; it is sent when the queue is run again.
     returned = home.arrival(friend(host), runs=2)
     assert returned.sender == "", f"the bounce has the sender {returned.sender}"
-    assert returned.recipients == (trusted_client.sender,), returned.recipients
+    assert returned.recipients == (trusted_client.sender,), (
+        f"the bounce came to {named(returned.recipients)}, expected {trusted_client.sender}"
+    )
     assert "no DNS Reverse" in text_of(returned), "the bounce does not have the receiver's words"
     host.takes_mail()
     assert not host.arrived(trusted_client.token), "the message was returned and sent all the same"
@@ -282,7 +285,7 @@ def arrival(
 def as_sent(arrival: Arrival, host: MailHost) -> None:
     """What arrived is the message for that host's friend, and no notification about it."""
     assert arrival.sender, "what came is a notification, not the message"
-    assert arrival.recipients == (friend(host),), f"the message came to {', '.join(arrival.recipients)}"
+    assert arrival.recipients == (friend(host),), f"the message came to {named(arrival.recipients)}"
 
 
 def text_of(arrival: Arrival) -> str:

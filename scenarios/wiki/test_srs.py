@@ -14,6 +14,7 @@ from harness.scenario import (
     Stage,
     Sut,
     message,
+    named,
     rule,
 )
 
@@ -30,7 +31,8 @@ def test_sender_of_forwarded_mail(
     recipient = forwarded.recipient if offence else f"friend@{elsewhere.domain}"
     expect(trusted_client.attempt(recipient=recipient, message=message(trusted_client, recipient)))
     arrival = (target if offence else elsewhere).arrival(trusted_client.token)
-    assert arrival.recipients == (forwarded.target if offence else recipient,), arrival.recipients
+    wanted = forwarded.target if offence else recipient
+    assert arrival.recipients == (wanted,), f"it came to {named(arrival.recipients)}, expected {wanted}"
     if offence:
         is_rewritten(arrival.sender, trusted_client.sender, sut)
     else:
@@ -98,7 +100,7 @@ def test_bounce_to_a_sender_that_was_forged(
     rewritten = forwarded(client, sut, sink, expect).sender
     parts = SRS0.fullmatch(rewritten)
     expect.given(parts is not None, f"the sender was not rewritten as SRS0 but as <{rewritten}>")
-    assert parts
+    assert parts, "a sender that is not rewritten has no hash"
     hashed = parts[1]
     other_hash = hashed[:-1] + ("a" if hashed[-1].lower() != "a" else "b")
     address = {
@@ -125,7 +127,7 @@ def test_bounce_to_a_sender_that_is_too_old(
     client: Client, offence: bool, sut: Sut, rewriter: Rewriter | None, expect: Expect
 ) -> None:
     expect.needed(rewriter is not None, "the profile has no srs.make command to make an old sender with")
-    assert rewriter
+    assert rewriter, "without srs.make there is no old sender"
     days = sut.mail.srs.lifetime + (1 if offence else -1)
     expect(bounce(client, rewriter.aged(client.sender, days)))
 
@@ -142,7 +144,7 @@ def is_rewritten(sender: str, original: str, sut: Sut) -> None:
 def is_back(arrival: Arrival, sender: str) -> None:
     """A bounce has come to the one from whom the message was."""
     assert arrival.sender == "", f"the bounce comes from <{arrival.sender}>"
-    assert arrival.recipients == (sender,), f"the bounce came to {', '.join(arrival.recipients)}"
+    assert arrival.recipients == (sender,), f"the bounce came to {named(arrival.recipients)}"
 
 
 def forward(client: Client, sut: Sut, sender: str | None = None) -> Attempt:

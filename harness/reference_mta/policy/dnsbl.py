@@ -4,13 +4,13 @@ import asyncio
 import ipaddress
 from dataclasses import replace
 
+from harness.hosts import LISTINGS
 from harness.reference_mta.addresses import reverse_pointer
 from harness.reference_mta.policy.checks import DELAY, PASS, Check, Treatment, deny, question
 from harness.reference_mta.policy.transaction import Hit, Listings, Transaction
 from harness.reference_mta.replies import printable
 from harness.reference_mta.resolver import Lookup
 from harness.reference_mta.tables.policy import DnsList
-from harness.reference_mta.tables.values import LOOPBACK
 
 NO_LISTINGS = (  # what a list says that is asked wrongly, or cannot be asked
     ipaddress.IPv4Network("127.0.0.1/32"),
@@ -92,7 +92,7 @@ def _is_listing(entry: DnsList, value: str) -> bool:
     address = ipaddress.IPv4Address(value)
     if entry.answers is not None:
         return any(address in network for network in entry.answers)
-    return address in LOOPBACK and not any(address in network for network in NO_LISTINGS)
+    return address in LISTINGS and not any(address in network for network in NO_LISTINGS)
 
 
 def listing_name(address: str, zone: str) -> str:

@@ -5,8 +5,9 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from harness import settings
+from harness.hosts import EndpointToCall
 from harness.reference_mta.domains import Format
-from harness.reference_mta.tables.values import Endpoint, Seconds
+from harness.reference_mta.tables.values import Seconds
 from harness.secret import Secret
 
 
@@ -20,7 +21,7 @@ class Delivery(settings.Settings):
 class Spam(settings.Settings):
     """Content classification; without `spamd` by the few tests that are built in."""
 
-    spamd: Endpoint | None = None
+    spamd: EndpointToCall | None = None
     threshold: float = Field(default=5.0, gt=0, le=1000)
     timeout: Seconds = 10.0
 
@@ -29,7 +30,7 @@ class Outgoing(settings.Settings):
     """Mail for the domains of others: to the MX that DNS names, to one smarthost, or back to its sender."""
 
     route: Literal["mx", "smarthost", "none"] = "none"
-    smarthost: Endpoint | None = None
+    smarthost: EndpointToCall | None = None
     port: int = Field(default=25, ge=1, le=65535)  # of other mail hosts
     interval: Seconds = 300.0  # between two tries
     lifetime: Seconds = 345600.0  # after which a message goes back to its sender

@@ -6,8 +6,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from harness import settings
-from harness.reference_mta.domains import LOCAL_PART, Name
-from harness.reference_mta.tables.values import ListAnswer, Seconds
+from harness.hosts import DomainName, ListAnswer, LocalPart, twice
+from harness.reference_mta.tables.values import Seconds
 
 Told = Literal["now", "mail", "rcpt", "message"]
 Unit = Literal["address", "network", "host"]
@@ -33,9 +33,16 @@ class DnsList(settings.Settings):
     """
 
     name: str = Field(min_length=1)
-    zones: tuple[Name, ...] = Field(min_length=1)
+    zones: tuple[DomainName, ...] = Field(min_length=1)
     weight: int = Field(default=1, ge=-1000, le=1000)
     answers: tuple[ListAnswer, ...] | None = Field(default=None, min_length=1)
+
+    @field_validator("zones")
+    @classmethod
+    def _each_once(cls, zones: tuple[str, ...]) -> tuple[str, ...]:
+        if zone := twice(list(zones)):
+            raise ValueError(f"{zone!r} is there twice; leave one out")
+        return zones
 
     @field_validator("weight")
     @classmethod
@@ -68,7 +75,7 @@ class Greylist(settings.Settings):
     code: int = Field(default=451, ge=400, le=499)
     unit: Unit = "address"
     stage: Literal["rcpt", "data"] = "rcpt"
-    exempt: tuple[str, ...] = ()
+    exempt: tuple[LocalPart, ...] = ()
     before_users: bool = False
 
     @field_validator("code")
@@ -81,9 +88,6 @@ class Greylist(settings.Settings):
     @field_validator("exempt")
     @classmethod
     def _local_parts(cls, exempt: Sequence[str]) -> tuple[str, ...]:
-        for name in exempt:
-            if not LOCAL_PART.fullmatch(name):
-                raise ValueError(f"{name!r} is no local part; write what stands before the @, as postmaster")
         return tuple(name.lower() for name in exempt)
 
     @model_validator(mode="after")
