@@ -131,6 +131,23 @@ def test_what_innocent_clients_meet_blocks_the_rule(run: Run) -> None:
     assert "this is what innocent clients meet" in blocked.reason
 
 
+def test_a_message_that_was_never_taken_is_not_said_to_be_lost(run: Run) -> None:
+    """What counts is who refused it, and why."""
+
+    def sends(recipient: str) -> Ending:
+        def play(play: Play) -> None:
+            client = play.new_client(Kind.KNOWN)
+            client.attempt(recipient=recipient, upto=Stage.DATA)
+            raise NeverCameError("it was accepted and not delivered", client.token)
+
+        return play
+
+    refused = vote(run, sends(run.sut.unknown_recipient), keeps)
+    assert isinstance(refused.error, FailedError)
+    assert "at rcpt the server said 550" in refused.reason
+    assert vote(run, sends(run.sut.recipient), keeps).reason == "it was accepted and not delivered"
+
+
 def test_that_strangers_are_kept_waiting_hides_no_client_that_is_not(run: Run) -> None:
     def contradicts(fault: Fault) -> Ending:
         def play(play: Play) -> None:

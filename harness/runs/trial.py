@@ -127,7 +127,7 @@ def came_in(plays: list[Play]) -> str:
 def _end_of(run: Run, play: Play, plan: Plan) -> _End:
     try:
         with play.world.place(), run.taking_part():
-            plan.play(play)
+            _play(plan, play)
     except (FailedError, AssertionError) as ending:
         if unheard := play.world.unheard:
             return _End(Came.NOTHING, unheard, InconclusiveError(unheard))
@@ -156,6 +156,17 @@ def _end_of(run: Run, play: Play, plan: Plan) -> _End:
         reason = f"a dialogue was lost, so nothing follows: {lost}"
         return _End(Came.NOTHING, reason, InconclusiveError(reason))
     return _End(Came.KEPT)
+
+
+def _play(plan: Plan, play: Play) -> None:
+    """Play it; a message that did not come because it was never taken is no matter of delivery."""
+    try:
+        plan.play(play)
+    except NeverCameError as ending:
+        talks = [talk for _, _, talk in play.world.conversations if talk.token == ending.token]
+        if talks and not any(talk.took_message for talk in talks):
+            play.expect.judge.accepts(talks[-1].attempt, Stage.DATA)
+        raise
 
 
 def _sentence(ending: FailedError | AssertionError) -> str:
