@@ -12,9 +12,11 @@ from harness.results.model import Status
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, open_run
 from harness.runs.baseline import Baseline, Finding, Innocent
+from harness.runs.course import Outcome, run_scenario
 from harness.runs.expect import EndedError
 from harness.runs.play import Play
 from harness.runs.run import Run
+from harness.runs.steadiness import Steadiness
 from harness.runs.trial import Plan, Vote, try_once
 from harness.verdicts import (
     FailedError,
@@ -175,3 +177,24 @@ def test_clients_of_one_scenario_are_strangers_to_each_other(run: Run) -> None:
 
     assert vote(run, look, look).status is Status.PASSED
     assert len(networks) == len({*networks}) == 8
+
+
+def late_at_the_end(play: Play) -> None:
+    """What a scenario meets whose message is taken late."""
+    attempt = play.new_client(Kind.KNOWN).attempt(upto=Stage.DATA)
+    raise ContradictionError("expected pass at data, but it was late", attempt.data, Fault.LATE)
+
+
+def outcome(run: Run, plays: Ending, rule: str = "delivery.maildir") -> Outcome:
+    return run_scenario(run, Plan(run.catalogue[rule], frozenset(), lambda play: plays(play), has_twin=False))
+
+
+def test_lateness_that_others_have_as_well_is_no_failure(run: Run) -> None:
+    alone = outcome(replace(run, steadiness=Steadiness()), late_at_the_end)
+    assert (alone.status, len(alone.tries)) == (Status.FAILED, 2)
+    slow = replace(run, steadiness=Steadiness())
+    for number in range(20):
+        slow.steadiness.timed(f"rule {number}", [Stage.DATA], Stage.DATA if number < 10 else None)
+    among_others = outcome(slow, late_at_the_end)
+    assert among_others.status is Status.INCONCLUSIVE
+    assert "innocent clients of 10 of 20 other rules were late at data, too" in among_others.reason
