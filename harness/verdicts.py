@@ -10,7 +10,15 @@ class FailedError(ScenarioEnd):
 
 
 class NeverCameError(FailedError):
-    """Something was awaited and did not come: evidence only where that of an innocent twin came."""
+    """Something was awaited and did not come: evidence only where that of an innocent twin came.
+
+    `token` is what is found in the message that was awaited, where it was one.
+    """
+
+    def __init__(self, reason: str, token: str = "") -> None:
+        """As every ending, with a sentence."""
+        super().__init__(reason)
+        self.token = token
 
 
 class MisfiledError(FailedError):

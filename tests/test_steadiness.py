@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.outcome import Stage
 from harness.runs.steadiness import LATE, MORE_TRIES, TRIES, Seen, Steadiness
 
 
@@ -85,3 +86,32 @@ def test_innocents_that_came_late_make_no_other_rule_doubtful_than_those_that_sh
     assert "1 of 4 met the same, but later" in str(seen)
     steadiness.innocent_met(LATE)
     assert (steadiness.seen.wrong, steadiness.seen.late) == (0, 2)
+
+
+def timed(late: int, rules: int) -> Steadiness:
+    """Other rules, of which so many had an innocent client that was late at the end of DATA."""
+    steadiness = Steadiness()
+    for number in range(rules):
+        for _ in range(3):
+            steadiness.timed(
+                f"rule {number}", (Stage.RCPT, Stage.DATA), Stage.DATA if number < late else None
+            )
+    return steadiness
+
+
+def test_a_rule_whose_clients_alone_are_late_fails_on_two() -> None:
+    steadiness = timed(0, 60)
+    for _ in range(2):
+        steadiness.timed("this one", (Stage.RCPT, Stage.DATA), Stage.DATA)
+    lateness = steadiness.lateness("this one", Stage.DATA)
+    assert (lateness.rules, lateness.late, lateness.seen, lateness.votes) == (60, 0, False, 2)
+
+
+def test_where_clients_of_many_rules_are_late_lateness_tells_the_less() -> None:
+    votes = [timed(late, 60).lateness("this one", Stage.DATA).votes for late in range(0, 60, 4)]
+    assert votes == sorted(votes)
+    assert votes[1] > 2
+    assert votes[8] > MORE_TRIES
+    elsewhere = timed(30, 60).lateness("this one", Stage.RCPT)
+    assert (elsewhere.late, elsewhere.votes) == (0, 2)
+    assert "30 of 60 other rules were late at data" in str(timed(30, 60).lateness("this one", Stage.DATA))

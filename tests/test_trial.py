@@ -12,9 +12,11 @@ from harness.results.model import Status
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, open_run
 from harness.runs.baseline import Baseline, Finding, Innocent
+from harness.runs.course import Outcome, run_scenario
 from harness.runs.expect import EndedError
 from harness.runs.play import Play
 from harness.runs.run import Run
+from harness.runs.steadiness import Steadiness
 from harness.runs.trial import Plan, Vote, try_once
 from harness.verdicts import (
     FailedError,
@@ -131,6 +133,23 @@ def test_what_innocent_clients_meet_blocks_the_rule(run: Run) -> None:
     assert "this is what innocent clients meet" in blocked.reason
 
 
+def test_a_message_that_was_never_taken_is_not_said_to_be_lost(run: Run) -> None:
+    """What counts is who refused it, and why."""
+
+    def sends(recipient: str) -> Ending:
+        def play(play: Play) -> None:
+            client = play.new_client(Kind.KNOWN)
+            client.attempt(recipient=recipient, upto=Stage.DATA)
+            raise NeverCameError("it was accepted and not delivered", client.token)
+
+        return play
+
+    refused = vote(run, sends(run.sut.unknown_recipient), keeps)
+    assert isinstance(refused.error, FailedError)
+    assert "at rcpt the server said 550" in refused.reason
+    assert vote(run, sends(run.sut.recipient), keeps).reason == "it was accepted and not delivered"
+
+
 def test_that_strangers_are_kept_waiting_hides_no_client_that_is_not(run: Run) -> None:
     def contradicts(fault: Fault) -> Ending:
         def play(play: Play) -> None:
@@ -158,3 +177,24 @@ def test_clients_of_one_scenario_are_strangers_to_each_other(run: Run) -> None:
 
     assert vote(run, look, look).status is Status.PASSED
     assert len(networks) == len({*networks}) == 8
+
+
+def late_at_the_end(play: Play) -> None:
+    """What a scenario meets whose message is taken late."""
+    attempt = play.new_client(Kind.KNOWN).attempt(upto=Stage.DATA)
+    raise ContradictionError("expected pass at data, but it was late", attempt.data, Fault.LATE)
+
+
+def outcome(run: Run, plays: Ending, rule: str = "delivery.maildir") -> Outcome:
+    return run_scenario(run, Plan(run.catalogue[rule], frozenset(), lambda play: plays(play), has_twin=False))
+
+
+def test_lateness_that_others_have_as_well_is_no_failure(run: Run) -> None:
+    alone = outcome(replace(run, steadiness=Steadiness()), late_at_the_end)
+    assert (alone.status, len(alone.tries)) == (Status.FAILED, 2)
+    slow = replace(run, steadiness=Steadiness())
+    for number in range(20):
+        slow.steadiness.timed(f"rule {number}", [Stage.DATA], Stage.DATA if number < 10 else None)
+    among_others = outcome(slow, late_at_the_end)
+    assert among_others.status is Status.INCONCLUSIVE
+    assert "innocent clients of 10 of 20 other rules were late at data, too" in among_others.reason

@@ -132,6 +132,9 @@ FOUND = {
     "everybody's mail is marked, and for no list": Server(
         Draw(borrowed_greeting=MARK), "helo.forward-match:off"
     ),
+    "who should be marked is refused by the greylist": Server(
+        Draw(failed_lookup=HELD_MARK), "greylist.first-defer:strict-deny"
+    ),
     "strangers are put off with another code": Server(
         Draw(greylist="data", greylist_hosts=False), "greylist.first-defer:weak-450"
     ),

@@ -164,7 +164,8 @@ class MailHost:
         if not found:
             raise NeverCameError(
                 f"no such message came to {self.name}, the mail host of {self.domain}, within "
-                f"{2 * patience:g} s ({counted(len(self.dialogues), 'dialogue')} in all)"
+                f"{2 * patience:g} s ({counted(len(self.dialogues), 'dialogue')} in all)",
+                token,
             )
         self._in_time(found[0].at - began, patience, "the message")
         return found[0]

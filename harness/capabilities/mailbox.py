@@ -92,7 +92,7 @@ class PolledMailbox:
                         raise MisfiledError(f"the message to {recipient} is {place}")
                     within = f"within {waited:.0f} s"
                     raise NeverCameError(
-                        f"the message to {recipient} was accepted and not delivered {within}"
+                        f"the message to {recipient} was accepted and not delivered {within}", token
                     )
                 time.sleep(LOOK)
 

@@ -3,11 +3,11 @@
 import time
 from dataclasses import dataclass
 
-from harness.outcome import Verdict
+from harness.outcome import Stage, Verdict
 from harness.results.model import Status, Try
 from harness.rules import spell
 from harness.runs.run import Run
-from harness.runs.steadiness import TRIES, Seen
+from harness.runs.steadiness import MORE_TRIES, TRIES, Lateness, Seen
 from harness.runs.trial import Plan, Vote, came_in, evidence_of, observed_in, status_of, try_once
 from harness.verdicts import InconclusiveError, NotTestableError
 from harness.wording import counted
@@ -116,6 +116,8 @@ class Course:
         silent = [vote for vote in self._votes if vote.status is Status.INCONCLUSIVE and not vote.lost]
         told = any(vote.status is not Status.INCONCLUSIVE for vote in self._votes)
         tries = TRIES if len(silent) >= TRIES and not told else self._steadiness.tries
+        if any(one.seen for one in self._lateness):
+            tries = MORE_TRIES
         return len(self._votes) < tries and not self._run.unusable
 
     @property
@@ -144,13 +146,24 @@ class Course:
             return last
         if failed and passed and steadiness.steady:
             return self._undecided
-        if len(failed) - len(passed) >= steadiness.votes_to_fail:
+        if len(failed) - len(passed) >= max(
+            [steadiness.votes_to_fail, *(one.votes for one in self._lateness)]
+        ):
             return failed[-1]
         doubted = failed or (self._rests_on_an_ending and not steadiness.steady)
         needed = (
             steadiness.votes_to_fail if doubted else steadiness.votes_to_pass(by_time=self._shows_by_time)
         )
+        for stage in self._shows_late_at:
+            lateness = self._run.steadiness.lateness(self._plan.rule.id, stage)
+            needed = max(needed, lateness.votes) if lateness.seen else needed
         return passed[-1] if len(passed) - len(failed) >= needed else None
+
+    @property
+    def _lateness(self) -> list[Lateness]:
+        """Where it failed by lateness alone: how others fared there."""
+        stages = dict.fromkeys(vote.late_at for vote in self._votes if vote.late_at)
+        return [self._run.steadiness.lateness(self._plan.rule.id, stage) for stage in stages]
 
     @property
     def _rests_on_an_ending(self) -> bool:
@@ -160,8 +173,12 @@ class Course:
 
     @property
     def _shows_by_time(self) -> bool:
+        return bool(self._shows_late_at)
+
+    @property
+    def _shows_late_at(self) -> set[Stage]:
         outcomes, _ = self._run.profile.expectation(self._plan.rule)
-        return any(outcome.late for outcome in outcomes)
+        return {outcome.stage for outcome in outcomes if outcome.late}
 
     @property
     def _undecided(self) -> Vote:
@@ -181,6 +198,7 @@ class Course:
             reason = f"it passed on {_clients(passed)}, too few to be certain on a server that is not steady"
         else:
             return last
+        reason += "".join(f"; {one}" for one in self._lateness if one.seen)
         return Vote(Status.INCONCLUSIVE, reason, InconclusiveError(reason))
 
 

@@ -121,14 +121,14 @@ class Expect:
         """Whether it came out as one of these, or may have; a mark that is expected is there."""
         if not outcomes:
             return False
+        marked = self.mailbox is not None and all(outcome.marked for outcome in outcomes)
         try:
             judge.expect(attempt, outcomes)
+            return not marked or bool(self._marks_of(attempt))
         except FailedError:
             return False
         except InconclusiveError:
             return True
-        marked = self.mailbox is not None and all(outcome.marked for outcome in outcomes)
-        return not marked or bool(self._marks_of(attempt))
 
     def _goes_on(self, attempt: Attempt, outcomes: tuple[Outcome, ...]) -> None:
         """What was let through is not refused where this server tells its refusals."""
@@ -200,6 +200,7 @@ class Expect:
         """The mark of a message that was accepted, as often as it is there."""
         if self.mailbox is None:
             raise NotTestableError("the mark stands in delivered mail, and the profile has no [mailbox]")
+        self.judge.accepts(attempt, Stage.DATA)
         return self.mailbox.find(attempt.recipient, attempt.token).headers(self.profile.dialect.mark)
 
     def outcome(self, text: str, attempt: Attempt, *, earned: bool = False) -> None:

@@ -10,7 +10,10 @@ Sequential Tests of Statistical Hypotheses, 1945).
 import math
 import threading
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+from harness.outcome import Stage
 
 RISK = 1e-5  # of a wrong verdict, for each case
 SLIPS = 0.1  # of the trouble that takes connections away, what may pass for a reply
@@ -18,6 +21,7 @@ HITS = 0.2  # of changed replies, those that look just as what a rule promises
 TAKEN_FOR_WELL = 200  # innocent clients, before any is seen: most servers are steady
 WORST = 0.45  # the highest chance of a wrong vote that is reckoned with
 LATE = "late"  # what a twin met for whom only the time was not as promised
+OTHERS = 2  # rules whose innocent clients were late at a stage: one may be broken, and one more notice it
 FAILING = 2  # a failure is seen on so many clients, however steady the server
 TRIES = 3  # of a scenario, while everything is steady
 MORE_TRIES = 12  # on a server that is not
@@ -84,6 +88,34 @@ class Seen:
         return (self.lost + 0.5) / (self.dialogues + 1) if self.lost else 0.0
 
 
+@dataclass(frozen=True)
+class Lateness:
+    """At one stage, how many other rules have innocent clients who got there, and who were kept waiting.
+
+    Whoever holds replies back does so by a rule. Where innocents of several rules wait who should not, the
+    machine is slow, and what is late for one rule may be nothing but that.
+    """
+
+    stage: Stage
+    rules: int = 0
+    late: int = 0
+
+    @property
+    def seen(self) -> bool:
+        """Whether that is more than chance, or another rule that is broken."""
+        return self.late > OTHERS
+
+    @property
+    def votes(self) -> int:
+        """By how many votes one side must be ahead where only lateness tells."""
+        chance = (self.late + 0.5) / (self.rules + (1 if self.seen else TAKEN_FOR_WELL))
+        return max(FAILING, _margin(chance))
+
+    def __str__(self) -> str:
+        """What was seen, for a reason."""
+        return f"innocent clients of {self.late} of {self.rules} other rules were late at {self.stage}, too"
+
+
 @dataclass
 class Steadiness:
     """Counts what innocent clients met, and how dialogues ended; thread-safe.
@@ -98,6 +130,7 @@ class Steadiness:
     lost: int = 0
     late: int = 0
     _twins: dict[object, Counter[str]] = field(default_factory=dict)  # by scenario: what they met
+    _timed: dict[str, dict[Stage, bool]] = field(default_factory=dict)  # by rule: whether one was late there
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def innocent_met(self, said: str = "") -> None:
@@ -117,6 +150,21 @@ class Steadiness:
         """
         with self._lock:
             self._twins.setdefault(scenario, Counter())[said] += 1
+
+    def timed(self, rule: str, reached: Iterable[Stage], late: Stage | None) -> None:
+        """How far an innocent client of a rule got, and where it waited, or may have, that should not."""
+        with self._lock:
+            known = self._timed.setdefault(rule, {})
+            for stage in reached:
+                known[stage] = known.get(stage, False) or stage is late
+
+    def lateness(self, rule: str, stage: Stage) -> Lateness:
+        """What other rules' innocent clients met at a stage."""
+        with self._lock:
+            others = [
+                known[stage] for other, known in self._timed.items() if other != rule and stage in known
+            ]
+        return Lateness(stage, len(others), sum(others))
 
     def dialogue_ended(self, *, lost: bool) -> None:
         """A dialogue came to its end, or was lost."""

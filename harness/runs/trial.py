@@ -55,6 +55,7 @@ class Vote:
     final: bool = False  # it would be the same however often it were tried
     blocked_by: str = ""  # the finding that keeps the rule from being told
     lost: bool = False  # whether it says nothing because a dialogue, or the server, was lost
+    late_at: Stage | None = None  # where a reply was held back that should not be, if that is all
 
 
 class Came(Enum):
@@ -89,7 +90,23 @@ def try_once(run: Run, plan: Plan) -> tuple[Vote, list[Play]]:
         if not play.offence and end.came in (Came.KEPT, Came.BROKEN):
             well = end.came is Came.KEPT or bool(vote.blocked_by)  # what all meet is steady
             run.steadiness.twin_met(plan, "" if well else _met(end))
+        if (not play.offence or not plan.has_twin) and not vote.blocked_by and not _may_wait(run, plan):
+            reached = {step.stage for _, _, talk in play.world.conversations for step in talk.steps}
+            run.steadiness.timed(plan.rule.id, reached, _late_at(end.error))
     return vote, plays
+
+
+def _may_wait(run: Run, plan: Plan) -> bool:
+    """Whether innocent clients of a scenario may be kept waiting, by what it plays with all of them."""
+    return not plan.has_twin and any(one.late for one in run.profile.expectation(plan.rule)[0])
+
+
+def _late_at(error: BaseException | None) -> Stage | None:
+    """Where a reply was late that should not be, or may have been."""
+    if isinstance(error, UnclearTimingError):
+        return error.step.stage if error.step else None
+    late = isinstance(error, ContradictionError) and error.fault is Fault.LATE
+    return error.step.stage if late and isinstance(error, ContradictionError) else None
 
 
 def _met(end: _End) -> str:
@@ -127,7 +144,7 @@ def came_in(plays: list[Play]) -> str:
 def _end_of(run: Run, play: Play, plan: Plan) -> _End:
     try:
         with play.world.place(), run.taking_part():
-            plan.play(play)
+            _play(plan, play)
     except (FailedError, AssertionError) as ending:
         if unheard := play.world.unheard:
             return _End(Came.NOTHING, unheard, InconclusiveError(unheard))
@@ -156,6 +173,17 @@ def _end_of(run: Run, play: Play, plan: Plan) -> _End:
         reason = f"a dialogue was lost, so nothing follows: {lost}"
         return _End(Came.NOTHING, reason, InconclusiveError(reason))
     return _End(Came.KEPT)
+
+
+def _play(plan: Plan, play: Play) -> None:
+    """Play it; a message that did not come because it was never taken is no matter of delivery."""
+    try:
+        plan.play(play)
+    except NeverCameError as ending:
+        talks = [talk for _, _, talk in play.world.conversations if talk.token == ending.token]
+        if talks and not any(talk.took_message for talk in talks):
+            play.expect.judge.accepts(talks[-1].attempt, Stage.DATA)
+        raise
 
 
 def _sentence(ending: FailedError | AssertionError) -> str:
@@ -250,8 +278,9 @@ def _against(run: Run, plays: list[Play], broken: list[tuple[Play, _End]]) -> Vo
         reason = f"{reason}, while an innocent client was served right after it"
     if isinstance(end.error, AssertionError) and play.offence:
         return Vote(Status.FAILED, reason, end.error)  # pytest shows what it compared
-    error = FailedError(reason)
-    return Vote(Status.FAILED, reason, error.with_traceback(end.error.__traceback__ if end.error else None))
+    error = FailedError(reason).with_traceback(end.error.__traceback__ if end.error else None)
+    late = _late_at(end.error) if isinstance(end.error, ContradictionError) else None
+    return Vote(Status.FAILED, reason, error, late_at=late)
 
 
 def _trouble(run: Run, plays: list[Play], error: BaseException | None = None) -> str:

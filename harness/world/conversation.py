@@ -246,6 +246,11 @@ class Conversation:
         return self.attempt
 
     @property
+    def took_message(self) -> bool:
+        """Whether the server took a message."""
+        return any(step.stage is Stage.DATA and step.verdict is Verdict.PASS for step in self.steps)
+
+    @property
     def attempt(self) -> Attempt:
         """The dialogue so far."""
         replies = tuple(self.session.replies)
