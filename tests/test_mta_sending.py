@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import pytest
 
 from fake_dns import Published, ServFail
-from harness.commands.base import CUT_OFF
+from harness.arguments import CUT_OFF
 from harness.reference_mta.__main__ import main
 from harness.reference_mta.mail.hosts import permitted
 from tests.mta_process import FROM, MESSAGE, TRUSTED, RunningMta, running_mta

@@ -43,9 +43,9 @@ def fill(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 def _fill_server(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Run the reference MTA: a mail server that keeps every documented rule.\n\n"
-        "Standard error tells each of its decisions: time, client, stage, what the client said, the rules that\n"
-        "the case falls under, the delay in seconds, the reply. A client that makes a thousand lines is told of\n"
-        "once, and then counted only until it has been silent for a minute.\n\n"
+        "Standard error tells each of its decisions: time, client, stage, what the client said, the rules\n"
+        "that the case falls under, the delay in seconds, the reply. Of a client that makes more than a\n"
+        "thousand lines the rest is only counted, until nothing comes of it for a minute.\n\n"
         "Its greylist and queue are worked on by commands of their own, also while it runs:\n"
         f"  {PROGRAM} greylist --help\n"
         f"  {PROGRAM} queue --help\n"
@@ -54,9 +54,10 @@ def _fill_server(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = SERVER
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument(
+    first = what.add_argument(
         "config", type=Path, nargs="?", metavar="CONFIG.toml", help="the server's configuration"
     )
+    first.completer = _complete_part  # type: ignore[attr-defined]
     what.add_argument("--example", action="store_true", help="print a configuration that explains itself")
     parser.add_argument("-q", "--quiet", action="store_true", help="tell trouble only, and no decisions")
     parser.add_argument(
@@ -64,6 +65,11 @@ def _fill_server(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--control", action="store_true", help="be steered by JSON on standard input")
     parser.set_defaults(act=_serve)
+
+
+def _complete_part(prefix: str, **_: object) -> list[str]:
+    """The parts that begin so; where none does the shell offers files."""
+    return [part for part in PARTS if part.startswith(prefix)]
 
 
 def _fill_parts(parser: argparse.ArgumentParser) -> None:
@@ -78,8 +84,8 @@ def _fill_parts(parser: argparse.ArgumentParser) -> None:
     hashing = _action(parts, "hash-password", _hash_password, "make an entry of [auth.users]")
     hashing.description = (
         "Print what stands in [auth.users] in place of a password: its scrypt hash.\n"
-        "A terminal is asked for the password and does not show it; otherwise the first line of standard input\n"
-        "is the password."
+        "A terminal is asked for the password and does not show it; otherwise the first line of standard\n"
+        "input is the password."
     )
     hashing.epilog = examples((f"{PROGRAM} hash-password", example), "0 done, 2 there was no password")
 

@@ -265,7 +265,7 @@ class Connection(SMTP):
             if self._hanging_up:
                 await self._part()
             line: bytes = await readuntil(separator or LINE_END)
-            if separator is None and not self._takes_secret:
+            if separator is None and self._met and not self._takes_secret:
                 self.dialogue.deciding.hear(line)
             broken = separator is None and b"\n" in line[:-2]
             return UNREADABLE if broken else line

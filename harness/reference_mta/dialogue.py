@@ -194,10 +194,10 @@ class Dialogue:
             return refusal
         message = self._message(content, session, envelope, covered=server.covered)
         server.wait_for(dkim.TIME_LIMIT)
-        refusal, message = await dkim.signed(about, message)
-        self.deciding.rests_on(refusal.rule)
-        if refusal.reply:
-            return refusal.reply
+        by_signature, message = await dkim.signed(about, message)
+        self.deciding.rests_on(by_signature.rule)
+        if by_signature.reply:
+            return by_signature.reply
         server.wait_for(self.site.config.spam.timeout)
         message = await classified(about, message)
         if is_marked(message):
@@ -233,9 +233,9 @@ class Dialogue:
         if faced.code:
             return faced.reply
         line.wait_for(TIME_LIMIT)
-        refusal = await authorize(self.about)
-        self.deciding.rests_on(refusal.rule)
-        return await self.teller.refuse(refusal, line, Stage.SENDER) if refusal.reply else ""
+        by_domain = await authorize(self.about)
+        self.deciding.rests_on(by_domain.rule)
+        return await self.teller.refuse(by_domain, line, Stage.SENDER) if by_domain.reply else ""
 
     async def _recipient_refused(self, line: Line) -> str:
         """The refusal of a recipient that is told now, or nothing: the first one ends the questions."""

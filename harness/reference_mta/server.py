@@ -1,4 +1,4 @@
-"""Runs the server of a configuration until it is stopped, told by its log or steered by its control channel."""
+"""Runs the server of a configuration until it is stopped; its log tells of it, its control channel steers."""
 
 import argparse
 import asyncio

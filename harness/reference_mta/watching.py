@@ -1,4 +1,4 @@
-"""The log as whoever watches the server reads it: lines for people, in colour on a terminal, or JSON lines."""
+"""The log as whoever watches the server reads it: lines for people, in colour on a terminal, or as JSON."""
 
 import contextlib
 import datetime

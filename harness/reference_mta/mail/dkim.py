@@ -32,7 +32,7 @@ PUT_OFF = "No DKIM signature of this message is right, of those whose keys are k
 
 
 async def signed(about: Transaction, message: Message) -> tuple[Refusal, Message]:
-    """The refusal of the message, with an empty reply where there is none; the message with our results on top.
+    """The refusal of the message, its reply empty where there is none; and the message with our results.
 
     The refusal's rule is the one that the signatures fall under, refused or not.
     """

@@ -40,7 +40,7 @@ TAKEN_FOR = {  # by deliberate defects
 
 
 async def authorize(about: Transaction) -> Refusal:
-    """The refusal of a sender, with an empty reply where there is none; the result goes on top of the message.
+    """The refusal of a sender, its reply empty where there is none; the result goes on top of the message.
 
     Its rule is the one that the result falls under, refused or not.
     """

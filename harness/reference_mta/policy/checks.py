@@ -49,7 +49,7 @@ def defer(words: Words, *, status: str = "7.1") -> Treatment:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a question comes to: the documented rule that decides the case, empty for none, and its treatment."""
+    """What a question comes to: the documented rule that decides, empty for none, and its treatment."""
 
     rule: str
     treatment: Treatment
