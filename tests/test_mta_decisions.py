@@ -94,7 +94,7 @@ def test_what_a_client_says_is_visible_and_bounded(tmp_path: Path, watched: pyte
         play(client, helo=f"EHLO {HOSTILE}")
         client.say(f"EHLO {'long' * 300}")
         client.say("\x1b]0;title\x07")
-    lines = [record.getMessage() for record in watched.records]
+    lines = [str(decision) for decision in decisions(watched)]
     assert any(r"EHLO mx\x1b[2J\x00\u202e\u200b.example" in line for line in lines)
     assert any(r"\x1b]0;title\x07" in line for line in lines)
     assert all(line.isprintable() for line in lines)
@@ -146,8 +146,9 @@ class Clock:
 
 
 def of_client(client: str) -> logging.LogRecord:
-    made = logging.LogRecord("decisions", logging.INFO, "", 0, "%s", ("decided",), None)
-    made.decision = Decision(client, "helo", "", (), 0.0, "250 Hello")
+    decision = Decision(client, "helo", "", (), 0.0, "250 Hello")
+    made = logging.LogRecord("decisions", logging.INFO, "", 0, "%s", (decision,), None)
+    made.decision = decision
     return made
 
 

@@ -60,15 +60,14 @@ class Bounds:
     def _admits_trouble(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
         kind = self._trouble("kind", f"{record.name} {record.msg}", f"troubles such as «{message}»")
-        line = self._trouble("line", message, message)
-        if line.lines:
+        if line := self._counted.get(("line", message)):
             line.left_out += 1
             return False
         if kind.lines >= TROUBLES:
             kind.left_out += 1
             return False
         kind.lines += 1
-        line.lines += 1
+        self._trouble("line", message, message)
         return True
 
     def _visit(self, client: str) -> _Counted:
