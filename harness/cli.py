@@ -1,16 +1,21 @@
+# PYTHON_ARGCOMPLETE_OK
 """The command line: everything beside the scenarios themselves, which `pytest scenarios/` runs."""
 
 import argparse
 import contextlib
+import importlib.metadata
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 
 from harness import settings
+from harness.arguments import WRONG, Parser, bare
 from harness.commands import compare, discover, dns, doctor, mta, mutants, rules, spf_suite, system, truth
 from harness.commands.base import Command, UsageError, cut_off
 from harness.results.streams import visible_output
 
+PROGRAM = "smtp-harness"
 DESCRIPTION = """\
 Conformance and anti-spam testing of mail servers.
 
@@ -18,36 +23,52 @@ The scenarios themselves are run by pytest:
   pytest scenarios/                          against the reference MTA
   pytest scenarios/ --smtp-sut PROFILE.toml  against the server of that profile
 """
+COMPLETION = """\
+Each command has a --help of its own. Shells complete all of this with argcomplete
+(pip install 'smtp-harness[completion]'), once they have been told:
+  eval "$(register-python-argcomplete smtp-harness)"
+"""
 
-COMMANDS = (compare, rules, mta, dns, mutants, truth, spf_suite, doctor, discover, system)
+COMMANDS = (compare, rules, dns, mutants, truth, spf_suite, doctor, discover, system)
 
 
 @visible_output()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status. What the user got wrong ends in a sentence and 2."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words[:1] == ["mta"] and words[1:] and words[1] not in ("-h", "--help"):
-        options = argparse.Namespace(command=mta.run, arguments=words[1:])  # it has a command line of its own
-    else:
-        ours, theirs = _parted(words)
-        options = _parser().parse_args(ours)
-        if theirs:
-            options.pytest = theirs
-    command: Command = options.command
     status = 0
     try:
         with _tidy_end():
-            status = command(options)
+            status = _run(words)
         sys.stdout.flush()
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
     except (settings.SettingsError, UsageError) as error:
-        print(f"smtp-harness: {error}", file=sys.stderr)
-        return 2
+        return _wrong(str(error))
     except BrokenPipeError:
         return cut_off(status)
+    except OSError as error:
+        return _wrong(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     return status
+
+
+def _run(words: list[str]) -> int:
+    ours, theirs = _parted(words)
+    parser = _parser(ours)
+    _complete()
+    if not ours:
+        return bare(parser)
+    options = parser.parse_args(ours)
+    if theirs:
+        options.pytest = theirs
+    command: Command = options.command
+    return command(options)
+
+
+def _wrong(sentence: str) -> int:
+    print(f"{PROGRAM}: {sentence}", file=sys.stderr)
+    return WRONG
 
 
 @contextlib.contextmanager
@@ -70,15 +91,34 @@ def _parted(words: list[str]) -> tuple[list[str], list[str]]:
     return words[:cut], words[cut + 1 :]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "smtp-harness", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+def _complete() -> None:
+    """Answer a shell that asks what may come next, where argcomplete is installed; that ends the process."""
+    if "_ARGCOMPLETE" not in os.environ:
+        return
+    try:
+        import argcomplete
+    except ImportError:
+        return
+    asked = os.environ.get("COMP_LINE", "").split()[1:]  # the words decide what `mta` may be followed by
+    argcomplete.autocomplete(_parser(asked), always_complete_options="long")
 
+
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser for a line of these words: those after `mta` decide what it is about."""
+    parser = Parser(PROGRAM, description=DESCRIPTION, epilog=COMPLETION)
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {_version()}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for one in COMMANDS:
         one.add(commands)
+    mta.add(commands, words[1:] if words[:1] == ["mta"] else ())
     return parser
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("smtp-harness")
+    except importlib.metadata.PackageNotFoundError:
+        return "that is not installed, and so has no version"
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -211,11 +211,12 @@ def running_mta(
     greylist: str = "",
     size: int = 70000,
     steered: bool = True,
+    options: Sequence[str] = (),
 ) -> Iterator[RunningMta]:
-    """The MTA, `steered` by `--control` or as users start it, state below `folder`; it ends with the context.
+    """The MTA, `steered` by `--control` or as users start it, with these `options`; it ends with the context.
 
-    It asks a name server that comes with it, unless there is another `resolver`; it relays for one network;
-    `extra` is more of its configuration, `greylist` of the table of that name.
+    Its state is below `folder`. It asks a name server that comes with it, unless there is another `resolver`;
+    it relays for one network; `extra` is more of its configuration, `greylist` of the table of that name.
     """
     dns = world()
     with DnsServer(dns) as server:
@@ -236,7 +237,7 @@ def running_mta(
             content + extra + (f'[mutation]\nnames = ["{mutation}"]\n' if mutation else ""), "utf-8"
         )
         command = [sys.executable, "-m", "harness.reference_mta", str(config)]
-        command += ["--control"] if steered else []
+        command += ["--control"] if steered else list(options)
         with (
             (folder / "mta.log").open("w") as log,
             subprocess.Popen(

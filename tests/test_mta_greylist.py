@@ -1,5 +1,6 @@
 """The greylist: its judgement with the clock passed in, its memory, and the operator's hand on it."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -36,6 +37,19 @@ while True:
     store.add("white", Triplet.of("192.0.2.7", f"s{number}@client.example", "alice@castle.example"))
     print(number, flush=True)
     number += 1
+"""
+
+
+CONFIGURATION = """
+[server]
+hostname = "mail.castle.example"
+state = "{state}"
+
+[dns]
+server = "127.0.0.1:5353"
+
+[[domain]]
+name = "castle.example"
 """
 
 
@@ -265,20 +279,27 @@ def test_a_closed_store_is_out_of_reach(tmp_path: Path) -> None:
 # The operator's command line
 
 
+def configuration(folder: Path) -> str:
+    """The file of a server whose state is in that folder."""
+    file = folder / "mta.toml"
+    file.write_text(CONFIGURATION.format(state=folder), "utf-8")
+    return str(file)
+
+
 @pytest.fixture
-def state(tmp_path: Path) -> str:
+def config(tmp_path: Path) -> str:
     Greylist(tmp_path / DATABASE, TIMES).close()
-    return str(tmp_path)
+    return configuration(tmp_path)
 
 
-def test_an_operator_adds_lists_and_removes(state: str, capsys: pytest.CaptureFixture[str]) -> None:
-    triplet = [state, "black", "192.0.2.7", "Sender@Client.Example", "alice@castle.example"]
+def test_an_operator_adds_lists_and_removes(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    triplet = [config, "black", "192.0.2.7", "Sender@Client.Example", "alice@castle.example"]
     assert main(["greylist", "add", *triplet]) == 0
-    assert main(["greylist", "list", state, "black"]) == 0
+    assert main(["greylist", "list", config, "black"]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("black 192.0.2.7 <sender@client.example> <alice@castle.example> since ")
-    assert main(["greylist", "list", state, "black", "192.0.2.8"]) == 0
-    assert main(["greylist", "list", state, "white"]) == 0
+    assert main(["greylist", "list", config, "black", "192.0.2.8"]) == 0
+    assert main(["greylist", "list", config, "white"]) == 0
     assert capsys.readouterr().out == ""
     assert main(["greylist", "remove", *triplet]) == 0
     assert main(["greylist", "remove", *triplet]) == 1
@@ -288,34 +309,50 @@ def test_an_operator_adds_lists_and_removes(state: str, capsys: pytest.CaptureFi
 @pytest.mark.parametrize("action", ["add", "remove"])
 @pytest.mark.parametrize("given", [[], ["192.0.2.7"], ["192.0.2.7", "s@client.example"]])
 def test_a_triplet_must_be_whole(
-    state: str, action: str, given: list[str], capsys: pytest.CaptureFixture[str]
+    config: str, action: str, given: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(["greylist", action, state, "white", *given])
+        main(["greylist", action, config, "white", *given])
     assert ended.value.code == 2
-    assert "client, sender and recipient" in capsys.readouterr().err
-    assert main(["greylist", "list", state, "white"]) == 0
+    assert "are required: " in capsys.readouterr().err
+    assert main(["greylist", "list", config, "white"]) == 0
     assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["drop", "{state}", "white"], "drop"),
-        (["list", "{state}", "pink"], "pink"),
-        (["list", "{state}/elsewhere", "white"], f"has no {DATABASE}"),
+        (["drop", "{config}", "white"], "drop"),
+        (["list", "{config}", "pink"], "pink"),
     ],
 )
 def test_an_operators_mistakes_are_named(
-    state: str, arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
+    config: str, arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(["greylist", *(argument.format(state=state) for argument in arguments)])
+        main(["greylist", *(argument.format(config=config) for argument in arguments)])
     assert ended.value.code == 2
     assert named in capsys.readouterr().err
 
 
+def test_a_server_that_has_not_run_has_no_greylist(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["greylist", "list", configuration(tmp_path), "white"]) == 2
+    assert f"has no {DATABASE}; start the server once" in capsys.readouterr().err
+    assert main(["greylist", "list", f"{tmp_path}/none.toml", "white"]) == 2
+    assert "none.toml" in capsys.readouterr().err
+
+
+def test_entries_are_listed_for_programs(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["greylist", "add", config, "grey", "192.0.2.7", "", "c@d.example"]) == 0
+    assert main(["greylist", "list", config, "grey", "--json"]) == 0
+    (entry,) = json.loads(capsys.readouterr().out)
+    wanted = {"list": "grey", "client": "192.0.2.7", "sender": "", "recipient": "c@d.example"}
+    assert {key: entry[key] for key in wanted} == wanted
+
+
 def test_a_broken_database_is_told_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / DATABASE).write_bytes(b"no database at all " * 100)
-    assert main(["greylist", "list", str(tmp_path), "white"]) == 2
+    assert main(["greylist", "list", configuration(tmp_path), "white"]) == 2
     assert capsys.readouterr().err.count("\n") == 1

@@ -93,7 +93,13 @@ def test_the_command_line_goes_by_the_unit(
     tmp_path: Path, unit: str, given: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with running_mta(tmp_path, greylist=f'unit = "{unit}"') as mta:
-        entry = [str(mta.state), "black", given, "sender@client.example", "alice@castle.example"]
+        entry = [
+            str(mta.state.parent / "mta.toml"),
+            "black",
+            given,
+            "sender@client.example",
+            "alice@castle.example",
+        ]
         assert main(["greylist", "add", *entry]) == 0
         assert attempt(mta, STRANGER) == 550
         assert main(["greylist", "list", *entry[:3]]) == 0
@@ -103,8 +109,8 @@ def test_the_command_line_goes_by_the_unit(
 
 
 def test_the_command_line_names_what_is_no_client(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with running_mta(tmp_path) as mta, pytest.raises(SystemExit):
-        main(["greylist", "list", str(mta.state), "white", "192.0.2.0/24"])
+    with running_mta(tmp_path):
+        assert main(["greylist", "list", str(tmp_path / "mta.toml"), "white", "192.0.2.0/24"]) == 2
     assert "'192.0.2.0/24' does not appear to be an IPv4 or IPv6 address" in capsys.readouterr().err
 
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import pytest
 
 from fake_dns import Published, ServFail
-from harness.commands.base import CUT_OFF
+from harness.arguments import CUT_OFF
 from harness.reference_mta.__main__ import main
 from harness.reference_mta.mail.hosts import permitted
 from tests.mta_process import FROM, MESSAGE, TRUSTED, RunningMta, running_mta
@@ -478,7 +478,7 @@ def test_a_queue_that_is_none_is_told_with_a_mend(
                 database.execute("ALTER TABLE message RENAME COLUMN frozen TO cold")
             else:
                 database.execute("UPDATE recipient SET state = 'undecided'")
-    assert main(["queue", str(tmp_path / "mta.toml"), "list"]) == 2
+    assert main(["queue", "list", str(tmp_path / "mta.toml")]) == 2
     said = capsys.readouterr().err
     assert str(file) in said
     assert "move it away" in said
@@ -487,9 +487,9 @@ def test_a_queue_that_is_none_is_told_with_a_mend(
 def test_an_operator_works_on_the_queue_from_another_process(
     tmp_path: Path, sink: ReceivingHost, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def operate(mta: RunningMta, *arguments: str) -> tuple[int, str]:
+    def operate(mta: RunningMta, action: str, *more: str) -> tuple[int, str]:
         """The operator's command, in the process of this test: exit status and output."""
-        status = main(["queue", str(mta.state.parent / "mta.toml"), *arguments])
+        status = main(["queue", action, str(mta.state.parent / "mta.toml"), *more])
         return status, capsys.readouterr().out
 
     extra = OUTGOING.format(port=sink.port, interval=3600, lifetime=86400)
@@ -578,7 +578,7 @@ def test_a_reader_of_the_list_who_has_seen_enough_is_no_error(tmp_path: Path) ->
         unread, written = os.pipe()
         os.close(unread)
         listing = subprocess.run(
-            [sys.executable, "-m", "harness.cli", "mta", "queue", str(tmp_path / "mta.toml"), "list"],
+            [sys.executable, "-m", "harness.cli", "mta", "queue", "list", str(tmp_path / "mta.toml")],
             stdout=written,
             stderr=subprocess.PIPE,
             text=True,

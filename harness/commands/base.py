@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-CUT_OFF = 141  # the exit status of what SIGPIPE ended, as shells tell it
+from harness.arguments import CUT_OFF, Parser
 
 Command = Callable[[argparse.Namespace], int]
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
 class UsageError(Exception):
@@ -19,14 +19,13 @@ class UsageError(Exception):
 
 def add_command(
     commands: Commands, name: str, command: Command, summary: str, example: str, more: str = ""
-) -> argparse.ArgumentParser:
+) -> Parser:
     """A command with its help; the caller adds the arguments."""
     parser = commands.add_parser(
         name,
         help=summary,
         description=summary[0].upper() + summary[1:] + ".",
         epilog=f"example: {example}\n{more}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(command=command)
     return parser

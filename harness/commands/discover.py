@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.arguments import seconds
 from harness.commands.base import Commands, UsageError, add_command, default_scenarios
 from harness.hosts import endpoint, ip_address
 
@@ -42,7 +43,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--dns", default="127.0.0.1:53", metavar="ADDRESS:PORT", help="its resolver: us")
     parser.add_argument(
         "--wait",
-        type=float,
+        type=seconds,
         default=WAIT,
         metavar="SECONDS",
         help="how long clients that are put off try again, to see whether that is a greylist "

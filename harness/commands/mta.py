@@ -1,30 +1,27 @@
 """The reference MTA alone."""
 
 import argparse
+from collections.abc import Sequence
 
 from harness.commands.base import Commands, add_command
 
 
-def add(commands: Commands) -> None:
-    """Its options."""
+def add(commands: Commands, words: Sequence[str] = ()) -> None:
+    """Its options, or those of a part of it where the words that follow are about one."""
+    from harness.reference_mta.command_line import fill
+
     parser = add_command(
         commands,
         "mta",
         run,
         "run the reference MTA alone, or work on its greylist and queue",
         "smtp-harness mta --example > mta.toml && smtp-harness mta mta.toml",
-        "also:    smtp-harness mta greylist --help, smtp-harness mta queue --help,\n"
-        "         smtp-harness mta check-filter FILE, smtp-harness mta hash-password",
     )
-    parser.add_argument(
-        "arguments",
-        nargs="?",
-        metavar="CONFIG.toml | --example | greylist … | queue … | check-filter FILE | hash-password",
-    )
+    fill(parser, words)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Returns the exit status; raises `UsageError`."""
-    from harness.reference_mta.__main__ import main as mta_main
+    """Returns the exit status."""
+    from harness.reference_mta.__main__ import run as run_mta
 
-    return mta_main(options.arguments or [])
+    return run_mta(options)

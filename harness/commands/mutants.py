@@ -3,6 +3,7 @@
 import argparse
 import os
 
+from harness.arguments import whole
 from harness.commands.base import Commands, add_command, default_scenarios
 
 
@@ -17,11 +18,13 @@ def add(commands: Commands) -> None:
         "exit status: 0 all killed, 1 a survivor or undeclared collateral",
     )
     parser.add_argument("--only", action="append", metavar="PATTERN", help="of names, such as 'dnsbl.*:off'")
+    parser.add_argument("--parallel", type=whole(1), metavar="N", help="runs at a time (default: by cores)")
     parser.add_argument(
-        "--parallel", type=int, default=0, metavar="N", help="runs at a time (default: by cores)"
-    )
-    parser.add_argument(
-        "--together", type=int, default=1, metavar="N", help="mutants in one run: quicker, and no whole proof"
+        "--together",
+        type=whole(1),
+        default=1,
+        metavar="N",
+        help="mutants in one run: quicker, and no whole proof",
     )
     parser.add_argument("--list", action="store_true", help="list the mutants and stop")
 

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable
 
+from harness.arguments import whole
 from harness.commands.base import Commands, UsageError, add_command, default_scenarios
 
 
@@ -24,10 +25,20 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--profile", default="", help="another one of the system's, with the set-up that it describes"
     )
-    parser.add_argument("--delay", type=int, default=1, metavar="SECONDS", help="of its delays (default: 1)")
+    parser.add_argument(
+        "--delay",
+        type=whole(1),
+        default=1,
+        metavar="SECONDS",
+        help="of its delays, whole ones: real servers know no shorter (default: 1)",
+    )
     parser.add_argument("--only", action="append", metavar="PATTERN", help="for `mutants`: of their names")
-    parser.add_argument("--parallel", type=int, default=1, metavar="N", help="for `mutants`: runs at a time")
-    parser.add_argument("--together", type=int, default=1, metavar="N", help="for `mutants`: in one sandbox")
+    parser.add_argument(
+        "--parallel", type=whole(1), default=1, metavar="N", help="for `mutants`: runs at a time"
+    )
+    parser.add_argument(
+        "--together", type=whole(1), default=1, metavar="N", help="for `mutants`: in one sandbox"
+    )
     parser.add_argument(
         "pytest",
         nargs="*",
@@ -46,8 +57,6 @@ def run(options: argparse.Namespace) -> int:
         return commands.show_all()
     if not options.name:
         raise UsageError(f"system {options.action}: name a system; smtp-harness system list shows them")
-    if options.delay < 1:
-        raise UsageError("--delay takes whole seconds from 1 on; real servers know no shorter ones")
     if options.action == "spf-suite" and not options.pytest:
         raise UsageError(f"system spf-suite {options.name}: name the suite as well, rfc7208-tests.yml")
     name, delay, more = options.name, options.delay, options.pytest

@@ -4,6 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
+from harness.arguments import whole
 from harness.commands.base import Commands, UsageError, add_command, default_scenarios
 
 AT_ONCE = 3  # trials for each core: most of their time they wait
@@ -19,14 +20,16 @@ def add(commands: Commands) -> None:
         "smtp-harness truth --servers 1000 --broken 1000 --seed 7",
         "exit status: 0 no wrong verdict, 1 wrong verdicts, 2 it could not be run",
     )
-    parser.add_argument("--servers", type=int, default=100, metavar="N", help="sound ones (default: 100)")
-    parser.add_argument("--broken", type=int, default=0, metavar="N", help="those with one check broken")
+    parser.add_argument(
+        "--servers", type=whole(0), default=100, metavar="N", help="sound ones (default: 100)"
+    )
+    parser.add_argument("--broken", type=whole(0), default=0, metavar="N", help="those with one check broken")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="another seed, other servers")
     parser.add_argument(
         "--rules", action="append", metavar="PATTERN", help="of ids, such as 'dnsbl.*' (repeat for more)"
     )
     parser.add_argument(
-        "--parallel", type=int, default=0, metavar="N", help="trials at a time (default: three for each core)"
+        "--parallel", type=whole(1), metavar="N", help="trials at a time (default: three for each core)"
     )
     parser.add_argument(
         "--replay", metavar="SEED:NUMBER[:MUTANT]", help="try that server again, and keep what is said of it"
@@ -40,7 +43,7 @@ def add(commands: Commands) -> None:
         "--keep", type=Path, metavar="DIR", help="where the files and reports of each trial stay"
     )
     parser.add_argument(
-        "--shrink", type=int, default=5, metavar="N", help="so many wrong verdicts at most (default: 5)"
+        "--shrink", type=whole(0), default=5, metavar="N", help="so many wrong verdicts at most (default: 5)"
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from harness.reference_mta.config import Config
 from harness.reference_mta.passwords import COST, cost_of, hash_password, verify_password
 from harness.reference_mta.plain import PlainError, read_plain
+from harness.reference_mta.policy.earned import Refusal
 from harness.reference_mta.policy.transaction import Transaction
 from harness.secret import Secret
 
@@ -46,15 +47,15 @@ async def authenticate(about: Transaction, accounts: Accounts, initial: str, pro
     return await _verify(about, accounts, user, password)
 
 
-def may_authenticate(about: Transaction, *, covered: bool) -> str:
-    """The refusal of an AUTH command that is out of place; empty when it is not."""
+def may_authenticate(about: Transaction, *, covered: bool) -> Refusal | None:
+    """The refusal of an AUTH command that is out of place; None when it is not."""
     if not covered and not about.quirk("auth.plaintext-refused:off"):
-        return "538 5.7.11 Not without TLS"
+        return Refusal("538 5.7.11 Not without TLS", rule="auth.plaintext-refused")
     if about.trusted and about.quirk("auth.from-anywhere:off"):
-        return "503 5.5.1 Not from inside"
+        return Refusal("503 5.5.1 Not from inside")
     if about.authenticated or about.in_message:
-        return "503 5.5.1 Not now"
-    return ""
+        return Refusal("503 5.5.1 Not now")
+    return None
 
 
 async def _verify(about: Transaction, accounts: Accounts, user: str, password: str) -> str:

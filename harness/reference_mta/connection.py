@@ -25,7 +25,7 @@ LINGER = 2.0  # seconds in which a client that was hung up on may see the last r
 LINGER_BUFFER = 65536  # bytes
 TOO_MANY_ERRORS = "421 4.7.0 That is more than I refuse to one client; come again later"
 Command = Callable[[str | None], Awaitable[None]]
-IDLE = b"421 4.4.2 You have been silent for too long\r\n"
+IDLE = "421 4.4.2 You have been silent for too long"
 
 
 class _Commands(dict[str, Command]):
@@ -66,6 +66,7 @@ class Connection(SMTP):
         self.command_size_limit = COMMAND_LIMIT
         self._hanging_up = False
         self._takes_content = False
+        self._takes_secret = False
         self._met = False
         self._refusals = 0
         if site.config.speech.error_limit:  # then that is the limit, and not the engine's own
@@ -172,7 +173,8 @@ class Connection(SMTP):
         mechanism, _, initial = (arg or "").partition(" ")
         about = self.dialogue.about
         if refusal := may_authenticate(about, covered=self.covered):
-            await self.push(refusal)
+            self.dialogue.deciding.rests_on(refusal.rule)
+            await self.push(refusal.reply)
         elif mechanism.upper() != "PLAIN":
             await self.push("504 5.5.4 Only PLAIN is known here")
         else:
@@ -180,7 +182,11 @@ class Connection(SMTP):
 
     async def _prompt(self, words: str) -> str:
         await self.push(f"334 {words}")
-        return await read_answer(self._reader)
+        self._takes_secret = True
+        try:
+            return await read_answer(self._reader)
+        finally:
+            self._takes_secret = False
 
     @syntax("VRFY <address>")
     async def smtp_VRFY(self, arg: str | None) -> None:
@@ -212,7 +218,7 @@ class Connection(SMTP):
         if not self._met:
             self._met = True
             text = self._turn_away(self.dialogue.turned_away) or text
-        await super().push(completed(text))
+        await self._say(completed(text))
         if text[:1] in ("4", "5"):
             await self._count_refusal()
 
@@ -235,8 +241,12 @@ class Connection(SMTP):
         limit = self.dialogue.site.config.speech.error_limit
         self._refusals += 1
         if limit and self._refusals >= limit and not self._hanging_up:
-            await super().push(TOO_MANY_ERRORS)
+            await self._say(TOO_MANY_ERRORS)
             self.hang_up()
+
+    async def _say(self, reply: str) -> None:
+        self.dialogue.deciding.told(reply)
+        await super().push(reply)
 
     async def _handle_client(self) -> None:
         """Policy speaks before the greeting; without PROXY the client is whoever connected."""
@@ -255,6 +265,8 @@ class Connection(SMTP):
             if self._hanging_up:
                 await self._part()
             line: bytes = await readuntil(separator or LINE_END)
+            if separator is None and self._met and not self._takes_secret:
+                self.dialogue.deciding.hear(line)
             broken = separator is None and b"\n" in line[:-2]
             return UNREADABLE if broken else line
 
@@ -277,7 +289,8 @@ class Connection(SMTP):
         if self.transport is None:
             return
         if not shaking_hands:
-            self._writer.write(IDLE)
+            self.dialogue.deciding.told(IDLE)
+            self._writer.write(IDLE.encode("ascii") + LINE_END)
         self.transport.close()
 
 

@@ -13,6 +13,7 @@ from aiosmtpd.smtp import Envelope, Session, TLSSetupException
 
 from harness.reference_mta.authentication import Accounts, Prompt, authenticate
 from harness.reference_mta.config import Config
+from harness.reference_mta.decisions import Deciding
 from harness.reference_mta.greylist import Greylist
 from harness.reference_mta.mail import dkim
 from harness.reference_mta.mail.delivery import received
@@ -73,7 +74,8 @@ class Dialogue:
         """Before the client is known."""
         self.site = site
         self.about = site.transaction()
-        self.teller = Teller(site.config, self.about)
+        self.deciding = Deciding()
+        self.teller = Teller(site.config, self.about, self.deciding)
         self.turned_away = ""  # what the client is told in place of the greeting
 
     def __dir__(self) -> list[str]:
@@ -84,6 +86,7 @@ class Dialogue:
         """Connect: before the greeting is sent, or the refusal that stands in its place."""
         line.wait_for(0.0)  # the time for a PROXY header is over
         self.about.meet(client)
+        self.deciding.meet(self.about.client)
         if self.about.quirk("dnsbl.not-before-rcpt:off"):
             self.about.listings = await look_up(self.about)
         faced = await self.teller.face(Stage.CONNECT, self.site.policy.connect, line)
@@ -191,11 +194,14 @@ class Dialogue:
             return refusal
         message = self._message(content, session, envelope, covered=server.covered)
         server.wait_for(dkim.TIME_LIMIT)
-        refusal, message = await dkim.signed(about, message)
-        if refusal:
-            return refusal
+        by_signature, message = await dkim.signed(about, message)
+        self.deciding.rests_on(by_signature.rule)
+        if by_signature.reply:
+            return by_signature.reply
         server.wait_for(self.site.config.spam.timeout)
         message = await classified(about, message)
+        if is_marked(message):
+            self.deciding.rests_on("data.spam-classified")
         if about.quirk("data.spam-classified:strict-refused") and is_marked(message):
             return "550 5.7.1 That is spam"
         return await self._keep(message)
@@ -213,7 +219,10 @@ class Dialogue:
         """An error of this server: for its log, and not for the client's eyes."""
         if isinstance(error, TLSSetupException):  # the client's doing, and the end of the connection
             return "454 4.7.0 TLS could not be started"
-        log.error("a command failed", exc_info=error)
+        if isinstance(error, OSError):  # the system has something no more for now, or has it broken
+            log.error("a command failed: %s", error)
+        else:
+            log.error("a command failed: %s", type(error).__name__, exc_info=error)
         return "451 4.3.0 Something went wrong here"
 
     async def _sender_refused(self, line: Line) -> str:
@@ -224,8 +233,9 @@ class Dialogue:
         if faced.code:
             return faced.reply
         line.wait_for(TIME_LIMIT)
-        refusal = await authorize(self.about)
-        return await self.teller.refuse(Refusal(refusal), line, Stage.SENDER) if refusal else ""
+        by_domain = await authorize(self.about)
+        self.deciding.rests_on(by_domain.rule)
+        return await self.teller.refuse(by_domain, line, Stage.SENDER) if by_domain.reply else ""
 
     async def _recipient_refused(self, line: Line) -> str:
         """The refusal of a recipient that is told now, or nothing: the first one ends the questions."""

@@ -1,79 +1,63 @@
 """The operator's hand: on the greylist (wiki 1139–1145), on filters, on the queue (wiki 1612–1620)."""
 
 import argparse
+import contextlib
 import datetime
+import getpass
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from harness import settings
 from harness.reference_mta.config import Config
-from harness.reference_mta.greylist import LISTS, Entry, Greylist, Times, Triplet
+from harness.reference_mta.greylist import Entry, Greylist, Times, Triplet
 from harness.reference_mta.greylist_unit import unit_named
-from harness.reference_mta.mail.desk import ACTIONS, Desk, facts, lines
+from harness.reference_mta.mail.desk import Desk, facts, lines
 from harness.reference_mta.mail.filters import read_filter
 from harness.reference_mta.mail.queue import QUEUE
 from harness.reference_mta.mutations import quirks_of
 from harness.reference_mta.passwords import hash_password
+from harness.reference_mta.replies import visible
 
-DATABASE = "greylist.sqlite"
+DATABASE = "greylist.sqlite"  # in the state directory
 ANY_TIMES = Times(60, 28800, 5184000)  # play no part in adding, removing and listing
 
-__all__ = ["DATABASE", "check_filter_main", "greylist_main", "hash_password", "queue_main"]
+
+class OperatorError(Exception):
+    """What the operator asked for cannot be done; the text says why and what can."""
 
 
-def greylist_main(arguments: Sequence[str]) -> int:
-    """`mta greylist add|remove|list STATE LIST …`; returns the exit status. Raises `UnreachableError`."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    if options.action != "list" and options.recipient is None:
-        parser.error("an entry needs client, sender and recipient")
-    store = Greylist(options.state / DATABASE, ANY_TIMES)
-    try:
+def work_on_greylist(options: argparse.Namespace) -> int:
+    """`mta greylist list|add|remove`; returns the exit status.
+
+    Raises `OperatorError`, `SettingsError`, `UnreachableError`.
+    """
+    config = _config(options.config, DATABASE)
+    store = Greylist(config.server.state / DATABASE, ANY_TIMES)
+    with contextlib.closing(store):
+        client = _client(store, options.client)
         if options.action == "list":
-            for entry in store.entries(options.list, _client(parser, store, options.client)):
-                print(_line(entry))
+            entries = store.entries(options.list, client)
+            for line in [json.dumps([_facts(each) for each in entries])] if options.json else _lines(entries):
+                print(line)
             return 0
-        client = _client(parser, store, options.client)
         triplet = Triplet.of(client, options.sender, options.recipient)
         if options.action == "add":
             store.add(options.list, triplet)
             return 0
         if store.remove(options.list, triplet):
             return 0
-        print(f"no such entry on the {options.list} list")
-        return 1
-    finally:
-        store.close()
+    print(f"no such entry on the {options.list} list")
+    return 1
 
 
-def check_filter_main(file: Path) -> int:
-    """`mta check-filter FILE`; returns the exit status. Raises `SettingsError` that names what is wrong."""
-    rules = len(read_filter(file).rules)
-    print(f"{file}: {rules} {'rule' if rules == 1 else 'rules'}, nothing wrong")
-    return 0
+def work_on_queue(options: argparse.Namespace) -> int:
+    """`mta queue list|remove|thaw|run`; returns the exit status.
 
-
-def queue_main(arguments: Sequence[str]) -> int:
-    """`mta queue CONFIG.toml list|remove ID|thaw ID|run`; returns the exit status.
-
-    Raises `SettingsError`, `QueueError`.
+    Raises `OperatorError`, `SettingsError`, `QueueError`.
     """
-    parser = argparse.ArgumentParser(
-        "smtp-harness mta queue",
-        description="Work on the queue of a reference MTA, which may be running.",
-        epilog="thaw and run let a running server try at once; one that is started later tries then.",
-    )
-    parser.add_argument("config", type=Path, help="the server's configuration")
-    parser.add_argument("action", choices=ACTIONS)
-    parser.add_argument("id", nargs="?", help="of the message, as list shows it")
-    parser.add_argument("--json", action="store_true", help="list for programs")
-    options = parser.parse_args(arguments)
-    if (options.action in ("remove", "thaw")) != (options.id is not None):
-        parser.error("remove and thaw need the id of a message, and only they do")
-    config = settings.read(options.config, Config)
-    if not (config.server.state / QUEUE).is_file():
-        parser.error(f"{config.server.state} has no {QUEUE}; start the server once with this configuration")
+    config = _config(options.config, QUEUE)
     desk = Desk(config.server.state, quirks_of(config.mutation.names if config.mutation else ()))
     match options.action:
         case "list":
@@ -87,47 +71,59 @@ def queue_main(arguments: Sequence[str]) -> int:
         case action:
             if (desk.remove if action == "remove" else desk.thaw)(options.id):
                 return 0
-            print(f"no {'frozen ' if action == 'thaw' else ''}message {options.id} in the queue")
+            print(f"no {'frozen ' if action == 'thaw' else ''}message {visible(options.id)} in the queue")
             return 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "smtp-harness mta greylist",
-        description="Work on the greylist of a reference MTA, which may be running.",
-        epilog="example: smtp-harness mta greylist add mta-state black 192.0.2.7 a@b.example c@d.example",
-    )
-    parser.add_argument("action", choices=("add", "remove", "list"))
-    parser.add_argument("state", type=_state, help="the server's state directory")
-    parser.add_argument("list", choices=LISTS)
-    parser.add_argument(
-        "client",
-        nargs="?",
-        help="client address, or the network or host domain that the server goes by instead",
-    )
-    parser.add_argument("sender", nargs="?", help="envelope sender; '' for the null sender")
-    parser.add_argument("recipient", nargs="?")
-    return parser
+def check_filter(file: Path) -> int:
+    """`mta check-filter FILE`; returns the exit status. Raises `SettingsError` that names what is wrong."""
+    rules = len(read_filter(file).rules)
+    print(f"{file}: {rules} {'rule' if rules == 1 else 'rules'}, nothing wrong")
+    return 0
 
 
-def _client(parser: argparse.ArgumentParser, store: Greylist, given: str | None) -> str:
+def print_hash() -> int:
+    """`mta hash-password`; returns the exit status. Raises `OperatorError` without a password."""
+    try:
+        password = getpass.getpass() if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+    except EOFError:
+        password = ""
+    except UnicodeDecodeError:
+        raise OperatorError("the password on standard input is not in UTF-8") from None
+    if not password:
+        raise OperatorError("there was no password; type one, or give it on standard input")
+    print(hash_password(password))
+    return 0
+
+
+def _config(file: Path, database: str) -> Config:
+    """The configuration of a server that has run, and so has that database."""
+    config = settings.read(file, Config)
+    if not (config.server.state / database).is_file():
+        raise OperatorError(
+            f"{config.server.state} has no {database}; start the server once with this configuration"
+        )
+    return config
+
+
+def _client(store: Greylist, given: str | None) -> str:
     """The client as the server's triplets have it; empty for none."""
     try:
         return unit_named(store.unit, given) if given else ""
     except ValueError as error:
-        parser.error(f"client: {error}")
+        raise OperatorError(f"CLIENT: {error}") from None
 
 
-def _state(text: str) -> Path:
-    folder = Path(text)
-    if not (folder / DATABASE).is_file():
-        raise argparse.ArgumentTypeError(
-            f"{folder} has no {DATABASE}; name the state directory of the server"
+def _facts(entry: Entry) -> dict[str, object]:
+    """An entry for other programs; times in seconds of the epoch."""
+    return {"list": entry.list, **vars(entry.triplet), "first": entry.first, "last": entry.last}
+
+
+def _lines(entries: list[Entry]) -> Iterator[str]:
+    """Entries for people."""
+    for entry in entries:
+        since = datetime.datetime.fromtimestamp(entry.first, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")
+        triplet = entry.triplet
+        yield visible(
+            f"{entry.list} {triplet.client} <{triplet.sender}> <{triplet.recipient}> since {since} UTC"
         )
-    return folder
-
-
-def _line(entry: Entry) -> str:
-    since = datetime.datetime.fromtimestamp(entry.first, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")
-    triplet = entry.triplet
-    return f"{entry.list} {triplet.client} <{triplet.sender}> <{triplet.recipient}> since {since} UTC"

@@ -53,6 +53,13 @@ def printable(text: str | None, limit: int = LONGEST_TEXT) -> str:
     return "".join(char if " " <= char <= "~" else "?" for char in text)
 
 
+def visible(text: str) -> str:
+    r"""Text for the log in which nothing is hidden, moves a cursor or turns around: `\x1b`, `\u202e`."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 def word(text: str | None) -> str:
     """A name that somebody else chose, fit to stand among words of ours."""
     return printable(text, LONGEST_NAME).replace(" ", "?")

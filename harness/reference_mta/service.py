@@ -15,6 +15,7 @@ from harness.reference_mta.config import Config
 from harness.reference_mta.connection import Connection
 from harness.reference_mta.dialogue import Site
 from harness.reference_mta.greylist import Greylist, Times
+from harness.reference_mta.listening import Listener
 from harness.reference_mta.mail.attempt import Attempts
 from harness.reference_mta.mail.bell import BELL, Bell
 from harness.reference_mta.mail.defects import Defects
@@ -35,7 +36,6 @@ from harness.reference_mta.resolver import Resolver
 
 log = logging.getLogger(__name__)
 OUTSIDE = "127.63.0.2"  # stands for an address that strangers can reach
-BACKLOG = 2048  # connections that may wait to be accepted
 
 
 class FolderError(Exception):
@@ -88,11 +88,11 @@ async def serving(config: Config, mutants: Sequence[Mutant] = ()) -> AsyncIterat
         sender = Sender(config, post, Attempts(Finder(config, resolver, defects)), defects)
         await stack.enter_async_context(running(sender.run()))
         site = Site(config, policy, resolver, greylist, Accounts.of(config), post)
-        server = await _listen(site, context, config.server.listen, config.server.port)
-        stack.callback(server.close)
-        address, port = server.sockets[0].getsockname()[:2]
+        listener = _listen(site, context, config.server.listen, config.server.port)
+        stack.callback(listener.close)
+        address, port = listener.address
         if defects.has("local-only.not-listening:off"):
-            outside = await _listen(site, context, OUTSIDE, port)
+            outside = _listen(site, context, OUTSIDE, port)
             stack.callback(outside.close)
         yield Service(site, address, port)
 
@@ -152,14 +152,12 @@ def _context(config: Config, mutants: Sequence[Mutant]) -> ssl.SSLContext:
     return server_context(*own_certificate(config.server.state, config.tls_names, flaws))
 
 
-async def _listen(site: Site, context: ssl.SSLContext, listen: str, port: int) -> asyncio.Server:
+def _listen(site: Site, context: ssl.SSLContext, host: str, port: int) -> Listener:
     loop = asyncio.get_running_loop()
     try:
-        return await loop.create_server(
-            lambda: Connection(site, context, loop), listen, port, backlog=BACKLOG
-        )
+        return Listener.on(host, port, lambda: Connection(site, context, loop))
     except OSError as error:
         raise ListenError(
-            f"server.listen {listen}, server.port {port}: {error.strerror or error}; "
+            f"server.listen {host}, server.port {port}: {error.strerror or error}; "
             "stop what listens there, or choose another port (0: any that is free)"
         ) from error

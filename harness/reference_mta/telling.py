@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from harness.reference_mta.config import Config
-from harness.reference_mta.policy.checks import Question, Treatment, Words
+from harness.reference_mta.decisions import Deciding
+from harness.reference_mta.policy.checks import Answer, Question, Words
 from harness.reference_mta.policy.earned import TOLD, Refusal, Stage
 from harness.reference_mta.policy.transaction import Transaction
 from harness.reference_mta.replies import reply
@@ -44,6 +45,7 @@ class Teller:
 
     config: Config
     about: Transaction
+    deciding: Deciding
 
     async def face(self, stage: Stage, questions: Iterable[Question], line: Line) -> Faced:
         """Ask one question after the other until one refuses; delays are imposed as they come.
@@ -52,9 +54,11 @@ class Teller:
         """
         held, marks = False, []
         for question in questions:
-            treatment = await question.ask(self.about)
+            answer = await question.ask(self.about)
+            treatment = answer.treatment
+            self.deciding.rests_on(answer.rule)
             if treatment.refuses:
-                refusal = self._refusal(treatment)
+                refusal = self._refusal(answer)
                 told = await (self.tell if question.at_once else self.refuse)(refusal, line, stage)
                 return Faced(told, treatment.code)
             await self.hold(treatment.delay * self.config.server.delay, line)
@@ -68,6 +72,7 @@ class Teller:
         """The reply of a refusal that is told at this stage; empty where it is kept for a later one."""
         if stage < TOLD[self.config.speech.told]:
             self.about.earned.remember(stage, refusal)
+            self.deciding.kept(refusal)
             return ""
         return await self.tell(refusal, line, stage)
 
@@ -83,6 +88,7 @@ class Teller:
 
     async def tell(self, refusal: Refusal, line: Line, stage: Stage) -> str:
         """The reply of a refusal, after its delay; the connection ends behind it where that is meant."""
+        self.deciding.rests_on(refusal.rule)
         await self.hold(refusal.delay * self.config.server.delay, line)
         if refusal.close:
             line.hang_up()
@@ -91,12 +97,14 @@ class Teller:
     async def hold(self, seconds: float, line: Line) -> None:
         """Keep the client waiting."""
         if seconds:
+            self.deciding.held(seconds)
             line.wait_for(seconds)
             await asyncio.sleep(seconds)
 
-    def _refusal(self, treatment: Treatment) -> Refusal:
+    def _refusal(self, answer: Answer) -> Refusal:
+        treatment = answer.treatment
         text = reply(treatment.code, treatment.status, self._said(treatment.words))
-        return Refusal(text, treatment.delay, treatment.drop)
+        return Refusal(text, treatment.delay, treatment.drop, answer.rule)
 
     def _said(self, words: Words) -> str:
         return words(self.about) if callable(words) else words

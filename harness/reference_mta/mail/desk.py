@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.reference_mta.mail.bell import BELL, ring
 from harness.reference_mta.mail.queue import QUEUE, Entry, Queue
-from harness.reference_mta.replies import printable
+from harness.reference_mta.replies import visible
 
 ACTIONS = ("list", "remove", "thaw", "run")
 
@@ -78,9 +78,9 @@ def lines(entries: Sequence[Entry]) -> Iterator[str]:
     for entry in entries:
         age = max(0, int(time.time() - entry.arrived))
         frozen = "  frozen" if entry.frozen else ""
-        yield printable(f"{entry.id}  {age} s  {entry.size} bytes  <{entry.sender}>{frozen}")
+        yield visible(f"{entry.id}  {age} s  {entry.size} bytes  <{entry.sender}>{frozen}")
         for each in entry.recipients:
             tries = "not tried yet" if not each.attempts else f"attempt {each.attempts}: {each.reply}"
-            yield printable(f"    {each.address}  {each.state}, {tries}", limit=1000)
+            yield visible(f"    {each.address}  {each.state}, {tries}"[:1000])
     if not entries:
         yield "The queue is empty."

@@ -8,12 +8,14 @@ right. Mail of relay hosts and accounts is not looked at: nobody has signed it y
 
 import asyncio
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.reference_mta.mail.authentication_fields import authserv_id, folded, quoted, value
 from harness.reference_mta.mail.header import END
 from harness.reference_mta.mail.message import Message
+from harness.reference_mta.policy.earned import Refusal
 from harness.reference_mta.policy.transaction import Transaction
 from harness.reference_mta.replies import reply
 from harness.reference_mta.resolver import Answer, Lookup
@@ -24,29 +26,46 @@ if TYPE_CHECKING:
 TIME_LIMIT = 20.0  # seconds for all signatures of a message
 SHOWN_VALUE = 8  # characters of a signature that tell it from others (RFC 6008)
 RESULTS = re.compile(rb"(?im)^Authentication-Results[ \t]*:(.*\n(?:[ \t].*\n)*)")
+NO_KEY = "no key for the signature"
 REFUSED = "No DKIM signature of this message is right"
 PUT_OFF = "No DKIM signature of this message is right, of those whose keys are known now"
 
 
-async def signed(about: Transaction, message: Message) -> tuple[str, Message]:
-    """The refusal of the message, or nothing; and the message with this server's results on top."""
+async def signed(about: Transaction, message: Message) -> tuple[Refusal, Message]:
+    """The refusal of the message, its reply empty where there is none; and the message with our results.
+
+    The refusal's rule is the one that the signatures fall under, refused or not.
+    """
     mode = about.config.dkim.mode
     if mode == "off" or about.vouched:
-        return "", message
+        return Refusal(""), message
     found = [_misjudged(about, one) for one in await _signatures(about, message.content)]
     results = {one.result for one in found if not one.testing}
     false = "fail" in results or (about.quirk("dkim.no-key:strict-refused") and "permerror" in results)
     if mode == "reject" and false and not results & {"pass", "neutral"}:
         if "temperror" in results:
-            return reply(451, "7.5", PUT_OFF), message
+            return Refusal(reply(451, "7.5", PUT_OFF), rule=_rule(found)), message
         refusal = reply(550, "7.20", REFUSED)
-        return (
-            refusal.replace("550 5.", "450 4.") if about.quirk("dkim.broken:weak-4xx") else refusal
-        ), message
+        if about.quirk("dkim.broken:weak-4xx"):
+            refusal = refusal.replace("550 5.", "450 4.")
+        return Refusal(refusal, rule=_rule(found)), message
     host = about.config.server.hostname
     results_field = folded("Authentication-Results", host, [_written(one) for one in found] or ["dkim=none"])
     content = without_results_of(host, message.content)
-    return "", replace(message, content=content, annotations=(results_field, *message.annotations))
+    noted = replace(message, content=content, annotations=(results_field, *message.annotations))
+    return Refusal("", rule=_rule(found)), noted
+
+
+def _rule(found: "Sequence[Signature]") -> str:
+    """The rule that says what becomes of a message with these signatures; empty where none does."""
+    told = {(one.result, "body hash" in one.reason) for one in found}
+    if not found or any(result == "pass" for result, _ in told):
+        return "dkim.pass"
+    if ("fail", True) in told:
+        return "dkim.broken"
+    if ("fail", False) in told:
+        return "dkim.wrong-key"
+    return "dkim.no-key" if any(one.reason == NO_KEY for one in found) else ""
 
 
 def without_results_of(host: str, content: bytes) -> bytes:
@@ -87,7 +106,7 @@ async def _verified(content: bytes, signature: "Signature", answer: Answer) -> "
     if answer.lookup is Lookup.FAILED:
         return replace(signature, result="temperror", reason="DNS did not answer")
     if answer.lookup is Lookup.NOTHING:
-        return replace(signature, result="permerror", reason="no key for the signature")
+        return replace(signature, result="permerror", reason=NO_KEY)
     return await asyncio.to_thread(signatures.verify, content, signature, answer.values[0])
 
 
@@ -104,7 +123,7 @@ def _misjudged(about: Transaction, one: "Signature") -> "Signature":
     missed = {
         "dkim.broken:off": one.result == "fail" and body,
         "dkim.wrong-key:off": one.result == "fail" and not body,
-        "dkim.no-key:off": one.reason == "no key for the signature",
+        "dkim.no-key:off": one.reason == NO_KEY,
     }
     if any(about.quirk(name) for name, meant in missed.items() if meant):
         return replace(one, result="pass", reason="")

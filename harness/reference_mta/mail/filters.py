@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 from harness import settings
+from harness.reference_mta.exhaustion import is_exhaustion
 from harness.reference_mta.mail.files import folder_name
 from harness.reference_mta.mail.filter import Filter
 from harness.reference_mta.mail.filter_language import parse
@@ -24,7 +25,10 @@ class Filters:
         self._known: dict[str, tuple[tuple[int, ...], Filter]] = {}
 
     def of(self, mailbox: str) -> Filter:
-        """The filter of a mailbox; without rules where there is none, or a broken one, which is logged."""
+        """The filter of a mailbox; without rules where there is none, or a broken one, which is logged.
+
+        Raises `OSError` where the system cannot tell for now.
+        """
         if self._folder is None:
             return NONE
         path = self._folder / folder_name(mailbox)
@@ -38,13 +42,18 @@ class Filters:
             self._known.pop(mailbox, None)
             return NONE
         except (OSError, settings.SettingsError) as error:
+            if isinstance(error, OSError) and is_exhaustion(error):  # it may be sound, and is looked at again
+                raise
             log.error("the filter of %s is broken, so its mail goes to the inbox: %s", mailbox, error)
             return NONE
         return known[1]
 
 
 def read_filter(path: Path) -> Filter:
-    """The filter in a file; raises `SettingsError` that names the file, the lines and how to mend them."""
+    """The filter in a file; raises `SettingsError` that names the file, the lines and how to mend them.
+
+    Raises `OSError` where the system has no descriptor or memory left.
+    """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise settings.SettingsError(path, ["is no file; a filter is a text"])
@@ -53,6 +62,8 @@ def read_filter(path: Path) -> Filter:
     except FileNotFoundError:
         raise settings.SettingsError(path, ["there is no such file; check the path"]) from None
     except OSError as error:
+        if is_exhaustion(error):
+            raise
         reason = f"cannot be read ({os.strerror(error.errno or 0)}); check its permissions"
         raise settings.SettingsError(path, [reason]) from error
     if len(content) > LARGEST:

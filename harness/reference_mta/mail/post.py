@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from harness.reference_mta.addresses import split
 from harness.reference_mta.config import Config
+from harness.reference_mta.exhaustion import is_exhaustion
 from harness.reference_mta.mail.bell import Bell
 from harness.reference_mta.mail.defects import Defects
 from harness.reference_mta.mail.delivery import Letter, Mailboxes
@@ -15,7 +16,7 @@ from harness.reference_mta.mail.message import Message
 from harness.reference_mta.mail.queue import Queue
 from harness.reference_mta.mail.routing import Destinations, route
 from harness.reference_mta.mail.srs import OURS1, Srs
-from harness.reference_mta.replies import printable
+from harness.reference_mta.replies import visible
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class Post:
             if elsewhere:
                 self.bell.ring()
         places = ", ".join(_places(letters, remote)) or "nowhere"
-        log.info("mail from <%s>: %s", printable(message.sender), places)
+        log.info("mail from <%s>: %s", visible(message.sender), places)
 
     def _astray(self, local: Destinations) -> Destinations:
         """The mailboxes whose mail a defect hands to other hosts as well."""
@@ -91,7 +92,8 @@ class Post:
                 await self.keeper.keep([*copies, *elsewhere])
             except UnkeptError as error:
                 stuck = next((number for number, copy in enumerate(copies) if copy is error.copy), None)
-                if stuck is None or letters[stuck].folder == INBOX:
+                elsewhere_too = is_exhaustion(error.reason)  # and another folder would be no help
+                if stuck is None or letters[stuck].folder == INBOX or elsewhere_too:
                     raise error.reason from error
                 letter = letters[stuck]
                 log.error(
@@ -110,4 +112,4 @@ def _places(letters: Iterable[Letter], remote: Iterable[str]) -> Iterator[str]:
     for letter in letters:
         yield f"in {letter.folder or 'the inbox'} of {letter.mailbox}"
     for address in remote:
-        yield f"queued for <{printable(address)}>"
+        yield f"queued for <{visible(address)}>"

@@ -17,7 +17,7 @@ from harness.reference_mta.mail.defects import Defects
 from harness.reference_mta.mail.outcome import Outcome, State
 from harness.reference_mta.mail.post import Post
 from harness.reference_mta.mail.queue import Entry, Queue, QueueError
-from harness.reference_mta.replies import printable
+from harness.reference_mta.replies import visible
 
 AT_ONCE = 100  # messages that are under way
 BREATH = 1.0  # seconds after the queue could not be read or written
@@ -83,8 +83,9 @@ class Sender:
                 outcomes = await self._attempts.attempt(entry.sender, entry.waiting, content, delivered)
                 rest = {each: one for each, one in outcomes.items() if one.state is not State.DELIVERED}
                 await _whole(self._note(entry, content, rest, began))
-        except Exception:
-            log.exception("the attempt to send %s failed; it is tried again", number)
+        except Exception as error:
+            defect = not isinstance(error, OSError)  # which is what the system lacks, and no news of the code
+            log.error("the attempt to send %s failed, it is tried again: %s", number, error, exc_info=defect)
             await asyncio.sleep(self._config.outgoing.interval)  # or it would be tried at once, for ever
         finally:
             del self._under_way[number]
@@ -151,7 +152,7 @@ async def _whole(work: Coroutine[None, None, None]) -> None:
 
 def _log(outcomes: Mapping[str, Outcome]) -> None:
     for address, each in outcomes.items():
-        log.info("queued mail to <%s>: %s: %s", printable(address), each.state, each.words)
+        log.info("queued mail to <%s>: %s: %s", visible(address), each.state, visible(each.words))
 
 
 def _given_up(outcome: Outcome) -> Outcome:

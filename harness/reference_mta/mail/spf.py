@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from harness.reference_mta.addresses import split
 from harness.reference_mta.mail.authentication_fields import folded, value
-from harness.reference_mta.policy.earned import Stage
+from harness.reference_mta.policy.earned import Refusal, Stage
 from harness.reference_mta.policy.transaction import Transaction
 from harness.reference_mta.replies import printable, reply, word
 from harness.reference_mta.spf.check import Finding, Inquiry, Result, check_host
@@ -39,16 +39,24 @@ TAKEN_FOR = {  # by deliberate defects
 }
 
 
-async def authorize(about: Transaction) -> str:
-    """The refusal of a sender, or nothing; the result goes on top of the message."""
+async def authorize(about: Transaction) -> Refusal:
+    """The refusal of a sender, its reply empty where there is none; the result goes on top of the message.
+
+    Its rule is the one that the result falls under, refused or not.
+    """
     mode = about.config.spf.mode
     if mode == "off" or about.vouched:
-        return ""
+        return Refusal("")
     inquiry = inquiry_of(about)
     found = await check_host(about.resolver, inquiry, about.quirks)
     for defect, (result, other) in TAKEN_FOR.items():
         if about.quirk(defect) and found.result is result:
             found = replace(found, result=other)
+    return Refusal(_reply(about, mode, inquiry, found), rule=f"spf.{found.result}")
+
+
+def _reply(about: Transaction, mode: str, inquiry: Inquiry, found: Finding) -> str:
+    """The reply that refuses the sender; without one the result is noted."""
     for defect, result in REFUSED.items():
         if about.quirk(defect) and found.result is result:
             return _refusal(inquiry, found)

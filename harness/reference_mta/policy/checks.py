@@ -47,6 +47,15 @@ def defer(words: Words, *, status: str = "7.1") -> Treatment:
     return Treatment(451, words, status)
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a question comes to: the documented rule that decides, empty for none, and its treatment."""
+
+    rule: str
+    treatment: Treatment
+
+
+NO_CASE = Answer("", PASS)
 Classify = Callable[["Transaction"], Awaitable[str | None]]
 
 
@@ -73,9 +82,10 @@ class Question:
     checks: Mapping[str, Check] = field(default_factory=dict)
     at_once: bool = False
 
-    async def ask(self, transaction: "Transaction") -> Treatment:
-        """What is to be done with this transaction."""
-        return self.treatment(await self.classify(transaction))
+    async def ask(self, transaction: "Transaction") -> Answer:
+        """What is to be done with this transaction, and by which rule."""
+        rule = await self.classify(transaction)
+        return Answer(rule if rule in self.checks else "", self.treatment(rule)) if rule else NO_CASE
 
     def treatment(self, rule: str | None) -> Treatment:
         """What is to be done with a case that is sorted under a rule, or under none."""

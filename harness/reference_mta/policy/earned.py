@@ -19,11 +19,15 @@ TOLD = {"now": Stage.CONNECT, "mail": Stage.SENDER, "rcpt": Stage.RECIPIENT, "me
 
 @dataclass(frozen=True)
 class Refusal:
-    """A refusal as it is told: the whole reply, its share of the delay, whether the connection ends."""
+    """A refusal as it is told: the whole reply, its share of the delay, whether the connection ends.
+
+    `rule` is the id of the documented rule that it rests on, empty where there is none.
+    """
 
     reply: str
     delay: float = 0.0
     close: bool = False
+    rule: str = ""
 
 
 @dataclass

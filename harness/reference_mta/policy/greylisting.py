@@ -1,5 +1,6 @@
 """Greylisting at RCPT, or at the end of DATA as bounces always are (wiki 714–724, 953–1135)."""
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ from harness.reference_mta.greylist_unit import unit_of
 from harness.reference_mta.policy.checks import PASS, Check, Question, Treatment, defer, deny, question
 from harness.reference_mta.policy.transaction import Transaction
 
+log = logging.getLogger(__name__)
 AT_RCPT = {
     Standing.NEW: "greylist.first-defer",
     Standing.EARLY: "greylist.early-retry",
@@ -107,7 +109,9 @@ def _stand(transaction: Transaction, sender: str, recipient: str) -> str:
         store.note(triplet, standing, extend=not quirk("greylist.lifetime-extended:off"))
         if standing is Standing.NEW and sender and _known_by_two_parts(transaction, triplet):
             standing = Standing.KNOWN
-    except UnreachableError:
+    except UnreachableError as error:
+        if error.__cause__:  # not put out of reach by an operator
+            log.error("the greylist cannot be asked, so it decides nothing: %s", error)
         if not quirk("greylist.daemon-down:weak-unnoticed"):
             return "greylist.daemon-down"
         store.cut(triplet.client, off=False)
