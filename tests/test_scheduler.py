@@ -32,7 +32,7 @@ from harness.world.client import Client
 from harness.world.conversation import Attempt
 from harness.world.internet import Internet, Kind
 from harness.world.room import Room
-from harness.world.tools import GreylistOutage, Tools
+from harness.world.tools import Outage, Tools
 
 RULE = "helo.plain-ip"
 
@@ -448,7 +448,7 @@ def test_what_changes_the_server_for_all_is_played_last_and_undone(
 ) -> None:
     played: list[str] = []
 
-    class Outage:
+    class Cut:
         shared = True
 
         def cut(self, client: str) -> None:
@@ -457,7 +457,7 @@ def test_what_changes_the_server_for_all_is_played_last_and_undone(
         def end(self) -> None:
             played.append("end")
 
-    everywhere = replace(run, tools=Tools(outage=Outage()))
+    everywhere = replace(run, tools=Tools(outage=Cut()))
     monkeypatch.setattr(everywhere, "trouble", lambda: "")
     others_begun = threading.Event()
 
@@ -467,7 +467,7 @@ def test_what_changes_the_server_for_all_is_played_last_and_undone(
         passes(play)
 
     def cuts(play: Play, wanted: tuple[str, ...] = ("greylist_outage",)) -> None:
-        def scenario(greylist_outage: GreylistOutage) -> None:
+        def scenario(greylist_outage: Outage) -> None:
             others_begun.set()
             greylist_outage.cut("192.0.2.1")
             passes(play)

@@ -94,11 +94,11 @@ def test_each_override_of_a_system_has_its_source(name: str, variant: str) -> No
 
 @pytest.mark.parametrize("name", names())
 def test_mutants_of_a_system_change_what_is_there_once(catalogue: Catalogue, name: str) -> None:
-    system = System.named(name)
-    mutants = settings.read(system.folder / "mutants.toml", Mutants).mutant
+    mutants = settings.read(System.named(name).folder / "mutants.toml", Mutants).mutant
     assert len({mutant.name for mutant in mutants}) == len(mutants)
-    services = {service.name for service in system.description.service}
     for mutant in mutants:
+        system = System.named(name, mutant.profile)
+        services = {service.name for service in system.description.service}
         assert set(mutant.rules) <= set(catalogue.rules), mutant.name
         assert set(mutant.without) <= services, mutant.name
         for edit in mutant.edit:

@@ -48,6 +48,8 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"system {options.action}: name a system; smtp-harness system list shows them")
     if options.delay < 1:
         raise UsageError("--delay takes whole seconds from 1 on; real servers know no shorter ones")
+    if options.action in ("install", "down", "spf-suite") and options.profile:
+        raise UsageError(f"system {options.action}: --profile chooses nothing there; leave it out")
     if options.action == "spf-suite" and not options.pytest:
         raise UsageError(f"system spf-suite {options.name}: name the suite as well, rfc7208-tests.yml")
     name, delay, more = options.name, options.delay, options.pytest
@@ -60,6 +62,7 @@ def run(options: argparse.Namespace) -> int:
         "discover": lambda: commands.discover(name, options.profile, delay, more),
         "mutants": lambda: commands.mutants(
             name,
+            options.profile,
             delay,
             default_scenarios(),
             options.only or ["*"],

@@ -136,9 +136,16 @@ def spf_suite(name: str, delay: int, arguments: Sequence[str]) -> int:
         )
 
 
-def mutants(name: str, delay: int, scenarios: Path, only: list[str], *, parallel: int, together: int) -> int:
-    """Break a system in one respect after the other; prints the kill matrix, returns the exit status."""
-    subject = BrokenSystem(_ready_to_start(name), _parameters(delay), scenarios)
+def mutants(
+    name: str, variant: str, delay: int, scenarios: Path, only: list[str], *, parallel: int, together: int
+) -> int:
+    """Break a system, set up as a profile needs it, in one respect after the other; the exit status.
+
+    Prints the kill matrix; raises `SandboxError` where the profile has no mutants.
+    """
+    subject = BrokenSystem(_ready_to_start(name, variant), _parameters(delay), scenarios, variant)
+    if not subject.defects:
+        raise SandboxError(f"{name}: its mutants.toml has none with profile = {json.dumps(variant)}")
     return run_matrix(subject, only, parallel=parallel, together=together)
 
 

@@ -80,7 +80,7 @@ def test_credentials_after_the_prompt(client: Client, expect: Expect) -> None:
 @rule("auth.wrong-password")
 def test_wrong_password(stranger: Client, offence: bool, expect: Expect) -> None:
     user, secret = stranger.account()
-    expect(logged_in(stranger, user, f"not-{secret}" if offence else secret))
+    expect(logged_in(stranger, user, "not-" + secret if offence else secret))
 
 
 @rule("auth.wrong-password")
@@ -101,7 +101,7 @@ def test_wrong_password_opens_no_relay(
     user, secret = stranger.account()
     with stranger.conversation() as talk:
         stranger.begin_tls(talk)
-        stranger.authenticate(talk, user, f"not-{secret}" if offence else secret)
+        stranger.authenticate(talk, user, "not-" + secret if offence else secret)
         told = talk.mail(stranger.sender)
         if offence and told.verdict is Verdict.PASS:
             told = talk.rcpt(recipient)
@@ -135,16 +135,7 @@ def test_unknown_name_looks_like_a_wrong_password(
     attempt = logged_in(client, name, given) if offence else logged_in(client, user, secret)
     expect(attempt)
     if offence:
-        wrong, again = (logged_in(client, user, f"not-{secret}").auth for _ in range(2))
-        expect.replied(wrong)
-        expect.replied(again)
-        expect.given(
-            wrong.verdict is not Verdict.PASS,
-            f"a wrong password is not refused, so nothing can be like it: {wrong}",
-        )
-        assert attempt.auth.code == wrong.code, f"it is answered {attempt.auth}, a wrong password {wrong}"
-        if wrong.text == again.text:  # some servers have a word in it that is never the same
-            assert attempt.auth.text == wrong.text, f"it is told {attempt.auth}, a wrong password {wrong}"
+        looks_like_a_wrong_password(attempt, client, expect)
 
 
 @rule("auth.unknown-user")
@@ -175,6 +166,21 @@ def logged_in(client: Client, user: str, password: str, *, initial: bool = True)
         client.begin_tls(talk)
         client.authenticate(talk, user, password, initial=initial)
         return talk.quit()
+
+
+def looks_like_a_wrong_password(attempt: Attempt, client: Client, expect: Expect) -> None:
+    """Whoever was refused was told what the account is told for a wrong password, to the letter."""
+    user, secret = client.account()
+    wrong, again = (logged_in(client, user, "not-" + secret).auth for _ in range(2))
+    expect.replied(wrong)
+    expect.replied(again)
+    expect.given(
+        wrong.verdict is not Verdict.PASS,
+        f"a wrong password is not refused, so nothing can be like it: {wrong}",
+    )
+    assert attempt.auth.code == wrong.code, f"it is answered {attempt.auth}, a wrong password {wrong}"
+    if wrong.text == again.text:  # some servers have a word in it that is never the same
+        assert attempt.auth.text == wrong.text, f"it is told {attempt.auth}, a wrong password {wrong}"
 
 
 def keywords(client: Client, expect: Expect) -> tuple[dict[str, str], dict[str, str], Attempt]:
