@@ -1,4 +1,4 @@
-"""Packages are installed beside a host whose own packages stand still: who changes them is waited for, and named."""
+"""Packages are installed while those of the host stand still: who changes them is waited for, and named."""
 
 import subprocess
 import sys
@@ -39,7 +39,8 @@ def held_by_another(lock: Path, *words: str) -> Iterator["subprocess.Popen[str]"
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        assert process.stdin and process.stdout
+        assert process.stdin
+        assert process.stdout
         assert process.stdout.readline() == "held\n"
         try:
             yield process
@@ -67,14 +68,15 @@ def letting_go(process: "subprocess.Popen[str]", said: list[str]) -> Callable[[s
 
 def test_who_changes_packages_is_named_and_waited_for(tmp_path: Path) -> None:
     lock, said = tmp_path / "lock", list[str]()
-    with held_by_another(lock, "dist-upgrade", "\x1b[2J") as other:
-        with package_lock.held(letting_go(other, said), [lock], patience=60):
-            assert said[0].startswith("waiting, for 60 s at most: process ")
-            assert f"process {other.pid} ({sys.executable} -c" in said[0]
-            assert f"holds {lock}, the lock of this host's packages" in said[0]
-            assert said[0].isprintable()
-            assert len(said[0]) < 400
-            assert not is_free(lock)
+    with (
+        held_by_another(lock, "dist-upgrade", "\x1b[2J") as other,
+        package_lock.held(letting_go(other, said), [lock], patience=60),
+    ):
+        assert said[0].startswith(f"waiting, for 60 s at most: process {other.pid} ({sys.executable} -c")
+        assert f"holds {lock}, the lock of this host's packages" in said[0]
+        assert said[0].isprintable()
+        assert len(said[0]) < 400
+        assert not is_free(lock)
     assert len(said) == 1
     assert is_free(lock)
 

@@ -97,16 +97,23 @@ def down(name: str) -> int:
     found = Up.find(name)
     if found is None:
         raise SandboxError(f"{name} is not up")
-    os.kill(
-        found.process, signal.SIGKILL
-    )  # its first process inside goes with it, and with that one everything
-    deadline = time.monotonic() + ENDED_WITHIN
-    while _began(found.process) == found.began:
-        if time.monotonic() > deadline:
+    os.kill(sandbox.first_process(found.process), signal.SIGTERM)  # with it everything inside ends
+    if not _has_ended(found):
+        os.kill(found.process, signal.SIGKILL)  # and its first process inside with it
+        if not _has_ended(found):
             raise SandboxError(f"{name}: process {found.process} does not end")
-        time.sleep(LOOK)
     Up.note(name).unlink(missing_ok=True)
+    sandbox.tell_deaths(name, mount_point(name), found.process)
     return 0
+
+
+def _has_ended(up: Up) -> bool:
+    deadline = time.monotonic() + ENDED_WITHIN
+    while _began(up.process) == up.began:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(LOOK)
+    return True
 
 
 def run(name: str, variant: str, delay: int, scenarios: Path, arguments: Sequence[str]) -> int:

@@ -50,7 +50,8 @@ class Image:
     def make(self, say: Callable[[str], None]) -> None:
         """Install the packages, unless they are here; `say` gets a line now and then.
 
-        The packages of this host do not change meanwhile: who is at that is waited for. Raises `SandboxError`.
+        The packages of this host do not change meanwhile: who is at that is waited for. Raises
+        `SandboxError`.
         """
         if self.missing:
             with package_lock.held(say, package_lock.LOCKS, patience=package_lock.PATIENCE):
