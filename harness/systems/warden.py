@@ -28,7 +28,7 @@ NETWORKS = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "198.18.0.0/15"
 SETTINGS = {"net/ipv6/ip_nonlocal_bind": "1", "net/core/somaxconn": "4096"}
 LOOK = 0.05  # seconds between two looks at a service that is coming up
 PATIENCE = 120.0  # seconds for a command that prepares something
-ANSWER = 5.0  # seconds for a command that tells whether a service is up
+ANSWER = 3.0  # seconds for a command that tells whether somebody has taken a dead service's place
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 WRITTEN = "var/log"
 LOGS = f"{WRITTEN}/sandbox"
@@ -127,7 +127,7 @@ class Warden:
     def serve(self, service: Service) -> None:
         """Start a service and wait until it is ready; raises `WardenError` with the end of its log."""
         place = service.ready.tcp or service.ready.socket
-        if place and self._is_ready(service.ready):  # or whoever that is would be tested in its place
+        if place and self._is_ready(service.ready, service.within):  # or that one would be tested instead
             raise WardenError(f"{service.name} was not started: somebody else listens at {place} already")
         log = self.root / LOGS / f"{service.name}.log"
         command = [self.parameters.fill(word) for word in service.command]
@@ -141,7 +141,7 @@ class Warden:
             )
         self.services[process.pid] = service
         deadline = time.monotonic() + service.within
-        while not self._is_ready(service.ready):
+        while not self._is_ready(service.ready, service.within):
             ended = process.poll()
             if ended is not None or time.monotonic() > deadline:
                 what = (
@@ -154,11 +154,11 @@ class Warden:
         words = [f"{name}={value}" for name, value in (ENVIRONMENT | environment).items()]
         return ["chroot", f"--userspec={user}", str(self.root), "/usr/bin/env", "-i", *words, *command]
 
-    def _is_ready(self, ready: Ready) -> bool:
+    def _is_ready(self, ready: Ready, patience: float) -> bool:
         if ready.command:
             inside = self._inside("root", {}, ready.command)
             try:
-                done = subprocess.run(inside, capture_output=True, timeout=ANSWER, check=False)  # noqa: S603
+                done = subprocess.run(inside, capture_output=True, timeout=patience, check=False)  # noqa: S603
             except subprocess.TimeoutExpired:
                 return False
             return done.returncode == 0
@@ -197,7 +197,7 @@ class Warden:
         deaths = [
             logs.Death(service.name, status, logs.tail(self.root / LOGS / f"{service.name}.log"))
             for service, status in self.ended
-            if not self._is_ready(service.ready)  # or somebody has started it again
+            if not self._is_ready(service.ready, ANSWER)  # or somebody has started it again
         ]
         if deaths:
             logs.keep(self.place / "upper" / WRITTEN, where, deaths)

@@ -19,8 +19,8 @@ from harness.scenario import (
 
 from .test_auth import logged_in, looks_like_a_wrong_password
 
-# Names that are nobody's. One that stands as it is in a filter (RFC 4515 §3), in the name of an entry (RFC 4514
-# §2.4) or in the address of a directory (RFC 4516 §2.1) finds the account, several of them, or an error.
+# Names that are nobody's. One that stands as it is in a filter (RFC 4515 §3), the name of an entry (RFC 4514
+# §2.4) or the address of a directory (RFC 4516 §2.1) finds the account, several of them, or an error.
 WRITTEN: dict[str, Callable[[str], str]] = {
     "star": lambda name: "*",
     "star for the end": lambda name: f"{name[:-1]}*",
