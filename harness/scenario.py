@@ -11,6 +11,7 @@ from harness.capabilities.mailbox import Delivered
 from harness.capabilities.queue import Queued
 from harness.offence import Offence
 from harness.outcome import Stage, Verdict
+from harness.profile.mail_tables import Account
 from harness.profile.tables import Domain
 from harness.profile.values import is_of_this_host
 from harness.rules import Capability
@@ -31,12 +32,21 @@ from harness.world.internet import Internet, Kind
 from harness.world.signing import Algorithm, Canonical, Signer
 from harness.world.sut import BlockList, Sut
 from harness.world.sut_mail import Alias
-from harness.world.tools import GreylistOperator, GreylistOutage, Mailbox, MailHosts, QueueOperator, Rewriter
+from harness.world.tools import (
+    Directory,
+    GreylistOperator,
+    Mailbox,
+    MailHosts,
+    Outage,
+    QueueOperator,
+    Rewriter,
+)
 from harness.world.world import Cause, Clock
 
 NewClient = Callable[[Kind], Client]
 
 __all__ = [
+    "Account",
     "Algorithm",
     "Alias",
     "Arrival",
@@ -49,11 +59,11 @@ __all__ = [
     "Client",
     "Clock",
     "Delivered",
+    "Directory",
     "Domain",
     "Expect",
     "FailedError",
     "GreylistOperator",
-    "GreylistOutage",
     "InconclusiveError",
     "Internet",
     "Kind",
@@ -67,6 +77,7 @@ __all__ = [
     "NotTestableError",
     "NxDomain",
     "Offence",
+    "Outage",
     "QueueOperator",
     "Queued",
     "Refused",
@@ -102,7 +113,8 @@ def each(*names: str) -> pytest.MarkDecorator:
     Each name is a parameter of the function: blocklist, white_list, zone, group (of zones), domain,
     strict_domain, plain_domain, bounce_domain, listless_domain, illegal_character; addresses by the lists
     of senders: who_sends, who_never_sends, who_sends_elsewhere, postmaster; and aliases: alias,
-    alias_for_many, leading, catch_all, without_catch_all, namesakes.
+    alias_for_many, leading, catch_all, without_catch_all, namesakes; accounts of a directory: outsider,
+    odd_account.
     """
     return pytest.mark.each(*names)
 

@@ -121,7 +121,28 @@ def test_an_outage_begins_and_ends_by_commands(tmp_path: Path) -> None:
     assert mark.exists()
     outage.end()
     assert not mark.exists()
-    with pytest.raises(InconclusiveError, match=r"outage\.end"):
+    outage.end()  # as before, which is how it is already
+
+
+def test_an_outage_that_never_began_has_no_end() -> None:
+    CommandOutage(("/no/such/command",), ("/no/such/command",)).end()
+
+
+def test_an_outage_that_came_half_the_way_is_ended(tmp_path: Path) -> None:
+    mark = tmp_path / "out"
+    breaks_off = (sys.executable, "-c", f"open({str(mark)!r}, 'x'); raise SystemExit(1)")
+    remove = (sys.executable, "-c", f"import os; os.unlink({str(mark)!r})")
+    outage = CommandOutage(breaks_off, remove, "directory.outage")
+    with pytest.raises(InconclusiveError, match=r"^directory\.outage\.begin: "):
+        outage.cut(CLIENT)
+    outage.end()
+    assert not mark.exists()
+
+
+def test_an_outage_that_does_not_end_is_told() -> None:
+    outage = CommandOutage((sys.executable, "-c", ""), ("/no/such/command",))
+    outage.cut(CLIENT)
+    with pytest.raises(InconclusiveError, match=r"^outage\.end: "):
         outage.end()
 
 

@@ -32,7 +32,7 @@ from harness.world.client import Client
 from harness.world.conversation import Attempt
 from harness.world.internet import Internet, Kind
 from harness.world.room import Room
-from harness.world.tools import GreylistOutage, Tools
+from harness.world.tools import Outage, Tools
 
 RULE = "helo.plain-ip"
 
@@ -443,12 +443,13 @@ def test_one_job_is_the_main_thread(run: Run) -> None:
     assert threads == [threading.main_thread()] * 2  # with the offence, and without
 
 
+@pytest.mark.parametrize("what", ["greylist", "directory"])
 def test_what_changes_the_server_for_all_is_played_last_and_undone(
-    monkeypatch: pytest.MonkeyPatch, run: Run
+    monkeypatch: pytest.MonkeyPatch, run: Run, what: str
 ) -> None:
     played: list[str] = []
 
-    class Outage:
+    class Cut:
         shared = True
 
         def cut(self, client: str) -> None:
@@ -457,7 +458,9 @@ def test_what_changes_the_server_for_all_is_played_last_and_undone(
         def end(self) -> None:
             played.append("end")
 
-    everywhere = replace(run, tools=Tools(outage=Outage()))
+    about_greylist = what == "greylist"
+    tools = Tools(outage=Cut()) if about_greylist else Tools(directory_outage=Cut())
+    everywhere = replace(run, tools=tools)
     monkeypatch.setattr(everywhere, "trouble", lambda: "")
     others_begun = threading.Event()
 
@@ -466,17 +469,17 @@ def test_what_changes_the_server_for_all_is_played_last_and_undone(
         played.append("other")
         passes(play)
 
-    def cuts(play: Play, wanted: tuple[str, ...] = ("greylist_outage",)) -> None:
-        def scenario(greylist_outage: GreylistOutage) -> None:
+    def cuts(play: Play) -> None:
+        def scenario(**given: Outage) -> None:
             others_begun.set()
-            greylist_outage.cut("192.0.2.1")
+            given[f"{what}_outage"].cut("192.0.2.1")
             passes(play)
 
-        play.call(scenario, {}, wanted)
+        play.call(scenario, {}, (f"{what}_outage",))
 
-    rule = run.catalogue["greylist.daemon-down"]
+    need = Capability.GREYLIST_OUTAGE if about_greylist else Capability.DIRECTORY_OUTAGE
     plans = {
-        "cuts": Plan(rule, frozenset(), cuts, has_twin=False),
+        "cuts": Plan(run.catalogue[RULE], frozenset({need}), cuts, has_twin=False),
         "other": Plan(run.catalogue[RULE], frozenset(), other, has_twin=False),
     }
     scheduler = Scheduler(everywhere, jobs=4)

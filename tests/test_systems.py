@@ -8,8 +8,8 @@ import pytest
 
 from harness import settings
 from harness.profile import model
-from harness.rules import Catalogue
-from harness.systems.mutants import Mutants
+from harness.rules import Capability, Catalogue
+from harness.systems.mutants import BrokenSystem, Mutants
 from harness.systems.system import Parameters, System, UnknownSystemError, names
 
 SCENARIOS = Path(__file__).parent.parent / "scenarios"
@@ -94,17 +94,35 @@ def test_each_override_of_a_system_has_its_source(name: str, variant: str) -> No
 
 @pytest.mark.parametrize("name", names())
 def test_mutants_of_a_system_change_what_is_there_once(catalogue: Catalogue, name: str) -> None:
-    system = System.named(name)
-    mutants = settings.read(system.folder / "mutants.toml", Mutants).mutant
+    mutants = settings.read(System.named(name).folder / "mutants.toml", Mutants).mutant
     assert len({mutant.name for mutant in mutants}) == len(mutants)
-    services = {service.name for service in system.description.service}
     for mutant in mutants:
+        system = System.named(name, mutant.profile)
+        services = {service.name for service in system.description.service}
         assert set(mutant.rules) <= set(catalogue.rules), mutant.name
         assert set(mutant.without) <= services, mutant.name
         for edit in mutant.edit:
             content = system.file(edit.file).read_text("utf-8")
             assert content.count(edit.find) == 1, f"{mutant.name}: {edit.find!r}"
             assert edit.find != edit.replace, mutant.name
+
+
+def test_rules_about_a_directory_are_broken_in_a_real_server(catalogue: Catalogue) -> None:
+    about = {rule.id for rule in catalogue if Capability.DIRECTORY in rule.needs}
+    mutants = settings.read(System.named("exim").folder / "mutants.toml", Mutants).mutant
+    assert len(about) == 3
+    assert about <= {rule for mutant in mutants if mutant.profile == "ldap" for rule in mutant.rules}
+
+
+def test_mutants_are_those_of_one_profile() -> None:
+    def those_of(profile: str) -> set[str]:
+        system = System.named("exim", profile)
+        return {one.name for one in BrokenSystem(system, Parameters(), SCENARIOS, profile).defects}
+
+    assert "auth.directory-down:refused" in those_of("ldap")
+    assert "connect.rdns:no-delay" in those_of("")
+    assert not those_of("ldap") & those_of("")
+    assert not those_of("debian")
 
 
 @pytest.mark.parametrize(("name", "variant"), PROFILES)

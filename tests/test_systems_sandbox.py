@@ -59,6 +59,13 @@ def inside(box: Sandbox, *command: str) -> str:
     return (done.stdout + done.stderr).strip()
 
 
+def end_the_service(box: Sandbox) -> None:
+    """It waits at /run/end; back when nothing is left of it."""
+    process = inside(box, "cat", "/run/up")
+    inside(box, "sh", "-c", ": > /run/end")
+    inside(box, "tail", f"--pid={process}", "--sleep-interval=0.05", "-f", "/dev/null")
+
+
 @needs_root
 def test_what_runs_inside(tmp_path: Path) -> None:
     with sandbox.running(toy(tmp_path), *parts(tmp_path), Parameters(delay=7)) as box:
@@ -109,6 +116,8 @@ def test_a_profile_of_another_set_up_than_the_one_that_is_up_is_told(
     [
         ({"service": "echo out of luck; exit 3"}, "sleeper ended with 3: out of luck"),
         ({"service": "echo busy; exec sleep 1000"}, "sleeper was not ready in 5 s: busy"),
+        ({"service": r"printf '\\033[2Jcleared'; exit 3"}, r"sleeper ended with 3: \\x1b\[2Jcleared$"),
+        ({"service": "printf %05000d 0; exit 3"}, "sleeper ended with 3: 0{1500}$"),
         ({"prepare": "echo no disk; exit 1"}, "ended with 1: no disk"),
     ],
 )
@@ -118,6 +127,42 @@ def test_what_does_not_come_up_is_told(tmp_path: Path, broken: dict[str, str], s
         sandbox.running(toy(tmp_path, **broken), *parts(tmp_path), Parameters()),
     ):
         pass
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("ending", "told"),
+    [
+        ("echo out of memory; exit 7", "ended with 7: up\nout of memory\n"),
+        ("kill -9 $$", "was killed by signal 9: up\n"),
+    ],
+)
+def test_a_service_that_dies_leaves_its_logs(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], ending: str, told: str
+) -> None:
+    dies = f"mkfifo /run/end; echo $$ > /run/up; echo up; cat /run/end; rm /run/up; {ending}"
+    with sandbox.running(toy(tmp_path, service=dies), *parts(tmp_path), Parameters()) as box:
+        (box.root / "var/log/toy").mkdir()
+        (box.root / "var/log/toy/more.log").write_text("every detail\n", "utf-8")
+        end_the_service(box)
+        where = tmp_path / "logs"
+        assert not where.exists()
+    said = capfd.readouterr().err
+    assert said.startswith(f"toy: in its sandbox sleeper {told}")
+    (kept,) = where.iterdir()
+    assert f"the logs of that sandbox are in {kept}/\n" in said
+    assert (kept / "sandbox/sleeper.log").read_text("utf-8").startswith("up\n")
+    assert (kept / "toy/more.log").read_text("utf-8") == "every detail\n"
+    assert kept.stat().st_mode & 0o077 == 0
+
+
+@needs_root
+def test_who_was_replaced_has_not_died(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    replaced = "mkfifo /run/end; echo $$ > /run/up; cat /run/end"
+    with sandbox.running(toy(tmp_path, service=replaced), *parts(tmp_path), Parameters()) as box:
+        end_the_service(box)
+    assert capfd.readouterr().err == ""
+    assert not (tmp_path / "logs").exists()
 
 
 @needs_root

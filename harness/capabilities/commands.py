@@ -9,14 +9,16 @@ PATIENCE = 30.0  # seconds that one command may take
 SHOWN = 300  # characters of what a failed command printed
 
 
-def run(key: str, words: Sequence[str]) -> str:
-    """What the command prints; raises `InconclusiveError` that names the profile's key when it fails.
+def run(key: str, words: Sequence[str], given: str | None = None) -> str:
+    """What the command prints; `given` is what it reads, nothing of ours unless it is told.
 
-    Of its words an error shows the first one only: a password may be among the others.
+    Raises `InconclusiveError` that names the profile's key when it fails. Of its words an error shows the
+    first one only: a password may be among the others.
     """
     try:
         done = subprocess.run(  # noqa: S603
             words,
+            input=given,
             capture_output=True,
             encoding="utf-8",
             errors="backslashreplace",  # strangers' addresses stand in a queue, in whatever bytes

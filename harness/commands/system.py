@@ -57,6 +57,8 @@ def run(options: argparse.Namespace) -> int:
         return commands.show_all()
     if not options.name:
         raise UsageError(f"system {options.action}: name a system; smtp-harness system list shows them")
+    if options.action in ("install", "down", "spf-suite") and options.profile:
+        raise UsageError(f"system {options.action}: --profile chooses nothing there; leave it out")
     if options.action == "spf-suite" and not options.pytest:
         raise UsageError(f"system spf-suite {options.name}: name the suite as well, rfc7208-tests.yml")
     name, delay, more = options.name, options.delay, options.pytest
@@ -69,6 +71,7 @@ def run(options: argparse.Namespace) -> int:
         "discover": lambda: commands.discover(name, options.profile, delay, more),
         "mutants": lambda: commands.mutants(
             name,
+            options.profile,
             delay,
             default_scenarios(),
             options.only or ["*"],

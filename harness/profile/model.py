@@ -16,6 +16,7 @@ from harness.offence import Offence
 from harness.outcome import Outcome, Stage, Verdict, later
 from harness.profile.dialect import Dialect
 from harness.profile.mail_tables import (
+    Account,
     Authenticity,
     Filter,
     Forward,
@@ -32,6 +33,7 @@ from harness.profile.tables import (
     Claims,
     Clients,
     Clock,
+    Directory,
     Dns,
     DnsList,
     Domain,
@@ -70,6 +72,7 @@ class Profile(settings.Settings):
     greylist: Greylist | None = None
     tls: Tls | None = None
     auth: Auth | None = None
+    directory: Directory | None = None
     clock: Clock | None = None
     mailbox: Mailbox | None = None
     operator: Operator | None = None
@@ -151,9 +154,14 @@ class Profile(settings.Settings):
         return [f"[{name}]" for name, table in tables.items() if table]
 
     @property
+    def logins(self) -> tuple[Account, ...]:
+        """The accounts that log in to the server."""
+        return (*([self.auth] if self.auth else ()), *(self.directory.accounts if self.directory else ()))
+
+    @property
     def secrets(self) -> tuple[Secret, ...]:
         """The passwords that it knows: what is kept of a run is kept without them."""
-        accounts = [self.auth, *(table.imap for table in self._mailboxes)]
+        accounts = [*self.logins, *(table.imap for table in self._mailboxes)]
         return tuple(account.secret for account in accounts if account)
 
     @property
@@ -237,6 +245,15 @@ class Profile(settings.Settings):
             ),
             Capability.TLS: (self.tls is not None, "the profile has no [tls]"),
             Capability.CREDENTIALS: (self.auth is not None, "the profile has no [auth] account"),
+            Capability.DIRECTORY: (self.directory is not None, "the profile has no [directory] of accounts"),
+            Capability.DIRECTORY_BIND: (
+                self.directory is not None and bool(self.directory.bind),
+                "the profile's [directory] has no bind command, so nobody sees that a password is right",
+            ),
+            Capability.DIRECTORY_OUTAGE: (
+                self.directory is not None and self.directory.outage is not None,
+                "the profile has no [directory.outage] commands to put the directory out of reach with",
+            ),
             Capability.CLOCK: (self.clock is not None, "the profile has no [clock], so no time can pass"),
             Capability.GREYLIST_OPERATOR: (
                 self.operator is not None,

@@ -237,10 +237,37 @@ class Operator(settings.Settings):
 
 
 class Outage(settings.Settings):
-    """Commands that put the greylist out of everybody's reach, and back."""
+    """Commands that put something, such as the greylist, out of everybody's reach, and back."""
 
     begin: settings.Command = Field(min_length=1)
     end: settings.Command = Field(min_length=1)
+
+
+class Directory(settings.Settings):
+    """Accounts that are entries of a directory (LDAP), beside that of [auth], whose class may send.
+
+    Those of another class have the right password and may not log in all the same. Odd names are those of
+    accounts that may, with characters that mean something in a filter (RFC 4515 §3), in the name of an entry
+    (RFC 4514 §2.4) or in an address of a directory (RFC 4516 §2.1). `bind` is a command that ends with 0 when
+    the directory takes the password, which it gets on its standard input, for the account `{user}`.
+    """
+
+    other_class: tuple[Account, ...] = Field(min_length=1)
+    odd_name: tuple[Account, ...] = ()
+    bind: tuple[str, ...] = ()
+    outage: Outage | None = None
+
+    @field_validator("bind")
+    @classmethod
+    def _names_the_account(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if value and not any("{user}" in word for word in value):
+            raise ValueError("{user} must stand in it, where the account's name belongs")
+        return value
+
+    @property
+    def accounts(self) -> tuple[Account, ...]:
+        """All of them."""
+        return (*self.other_class, *self.odd_name)
 
 
 class Override(settings.Settings):

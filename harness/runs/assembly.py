@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fake_dns import DnsServer, FakeDns
 from harness.capabilities.clock import FakeTimeFile, SharedClock, SteeredClock, WaitingClock
+from harness.capabilities.directory import CommandDirectory
 from harness.capabilities.imap import ImapStore
 from harness.capabilities.mail_host import PATIENCE
 from harness.capabilities.mailbox import PolledMailbox, Store
@@ -182,10 +183,14 @@ def _embedded_tools(profile: Profile, mta: ReferenceMta) -> Tools:
 
 
 def _tools(profile: Profile) -> Tools:
+    directory = profile.directory
+    cut = directory.outage if directory else None
     return Tools(
         clock=_clock(profile),
         operator=CommandOperator(profile.operator) if profile.operator else None,
         outage=CommandOutage(profile.outage.begin, profile.outage.end) if profile.outage else None,
+        directory=CommandDirectory(directory.bind) if directory and directory.bind else None,
+        directory_outage=CommandOutage(cut.begin, cut.end, "directory.outage") if cut else None,
         queue=CommandQueue(profile.queue) if profile.queue and profile.queue.list else None,
         rewriter=CommandRewriter(profile.srs) if profile.srs and profile.srs.make else None,
     )

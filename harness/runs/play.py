@@ -48,6 +48,8 @@ class Play:
         with contextlib.ExitStack() as stack:
             if "greylist_outage" in wanted and self.run.tools.outage:
                 stack.callback(self.run.tools.outage.end)
+            if "directory_outage" in wanted and self.run.tools.directory_outage:
+                stack.callback(self.run.tools.directory_outage.end)
             stack.callback(self._close_sink)
             scenario(**given, **{name: FIXTURES[name](self) for name in wanted})
         if not self.expect.proven:
@@ -113,6 +115,8 @@ FIXTURES: Mapping[str, Callable[[Play], object]] = {
     "clock": lambda play: play.run.tools.clock,
     "greylist": lambda play: play.greylist,
     "greylist_outage": lambda play: play.run.tools.outage,
+    "directory": lambda play: play.run.tools.directory,
+    "directory_outage": lambda play: play.run.tools.directory_outage,
     "mailbox": lambda play: play.mailbox,
     "sink": lambda play: play.sink,
     "queue": lambda play: play.queue,

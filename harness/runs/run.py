@@ -26,7 +26,8 @@ from harness.world.sut import Sut
 from harness.world.tools import Tools
 from harness.world.world import World
 
-CHECKS = frozenset((Capability.SPF, Capability.DKIM))  # a server without them has nothing to be judged for
+# A server without these has nothing to be judged for.
+CHECKS = frozenset((Capability.SPF, Capability.DKIM, Capability.DIRECTORY))
 MOST_TROUBLES = 5  # innocent clients in a row that are not served, before a run gives up
 LASTING = 15.0  # seconds of such trouble, more than a server takes to be started again
 
@@ -209,7 +210,8 @@ class Run:
         granted = {
             Capability.CLOCK: self.tools.clock,
             Capability.GREYLIST_OPERATOR: self.tools.operator,
-            Capability.GREYLIST_OUTAGE: self.tools.outage,
+            **self.tools.outages,
+            Capability.DIRECTORY_BIND: self.tools.directory,
             Capability.MAILBOX: self.tools.mailbox,
             Capability.SINK: self.tools.sink,
             Capability.QUEUE_OPERATOR: self.tools.queue,

@@ -171,8 +171,8 @@ class Scheduler:
         return plan.rule.disturbs or self._changes_all(plan)
 
     def _changes_all(self, plan: Plan) -> bool:
-        outage = self._run.tools.outage
-        return Capability.GREYLIST_OUTAGE in plan.all_needs and outage is not None and outage.shared
+        outages = self._run.tools.outages
+        return any(outage.shared for need, outage in outages.items() if need in plan.all_needs)
 
     def _try_first(self, plan: Plan, future: Future[Outcome]) -> None:
         course = Course(self._run, plan)

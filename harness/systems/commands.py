@@ -106,16 +106,23 @@ def down(name: str) -> int:
     found = Up.find(name)
     if found is None:
         raise SandboxError(f"{name} is not up")
-    os.kill(
-        found.process, signal.SIGKILL
-    )  # its first process inside goes with it, and with that one everything
-    deadline = time.monotonic() + ENDED_WITHIN
-    while _began(found.process) == found.began:
-        if time.monotonic() > deadline:
+    os.kill(sandbox.first_process(found.process), signal.SIGTERM)  # with it everything inside ends
+    if not _has_ended(found):
+        os.kill(found.process, signal.SIGKILL)  # and its first process inside with it
+        if not _has_ended(found):
             raise SandboxError(f"{name}: process {found.process} does not end")
-        time.sleep(LOOK)
     Up.note(name).unlink(missing_ok=True)
+    sandbox.tell_deaths(name, mount_point(name), found.process)
     return 0
+
+
+def _has_ended(up: Up) -> bool:
+    deadline = time.monotonic() + ENDED_WITHIN
+    while _began(up.process) == up.began:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(LOOK)
+    return True
 
 
 def run(name: str, variant: str, delay: int, scenarios: Path, arguments: Sequence[str]) -> int:
@@ -145,9 +152,16 @@ def spf_suite(name: str, delay: int, arguments: Sequence[str]) -> int:
         )
 
 
-def mutants(name: str, delay: int, scenarios: Path, only: list[str], *, parallel: int, together: int) -> int:
-    """Break a system in one respect after the other; prints the kill matrix, returns the exit status."""
-    subject = BrokenSystem(_ready_to_start(name), _parameters(delay), scenarios)
+def mutants(
+    name: str, variant: str, delay: int, scenarios: Path, only: list[str], *, parallel: int, together: int
+) -> int:
+    """Break a system, set up as a profile needs it, in one respect after the other; the exit status.
+
+    Prints the kill matrix; raises `SandboxError` where the profile has no mutants.
+    """
+    subject = BrokenSystem(_ready_to_start(name, variant), _parameters(delay), scenarios, variant)
+    if not subject.defects:
+        raise SandboxError(f"{name}: its mutants.toml has none with profile = {json.dumps(variant)}")
     return run_matrix(subject, only, parallel=parallel, together=together)
 
 

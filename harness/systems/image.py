@@ -11,9 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.results.visible import visible
+from harness.systems import package_lock
 from harness.systems.sandbox import PRIVILEGE, SandboxError, namespaces
 from harness.systems.system import System
 
+SAID = 3000  # characters of what an installer said last
 DPKG_STATUS = Path("/var/lib/dpkg/status")
 
 
@@ -47,10 +50,21 @@ class Image:
     def make(self, say: Callable[[str], None]) -> None:
         """Install the packages, unless they are here; `say` gets a line now and then.
 
-        Raises `SandboxError`.
+        The packages of this host do not change meanwhile: who is at that is waited for. Raises
+        `SandboxError`.
         """
-        if not self.missing:
-            say(f"{self.system.name} is installed already: {self.archive}; remove that to install it anew")
+        if self.missing:
+            with package_lock.held(say, package_lock.LOCKS, patience=package_lock.PATIENCE):
+                self._make(say)
+        else:
+            self._is_here(say)
+
+    def _is_here(self, say: Callable[[str], None]) -> None:
+        say(f"{self.system.name} is installed already: {self.archive}; remove that to install it anew")
+
+    def _make(self, say: Callable[[str], None]) -> None:
+        if not self.missing:  # somebody else was at that as well, and was waited for
+            self._is_here(say)
             return
         folder = cache(self.system.name)
         folder.mkdir(parents=True, exist_ok=True)
@@ -67,9 +81,16 @@ class Image:
             str(self.archive.with_suffix(".part")),
             *packages,
         ]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)  # noqa: S603
+        done = subprocess.run(  # noqa: S603
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
         if done.returncode:
-            said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
+            said = visible("\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])[-SAID:], "\n")
             raise SandboxError(
                 f"{self.system.name}: the packages could not be installed:\n{said}\n{PRIVILEGE}"
             )

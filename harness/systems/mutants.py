@@ -35,6 +35,7 @@ class Mutant(settings.Settings):
 
     name: str = Field(min_length=1)
     about: str = Field(min_length=1)
+    profile: str = ""  # whose set-up it breaks; empty: the usual one
     rules: tuple[str, ...] = Field(min_length=1)
     also: dict[str, str] = Field(default_factory=dict)  # pattern of rule ids -> reason
     edit: tuple[Edit, ...] = ()
@@ -55,20 +56,21 @@ class Mutants(settings.Settings):
 
 @dataclass(frozen=True)
 class BrokenSystem:
-    """A system whose mutants are run, each in a sandbox of its own."""
+    """A system whose mutants of one profile are run, each in a sandbox of its own."""
 
     system: System
     parameters: Parameters
     scenarios: Path
+    profile: str = ""  # empty: the usual one
 
     @property
     def title(self) -> str:
         """As the matrix calls it."""
-        return self.system.name
+        return f"{self.system.name} {self.profile}".strip()
 
     @property
     def defects(self) -> list[Defect]:
-        """Of its `mutants.toml`."""
+        """Of its `mutants.toml`, those of the profile."""
         return [Defect(one.name, one.rules, one.about) for one in self._mutants.values()]
 
     def run(self, defects: Sequence[Defect], folder: Path, *, heavy: bool) -> RunResult:
@@ -88,7 +90,7 @@ class BrokenSystem:
             ) as box:
                 profile = folder / "profile.toml"
                 profile.touch(mode=0o600)
-                profile.write_text(box.profile(), "utf-8")
+                profile.write_text(box.profile(self.profile), "utf-8")
                 options = [f"--smtp-sut={profile}", *(["--smtp-allow-heavy"] if heavy else [])]
                 return run_pytest(self.scenarios, folder, options, box.beside)
         except SandboxError as error:
@@ -123,4 +125,5 @@ class BrokenSystem:
 
     @functools.cached_property
     def _mutants(self) -> dict[str, Mutant]:
-        return {one.name: one for one in settings.read(self.system.folder / "mutants.toml", Mutants).mutant}
+        known = settings.read(self.system.folder / "mutants.toml", Mutants).mutant
+        return {one.name: one for one in known if one.profile == self.profile}

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.systems import logs
 from harness.systems.system import Parameters, System
 
 TOOLS = {"unshare": "util-linux", "nsenter": "util-linux", "setpriv": "util-linux", "ip": "iproute2"}
@@ -93,13 +94,14 @@ def running(
 ) -> Iterator[Sandbox]:
     """A sandbox for the length of the context; `root` takes the place of the system's own files.
 
-    Raises `SandboxError` when it does not come up.
+    What died in it is told on standard error. Raises `SandboxError` when it does not come up.
     """
     process = start(system, archive, place, parameters, without, root)
     try:
         yield Sandbox(system, parameters, first_process(process.pid), place)
     finally:
         end(process)
+        tell_deaths(system.name, place, process.pid)
 
 
 def start(
@@ -139,6 +141,7 @@ def start(
     try:
         if process.stdin is None or process.stdout is None:
             raise SandboxError("the sandbox has no pipes")
+        order["logs"] = str(logs.folder(place, process.pid))
         process.stdin.write(json.dumps(order) + "\n")
         process.stdin.flush()
         said = process.stdout.readline()
@@ -153,6 +156,12 @@ def start(
         end(process)
         raise
     return process
+
+
+def tell_deaths(name: str, place: Path, process: int) -> None:
+    """Say on standard error which services of a sandbox died before it ended, and where its logs are."""
+    if told := logs.told(logs.folder(place, process)):
+        print(f"{name}: in its sandbox {told}", file=sys.stderr, flush=True)
 
 
 def first_process(unshare: int) -> int:

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.results.visible import visible
+from harness.systems import logs
 from harness.systems.system import Parameters, Ready, Service, System
 
 OUTSIDE = "192.0.2.1"  # the host's own: a resolver that knows loopback only asks for no addresses
@@ -26,9 +28,11 @@ NETWORKS = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "198.18.0.0/15"
 SETTINGS = {"net/ipv6/ip_nonlocal_bind": "1", "net/core/somaxconn": "4096"}
 LOOK = 0.05  # seconds between two looks at a service that is coming up
 PATIENCE = 120.0  # seconds for a command that prepares something
+ANSWER = 3.0  # seconds for a command that tells whether somebody has taken a dead service's place
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
-LOGS = "var/log/sandbox"
-TAIL = 1500  # characters of a log in an error
+WRITTEN = "var/log"
+LOGS = f"{WRITTEN}/sandbox"
+TAIL = 1500  # characters of what a command printed in an error
 
 
 class WardenError(Exception):
@@ -43,7 +47,8 @@ class Warden:
     roots: Sequence[Path]
     parameters: Parameters
     place: Path
-    services: dict[int, str] = field(default_factory=dict)
+    services: dict[int, Service] = field(default_factory=dict)
+    ended: list[tuple[Service, int]] = field(default_factory=list)  # and with which status
 
     @property
     def root(self) -> Path:
@@ -108,16 +113,21 @@ class Warden:
         """A command inside, as root; raises `WardenError` with what it printed."""
         filled = [self.parameters.fill(word) for word in command]
         done = subprocess.run(  # noqa: S603
-            self._inside("root", {}, filled), capture_output=True, text=True, timeout=PATIENCE, check=False
+            self._inside("root", {}, filled),
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=PATIENCE,
+            check=False,
         )
         if done.returncode:
-            said = (done.stdout + done.stderr).strip()[-TAIL:]
+            said = visible((done.stdout + done.stderr).strip()[-TAIL:], "\n")
             raise WardenError(f"{' '.join(filled)} ended with {done.returncode}: {said}")
 
     def serve(self, service: Service) -> None:
         """Start a service and wait until it is ready; raises `WardenError` with the end of its log."""
         place = service.ready.tcp or service.ready.socket
-        if place and self._is_ready(service.ready):  # or whoever that is would be tested in its place
+        if place and self._is_ready(service.ready, service.within):  # or that one would be tested instead
             raise WardenError(f"{service.name} was not started: somebody else listens at {place} already")
         log = self.root / LOGS / f"{service.name}.log"
         command = [self.parameters.fill(word) for word in service.command]
@@ -129,25 +139,29 @@ class Warden:
                 stderr=output,
                 start_new_session=True,
             )
-        self.services[process.pid] = service.name
+        self.services[process.pid] = service
         deadline = time.monotonic() + service.within
-        while not self._is_ready(service.ready):
+        while not self._is_ready(service.ready, service.within):
             ended = process.poll()
             if ended is not None or time.monotonic() > deadline:
                 what = (
                     f"ended with {ended}" if ended is not None else f"was not ready in {service.within:g} s"
                 )
-                raise WardenError(f"{service.name} {what}: {_tail(log)}")
+                raise WardenError(f"{service.name} {what}: {logs.tail(log)}")
             time.sleep(LOOK)
 
     def _inside(self, user: str, environment: dict[str, str], command: Sequence[str]) -> list[str]:
         words = [f"{name}={value}" for name, value in (ENVIRONMENT | environment).items()]
         return ["chroot", f"--userspec={user}", str(self.root), "/usr/bin/env", "-i", *words, *command]
 
-    def _is_ready(self, ready: Ready) -> bool:
+    def _is_ready(self, ready: Ready, patience: float) -> bool:
         if ready.command:
             inside = self._inside("root", {}, ready.command)
-            return subprocess.run(inside, capture_output=True, check=False).returncode == 0  # noqa: S603
+            try:
+                done = subprocess.run(inside, capture_output=True, timeout=patience, check=False)  # noqa: S603
+            except subprocess.TimeoutExpired:
+                return False
+            return done.returncode == 0
         try:
             if ready.tcp:
                 host, _, port = ready.tcp.rpartition(":")
@@ -164,16 +178,29 @@ class Warden:
         while True:
             if select.select([] if stay else [sys.stdin], [], [], 0.5)[0] and not sys.stdin.readline():
                 return
-            while True:
-                try:
-                    pid, _ = os.waitpid(-1, os.WNOHANG)
-                except ChildProcessError:
-                    return  # every service is gone
-                if pid == 0:
-                    break
-                if name := self.services.pop(pid, ""):
-                    with (self.root / LOGS / "ended.log").open("a") as log:
-                        log.write(f"{name}\n")
+            self._bury()
+
+    def _bury(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return  # every service is gone
+            if pid == 0:
+                return
+            if service := self.services.pop(pid, None):
+                self.ended.append((service, os.waitstatus_to_exitcode(status)))
+
+    def leave_logs(self, where: Path) -> None:
+        """If a service has died, what was written into logs is kept at a place outside."""
+        self._bury()
+        deaths = [
+            logs.Death(service.name, status, logs.tail(self.root / LOGS / f"{service.name}.log"))
+            for service, status in self.ended
+            if not self._is_ready(service.ready, ANSWER)  # or somebody has started it again
+        ]
+        if deaths:
+            logs.keep(self.place / "upper" / WRITTEN, where, deaths)
 
 
 def main() -> int:
@@ -195,7 +222,10 @@ def main() -> int:
         print(json.dumps({"error": str(error)}), flush=True)
         return 1
     print(json.dumps({"ready": True}), flush=True)
-    warden.watch(stay=order["stay"])
+    try:
+        warden.watch(stay=order["stay"])
+    finally:
+        warden.leave_logs(Path(order["logs"]))
     return 0
 
 
@@ -203,10 +233,6 @@ def _do(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)  # noqa: S603
     if done.returncode:
         raise WardenError(f"{' '.join(command)}: {done.stderr.strip()}")
-
-
-def _tail(log: Path) -> str:
-    return log.read_text("utf-8", "replace").strip()[-TAIL:] or "it printed nothing"
 
 
 if __name__ == "__main__":

@@ -112,6 +112,16 @@ def _without_catch_alls(sut: Sut) -> Parts:
     return ((nobody.rpartition("@")[2], (known, nobody)) for known, nobody in sut.mail.without_catch_alls)
 
 
+def _outsiders(sut: Sut) -> Parts:
+    directory = sut.profile.directory
+    return ((account.user, account) for account in (directory.other_class if directory else ()))
+
+
+def _odd_accounts(sut: Sut) -> Parts:
+    directory = sut.profile.directory
+    return ((account.user, account) for account in (directory.odd_name if directory else ()))
+
+
 def _namesakes(sut: Sut) -> Parts:
     return ((f"{one} and {other}", (one, other)) for one, other in sut.mail.namesakes)
 
@@ -180,6 +190,11 @@ SERIES: Mapping[str, tuple[Callable[[Sut], Parts], str]] = {
     "namesakes": (
         _namesakes,
         "no alias of one name leads to users in two [[domain]]s who have different mailboxes",
+    ),
+    "outsider": (_outsiders, "the profile has no [[directory.other_class]]"),
+    "odd_account": (
+        _odd_accounts,
+        "the profile has no [[directory.odd_name]]; describe an account whose name has such characters",
     ),
     "illegal_character": (_illegal_characters, "policy.illegal_characters names none"),
 }

@@ -59,13 +59,12 @@ class Client(Host):
 
     def session(self) -> Session:
         """A session that is not connected yet."""
-        auth = self.world.sut.profile.auth
         return Session(
             self.server or self.world.server,
             self.address,
             self.world.route,
             reply_timeout=self.world.sut.profile.patience,
-            secrets=[auth.secret] if auth else (),
+            secrets=[account.secret for account in self.world.sut.profile.logins],
         )
 
     @contextlib.contextmanager

@@ -193,6 +193,11 @@ class Sut:
         return address, str(network), str(network.network_address)
 
     @property
+    def account_names(self) -> frozenset[str]:
+        """Those that the profile describes."""
+        return frozenset(account.user for account in self.profile.logins)
+
+    @property
     def verifies_for_accounts(self) -> bool:
         """Whether the recipients that an account names are looked for."""
         return self.profile.auth is not None and self.profile.auth.verified

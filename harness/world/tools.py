@@ -7,6 +7,8 @@ from harness.capabilities.mail_host import MailHost
 from harness.capabilities.mailbox import Delivered
 from harness.capabilities.queue import Queued
 from harness.capabilities.sink import Sink
+from harness.profile.mail_tables import Account
+from harness.rules import Capability
 from harness.world.world import Clock
 
 
@@ -23,18 +25,25 @@ class GreylistOperator(Protocol):
         """Whether a list shows the triplet."""
 
 
-class GreylistOutage(Protocol):
-    """Puts the greylist's store out of reach."""
+class Outage(Protocol):
+    """Puts something that the server rests on out of reach: its greylist, its directory of accounts."""
 
     def cut(self, client: str) -> None:
-        """From now on nothing can be looked up about this client."""
+        """From now on nothing can be looked up for this client."""
 
     def end(self) -> None:
-        """Everything is as before."""
+        """Everything is as before, if it was out of reach."""
 
     @property
     def shared(self) -> bool:
         """Whether it is an outage for every client, so that nobody else may be played meanwhile."""
+
+
+class Directory(Protocol):
+    """A directory of accounts, apart from the server that goes by it."""
+
+    def vouch_for(self, account: Account) -> None:
+        """Raises `InconclusiveError` unless the account is there and its password is right."""
 
 
 class Mailbox(Protocol):
@@ -86,8 +95,19 @@ class Tools:
 
     clock: Clock | None = None
     operator: GreylistOperator | None = None
-    outage: GreylistOutage | None = None
+    outage: Outage | None = None  # of the greylist
+    directory: Directory | None = None
+    directory_outage: Outage | None = None
     mailbox: Mailbox | None = None
     sink: Sink | None = None
     queue: QueueOperator | None = None
     rewriter: Rewriter | None = None
+
+    @property
+    def outages(self) -> dict[Capability, Outage]:
+        """Those that are granted, by what a scenario needs for them."""
+        granted = {
+            Capability.GREYLIST_OUTAGE: self.outage,
+            Capability.DIRECTORY_OUTAGE: self.directory_outage,
+        }
+        return {capability: outage for capability, outage in granted.items() if outage}

@@ -138,16 +138,7 @@ def test_unknown_name_looks_like_a_wrong_password(
     attempt = logged_in(client, name, given) if offence else logged_in(client, user, secret)
     expect(attempt)
     if offence:
-        wrong, again = (logged_in(client, user, "not-" + secret).auth for _ in range(2))
-        expect.replied(wrong)
-        expect.replied(again)
-        expect.given(
-            wrong.verdict is not Verdict.PASS,
-            f"a wrong password is not refused, so nothing can be like it: {wrong}",
-        )
-        assert attempt.auth.code == wrong.code, f"it is answered {attempt.auth}, a wrong password {wrong}"
-        if wrong.text == again.text:  # some servers have a word in it that is never the same
-            assert attempt.auth.text == wrong.text, f"it is told {attempt.auth}, a wrong password {wrong}"
+        looks_like_a_wrong_password(attempt, client, expect)
 
 
 @rule("auth.unknown-user")
@@ -178,6 +169,21 @@ def logged_in(client: Client, user: str, password: Secret | str, *, initial: boo
         client.begin_tls(talk)
         client.authenticate(talk, user, password, initial=initial)
         return talk.quit()
+
+
+def looks_like_a_wrong_password(attempt: Attempt, client: Client, expect: Expect) -> None:
+    """Whoever was refused was told what the account is told for a wrong password, to the letter."""
+    user, secret = client.account()
+    wrong, again = (logged_in(client, user, "not-" + secret).auth for _ in range(2))
+    expect.replied(wrong)
+    expect.replied(again)
+    expect.given(
+        wrong.verdict is not Verdict.PASS,
+        f"a wrong password is not refused, so nothing can be like it: {wrong}",
+    )
+    assert attempt.auth.code == wrong.code, f"it is answered {attempt.auth}, a wrong password {wrong}"
+    if wrong.text == again.text:  # some servers have a word in it that is never the same
+        assert attempt.auth.text == wrong.text, f"it is told {attempt.auth}, a wrong password {wrong}"
 
 
 def keywords(client: Client, expect: Expect) -> tuple[dict[str, str], dict[str, str], Attempt]:

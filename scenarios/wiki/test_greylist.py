@@ -8,10 +8,10 @@ from harness.scenario import (
     Clock,
     Expect,
     GreylistOperator,
-    GreylistOutage,
     Kind,
     NewClient,
     Offence,
+    Outage,
     Stage,
     Sut,
     Verdict,
@@ -291,7 +291,7 @@ def test_recipient_of_a_known_triplet_in_capitals(
 
 @rule("greylist.daemon-down")
 def test_store_out_of_reach(
-    stranger: Client, sut: Sut, clock: Clock | None, greylist_outage: GreylistOutage, expect: Expect
+    stranger: Client, sut: Sut, clock: Clock | None, greylist_outage: Outage, expect: Expect
 ) -> None:
     overridden = expect.rule.id in sut.profile.rules.expect
     verdicts = [one.verdict for one in expect.expected] if overridden else [sut.greylist.when_unreachable]
