@@ -129,10 +129,19 @@ def check(path: Path | str, content: Mapping[str, Any], model: type[Model]) -> M
     if dates := list(_dates(content)):
         raise SettingsError(path, [f"{place}: {date} is a date; write it in quotes" for place, date in dates])
     try:  # as JSON, for which pydantic knows strict types that have lists for tuples and strings for paths
-        return model.model_validate_json(json.dumps(content), strict=True, context=Path(path).parent)
+        return model.model_validate_json(
+            json.dumps(content, default=_revealed), strict=True, context=Path(path).parent
+        )
     except ValidationError as error:
         problems = [_problem(detail, model) for detail in _causes(error)]
     raise SettingsError(path, problems)  # apart from its cause, which has all values, secret ones as well
+
+
+def _revealed(value: object) -> str:
+    """A secret for as long as it is checked; it is one again in the model."""
+    if isinstance(value, Secret):
+        return value.reveal()
+    raise TypeError(f"no setting is a {type(value).__name__}")
 
 
 def nearest(word: str, known: list[str]) -> str:

@@ -13,6 +13,7 @@ OLDER = tuple(
         "sut",
         "jobs",
         "reports",
+        "baseline",
         "allow-heavy",
         "skip-heavy",
         "lean",
@@ -39,6 +40,11 @@ def add_options(parser: pytest.Parser) -> None:
         help="dialogues that wait side by side (1: one by one in the main thread)",
     )
     group.addoption("--smtp-reports", metavar="DIR", help="where the reports go (default: reports/)")
+    group.addoption(
+        "--smtp-baseline",
+        metavar="RESULT.json",
+        help="an earlier run: fail for what is worse than there or no longer tested, and for nothing else",
+    )
     group.addoption(
         "--smtp-allow-heavy", action="store_true", help="run scenarios that strain a shared server"
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from harness.plugin.selection import rules_file
 from harness.rules import Catalogue, Rule, UnknownRuleError
 from harness.runs.play import FIXTURES, TWIN, Play
 from harness.runs.trial import Plan
@@ -116,11 +117,5 @@ def _direct_parameters(item: pytest.Function) -> set[str]:
 
 def rule_files(items: Sequence[pytest.Item]) -> list[Path]:
     """Every `rules.toml` beside or above a collected scenario, the nearest one of each."""
-    files: dict[Path, None] = {}
-    for item in items:
-        if item.get_closest_marker("rule"):
-            for folder in item.path.parents:
-                if (folder / "rules.toml").is_file():
-                    files[folder / "rules.toml"] = None
-                    break
-    return [*files]
+    found = (rules_file(item) for item in items if item.get_closest_marker("rule"))
+    return [*dict.fromkeys(file for file in found if file)]

@@ -20,15 +20,18 @@ from harness.plugin.keys import EMBEDDED, OUTCOME
 from harness.plugin.marks import level_mark, stage_mark
 from harness.plugin.progress import RunProgress
 from harness.plugin.scenarios import Scenario, argument_names, rule_files, scenario_of
+from harness.plugin.selection import Selection
 from harness.plugin.showing import SHOWN, STATUS, rule_lines, tell
 from harness.results import terminal
-from harness.results.model import Status
-from harness.results.store import save
+from harness.results.filing import BaselineError, Filing
+from harness.results.model import RunResult, Status
+from harness.results.store import ReportError, ResultFileError
 from harness.results.visible import visible
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, begin, open_run
 from harness.runs.course import Outcome
-from harness.runs.gathering import Gathering, RuleCase
+from harness.runs.ending import heeding_requests, why
+from harness.runs.gathering import Gathering, Planned, RuleCase, of_a_broken_server
 from harness.runs.run import Run
 from harness.runs.scheduler import Scheduler
 from harness.runs.showing import Showing
@@ -43,6 +46,17 @@ FORKED = (
     "run the scenarios without that (pytest-forked: leave out --forked)"
 )
 NOTHING_TESTED = 5  # the exit status that pytest itself uses for «no tests»
+REPORTS_LOST = 6  # the exit status when all went well, and the reports could not be written
+DECIDED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+BAD_INPUT = (
+    settings.SettingsError,
+    DnsServerError,
+    EmbeddedError,
+    NotTestableError,
+    ReportError,
+    ResultFileError,
+    BaselineError,
+)
 
 
 @dataclass
@@ -50,13 +64,17 @@ class ScenarioPlugin:
     """One pytest session: holds the run while the items go by."""
 
     config: pytest.Config
+    selection: Selection = field(init=False)
     scenarios: dict[str, Scenario] = field(default_factory=dict)
     gathering: Gathering | None = None
     scheduler: Scheduler | None = None
     run: Run | None = None
     showing: Showing = field(default_factory=Showing)
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
-    written: tuple[Path, ...] = ()
+    filing: Filing | None = None
+    result: RunResult | None = None  # when the run is over
+    told: set[str] = field(default_factory=set)  # items that pytest is through with
+    others_failed: bool = False  # something that is no verdict
     progress: RunProgress = field(init=False)
     process: int = field(default_factory=os.getpid)  # of the run
     _catalogues: dict[tuple[Path, ...], Catalogue] = field(default_factory=dict)
@@ -64,9 +82,11 @@ class ScenarioPlugin:
     def __post_init__(self) -> None:
         """It tells how far it is."""
         self.progress = RunProgress(self.config)
+        self.selection = Selection(self.config)
 
     def name(self, items: list[pytest.Item]) -> None:
         """Let each be chosen by what reports say of it: its rule by -k, its stage and its level by -m."""
+        self.selection.know(items)
         catalogue = self._catalogue_of(items)
         for item in items:
             mark = item.get_closest_marker("rule")
@@ -78,6 +98,7 @@ class ScenarioPlugin:
 
     def find(self, items: list[pytest.Item]) -> None:
         """Know the scenarios among the items that were chosen, and hold each against the catalogue."""
+        self.selection.choose(items)
         self.catalogue = self._catalogue_of(items)
         found = [scenario_of(item, self.catalogue) for item in items]
         self.scenarios = {one.item.nodeid: one for one in found if one}
@@ -109,12 +130,17 @@ class ScenarioPlugin:
         selected = [item for item in session.items if item.nodeid in self.scenarios]
         if not selected or options.collectonly or options.setuponly or options.setupplan:
             return (yield)
-        self._begin(selected)
-        try:
-            with self.showing.around(self.config):
-                return (yield)
-        finally:
-            self._end()
+        with heeding_requests():
+            ending: BaseException | None = None
+            try:
+                self._begin(selected)
+                with self.showing.around(self.config):
+                    return (yield)
+            except BaseException as error:
+                ending = error
+                raise
+            finally:
+                self._end(selected, ending)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -169,6 +195,9 @@ class ScenarioPlugin:
                 rule = self.scenarios[item.nodeid].rule
                 shown: Any = RuleFailure(rule, outcome.expected, report.longrepr)
                 report.longrepr = shown
+        if report.when == "call" or not report.passed:
+            self.told.add(item.nodeid)
+        self.others_failed |= report.failed and (outcome is None or report.when != "call")
         return report
 
     @pytest.hookimpl(tryfirst=True)
@@ -192,20 +221,29 @@ class ScenarioPlugin:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Nothing tested, or anything failed or inconclusive, never ends with 0."""
-        if self.gathering is None or session.exitstatus != 0:
+        """Nothing tested, or anything failed or inconclusive, never ends with 0; nor a run without reports.
+
+        Where there is a baseline, what is worse than there takes the place of what failed.
+        """
+        if self.result is None or self.filing is None:
             return
-        counts = self.gathering.result(self.run).counts if self.run else {}
-        if counts.get(Status.FAILED) or counts.get(Status.INCONCLUSIVE):
+        counts, passed = self.result.counts, session.exitstatus == pytest.ExitCode.OK
+        decided = counts[Status.PASSED] + counts[Status.FAILED]
+        if self.filing.before and not self.others_failed and session.exitstatus in DECIDED:
+            better = pytest.ExitCode.OK if decided else NOTHING_TESTED
+            session.exitstatus = better if self.filing.is_no_worse else pytest.ExitCode.TESTS_FAILED
+        elif passed and (counts[Status.FAILED] or counts[Status.INCONCLUSIVE]):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        elif not counts.get(Status.PASSED):
+        elif passed and not counts[Status.PASSED]:
             session.exitstatus = NOTHING_TESTED
+        if session.exitstatus == pytest.ExitCode.OK and self.filing.trouble:
+            session.exitstatus = REPORTS_LOST
 
     def pytest_terminal_summary(self, terminalreporter: "TerminalReporter") -> None:
         """The table of rules, and where the reports lie."""
-        if self.gathering is None or self.run is None:
+        if self.result is None or self.run is None or self.filing is None:
             return
-        result = self.gathering.result(self.run)
+        result = self.result
         terminalreporter.section("rules")
         colour = terminalreporter._tw.hasmarkup
         terminalreporter.write_line(terminal.table(result, terminalreporter._tw.fullwidth, colour))
@@ -221,8 +259,11 @@ class ScenarioPlugin:
                 "No rule was proved or refuted: see the reasons above; the profile says what can be tested.",
                 yellow=True,
             )
-        if self.written:
-            terminalreporter.write_line(f"report: {', '.join(str(path) for path in reversed(self.written))}")
+        for line in self.filing.told(result):
+            terminalreporter.write_line(line, red=line == self.filing.trouble)
+        if compared := self.filing.compared(colour=colour):
+            terminalreporter.section(f"held against {self.filing.baseline}")
+            terminalreporter.write_line(compared)
 
     def _begin(self, selected: list[pytest.Item]) -> None:
         options = self.config.option
@@ -231,6 +272,15 @@ class ScenarioPlugin:
             raise pytest.UsageError("--smtp-mutant breaks the reference MTA; it does not go with --smtp-sut")
         if options.smtp_jobs is not None and options.smtp_jobs < 1:
             raise pytest.UsageError("--smtp-jobs takes a number from 1 on")
+        if options.smtp_mutant and options.smtp_baseline:
+            raise pytest.UsageError(
+                "a server that --smtp-mutant broke is held against nothing: drop --smtp-baseline"
+            )
+        self.filing = Filing(
+            Path(options.smtp_reports) if options.smtp_reports else self.config.rootpath / "reports",
+            page=not options.smtp_lean,
+            baseline=Path(options.smtp_baseline) if options.smtp_baseline else None,
+        )
         heavy = options.smtp_allow_heavy or not (sut or options.smtp_skip_heavy)
         wish = Wish(
             self.catalogue,
@@ -242,11 +292,16 @@ class ScenarioPlugin:
             embedded=self.config.stash.get(EMBEDDED, reference_mta),
         )
         try:
+            self.filing.prepare()
             run = self.stack.enter_context(open_run(wish))
             run, facts = begin(run)
-        except (settings.SettingsError, DnsServerError, EmbeddedError, NotTestableError) as error:
+        except BAD_INPUT as error:
             raise pytest.UsageError(str(error)) from None
         self.gathering = Gathering.begin(facts)
+        if part := self.selection.caveat(self.catalogue):
+            self.gathering.caveats.append(part)
+        if options.smtp_mutant:
+            self.gathering.caveats.append(of_a_broken_server(options.smtp_mutant))
         self.run = run
         self.showing = Showing(run.profile.secrets)
         self.scheduler = Scheduler(run, options.smtp_jobs or run.profile.server.jobs)
@@ -272,13 +327,36 @@ class ScenarioPlugin:
         self.gathering.add(RuleCase(scenario.rule, scenario.case, item.nodeid, outcome))
         return outcome
 
-    def _end(self) -> None:
+    def _end(self, selected: list[pytest.Item], ending: BaseException | None) -> None:
+        """Keep all that was decided, and then let go of the server: who is in a hurry loses nothing."""
         try:
-            if self.scheduler:
-                self.scheduler.stop()
-            if self.gathering and self.run:
-                folder = self.config.option.smtp_reports
-                reports = Path(folder) if folder else self.config.rootpath / "reports"
-                self.written = save(self.gathering.finish(self.run), reports, page=not self.run.lean)
+            if self.scheduler and self.gathering and self.run and self.filing:
+                self._take_the_rest(selected, self.scheduler, self.gathering, ending)
+                self.result = self.gathering.finish(self.run)
+                self.filing.take(self.result)
         finally:
-            self.stack.close()
+            try:
+                if self.scheduler:
+                    self.scheduler.stop()
+            finally:
+                self.stack.close()
+
+    def _take_the_rest(
+        self,
+        selected: list[pytest.Item],
+        scheduler: Scheduler,
+        gathering: Gathering,
+        ending: BaseException | None,
+    ) -> None:
+        """What pytest did not come to: the verdicts that stand by now, and what has none."""
+        done = self.told | {case.test for case in gathering.cases}
+        left = [self.scenarios[item.nodeid] for item in selected if item.nodeid not in done]
+        decided = scheduler.decided() if left else {}
+        undecided = []
+        for one in left:
+            if outcome := decided.get(one.item.nodeid):
+                gathering.add(RuleCase(one.rule, one.case, one.item.nodeid, outcome))
+            else:
+                undecided.append(Planned(one.rule, one.case, one.item.nodeid))
+        if undecided:
+            gathering.interrupted(why(ending), undecided)

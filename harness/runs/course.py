@@ -9,7 +9,7 @@ from harness.rules import spell
 from harness.runs.run import Run
 from harness.runs.steadiness import MORE_TRIES, TRIES, Lateness, Seen
 from harness.runs.trial import Plan, Vote, came_in, evidence_of, observed_in, status_of, try_once
-from harness.verdicts import InconclusiveError, NotTestableError
+from harness.verdicts import BrokenOffError, InconclusiveError, NotTestableError
 from harness.wording import counted
 
 
@@ -57,6 +57,8 @@ class Course:
         if refusal := self._run.refusal(self._plan.rule, self._plan.needs):
             lacks = refusal.lacks if isinstance(refusal, NotTestableError) else ""
             return Outcome(status_of(refusal), str(refusal), self._expected, error=refusal, lacks=lacks)
+        if self._run.over.is_set():
+            return self.put_off(str(BrokenOffError()))
         if reason := self._run.unusable:
             return self.put_off(reason)
         if obstacle := self._run.obstacle(self._plan.all_needs):
@@ -97,7 +99,15 @@ class Course:
         verdict = self._verdict
         if verdict is None and self._may_be_told:
             return None
-        vote = verdict or self._undecided
+        return self._by(verdict or self._undecided)
+
+    @property
+    def standing(self) -> Outcome | None:
+        """What it came to, when that is certain by now, however many tries were left."""
+        verdict = self._verdict
+        return self._by(verdict) if verdict else None
+
+    def _by(self, vote: Vote) -> Outcome:
         return Outcome(
             vote.status,
             vote.reason,
@@ -118,7 +128,7 @@ class Course:
         tries = TRIES if len(silent) >= TRIES and not told else self._steadiness.tries
         if any(one.seen for one in self._lateness):
             tries = MORE_TRIES
-        return len(self._votes) < tries and not self._run.unusable
+        return len(self._votes) < tries and not self._run.unusable and not self._run.over.is_set()
 
     @property
     def is_over(self) -> bool:
