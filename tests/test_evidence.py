@@ -59,16 +59,18 @@ def test_what_was_done_as_the_operator_is_kept(run: Run) -> None:
 
     outcome = run_scenario(run, plan(run, play))
     assert outcome.status is Status.PASSED, outcome.reason
-    acts = outcome.tries[-1].operator
+    acts = [event for event in outcome.tries[-1].events if event.who == "operator"]
     looked, removed, again, added, there, taken, gone = acts
-    assert looked.act == again.act
+    assert looked.text == again.text
     assert (removed.shown, again.shown, added.shown, taken.shown) == ("", "nothing", "", "")
     assert (there.shown, gone.shown) == ("it is there", "it is not there")
-    assert removed.act.split()[2] in looked.shown
+    assert removed.text.split()[2] in looked.shown
     assert password not in str(acts)
     assert "***@" in looked.shown
     assert [act.at for act in acts] == sorted(act.at for act in acts)
     assert 0 < looked.at < outcome.seconds + 60
+    assert outcome.tries[-1].dialogues[0].began is not None
+    assert outcome.tries[-1].dialogues[0].began < looked.at
 
 
 def test_a_found_message_and_a_call_elsewhere_are_kept(run: Run) -> None:
