@@ -50,7 +50,7 @@ def courses(attempt: Try) -> list[Course]:
 def _course(title: str, talks: tuple[Dialogue, ...], events: tuple[Event, ...]) -> Course:
     entries = [Entry(event.at, event.who, event.text, event.shown) for event in events]
     entries = sorted([*entries, *_held(talks)], key=lambda entry: entry.at)
-    if len(entries) == len(talks) == 1:
+    if not events and len(talks) == 1:
         entries = []
     return Course(title, tuple(entries[:_KEPT]), max(0, len(entries) - _KEPT), talks, events)
 

@@ -24,6 +24,8 @@ class Room:
                 continue
             self._courses[id(attempt)] = courses(attempt)
             for part, size in self._parts(attempt):
+                if part in self._shown:
+                    continue
                 if size <= most:
                     most -= size
                     self._shown.add(part)
