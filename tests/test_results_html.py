@@ -155,8 +155,10 @@ def test_what_needs_a_look_has_the_statement_and_failures_first() -> None:
 
 
 def test_a_large_run_keeps_its_failures_and_says_what_is_not_shown() -> None:
-    talk = dialogue(*(reply("rcpt", 250, "taken " * 20) for _ in range(50)))
-    good = [rule(f"a.good-{number}", case(Status.PASSED, talk)) for number in range(20)]
+    good = [
+        rule(f"a.good-{number}", case(Status.PASSED, dialogue(*[reply("rcpt", 250, "taken " * 20)] * 50)))
+        for number in range(20)
+    ]
     failing = dialogue(reply("connect", 220, "the failing one"))
     text = page(run(*good, rule("z.bad", case(Status.FAILED, failing))), most=30_000)
     assert "the failing one" in text

@@ -24,12 +24,10 @@ class Room:
                 continue
             self._courses[id(attempt)] = courses(attempt)
             for part, size in self._parts(attempt):
-                if part in self._shown:
-                    continue
                 if size <= most:
                     most -= size
                     self._shown.add(part)
-                else:
+                elif part not in self._shown:
                     self.left_out += 1
                     self._rows.pop(part, None)
 
