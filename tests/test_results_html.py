@@ -148,6 +148,12 @@ def test_a_message_and_a_transcript_are_tables_of_their_own_kind() -> None:
     assert text.count('<table class="transcript">') == 1
 
 
+def test_line_ends_of_a_message_are_line_ends_and_a_bare_one_is_seen() -> None:
+    mail = Delivery("ann@example.org", "", "/mail/1", (), "Subject: Hello\r\n\r\nbare\rone")
+    text = page(run(rule("a.b", case(tries=(Try(Status.PASSED, "", (), (mail,)),)))))
+    assert "Subject: Hello\n\nbare\\rone" in text
+
+
 def test_what_needs_a_look_has_the_statement_and_failures_first() -> None:
     text = page(run(rule("a.unclear", status=Status.INCONCLUSIVE), rule("z.bad", status=Status.FAILED)))
     look = text[text.index("What needs a look") : text.index('class="server"')]
