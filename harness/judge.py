@@ -59,13 +59,19 @@ class GreylistWordError(InconclusiveError):
 
 
 class ContradictionError(FailedError):
-    """A reply is another than is documented; `step` is where it was given, and `fault` what is wrong."""
+    """A reply is another than is documented; `step` is where it was given, and `fault` what is wrong.
 
-    def __init__(self, text: str, step: Step, fault: Fault = Fault.REPLY) -> None:
+    `missed` are the seconds that it had to take at least, or to stay below, where its time is what is wrong.
+    """
+
+    def __init__(
+        self, text: str, step: Step, fault: Fault = Fault.REPLY, missed: float | None = None
+    ) -> None:
         """`text` is the reason for the report."""
         super().__init__(text)
         self.step = step
         self.fault = fault
+        self.missed = missed
 
 
 @dataclass(frozen=True)
@@ -93,8 +99,8 @@ class Judge:
         Where content is scanned, the end of DATA may take as long as that does; what everybody waits for at
         the greeting is held against nobody. Where connections queue, innocents are greeted late as well.
         """
-        seconds = step.seconds - (self.pause if step.stage is Stage.CONNECT else 0.0)
-        prompt_below = max(PROMPT_BELOW * self.delay, (self.scan or 0.0) if step.stage is Stage.DATA else 0.0)
+        seconds = step.seconds - self._everybody(step)
+        prompt_below = self._prompt_below(step)
         if self.delay == 0 or seconds < prompt_below:
             return Timing.PROMPT
         noise = self._noise(step)
@@ -103,6 +109,27 @@ class Judge:
         if min(seconds, step.silence) < LATE_FROM * self.delay or noise >= NOISE_BELOW * self.delay:
             return Timing.UNCLEAR
         return Timing.LATE
+
+    def _held_from(self, step: Step) -> float:
+        """Seconds that a reply takes at least which is held back."""
+        return self._everybody(step) + LATE_FROM * self.delay
+
+    def _below(self, step: Step) -> float:
+        """Seconds below which a reply is prompt."""
+        return self._everybody(step) + self._prompt_below(step)
+
+    def _bounds(self, step: Step) -> str:
+        """By what a reply is told to be prompt or late, in words."""
+        prompt = self._below(step)
+        return f"prompt is below {prompt:.2f} s, held back a silence of {self._held_from(step):.2f} s or more"
+
+    def _everybody(self, step: Step) -> float:
+        """Seconds that everybody waits for this reply."""
+        return self.pause if step.stage is Stage.CONNECT else 0.0
+
+    def _prompt_below(self, step: Step) -> float:
+        """Seconds; a message may be looked at for longer than half of the delay."""
+        return max(PROMPT_BELOW * self.delay, (self.scan or 0.0) if step.stage is Stage.DATA else 0.0)
 
     def _noise(self, step: Step) -> float:
         """How slow all was during a step; who waits to be greeted waits for others who are served, too."""
@@ -133,17 +160,20 @@ class Judge:
             raise endings[0]
         text = f"expected {spell(outcomes)}; {'; '.join(str(ending) for ending in endings)}"
         faults = {ending.fault for ending in endings}
-        raise ContradictionError(text, endings[-1].step, faults.pop() if len(faults) == 1 else Fault.REPLY)
+        if len(faults) > 1:
+            raise ContradictionError(text, endings[-1].step)
+        raise ContradictionError(text, endings[-1].step, faults.pop(), endings[-1].missed)
 
     def not_prompt(self, step: Step) -> None:
         """Raise unless the whole wait for a reply, whatever it was for, is as long as one held back takes."""
         if self.delay > 0 and self.timing(step) is Timing.PROMPT:
-            text = f"expected a reply that is held back at {step.stage}, but came {step}"
-            raise ContradictionError(text, step, Fault.SOON)
-        if step.seconds - (self.pause if step.stage is Stage.CONNECT else 0.0) < LATE_FROM * self.delay:
-            raise UnclearTimingError(
-                f"the reply at {step.stage} took {step.seconds:.2f} s of {self.delay:g} s"
+            text = (
+                f"expected a reply that is held back at {step.stage}, but came {step}; {self._bounds(step)}"
             )
+            raise ContradictionError(text, step, Fault.SOON, self._held_from(step))
+        if step.seconds - self._everybody(step) < LATE_FROM * self.delay:
+            took = f"the reply at {step.stage} took {step.seconds:.2f} s of {self.delay:g} s"
+            raise UnclearTimingError(f"{took}; {self._bounds(step)}")
 
     def through(self, attempt: Attempt, stage: Stage) -> None:
         """Raise unless a dialogue went through, promptly, up to and including `stage`."""
@@ -206,9 +236,11 @@ class Judge:
             before = attempt.at(stage)
             if before and self.timing(before) is Timing.LATE:
                 raise ContradictionError(
-                    f"expected {outcome}, but at {stage} it was {Timing.LATE.value}: {before}",
+                    f"expected {outcome}, but at {stage} it was {Timing.LATE.value}: {before}; "
+                    f"{self._bounds(before)}",
                     before,
                     Fault.LATE,
+                    self._below(before),
                 )
 
     def _expect_timing(self, attempt: Attempt, step: Step, outcome: Outcome, earned: bool) -> None:
@@ -221,11 +253,13 @@ class Judge:
                     f"the wait at {outcome.stage} may repeat a delay that was earned before it", held
                 )
         if timing is Timing.UNCLEAR:
-            unknown = math.isinf(self._noise(step))
+            noise = self._noise(step)
+            slow = math.isfinite(noise) and noise >= NOISE_BELOW * self.delay
             raise UnclearTimingError(
                 f"the reply at {outcome.stage} took {step.seconds:.2f} s: {timing.value} "
-                f"for a delay of {self.delay:g} s"
-                + (", and whether everything was slow meanwhile is not known" if unknown else "")
+                f"for a delay of {self.delay:g} s ({self._bounds(step)})"
+                + (", and whether everything was slow meanwhile is not known" if math.isinf(noise) else "")
+                + (f", and everything was slow meanwhile, by {noise:.2f} s" if slow else "")
             )
         if timing is Timing.LATE and outcome.stage is Stage.DATA and self.scan is None:
             raise UnclearTimingError(
@@ -233,8 +267,10 @@ class Judge:
                 "look at a message is not known; set server.scan (0: not at all)"
             )
         if (timing is Timing.LATE) != (outcome.late and self.delay > 0):
-            text = f"expected {outcome}, but it was {timing.value}: {step}"
-            raise ContradictionError(text, step, Fault.LATE if timing is Timing.LATE else Fault.SOON)
+            text = f"expected {outcome}, but it was {timing.value}: {step}; {self._bounds(step)}"
+            if timing is Timing.LATE:
+                raise ContradictionError(text, step, Fault.LATE, self._below(step))
+            raise ContradictionError(text, step, Fault.SOON, self._held_from(step))
 
     def _mismatch(self, step: Step, outcome: Outcome, attempt: Attempt) -> None:
         self._expect_evidence(step, str(outcome), _as_numbers(outcome.codes))

@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from dnslib import DNSRecord
 
+from fake_dns.answer import Transport
 from harness.capabilities.mail_host import MailHost
 from harness.outcome import Stage
 from harness.results.model import Status
@@ -59,16 +61,18 @@ def test_what_was_done_as_the_operator_is_kept(run: Run) -> None:
 
     outcome = run_scenario(run, plan(run, play))
     assert outcome.status is Status.PASSED, outcome.reason
-    acts = outcome.tries[-1].operator
+    acts = [event for event in outcome.tries[-1].events if event.who == "operator"]
     looked, removed, again, added, there, taken, gone = acts
-    assert looked.act == again.act
+    assert looked.text == again.text
     assert (removed.shown, again.shown, added.shown, taken.shown) == ("", "nothing", "", "")
     assert (there.shown, gone.shown) == ("it is there", "it is not there")
-    assert removed.act.split()[2] in looked.shown
+    assert removed.text.split()[2] in looked.shown
     assert password not in str(acts)
     assert "***@" in looked.shown
     assert [act.at for act in acts] == sorted(act.at for act in acts)
     assert 0 < looked.at < outcome.seconds + 60
+    assert outcome.tries[-1].dialogues[0].began is not None
+    assert outcome.tries[-1].dialogues[0].began < looked.at
 
 
 def test_a_found_message_and_a_call_elsewhere_are_kept(run: Run) -> None:
@@ -141,3 +145,71 @@ def test_what_a_server_makes_up_is_taken_out_of_a_reply_and_no_keyword_is(run: R
     client = run.client(run.world(), Kind.STRANGER)
     said = f"8BITMIME SMTPUTF8 queued as 4XyzAB12Q for {client.address} of {client.host}"
     assert neutral(said, client) == "8BITMIME SMTPUTF8 queued as <id> for <client> of <name>"
+
+
+def test_everything_that_is_done_in_a_play_is_on_one_clock_and_each_question_stands_once(run: Run) -> None:
+    def play(play: Play) -> None:
+        assert play.world.clock
+        assert play.outage
+        client = play.new_client(Kind.STRANGER)
+        client.publish(client.name("other"), "A", client.address)
+        client.list_on(play.run.sut.dnsbl[0])
+        client.unlist_from(play.run.sut.dnsbl[0])
+        client.attempt(label="first attempt")
+        play.world.clock.advance(client.address, 61.0)
+        play.outage.cut(client.address)
+        play.outage.end()
+        play.expect(client.attempt(label="retry"))
+
+    outcome = run_scenario(run, plan(run, play))
+    assert outcome.status is Status.PASSED, outcome.reason
+    (only,) = outcome.tries
+    first, retry = only.dialogues
+    acts = [event for event in only.events if event.who != "server"]
+    assert acts[0].at == 0.0
+    assert [event.who for event in acts] == [*["DNS"] * (len(acts) - 3), "clock", "outage", "outage"]
+    assert "moved on by 61.00 s" in acts[-3].text
+    assert acts[-3].shown.startswith("greylist.delay is 60 s, timeout ")
+    assert first.began is not None
+    assert retry.began is not None
+    assert acts[-4].at <= first.began < acts[-3].at <= acts[-2].at <= acts[-1].at <= retry.began
+    for talk in (first, retry):
+        asked = [(query.name, query.type) for query in talk.queries]
+        assert asked
+        assert len(asked) == len(set(asked))
+        assert all(query.at >= 0 and query.times == 1 for query in talk.queries)
+
+
+def test_a_question_that_the_server_repeats_is_counted(run: Run) -> None:
+    def ask(name: str) -> None:
+        packet = bytes(DNSRecord.question(name, "TXT").pack())
+        run.internet.dns.respond(packet, "127.0.0.1", Transport.UDP)
+
+    def play(play: Play) -> None:
+        client = play.new_client(Kind.KNOWN)
+        with client.conversation() as talk:
+            talk.connect()
+            for _ in range(3):
+                ask(client.name("policy"))
+            talk.quit()
+        play.expect(client.attempt())
+
+    outcome = run_scenario(run, plan(run, play))
+    assert outcome.status is Status.PASSED, outcome.reason
+    first, second = outcome.tries[0].dialogues
+    (policy,) = [query for query in first.queries if query.type == "TXT"]
+    assert (policy.times, len(policy.again)) == (3, 2)
+    assert not [query for query in second.queries if query.type == "TXT"]
+
+
+def test_a_reply_that_came_too_soon_has_the_threshold_that_it_missed(run: Run) -> None:
+    def play(play: Play) -> None:
+        attempt = play.new_client(Kind.KNOWN).attempt()
+        play.expect.outcome("delay+pass at rcpt", attempt)
+
+    outcome = run_scenario(run, plan(run, play))
+    assert outcome.status is Status.FAILED, outcome.reason
+    threshold = 0.9 * run.profile.policy.delay
+    replies = outcome.tries[-1].dialogues[0].replies
+    assert {fact.stage: fact.missed for fact in replies if fact.missed} == {"rcpt": pytest.approx(threshold)}
+    assert f"held back a silence of {threshold:.2f} s or more" in outcome.reason

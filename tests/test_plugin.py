@@ -192,7 +192,7 @@ def test_no_rule_tested_is_no_success(pytester: pytest.Pytester) -> None:
         (
             ["--baseline", "x", "--mutant", "helo.plain-ip:off"],
             GOOD,
-            "held against nothing: drop --smtp-baseline",
+            "nothing: drop --smtp-baseline",
         ),
         (["--mutant", "helo.plain-ip:of"], GOOD, "did you mean 'helo.plain-ip:off'"),
         ([], GOOD.replace("mine.first", "mine.frist"), "did you mean 'mine.first'"),

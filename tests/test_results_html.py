@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.results.html import page
-from harness.results.model import Delivery, OperatorAct, Status, Try
+from harness.results.model import Delivery, Event, OperatorAct, Status, Try
 from tests.result_builder import SERVER, case, dialogue, full_run, reply, rule, run
 
 HOSTILE = [
@@ -125,3 +125,57 @@ def test_a_browser_shows_it_and_runs_nothing_of_the_server(tmp_path: Path) -> No
     assert "<title>owned" not in done.stdout
     assert "2 of 2 rules" in done.stdout  # the filter has run and counted
     assert "CONSOLE" not in done.stderr, done.stderr
+
+
+def test_the_style_of_one_table_reaches_no_other() -> None:
+    css = re.search(r"<style>(.*?)</style>", page(run(rule("a.b"))), re.DOTALL)
+    assert css
+    placed = [
+        (selector.strip(), body)
+        for selector, body in re.findall(r"([^{}]+)\{([^{}]*)\}", css[1])
+        if re.search(r"\b(td|th|tr|thead)\b", selector)
+        and re.search(r"width|align:|display|clip|nowrap|padding|border", body)
+    ]
+    assert placed
+    loose = [selector for selector, body in placed if "vertical-align: top" not in body]
+    assert all(re.search(r"\.(transcript|fields|course)", selector) for selector in loose)
+
+
+def test_a_message_and_a_transcript_are_tables_of_their_own_kind() -> None:
+    mail = Delivery("ann@example.org", "", "/mail/1", (("Subject", "Hello"),), "Subject: Hello")
+    text = page(run(rule("a.b", case(tries=(Try(Status.PASSED, "", (dialogue(reply("mail")),), (mail,)),)))))
+    assert text.count('<table class="fields">') == 1
+    assert text.count('<table class="transcript">') == 1
+
+
+def test_line_ends_of_a_message_are_line_ends_and_a_bare_one_is_seen() -> None:
+    mail = Delivery("ann@example.org", "", "/mail/1", (), "Subject: Hello\r\n\r\nbare\rone")
+    text = page(run(rule("a.b", case(tries=(Try(Status.PASSED, "", (), (mail,)),)))))
+    assert "Subject: Hello\n\nbare\\rone" in text
+
+
+def test_what_needs_a_look_has_the_statement_and_failures_first() -> None:
+    text = page(run(rule("a.unclear", status=Status.INCONCLUSIVE), rule("z.bad", status=Status.FAILED)))
+    look = text[text.index("What needs a look") : text.index('class="server"')]
+    assert look.index("The statement of z.bad.") < look.index("The statement of a.unclear.")
+
+
+def test_a_large_run_keeps_its_failures_and_says_what_is_not_shown() -> None:
+    good = [
+        rule(f"a.good-{number}", case(Status.PASSED, dialogue(*[reply("rcpt", 250, "taken " * 20)] * 50)))
+        for number in range(20)
+    ]
+    failing = dialogue(reply("connect", 220, "the failing one"))
+    text = page(run(*good, rule("z.bad", case(Status.FAILED, failing))), most=30_000)
+    assert "the failing one" in text
+    assert "are not on this page" in text
+    assert "Left out here" in text
+    assert len(text) < 30_000 + len(page(run(*good), most=0)) + 20_000
+    assert "are not on this page" not in page(run(rule("z.bad", case(Status.FAILED, failing))))
+
+
+def test_events_of_a_hostile_server_are_escaped() -> None:
+    events = tuple(Event(0.5, bad, bad, bad) for bad in HOSTILE)
+    text = page(run(rule("a.b", case(tries=(Try(Status.PASSED, "", (), events=events),)))))
+    assert "img" not in Outline(text).tags
+    assert not {"\x1b", "\x00", "\u202e"} & set(text)

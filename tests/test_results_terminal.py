@@ -30,3 +30,18 @@ def test_nothing_that_a_server_said_moves_the_cursor() -> None:
     shown = table(run(rule("a.bad", case(Status.FAILED, reason="\x1b[2J\rgotcha"))), 100, False)
     assert "\x1b" not in shown
     assert "\r" not in shown
+
+
+def test_failures_stand_first_with_what_the_rules_state_and_one_reason_once() -> None:
+    bad = [rule(name, case(Status.FAILED, reason="it said 250 instead")) for name in ("z.one", "z.two")]
+    shown = table(run(rule("a.unclear", status=Status.INCONCLUSIVE), *bad), 100, False)
+    assert shown.index("failed z.one") < shown.index("failed z.two") < shown.index("inconclusive a.unclear")
+    assert "The statement of z.two." in shown
+    assert shown.count("it said 250 instead") == 1
+
+
+def test_rules_that_lack_the_same_are_told_together() -> None:
+    lacking = [rule(name, case(Status.NOT_TESTABLE, reason="no [clock]")) for name in ("a.one", "a.two")]
+    shown = table(run(*lacking), 100, True)
+    assert "not testable\033[0m a.one, a.two" in shown
+    assert shown.count("no [clock]") == 1

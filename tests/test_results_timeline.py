@@ -1,6 +1,6 @@
 """The transcript: lines, DNS questions and waiting on one clock."""
 
-from harness.results.model import Line, Query
+from harness.results.model import Line, Query, Repeat
 from harness.results.timeline import Kind, moments
 from tests.result_builder import dialogue, reply
 
@@ -13,8 +13,7 @@ def test_a_held_back_reply_shows_its_wait_just_before_it() -> None:
     )
     rows = moments(talk)
     (place,) = [number for number, row in enumerate(rows) if row.kind is Kind.WAIT]
-    assert rows[place].waited == 1.0
-    assert "1.00 s" in rows[place].text
+    assert rows[place].text == "reply held back 1.00 s"
     assert rows[place + 1].text == "250-mail.example.org"
 
 
@@ -38,7 +37,7 @@ def test_a_dialogue_without_end_loses_its_middle_and_says_so() -> None:
 def test_a_reply_that_never_came_takes_no_mark_from_another() -> None:
     talk = dialogue(reply("mail", None, ""), reply("rcpt", 550, "no", seconds=2.0, late=True))
     (wait,) = [row for row in moments(talk) if row.kind is Kind.WAIT]
-    assert wait.waited == 2.0
+    assert wait.text == "reply held back 2.00 s"
 
 
 def test_what_came_before_the_client_was_introduced_takes_no_mark() -> None:
@@ -49,3 +48,35 @@ def test_what_came_before_the_client_was_introduced_takes_no_mark() -> None:
     rows = moments(dialogue(lines=lines, replies=facts))
     (place,) = [number for number, row in enumerate(rows) if row.kind is Kind.WAIT]
     assert rows[place + 1].text == "250 theirs"
+
+
+def test_a_question_that_was_asked_again_stands_once_with_its_moments() -> None:
+    again = (Repeat(0.4, "NXDOMAIN", "udp"), Repeat(0.9, "NXDOMAIN", "udp"))
+    asked = Query(0.2, "x.example", "A", "NXDOMAIN", "udp", 3, again)
+    rows = moments(dialogue(lines=(), queries=(asked,), replies=(), began=1.0))
+    assert [row.text for row in rows] == [
+        "A x.example → NXDOMAIN (udp); asked 3 times, again at 1.400, 1.900"
+    ]
+
+
+def test_another_answer_to_the_same_question_is_told_when_it_came() -> None:
+    again = (Repeat(0.8, "NOERROR 127.0.0.2", "tcp"),)
+    asked = Query(0.2, "x.example", "A", "no answer (scripted)", "udp", 2, again)
+    first, second = moments(dialogue(lines=(), queries=(asked,), replies=()))
+    assert first.text == "A x.example → no answer (scripted) (udp)"
+    assert (second.at, second.text) == (0.8, "asked again: A x.example → NOERROR 127.0.0.2 (tcp)")
+
+
+def test_a_reply_that_came_too_soon_shows_the_threshold_that_it_missed() -> None:
+    talk = dialogue(reply("connect", 220), reply("helo", 550, "no", seconds=0.01, missed=1.8))
+    (row,) = [row for row in moments(talk) if row.kind is Kind.MISSED]
+    assert row.text == "reply after 0.01 s: too soon, held back is 1.80 s or more"
+    assert row.bar
+    assert row.bar.took < row.bar.missed
+    assert row.bar.start + row.bar.missed <= 1000
+
+
+def test_a_reply_that_was_held_back_without_reason_shows_what_was_wanted() -> None:
+    talk = dialogue(reply("connect", 220), reply("helo", 250, seconds=2.1, late=True, missed=1.0))
+    (row,) = [row for row in moments(talk) if row.kind is Kind.MISSED]
+    assert row.text == "reply held back 2.10 s: less than 1.00 s was wanted"

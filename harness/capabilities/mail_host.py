@@ -19,6 +19,7 @@ PATIENCE = 20.0  # seconds within which a server must have come
 SLACK = 0.05  # seconds
 MOST_BYTES = 1 << 18  # of a dialogue that are recorded
 MOST_DIALOGUES = 200  # of a host
+MOST_TURNS = 200  # of its manner that are kept
 STAGES = (Stage.CONNECT, Stage.HELO, Stage.MAIL, Stage.RCPT, Stage.DATA)
 
 
@@ -52,6 +53,20 @@ class Manner:
         """Only the stages of a dialogue have manners, and nothing is mentioned before the greeting."""
         if self.stage not in STAGES or (self.about and self.stage is Stage.CONNECT):
             raise ValueError(f"a mail host has no such manner: {self}")
+
+    def __str__(self) -> str:
+        """Such as `says «451 4.3.0 Later» at rcpt`."""
+        does = f"says «{self.says}»" if self.says else "closes without a word" if self.closes else "hangs"
+        return f"{does} at {self.stage}" + (f" to who mentions {self.about}" if self.about else "")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A change of what a mail host does."""
+
+    at: float  # time.monotonic()
+    text: str
+    about: str = ""  # only for who mentions this
 
 
 @dataclass(eq=False)
@@ -104,6 +119,7 @@ class MailHost:
     shared: bool = False  # by all scenarios of a run
     patience: float = PATIENCE  # seconds, unless a scenario has another
     _manners: tuple[Manner, ...] = ()
+    _turns: list[Turn] = field(default_factory=list)
     _calls: list[Call] = field(default_factory=list)
     _arrivals: list[Arrival] = field(default_factory=list)
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -114,6 +130,7 @@ class MailHost:
     def takes_mail(self, *, about: str = "") -> None:
         """From now on whatever comes is taken; `about`: only the manner that was about that is forgotten."""
         self._manners = tuple(one for one in self._manners if about and one.about != about)
+        self._turn(f"takes mail{f' of who mentions {about}' if about else ''} from now on", about)
 
     def says(self, stage: Stage, reply: str, *, about: str = "") -> None:
         """From now on answer so at a stage, such as `554 No reverse DNS`; `about`: who mentions that."""
@@ -129,6 +146,16 @@ class MailHost:
 
     def _add(self, manner: Manner) -> None:
         self._manners = (manner, *self._manners)
+        self._turn(f"{manner} from now on", manner.about)
+
+    def _turn(self, text: str, about: str) -> None:
+        if len(self._turns) < MOST_TURNS:
+            self._turns.append(Turn(time.monotonic(), text, about))
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """How its manner changed, in order of time."""
+        return tuple(self._turns)
 
     # What it has seen
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness.results import timeline
-from harness.results.model import RuleResult, RunResult, Status, count
+from harness.results import attention
+from harness.results.model import RunResult, Status, count
+from harness.results.room import MOST, Room
 from harness.results.visible import shortened, visible
 from harness.wording import counted
 
@@ -24,8 +25,8 @@ MARKS = {
 }
 
 
-def page(run: RunResult) -> str:
-    """The whole page.
+def page(run: RunResult, most: int = MOST) -> str:
+    """The whole page, with at `most` so many characters of evidence; what is left out is said.
 
     Whatever is written into it is escaped, characters that do not print included; should anything get past
     that, its security policy runs no script and loads nothing but the two parts of the page itself.
@@ -42,32 +43,16 @@ def page(run: RunResult) -> str:
     return environment.get_template("report.html").render(
         run=run,
         verdict=verdict(run),
-        troubled=[
-            rule
-            for status in (Status.FAILED, Status.INCONCLUSIVE)
-            for rule in run.rules
-            if rule.status is status and not rule.blocked_by
-        ],
-        blocked=blocked(run),
+        attention=attention.needing_a_look(run),
+        room=Room(run, most),
         marks=MARKS,
         statuses=list(Status),
         count=count,
-        moments=timeline.moments,
-        length=timeline.length,
         style=style,
         script=script,
         policy=f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
         "base-uri 'none'; form-action 'none'",
     )
-
-
-def blocked(run: RunResult) -> dict[str, list[RuleResult]]:
-    """The rules that cannot be told, by the finding or the rule that keeps them from it."""
-    by: dict[str, list[RuleResult]] = {}
-    for rule in run.rules:
-        if rule.blocked_by and rule.status is Status.INCONCLUSIVE:
-            by.setdefault(rule.blocked_by, []).append(rule)
-    return by
 
 
 def verdict(run: RunResult) -> str:

@@ -40,6 +40,10 @@ WORST_FIRST = (
 )
 
 
+TWIN = "twin: "  # how the labels of dialogues begin that were held in the play without the offence
+CALLS = "the server calls "  # and of those that the server held with other mail hosts, after that
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One line of a dialogue, or one event of its connection."""
@@ -50,14 +54,28 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Repeat:
+    """The same DNS question once more, and what it was answered with then."""
+
+    at: float
+    answer: str
+    transport: str
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
-    """One DNS question of the server, on the clock of the dialogue that it belongs to."""
+    """One DNS question of the server, on the clock of the dialogue that it belongs to.
+
+    The server may have asked it several `times`: the first of the others are in `again`.
+    """
 
     at: float
     name: str
     type: str
     answer: str
     transport: str
+    times: int = 1
+    again: tuple[Repeat, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +91,7 @@ class ReplyFact:
     text: str
     seconds: float  # from the end of the command, or of the connecting, to the end of the reply
     late: bool | None  # held back by the server's delay; None where it has none
+    missed: float | None = None  # seconds that it had to take at least, or to stay below, and did not
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +106,17 @@ class Dialogue:
     queries: tuple[Query, ...]
     replies: tuple[ReplyFact, ...]
     ending: str
+    began: float | None = None  # on the clock of its try; None in files of older harnesses
+
+    @property
+    def is_of_twin(self) -> bool:
+        """Whether it was held in the play without the offence."""
+        return self.label.startswith(TWIN)
+
+    @property
+    def part(self) -> str:
+        """The part it plays, in whichever play."""
+        return self.label.removeprefix(TWIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +131,19 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """Something that was done, or happened, within a try beside its dialogues."""
+
+    at: float  # on the clock of the try: seconds since the first thing that happened in it
+    who: str  # in what part: clock, DNS, operator, outage, mail host, mailbox, server
+    text: str
+    shown: str = ""  # what was seen, if the act is to see something; secrets masked
+    is_of_twin: bool = False  # whether it was in the play without the offence
+
+
+@dataclass(frozen=True, slots=True)
 class OperatorAct:
-    """Something that was done or looked up as the server's operator."""
+    """Something that was done or looked up as the server's operator, in files of older harnesses."""
 
     at: float  # seconds since the try's first connection began; 0 before any
     act: str
@@ -117,7 +158,8 @@ class Try:
     reason: str
     dialogues: tuple[Dialogue, ...]  # those of the clients, then those of the server with other mail hosts
     deliveries: tuple[Delivery, ...] = ()
-    operator: tuple[OperatorAct, ...] = ()
+    operator: tuple[OperatorAct, ...] = ()  # in files of older harnesses; now they are among the events
+    events: tuple[Event, ...] = ()  # in order of time
 
 
 @dataclass(frozen=True, slots=True)

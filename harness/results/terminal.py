@@ -1,9 +1,11 @@
-"""A run as a terminal shows it: a table of the stages, then whatever needs a look."""
+"""A run as a terminal shows it: a table of the stages, then whatever needs a look, failures first."""
 
 import textwrap
 from collections.abc import Iterator
 
-from harness.results.model import Caveat, CaveatKind, Finding, RuleResult, RunResult, Status, count
+from harness.results import attention
+from harness.results.attention import Group
+from harness.results.model import Caveat, CaveatKind, Finding, RunResult, Status, count
 from harness.results.visible import visible
 
 COLOURS = {
@@ -18,9 +20,9 @@ NEXT = {
     Status.INCONCLUSIVE: "inconclusive: each reason says what was seen; the report has the dialogues",
     Status.NOT_TESTABLE: "not testable: each reason names the line that the profile lacks",
 }
-TROUBLES = (Status.FAILED, Status.INCONCLUSIVE)
 ALL = "all"
 INDENT = " " * 4
+REASON = INDENT + "→ "
 
 
 def table(run: RunResult, width: int, colour: bool) -> str:
@@ -33,13 +35,8 @@ def table(run: RunResult, width: int, colour: bool) -> str:
     lines += [_folded(note, width, "") for note in run.notes]
     lines += [_finding(finding, width, colour) for finding in run.findings]
     lines += [_row(row, widths, colour) for row in rows]
-    for status in (*TROUBLES, Status.NOT_TESTABLE):
-        lines += [
-            _trouble(rule, width, colour)
-            for rule in run.rules
-            if rule.status is status and not rule.blocked_by
-        ]
-    lines += _blocked(run, width, colour)
+    lines += [_trouble(group, width, colour) for group in attention.needing_a_look(run)]
+    lines += [_untested(group, width, colour) for group in attention.groups(run, Status.NOT_TESTABLE)]
     hints = [NEXT[status] for status in NEXT if run.counts[status]]
     return "\n".join([*lines, *hints])
 
@@ -60,9 +57,30 @@ def _row(cells: list[str], widths: list[int], colour: bool) -> str:
     return "  ".join(padded)
 
 
-def _trouble(rule: RuleResult, width: int, colour: bool) -> str:
-    head = f"{_painted(rule.status.words, rule.status, colour)} {visible(rule.id)}"
-    return f"{head}\n{_folded(rule.reason, width, INDENT)}"
+def _trouble(group: Group, width: int, colour: bool) -> str:
+    """The rules of a group with what they state, then the reason that all of them have."""
+    if group.blocked_by:
+        head = _painted(f"blocked by {visible(group.blocked_by)}", group.status, colour)
+        return f"{head}\n{_folded(', '.join(rule.id for rule in group.rules), width, INDENT)}"
+    lines = []
+    for rule in group.rules:
+        lines.append(f"{_painted(rule.status.words, rule.status, colour)} {visible(rule.id)}")
+        lines.append(_folded(rule.statement, width, INDENT))
+    several = f"all {len(group.rules)}: " if len(group.rules) > 1 else ""
+    return "\n".join([*lines, _folded(several + group.reason, width, REASON)])
+
+
+def _untested(group: Group, width: int, colour: bool) -> str:
+    """The rules of a group in a line or more, then the reason that all of them have."""
+    words = group.status.words
+    rules = textwrap.fill(
+        f"{words} {', '.join(rule.id for rule in group.rules)}",
+        max(width, 40),
+        subsequent_indent=INDENT,
+        break_on_hyphens=False,
+    )
+    head = _painted(words, group.status, colour)
+    return f"{head}{rules.removeprefix(words)}\n{_folded(group.reason, width, INDENT)}"
 
 
 def _finding(finding: Finding, width: int, colour: bool) -> str:
@@ -70,22 +88,13 @@ def _finding(finding: Finding, width: int, colour: bool) -> str:
     return f"{head}\n{_folded(finding.statement, width, INDENT)}"
 
 
-def _blocked(run: RunResult, width: int, colour: bool) -> list[str]:
-    """The rules that cannot be told, by what keeps them from it."""
-    by: dict[str, list[str]] = {}
-    for rule in run.rules:
-        if rule.blocked_by and rule.status is Status.INCONCLUSIVE:
-            by.setdefault(rule.blocked_by, []).append(rule.id)
-    return [
-        f"{_painted(f'blocked by {visible(cause)}', Status.INCONCLUSIVE, colour)}\n"
-        + _folded(", ".join(rules), width, INDENT)
-        for cause, rules in by.items()
-    ]
-
-
 def _folded(text: str, width: int, indent: str) -> str:
     return textwrap.fill(
-        visible(text), max(width, 40), initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+        visible(text),
+        max(width, 40),
+        initial_indent=indent,
+        subsequent_indent=" " * len(indent),
+        break_on_hyphens=False,
     )
 
 

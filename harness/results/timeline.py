@@ -1,15 +1,17 @@
 """A dialogue as a reader follows it: lines, the server's DNS questions and the waiting, on one clock."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.results.model import Dialogue, Line, Query
+from harness.results.model import Dialogue, Event, Line, Query, ReplyFact
 from harness.results.visible import shortened
 
 _KEPT_FIRST = 160  # moments shown of a dialogue without end
 _KEPT_LAST = 60
 _TEXT = 1200  # characters of a line
+_TOLD_REPEATS = 5  # moments at which a question was asked again
+_PERMILLE = 1000
 
 
 class Kind(StrEnum):
@@ -20,17 +22,29 @@ class Kind(StrEnum):
     EVENT = "*"  # something happened to the connection
     QUESTION = "DNS"
     WAIT = "wait"  # a reply was held back until now
+    MISSED = "time"  # a reply took another time than it had to
+    ACT = "act"  # something was done meanwhile, beside the dialogue
     GAP = "…"  # what is left out
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """How long a reply took, drawn over the length of its dialogue: thousandths of that."""
+
+    start: int
+    took: int
+    missed: int = 0  # where it had to be, from the same start
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
     """One row of the transcript."""
 
-    at: float  # seconds since the connection attempt began
+    at: float  # seconds, on the clock of the try
     kind: Kind
     text: str
-    waited: float = 0.0  # seconds, of a wait
+    bar: Bar | None = None
+    who: str = ""  # of an act
 
     @property
     def clock(self) -> str:
@@ -38,15 +52,27 @@ class Moment:
         return f"{self.at:.3f}"
 
 
-def moments(dialogue: Dialogue) -> list[Moment]:
-    """Everything that happened, in the order of time; the middle of a very long dialogue is left out."""
-    held = dict(_held_back(dialogue))
-    rows = [_asked(query) for query in dialogue.queries]
+def moments(dialogue: Dialogue, events: Iterable[Event] = ()) -> list[Moment]:
+    """Everything that happened, in the order of time; the middle of a very long dialogue is left out.
+
+    What was done beside the dialogue while it was held is among it.
+    """
+    began, end = dialogue.began or 0.0, length(dialogue)
+    marked = dict(_marked(dialogue))
+    rows = [row for query in dialogue.queries for row in _asked(query, began)]
     for index, line in enumerate(dialogue.lines):
-        if index in held:
-            rows.append(Moment(line.at, Kind.WAIT, f"reply held back {held[index]:.2f} s", held[index]))
-        rows.append(Moment(line.at, Kind(line.direction), shortened(line.text, _TEXT)))
+        if index in marked:
+            rows.append(_marking(marked[index], line.at, began, end))
+        rows.append(Moment(began + line.at, Kind(line.direction), shortened(line.text, _TEXT)))
+    if dialogue.began is not None:
+        meanwhile = (event for event in events if began <= event.at <= began + end)
+        rows += [Moment(one.at, Kind.ACT, shortened(one.text, _TEXT), who=one.who) for one in meanwhile]
     rows.sort(key=lambda moment: moment.at)
+    return without_middle(rows)
+
+
+def without_middle(rows: list[Moment]) -> list[Moment]:
+    """Rows in order of time; of very many the first and the last, and how many are left out."""
     left_out = len(rows) - _KEPT_FIRST - _KEPT_LAST
     if left_out <= 0:
         return rows
@@ -60,13 +86,52 @@ def length(dialogue: Dialogue) -> float:
     return max(moments, default=0.0)
 
 
-def _asked(query: Query) -> Moment:
+def spoken(query: Query, began: float = 0.0) -> str:
+    """A question, its answer, and how often it was asked so; `began` is when its clock began."""
+    same = [one.at for one in query.again if _as_before(query, one.answer, one.transport)]
     text = f"{query.type} {query.name} → {query.answer or 'no answer'} ({query.transport})"
-    return Moment(query.at, Kind.QUESTION, shortened(text, _TEXT))
+    if not same:
+        return text
+    others = sum(not _as_before(query, one.answer, one.transport) for one in query.again)
+    moments = ", ".join(f"{began + at:.3f}" for at in same[:_TOLD_REPEATS])
+    more = " …" if query.times - others - 1 > _TOLD_REPEATS else ""
+    return f"{text}; asked {query.times - others} times, again at {moments}{more}"
 
 
-def _held_back(dialogue: Dialogue) -> Iterator[tuple[int, float]]:
-    """The first line of each late reply, by index, and the seconds that it took.
+def _as_before(query: Query, answer: str, transport: str) -> bool:
+    return (answer, transport) == (query.answer, query.transport)
+
+
+def _asked(query: Query, began: float) -> Iterator[Moment]:
+    """A question, once; when it was asked again and answered otherwise, that answer as well."""
+    yield Moment(began + query.at, Kind.QUESTION, shortened(spoken(query, began), _TEXT))
+    for one in query.again:
+        if not _as_before(query, one.answer, one.transport):
+            text = f"asked again: {query.type} {query.name} → {one.answer or 'no answer'} ({one.transport})"
+            yield Moment(began + one.at, Kind.QUESTION, shortened(text, _TEXT))
+
+
+def _marking(fact: ReplyFact, at: float, began: float, end: float) -> Moment:
+    """The row before a reply that was held back, or that took another time than it had to."""
+    held = f"reply held back {fact.seconds:.2f} s" if fact.late else f"reply after {fact.seconds:.2f} s"
+    wanted, kind = "", Kind.WAIT
+    if fact.missed is not None:
+        too_soon, kind = fact.seconds < fact.missed, Kind.MISSED
+        bound = f"{fact.missed:.2f} s"
+        wanted = (
+            f": too soon, held back is {bound} or more" if too_soon else f": less than {bound} was wanted"
+        )
+    whole = max(end, at - fact.seconds + (fact.missed or 0.0), 0.001)
+    bar = Bar(
+        start=round(_PERMILLE * max(0.0, at - fact.seconds) / whole),
+        took=round(_PERMILLE * fact.seconds / whole),
+        missed=round(_PERMILLE * (fact.missed or 0.0) / whole),
+    )
+    return Moment(began + at, kind, held + wanted, bar)
+
+
+def _marked(dialogue: Dialogue) -> Iterator[tuple[int, ReplyFact]]:
+    """The first line of each reply that was late or took another time than it had to, by index.
 
     What came before the client was introduced (XCLIENT) is no reply to the client.
     """
@@ -76,8 +141,8 @@ def _held_back(dialogue: Dialogue) -> Iterator[tuple[int, float]]:
     for fact in dialogue.replies:
         for place in range(position, len(starts)):
             if dialogue.lines[starts[place]].text.startswith(str(fact.code)):
-                if fact.late:
-                    yield starts[place], fact.seconds
+                if fact.late or fact.missed is not None:
+                    yield starts[place], fact
                 position = place + 1
                 break
 

@@ -1,15 +1,19 @@
-"""What a try leaves behind for the report: dialogues, DNS questions, mail, the operator's acts."""
+"""What a play leaves behind for the report: dialogues, DNS questions, mail, and all else that was done."""
 
-import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 
-from fake_dns import QueryEntry
 from harness.capabilities.mail_host import Call, MailHost
 from harness.capabilities.mailbox import Delivered
-from harness.judge import Judge, Timing
-from harness.results.model import Delivery, Dialogue, Line, OperatorAct, Query, ReplyFact
+from harness.judge import ContradictionError, Timing
+from harness.results import timeline
+from harness.results.model import CALLS, TWIN, Delivery, Dialogue, Event, Line, ReplyFact
+from harness.runs import questions
+from harness.runs.play import Play
 from harness.smtp.masking import Masker
+from harness.world.acts import Act, Who
 from harness.world.client import Client
 from harness.world.conversation import Conversation, Step
 from harness.world.world import World
@@ -20,40 +24,119 @@ MOST_HEADERS = 100  # fields of a delivered message
 LONGEST_HEADER = 2000  # characters
 SHOWN_CONTENT = 16384  # bytes of a delivered message
 SHOWN_PLACES = 5  # at which mail was found
-SETTLE = 0.5  # seconds after the last line within which a question still belongs to the dialogue
 
 
-def dialogues(world: World, judge: Judge, *, twin: bool = False) -> tuple[Dialogue, ...]:
-    """Every conversation of a play, in order of time; those of the innocent `twin` are labelled so."""
-    ordered = sorted(world.conversations, key=lambda entry: entry[2].session.started)
-    return tuple(
-        _dialogue(f"twin: {label}" if twin else label, client, talk, judge) for label, client, talk in ordered
-    )
+@dataclass(frozen=True)
+class Evidence:
+    """What one play leaves behind, on the clock of its try: `zero` is a moment of `time.monotonic()`."""
 
+    play: Play
+    zero: float
 
-def with_others(world: World) -> tuple[Dialogue, ...]:
-    """What the server said to other mail hosts."""
-    return tuple(_call(host, call) for host, call in _calls(world))
+    @property
+    def dialogues(self) -> Iterator[Dialogue]:
+        """Every conversation in order of time, then what the server said to other mail hosts."""
+        world = self.play.world
+        ordered = sorted(world.conversations, key=lambda entry: entry[2].session.started)
+        for label, client, talk in ordered:
+            yield self._dialogue(self._label(label), client, talk)
+        for host, call in _calls(world):
+            yield self._call(host, call)
 
+    @property
+    def deliveries(self) -> Iterator[Delivery]:
+        """The messages that were found."""
+        return (_delivery(found, self._masker) for found in self.play.world.deliveries)
 
-def deliveries(world: World) -> tuple[Delivery, ...]:
-    """The messages that were found."""
-    masker = Masker(world.sut.profile.secrets)
-    return tuple(_delivery(found, masker) for found in world.deliveries)
+    @property
+    def events(self) -> Iterator[Event]:
+        """What was done and happened beside the dialogues, in order of time."""
+        world, acts = self.play.world, [*self.play.world.acts.noted]
+        acts += [Act(at, Who.MAIL_HOST, f"{host.name} {text}") for host, at, text in _turns(world)]
+        acts += [
+            Act(self.zero + query.at, Who.SERVER, f"asks DNS {timeline.spoken(query)}")
+            for query in questions.told(self._asked.beside, self.zero)
+        ]
+        for act in sorted(acts, key=lambda act: act.at):
+            yield Event(
+                at=self._on_clock(act.at),
+                who=act.who.value,
+                text=_masked(self._masker, act.text),
+                shown=_masked(self._masker, act.shown)[:SHOWN_CONTENT],
+                is_of_twin=not self.play.offence,
+            )
+        if world.acts.dropped:
+            last = max(act.at for act in acts)
+            text = f"{world.acts.dropped} further acts are not kept"
+            yield Event(self._on_clock(last), "harness", text, is_of_twin=not self.play.offence)
 
+    @cached_property
+    def _asked(self) -> questions.Asked:
+        return questions.questions(self.play.world, self.zero)
 
-def operator(world: World) -> tuple[OperatorAct, ...]:
-    """What was done and seen as the server's operator."""
-    masker = Masker(world.sut.profile.secrets)
-    began = min((talk.session.started for _, _, talk in world.conversations), default=math.inf)
-    return tuple(
-        OperatorAct(
-            at=round(max(0.0, act.at - began), 3),
-            act=_masked(masker, act.text),
-            shown=_masked(masker, act.shown)[:SHOWN_CONTENT],
+    @cached_property
+    def _masker(self) -> Masker:
+        return Masker(self.play.world.sut.profile.secrets)
+
+    def _label(self, label: str) -> str:
+        return label if self.play.offence else f"{TWIN}{label}"
+
+    def _on_clock(self, at: float) -> float:
+        return round(max(0.0, at - self.zero), 4)
+
+    def _dialogue(self, label: str, client: Client, talk: Conversation) -> Dialogue:
+        session = talk.session
+        lines = tuple(Line(line.at, line.direction.value, line.text) for line in session.transcript.lines)
+        return Dialogue(
+            label=label,
+            client_address=client.address,
+            client_name=client.host,
+            outcome=", ".join(f"{step.stage} {step.verdict or 'no reply'}" for step in talk.steps),
+            lines=lines,
+            queries=tuple(questions.told(self._asked.of(talk), session.started)),
+            replies=tuple(self._fact(step, client) for step in talk.steps),
+            ending=session.ending.value,
+            began=self._on_clock(session.started),
         )
-        for act in world.operator
-    )
+
+    def _call(self, host: MailHost, call: Call) -> Dialogue:
+        return Dialogue(
+            label=self._label(f"{CALLS}{host.name}"),
+            client_address=call.client,
+            client_name=call.helo,
+            outcome=call.outcome,
+            lines=tuple(Line(line.at, line.direction.value, line.text) for line in call.record),
+            queries=(),
+            replies=(),
+            ending="it has ended" if call.ended else "still open",
+            began=self._on_clock(call.started),
+        )
+
+    def _fact(self, step: Step, client: Client) -> ReplyFact:
+        judge, ending = self.play.run.judge, self.play.ended_with
+        wrong = ending if isinstance(ending, ContradictionError) and ending.step is step else None
+        return ReplyFact(
+            stage=step.stage.value,
+            code=step.code or None,
+            enhanced=step.reply.enhanced if step.reply else None,
+            text=neutral(step.text, client),
+            seconds=round(step.seconds, 4),
+            late=None if judge.delay == 0 else judge.timing(step) is Timing.LATE,
+            missed=wrong.missed if wrong else None,
+        )
+
+
+def clock_zero(plays: Iterable[Play]) -> float:
+    """The moment of `time.monotonic()` at which the first thing happened in any of these plays."""
+    moments = [
+        at
+        for play in plays
+        for at in (
+            *(act.at for act in play.world.acts.noted),
+            *(talk.session.started for _, _, talk in play.world.conversations),
+        )
+    ]
+    return min(moments, default=0.0)
 
 
 def aftermath(world: World) -> str:
@@ -73,17 +156,12 @@ def _calls(world: World) -> Iterator[tuple[MailHost, Call]]:
                 yield host, call
 
 
-def _call(host: MailHost, call: Call) -> Dialogue:
-    return Dialogue(
-        label=f"the server calls {host.name}",
-        client_address=call.client,
-        client_name=call.helo,
-        outcome=call.outcome,
-        lines=tuple(Line(line.at, line.direction.value, line.text) for line in call.record),
-        queries=(),
-        replies=(),
-        ending="it has ended" if call.ended else "still open",
-    )
+def _turns(world: World) -> Iterator[tuple[MailHost, float, str]]:
+    """How the mail hosts changed what they do; of those that all share, what is about our clients."""
+    for host in world.hosts:
+        for turn in host.turns:
+            if not host.shared or turn.about in world.client_domains:
+                yield host, turn.at, turn.text
 
 
 def _delivery(found: Delivered, masker: Masker) -> Delivery:
@@ -115,38 +193,3 @@ def _hide_identifier(match: re.Match[str]) -> str:
     word = match[0]
     is_word = re.fullmatch(r"[A-Za-z]+\d{0,2}|\d+[A-Za-z]{1,2}|\d+|8BITMIME", word)
     return word if is_word or len(word) < 6 else "<id>"
-
-
-def _dialogue(label: str, client: Client, talk: Conversation, judge: Judge) -> Dialogue:
-    session = talk.session
-    lines = tuple(Line(line.at, line.direction.value, line.text) for line in session.transcript.lines)
-    last = session.started + (lines[-1].at if lines else 0.0) + SETTLE
-    return Dialogue(
-        label=label,
-        client_address=client.address,
-        client_name=client.host,
-        outcome=", ".join(f"{step.stage} {step.verdict or 'no reply'}" for step in talk.steps),
-        lines=lines,
-        queries=tuple(
-            _query(entry, session.started)
-            for entry in client.queries()
-            if session.started - SETTLE <= entry.at <= last
-        ),
-        replies=tuple(_fact(step, client, judge) for step in talk.steps),
-        ending=session.ending.value,
-    )
-
-
-def _query(entry: QueryEntry, started: float) -> Query:
-    return Query(entry.at - started, entry.name, entry.type, entry.answer, entry.transport)
-
-
-def _fact(step: Step, client: Client, judge: Judge) -> ReplyFact:
-    return ReplyFact(
-        stage=step.stage.value,
-        code=step.code or None,
-        enhanced=step.reply.enhanced if step.reply else None,
-        text=neutral(step.text, client),
-        seconds=round(step.seconds, 4),
-        late=None if judge.delay == 0 else judge.timing(step) is Timing.LATE,
-    )

@@ -270,7 +270,7 @@ class Expect:
                 raise InconclusiveError(f"{took}; but so it is without the offence")
             if step.seconds - everybody - self.slowness(step.began, step.began + step.seconds) < limit:
                 raise InconclusiveError(f"{took}; but everything was slow meanwhile")
-            raise ContradictionError(took, step, Fault.LATE)
+            raise ContradictionError(took, step, Fault.LATE, limit + everybody)
 
     def was_late(self, step: Step) -> bool:
         """Whether a reply was clearly held back."""

@@ -10,7 +10,13 @@ from harness.profile.model import Profile
 from harness.rules import Rule
 from harness.runs.expect import Expect, UnprovenError
 from harness.runs.run import Run
-from harness.runs.witnessed import WitnessedGreylist, WitnessedMailbox, WitnessedQueue, WitnessedSink
+from harness.runs.witnessed import (
+    WitnessedGreylist,
+    WitnessedMailbox,
+    WitnessedOutage,
+    WitnessedQueue,
+    WitnessedSink,
+)
 from harness.verdicts import NotTestableError
 from harness.world.cast import NothingDescribed
 from harness.world.client import Client
@@ -28,12 +34,16 @@ class Play:
     offence: bool = True
     world: World = field(init=False)
     expect: Expect = field(init=False)
+    outage: WitnessedOutage | None = field(init=False)  # of the greylist, if the profile grants it
+    ended_with: BaseException | None = None
     _sink: WitnessedSink | None = None
 
     def __post_init__(self) -> None:
         """A world and expectations of its own."""
         profile = self.run.profile
         self.world = self.run.world()
+        outage = self.run.tools.outage
+        self.outage = WitnessedOutage(outage, self.world) if outage else None
         self.world.goal = Stage.DATA if self.run.to_the_end else goal_of(profile, self.rule)
         judge = replace(self.run.judge, greylist=None if self.rule.about_greylist else profile.greylist)
         self.expect = Expect(judge, profile, self.run.catalogue, self.rule, self.offence, self.mailbox)
@@ -46,8 +56,8 @@ class Play:
             if isinstance(value, NothingDescribed):
                 raise NotTestableError(value.reason)
         with contextlib.ExitStack() as stack:
-            if "greylist_outage" in wanted and self.run.tools.outage:
-                stack.callback(self.run.tools.outage.end)
+            if "greylist_outage" in wanted and self.outage:
+                stack.callback(self.outage.end)
             if "directory_outage" in wanted and self.run.tools.directory_outage:
                 stack.callback(self.run.tools.directory_outage.end)
             stack.callback(self._close_sink)
@@ -112,9 +122,9 @@ FIXTURES: Mapping[str, Callable[[Play], object]] = {
     "expect": lambda play: play.expect,
     "sut": lambda play: play.run.sut,
     "internet": lambda play: play.run.internet,
-    "clock": lambda play: play.run.tools.clock,
+    "clock": lambda play: play.world.clock,
     "greylist": lambda play: play.greylist,
-    "greylist_outage": lambda play: play.run.tools.outage,
+    "greylist_outage": lambda play: play.outage,
     "directory": lambda play: play.run.tools.directory,
     "directory_outage": lambda play: play.run.tools.directory_outage,
     "mailbox": lambda play: play.mailbox,

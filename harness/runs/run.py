@@ -16,6 +16,7 @@ from harness.profile.model import Profile
 from harness.rules import Capability, Catalogue, Rule
 from harness.runs.baseline import Baseline, Innocent, innocents, meet
 from harness.runs.steadiness import Steadiness
+from harness.runs.witnessed import WitnessedClock
 from harness.smtp.routes import Route
 from harness.verdicts import NotApplicableError, NotTestableError, ScenarioEnd
 from harness.world.client import Client
@@ -75,9 +76,10 @@ class Run:
         """A world for one try of a scenario."""
         server = (self.profile.server.address, self.profile.server.port)
         usual = self.baseline.zones_asked
-        return World(
-            self.internet, self.sut, self.route, self.tools.clock, server, self.pace, usual, room=self.room
-        )
+        world = World(self.internet, self.sut, self.route, None, server, self.pace, usual, room=self.room)
+        if self.tools.clock:
+            world.clock = WitnessedClock(self.tools.clock, world)
+        return world
 
     def client(self, world: World, kind: Kind, label: str = "client") -> Client:
         """A fresh innocent host."""

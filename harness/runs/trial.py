@@ -9,7 +9,7 @@ from harness.outcome import DIALOGUE, Stage, Verdict, later
 from harness.results.model import Status, Try
 from harness.rules import Capability, Rule
 from harness.runs.baseline import Finding, Innocent
-from harness.runs.evidence import aftermath, deliveries, dialogues, operator, with_others
+from harness.runs.evidence import Evidence, aftermath, clock_zero
 from harness.runs.expect import EndedError, MarkedInnocentError
 from harness.runs.play import Play
 from harness.runs.run import Run
@@ -84,6 +84,7 @@ def try_once(run: Run, plan: Plan) -> tuple[Vote, list[Play]]:
         ends = [_end_of(run, play, plan) for play in plays]
     vote = _voted(run, plan, plays, ends)
     for play, end in zip(plays, ends, strict=True):
+        play.ended_with = end.error
         for _, _, talk in play.world.conversations:
             run.steadiness.dialogue_ended(lost=bool(talk.lost))
         if not play.offence and end.came in (Came.KEPT, Came.BROKEN):
@@ -120,14 +121,15 @@ def evidence_of(run: Run, vote: Vote, plays: list[Play]) -> Try:
     """What a try leaves behind for the report."""
     if run.lean:
         return Try(vote.status, vote.reason, ())
-    said = [
-        line
-        for play in plays
-        for line in (*dialogues(play.world, run.judge, twin=not play.offence), *with_others(play.world))
-    ]
-    found = [one for play in plays for one in deliveries(play.world)]
-    acts = [one for play in plays for one in operator(play.world)]
-    return Try(vote.status, vote.reason, tuple(said), tuple(found), tuple(acts))
+    zero = clock_zero(plays)
+    left = [Evidence(play, zero) for play in plays]
+    return Try(
+        vote.status,
+        vote.reason,
+        tuple(line for one in left for line in one.dialogues),
+        tuple(mail for one in left for mail in one.deliveries),
+        events=tuple(sorted((event for one in left for event in one.events), key=lambda event: event.at)),
+    )
 
 
 def observed_in(plays: list[Play]) -> str:

@@ -1,6 +1,7 @@
-"""The tools of a run as one try of a scenario has them: what they show is kept as evidence."""
+"""The tools of a run as one try of a scenario has them: what they do and show is kept as evidence."""
 
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from harness.capabilities.mail_host import MailHost
@@ -8,8 +9,100 @@ from harness.capabilities.mailbox import Delivered
 from harness.capabilities.queue import Queued
 from harness.capabilities.sink import Sink
 from harness.verdicts import BrokenOffError, NotTestableError
-from harness.world.tools import GreylistOperator, Mailbox, QueueOperator
-from harness.world.world import Act, World
+from harness.world.acts import Who
+from harness.world.tools import GreylistOperator, Mailbox, Outage, QueueOperator
+from harness.world.world import Clock, World
+
+UNMOVED = 0.001  # seconds; reading a clock twice takes as long
+
+
+@dataclass(frozen=True)
+class WitnessedClock:
+    """A clock; what it lets pass is kept as evidence."""
+
+    clock: Clock
+    world: World
+
+    def advance(self, client: str, seconds: float) -> None:
+        """Let `seconds` pass as the server sees that client; raises `NotTestableError`."""
+        began, read = time.monotonic(), self.clock.reading(client)
+        self.clock.advance(client, seconds)
+        took, moved = time.monotonic() - began, self.clock.reading(client) - read
+        self._note(client, began, took, moved - took)
+
+    def reading(self, client: str) -> float:
+        """The time in seconds as the server sees that client."""
+        return self.clock.reading(client)
+
+    def lag(self, client: str) -> float:
+        """How many seconds more may pass than it is told to let pass; to find out may let some pass."""
+        began, read = time.monotonic(), self.clock.reading(client)
+        lag = self.clock.lag(client)
+        took, moved = time.monotonic() - began, self.clock.reading(client) - read
+        if moved - took > UNMOVED:
+            self._note(client, began, took, moved - took)
+        return lag
+
+    def taking_part(self) -> AbstractContextManager[None]:
+        """For as long as a scenario is played: its time passes only when it waits for that."""
+        return self.clock.taking_part()
+
+    def stop(self) -> None:
+        """The run is over: nobody waits any more."""
+        self.clock.stop()
+
+    def _note(self, client: str, began: float, took: float, moved: float) -> None:
+        if moved > UNMOVED:
+            text = f"the greylist's clock is moved on by {moved:.2f} s for {client}"
+            text += f", for which others are waited for, {took:.2f} s" if took > 1.0 else ""
+        else:
+            text = f"{took:.2f} s are waited for the greylist"
+        self.world.acts.note(Who.CLOCK, text, self._documented, at=began)
+
+    @property
+    def _documented(self) -> str:
+        """The times that the retry is held against."""
+        greylist = self.world.sut.profile.greylist
+        if greylist is None:
+            return ""
+        times = (greylist.delay, greylist.timeout, greylist.lifetime)
+        return "greylist.delay is {}, timeout {}, lifetime {}".format(*map(_span, times))
+
+
+def _span(seconds: float) -> str:
+    """Such as `8 h` or `90 s`."""
+    for unit, long in (("d", 86400.0), ("h", 3600.0)):
+        if seconds >= long and seconds % long == 0:
+            return f"{seconds / long:.0f} {unit}"
+    return f"{seconds:g} s"
+
+
+@dataclass
+class WitnessedOutage:
+    """An outage of the greylist; when it began and ended is kept as evidence."""
+
+    outage: Outage
+    world: World
+    _lasts: bool = False
+
+    def cut(self, client: str) -> None:
+        """From now on nothing can be looked up about this client."""
+        self.outage.cut(client)
+        self._lasts = True
+        whom = "everybody" if self.shared else client
+        self.world.acts.note(Who.OUTAGE, f"the greylist is out of reach for {whom} from now on")
+
+    def end(self) -> None:
+        """Everything is as before."""
+        self.outage.end()
+        if self._lasts:
+            self._lasts = False
+            self.world.acts.note(Who.OUTAGE, "the greylist is within reach again")
+
+    @property
+    def shared(self) -> bool:
+        """Whether it is an outage for every client."""
+        return self.outage.shared
 
 
 @dataclass(frozen=True)
@@ -35,6 +128,8 @@ class WitnessedMailbox:
     def _keep(self, found: Delivered) -> None:
         if found not in self.world.deliveries:
             self.world.deliveries.append(found)
+            where = found.folder or "the inbox"
+            self.world.acts.note(Who.MAILBOX, f"the message is found in {where} of {found.recipient}")
 
 
 @dataclass(frozen=True)
@@ -54,17 +149,18 @@ class WitnessedQueue:
         found = self.queue.entries(word)
         shown = "\n".join(one.entry.strip("\n") for one in found) or "nothing"
         tells = " ".join(f"{one.id} {one.frozen}" for one in found)  # and the rest changes with time
-        _note(self.world, Act(time.monotonic(), f"list the queue: what mentions {word}", shown, tells))
+        looked = f"list the queue: what mentions {word}"
+        self.world.acts.note(Who.OPERATOR, looked, shown, tells or shown)
         return found
 
     def remove(self, message: str) -> None:
         """Take a message, by its id, off the queue."""
-        _note(self.world, Act(time.monotonic(), f"remove message {message} from the queue"))
+        self.world.acts.note(Who.OPERATOR, f"remove message {message} from the queue")
         self.queue.remove(message)
 
     def thaw(self, message: str) -> None:
         """Let a frozen message be tried again."""
-        _note(self.world, Act(time.monotonic(), f"thaw message {message}"))
+        self.world.acts.note(Who.OPERATOR, f"thaw message {message}")
         self.queue.thaw(message)
 
 
@@ -77,15 +173,12 @@ class WitnessedGreylist:
 
     def add(self, which: str, client: str, sender: str, recipient: str) -> None:
         """Put a triplet on a list."""
-        _note(self.world, Act(time.monotonic(), f"add {client} <{sender}> <{recipient}> to the {which} list"))
+        self.world.acts.note(Who.OPERATOR, f"add {client} <{sender}> <{recipient}> to the {which} list")
         self.operator.add(which, client, sender, recipient)
 
     def remove(self, which: str, client: str, sender: str, recipient: str) -> None:
         """Take a triplet off a list."""
-        _note(
-            self.world,
-            Act(time.monotonic(), f"remove {client} <{sender}> <{recipient}> from the {which} list"),
-        )
+        self.world.acts.note(Who.OPERATOR, f"remove {client} <{sender}> <{recipient}> from the {which} list")
         self.operator.remove(which, client, sender, recipient)
 
     def listed(self, which: str, client: str, sender: str, recipient: str) -> bool:
@@ -93,15 +186,8 @@ class WitnessedGreylist:
         found = self.operator.listed(which, client, sender, recipient)
         looked = f"look for {client} <{sender}> <{recipient}> on the {which} list"
         answer = "it is there" if found else "it is not there"
-        _note(self.world, Act(time.monotonic(), looked, answer, answer))
+        self.world.acts.note(Who.OPERATOR, looked, answer, answer)
         return found
-
-
-def _note(world: World, act: Act) -> None:
-    """Keep an act; one that is repeated until it tells something else is kept once."""
-    last = world.operator[-1] if world.operator else None
-    if last is None or (last.text, last.tells) != (act.text, act.tells):
-        world.operator.append(act)
 
 
 @dataclass
@@ -117,6 +203,8 @@ class WitnessedSink:
         host = self.sink.open(domain or self.world.internet.foreign_domain(), held=len(self._own))
         self._own.append(host)
         self.world.hosts.append(host)
+        there = f"{host.name} is there at {host.address}, the mail host of {host.domain}"
+        self.world.acts.note(Who.MAIL_HOST, there)
         return host
 
     def forward_target(self) -> MailHost:
@@ -139,7 +227,9 @@ class WitnessedSink:
     def close(self) -> None:
         """The scenario is over."""
         while self._own:
-            self.sink.close(self._own.pop())
+            host = self._own.pop()
+            self.sink.close(host)
+            self.world.acts.note(Who.MAIL_HOST, f"{host.name} is gone")
 
     def _shared(self, domain: str, address: str = "") -> MailHost:
         host = self.sink.shared(domain, address)

@@ -53,7 +53,7 @@ class Client(Host):
 
     def at_address(self, address: str) -> "Client":
         """An innocent host with an address that a scenario prescribes."""
-        self.world.internet.dns.withdraw(reverse_name(address), "PTR")
+        self.world.dns.withdraw(reverse_name(address), "PTR")
         identity = self.world.internet.identity(self.kind, address)
         return Client(self.world, identity, self.kind, label=f"client {address}")
 

@@ -2,9 +2,10 @@
 
 import ipaddress
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from fake_dns import Behaviour, QueryEntry, listing_name, reverse_name
+from fake_dns import Behaviour, FakeDns, QueryEntry, listing_name, reverse_name
 from harness.rules import Capability
 from harness.verdicts import NotTestableError
 from harness.world.internet import Identity
@@ -49,17 +50,21 @@ class Host:
     def publish(self, name: str, record_type: str, *data: str) -> None:
         """Publish records of a name of this client."""
         for entry in data:
-            self.world.internet.dns.publish(name, record_type, entry)
+            self.world.dns.publish(name, record_type, entry)
+
+    def publish_ptr(self, address: str, host: str) -> None:
+        """Let the reverse name of another address point to a host."""
+        self.world.dns.publish_ptr(address, host)
 
     def withdraw(self, name: str, record_type: str) -> None:
         """Take records of a name of this client away."""
         self._doubt(name)
-        self.world.internet.dns.withdraw(name, record_type)
+        self.world.dns.withdraw(name, record_type)
 
     def script(self, name: str, record_type: str, behaviour: Behaviour) -> None:
         """Make the fake DNS misbehave when it is asked for that name and type."""
         self._doubt(name)
-        self.world.internet.dns.script(name, record_type, behaviour)
+        self.world.dns.script(name, record_type, behaviour)
 
     def _doubt(self, name: str) -> None:
         if name == self.host:
@@ -70,12 +75,12 @@ class Host:
         if reason := self.world.sut.profile.lacks(Capability.REVERSE_LOOKUP):
             raise NotTestableError(reason)
         self.is_confirmed = False
-        self.world.internet.dns.withdraw(reverse_name(self.address), "PTR")
+        self.world.dns.withdraw(reverse_name(self.address), "PTR")
 
     def ptr_names(self, host: str) -> None:
         """Let the PTR record name another host."""
         self.without_ptr()
-        self.world.internet.dns.publish_ptr(self.address, host)
+        self.world.dns.publish_ptr(self.address, host)
 
     def another_name(self, label: str) -> str:
         """A second name of this host, as good as the first: forward and reverse DNS agree."""
@@ -87,7 +92,7 @@ class Host:
     def another_ptr(self, host: str) -> None:
         """Add a second name to the PTR record."""
         self.is_confirmed = False  # it may be taken for either
-        self.world.internet.dns.publish_ptr(self.address, host)
+        self.world.dns.publish_ptr(self.address, host)
 
     def ptr_answers(self, behaviour: Behaviour) -> None:
         """Make the PTR lookup of the client's address misbehave."""
@@ -96,12 +101,12 @@ class Host:
 
     def list_on(self, blocklist: BlockList, *, text: str = "listed for testing", zone: int = 0) -> None:
         """Put the address on a block list (on one zone of a grouped one)."""
-        self.world.internet.dns.list_address(blocklist.zones[zone], self.address, blocklist.answer, text=text)
+        self.world.dns.list_address(blocklist.zones[zone], self.address, blocklist.answer, text)
 
     def unlist_from(self, blocklist: BlockList) -> None:
         """Take the address off every zone of a block list."""
         for zone in blocklist.zones:
-            self.world.internet.dns.unlist_address(zone, self.address)
+            self.world.dns.unlist_address(zone, self.address)
 
     def lookup_fails(self, blocklist: BlockList, behaviour: Behaviour, *, zones: int | None = None) -> None:
         """Make a block list, or its first so many `zones`, misbehave when it is asked about this client."""
@@ -149,19 +154,35 @@ class Host:
             entry for zone in blocklist.zones for entry in dns.queries(under=listing_name(self.address, zone))
         ]
 
+    @property
+    def places(self) -> frozenset[str]:
+        """The names in DNS, each with all below it, that a question about this client bears."""
+        lists = (zone for blocklist in self.world.sut.dnsbl for zone in blocklist.zones)
+        own = {self.identity.domain, self.host, reverse_name(self.address)}
+        return frozenset(
+            name.lower().rstrip(".") for name in own.union(listing_name(self.address, zone) for zone in lists)
+        )
+
     def queries(self) -> list[QueryEntry]:
         """Every question of the server that bears a name or the address of this client, in order of time."""
-        dns = self.world.internet.dns
-        places = {self.identity.domain, self.host, reverse_name(self.address)}
-        places |= {
-            listing_name(self.address, zone) for blocklist in self.world.sut.dnsbl for zone in blocklist.zones
-        }
-        return sorted((entry for place in places for entry in dns.queries(under=place)), key=_when)
+        return asked_below(self.world.internet.dns, self.places)
 
     def silence(self, since: float, until: float) -> float:
         """The longest time between two moments in which the server asked nothing about this client."""
         asked = [entry.at for entry in self.queries() if since < entry.at < until]
         return max(later - earlier for earlier, later in itertools.pairwise([since, *asked, until]))
+
+
+def asked_below(dns: FakeDns, places: Iterable[str]) -> list[QueryEntry]:
+    """Every question for one of these names or for something below it, each once, in order of time."""
+    places = frozenset(places)
+    outermost = (place for place in places if not any(is_below(place, other) for other in places))
+    return sorted((entry for place in outermost for entry in dns.queries(under=place)), key=_when)
+
+
+def is_below(name: str, place: str) -> bool:
+    """Whether a name lies below another one, both in lower case."""
+    return name.endswith(f".{place}")
 
 
 def _when(entry: QueryEntry) -> float:

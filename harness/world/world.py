@@ -11,6 +11,7 @@ from harness.capabilities.mailbox import Delivered
 from harness.outcome import Stage
 from harness.smtp.routes import Route
 from harness.smtp.session import Ending
+from harness.world.acts import Acts, DnsInHand
 from harness.world.conversation import Conversation
 from harness.world.internet import Internet
 from harness.world.pace import Pace
@@ -43,16 +44,6 @@ class Clock(Protocol):
 
 
 @dataclass(frozen=True)
-class Act:
-    """Something that was done or looked up as the server's operator."""
-
-    at: float  # time.monotonic()
-    text: str
-    shown: str = ""
-    tells: str = ""  # of what is shown, what makes it another answer
-
-
-@dataclass(frozen=True)
 class Cause:
     """Something that the server must have looked at, or a rule cannot have been at work."""
 
@@ -78,10 +69,15 @@ class World:
     conversations: list[tuple[str, "Client", Conversation]] = field(default_factory=list)
     hosts: list[MailHost] = field(default_factory=list)  # of everybody else
     deliveries: list[Delivered] = field(default_factory=list)  # that were found
-    operator: list[Act] = field(default_factory=list)  # what was done as the server's operator
+    acts: Acts = field(default_factory=Acts)  # what was done beside the dialogues
     _has_place: bool = False  # for as long as its scenario is played
     _dialogues: int = 0  # that are held at the moment
     _counting: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def dns(self) -> DnsInHand:
+        """What DNS says, to be changed by this scenario."""
+        return DnsInHand(self.internet.dns, self.acts)
 
     @contextmanager
     def place(self) -> Iterator[None]:
