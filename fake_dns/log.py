@@ -103,7 +103,7 @@ class QueryLog:
     """
 
     def __init__(self, limit: int, octets: int) -> None:
-        """`limit` is a number of queries, `octets` about what they may take; the newest full segment stays."""
+        """`limit` is a number of queries, `octets` what they may take, about; the last full segment stays."""
         self._octets = octets
         self._segments: deque[_Segment] = deque([_Segment()])
         self._kept_segments = max(2, 1 + -(-limit // SEGMENT))
