@@ -32,7 +32,7 @@ from fake_dns.listening import DnsServerError
 from fake_dns.log import QueryEntry
 from fake_dns.names import RecordError, reverse_name
 from fake_dns.server import DnsServer
-from fake_dns.zonefile import ZoneFileError, load_zone_file
+from fake_dns.zonefile import ZoneFileError, load_block_list, load_zone_file
 
 __all__ = [
     "Answer",
@@ -56,6 +56,7 @@ __all__ = [
     "WrongId",
     "ZoneFileError",
     "listing_name",
+    "load_block_list",
     "load_zone_file",
     "reverse_name",
 ]

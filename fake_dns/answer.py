@@ -1,8 +1,10 @@
 """From a query's octets to the reply: what is scripted, what is published, and how both look on the wire."""
 
+import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from itertools import islice
 from typing import TypeAlias
 
 from fake_dns import message
@@ -21,13 +23,14 @@ from fake_dns.behaviour import (
     WrongId,
 )
 from fake_dns.message import Query, Rcode, Sections
-from fake_dns.names import ROOT, Name
-from fake_dns.records import Record, Records, flat, make_record, name_server
+from fake_dns.names import MAX_NAME, ROOT, Name, name_text
+from fake_dns.records import Record, flat, make_record, name_server
 from fake_dns.rrtypes import ANY, CNAME, OPT, is_data_type, type_text
 from fake_dns.scripts import Due, Scripts
+from fake_dns.shown import MAX_SHOWN, shown
+from fake_dns.tree import Records
 
-MAX_CHAIN = 16  # CNAME records followed for one question
-MAX_TEXT = 200  # characters of an answer kept for the log
+MAX_CHAIN = 16  # aliases followed for one question: CNAME and DNAME records
 IN, ANY_CLASS = 1, 255
 
 
@@ -39,12 +42,26 @@ class Transport(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """What to do about one query, and what the log says of it.
+class Noted:
+    """What the log keeps of a query and its reply.
 
-    `wire` is the reply without its id, `None` for silence; `delay` in seconds. `missing` is the name that the
-    question came to and that nobody published. `lasting` replies are the same until something changes.
-    `name` is empty where no question could be read.
+    `name` is empty where no question could be read; `missing` is the name that the question came to and that
+    nobody published; `octets` is about the memory that these texts take.
+    """
+
+    name: Name
+    type: int
+    text: str
+    missing: Name | None
+    octets: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What to do about one query, and what the log says of it: `noted`, which outlives the reply.
+
+    `wire` is the reply without its id, `None` for silence; `delay` in seconds. `lasting` replies are the same
+    until something changes. `name` and `missing` are those of `Noted`.
     """
 
     name: Name
@@ -55,6 +72,12 @@ class Reply:
     wrong_id: bool = False
     missing: Name | None = None
     lasting: bool = True
+    noted: Noted = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """The name stands in the log and in its index."""
+        octets = sys.getsizeof(self.text) + 2 * len(self.name) + len(self.missing or b"")
+        object.__setattr__(self, "noted", Noted(self.name, self.type, self.text, self.missing, octets))
 
     def packet(self, query_id: bytes) -> bytes | None:
         """The reply to the query with that id (two octets), `None` for silence."""
@@ -70,15 +93,17 @@ Owned: TypeAlias = tuple[tuple[Name, Record], ...]
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Where a question led: the CNAME records on the way, the `end` of it, and what is published there.
+    """Where a question led: the aliases on the way, the `end` of it, and what is published there.
 
-    `records` is `None` when the end does not exist; `due` is the first script met on the way.
+    `records` is `None` when the end does not exist; `due` is the first script met on the way. `overlong`: the
+    way would go on to a name that is too long to be one.
     """
 
     aliases: Owned
     end: Name
     records: tuple[Record, ...] | None
     due: Due | None
+    overlong: bool = False
 
 
 def reply_to(packet: bytes, transport: Transport, records: Records, scripts: Scripts) -> Reply:
@@ -111,19 +136,41 @@ def _refusal(query: Query) -> Rcode:
 
 
 def _follow(query: Query, records: Records, scripts: Scripts) -> _Found:
-    """Walk the CNAME records to a name without one, to a name seen before, or to the limit."""
+    """Walk the aliases to a name that is none, to a name seen before, or to the limit."""
     name, due = query.name, scripts.due(query.name, query.type)
-    aliases: dict[Name, Record] = {}
+    aliases: list[tuple[Name, Record]] = []
+    seen: set[Name] = set()
     while True:
-        sets = records.at(name)
-        if sets is None:
-            return _Found(tuple(aliases.items()), name, None, due)
-        chosen = flat(sets) if query.type == ANY else sets.get(query.type, [])
-        if chosen or CNAME not in sets or name in aliases or len(aliases) == MAX_CHAIN:
-            return _Found(tuple(aliases.items()), name, tuple(chosen), due)
-        aliases[name] = sets[CNAME][0]
-        name = aliases[name].data.lower()
+        alias: Record | None
+        chosen: tuple[Record, ...]
+        if renamed := records.renamed(name):
+            aliases.append(renamed)
+            alias = _synthesized(name, *renamed)
+            if alias is None:
+                return _Found(tuple(aliases), name, (), due, overlong=True)
+            chosen = (alias,) if query.type in (CNAME, ANY) else ()
+        else:
+            sets = records.at(name)
+            if sets is None:
+                return _Found(tuple(aliases), name, None, due)
+            published = flat(sets) if query.type == ANY else sets.get(query.type, ())
+            chosen = tuple(islice(published, message.MAX_RECORDS + 1))  # one more than any reply can carry
+            alias = next(iter(sets[CNAME])) if CNAME in sets else None
+        if chosen or alias is None or name in seen or len(seen) == MAX_CHAIN:
+            return _Found(tuple(aliases), name, chosen, due)
+        seen.add(name)
+        aliases.append((name, alias))
+        name = alias.data.lower()
         due = due or scripts.due(name, query.type)
+
+
+def _synthesized(name: Name, owner: Name, dname: Record) -> Record | None:
+    """The CNAME that a DNAME means for a name below its owner; `None` where it would be too long.
+
+    (RFC 6672 sections 2.2 and 3.1.)
+    """
+    target = name[: len(name) - len(owner)] + dname.data
+    return Record(CNAME, dname.ttl, target, name_text(target)) if len(target) <= MAX_NAME else None
 
 
 def _perform(step: Step, query: Query, transport: Transport, found: _Found, records: Records) -> Reply:
@@ -162,6 +209,8 @@ def _published(query: Query, transport: Transport, found: _Found, records: Recor
         answer = found.aliases + tuple((found.end, record) for record in found.records)
         return _written(query, transport, Sections(Rcode.NOERROR, answer))
     rcode = Rcode.NXDOMAIN if found.records is None else Rcode.NOERROR
+    if found.overlong:
+        return _written(query, transport, Sections(Rcode.YXDOMAIN, found.aliases))
     sections = Sections(rcode, found.aliases, _negative(records.authority(found.end)))
     reply = _written(query, transport, sections)
     return reply if found.records is not None else replace(reply, missing=found.end)
@@ -183,6 +232,5 @@ def _written(query: Query, transport: Transport, sections: Sections, *, edns: bo
 
 def _summary(rcode: Rcode, answer: Iterable[Record]) -> str:
     """The answer in one short line, as the log shows it."""
-    data = ", ".join(record.text for record in answer)
-    words = f"{rcode.name} {data}" if data else "NODATA" if rcode is Rcode.NOERROR else rcode.name
-    return words if len(words) <= MAX_TEXT else f"{words[:MAX_TEXT]}…"
+    data = ", ".join(record.text for record in islice(answer, MAX_SHOWN))
+    return shown(f"{rcode.name} {data}" if data else "NODATA" if rcode is Rcode.NOERROR else rcode.name)

@@ -8,15 +8,19 @@ from contextlib import contextmanager
 from fake_dns.answer import Reply, Transport, reply_to
 from fake_dns.behaviour import Behaviour
 from fake_dns.dnsbl import listing_name
+from fake_dns.listings import Entry, Listed, Network, parse_code
 from fake_dns.log import Arrival, QueryEntry, QueryLog
 from fake_dns.names import Name, name_key, name_text, reverse_name
 from fake_dns.rdata import quote
-from fake_dns.records import Record, Records, make_record, name_server, start_of_authority
+from fake_dns.records import Record, make_record, name_server, start_of_authority
 from fake_dns.rrtypes import ANY, NS, SOA, TXT, A, type_number
 from fake_dns.scripts import Scripts
+from fake_dns.tree import Records
 
 DEFAULT_TTL = 60  # seconds
+LOG_OCTETS = 128 << 20  # of memory for the log
 MAX_PREPARED = 10_000  # replies kept ready
+PREPARED_OCTETS = 16 << 20  # of memory for them
 
 
 class FakeDns:
@@ -28,12 +32,16 @@ class FakeDns:
     records, is accepted: broken DNS is what this is for.
     """
 
-    def __init__(self, log_limit: int = 250_000) -> None:
-        """`log_limit`: how many queries the log keeps at least; `dropped` counts those that it let go."""
+    def __init__(self, log_limit: int = 250_000, log_octets: int = LOG_OCTETS) -> None:
+        """How many queries the log keeps at least, unless they need more than `log_octets` of memory.
+
+        `dropped` counts those that it let go.
+        """
         self._records = Records()
         self._scripts = Scripts()
-        self._log = QueryLog(log_limit)
+        self._log = QueryLog(log_limit, log_octets)
         self._prepared: dict[bytes, Reply] = {}
+        self._prepared_octets = 0
         self._lock = threading.Lock()
 
     # What is published
@@ -99,6 +107,25 @@ class FakeDns:
         with self._change():
             self._withdraw_listing(owner)
 
+    def list_network(
+        self, zone: str, network: Network, code: str = "127.0.0.2", text: str | None = "spam source"
+    ) -> None:
+        """Put all addresses of a network on a block list, with the same answers as `list_address` gives.
+
+        Where networks overlap, the smallest decides; what `list_address` says of one address goes before.
+        Raises `RecordError` for a text of more than 255 octets.
+        """
+        literal = None if text is None else text.replace("$", "$$")
+        self.list_range(name_key(zone), network, Listed(parse_code(code), literal, DEFAULT_TTL))
+
+    def list_range(self, apex: Name, listed: Network | Name, entry: Entry, *, below: bool = False) -> None:
+        """List a network or a domain, or exclude it with the entry `None`; `below`: all below the domain."""
+        with self._change():
+            if isinstance(listed, bytes):
+                self._records.listings.add_domain(apex, listed, entry, below=below)
+            else:
+                self._records.listings.add_network(apex, listed, entry)
+
     # What goes wrong
 
     def script(self, name: str, type: str | None, behaviour: Behaviour) -> None:  # noqa: A002
@@ -146,7 +173,7 @@ class FakeDns:
         They were answered with NXDOMAIN; a scripted NXDOMAIN is not among them.
         """
         name = None if under is None else name_key(under)
-        missing = (arrival.reply.missing for arrival in self._log.arrivals(name, None, None))
+        missing = (arrival.noted.missing for arrival in self._log.arrivals(name, None, None))
         return [name_text(found) for found in dict.fromkeys(missing) if found]
 
     @property
@@ -162,15 +189,16 @@ class FakeDns:
         reply = self._prepared.get(packet[2:]) if transport is Transport.UDP else None
         if reply is None:
             reply = self._prepare(packet, transport)
-        self._log.append(Arrival(at, client, transport, reply))
+        self._log.append(Arrival(at, client, transport, reply.noted))
         return reply
 
     def _prepare(self, packet: bytes, transport: Transport) -> Reply:
         with self._lock:
             reply = reply_to(packet, transport, self._records, self._scripts)
             if transport is Transport.UDP and reply.lasting:
-                if len(self._prepared) >= MAX_PREPARED:
-                    self._prepared.clear()
+                self._prepared_octets += len(packet) + len(reply.wire or b"") + reply.noted.octets
+                if len(self._prepared) >= MAX_PREPARED or self._prepared_octets > PREPARED_OCTETS:
+                    self._forget_prepared()
                 self._prepared[packet[2:]] = reply
         return reply
 
@@ -181,7 +209,11 @@ class FakeDns:
             try:
                 yield
             finally:
-                self._prepared.clear()
+                self._forget_prepared()
+
+    def _forget_prepared(self) -> None:
+        self._prepared.clear()
+        self._prepared_octets = 0
 
     def _withdraw_listing(self, owner: bytes) -> None:
         self._records.withdraw(owner, A)

@@ -1,8 +1,10 @@
-"""Every query that came, in order, bounded; found again by name without a search through all of them.
+"""Every query that came, in order, bounded in number and octets; found again by name without a search.
 
-The servers only append; texts are made and the index is built when somebody reads.
+The servers only append; texts are made and the index is built when somebody reads. What was answered is kept
+as one short line, never as the reply itself.
 """
 
+import math
 import threading
 from bisect import bisect_left
 from collections import deque
@@ -11,11 +13,12 @@ from dataclasses import dataclass, field
 from itertools import islice, takewhile
 from typing import NamedTuple
 
-from fake_dns.answer import Reply, Transport
+from fake_dns.answer import Noted, Transport
 from fake_dns.names import Name, backwards, name_text
 from fake_dns.rrtypes import type_text
 
 SEGMENT = 1 << 12  # queries that are dropped together
+ARRIVAL_OCTETS = 400  # of memory that a query takes beside its texts, once it is in the index
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +43,13 @@ class Arrival(NamedTuple):
     at: float
     client: str
     transport: Transport
-    reply: Reply
+    noted: Noted
 
     def entry(self) -> QueryEntry:
         """The same, to be read by people."""
-        reply = self.reply
-        name, kind = (name_text(reply.name), type_text(reply.type)) if reply.name else ("", "")
-        return QueryEntry(self.at, self.client, self.transport.value, name, kind, reply.text)
+        noted = self.noted
+        name, kind = (name_text(noted.name), type_text(noted.type)) if noted.name else ("", "")
+        return QueryEntry(self.at, self.client, self.transport.value, name, kind, noted.text)
 
 
 @dataclass(slots=True)
@@ -59,13 +62,20 @@ class _Segment:
     arrivals: list[Arrival] = field(default_factory=list)
     _sorted: list[tuple[bytes, int]] = field(default_factory=list)
     _indexed: int = 0
+    octets: int = 0  # of memory, about; known once the segment is full
+    latest: float = math.inf  # seconds of time.monotonic() of its last query; known once it is full
+
+    def close(self) -> None:
+        """No more will come."""
+        self.octets = sum(ARRIVAL_OCTETS + arrival.noted.octets for arrival in self.arrivals)
+        self.latest = max(arrival.at for arrival in self.arrivals)
 
     def under(self, name: Name) -> list[Arrival]:
         """The arrivals for a name and all below it, oldest first."""
         end = len(self.arrivals)
         if self._indexed < end:
             fresh = range(self._indexed, end)
-            named = ((self.arrivals[at].reply.name, at) for at in fresh)
+            named = ((self.arrivals[at].noted.name, at) for at in fresh)
             self._sorted.extend((backwards(asked), at) for asked, at in named if asked)
             self._sorted.sort()
             self._indexed = end
@@ -83,14 +93,18 @@ class _Waiter:
     arrival: Arrival | None = None
 
     def wants(self, arrival: Arrival) -> bool:
-        return arrival.reply.name == self.name and self.type in (None, arrival.reply.type)
+        return arrival.noted.name == self.name and self.type in (None, arrival.noted.type)
 
 
 class QueryLog:
-    """Thread-safe. Holds at least the newest `limit` queries; older ones are dropped and counted."""
+    """Thread-safe. Holds at least the newest `limit` queries, but no more than `octets` of memory.
 
-    def __init__(self, limit: int) -> None:
-        """`limit` is a number of queries."""
+    Older ones are dropped, a segment at a time, and counted.
+    """
+
+    def __init__(self, limit: int, octets: int) -> None:
+        """`limit` is a number of queries, `octets` what they may take, about; the last full segment stays."""
+        self._octets = octets
         self._segments: deque[_Segment] = deque([_Segment()])
         self._kept_segments = max(2, 1 + -(-limit // SEGMENT))
         self._waiters: list[_Waiter] = []
@@ -112,10 +126,11 @@ class QueryLog:
             chosen = [
                 arrival
                 for segment in self._segments
+                if since is None or segment.latest >= since
                 for arrival in (segment.arrivals[:] if under is None else segment.under(under))
             ]
         for arrival in chosen:
-            if (since is None or arrival.at >= since) and record_type in (None, arrival.reply.type):
+            if (since is None or arrival.at >= since) and record_type in (None, arrival.noted.type):
                 yield arrival
 
     def wait(
@@ -127,7 +142,7 @@ class QueryLog:
             self._waiters.append(waiter)
         try:
             for arrival in self.arrivals(name, record_type, since):
-                if arrival.reply.name == name:
+                if arrival.noted.name == name:
                     return arrival
             waiter.arrived.wait(timeout)
             return waiter.arrival
@@ -138,8 +153,12 @@ class QueryLog:
     def _roll(self) -> None:
         with self._lock:
             if len(self._segments[-1].arrivals) >= SEGMENT:
+                self._segments[-1].close()
                 self._segments.append(_Segment())
-            if len(self._segments) > self._kept_segments:
+            while len(self._segments) > 2 and (
+                len(self._segments) > self._kept_segments
+                or sum(segment.octets for segment in self._segments) > self._octets
+            ):
                 self.dropped += len(self._segments.popleft().arrivals)
 
     def _tell(self, arrival: Arrival) -> None:

@@ -5,7 +5,8 @@ This knows quotes, escapes, comments, parentheses, and on which line all stood; 
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from fake_dns.names import RecordError
 
@@ -24,10 +25,14 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True)
 class Token:
-    """A word or a quoted string; `text` is without its quotes, with its escapes."""
+    """A word or a quoted string; `text` is without its quotes, with its escapes.
+
+    `attached`: it follows without a blank, as the string does in `alpn="h2"`.
+    """
 
     text: str
     quoted: bool = False
+    attached: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -46,9 +51,10 @@ class Entry:
 class LineError(RecordError):
     """Data that DNS cannot carry, and the line where it stands, counted from 1."""
 
-    def __init__(self, line: int, problem: str) -> None:
-        """`problem` is a sentence without the line."""
+    def __init__(self, line: int, problem: str, path: Path | None = None) -> None:
+        """`problem` is a sentence without the line; `path` is that of another file, if it is there."""
         self.line = line
+        self.path = path
         super().__init__(problem)
 
 
@@ -64,7 +70,7 @@ def entries(text: str) -> Iterator[Entry]:
     """The logical lines of master-file text, one after the other; raises `LineError`."""
     tokens: list[Token] = []
     opened = 0  # the line of the parenthesis that is open
-    start, indented = 1, False
+    start, indented, attached = 1, False, False
     for lexeme in _lexemes(text):
         if lexeme.kind == "parenthesis":
             if (lexeme.text == "(") == bool(opened):
@@ -72,13 +78,14 @@ def entries(text: str) -> Iterator[Entry]:
             opened = 0 if opened else lexeme.line
         elif lexeme.kind in ("word", "string"):
             start = start if tokens else lexeme.line
-            tokens.append(Token(lexeme.text, quoted=lexeme.kind == "string"))
+            tokens.append(Token(lexeme.text, quoted=lexeme.kind == "string", attached=attached))
         elif lexeme.kind == "newline" and not opened:
             if tokens:
                 yield Entry(start, indented, tuple(tokens))
             tokens, indented = [], False
         elif lexeme.kind == "blank" and lexeme.starts_line and not opened:
             indented = True
+        attached = lexeme.kind in ("word", "string")
     if opened:
         raise LineError(opened, "there is a '(' that is never closed")
     if tokens:

@@ -1,6 +1,7 @@
 """The wire format of queries and replies (RFC 1035 section 4, EDNS RFC 6891): octets to facts and back."""
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -11,6 +12,9 @@ from fake_dns.rrtypes import OPT
 HEADER = 12  # octets
 MAX_UDP = 4096  # octets of the largest reply over UDP, whatever a client offers
 MAX_TCP = 65535  # octets
+MAX_RECORDS = (
+    MAX_TCP // 11
+)  # of the smallest: an owner of one octet, ten of type, class, TTL and length, no data
 CLASSIC_UDP = 512  # octets of a reply over UDP to a client without EDNS
 OFFERED_UDP = 1232  # octets of a query that we offer to take, the common choice that is never fragmented
 
@@ -28,6 +32,7 @@ class Rcode(IntEnum):
     NXDOMAIN = 3
     NOTIMP = 4
     REFUSED = 5
+    YXDOMAIN = 6
     BADVERS = 16
 
 
@@ -103,14 +108,24 @@ def compose(query: Query, sections: Sections, limit: int, *, edns: bool = True) 
     """
     opt = _opt(query.edns, sections.rcode) if edns and query.edns else b""
     flags = QR | query.flags & (_OPCODE | RD | CD) | sections.flags | sections.rcode & 0xF
-    places = _places(query.name)
-    body = b"".join(_record(owner, record, places) for owner, record in sections.answer + sections.authority)
+    room = limit - HEADER - len(query.question) - len(opt)
+    body = _body(sections.answer + sections.authority, _places(query.name), room)
     counts = (len(sections.answer), len(sections.authority))
-    truncated = HEADER + len(query.question) + len(body) + len(opt) > limit
-    if truncated:
-        flags, body, counts = flags | TC, b"", (0, 0)
+    if body is None:
+        flags, counts = flags | TC, (0, 0)
     header = struct.pack("!HHHHH", flags, 1, *counts, 1 if opt else 0)
-    return header + query.question + body + opt, truncated
+    return header + query.question + (body or b"") + opt, body is None
+
+
+def _body(records: Iterable[tuple[Name, Record]], places: dict[Name, bytes], room: int) -> bytes | None:
+    """The records on the wire; `None` as soon as they need more than `room` octets."""
+    parts = []
+    for owner, record in records:
+        parts.append(_record(owner, record, places))
+        room -= len(parts[-1])
+        if room < 0:
+            return None
+    return b"".join(parts) if room >= 0 else None
 
 
 def _question_name_end(packet: bytes) -> int:

@@ -9,6 +9,7 @@ import functools
 import ipaddress
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TypeAlias
 
 Name: TypeAlias = bytes
@@ -19,7 +20,7 @@ MAX_NAME = 255  # octets, in wire form
 
 _LABEL = r"(?:\\\d{3}|\\[^\d]|[^.\\])+"
 _LABELS = re.compile(_LABEL)
-_WELL_FORMED_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
+_WELL_FORMED_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*(?P<dot>\.?)")
 _WELL_FORMED_TEXT = re.compile(r"(?:\\\d{3}|\\[^\d]|[^\\])*", re.DOTALL)
 _ESCAPE = re.compile(rb"\\(\d{3}|[^\d])", re.DOTALL)
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_*/+=!#%&'<>?[]^`{|}~:,")
@@ -43,16 +44,36 @@ def wire_name(text: str, origin: Name | None = None) -> bytes:
         return origin
     if not text.isascii():
         raise RecordError(f"{text!r} is not ASCII; write an international name in its xn-- form")
-    if not _WELL_FORMED_NAME.fullmatch(text):
+    whole = _WELL_FORMED_NAME.fullmatch(text)
+    if not whole:
         raise RecordError(f"{text!r} is not a domain name: an empty label or a broken escape")
     labels = [unescape(label) for label in _LABELS.findall(text)]
     if any(len(label) > MAX_LABEL for label in labels):
         raise RecordError(f"{text!r} has a label of more than {MAX_LABEL} octets")
     stem = b"".join(bytes((len(label),)) + label for label in labels)
-    wire = stem + (ROOT if origin is None or text.endswith(".") else origin)
+    wire = stem + (ROOT if origin is None or whole["dot"] else origin)
     if len(wire) > MAX_NAME:
         raise RecordError(f"{text[:40]!r}… has {len(wire)} octets, and a name has at most {MAX_NAME}")
     return wire
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What names without a final dot stand below in a master file; `None` until somebody says so."""
+
+    name: Name | None
+
+    def wire(self, text: str) -> bytes:
+        """The wire form of a name, letter case kept; raises `RecordError`, also where an origin is needed."""
+        if self.name is None and text != ".":
+            whole = _WELL_FORMED_NAME.fullmatch(text)
+            if whole and not whole["dot"]:
+                other = "" if text == "@" else f", or write {text[:80]}. with a final dot"
+                raise RecordError(
+                    f"{text[:80]!r} is below an origin, and none is given; begin the file with a line such "
+                    f"as $ORIGIN example.org., or give it with --origin{other}"
+                )
+        return wire_name(text, self.name)
 
 
 def is_wire_name(octets: bytes) -> bool:
@@ -95,7 +116,15 @@ def unescape(text: str) -> bytes:
     """The octets that text in master-file form stands for (RFC 1035 section 5.1); raises `RecordError`."""
     if not _WELL_FORMED_TEXT.fullmatch(text):
         raise RecordError(f"{text!r} has a broken escape; a backslash itself is written \\\\")
-    return _ESCAPE.sub(_escaped_octet, text.encode())
+    return _ESCAPE.sub(_escaped_octet, octets_of(text))
+
+
+def octets_of(text: str) -> bytes:
+    """Text in UTF-8; octets of a file that were no UTF-8 come out as they were. Raises `RecordError`."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise RecordError(f"{text[:80]!r} has half of a surrogate pair, which is no character") from None
 
 
 def reverse_name(address: str) -> str:

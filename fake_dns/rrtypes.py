@@ -2,11 +2,12 @@
 
 import re
 
-import dnslib
+import dns.exception
+import dns.rdatatype
 
 from fake_dns.names import RecordError
 
-A, NS, CNAME, SOA, TXT, AAAA, OPT, ANY = 1, 2, 5, 6, 16, 28, 41, 255
+A, NS, CNAME, SOA, TXT, AAAA, DNAME, OPT, ANY = 1, 2, 5, 6, 16, 28, 39, 41, 255
 
 MAX_TTL = 2**31 - 1  # seconds, RFC 2181 section 8
 
@@ -16,18 +17,17 @@ _DURATION = re.compile(r"(?:\d{1,10}[smhdw])+|\d{1,10}", re.IGNORECASE)
 
 def type_number(text: str) -> int:
     """The number of a record type such as "MX" or "TYPE65280"; raises `RecordError`."""
-    upper = text.upper()
-    known = dnslib.QTYPE.reverse.get(upper)
-    if known is not None:
-        return int(known)
-    if re.fullmatch(r"TYPE\d{1,5}", upper) and int(upper[4:]) <= 0xFFFF:
-        return int(upper[4:])
-    raise RecordError(f"{text!r} is no record type; an unusual one is written by its number, as in TYPE65280")
+    try:
+        return int(dns.rdatatype.from_text(text))
+    except (dns.exception.DNSException, ValueError):
+        raise RecordError(
+            f"{text[:40]!r} is no record type; an unusual one is written by its number, as in TYPE65280"
+        ) from None
 
 
 def type_text(number: int) -> str:
     """The name of a record type; TYPEnnn for one without a name (RFC 3597 section 5)."""
-    return str(dnslib.QTYPE.forward.get(number, f"TYPE{number}"))
+    return dns.rdatatype.to_text(dns.rdatatype.RdataType.make(number))
 
 
 def data_type_number(text: str) -> int:

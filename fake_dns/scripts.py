@@ -6,8 +6,9 @@ from itertools import chain, cycle, repeat
 
 from fake_dns.behaviour import Answer, Behaviour, Late, Sequence, Step
 from fake_dns.names import Name, RecordError, lineage
-from fake_dns.records import WILDCARD, make_record
+from fake_dns.records import make_record
 from fake_dns.rrtypes import ANY, type_text
+from fake_dns.tree import WILDCARD
 
 
 @dataclass(frozen=True, slots=True)

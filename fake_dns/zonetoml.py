@@ -14,9 +14,14 @@ r"""The TOML form of a zone file, which says what a master file cannot: addresse
 
     [[listing]]
     zone = "bl.example"
-    address = "198.18.0.9"
+    address = "198.18.0.9"                    # or a network: "198.18.4.0/22"
     code = "127.0.0.2"                        # these two as by default
     text = "spam source"
+
+    [[rbldnsd]]                               # a list in the format of rbldnsd
+    zone = "zen.example"
+    dataset = "ip4set"                        # or another of `rbldnsd.DATASETS`
+    file = "lists/zen"                        # in the folder of this file, or below
 
     [[script]]
     name = "mx7.k3.example"
@@ -30,9 +35,9 @@ different one with each query; `again = true` lets it begin anew at its end.
 
 import re
 import tomllib
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, PlainValidator, ValidationError, model_validator
@@ -56,7 +61,13 @@ from fake_dns.behaviour import (
 )
 from fake_dns.dns import DEFAULT_TTL, FakeDns
 from fake_dns.masterfile import LineError
-from fake_dns.names import RecordError
+from fake_dns.names import RecordError, name_key
+from fake_dns.networks import listed_network
+from fake_dns.rbldnsd import read_block_list
+from fake_dns.records import make_record
+from fake_dns.tomllines import TomlLines, deepest_line
+from fake_dns.zonecheck import Neighbours, Place
+from fake_dns.zonesource import Includes, check_utf8
 
 WORDS: Mapping[str, Step] = {
     "nxdomain": NxDomain(),
@@ -69,22 +80,6 @@ WORDS: Mapping[str, Step] = {
     "lame": Lame(),
     "published": Published(),
 }
-
-_SECTIONS = ("zones", "ttl", "record", "ptr", "listing", "script")
-
-# Strings and comments are consumed whole, so a header or key that is found is a real one.
-_MARKS = re.compile(
-    r'''
-    """(?:\\.|[^\\])*?"""
-    | \'\'\'.*?\'\'\'
-    | "(?:\\.|[^"\\\n])*"
-    | '[^'\n]*'
-    | \#[^\n]*
-    | ^[ \t]*\[\[?[ \t]*(?P<table>[\w-]+)[ \t]*\]\]?
-    | ^[ \t]*(?P<key>[\w-]+)[ \t]*=
-    ''',
-    re.VERBOSE | re.MULTILINE | re.DOTALL,
-)
 
 
 def _strings(value: object) -> list[str]:
@@ -140,6 +135,12 @@ class _Listing(_Table):
     text: str = "spam source"
 
 
+class _BlockList(_Table):
+    zone: str
+    dataset: str
+    file: str
+
+
 class _Script(_Table):
     name: str
     type: str | None = None
@@ -163,65 +164,101 @@ class _File(_Table):
     record: list[_Record] = []
     ptr: list[_Ptr] = []
     listing: list[_Listing] = []
+    rbldnsd: list[_BlockList] = []
     script: list[_Script] = []
 
 
-_TABLES: dict[str, type[_Table]] = {"record": _Record, "ptr": _Ptr, "listing": _Listing, "script": _Script}
+_TABLES: dict[str, type[_Table]] = {
+    "record": _Record,
+    "ptr": _Ptr,
+    "listing": _Listing,
+    "rbldnsd": _BlockList,
+    "script": _Script,
+}
 
 
-def apply_toml(text: str, dns: FakeDns) -> None:
-    """Publish and script what TOML text says; raises `LineError`."""
+def apply_toml(text: str, dns: FakeDns, path: Path | None = None) -> None:
+    """Publish and script what TOML text says; raises `LineError`.
+
+    `path` is where the text is from; without it no other file can be named.
+    """
+    check_utf8(text)
+    lines = TomlLines(text)
     try:
-        content = _File.model_validate(tomllib.loads(text))
+        content = _File.model_validate(_parsed(text))
+    except ValidationError as error:
+        detail = min(error.errors(), key=_rank)
+        raise LineError(lines.of(detail["loc"]), _problem(detail)) from error
+    with _placed(lines, "zones"):
+        for apex in content.zones:
+            dns.zone(apex, ttl=content.ttl)
+    neighbours = Neighbours()
+    for number, record in enumerate(content.record):
+        with _placed(lines, "record", number):
+            place = Place(lines.of(("record", number)))
+            for data in record.data:
+                made = make_record(record.type, data, content.ttl if record.ttl is None else record.ttl)
+                neighbours.add(name_key(record.name), made.type, made.data, place)
+                dns.publish_record(name_key(record.name), made)
+    if hidden := neighbours.below_dname():
+        raise LineError(hidden[0].line, hidden[1])
+    for number, ptr in enumerate(content.ptr):
+        with _placed(lines, "ptr", number):
+            dns.publish_ptr(ptr.address, ptr.host, ttl=content.ttl)
+    for number, listing in enumerate(content.listing):
+        with _placed(lines, "listing", number):
+            if "/" in listing.address:
+                network = listed_network(listing.address)
+                dns.list_network(listing.zone, network, listing.code, listing.text)
+            else:
+                dns.list_address(listing.zone, listing.address, listing.code, listing.text)
+    includes = Includes(path) if path else None
+    for number, block_list in enumerate(content.rbldnsd):
+        with _placed(lines, "rbldnsd", number):
+            _read_list(block_list, dns, includes)
+    for number, script in enumerate(content.script):
+        with _placed(lines, "script", number):
+            dns.script(script.name, script.type, script.chosen())
+
+
+def _parsed(text: str) -> dict[str, object]:
+    try:
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"at line (\d+)", str(error))
         line = int(found[1]) if found else text.count("\n") + 1
         raise LineError(line, f"this is not valid TOML: {error}") from error
-    except ValidationError as error:
-        detail = min(error.errors(), key=_rank)
-        raise LineError(_line(text, detail["loc"]), _problem(detail)) from error
-    with _placed(text, "zones"):
-        for apex in content.zones:
-            dns.zone(apex, ttl=content.ttl)
-    for number, record in enumerate(content.record):
-        with _placed(text, "record", number):
-            for data in record.data:
-                dns.publish(
-                    record.name, record.type, data, ttl=content.ttl if record.ttl is None else record.ttl
-                )
-    for number, ptr in enumerate(content.ptr):
-        with _placed(text, "ptr", number):
-            dns.publish_ptr(ptr.address, ptr.host, ttl=content.ttl)
-    for number, listing in enumerate(content.listing):
-        with _placed(text, "listing", number):
-            dns.list_address(listing.zone, listing.address, listing.code, listing.text)
-    for number, script in enumerate(content.script):
-        with _placed(text, "script", number):
-            dns.script(script.name, script.type, script.chosen())
+    except RecursionError:
+        raise LineError(
+            deepest_line(text), "lists or tables are nested too deep here; write them flat"
+        ) from None
+    except ValueError:  # Python reads no number of more than 4300 digits
+        found = re.search(r"\d{4000,}", text)
+        line = 1 + text.count("\n", 0, found.start() if found else 0)
+        raise LineError(line, "there is a number of thousands of digits; write a shorter one") from None
+
+
+def _read_list(block_list: _BlockList, dns: FakeDns, includes: Includes | None) -> None:
+    if includes is None:
+        raise RecordError("a list in another file is for zone files; this text is none")
+    file, text = includes.enter(block_list.file)
+    includes.leave()
+    try:
+        publish = read_block_list(text, block_list.zone, block_list.dataset)
+    except LineError as error:
+        raise LineError(error.line, str(error), file) from error
+    for change in publish:
+        change(dns)
 
 
 @contextmanager
-def _placed(text: str, *place: str | int) -> Iterator[None]:
+def _placed(lines: TomlLines, *place: str | int) -> Iterator[None]:
     try:
         yield
+    except LineError:
+        raise  # it says where, in another file
     except RecordError as error:
-        raise LineError(_line(text, place), str(error)) from error
-
-
-def _line(text: str, place: tuple[str | int, ...]) -> int:
-    """The line of a value, given its keys and positions from the top; or of the table that it is in."""
-    lines: dict[tuple[str | int, ...], int] = {}
-    seen: Counter[str] = Counter()
-    table: tuple[str | int, ...] = ()
-    for mark in _MARKS.finditer(text):
-        line = text.count("\n", 0, mark.start(mark.lastgroup or 0)) + 1
-        if mark["table"]:
-            table = (mark["table"], seen[mark["table"]])
-            seen[mark["table"]] += 1
-            lines[table] = line
-        elif mark["key"]:
-            lines.setdefault((*table, mark["key"]), line)
-    return next((lines[place[:end]] for end in range(len(place), 0, -1) if place[:end] in lines), 1)
+        raise LineError(lines.of(place), str(error)) from error
 
 
 def _rank(detail: ErrorDetails) -> bool:

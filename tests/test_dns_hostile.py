@@ -1,11 +1,13 @@
 """Odd, broken and hostile clients: each gets what it deserves, and the next one its answer."""
 
 import contextlib
+import errno
 import socket
 import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -15,9 +17,10 @@ from hypothesis import strategies as st
 from fake_dns import (
     DnsServer,
     FakeDns,
-    service,
+    Late,
 )
 from fake_dns.answer import Transport
+from fake_dns.service import Service
 from tests.dns_asking import (
     GOOD,
     HOST,
@@ -35,6 +38,8 @@ from tests.dns_asking import (
     udp_socket,
     world,
 )
+
+DESCRIPTORS = Path("/proc/self/fd")
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +141,7 @@ def test_a_silent_connection_is_closed(dns: FakeDns, start: bytes) -> None:
 def test_a_client_that_never_reads_is_closed(dns: FakeDns) -> None:
     query = framed(Question("huge.k3.example").packet())
     with DnsServer(dns, idle=0.2) as server, tcp(server.addresses[0]) as sock:
+        sock.settimeout(60)  # on a busy machine the server takes its time to fill all buffers
         with pytest.raises(ConnectionError):  # noqa: PT012
             while True:
                 sock.sendall(query * 100)
@@ -158,7 +164,7 @@ def test_a_reset_connection_harms_nobody(address: tuple[str, int]) -> None:
 
 def test_connections_are_bounded(dns: FakeDns) -> None:
     with (
-        mock.patch.object(service, "MAX_CONNECTIONS", 2),
+        mock.patch("fake_dns.tcp.MAX_CONNECTIONS", 2),
         DnsServer(dns) as server,
         tcp(server.addresses[0]) as one,
         tcp(server.addresses[0]) as two,
@@ -166,10 +172,126 @@ def test_connections_are_bounded(dns: FakeDns) -> None:
         for sock in (one, two):
             sock.sendall(framed(GOOD.packet()))
             assert parse(read_framed(sock)).rr
-        with tcp(server.addresses[0]) as three:
-            assert is_closed(three)
         one.sendall(framed(GOOD.packet()))
         assert parse(read_framed(one)).rr
+        with tcp(server.addresses[0]) as three:  # in the place of the one that has been silent for longer
+            three.sendall(framed(GOOD.packet()))
+            assert parse(read_framed(three)).rr
+            assert is_closed(two)
+            one.sendall(framed(GOOD.packet()))
+            assert parse(read_framed(one)).rr
+
+
+@pytest.mark.parametrize("start", [b"", b"\x00", framed(GOOD.packet())[:9]], ids=["idle", "length", "half"])
+def test_silent_clients_keep_nobody_waiting(dns: FakeDns, start: bytes) -> None:
+    """Their time is not up before the test's own patience is."""
+    with contextlib.ExitStack() as silent, DnsServer(dns, idle=10 * PATIENCE) as server:
+        for _ in range(110):
+            silent.enter_context(tcp(server.addresses[0])).sendall(start)
+        assert over_tcp(server.addresses[0], GOOD).rr
+
+
+def test_clients_that_read_nothing_keep_nobody_waiting(dns: FakeDns) -> None:
+    dns.publish("long.k3.example", "TXT", "x" * 60_000)
+    stream = framed(Question("long.k3.example", "TXT").packet()) * 400
+    with (
+        mock.patch("fake_dns.tcp.MAX_CONNECTIONS", 3),
+        contextlib.ExitStack() as deaf,
+        DnsServer(dns, idle=10 * PATIENCE) as server,
+    ):
+        for _ in range(4):
+            deaf.enter_context(tcp(server.addresses[0])).sendall(stream)
+        assert over_tcp(server.addresses[0], GOOD).rr
+
+
+def test_a_client_that_never_reads_its_late_replies_is_cut(dns: FakeDns) -> None:
+    dns.publish("slow.k3.example", "TXT", "x" * 60_000)
+    dns.script("slow.k3.example", None, Late(0.3))
+    with DnsServer(dns, idle=10 * PATIENCE) as server, tcp(server.addresses[0]) as sock:
+        sock.sendall(framed(Question("slow.k3.example", "TXT").packet()) * 300)
+        with pytest.raises(ConnectionError):  # noqa: PT012
+            while True:
+                sock.sendall(framed(GOOD.packet()))
+        assert over_tcp(server.addresses[0], GOOD).rr
+
+
+def test_late_replies_to_a_client_that_left_make_room(dns: FakeDns) -> None:
+    dns.script("hour.k3.example", None, Late(3600))
+    with mock.patch("fake_dns.late.MAX_LATE", 1), DnsServer(dns) as server:
+        with tcp(server.addresses[0]) as sock:
+            sock.sendall(framed(Question("hour.k3.example").packet()) + framed(GOOD.packet()))
+            assert parse(read_framed(sock)).rr
+        assert rcode(over_tcp(server.addresses[0], Question("late.k3.example"))) == "SERVFAIL"
+
+
+def test_late_replies_are_bounded_by_their_size(dns: FakeDns) -> None:
+    size = len(ask_raw(dns, Question("late.k3.example").packet()))
+    with (
+        mock.patch("fake_dns.late.LATE_OCTETS", size),
+        DnsServer(dns) as server,
+        udp_socket(server.addresses[0]) as sock,
+    ):
+        for number in range(3):
+            sock.send(Question("late.k3.example", id=number).packet())
+        assert parse(sock.recv(512)).header.id == 0
+        sock.send(Question("late.k3.example", id=9).packet())
+        assert parse(sock.recv(512)).header.id == 9
+
+
+def test_what_goes_wrong_with_every_packet_is_told_twice_at_most(
+    dns: FakeDns, caplog: pytest.LogCaptureFixture
+) -> None:
+    refusing = mock.Mock(spec=socket.socket)
+    refusing.sendto.side_effect = OSError("no buffer")
+    served = Service(dns, idle=1)
+    for number in range(100):
+        refusing.recvfrom.side_effect = [
+            (Question(HOST, id=number).packet(), ("127.0.0.1", 9)),
+            BlockingIOError,
+        ]
+        served._drain(refusing)
+    served.close()
+    assert [record.getMessage() for record in caplog.records] == [
+        "a reply over UDP cannot be sent: to 127.0.0.1: no buffer; more of this is counted, not told",
+        "a reply over UDP cannot be sent: 100 times in all",
+    ]
+
+
+def test_out_of_descriptors_is_told_once_and_ends(dns: FakeDns, caplog: pytest.LogCaptureFixture) -> None:
+    accept = socket.socket.accept
+    full = [OSError(errno.EMFILE, "Too many open files")] * 5
+
+    def starved(sock: socket.socket) -> tuple[socket.socket, object]:
+        if full:
+            raise full.pop()
+        return accept(sock)
+
+    with (
+        mock.patch("fake_dns.tcp.RETRY", 0.01),
+        mock.patch.object(socket.socket, "accept", starved),
+        DnsServer(dns) as server,
+    ):
+        assert over_tcp(server.addresses[0], GOOD).rr
+        assert over_udp(server.addresses[0], GOOD).rr
+    assert [record.getMessage().partition(";")[0] for record in caplog.records] == [
+        "a TCP connection cannot be accepted: [Errno 24] Too many open files",
+        "a TCP connection cannot be accepted: 5 times in all",
+    ]
+
+
+@pytest.mark.skipif(not DESCRIPTORS.is_dir(), reason="needs /proc")
+def test_all_descriptors_come_back(dns: FakeDns) -> None:
+    before = len(list(DESCRIPTORS.iterdir()))
+    with mock.patch("fake_dns.tcp.MAX_CONNECTIONS", 20), DnsServer(dns, idle=10 * PATIENCE) as server:
+        with contextlib.ExitStack() as clients:
+            for number in range(40):
+                sock = clients.enter_context(tcp(server.addresses[0]))
+                sock.sendall((b"", b"\x00", framed(GOOD.packet())[:9], framed(GOOD.packet()))[number % 4])
+                if number % 5 == 0:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    sock.close()
+        assert over_tcp(server.addresses[0], GOOD).rr
+    assert len(list(DESCRIPTORS.iterdir())) == before
 
 
 def test_stopping_cuts_open_connections_without_a_fuss(

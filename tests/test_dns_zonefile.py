@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
@@ -114,9 +115,9 @@ def test_the_time_to_live_is_the_records_the_directives_or_the_last(tmp_path: Pa
     def ttl(dns: FakeDns, name: str) -> int:
         return int(ask(dns, Question(name)).rr[0].ttl)
 
-    with_directive = load(tmp_path, "a.example 5 A 198.18.0.1\n$TTL 1h30m\nb.example A 198.18.0.1\n")
+    with_directive = load(tmp_path, "a.example. 5 A 198.18.0.1\n$TTL 1h30m\nb.example. A 198.18.0.1\n")
     assert (ttl(with_directive, "a.example"), ttl(with_directive, "b.example")) == (5, 5400)
-    without = load(tmp_path, "c.example A 198.18.0.1\na.example 5 A 198.18.0.1\nb.example A 198.18.0.1\n")
+    without = load(tmp_path, "c.example. A 198.18.0.1\na.example. 5 A 198.18.0.1\nb.example. A 198.18.0.1\n")
     assert [ttl(without, f"{name}.example") for name in "cab"] == [60, 5, 5]
 
 
@@ -149,24 +150,28 @@ def test_a_toml_file_with_everything(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "line", "complaint"),
     [
-        ("a.example A 198.18.0.1\nb.example A 198.18.0\n", 2, "A address: '198.18.0' is not an IPv4 address"),
-        ("\n\na.example 60 IN\n", 3, "the type is missing"),
-        ("a.example MAX 10 b\n", 1, "no record type"),
-        ("a.example CH TXT x\n", 1, "only IN is"),
-        ("a.example ANY x\n", 1, "questions only"),
+        (
+            "a.example. A 198.18.0.1\nb.example. A 198.18.0\n",
+            2,
+            "A address: '198.18.0' is not an IPv4 address",
+        ),
+        ("\n\na.example. 60 IN\n", 3, "the type is missing"),
+        ("a.example. MAX 10 b\n", 1, "no record type"),
+        ("a.example. CH TXT x\n", 1, "only IN is"),
+        ("a.example. ANY x\n", 1, "questions only"),
         ("  A 198.18.0.1\n", 1, "needs an owner"),
-        ("a.example A 198.18.0.1\n$INCLUDE other\n", 2, "$INCLUDE is not understood"),
+        ("a.example. A 198.18.0.1\n$INCLUDE other\n", 2, "'other': there is no such file"),
         ("$TTL\n", 1, "$TTL takes one value"),
         ("$TTL soon\n", 1, "not a time"),
         ("$TTL 9999999999\n", 1, "cannot be"),
-        ("a.example SOA a. b. (\n 1 2 3\n", 1, "never closed"),
-        ("a.example A 198.18.0.1 )\n", 1, "does not belong"),
-        ("a.example ( ( A\n", 1, "does not belong"),
-        ('a.example TXT "x\n', 1, "without its closing"),
-        ("a.example TXT x\\", 1, "nothing behind it"),
+        ("a.example. SOA a. b. (\n 1 2 3\n", 1, "never closed"),
+        ("a.example. A 198.18.0.1 )\n", 1, "does not belong"),
+        ("a.example. ( ( A\n", 1, "does not belong"),
+        ('a.example. TXT "x\n', 1, "without its closing"),
+        ("a.example. TXT x\\", 1, "nothing behind it"),
         ("a..example A 198.18.0.1\n", 1, "empty label"),
-        ("a.example MX 10 (\n\n mx..example )\n", 1, "MX host"),
-        ("a.example A 198.18.0.1\n\x00\n", 2, ""),
+        ("a.example. MX 10 (\n\n mx..example )\n", 1, "MX host"),
+        ("a.example. A 198.18.0.1\n\x00\n", 2, ""),
     ],
 )
 def test_errors_of_a_master_file_name_the_line(tmp_path: Path, text: str, line: int, complaint: str) -> None:
@@ -220,16 +225,52 @@ def test_errors_of_a_toml_file_name_the_line(tmp_path: Path, text: str, line: in
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ZoneFileError, match="no such file"):
         load_zone_file(tmp_path / "missing.zone", FakeDns())
-    with pytest.raises(ZoneFileError, match="cannot be read"):
+    with pytest.raises(ZoneFileError, match="is not a file"):
         load_zone_file(tmp_path, FakeDns())
-    (tmp_path / "latin.zone").write_bytes(b"; gr\xfc\xdfe\n")
-    with pytest.raises(ZoneFileError, match="cannot be read"):
-        load_zone_file(tmp_path / "latin.zone", FakeDns())
+    (tmp_path / "large.zone").write_bytes(b"; 345678")
+    with mock.patch("fake_dns.zonesource.MAX_FILE", 7), pytest.raises(ZoneFileError, match="split it"):
+        load_zone_file(tmp_path / "large.zone", FakeDns())
+
+
+def test_octets_of_any_encoding_do_no_harm_in_comments_and_strings(tmp_path: Path) -> None:
+    file = tmp_path / "latin.zone"
+    file.write_bytes(b'\xef\xbb\xbf; gr\xfc\xdfe\na. TXT "gr\xfc\xdfe" "\xc3\xbc"\n')
+    dns = FakeDns()
+    load_zone_file(file, dns)
+    assert ask(dns, Question("a", "TXT")).rr[0].rdata.data == [b"gr\xfc\xdfe", b"\xc3\xbc"]
+    assert dns.queries()[-1].answer.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("name", "octets", "complaint"),
+    [
+        ("a.zone", b"a. A 198.18.0.1\ngr\xfc. A 198.18.0.1\n", ":2: 'gr\\udcfc.' is not ASCII"),
+        ("a.zone", "a. A 198.18.0.1".encode("utf-16"), ": is in UTF-16; save it in UTF-8"),
+        ("a.toml", b'zones = ["a"]\n# gr\xfc\n', ":2: the octet 0xfc is not UTF-8"),
+        (
+            "a.toml",
+            b"ttl = 5\nx = " + b"[" * 10_000 + b"]" * 10_000,
+            ":2: lists or tables are nested too deep",
+        ),
+        ("a.toml", b"# 1\n\nttl = " + b"1" * 10_000, ":3: there is a number of thousands of digits"),
+    ],
+)
+def test_odd_octets_are_told_with_their_line(
+    tmp_path: Path, name: str, octets: bytes, complaint: str
+) -> None:
+    (tmp_path / name).write_bytes(octets)
+    with pytest.raises(ZoneFileError) as caught:
+        load_zone_file(tmp_path / name, FakeDns())
+    assert str(caught.value).startswith(f"{tmp_path / name}{complaint}")
+
+
+def test_a_toml_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    assert answers(load(tmp_path, f"\ufeff{TOML}", "test.toml"), "k3.example", "MX")
 
 
 def test_a_broken_file_changes_nothing(tmp_path: Path) -> None:
     file = tmp_path / "test.zone"
-    file.write_text("a.example A 198.18.0.1\nb.example A broken\n", "utf-8")
+    file.write_text("a.example. A 198.18.0.1\nb.example A broken\n", "utf-8")
     dns = FakeDns()
     with pytest.raises(ZoneFileError):
         load_zone_file(file, dns)
@@ -327,7 +368,7 @@ def test_a_file_that_says_nothing(tmp_path: Path, name: str, text: str) -> None:
 def test_the_help_shows_a_zone_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["dns", "--help"])
-    shown = textwrap.dedent(capsys.readouterr().out.partition("a zone file:\n\n")[2])
+    shown = textwrap.dedent(capsys.readouterr().out.partition("a zone file in TOML:\n\n")[2])
     (tmp_path / "zone.toml").write_text(shown, "utf-8")
     dns = FakeDns()
     load_zone_file(tmp_path / "zone.toml", dns)

@@ -2,16 +2,33 @@
 
 import argparse
 import contextlib
+import sys
 import textwrap
 import threading
 from pathlib import Path
 
-from fake_dns import DnsServer, DnsServerError, FakeDns, QueryEntry, ZoneFileError, load_zone_file
+from fake_dns import (
+    DnsServer,
+    DnsServerError,
+    FakeDns,
+    QueryEntry,
+    ZoneFileError,
+    load_block_list,
+    load_zone_file,
+)
 from harness.commands.base import Commands, UsageError, add_command
 from harness.hosts import endpoint, endpoint_text
 
 LOOK = 0.2  # seconds between two looks at the query log
+DEFAULT_LISTEN = "127.0.0.1:5353"
 ZONE_EXAMPLE = Path(__file__).with_name("zone-example.toml")
+MORE = f"""
+A file whose name ends in .toml is in the form below; every other one is a master file, as BIND has it, with
+$ORIGIN, $TTL, $INCLUDE (of files in its own folder) and $GENERATE.
+
+a zone file in TOML:
+
+{textwrap.indent(ZONE_EXAMPLE.read_text("utf-8"), "    ")}"""
 
 
 def add(commands: Commands) -> None:
@@ -21,25 +38,65 @@ def add(commands: Commands) -> None:
         "dns",
         run,
         "run the fake DNS alone, printing each query",
-        "smtp-harness dns zone.toml --listen 127.0.0.1:5353",
-        f"\na zone file:\n\n{textwrap.indent(ZONE_EXAMPLE.read_text('utf-8'), '    ')}",
+        f"smtp-harness dns zone.toml --listen {DEFAULT_LISTEN}",
+        MORE,
     )
-    parser.add_argument("zone", type=Path, metavar="ZONEFILE", help="TOML (.toml) or master-file format")
-    parser.add_argument("--listen", action="append", metavar="ADDRESS:PORT", help="default 127.0.0.1:5353")
+    parser.add_argument(
+        "zone",
+        type=Path,
+        nargs="*",
+        metavar="ZONEFILE",
+        help="TOML (.toml) or master-file format; several add up",
+    )
+    parser.add_argument(
+        "--origin", metavar="NAME", help="what names in master files stand below, until their first $ORIGIN"
+    )
+    parser.add_argument(
+        "--rbldnsd",
+        action="append",
+        default=[],
+        metavar="ZONE:DATASET:FILE[,FILE…]",
+        help="answer in ZONE as rbldnsd would: ip4set, ip4trie, ip6trie, dnset, generic, combined",
+    )
+    parser.add_argument("--listen", action="append", metavar="ADDRESS:PORT", help=f"default {DEFAULT_LISTEN}")
     parser.add_argument("--quiet", action="store_true", help="do not print the queries")
 
 
 def run(options: argparse.Namespace) -> int:
     """Returns the exit status; raises `UsageError`."""
+    if not options.zone and not options.rbldnsd:
+        raise UsageError("there is nothing to answer; name a ZONEFILE, or a list with --rbldnsd")
     try:
-        return _serve(options.zone, options.listen or ["127.0.0.1:5353"], quiet=options.quiet)
+        dns = _loaded(options.zone, options.origin, options.rbldnsd)
+        return _serve(dns, options.listen or [DEFAULT_LISTEN], quiet=options.quiet)
     except (ZoneFileError, DnsServerError, ValueError) as error:
         raise UsageError(str(error)) from None
 
 
-def _serve(zone: Path, listen: list[str], *, quiet: bool) -> int:
+def _loaded(zones: list[Path], origin: str | None, block_lists: list[str]) -> FakeDns:
     dns = FakeDns()
-    load_zone_file(zone, dns)
+    for zone in zones:
+        for left_out in load_zone_file(zone, dns, origin):
+            print(f"smtp-harness: left out: {left_out}", file=sys.stderr)
+    for text in block_lists:
+        zone_name, dataset, files = _block_list(text)
+        load_block_list(zone_name, dataset, files, dns)
+    return dns
+
+
+def _block_list(text: str) -> tuple[str, str, list[Path]]:
+    """`ZONE:DATASET:FILE[,FILE…]`, as rbldnsd itself is told; raises `UsageError`."""
+    zone, _, rest = text.partition(":")
+    dataset, _, files = rest.partition(":")
+    paths = [Path(file) for file in files.split(",") if file]
+    if not zone or not dataset or not paths:
+        raise UsageError(
+            f"--rbldnsd {text} is incomplete; write ZONE:DATASET:FILE, as in bl.example:ip4set:list"
+        )
+    return zone, dataset, paths
+
+
+def _serve(dns: FakeDns, listen: list[str], *, quiet: bool) -> int:
     with DnsServer(dns, addresses=[endpoint(text) for text in listen]) as server:
         shown = ", ".join(endpoint_text(*address) for address in server.addresses)
         print(f"fake DNS on {shown}, UDP and TCP; stop it with Ctrl-C", flush=True)
