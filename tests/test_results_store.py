@@ -1,6 +1,7 @@
 """Result files: what was written is read back, whole, and never overwritten."""
 
 import contextlib
+import json
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -151,3 +152,25 @@ def test_a_rule_passes_only_if_every_case_that_applies_did() -> None:
     assert aggregate([passed, failed, case(Status.INCONCLUSIVE)]) is Status.FAILED
     assert aggregate([case(Status.NOT_APPLICABLE)]) is Status.NOT_APPLICABLE
     assert aggregate([]) is Status.NOT_TESTABLE
+
+
+def test_a_file_from_before_there_were_events_is_read() -> None:
+    old = json.loads(to_json(full_run(rules=5)))
+    for told in old["rules"]:
+        for variant in told["cases"]:
+            for attempt in variant["tries"]:
+                del attempt["events"]
+                attempt["operator"] = [{"at": 1.0, "act": "thaw 17", "shown": ""}]
+                for talk in attempt["dialogues"]:
+                    del talk["began"]
+                    talk["queries"] = [
+                        {key: query[key] for key in ("at", "name", "type", "answer", "transport")}
+                        for query in talk["queries"]
+                    ]
+                    for fact in talk["replies"]:
+                        del fact["missed"]
+    read = from_json(json.dumps(old).encode(), "old.json")
+    tried = [attempt for told in read.rules for variant in told.cases for attempt in variant.tries]
+    assert tried
+    assert all(attempt.operator[0].act == "thaw 17" and attempt.events == () for attempt in tried)
+    assert all(talk.began is None for attempt in tried for talk in attempt.dialogues)
