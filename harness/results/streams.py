@@ -41,7 +41,7 @@ class VisibleStream:
 def visible_output() -> Iterator[None]:
     """All that is printed meanwhile is visible; so is the traceback of a fault that ends the program."""
     out, err = VisibleStream(sys.stdout), VisibleStream(sys.stderr)
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):  # type: ignore[type-var]
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             yield
         except Exception:
