@@ -119,8 +119,9 @@ def assert_harmless(text: str) -> None:
 
 
 def test_nothing_that_pytest_shows_is_raw(pytester: pytest.Pytester) -> None:
-    more = ("--log-cli-level=DEBUG", "--log-file=log.txt", "--junitxml=out.xml", "-o", "junit_family=xunit1")
-    heard = shown(pytester, "-v", "-rA", "--tb=long", "-l", *more)
+    xml_of_all = ("--junitxml=out.xml", "-o", "junit_family=xunit1", "-o", "junit_logging=all")
+    logs = ("--log-cli-level=DEBUG", "--log-file=log.txt")
+    heard = shown(pytester, "-v", "-rA", "--tb=long", "-l", *logs, *xml_of_all)
     assert_harmless(heard)
     for how in ("printed", "logged", "warned", "asserted"):
         assert f"{how} {ALL_SHOWN}" in heard, how
@@ -136,7 +137,7 @@ def test_nothing_that_pytest_shows_is_raw(pytester: pytest.Pytester) -> None:
     for place in (heard, xml):  # which name every variable
         assert re.search(rf"secret += {DOTS}", place)
         assert re.search(r"revealed += '\*\*\*'", place)
-        assert re.search(r"blob += b'\w*\*\*\*'", place)
+        assert re.search(r"blob += b'\w*\*\*\*[\w=]*'", place)
         assert "open-sesame" not in place
     for written in ("log.txt", "reports/latest.json", "reports/latest.html"):
         assert_harmless((pytester.path / written).read_text("utf-8"))
