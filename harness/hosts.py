@@ -179,7 +179,7 @@ def as_network(value: object, example: str) -> Network:
     if isinstance(value, Network):
         return value
     if not isinstance(value, str):
-        raise ValueError(f"is a text; write it in quotes, as {example}")
+        raise ValueError(f"must be a text in quotes, such as {example}")
     try:
         return ipaddress.ip_network(value)
     except ValueError as error:

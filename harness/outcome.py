@@ -42,8 +42,8 @@ CODE = re.compile(r"[2-5]\d\d|[245]\.\d{1,3}\.\d{1,3}")
 ANSWER_MEND = (
     "write VERDICT, one of pass, delay (let through, late), defer (put off, 4xx), deny (refused, 5xx, and "
     "the connection stays open), drop (refused, 5xx, and the server closes the connection), mark (let "
-    "through, and its header says so), delay+defer, delay+deny, delay+drop, delay+mark, and if the codes matter, "
-    '"with" and the codes that will do, as in: deny with 550, 554, 5.7.1'
+    "through, and its header says so), delay+defer, delay+deny, delay+drop, delay+mark, and if the codes "
+    'matter, "with" and the codes that will do, as in: deny with 550, 554, 5.7.1'
 )
 
 

@@ -150,8 +150,8 @@ def test_a_queue_without_commands_is_no_operators_queue(tmp_path: Path) -> None:
         (', "{days}"]', "]", "make: {days} must stand in it"),
         ('"{sender}", ', "", "make: {sender} must stand in it"),
         ("threshold = 5.0", "threshold = 0", "spam.threshold"),
-        ('"*" = ["ann"]', '"*" = []', "an alias is a local part with a list"),
-        ('"*" = ["ann"]', '"a@b" = ["ann"]', "an alias is a local part with a list"),
+        ('"*" = ["ann"]', '"*" = []', "domain.0.aliases.*: is empty; name at least one"),
+        ('"*" = ["ann"]', '"a@b" = ["ann"]', "aliases.a@b: 'a@b' is no local part; write what"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, old: str, new: str, named: str) -> None:

@@ -144,7 +144,7 @@ def test_the_servers_own_names_are_local(tmp_path: Path) -> None:
         ('state = "mta-state"', "", "server.state: is required"),
         ('state = "mta-state"', "state = 7", "server.state"),
         ('"127.0.0.1:5353"', '"127.0.0.1"', "write 127.0.0.1:53"),
-        ('"127.0.0.1:5353"', '"ns.example:53"', "is no address and port"),
+        ('"127.0.0.1:5353"', '"ns.example:53"', "write it in numbers"),
         ('"127.0.0.1:5353"', '"127.0.0.1:70000"', "1 to 65535"),
         ("timeout = 2\n", "timeout = 0\n", "dns.timeout"),
         ("attempts = 3", "attempts = 0", "dns.attempts"),
@@ -164,7 +164,7 @@ def test_the_servers_own_names_are_local(tmp_path: Path) -> None:
         (
             'users = ["alice", "postmaster"]',
             'users = ["alice@castle.example"]',
-            "domain.0.users: 'alice@castle",
+            "domain.0.users.0: 'alice@castle",
         ),
         ('users = ["alice", "postmaster"]', 'users = ["alice", ""]', "domain.0.users.1: '' is no local part"),
         ('users = ["alice", "postmaster"]', 'users = ["a b"]', "domain.0.users.0: 'a b' has a blank"),
