@@ -124,6 +124,11 @@ def test_the_servers_own_names_are_local(tmp_path: Path) -> None:
     [
         ("[server]", "[sever]", "sever: unknown key; did you mean 'server'"),
         ("[server]", "[server", "is not valid TOML"),
+        ("port = 0", "port = true", "server.port: must be a whole number, without quotes (found true)"),
+        ("port = 0", 'port = "25"', "server.port: must be a whole number, without quotes"),
+        ('hostname = "mail.castle.example"', 'hostname = "mail.castle.example."', "ends in a dot; write"),
+        ('listen = "127.0.0.1"', 'listen = "localhost"', "server.listen: 'localhost' is no IP address"),
+        ('listen = "127.0.0.1"', 'listen = "fe80::1%eth0"', "server.listen: 'fe80::1%eth0' has a zone"),
         ('hostname = "mail.castle.example"', "", "server.hostname: is required"),
         ('hostname = "mail.castle.example"', 'hostname = "mail castle"', "server.hostname"),
         ('hostname = "mail.castle.example"', 'hostname = "-"', "server.hostname"),

@@ -18,7 +18,8 @@ class _Loader(yaml.BaseLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """Aliases could make a small file endless, and levels exhaust Python's stack."""
-        mark = self.peek_event().start_mark
+        events: Any = self  # its methods have no types
+        mark = events.peek_event().start_mark
         if self.check_event(yaml.AliasEvent):
             raise yaml.composer.ComposerError(None, None, "an alias (*name); write the value out", mark)
         if self.depth >= DEEPEST:
@@ -46,7 +47,7 @@ class _Loader(yaml.BaseLoader):
 def documents(path: Path) -> list[Any]:
     """What each document of the file says, empty ones left out; raises `settings.SettingsError`."""
     try:
-        loader = _Loader(reading.text(reading.content(path)))
+        loader: Any = _Loader(reading.text(reading.content(path)))
     except reading.MissingError:
         raise settings.SettingsError(path, [f"there is no such file; {MEND}"]) from None
     except reading.UnreadableError as error:
