@@ -291,9 +291,8 @@ class ScenarioPlugin:
             report.duration = outcome.seconds
             setattr(report, STATUS, outcome.status)
             if report.failed and report.longrepr:
-                report.longrepr = RuleFailure(
-                    self.scenarios[item.nodeid].rule, outcome.expected, report.longrepr
-                )
+                shown: Any = RuleFailure(self.scenarios[item.nodeid].rule, outcome.expected, report.longrepr)
+                report.longrepr = shown
         return report
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, Any] | None:
