@@ -106,15 +106,13 @@ def mail_address(value: object) -> object:
     name, _, domain = value.rpartition("@")
     if not (name and domain):
         raise ValueError(f"{shown(value)} is no mail address; write it whole, as ann@example.org")
+    literal = LITERAL.fullmatch(domain)
     try:
         local_part(name)
-        if literal := LITERAL.fullmatch(domain):
-            ip_address(literal[1])
-        else:
-            domain_name(domain)
+        ip_address(literal[1]) if literal else domain_name(domain)
     except ValueError as error:
         raise ValueError(f"{shown(value)} is no mail address: {error}") from None
-    return f"{name}@{domain.lower()}"
+    return value if literal else f"{name}@{domain.lower()}"
 
 
 def target(value: object) -> object:
@@ -179,7 +177,7 @@ def as_network(value: object, example: str) -> Network:
     if isinstance(value, Network):
         return value
     if not isinstance(value, str):
-        raise ValueError(f"is a text; write it in quotes, as {example}")
+        raise ValueError(f"must be a text in quotes, such as {example}")
     try:
         return ipaddress.ip_network(value)
     except ValueError as error:

@@ -47,16 +47,17 @@ def content(path: Path, largest: int = LARGEST) -> bytes:
         raise MissingError("there is no such file; check the path") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise UnreadableError(_trouble(error)) from error
-    with os.fdopen(handle, "rb", buffering=0) as file:
+    found = bytearray()
+    try:
         mode = os.fstat(handle).st_mode
         if kind := next((name for is_of, name in _KINDS if is_of(mode)), ""):
             raise UnreadableError(f"is {kind} and no file; name a file")
-        found = bytearray()
-        try:
-            while len(found) <= largest and (block := file.read(BLOCK)):
-                found += block
-        except OSError as error:
-            raise UnreadableError(_trouble(error)) from error
+        while len(found) <= largest and (block := os.read(handle, BLOCK)):
+            found += block
+    except OSError as error:
+        raise UnreadableError(_trouble(error)) from error
+    finally:
+        os.close(handle)
     if len(found) > largest:
         raise UnreadableError(f"has more than {_size(largest)}, which no such file needs; shorten it")
     return bytes(found)

@@ -24,17 +24,21 @@ from harness.secret import Secret
 
 SHOWN = 12  # names in one error
 LONGEST_FOUND = 60  # characters of a wrong value in an error
+LIST = 'must be a list in brackets, as ["one", "another"]'
+TABLE = "must be a table of keys and values"
 TYPES = {  # by the kind of an error: what to write
-    "string_type": "is a text; write it in quotes",
-    "int_type": "is a whole number; write it without quotes",
-    "float_type": "is a number; write it without quotes",
-    "finite_number": "is a number that is neither inf nor nan; write one",
-    "bool_type": "is true or false, without quotes",
-    "tuple_type": 'is a list; write it in brackets, as ["one", "another"]',
-    "frozen_set_type": 'is a list; write it in brackets, as ["one", "another"]',
-    "list_type": 'is a list; write it in brackets, as ["one", "another"]',
-    "dict_type": "is a table; write keys and values",
-    "model_type": "is a table; write keys and values",
+    "string_type": "must be a text in quotes",
+    "int_type": "must be a whole number, without quotes",
+    "float_type": "must be a number, without quotes",
+    "finite_number": "must be a number, and neither inf nor nan",
+    "bool_type": "must be true or false, without quotes",
+    "tuple_type": LIST,
+    "frozen_set_type": LIST,
+    "list_type": LIST,
+    "too_short": "is empty; name at least one",
+    "string_too_short": "is empty; write something",
+    "dict_type": TABLE,
+    "model_type": TABLE,
 }
 
 

@@ -61,6 +61,31 @@ def test_each_outcome_is_itself_and_no_other(seen: Attempt, outcome: str) -> Non
 
 
 @pytest.mark.parametrize(
+    ("seen", "outcome", "told"),
+    [
+        (
+            greeted(550, dropped=True),
+            "deny",
+            "refused and closed the connection; if it is meant to, write",
+        ),
+        (greeted(550), "drop", "refused and left the connection open; if it is meant to, write deny"),
+        (greeted(550), "drop with 550", "write deny instead of drop"),
+        (greeted(550, dropped=True), "deny with 554", ""),
+        (greeted(550), "defer", ""),
+        (greeted(250), "drop", ""),
+    ],
+)
+def test_a_refusal_that_differs_in_its_ending_only_says_what_to_write(
+    seen: Attempt, outcome: str, told: str
+) -> None:
+    answer, separator, codes = outcome.partition(" with ")
+    with pytest.raises(FailedError) as caught:
+        judge().expect(seen, (Outcome.parse(f"{answer} at helo{separator}{codes}"),))
+    assert told in str(caught.value)
+    assert bool(told) == ("write" in str(caught.value))
+
+
+@pytest.mark.parametrize(
     ("seen", "came"),
     [
         (greeted(250), "pass at helo"),

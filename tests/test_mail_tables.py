@@ -9,6 +9,7 @@ from harness.profile.model import Profile
 from harness.rules import Capability
 from harness.verdicts import NotTestableError
 from harness.world.sut_mail import MailFacts
+from harness.world.unfit_aliases import why_none
 
 SERVER = """
 name = "staging"
@@ -150,8 +151,8 @@ def test_a_queue_without_commands_is_no_operators_queue(tmp_path: Path) -> None:
         (', "{days}"]', "]", "make: {days} must stand in it"),
         ('"{sender}", ', "", "make: {sender} must stand in it"),
         ("threshold = 5.0", "threshold = 0", "spam.threshold"),
-        ('"*" = ["ann"]', '"*" = []', "an alias is a local part with a list"),
-        ('"*" = ["ann"]', '"a@b" = ["ann"]', "an alias is a local part with a list"),
+        ('"*" = ["ann"]', '"*" = []', "domain.0.aliases.*: is empty; name at least one"),
+        ('"*" = ["ann"]', '"a@b" = ["ann"]', "aliases.a@b: 'a@b' is no local part; write what"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, old: str, new: str, named: str) -> None:
@@ -232,6 +233,44 @@ def test_each_kind_of_alias_of_each_domain_is_found(layouts: MailFacts) -> None:
         ("cid@strict.example", "dan@strict.example"),
         ("ann@one.example", "ben@all.example"),
     )
+
+
+@pytest.mark.parametrize(
+    ("aliases", "many", "told"),
+    [
+        ("{}", False, 'no [[domain]] has an alias other than "*"; describe one that leads to one user'),
+        ('{ "*" = ["ann"] }', True, 'other than "*"; describe one that leads to several users'),
+        ('{ far = ["x@far.example"] }', False, "far@one.example leads to x@far.example, who is no user"),
+        ('{ loop = ["loop"] }', False, "loop@one.example comes to loop@one.example twice"),
+        ('{ both = ["ann", "ben"] }', False, "both@one.example leads to 2 users: describe an alias that"),
+        (
+            '{ info = ["ann"] }',
+            True,
+            "info@one.example leads to 1 user: describe an alias that leads to",
+        ),
+        ('{ info = ["eve"] }', False, "info@one.example leads to eve@one.example, whose filter may file"),
+        (
+            '{ a = ["x@y"], b = ["x@y"], c = ["x@y"], d = ["x@y"], e = ["x@y"] }',
+            False,
+            "and 2 more aliases: ",
+        ),
+    ],
+)
+def test_aliases_that_show_nothing_are_told_each_with_its_reason(
+    tmp_path: Path, aliases: str, many: bool, told: str
+) -> None:
+    domain = f'[[domain]]\nname = "one.example"\nusers = ["ann", "ben", "eve"]\naliases = {aliases}\n'
+    rest = '[mailbox]\nmaildir = "/srv/{domain}/{user}"\n[filter]\nuser = "eve@one.example"\n'
+    facts = MailFacts(read(tmp_path, SERVER.partition("\n[[domain]]")[0] + f"\n{domain}{rest}"))
+    assert not (facts.aliases_for_many if many else facts.aliases)
+    assert told in why_none(facts, many=many)
+
+
+def test_aliases_to_a_mailbox_that_others_share_are_told(tmp_path: Path) -> None:
+    domain = '[[domain]]\nname = "one.example"\nusers = ["ann", "ben"]\naliases = { info = ["ann"] }\n'
+    rest = '[mailbox]\nmaildir = "/srv/all"\n'
+    facts = MailFacts(read(tmp_path, SERVER.partition("\n[[domain]]")[0] + f"\n{domain}{rest}"))
+    assert "leads to ann@one.example, in whose mailbox the mail of others lies" in why_none(facts, many=False)
 
 
 def test_what_nobody_has_is_told_by_an_asterisk_or_not_at_all(layouts: MailFacts) -> None:

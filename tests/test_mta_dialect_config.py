@@ -135,7 +135,7 @@ def test_without_the_tables_policy_is_the_documented_one(tmp_path: Path) -> None
         ("code = 450", "code = 421", "greylist.code: 421 says that the connection ends"),
         ('unit = "network"', 'unit = "net"', "greylist.unit"),
         ('stage = "data"', 'stage = "mail"', "greylist.stage"),
-        ('"abuse"', '"abuse@castle.example"', "greylist.exempt.0: 'abuse@castle.example' is no local part"),
+        ('"abuse"', '"abuse@castle.example"', "greylist.exempt.1: 'abuse@castle.example' is no local part"),
         ("before_users = false", "before_users = true", "before_users: the end of DATA comes after"),
         (
             "[auth.senders]\nalice",

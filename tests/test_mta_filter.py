@@ -170,11 +170,11 @@ def test_the_command_checks_a_filter(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out == f"{file}: 4 rules, nothing wrong\n"
     file.write_bytes(b"if body contains x then save y\n\nif body contains \xff then save y")
     assert main(["check-filter", str(file)]) == 2
-    assert f"{file}: line 3: is not in UTF-8; save the file as UTF-8" in capsys.readouterr().err
+    assert f"{file}: line 3: the byte 0xff is not UTF-8; save the file as UTF-8" in capsys.readouterr().err
     file.write_text("if body contains x then svae y", "utf-8")
     assert main(["check-filter", str(file)]) == 2
     assert f"{file}: line 1: has no `or`" in capsys.readouterr().err
-    for path, said in ((tmp_path, "is no file"), (tmp_path / "none", "there is no such file")):
+    for path, said in ((tmp_path, "is a folder and no file"), (tmp_path / "none", "there is no such file")):
         assert main(["check-filter", str(path)]) == 2
         assert said in capsys.readouterr().err
 

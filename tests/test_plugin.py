@@ -100,6 +100,25 @@ def test_broken(client, expect):
     assert "harness/" not in shown.partition("= rules =")[0].partition("= FAILURES =")[2]
 
 
+def test_a_failure_shows_its_rule_first_and_no_fixture_of_the_harness(pytester: pytest.Pytester) -> None:
+    own = """
+@pytest.fixture
+def mine():
+    return "what is mine"
+@rule("mine.first")
+def test_own(client, sut, expect, mine):
+    assert client.host == "nobody", "the client has a name"
+"""
+    written(pytester, own)
+    outcome = run(pytester, "--junitxml=out.xml", "-vv")
+    shown = outcome.stdout.str().partition("= FAILURES =")[2].partition("= rules =")[0]
+    statement, expected = shown.index("mine.first: "), shown.index("expected: delay+deny at helo")
+    assert statement < expected < shown.index("mine = 'what is mine'")
+    assert "Profile(" not in shown
+    assert "client = " not in shown
+    assert "expected: delay+deny at helo" in Path(pytester.path / "out.xml").read_text("utf-8")
+
+
 def test_fixtures_of_the_user_work_in_every_scope(pytester: pytest.Pytester) -> None:
     log = """
 events = []

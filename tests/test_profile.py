@@ -38,6 +38,9 @@ reason = "refused at RCPT, see its manual"
 """
 
 
+LIST = '[[dnsbl]]\nname = "one"\nzones = ["bl.example"]\n'
+
+
 @pytest.fixture(scope="module")
 def catalogue() -> Catalogue:
     return Catalogue.below(Path("scenarios"))
@@ -150,6 +153,51 @@ def test_a_dry_run_has_no_table_about_delivery(tmp_path: Path, catalogue: Catalo
         ('reason = "refused at RCPT, see its manual"', "", "reason: is required"),
         ("bounce_recipients", "#", "no [[domain]] has bounce_recipients"),
         ("[server]", "[server", "is not valid TOML"),
+        ("port = 2525", "port = true", "server.port: must be a whole number, without quotes (found true)"),
+        ("port = 2525", 'port = "25"', 'server.port: must be a whole number, without quotes (found "25")'),
+        ("port = 2525", "port = 25.0", "server.port: must be a whole number, without quotes (found 25.0)"),
+        ("port = 2525", "port = 2024-05-01", "server.port: 2024-05-01 is a date; write it in quotes"),
+        ("port = 2525", "port = [25]", "server.port: must be a whole number, without quotes (found a list)"),
+        ("delay = 20", "delay = true", "policy.delay: must be a number, without quotes (found true)"),
+        ("delay = 20", 'delay = "20"', "policy.delay: must be a number, without quotes"),
+        ("delay = 20", "delay = nan", "policy.delay"),
+        ("delay = 20", "delay = inf", "policy.delay"),
+        ('users = ["ann", "ben"]', "users = [1]", "domain.0.users.0: must be a text in quotes (found 1)"),
+        ('users = ["ann", "ben"]', 'users = "ann"', "domain.0.users: must be a list in brackets"),
+        (
+            'users = ["ann", "ben"]',
+            'users = ["ann\\n"]',
+            "domain.0.users.0: 'ann\\n' has a blank",
+        ),
+        ('users = ["ann", "ben"]', 'users = ["ann", "ANN"]', "domain.0.users: 'ANN' is there twice"),
+        ('users = ["ann", "ben"]', 'users = ["ann"]\ncatch_all = 1', "catch_all: must be true or false"),
+        ('hostname = "mx.example.org"', 'hostname = "mx.example.org."', "write 'mx.example.org'"),
+        ('hostname = "mx.example.org"', 'hostname = "bücher.example"', "write 'xn--bcher-kva.example'"),
+        ('hostname = "mx.example.org"', 'hostname = "127.0.0.1"', "is no name but an address"),
+        ('name = "example.org"', 'name = "a b.example"', "domain.0.name: 'a b.example' has a blank"),
+        ('address = "127.0.0.1"', 'address = "localhost"', "server.address: 'localhost' is no IP address"),
+        ('address = "127.0.0.1"', 'address = "fe80::1%eth0"', "server.address: 'fe80::1%eth0' has a zone"),
+        (
+            "[rules]",
+            '[[domain]]\nname = "EXAMPLE.org"\nusers = ["x"]\n[rules]',
+            "domain: 'example.org' is there",
+        ),
+        (
+            "[rules]",
+            '[forward]\nrecipient = "a@x.example"\ntarget = "b@y.example"\n[rules]',
+            "no [[domain]]",
+        ),
+        ("[rules]", f"{LIST}{LIST}[rules]", "dnsbl: 'one' is there twice"),
+        (
+            "[rules]",
+            LIST + LIST.replace('"one"', '"two"') + "[rules]",
+            "is a zone of 'one' and of 'two'",
+        ),
+        (
+            "[rules]",
+            LIST.replace('e"]', 'e", "BL.example"]') + "[rules]",
+            "'bl.example' is there twice",
+        ),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, catalogue: Catalogue, old: str, new: str, named: str) -> None:
@@ -158,6 +206,27 @@ def test_mistakes_are_named(tmp_path: Path, catalogue: Catalogue, old: str, new:
         read(tmp_path, catalogue, GOOD.replace(old, new, 1))
     assert named in str(caught.value)
     assert "profile.toml" in str(caught.value)
+
+
+def test_two_lists_may_read_different_answers_of_one_zone(tmp_path: Path, catalogue: Catalogue) -> None:
+    lists = [
+        LIST + 'answers = ["127.0.0.2"]\n',
+        LIST.replace('"one"', '"two"') + 'answers = ["127.0.0.4/30"]\n',
+    ]
+    assert len(read(tmp_path, catalogue, GOOD.replace("[rules]", f"{''.join(lists)}[rules]", 1)).dnsbl) == 2
+    lists[1] = lists[1].replace("127.0.0.4/30", "127.0.0.0/29")
+    with pytest.raises(SettingsError, match="give each list the answers that count for it"):
+        read(tmp_path, catalogue, GOOD.replace("[rules]", f"{''.join(lists)}[rules]", 1))
+
+
+def test_domains_are_compared_in_lower_case(tmp_path: Path, catalogue: Catalogue) -> None:
+    content = GOOD.replace('"example.org"', '"Example.ORG"').replace(
+        "[rules]", '[filter]\nuser = "ann@EXAMPLE.org"\n[rules]', 1
+    )
+    profile = read(tmp_path, catalogue, content)
+    assert profile.domain[0].name == "example.org"
+    assert profile.filter
+    assert profile.filter.user == "ann@example.org"
 
 
 def test_a_missing_file_is_named(tmp_path: Path, catalogue: Catalogue) -> None:

@@ -32,7 +32,6 @@ def run(options: argparse.Namespace) -> int:
     from harness.embedded.process import EmbeddedError
     from harness.spf_suite.command import Order, run_suite
     from harness.spf_suite.run import UnfitProfileError
-    from harness.spf_suite.zones import ZoneDataError
 
     if options.mutant and options.sut:
         raise UsageError("--mutant breaks the reference MTA; it does not go with --sut")
@@ -41,5 +40,5 @@ def run(options: argparse.Namespace) -> int:
         return run_suite(order)
     except UnfitProfileError as error:
         raise UsageError(f"{options.sut}: {error}") from None
-    except (ZoneDataError, EmbeddedError, DnsServerError) as error:
+    except (EmbeddedError, DnsServerError) as error:
         raise UsageError(str(error)) from None

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
+from harness import reading
 from harness.results import html
 from harness.results.model import RunResult
 from harness.results.visible import visible_json
@@ -20,6 +21,8 @@ from harness.results.visible import visible_json
 FORMAT = "smtp-harness/results"
 VERSION = 3
 OLDEST = 1  # that is still read: it knew no findings, nothing that is blocked, and no caveats
+
+LARGEST = 256 << 20  # bytes of a result file; the largest runs make some 20 MiB
 
 _SHOWN_PROBLEMS = 5
 _SLUG_LENGTH = 60  # characters
@@ -115,12 +118,10 @@ def newest(folder: Path) -> Path:
 def load(path: Path) -> RunResult:
     """Read a JSON file that `save` wrote; raises `ResultFileError`."""
     try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise ResultFileError(path, "there is no such file", "check the path") from None
-    except OSError as error:
-        problem = f"cannot be read ({error.strerror})"
-        raise ResultFileError(path, problem, "check the path and its permissions") from error
+        data = reading.content(path, LARGEST)
+    except reading.UnreadableError as error:
+        problem, _, mend = str(error).rpartition("; ")
+        raise ResultFileError(path, problem, mend) from error
     return from_json(data, path)
 
 
@@ -137,6 +138,8 @@ def from_json(data: bytes, path: Path | str) -> RunResult:
     _check_head(content.pop("format", None), content.pop("version", None), path)
     try:
         run = _Content.model_validate_json(json.dumps({"run": content})).run
+    except RecursionError as error:
+        raise _altered(path, "has values too deep within each other") from error
     except ValidationError as error:
         problems = error.errors()
         shown = "; ".join(_told(detail) for detail in problems[:_SHOWN_PROBLEMS])

@@ -14,6 +14,7 @@ from harness.runs.assembly import Wish, begin, open_run
 from harness.spf_suite.run import play, subject
 from harness.spf_suite.server import checking_mta
 from harness.spf_suite.suite import load
+from harness.spf_suite.zones import rehearse
 from harness.wording import counted
 
 
@@ -31,10 +32,10 @@ class Order:
 def run_suite(order: Order) -> int:
     """The exit status: 0 every case passed, 1 one did not or none was tested.
 
-    Raises `settings.SettingsError`, `UnfitProfileError`, `ZoneDataError`, `EmbeddedError` or
-    `DnsServerError`.
+    Raises `settings.SettingsError`, `UnfitProfileError`, `EmbeddedError` or `DnsServerError`.
     """
     suite = load(order.suite)
+    rehearse(order.suite, suite)
     wish = Wish(Catalogue.below(order.scenarios), order.profile, order.mutants, embedded=checking_mta)
     with open_run(wish) as everything:
         run, facts = begin(subject(everything, suite))

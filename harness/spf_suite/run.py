@@ -84,7 +84,7 @@ def rule_of(case: Case, suite: Suite) -> Rule:
 
 
 def play(run: Run, facts: ServerFacts, suite: Suite, progress: Progress) -> RunResult:
-    """Every case of the suite; raises `zones.ZoneDataError`."""
+    """Every case of the suite, whose zone data was rehearsed."""
     gathering = Gathering.begin(facts)
     done, total = 0, len(suite.cases)
     for number, cases in enumerate(suite.sets, 1):

@@ -1,45 +1,62 @@
 """Reads a suite: YAML documents, each a set of cases and the zone data that they share."""
 
-import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-import yaml
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator
 
 from harness import settings
+from harness.hosts import Address, shown
+from harness.spf_suite.documents import documents
 
 Result: TypeAlias = Literal["none", "neutral", "pass", "fail", "softfail", "temperror", "permerror"]
-Entry: TypeAlias = dict[str, str | list[str | int]] | str
-LARGEST = 4 << 20  # bytes of a suite
 DEFAULT = "DEFAULT"  # stands for whatever a server says when the domain has no words of its own
 TIMEOUT = "TIMEOUT"  # no question gets an answer, but those whose records are there
 NONE = "NONE"  # no record of this type, made from one of type SPF neither
+Entry: TypeAlias = dict[str, tuple[str, ...]] | str
 
 
 def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
-def _address(value: object) -> object:
-    try:
-        return str(ipaddress.ip_address(str(value)))
-    except ValueError:
-        raise ValueError(f"{value!r} is no IP address") from None
+def _one_line(value: object) -> object:
+    """What a client says in one command: a line end in it would be another command."""
+    if isinstance(value, str) and any(character in value for character in "\r\n\0"):
+        raise ValueError(f"{shown(value)} has a line end or a NUL, which no command can carry; leave it out")
+    return value
+
+
+def _entry(value: object) -> Entry:
+    """Records of a name by type, each a text or its parts; or a word."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, dict) or not value:
+        raise ValueError(f"is no record; write TYPE: DATA, such as A: 192.0.2.3, or {TIMEOUT}")
+    return {str(kind): _parts(str(kind), data) for kind, data in value.items()}
+
+
+def _parts(kind: str, data: object) -> tuple[str, ...]:
+    parts = [data] if isinstance(data, str) else data
+    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+        raise ValueError(
+            f"{kind} is neither a text nor a list of texts; write {kind}: DATA or {kind}: [A, B]"
+        )
+    return tuple(parts)
 
 
 def _reference(value: object) -> object:
-    """The sections of the RFC: YAML reads `4.6` as a number."""
+    """The sections of the RFC, one or several."""
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 class _Case(settings.Settings):
     model_config = ConfigDict(extra="ignore", str_strip_whitespace=False)
 
-    host: Annotated[str, BeforeValidator(_address)]
-    helo: str = Field(min_length=1)
-    mailfrom: str
+    host: Address
+    helo: Annotated[str, BeforeValidator(_one_line)] = Field(min_length=1)
+    mailfrom: Annotated[str, BeforeValidator(_one_line)]
     result: Annotated[tuple[Result, ...], BeforeValidator(_listed)] = Field(min_length=1)
     explanation: str | None = None
     description: str = ""
@@ -51,7 +68,7 @@ class _Set(settings.Settings):
 
     description: str = ""
     tests: dict[str, _Case] = Field(min_length=1)
-    zonedata: dict[str, list[Entry]]
+    zonedata: dict[str, list[Annotated[Entry, PlainValidator(_entry)]]]
 
 
 @dataclass(frozen=True)
@@ -103,7 +120,7 @@ def load(path: Path) -> Suite:
     """Read a suite; raises `settings.SettingsError`, which names the file and the place."""
     sets: list[CaseSet] = []
     seen: dict[str, int] = {}
-    for number, document in enumerate(_documents(path), 1):
+    for number, document in enumerate(documents(path), 1):
         if not isinstance(document, dict):
             raise settings.SettingsError(
                 path, [f"set {number}: is no table with description, tests, zonedata"]
@@ -126,23 +143,6 @@ def load(path: Path) -> Suite:
     return Suite(path.stem, tuple(sets))
 
 
-def _documents(path: Path) -> list[Any]:
-    try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
-    except FileNotFoundError:
-        mend = "rfc7208-tests.yml is in the source distribution of pyspf on PyPI, in the folder test"
-        raise settings.SettingsError(path, [f"there is no such file; {mend}"]) from None
-    except OSError as error:
-        raise settings.SettingsError(path, [f"cannot be read: {error}"]) from error
-    if len(content) > LARGEST:
-        raise settings.SettingsError(path, [f"is larger than {LARGEST} bytes, which no such suite is"])
-    try:
-        return [document for document in yaml.safe_load_all(content) if document is not None]
-    except yaml.YAMLError as error:
-        raise settings.SettingsError(path, [f"is no YAML: {' '.join(str(error).split())}"]) from error
-
-
 def _case(name: str, case: _Case) -> Case:
     statement = " ".join(case.description.split()) or f"Section {case.spec} of RFC 7208"
     sections = f"RFC 7208 §{case.spec}" if case.spec else "RFC 7208"
@@ -160,9 +160,7 @@ def _zone(path: Path, number: int, name: str, entries: list[Entry]) -> Zone:
             problem = f"set {number}: zonedata.{name}: {entry!r} is no record and not {TIMEOUT}"
             raise settings.SettingsError(path, [problem])
         else:
-            for kind, data in entry.items():
-                parts = (data,) if isinstance(data, str) else tuple(map(str, data))
-                records.append((kind.upper(), parts))
+            records += [(kind.upper(), parts) for kind, parts in entry.items()]
     told = any(kind == "TXT" for kind, _ in records)
     copies = [] if told else [("TXT", parts) for kind, parts in records if kind == "SPF"]
     kept = tuple(record for record in (*records, *copies) if record[1] != (NONE,))

@@ -113,7 +113,7 @@ class BrokenSystem:
         for mutant in mutants:
             for edit in mutant.edit:
                 if edit.file not in files:
-                    files[edit.file] = self.system.file(edit.file).read_text("utf-8")
+                    files[edit.file] = settings.read_text(self.system.file(edit.file))
                 found = files[edit.file].count(edit.find)
                 if found != 1:
                     times = counted(found, "time")

@@ -131,23 +131,23 @@ class System:
         """Its profiles beside the usual one: name and what the first line says."""
         files = sorted(self.folder.glob("profile-*.toml"))
         return {
-            file.stem.removeprefix("profile-"): file.read_text("utf-8").partition("\n")[0].lstrip("# ")
+            file.stem.removeprefix("profile-"): settings.read_text(file).partition("\n")[0].lstrip("# ")
             for file in files
         }
 
     def profile(self, variant: str = "") -> str:
-        """A profile, with places that a run fills in; raises `UnknownSystemError`.
+        """A profile, with places that a run fills in; raises `UnknownSystemError` or `SettingsError`.
 
         A variant has the tables that take the place of the usual profile's, with all below them; one without
         a key is left out.
         """
-        usual = (self.folder / "profile.toml").read_text("utf-8")
+        usual = settings.read_text(self.folder / "profile.toml")
         if not variant:
             return usual
         if variant not in self.variants:
             mend = settings.nearest(variant, list(self.variants)) if self.variants else "it has the usual one"
             raise UnknownSystemError(f"{self.name} has no profile {variant!r}; {mend}")
-        head, *own = TABLE.split((self.folder / f"profile-{variant}.toml").read_text("utf-8"))
+        head, *own = TABLE.split(settings.read_text(self.folder / f"profile-{variant}.toml"))
         replaced = tuple(_header(table) for table in own)
         kept = [table for table in TABLE.split(usual)[1:] if not _is_of(_header(table), replaced)]
         return "".join([head, *kept, *(table for table in own if KEY.search(table))])

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from harness.offence import Offence
 from harness.world.sut import BlockList, Sut
+from harness.world.unfit_aliases import why_none
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ NAMES = {
     "?": "query",
 }
 
-SERIES: Mapping[str, tuple[Callable[[Sut], Parts], str]] = {
+SERIES: Mapping[str, tuple[Callable[[Sut], Parts], str | Callable[[Sut], str]]] = {
     "blocklist": (_blocklists, "the profile has no [[dnsbl]] list with a weight above 0"),
     "white_list": (_white_lists, "no [[dnsbl]] of the profile has a weight below 0, as a white list has"),
     "zone": (_zones, "the profile has no [[dnsbl]] list with a weight above 0"),
@@ -176,12 +177,9 @@ SERIES: Mapping[str, tuple[Callable[[Sut], Parts], str]] = {
         _listless_domains,
         "every [[domain]] has bounce_recipients, or nobody but postmaster; describe one without, and a user",
     ),
-    "alias": (_aliases, "no alias of a [[domain]] leads to one of its users; describe one"),
-    "alias_for_many": (
-        _aliases_for_many,
-        "no alias of a [[domain]] leads to several users who have a mailbox each; describe one",
-    ),
-    "leading": (_leading, "no address of a [[domain]] leads to its users but their own; describe an alias"),
+    "alias": (_aliases, lambda sut: why_none(sut.mail, many=False)),
+    "alias_for_many": (_aliases_for_many, lambda sut: why_none(sut.mail, many=True)),
+    "leading": (_leading, lambda sut: why_none(sut.mail, many=False)),
     "catch_all": (
         _catch_alls,
         'no [[domain]] takes every local part, by an alias "*" for one of its users or by catch_all',
@@ -203,4 +201,6 @@ SERIES: Mapping[str, tuple[Callable[[Sut], Parts], str]] = {
 def each_of(name: str, sut: Sut) -> list[tuple[str, object]]:
     """Everything of that name that the profile describes, or what stands for it when there is nothing."""
     describe, without = SERIES[name]
-    return list(describe(sut)) or [("none described", NothingDescribed(without))]
+    if found := list(describe(sut)):
+        return found
+    return [("none described", NothingDescribed(without if isinstance(without, str) else without(sut)))]

@@ -216,7 +216,7 @@ class MailFacts:
         for domain in self.profile.domain:
             for name in domain.aliases:
                 targets = self._led(domain, name)
-                if name != REST and targets and self._tell_apart(targets):
+                if name != REST and targets and self.tell_apart(targets):
                     yield Alias(f"{name}@{domain.name}", targets, self._others(targets, domain))
 
     def _unique(self) -> list[Alias]:
@@ -234,7 +234,7 @@ class MailFacts:
     def _catch_alls(self) -> Iterator[Alias]:
         for domain in self.profile.domain:
             address, targets = f"{self.nobody}@{domain.name}", self._led(domain, REST)
-            if targets and self._tell_apart(targets):
+            if targets and self.tell_apart(targets):
                 yield Alias(address, targets, self._others(targets, domain))
             elif domain.catch_all and REST not in domain.aliases:
                 yield Alias(address, (address,), untold=True)
@@ -249,13 +249,18 @@ class MailFacts:
 
     def _led(self, domain: Domain, name: str) -> tuple[str, ...] | None:
         """The users that an alias leads to; None where it leads to anybody else, or two share a mailbox."""
+        found, unfit = self.followed(domain, name)
+        return None if unfit else found
+
+    def followed(self, domain: Domain, name: str) -> tuple[tuple[str, ...], str]:
+        """The users that an alias leads to, and why nothing can be told of it; that is empty where it can."""
         users = self._everybody
         found: dict[str, None] = {}
         left, seen = list(domain.leads_to(name)), {f"{name}@{domain.name}"}
         while left:
             address = left.pop(0)
             if address in seen:
-                return None
+                return (), f"comes to {address} twice"
             seen.add(address)
             local_part, _, at = address.rpartition("@")
             further = next((one.leads_to(local_part) for one in self.profile.domain if one.name == at), ())
@@ -263,11 +268,18 @@ class MailFacts:
                 found[address] = None
             elif further:
                 left += further
+            elif self.profile.filter and address == self.profile.filter.user:
+                return (), f"leads to {address}, whose filter may file the mail elsewhere"
             else:
-                return None
-        return tuple(found) if found and self._apart(tuple(found), ()) else None
+                return (), f"leads to {address}, who is no user in [[domain]]"
+        if not found:
+            return (), "leads to nobody"
+        targets = tuple(found)
+        if not self._apart(targets, ()):
+            return targets, "leads to users who share a mailbox"
+        return targets, ""
 
-    def _tell_apart(self, targets: tuple[str, ...]) -> bool:
+    def tell_apart(self, targets: tuple[str, ...]) -> bool:
         """Whether mail of these users lies elsewhere than that of others, if there are others."""
         users = self._everybody
         places = {self._place(user) for user in users}

@@ -1,11 +1,9 @@
 """The filters of all mailboxes: a file each, read again when it has changed; a broken one filters nothing."""
 
 import logging
-import os
-import stat
 from pathlib import Path
 
-from harness import settings
+from harness import reading, settings
 from harness.reference_mta.exhaustion import is_exhaustion
 from harness.reference_mta.mail.files import folder_name
 from harness.reference_mta.mail.filter import Filter
@@ -55,23 +53,9 @@ def read_filter(path: Path) -> Filter:
     Raises `OSError` where the system has no descriptor or memory left.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise settings.SettingsError(path, ["is no file; a filter is a text"])
-        with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
-    except FileNotFoundError:
-        raise settings.SettingsError(path, ["there is no such file; check the path"]) from None
-    except OSError as error:
-        if is_exhaustion(error):
-            raise
-        reason = f"cannot be read ({os.strerror(error.errno or 0)}); check its permissions"
-        raise settings.SettingsError(path, [reason]) from error
-    if len(content) > LARGEST:
-        raise settings.SettingsError(path, [f"is larger than {LARGEST} bytes; shorten it"])
-    try:
-        return parse(content.decode("utf-8-sig"), path)
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise settings.SettingsError(
-            path, [f"line {line}: is not in UTF-8; save the file as UTF-8"]
-        ) from None
+        text = reading.text(reading.content(path, LARGEST))
+    except reading.UnreadableError as error:
+        if isinstance(error.__cause__, OSError) and is_exhaustion(error.__cause__):
+            raise error.__cause__ from None
+        raise settings.SettingsError(path, [str(error)]) from error
+    return parse(text, path)

@@ -1,0 +1,119 @@
+"""A server at ::1, with a name server at ::1: by routes that choose an address, and by one that does not."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.embedded.process import running
+from harness.results.model import Status
+from harness.rules import Catalogue
+from harness.runs.assembly import Wish, begin, open_run
+from harness.runs.course import run_scenario
+from harness.runs.doctor import report
+from harness.runs.gathering import Gathering
+from harness.runs.play import Play
+from harness.runs.trial import Plan
+from harness.world.internet import Kind
+
+CONFIGURATION = """\
+[server]
+hostname = "mail.castle.example"
+listen = "::1"
+port = 0
+delay = 0
+proxy_protocol = {proxy}
+state = "state"
+
+[dns]
+server = "[::1]:{dns}"
+
+[[domain]]
+name = "castle.example"
+users = ["alice", "bob", "postmaster"]
+
+[greylist]
+whitelist_hosts = ["*.bulkmail.example"]
+"""
+
+PROFILE = """\
+name = "six"
+
+[server]
+address = "::1"
+port = {port}
+hostname = "mail.castle.example"
+scan = 0
+rate = 100
+
+[clients]
+route = "{route}"
+{networks}
+
+[dns]
+listen = ["[::1]:{dns}"]
+
+[policy]
+delay = 0
+
+[[domain]]
+name = "castle.example"
+users = ["alice", "bob", "postmaster"]
+
+[dialect.answers]
+relaying = "deny"
+unknown_user = "deny"
+
+[greylist]
+delay = 60
+whitelist_hosts = ["*.bulkmail.example"]
+
+[rules]
+claim = ["rcpt.unknown-user", "rcpt.relay-denied"]
+"""
+
+NETWORKS = 'networks = ["198.18.0.0/15", "2001:db8::/32"]'
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as held:
+        try:
+            held.bind(("::1", 0))
+        except OSError:
+            pytest.skip("this machine has no ::1")
+        port: int = held.getsockname()[1]
+        return port
+
+
+@pytest.fixture(params=["proxy-v1", "proxy-v2", "direct"])
+def profile(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    route, dns = request.param, free_port()
+    chosen = route != "direct"
+    config, file = tmp_path / "mta.toml", tmp_path / "six.toml"
+    config.write_text(CONFIGURATION.format(proxy=str(chosen).lower(), dns=dns), "utf-8")
+    with running([config]) as (mta,):
+        content = PROFILE.format(port=mta.port, route=route, networks=NETWORKS if chosen else "", dns=dns)
+        file.write_text(content, "utf-8")
+        yield file
+
+
+def test_a_server_at_its_own_loopback_address_is_judged(profile: Path) -> None:
+    catalogue = Catalogue.below(Path("scenarios"))
+    lines: list[str] = []
+    with open_run(Wish(catalogue, profile)) as opened:
+        run, facts = begin(opened)
+        assert report(run, lines.append, colour=False), "\n".join(lines)
+        outcome = run_scenario(
+            run, Plan(catalogue["rcpt.unknown-user"], frozenset(), unknown_user, has_twin=True)
+        )
+        expected = Status.PASSED if run.profile.clients.networks else Status.NOT_TESTABLE
+        assert outcome.status is expected, outcome.reason
+        kept = Gathering.begin(facts).finish(run)
+    assert kept.sut_address.startswith("[::1]:")
+
+
+def unknown_user(play: Play) -> None:
+    sut = play.run.sut
+    client = play.new_client(Kind.KNOWN)
+    play.expect(client.attempt(recipient=sut.unknown_recipient if play.offence else sut.recipient))
