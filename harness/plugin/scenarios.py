@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from harness import settings
+from harness.plugin.marks import level_mark, stage_mark
 from harness.rules import Catalogue, Rule, UnknownRuleError
 from harness.runs.play import FIXTURES, TWIN, Play
 from harness.runs.trial import Plan
@@ -114,8 +116,8 @@ def _direct_parameters(item: pytest.Function) -> set[str]:
     return direct
 
 
-def rule_files(items: Sequence[pytest.Item]) -> list[Path]:
-    """Every `rules.toml` beside or above a collected scenario, the nearest one of each."""
+def catalogue_of(items: Sequence[pytest.Item]) -> Catalogue:
+    """The rules of every `rules.toml` beside or above a scenario; raises `pytest.UsageError`."""
     files: dict[Path, None] = {}
     for item in items:
         if item.get_closest_marker("rule"):
@@ -123,4 +125,22 @@ def rule_files(items: Sequence[pytest.Item]) -> list[Path]:
                 if (folder / "rules.toml").is_file():
                     files[folder / "rules.toml"] = None
                     break
-    return [*files]
+    try:
+        return Catalogue.load(files)
+    except settings.SettingsError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def name_scenarios(items: Sequence[pytest.Item]) -> None:
+    """Let each be chosen by what reports say of it: its rule by -k, its stage and its level by -m.
+
+    Raises `pytest.UsageError`.
+    """
+    catalogue = catalogue_of(items)
+    for item in items:
+        mark = item.get_closest_marker("rule")
+        if mark and mark.args:
+            item.extra_keyword_matches.add(str(mark.args[0]))
+            if rule := catalogue.rules.get(mark.args[0]):
+                item.add_marker(stage_mark(rule.stage))
+                item.add_marker(level_mark(rule.level))
