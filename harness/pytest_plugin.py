@@ -83,8 +83,11 @@ def pytest_name_scenarios(config: pytest.Config, items: list[pytest.Item]) -> No
     """Scenarios can be chosen by their rules."""
     if not any(workers.is_scenario(item) for item in items):
         return
-    from harness.plugin.scenarios import name_scenarios
+    from harness.plugin.scenarios import name_scenarios, without_other_rules
 
+    if patterns := config.option.smtp_rule:
+        items[:], others = without_other_rules(items, patterns)
+        config.hook.pytest_deselected(items=others)
     try:
         name_scenarios(items)
     except pytest.UsageError:

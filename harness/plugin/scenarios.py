@@ -1,6 +1,7 @@
 """A scenario among pytest's items: its rule, and how it is called."""
 
 import contextlib
+import fnmatch
 import functools
 import inspect
 from collections.abc import Callable, Generator, Sequence
@@ -129,6 +130,20 @@ def catalogue_of(items: Sequence[pytest.Item]) -> Catalogue:
         return Catalogue.load(files)
     except settings.SettingsError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def without_other_rules(
+    items: Sequence[pytest.Item], patterns: Sequence[str]
+) -> tuple[list[pytest.Item], list[pytest.Item]]:
+    """The items that are no scenarios of other rules than these, and those that are."""
+    chosen: list[pytest.Item] = []
+    others: list[pytest.Item] = []
+    for item in items:
+        mark = item.get_closest_marker("rule")
+        rule = str(mark.args[0]) if mark and mark.args else None
+        fits = rule is None or any(fnmatch.fnmatchcase(rule, pattern) for pattern in patterns)
+        (chosen if fits else others).append(item)
+    return chosen, others
 
 
 def name_scenarios(items: Sequence[pytest.Item]) -> None:
