@@ -75,10 +75,21 @@ def scenario_of(item: pytest.Item, catalogue: Catalogue) -> Scenario | None:
         rule = catalogue[mark.args[0]]
     except UnknownRuleError as error:
         raise pytest.UsageError(f"{item.nodeid}: {error}") from None
-    wanted = tuple(name for name in argument_names(item.obj) if name in FIXTURES)
-    others = set(item.fixturenames) - _direct_parameters(item)
+    asked = argument_names(item.obj)
+    wanted = tuple(name for name in asked if name in FIXTURES)
+    around = {name for name in item.fixturenames if name not in asked and _of_installed_plugin(item, name)}
+    others = set(item.fixturenames) - _direct_parameters(item) - around
     conditional = any(item.get_closest_marker(name) for name in ("skip", "skipif", "xfail", "usefixtures"))
     return Scenario(item, rule, wanted, ahead=not others and not conditional)
+
+
+def _of_installed_plugin(item: pytest.Function, name: str) -> bool:
+    """Whether a fixture comes with a package of pytest's, such as a loop around each test."""
+    packages = {
+        getattr(plugin, "__name__", "") for plugin, _ in item.config.pluginmanager.list_plugin_distinfo()
+    }
+    known = item._fixtureinfo.name2fixturedefs.get(name, ())
+    return bool(known) and known[-1].func.__module__ in packages
 
 
 def argument_names(function: Callable[..., object]) -> tuple[str, ...]:
