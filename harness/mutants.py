@@ -17,6 +17,7 @@ from typing import Protocol
 from pydantic import Field
 
 from harness import settings
+from harness.progress import Progress
 from harness.reference_mta.mutations import MUTANTS
 from harness.results.model import RuleResult, RunResult, Status, aggregate
 from harness.results.store import ResultFileError, load, newest
@@ -73,6 +74,7 @@ class Subject(Protocol):
     def run(self, defects: Sequence[Defect], folder: Path, *, heavy: bool) -> RunResult:
         """The scenarios against it, broken in these respects, those that strain it if `heavy`.
 
+        Without any, nothing else goes on meanwhile: how far it is, is told on standard error.
         Raises `BrokenRunError` when there is no result.
         """
 
@@ -133,7 +135,8 @@ class ReferenceMta:
     def run(self, defects: Sequence[Defect], folder: Path, *, heavy: bool) -> RunResult:
         """One run with the mutants switched on."""
         options = [f"--smtp-mutant={defect.name}" for defect in defects]
-        return run_pytest(self.scenarios, folder, options if heavy else [*options, "--smtp-skip-heavy"])
+        options += [] if heavy else ["--smtp-skip-heavy"]
+        return run_pytest(self.scenarios, folder, options, progress=not defects)
 
     def fits(self, defects: Sequence[Defect]) -> bool:
         """Each is a switch of its own."""
@@ -176,6 +179,7 @@ def run_matrix(
 
 def _prove(subject: Subject, chosen: list[Defect], parallel: int, together: int) -> int:
     began = time.monotonic()
+    print(f"first the unbroken {subject.title}", flush=True)
     with tempfile.TemporaryDirectory(prefix="smtp-harness-mutants-") as folder:
         try:
             baseline = _baseline(subject, chosen, Path(folder))
@@ -202,7 +206,7 @@ def _prove(subject: Subject, chosen: list[Defect], parallel: int, together: int)
             return _judge(subject, defects, baseline, place, catalogue, strain=strain)
 
         verdicts: list[Verdict] = []
-        left = chosen
+        left, progress = chosen, Progress("mutants judged")
         for size in dict.fromkeys((together, 1)):
             with _workers(parallel) as pool:
                 groups = _groups(subject, left, size, heavy, catalogue)
@@ -212,10 +216,12 @@ def _prove(subject: Subject, chosen: list[Defect], parallel: int, together: int)
                     for verdict in future.result():
                         if size > 1 and not verdict.sound:
                             left.append(verdict.defect)
-                            print(f"[by itself, later] {verdict}", flush=True)
+                            progress.say(f"[by itself, later] {verdict}")
                             continue
                         verdicts.append(verdict)
-                        print(f"[{len(verdicts)}/{len(chosen)}] {verdict}", flush=True)
+                        progress.say(f"[{len(verdicts)}/{len(chosen)}] {verdict}")
+                        progress.tell(len(verdicts), len(chosen))
+        progress.clear()
         verdicts = [verdict if verdict.sound else _alone(verdict.defect, judge) for verdict in verdicts]
     return _summary(verdicts, time.monotonic() - began)
 

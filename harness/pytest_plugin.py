@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator
 import pytest
 
 from harness.plugin import workers
-from harness.plugin.keys import LEFT, SESSION
+from harness.plugin.keys import LEFT, SELECTION, SESSION
 from harness.plugin.marks import MARKS
 from harness.plugin.options import add_options, by_own_names
 
@@ -91,25 +91,37 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True, specname="pytest_collection_modifyitems")
 def pytest_name_scenarios(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where there are scenarios, the session is theirs as well; they can be chosen by their rules."""
-    if any(workers.is_scenario(item) for item in items):
-        from harness.plugin.session import ScenarioPlugin
+    """Scenarios can be chosen by their rules."""
+    if not any(workers.is_scenario(item) for item in items):
+        return
+    from harness.plugin.scenarios import name_scenarios, without_other_rules
+    from harness.plugin.selection import Selection
 
-        plugin = ScenarioPlugin(config)
-        config.pluginmanager.register(plugin, SESSION)
-        plugin.name(items)
+    config.stash[SELECTION] = Selection.of(config, items)
+    if patterns := config.option.smtp_rule:
+        items[:], others = without_other_rules(items, patterns)
+        config.hook.pytest_deselected(items=others)
+    try:
+        name_scenarios(items)
+    except pytest.UsageError:
+        if not workers.is_worker(config):
+            raise
+        workers.leave_mistake(config)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """When all others have chosen and put in order: those scenarios are run."""
+    """When all others have chosen: where there are scenarios, the session is theirs as well."""
     if workers.is_worker(config):
         workers.leave_scenarios(config, items)
     elif config.stash.get(LEFT, False):
         items[:] = [item for item in items if workers.is_scenario(item)]
-    plugin = config.pluginmanager.get_plugin(SESSION)
-    if plugin is not None:
+    if any(workers.is_scenario(item) for item in items):
+        from harness.plugin.session import ScenarioPlugin
+
+        plugin = ScenarioPlugin(config)
         plugin.find(items)
+        config.pluginmanager.register(plugin, SESSION)
 
 
 @pytest.hookimpl(optionalhook=True)

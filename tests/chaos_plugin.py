@@ -44,7 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(network, "chaos-network")
 
 
-@dataclass
+@dataclass(eq=False)
 class Network:
     """What lies between the harness and the embedded server, for one session."""
 

@@ -155,7 +155,7 @@ def test_after():
 def test_one_job_selection_and_skips(pytester: pytest.Pytester) -> None:
     skipped = GOOD.replace("@rule", "@pytest.mark.skip(reason='not today')\n@rule").replace("good", "later")
     written(pytester, GOOD, skipped, WRONG)
-    outcome = run(pytester, "--jobs", "1", "-k", "good or later")
+    outcome = run(pytester, "--smtp-jobs", "1", "-k", "good or later")
     assert outcome.ret == 0
     outcome.assert_outcomes(passed=1, skipped=1, deselected=1)
 
@@ -194,7 +194,7 @@ users = ["ann"]
 def test_no_rule_tested_is_no_success(pytester: pytest.Pytester) -> None:
     written(pytester, GOOD)
     pytester.makefile(".toml", profile=PROFILE)
-    outcome = run(pytester, "--sut", "profile.toml")
+    outcome = run(pytester, "--smtp-sut", "profile.toml")
     assert outcome.ret == 5
     outcome.stdout.fnmatch_lines(["*No rule was proved or refuted*"])
     assert result(pytester) == {"mine.first": "not_testable"}
@@ -204,7 +204,7 @@ def test_no_rule_tested_is_no_success(pytester: pytest.Pytester) -> None:
     ("arguments", "scenario", "said"),
     [
         (["-k", "nothing-of-that-name"], GOOD, "deselected"),
-        (["--sut", "absent.toml"], GOOD, "absent.toml: there is no such file"),
+        (["--smtp-sut", "absent.toml"], GOOD, "absent.toml: there is no such file"),
         (["--jobs", "0"], GOOD, "--smtp-jobs takes a number from 1 on"),
         (["--reports", "rules.toml"], GOOD, "reports go to a folder, and *rules.toml is none; move"),
         (["--baseline", "absent.json"], GOOD, "absent.json: there is no such file"),
@@ -244,7 +244,7 @@ def test_a_mutant_is_noticed(pytester: pytest.Pytester) -> None:
     pytester.makefile(
         ".toml", rules=Path("rules.toml").read_text("utf-8").replace("mine.first", "helo.plain-ip")
     )
-    outcome = run(pytester, "--mutant", "helo.plain-ip:off")
+    outcome = run(pytester, "--smtp-mutant", "helo.plain-ip:off")
     assert outcome.ret == pytest.ExitCode.TESTS_FAILED
     assert result(pytester) == {"helo.plain-ip": "failed"}
     assert not (pytester.path / "reports" / "latest.json").exists()

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from harness.capabilities.clock import WaitingClock
 from harness.hosts import endpoint_text
+from harness.progress import time_left
 
 AT_ONCE = 10  # dialogues with a server of which nobody knows what it bears
 TOLD_EVERY = 10.0  # seconds; nobody waits longer for a word of what goes on
@@ -86,9 +87,3 @@ class Telling:
                     clock.stop()
                 raise
         return [future.result() for future in futures]
-
-
-def time_left(began: float, done: int, of: int) -> str:
-    """How long the rest will take at the pace so far; `began` is a `time.monotonic`."""
-    gone = time.monotonic() - began
-    return f"about {gone / done * (of - done):.0f} s left" if done else f"{gone:.0f} s so far"

@@ -39,6 +39,13 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="N",
         help="dialogues that wait side by side (1: one by one in the main thread)",
     )
+    group.addoption(
+        "--smtp-rule",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="run the scenarios of these rules only, as 'dnsbl.*' (repeat for more)",
+    )
     group.addoption("--smtp-reports", metavar="DIR", help="where the reports go (default: reports/)")
     group.addoption(
         "--smtp-baseline",

@@ -1,15 +1,17 @@
 """A scenario among pytest's items: its rule, and how it is called."""
 
 import contextlib
+import fnmatch
 import functools
 import inspect
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness import settings
+from harness.plugin.marks import level_mark, stage_mark
 from harness.plugin.selection import rules_file
 from harness.rules import Catalogue, Rule, UnknownRuleError
 from harness.runs.play import FIXTURES, TWIN, Play
@@ -73,10 +75,21 @@ def scenario_of(item: pytest.Item, catalogue: Catalogue) -> Scenario | None:
         rule = catalogue[mark.args[0]]
     except UnknownRuleError as error:
         raise pytest.UsageError(f"{item.nodeid}: {error}") from None
-    wanted = tuple(name for name in argument_names(item.obj) if name in FIXTURES)
-    others = set(item.fixturenames) - _direct_parameters(item)
+    asked = argument_names(item.obj)
+    wanted = tuple(name for name in asked if name in FIXTURES)
+    around = {name for name in item.fixturenames if name not in asked and _of_installed_plugin(item, name)}
+    others = set(item.fixturenames) - _direct_parameters(item) - around
     conditional = any(item.get_closest_marker(name) for name in ("skip", "skipif", "xfail", "usefixtures"))
     return Scenario(item, rule, wanted, ahead=not others and not conditional)
+
+
+def _of_installed_plugin(item: pytest.Function, name: str) -> bool:
+    """Whether a fixture comes with a package of pytest's, such as a loop around each test."""
+    packages = {
+        getattr(plugin, "__name__", "") for plugin, _ in item.config.pluginmanager.list_plugin_distinfo()
+    }
+    known = item._fixtureinfo.name2fixturedefs.get(name, ())
+    return bool(known) and known[-1].func.__module__ in packages
 
 
 def argument_names(function: Callable[..., object]) -> tuple[str, ...]:
@@ -115,7 +128,39 @@ def _direct_parameters(item: pytest.Function) -> set[str]:
     return direct
 
 
-def rule_files(items: Sequence[pytest.Item]) -> list[Path]:
-    """Every `rules.toml` beside or above a collected scenario, the nearest one of each."""
+def catalogue_of(items: Sequence[pytest.Item]) -> Catalogue:
+    """The rules of every `rules.toml` beside or above a scenario; raises `pytest.UsageError`."""
     found = (rules_file(item) for item in items if item.get_closest_marker("rule"))
-    return [*dict.fromkeys(file for file in found if file)]
+    try:
+        return Catalogue.load(dict.fromkeys(file for file in found if file))
+    except settings.SettingsError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def without_other_rules(
+    items: Sequence[pytest.Item], patterns: Sequence[str]
+) -> tuple[list[pytest.Item], list[pytest.Item]]:
+    """The items that are no scenarios of other rules than these, and those that are."""
+    chosen: list[pytest.Item] = []
+    others: list[pytest.Item] = []
+    for item in items:
+        mark = item.get_closest_marker("rule")
+        rule = str(mark.args[0]) if mark and mark.args else None
+        fits = rule is None or any(fnmatch.fnmatchcase(rule, pattern) for pattern in patterns)
+        (chosen if fits else others).append(item)
+    return chosen, others
+
+
+def name_scenarios(items: Sequence[pytest.Item]) -> None:
+    """Let each be chosen by what reports say of it: its rule by -k, its stage and its level by -m.
+
+    Raises `pytest.UsageError`.
+    """
+    catalogue = catalogue_of(items)
+    for item in items:
+        mark = item.get_closest_marker("rule")
+        if mark and mark.args:
+            item.extra_keyword_matches.add(str(mark.args[0]))
+            if rule := catalogue.rules.get(mark.args[0]):
+                item.add_marker(stage_mark(rule.stage))
+                item.add_marker(level_mark(rule.level))

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -27,10 +28,12 @@ class Selection:
     suites: frozenset[Path] = frozenset()  # folders
     _rules: dict[str, str] = field(default_factory=dict)  # of all that was collected
 
-    def know(self, collected: list[pytest.Item]) -> None:
-        """Note what was collected."""
-        self._rules = {item.nodeid: rule for item in collected if (rule := _rule(item))}
-        self.suites = frozenset(file.parent for one in collected if _rule(one) and (file := rules_file(one)))
+    @classmethod
+    def of(cls, config: pytest.Config, collected: list[pytest.Item]) -> Self:
+        """All that was collected, before anybody takes some of it out."""
+        rules = {item.nodeid: rule for item in collected if (rule := _rule(item))}
+        files = (rules_file(item) for item in collected if _rule(item))
+        return cls(config, suites=frozenset(file.parent for file in files if file), _rules=rules)
 
     def choose(self, items: list[pytest.Item]) -> None:
         """Note what -k, -m, --deselect and other plugins have left of it."""
@@ -58,6 +61,7 @@ class Selection:
         for flag, value in (("-k", options.keyword), ("-m", options.markexpr)):
             if value:
                 yield f"{flag} {value}"
+        yield from (f"--smtp-rule {pattern}" for pattern in options.smtp_rule)
         if options.deselect:
             yield "--deselect"
         if getattr(options, "stepwise", False):

@@ -16,10 +16,9 @@ from harness.embedded.process import EmbeddedError
 from harness.embedded.servers import reference_mta
 from harness.failing import RuleFailure
 from harness.plugin.described import require_described
-from harness.plugin.keys import EMBEDDED, OUTCOME
-from harness.plugin.marks import level_mark, stage_mark
+from harness.plugin.keys import EMBEDDED, OUTCOME, SELECTION
 from harness.plugin.progress import RunProgress
-from harness.plugin.scenarios import Scenario, argument_names, rule_files, scenario_of
+from harness.plugin.scenarios import Scenario, argument_names, catalogue_of, scenario_of
 from harness.plugin.selection import Selection
 from harness.plugin.showing import SHOWN, STATUS, rule_lines, tell
 from harness.results import terminal
@@ -27,7 +26,6 @@ from harness.results.filing import BaselineError, Filing
 from harness.results.model import RunResult, Status
 from harness.results.store import ReportError, ResultFileError
 from harness.results.visible import visible
-from harness.rules import Catalogue
 from harness.runs.assembly import Wish, begin, open_run
 from harness.runs.course import Outcome
 from harness.runs.ending import heeding_requests, why
@@ -59,7 +57,7 @@ BAD_INPUT = (
 )
 
 
-@dataclass
+@dataclass(eq=False)  # pytest before 9.1 wants plugins to be hashable
 class ScenarioPlugin:
     """One pytest session: holds the run while the items go by."""
 
@@ -77,42 +75,20 @@ class ScenarioPlugin:
     others_failed: bool = False  # something that is no verdict
     progress: RunProgress = field(init=False)
     process: int = field(default_factory=os.getpid)  # of the run
-    _catalogues: dict[tuple[Path, ...], Catalogue] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """It tells how far it is."""
         self.progress = RunProgress(self.config)
-        self.selection = Selection(self.config)
-
-    def name(self, items: list[pytest.Item]) -> None:
-        """Let each be chosen by what reports say of it: its rule by -k, its stage and its level by -m."""
-        self.selection.know(items)
-        catalogue = self._catalogue_of(items)
-        for item in items:
-            mark = item.get_closest_marker("rule")
-            if mark and mark.args:
-                item.extra_keyword_matches.add(str(mark.args[0]))
-                if rule := catalogue.rules.get(mark.args[0]):
-                    item.add_marker(stage_mark(rule.stage))
-                    item.add_marker(level_mark(rule.level))
+        self.selection = self.config.stash.get(SELECTION, None) or Selection(self.config)
 
     def find(self, items: list[pytest.Item]) -> None:
         """Know the scenarios among the items that were chosen, and hold each against the catalogue."""
         self.selection.choose(items)
-        self.catalogue = self._catalogue_of(items)
+        self.catalogue = catalogue_of(items)
         found = [scenario_of(item, self.catalogue) for item in items]
         self.scenarios = {one.item.nodeid: one for one in found if one}
         if self.scenarios:
             require_described(self.config)
-
-    def _catalogue_of(self, items: list[pytest.Item]) -> Catalogue:
-        files = tuple(rule_files(items))
-        if files not in self._catalogues:
-            try:
-                self._catalogues[files] = Catalogue.load(files)
-            except settings.SettingsError as error:
-                raise pytest.UsageError(str(error)) from None
-        return self._catalogues[files]
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from harness.plugin.keys import LEFT
 
-LEFT_HERE = "smtp_harness_scenarios"  # in what a worker hands back: whether it has left any
+LEFT_HERE = "smtp_harness_scenarios"  # in what a worker hands back: that it has left some
 DISTRIBUTION = "dsession"  # as pytest-xdist calls its plugin in the process that started the workers
 
 
@@ -24,9 +24,19 @@ def is_scenario(item: pytest.Item) -> bool:
 
 def leave_scenarios(config: pytest.Config, items: list[pytest.Item]) -> None:
     """In a worker: everything but scenarios is its own."""
-    handed_back: dict[str, object] = config.workeroutput  # type: ignore[attr-defined] # of pytest-xdist
-    handed_back[LEFT_HERE] = any(is_scenario(item) for item in items)
+    if any(is_scenario(item) for item in items):
+        _hand_back(config)
     items[:] = [item for item in items if not is_scenario(item)]
+
+
+def leave_mistake(config: pytest.Config) -> None:
+    """In a worker: what is wrong with the rules is told by whoever collects the scenarios after it."""
+    _hand_back(config)
+
+
+def _hand_back(config: pytest.Config) -> None:
+    handed_back: dict[str, object] = config.workeroutput  # type: ignore[attr-defined] # of pytest-xdist
+    handed_back[LEFT_HERE] = True
 
 
 def hear_of_scenarios(config: pytest.Config, node: object) -> None:
@@ -41,9 +51,11 @@ def run_scenarios_here(session: pytest.Session, entry: object) -> None:
     session.testsfailed = 0  # what failed in workers did not fail in this collection
     manager = session.config.pluginmanager
     try:
+        if reporter := manager.get_plugin("terminalreporter"):
+            reporter.ensure_newline()
         session.perform_collect()
+        session.testscollected += collected
         without = [manager.get_plugin(DISTRIBUTION), entry]
         manager.subset_hook_caller("pytest_runtestloop", remove_plugins=without)(session=session)
     finally:
         session.testsfailed += failed
-        session.testscollected += collected

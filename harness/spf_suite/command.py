@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.progress import Progress
 from harness.results.model import RunResult, Status
 from harness.results.store import save
 from harness.results.terminal import table
@@ -39,7 +40,7 @@ def run_suite(order: Order) -> int:
     wish = Wish(Catalogue.below(order.scenarios), order.profile, order.mutants, embedded=checking_mta)
     with open_run(wish) as everything:
         run, facts = begin(subject(everything, suite))
-        result = play(run, facts, suite, _show_progress)
+        result = play(run, facts, suite, Progress("cases").tell)
     print(table(result, shutil.get_terminal_size().columns, sys.stdout.isatty()))
     counts = result.counts
     tested = counts[Status.PASSED] + counts[Status.FAILED] + counts[Status.INCONCLUSIVE]
@@ -53,13 +54,3 @@ def exit_status(result: RunResult) -> int:
     counts = result.counts
     bad = counts[Status.FAILED] or counts[Status.INCONCLUSIVE]
     return 0 if counts[Status.PASSED] and not bad else 1
-
-
-def _show_progress(done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        print(
-            f"\r{done} of {counted(total, 'case')}",
-            end="\n" if done == total else "",
-            file=sys.stderr,
-            flush=True,
-        )

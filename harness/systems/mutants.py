@@ -92,7 +92,7 @@ class BrokenSystem:
                 profile.touch(mode=0o600)
                 profile.write_text(box.profile(self.profile), "utf-8")
                 options = [f"--smtp-sut={profile}", *(["--smtp-allow-heavy"] if heavy else [])]
-                return run_pytest(self.scenarios, folder, options, box.beside)
+                return run_pytest(self.scenarios, folder, options, box.beside, progress=not defects)
         except SandboxError as error:
             raise BrokenRunError(str(error)) from error
 

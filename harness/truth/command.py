@@ -1,12 +1,12 @@
 """What `smtp-harness truth` does: the proof with its progress and its table, and one server again."""
 
-import sys
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
+from harness.progress import Progress
 from harness.reference_mta.mutations import UnknownMutantError, find
 from harness.results.model import Status
 from harness.truth.dimensions import DIMENSIONS, covering, told
@@ -15,8 +15,6 @@ from harness.truth.proof import Case, Mistake, Proof, Tally, cases
 from harness.truth.shrink import differences, reduced_to
 from harness.truth.trial import Bench
 from harness.wording import counted
-
-TENTHS = 10  # of a proof, each told once where there is no terminal
 
 
 @dataclass(frozen=True)
@@ -35,14 +33,21 @@ def prove(bench: Bench, wish: Wish) -> int:
     """Try the servers, tell what is wrong, and print the table; returns the exit status."""
     began = time.monotonic()
     chosen = cases(bench, wish.seed, wish.servers, wish.broken)
-    proof = Proof(prepared(bench, wish.parallel, wish.kept), _tell)
-    proof.run(chosen, Progress())
+    progress = Progress("servers")
+    proof = Proof(prepared(bench, wish.parallel, wish.kept), progress.say)
+
+    def tell(done: int, of: int, mistakes: int) -> None:
+        progress.tell(done, of, f", {mistakes} with a wrong verdict")
+
+    proof.run(chosen, tell)
     mistakes = [*proof.sound.mistakes, *proof.broken.mistakes]
     for mistake in _different(mistakes)[: wish.shrink]:
-        _tell(f"the smallest server that shows {mistake.wrong[0].kind}, {mistake.wrong[0].rule}:")
+        progress.say(f"the smallest server that shows {mistake.wrong[0].kind}, {mistake.wrong[0].rule}:")
         small = proof.smallest(mistake)
         names = ",".join(differences(small))
-        _tell(f"    {told(small)}\n    smtp-harness truth --replay {mistake.case} --reduced-to '{names}'")
+        progress.say(
+            f"    {told(small)}\n    smtp-harness truth --replay {mistake.case} --reduced-to '{names}'"
+        )
     print("\n".join(_table(proof, wish, time.monotonic() - began)))
     return 1 if mistakes else 0
 
@@ -74,34 +79,6 @@ def replay(bench: Bench, text: str, reduced: list[str] | None, kept: Path) -> in
             print(f"{len(rules):4} {status.words}" + (f": {', '.join(rules)}" if rules else ""))
     print(f"its configuration, its profile and the report: {kept}, the newest folder")
     return 1 if wrong else 0
-
-
-@dataclass
-class Progress:
-    """Tells how far the proof is, on standard error."""
-
-    began: float = field(default_factory=time.monotonic)
-    tenths: int = 0
-
-    def __call__(self, done: int, of: int, mistakes: int) -> None:
-        """So many of so many servers are done, and there are so many mistakes."""
-        left = (time.monotonic() - self.began) / done * (of - done)
-        line = f"{done} of {counted(of, 'server')}, {mistakes} with a wrong verdict, {_span(left)} left"
-        if sys.stderr.isatty():
-            print(f"\r{line}\033[K", end="\n" if done == of else "", file=sys.stderr, flush=True)
-        elif TENTHS * done // of > self.tenths:
-            self.tenths = TENTHS * done // of
-            print(line, file=sys.stderr, flush=True)
-
-
-def _span(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
-
-
-def _tell(text: str) -> None:
-    if sys.stderr.isatty():
-        print("\r\033[K", end="", file=sys.stderr, flush=True)
-    print(text, flush=True)
 
 
 def _different(mistakes: Iterable[Mistake]) -> list[Mistake]:
