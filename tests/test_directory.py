@@ -128,8 +128,8 @@ class NoOutage:
         """Nothing was."""
 
 
-def with_directory(run: Run, tools: Tools | None = None, **accounts: tuple[Account, ...]) -> Run:
-    directory = Directory(**{"other_class": (GATE,), **accounts})
+def with_directory(run: Run, tools: Tools | None = None, odd_name: tuple[Account, ...] = ()) -> Run:
+    directory = Directory(other_class=(GATE,), odd_name=odd_name)
     return replace(
         run,
         profile=run.profile.model_copy(update={"directory": directory}),
