@@ -174,6 +174,20 @@ def test_names_that_mean_something(run: Run) -> None:
     assert vote.status is Status.NOT_APPLICABLE
 
 
+def test_a_name_that_is_refused_otherwise_than_a_wrong_password() -> None:
+    scenario, asked = scenarios.test_name_that_means_something, ("client", "offence", "sut", "expect")
+    with open_run(Wish(CATALOGUE, mutants=["auth.unknown-user:off"])) as tells_apart:
+        vote = said(
+            with_directory(tells_apart),
+            "auth.directory-name-is-data",
+            scenario,
+            *asked,
+            written=scenarios.WRITTEN["comma"],
+        )
+    assert vote.status is Status.FAILED
+    assert "a wrong password 535" in vote.reason
+
+
 def test_a_user_whose_odd_name_is_not_known(run: Run) -> None:
     scenario, odd = scenarios.test_user_whose_name_has_such_characters, Account(user="o*hara", password="x")
     asked = ("client", "offence", "expect")
