@@ -129,8 +129,8 @@ class NoOutage:
         """Nothing was."""
 
 
-def with_directory(run: Run, tools: Tools | None = None, **accounts: tuple[Account, ...]) -> Run:
-    directory = Directory(other_class=(GATE,)).model_copy(update=accounts)
+def with_directory(run: Run, tools: Tools | None = None, odd_name: tuple[Account, ...] = ()) -> Run:
+    directory = Directory(other_class=(GATE,), odd_name=odd_name)
     return replace(
         run,
         profile=run.profile.model_copy(update={"directory": directory}),
@@ -173,6 +173,20 @@ def test_names_that_mean_something(run: Run) -> None:
     named = Account(user=written(run.profile.auth.user), password=Secret("x"))
     vote = said(with_directory(run, odd_name=(named,)), rule, scenario, *asked, written=written)
     assert vote.status is Status.NOT_APPLICABLE
+
+
+def test_a_name_that_is_refused_otherwise_than_a_wrong_password() -> None:
+    scenario, asked = scenarios.test_name_that_means_something, ("client", "offence", "sut", "expect")
+    with open_run(Wish(CATALOGUE, mutants=["auth.unknown-user:off"])) as tells_apart:
+        vote = said(
+            with_directory(tells_apart),
+            "auth.directory-name-is-data",
+            scenario,
+            *asked,
+            written=scenarios.WRITTEN["comma"],
+        )
+    assert vote.status is Status.FAILED
+    assert "a wrong password 535" in vote.reason
 
 
 def test_a_user_whose_odd_name_is_not_known(run: Run) -> None:

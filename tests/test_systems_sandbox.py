@@ -119,6 +119,7 @@ def test_a_profile_of_another_set_up_than_the_one_that_is_up_is_told(
         ({"service": r"printf '\\033[2Jcleared'; exit 3"}, r"sleeper ended with 3: \\x1b\[2Jcleared$"),
         ({"service": "printf %05000d 0; exit 3"}, "sleeper ended with 3: 0{1500}$"),
         ({"prepare": "echo no disk; exit 1"}, "ended with 1: no disk"),
+        ({"prepare": r"printf '\\033[2Jcleared'; exit 1"}, r"ended with 1: \\x1b\[2Jcleared$"),
     ],
 )
 def test_what_does_not_come_up_is_told(tmp_path: Path, broken: dict[str, str], said: str) -> None:

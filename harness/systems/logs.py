@@ -43,8 +43,7 @@ def tail(log: Path) -> str:
 
 
 def keep(written: Path, where: Path, deaths: list[Death]) -> None:
-    """Copy the logs that lie below `written`, as far as there is room, and note who died."""
-    shutil.rmtree(where, ignore_errors=True)  # of another sandbox whose process had that number
+    """Copy the logs that lie below `written`, the end of each, and note who died; raises `OSError`."""
     where.mkdir(parents=True, mode=0o700)
     others = sorted(
         (one for one in where.parent.iterdir() if one != where), key=lambda one: one.stat().st_mtime
@@ -58,7 +57,9 @@ def keep(written: Path, where: Path, deaths: list[Death]) -> None:
         with file.open("rb") as source:
             source.seek(max(0, file.stat().st_size - LARGEST))
             target.write_bytes(source.read(LARGEST))
-    (where / NOTE).write_text(json.dumps([asdict(death) for death in deaths]), "utf-8")
+    whole = where / f"{NOTE}.part"
+    whole.write_text(json.dumps([asdict(death) for death in deaths]), "utf-8")
+    whole.rename(where / NOTE)
 
 
 def told(where: Path) -> str:

@@ -141,7 +141,9 @@ def start(
     try:
         if process.stdin is None or process.stdout is None:
             raise SandboxError("the sandbox has no pipes")
-        order["logs"] = str(logs.folder(place, process.pid))
+        left = logs.folder(place, process.pid)
+        shutil.rmtree(left, ignore_errors=True)  # by another sandbox whose process had that number
+        order["logs"] = str(left)
         process.stdin.write(json.dumps(order) + "\n")
         process.stdin.flush()
         said = process.stdout.readline()

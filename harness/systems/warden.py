@@ -225,7 +225,10 @@ def main() -> int:
     try:
         warden.watch(stay=order["stay"])
     finally:
-        warden.leave_logs(Path(order["logs"]))
+        try:
+            warden.leave_logs(Path(order["logs"]))
+        except OSError as error:
+            print(f"{system.name}: the logs of its sandbox could not be kept: {error}", file=sys.stderr)
     return 0
 
 
