@@ -66,6 +66,7 @@ def test_every_command_explains_itself(command: list[str], capsys: pytest.Captur
     assert (status, said) == (0, "")
     assert shown.startswith(f"usage: smtp-harness {' '.join(command)} ")
     assert f"smtp-harness {' '.join(command)}" in shown.partition("example")[2]
+    assert "exit status: 0 " in shown
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -90,6 +91,10 @@ def test_an_unknown_option_ends_in_a_sentence(command: list[str], capsys: pytest
         (["system", "up"], "name a system"),
         (["discover", "127.0.0.1", "--wait", "nan"], "--wait: 'nan' is no number of seconds"),
         (["discover", "127.0.0.1", "--wait=-1"], "--wait: '-1' is no number of seconds"),
+        (
+            ["discover", "127.0.0.1", "-o", "/no/such/draft.toml"],
+            "/no/such/draft.toml: there is no such folder",
+        ),
         (["rules", "/no/such/folder"], "/no/such/folder"),
         (["compare", "/no/such.json", "/no/such.json"], "/no/such.json"),
         (["dns", "/no/such.toml"], "/no/such.toml"),

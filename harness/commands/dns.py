@@ -22,6 +22,7 @@ def add(commands: Commands) -> None:
         run,
         "run the fake DNS alone, printing each query",
         "smtp-harness dns zone.toml --listen 127.0.0.1:5353",
+        "exit status: 0 it was stopped, 2 it could not be started\n"
         f"\na zone file:\n\n{textwrap.indent(ZONE_EXAMPLE.read_text('utf-8'), '    ')}",
     )
     parser.add_argument("zone", type=Path, metavar="ZONEFILE", help="TOML (.toml) or master-file format")

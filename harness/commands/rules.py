@@ -10,10 +10,14 @@ from pathlib import Path
 from harness.commands.base import Commands, UsageError, add_command, default_scenarios
 from harness.rules import Catalogue, spell
 
+STATUS = "exit status: 0 done, 2 there are no rules, or they cannot be read"
+
 
 def add(commands: Commands) -> None:
     """Its options."""
-    parser = add_command(commands, "rules", run, "list the documented rules", "smtp-harness rules --json")
+    parser = add_command(
+        commands, "rules", run, "list the documented rules", "smtp-harness rules --json", STATUS
+    )
     parser.add_argument(
         "folder", type=Path, nargs="?", help="where rules.toml files lie (default: scenarios/)"
     )
