@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 import resource
 import time
 from collections.abc import Callable, Iterator
@@ -86,10 +87,13 @@ def test_without_descriptors_clients_wait_and_the_log_does_not_grow(tmp_path: Pa
                 client.close()
             eventually(lambda: descriptors(mta) == used + 1)
             assert deliver(first).startswith("250")
-        said = log_of(mta)
         assert len(mta.mail("mail/alice@castle.example")) == 1
-    assert said.count("no connection can be accepted") == 1
+    said = log_of(mta)
+    told = [line for line in said.splitlines() if "no connection can be accepted" in line]
+    assert len(told) <= 2  # and what was left out of it
     assert said.count("\n") <= 4
+    tries = re.search(r"([\d,]+) more lines", told[-1])
+    assert tries is None or int(tries[1].replace(",", "")) < 1000  # a few a second, and no busy loop
 
 
 @pytest.mark.parametrize(("recipient", "kept"), [(TO, "inbox"), (ELSEWHERE, "queue")])
