@@ -87,6 +87,7 @@ def test_an_unknown_option_ends_in_a_sentence(command: list[str], capsys: pytest
         (["mutants", "--only", "no-such-mutant", "--list"], "--only no-such-mutant chooses none"),
         (["truth", "--servers", "-1"], "--servers: '-1' is no whole number from 0 on"),
         (["truth", "--seed", "x"], "--seed"),
+        (["system", "up", "exim", "--delay", "0"], "--delay: '0' is no whole number from 1 on"),
         (["system", "up", "exim", "--delay", "0.5"], "--delay: '0.5' is no whole number from 1 on"),
         (["system", "up"], "name a system"),
         (["discover", "127.0.0.1", "--wait", "nan"], "--wait: 'nan' is no number of seconds"),
