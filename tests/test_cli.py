@@ -66,6 +66,7 @@ def test_every_command_explains_itself(command: list[str], capsys: pytest.Captur
     assert (status, said) == (0, "")
     assert shown.startswith(f"usage: smtp-harness {' '.join(command)} ")
     assert f"smtp-harness {' '.join(command)}" in shown.partition("example")[2]
+    assert "exit status: 0 " in shown
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -86,10 +87,15 @@ def test_an_unknown_option_ends_in_a_sentence(command: list[str], capsys: pytest
         (["mutants", "--only", "no-such-mutant", "--list"], "--only no-such-mutant chooses none"),
         (["truth", "--servers", "-1"], "--servers: '-1' is no whole number from 0 on"),
         (["truth", "--seed", "x"], "--seed"),
+        (["system", "up", "exim", "--delay", "0"], "--delay: '0' is no whole number from 1 on"),
         (["system", "up", "exim", "--delay", "0.5"], "--delay: '0.5' is no whole number from 1 on"),
         (["system", "up"], "name a system"),
         (["discover", "127.0.0.1", "--wait", "nan"], "--wait: 'nan' is no number of seconds"),
         (["discover", "127.0.0.1", "--wait=-1"], "--wait: '-1' is no number of seconds"),
+        (
+            ["discover", "127.0.0.1", "-o", "/no/such/draft.toml"],
+            "/no/such/draft.toml: there is no such folder",
+        ),
         (["rules", "/no/such/folder"], "/no/such/folder"),
         (["compare", "/no/such.json", "/no/such.json"], "/no/such.json"),
         (["dns", "/no/such.toml"], "/no/such.toml"),

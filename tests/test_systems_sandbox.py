@@ -254,7 +254,6 @@ def test_a_run_that_gives_up_names_the_doctor_of_the_system(
         (["system", "run", "exmi"], "did you mean 'exim'"),
         (["system", "run"], "name a system"),
         (["system", "run", "exim", "--profile", "dry", "--", "-q"], "did you mean 'dry-run'"),
-        (["system", "up", "exim", "--delay", "0"], "no whole number from 1 on"),
     ],
 )
 def test_what_cannot_be_run_is_told(

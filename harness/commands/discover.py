@@ -24,7 +24,8 @@ def add(commands: Commands) -> None:
         run,
         "talk to an unknown server and draft its profile",
         "smtp-harness discover 127.0.0.1:25 --user ann@example.org -o staging.toml",
-        "what cannot be seen from outside is a question in the draft; standard error tells what goes on",
+        "what cannot be seen from outside is a question in the draft; standard error tells what goes on\n"
+        "exit status: 0 there is a draft, 2 there is none",
     )
     parser.add_argument(
         "address", metavar="ADDRESS[:PORT]", help="of the server; the port is 25 unless given"
@@ -64,6 +65,8 @@ def run(options: argparse.Namespace) -> int:
 
     if options.output and options.output.exists():
         raise UsageError(f"{options.output} exists already; name another file, or move it away")
+    if options.output and not options.output.parent.is_dir():
+        raise UsageError(f"{options.output}: there is no such folder; make it, or name another file")
     catalogue = Catalogue.below(default_scenarios())
     telling = discover.Telling(lambda line: print(visible(line), file=sys.stderr, flush=True))
     known = _known(options)

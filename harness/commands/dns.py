@@ -39,7 +39,7 @@ def add(commands: Commands) -> None:
         run,
         "run the fake DNS alone, printing each query",
         f"smtp-harness dns zone.toml --listen {DEFAULT_LISTEN}",
-        MORE,
+        f"exit status: 0 it was stopped, 2 it could not be started\n\n{MORE}",
     )
     parser.add_argument(
         "zone",

@@ -15,7 +15,7 @@ def add(commands: Commands) -> None:
         run,
         "check what must be true before a verdict means anything, and say how to mend it",
         "smtp-harness doctor staging.toml",
-        "exit status: 0 all is well, 1 something is wrong",
+        "exit status: 0 all is well, 1 something is wrong, 2 nothing could be checked",
     )
     parser.add_argument("profile", type=Path, metavar="PROFILE.toml", help="the server under test")
 

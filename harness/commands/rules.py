@@ -12,10 +12,14 @@ from harness.results.visible import visible_json
 from harness.rules import Catalogue, spell
 from harness.wording import counted
 
+STATUS = "exit status: 0 done, 2 there are no rules, or they cannot be read"
+
 
 def add(commands: Commands) -> None:
     """Its options."""
-    parser = add_command(commands, "rules", run, "list the documented rules", "smtp-harness rules --json")
+    parser = add_command(
+        commands, "rules", run, "list the documented rules", "smtp-harness rules --json", STATUS
+    )
     parser.add_argument(
         "folder", type=Path, nargs="?", help="where rules.toml files lie (default: scenarios/)"
     )

@@ -96,7 +96,8 @@ def _greylist(parser: argparse.ArgumentParser) -> None:
         (
             f"{PROGRAM} greylist list mta.toml grey",
             f"{PROGRAM} greylist add mta.toml black 192.0.2.7 a@b.example c@d.example",
-        )
+        ),
+        DONE.format(what="entry"),
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True, parser_class=Parser)
     line = "mta.toml black"
@@ -120,7 +121,8 @@ def _queue(parser: argparse.ArgumentParser) -> None:
         "Work on the queue of a reference MTA, which may be running.\n"
         "thaw and run let a running server try at once; one that is started later tries then."
     )
-    parser.epilog = examples((f"{PROGRAM} queue list mta.toml", f"{PROGRAM} queue thaw mta.toml ID"))
+    lines = (f"{PROGRAM} queue list mta.toml", f"{PROGRAM} queue thaw mta.toml ID")
+    parser.epilog = examples(lines, DONE.format(what="message"))
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True, parser_class=Parser)
     done = "0 done, 2 it could not be done"
     _for_programs(_of_server(actions, "queue", "list", "what has not been sent yet", "mta.toml", done))
