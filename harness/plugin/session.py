@@ -22,7 +22,7 @@ from harness.plugin.scenarios import Scenario, argument_names, catalogue_of, sce
 from harness.plugin.selection import Selection
 from harness.plugin.showing import SHOWN, STATUS, rule_lines, tell
 from harness.results import terminal
-from harness.results.filing import BaselineError, Filing
+from harness.results.filing import REPORTS_LOST, BaselineError, Filing
 from harness.results.model import RunResult, Status
 from harness.results.store import ReportError, ResultFileError
 from harness.results.visible import visible
@@ -44,7 +44,6 @@ FORKED = (
     "run the scenarios without that (pytest-forked: leave out --forked)"
 )
 NOTHING_TESTED = 5  # the exit status that pytest itself uses for «no tests»
-REPORTS_LOST = 6  # the exit status when all went well, and the reports could not be written
 DECIDED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
 BAD_INPUT = (
     settings.SettingsError,
