@@ -305,7 +305,7 @@ MASTER_TEXT = st.one_of(st.text(max_size=200), st.lists(st.sampled_from(WORDS)).
 TOML_LINES = st.sampled_from([*TOML.splitlines(), "[[x]]", "ttl = -1", "name = 5"])
 
 
-def line_of_error(apply: Callable[[str, FakeDns], None], text: str) -> int:
+def line_of_error(apply: Callable[[str, FakeDns], object], text: str) -> int:
     """Where a text is wrong; 1 when it is not."""
     try:
         apply(text, FakeDns())
