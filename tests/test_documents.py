@@ -2,20 +2,29 @@
 
 import ast
 import re
+import shlex
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from fake_dns import FakeDns, load_zone_file
 from harness import settings
+from harness.cli import main
+from harness.plugin.options import OLDER, OURS
 from harness.profile.model import load
 from harness.reference_mta.config import Config
 from harness.reference_mta.mail.filter_language import parse
 from harness.rules import Catalogue
+from tests.dns_asking import answers
 
 README = Path("README.md").read_text("utf-8")
 DOCS = Path("docs")
 DOCUMENTS = [*sorted(DOCS.glob("*.md")), *sorted(Path().glob("*.md"))]
+OPTION = re.compile(r"--[a-z][a-z-]*")
+SYSTEMS = {file.parent.name for file in Path("harness/systems").glob("*/system.toml")}
+Help = Callable[[list[str]], str]
 
 
 def blocks(document: str, language: str) -> list[str]:
@@ -27,6 +36,117 @@ def anchors(file: Path) -> set[str]:
     """The headings of a document, as links name them."""
     headings = re.findall(r"^#+ (.+)$", file.read_text("utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def toml_blocks(document: str) -> list[str]:
+    """Those in lists as well."""
+    text = (DOCS / document).read_text("utf-8")
+    found = re.findall(r"^( *)```toml\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL)
+    return [textwrap.dedent(block) for _, block in found]
+
+
+def command_lines(program: str) -> list[tuple[str, list[str]]]:
+    """What documents show of a program, in blocks of commands and in sentences: where, and the words behind.
+
+    What the shell does with the rest of a line, and what stands for more words, is left out.
+    """
+    found = []
+    for file in DOCUMENTS:
+        text = file.read_text("utf-8")
+        shown = "\n".join(re.findall(r"^ *```sh\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)).splitlines()
+        prose = re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
+        shown += [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose)]
+        for line in shown:
+            for part in re.split(r"&&|\||>", line):
+                if called := re.match(rf"\s*(?:sudo )?(?:\.venv/bin/)?{program} (.*)", part):
+                    words = shlex.split(called[1], comments=True)
+                    found.append((f"{file}: {line}", [word for word in words if word != "…"]))
+    return found
+
+
+def options_in(words: list[str]) -> set[str]:
+    return {word.partition("=")[0] for word in words if OPTION.match(word)}
+
+
+@pytest.fixture
+def help_of(capsys: pytest.CaptureFixture[str]) -> Help:
+    """The help of a command line of ours; what is wrong with the words before it fails the test."""
+
+    def asked(words: list[str]) -> str:
+        with pytest.raises(SystemExit) as ended:
+            main([*words, "--help"])
+        out, err = capsys.readouterr()
+        assert not ended.value.code, err
+        return out
+
+    return asked
+
+
+def test_command_lines_are_found() -> None:
+    assert {"doctor", "system", "mta", "dns", "compare"} <= {
+        words[0] for _, words in command_lines("smtp-harness")
+    }
+    assert any("--smtp-sut" in words for _, words in command_lines("pytest"))
+
+
+@pytest.mark.parametrize(("line", "words"), command_lines("smtp-harness"))
+def test_a_command_exists_and_has_its_options(help_of: Help, line: str, words: list[str]) -> None:
+    ours = words[: words.index("--")] if "--" in words else words
+    if ours[0].startswith("--"):
+        assert ours[0] in help_of([]), line
+        return
+    text = help_of(ours)
+    usage = text.partition("\n\n")[0]
+    assert usage.startswith(f"usage: smtp-harness {ours[0]}"), line
+    assert options_in(ours) <= set(OPTION.findall(text)), line
+    plain = [word for word in ours[1:] if re.fullmatch(r"[a-z][a-z-]*", word)]
+    if ours[0] == "system":
+        assert set(plain[1:2]) <= SYSTEMS, line
+    elif ours[0] == "mta" and plain:  # its parts have a help of their own
+        assert usage.startswith(f"usage: smtp-harness mta {plain[0]}"), line
+
+
+@pytest.mark.parametrize(("line", "words"), command_lines("pytest"))
+def test_a_run_has_its_options(pytestconfig: pytest.Config, line: str, words: list[str]) -> None:
+    for option in options_in(words):
+        pytestconfig.getoption(option)  # raises where there is none
+
+
+@pytest.mark.parametrize("file", DOCUMENTS, ids=str)
+def test_options_of_a_run_exist(pytestconfig: pytest.Config, file: Path) -> None:
+    for option in re.findall(rf"{OURS}[a-z-]*[a-z]", file.read_text("utf-8")):
+        pytestconfig.getoption(option)
+
+
+def test_every_option_of_a_run_is_in_the_guide(pytestconfig: pytest.Config) -> None:
+    guide = (DOCS / "operator.md").read_text("utf-8")
+    for older in OLDER:
+        own = f"{OURS}{older.removeprefix('--')}"
+        pytestconfig.getoption(own)
+        assert f"`{own}" in guide
+
+
+@pytest.mark.parametrize("file", DOCUMENTS, ids=str)
+def test_options_within_sentences_exist(help_of: Help, pytestconfig: pytest.Config, file: Path) -> None:
+    """Of pytest, an older name of ours, or of one of our commands."""
+    theirs = {"--forked", "--kills", "--runs"}  # pytest-forked; measurements
+    commands = (
+        "compare",
+        "discover",
+        "dns",
+        "doctor",
+        "mta",
+        "mutants",
+        "rules",
+        "spf-suite",
+        "system",
+        "truth",
+    )
+    ours = {*OLDER, *OPTION.findall(help_of([]))}
+    ours |= {option for command in commands for option in OPTION.findall(help_of([command]))}
+    for option in re.findall(r"`(--[a-z][a-z-]*)", file.read_text("utf-8")):
+        if option not in ours | theirs:
+            pytestconfig.getoption(option)
 
 
 @pytest.mark.parametrize("file", DOCUMENTS, ids=str)
@@ -44,6 +164,41 @@ def test_the_profile_is_a_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     file = tmp_path / "staging.toml"
     file.write_text(profile, "utf-8")
     assert load(file, Catalogue.below(Path("scenarios"))).name == "staging"
+
+
+def test_the_dialect_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STAGING_PASSWORD", "x")
+    monkeypatch.setattr("harness.profile.model.is_of_this_host", lambda network: True)
+    (shown,) = [block for block in toml_blocks("dialect.md") if "[dialect]" in block]
+    (whole,) = [block for block in toml_blocks("operator.md") if "[server]" in block]
+    tables = re.split(r"^(?=\[)", whole, flags=re.MULTILINE)
+    kept = {"[greylist]": "", "[auth]": ""}  # what the guide has in a table beside what a dialect adds to it
+    for head in kept:
+        (table,) = [one for one in tables if one.startswith(head)]
+        kept[head] = table.partition("\n")[2]
+        shown = shown.replace(head, f"{head}\n{kept[head]}")
+    others = [one for one in tables if not one.startswith((*kept, "[dialect", "[[dnsbl]]"))]
+    file = tmp_path / "staging.toml"
+    file.write_text("".join(others) + shown, "utf-8")
+    read = load(file, Catalogue.below(Path("scenarios")))
+    assert (read.dialect.told, read.dnsbl[0].weight) == ("rcpt", -2)
+
+
+def test_the_zone_file_of_a_block_list_is_one(tmp_path: Path) -> None:
+    (shown,) = [block for block in toml_blocks("operator.md") if "[[rbldnsd]]" in block]
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "spammers").write_text(":127.0.0.3:bulk\n198.18.4.0/22\n", "utf-8")
+    (tmp_path / "zone.toml").write_text(shown, "utf-8")
+    dns = FakeDns()
+    assert load_zone_file(tmp_path / "zone.toml", dns) == []
+    assert answers(dns, "9.4.18.198.bl.example") == ["127.0.0.3"]
+
+
+def test_the_zone_file_of_the_help_is_one(help_of: Help, tmp_path: Path) -> None:
+    shown = textwrap.dedent(help_of(["dns"]).partition("a zone file in TOML:\n\n")[2])
+    (tmp_path / "zone.toml").write_text(shown, "utf-8")
+    assert "[[script]]" in shown
+    assert load_zone_file(tmp_path / "zone.toml", FakeDns()) == []
 
 
 def test_the_configuration_of_mailboxes_is_one(tmp_path: Path) -> None:
