@@ -74,14 +74,18 @@ class Showing:
         found = [(getattr(plugin, name, None), name in WRITING) for name in (*WRITING, *CAPTURING)]
         handlers = [(one, paints) for one, paints in found if isinstance(one, logging.Handler)]
         formatters = [(one, one.formatter) for one, _ in handlers]
-        writer = config.get_terminal_writer()
-        painting, writer.code_highlight = writer.code_highlight, False
+        terminal = config.pluginmanager.has_plugin("terminalreporter")  # a trial of `truth` has none
+        writer = config.get_terminal_writer() if terminal else None
+        painting = writer is not None and writer.code_highlight
+        if writer:
+            writer.code_highlight = False
         for handler, paints in handlers:
             handler.setFormatter(_Shown(self, handler.formatter, paints=paints))
         try:
             yield
         finally:
-            writer.code_highlight = painting
+            if writer:
+                writer.code_highlight = painting
             for handler, formatter in formatters:
                 handler.setFormatter(formatter)
 
