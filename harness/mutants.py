@@ -19,7 +19,7 @@ from pydantic import Field
 from harness import settings
 from harness.reference_mta.mutations import MUTANTS
 from harness.results.model import RuleResult, RunResult, Status, aggregate
-from harness.results.store import ResultFileError, load
+from harness.results.store import ResultFileError, load, newest
 from harness.rules import Capability, Catalogue
 
 PATIENCE = 600.0  # seconds that one run may take
@@ -426,7 +426,7 @@ def run_pytest(
         except subprocess.TimeoutExpired:
             raise BrokenRunError(f"the run was not over after {patience:.0f} s") from None
     try:
-        return load(folder / "latest.json")
+        return load(newest(folder))
     except ResultFileError as error:
         said = (folder / "output.txt").read_text("utf-8", "replace")[-600:]
         raise BrokenRunError(f"{error}; the run said: {said}") from error

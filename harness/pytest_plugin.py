@@ -21,17 +21,21 @@ from harness.embedded.process import EmbeddedError
 from harness.embedded.servers import PROFILE, reference_mta
 from harness.profile.model import Profile
 from harness.results import terminal
-from harness.results.model import Status
-from harness.results.store import save
+from harness.results.filing import BaselineError, Filing
+from harness.results.model import RunResult, Status
+from harness.results.store import ReportError, ResultFileError
 from harness.results.visible import visible
 from harness.rules import Catalogue, Rule, UnknownRuleError
 from harness.runs.assembly import Embedded, Wish, begin, open_run
 from harness.runs.course import Outcome
-from harness.runs.gathering import Gathering, RuleCase
+from harness.runs.ending import heeding_requests, why
+from harness.runs.gathering import Gathering, Planned, RuleCase, of_a_broken_server
 from harness.runs.play import FIXTURES, TWIN, Play
 from harness.runs.run import Run
 from harness.runs.scheduler import Scheduler
 from harness.runs.trial import Plan
+from harness.selection import NAME as SELECTION
+from harness.selection import Selection, rules_file
 from harness.verdicts import FailedError, NotTestableError, ScenarioEnd
 from harness.world.cast import each_of
 from harness.world.sut import Sut
@@ -48,6 +52,17 @@ STATUS = "scenario_status"  # where a report carries the status of its scenario
 TENTHS = 10  # of a run, each told once
 SILENT = 15.0  # seconds after which it is told all the same how far the run is
 NOTHING_TESTED = 5  # the exit status that pytest itself uses for «no tests»
+REPORTS_LOST = 6  # the exit status when all went well, and the reports could not be written
+DECIDED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+BAD_INPUT = (
+    settings.SettingsError,
+    DnsServerError,
+    EmbeddedError,
+    NotTestableError,
+    ReportError,
+    ResultFileError,
+    BaselineError,
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -63,6 +78,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--jobs", type=int, help="dialogues that wait side by side (1: one by one in the main thread)"
     )
     group.addoption("--reports", metavar="DIR", help="where the reports go (default: reports/)")
+    group.addoption(
+        "--baseline",
+        metavar="RESULT.json",
+        help="an earlier run: fail for what is worse than there or no longer tested, and for nothing else",
+    )
     group.addoption("--allow-heavy", action="store_true", help="run scenarios that strain a shared server")
     group.addoption("--skip-heavy", action="store_true", help="do not run them against the reference MTA")
     group.addoption("--lean", action="store_true", help="keep no dialogues and write no HTML, only verdicts")
@@ -106,7 +126,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "each(name, ...): try every thing of that name that the profile describes"
     )
     config.addinivalue_line("markers", "needs(capability, ...): what this case needs beyond its rule")
-    config.pluginmanager.register(ScenarioPlugin(config), NAME)
+    selection = Selection(config)
+    config.pluginmanager.register(selection, SELECTION)
+    config.pluginmanager.register(ScenarioPlugin(config, selection), NAME)
 
 
 def _fixture(name: str) -> Callable[[pytest.FixtureRequest], object]:
@@ -214,11 +236,8 @@ def catalogue_of(items: list[pytest.Item]) -> Catalogue:
     """The rules of every `rules.toml` beside or above a collected scenario."""
     files: dict[Path, None] = {}
     for item in items:
-        if item.get_closest_marker("rule"):
-            for folder in item.path.parents:
-                if (folder / "rules.toml").is_file():
-                    files[folder / "rules.toml"] = None
-                    break
+        if item.get_closest_marker("rule") and (file := rules_file(item)):
+            files[file] = None
     return Catalogue.load(files)
 
 
@@ -227,12 +246,16 @@ class ScenarioPlugin:
     """One pytest session: holds the run while the items go by."""
 
     config: pytest.Config
+    selection: Selection
     scenarios: dict[str, Scenario] = field(default_factory=dict)
     gathering: Gathering | None = None
     scheduler: Scheduler | None = None
     run: Run | None = None
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
-    written: tuple[Path, ...] = ()
+    filing: Filing | None = None
+    result: RunResult | None = None  # when the run is over
+    told: set[str] = field(default_factory=set)  # items that pytest is through with
+    others_failed: bool = False  # something that is no verdict
     tenths_told: int = 0
     began: float = field(default_factory=time.monotonic)
     told_at: float = 0.0  # time.monotonic()
@@ -256,11 +279,16 @@ class ScenarioPlugin:
             return (yield)
         if getattr(options, "numprocesses", None) or hasattr(self.config, "workerinput"):
             raise pytest.UsageError("scenarios already wait side by side; drop -n and set --jobs instead")
-        self._begin(selected)
-        try:
-            return (yield)
-        finally:
-            self._end()
+        with heeding_requests():
+            ending: BaseException | None = None
+            try:
+                self._begin(selected)
+                return (yield)
+            except BaseException as error:
+                ending = error
+                raise
+            finally:
+                self._end(selected, ending)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
@@ -289,6 +317,9 @@ class ScenarioPlugin:
         if outcome and report.when == "call":
             report.duration = outcome.seconds
             setattr(report, STATUS, outcome.status)
+        if report.when == "call" or not report.passed:
+            self.told.add(item.nodeid)
+        self.others_failed |= report.failed and (outcome is None or report.when != "call")
         return report
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, Any] | None:
@@ -301,20 +332,29 @@ class ScenarioPlugin:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Nothing tested, or anything failed or inconclusive, never ends with 0."""
-        if self.gathering is None or session.exitstatus != 0:
+        """Nothing tested, or anything failed or inconclusive, never ends with 0; nor a run without reports.
+
+        Where there is a baseline, what is worse than there takes the place of what failed.
+        """
+        if self.result is None or self.filing is None:
             return
-        counts = self.gathering.result(self.run).counts if self.run else {}
-        if counts.get(Status.FAILED) or counts.get(Status.INCONCLUSIVE):
+        counts, passed = self.result.counts, session.exitstatus == pytest.ExitCode.OK
+        decided = counts[Status.PASSED] + counts[Status.FAILED]
+        if self.filing.before and not self.others_failed and session.exitstatus in DECIDED:
+            better = pytest.ExitCode.OK if decided else NOTHING_TESTED
+            session.exitstatus = better if self.filing.is_no_worse else pytest.ExitCode.TESTS_FAILED
+        elif passed and (counts[Status.FAILED] or counts[Status.INCONCLUSIVE]):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        elif not counts.get(Status.PASSED):
+        elif passed and not counts[Status.PASSED]:
             session.exitstatus = NOTHING_TESTED
+        if session.exitstatus == pytest.ExitCode.OK and self.filing.trouble:
+            session.exitstatus = REPORTS_LOST
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """The table of rules, and where the reports lie."""
-        if self.gathering is None or self.run is None:
+        if self.result is None or self.run is None or self.filing is None:
             return
-        result = self.gathering.result(self.run)
+        result = self.result
         terminalreporter.section("rules")
         colour = terminalreporter._tw.hasmarkup
         terminalreporter.write_line(terminal.table(result, terminalreporter._tw.fullwidth, colour))
@@ -330,8 +370,11 @@ class ScenarioPlugin:
                 "No rule was proved or refuted: see the reasons above; the profile says what can be tested.",
                 yellow=True,
             )
-        if self.written:
-            terminalreporter.write_line(f"report: {', '.join(str(path) for path in reversed(self.written))}")
+        for line in self.filing.told(result):
+            terminalreporter.write_line(line, red=line == self.filing.trouble)
+        if compared := self.filing.compared(colour=colour):
+            terminalreporter.section(f"held against {self.filing.baseline}")
+            terminalreporter.write_line(compared)
 
     def _begin(self, selected: list[pytest.Item]) -> None:
         options = self.config.option
@@ -340,6 +383,13 @@ class ScenarioPlugin:
             raise pytest.UsageError("--mutant breaks the reference MTA; it does not go with --sut")
         if options.jobs is not None and options.jobs < 1:
             raise pytest.UsageError("--jobs takes a number from 1 on")
+        if options.mutant and options.baseline:
+            raise pytest.UsageError("a server that --mutant broke is held against nothing: drop --baseline")
+        self.filing = Filing(
+            Path(options.reports) if options.reports else self.config.rootpath / "reports",
+            page=not options.lean,
+            baseline=Path(options.baseline) if options.baseline else None,
+        )
         heavy = options.allow_heavy or not (sut or options.skip_heavy)
         wish = Wish(
             self.catalogue,
@@ -351,11 +401,16 @@ class ScenarioPlugin:
             embedded=self.config.stash.get(EMBEDDED, reference_mta),
         )
         try:
+            self.filing.prepare()
             run = self.stack.enter_context(open_run(wish))
             run, facts = begin(run)
-        except (settings.SettingsError, DnsServerError, EmbeddedError, NotTestableError) as error:
+        except BAD_INPUT as error:
             raise pytest.UsageError(str(error)) from None
         self.gathering = Gathering.begin(facts)
+        if part := self.selection.caveat(self.catalogue):
+            self.gathering.caveats.append(part)
+        if options.mutant:
+            self.gathering.caveats.append(of_a_broken_server(options.mutant))
         self.run = run
         self.scheduler = Scheduler(run, options.jobs or run.profile.server.jobs)
         self.scheduler.start(
@@ -366,16 +421,39 @@ class ScenarioPlugin:
             }
         )
 
-    def _end(self) -> None:
+    def _end(self, selected: list[pytest.Item], ending: BaseException | None) -> None:
+        """Keep all that was decided, and then let go of the server: who is in a hurry loses nothing."""
         try:
-            if self.scheduler:
-                self.scheduler.stop()
-            if self.gathering and self.run:
-                folder = self.config.option.reports
-                reports = Path(folder) if folder else self.config.rootpath / "reports"
-                self.written = save(self.gathering.finish(self.run), reports, page=not self.run.lean)
+            if self.scheduler and self.gathering and self.run and self.filing:
+                self._take_the_rest(selected, self.scheduler, self.gathering, ending)
+                self.result = self.gathering.finish(self.run)
+                self.filing.take(self.result)
         finally:
-            self.stack.close()
+            try:
+                if self.scheduler:
+                    self.scheduler.stop()
+            finally:
+                self.stack.close()
+
+    def _take_the_rest(
+        self,
+        selected: list[pytest.Item],
+        scheduler: Scheduler,
+        gathering: Gathering,
+        ending: BaseException | None,
+    ) -> None:
+        """What pytest did not come to: the verdicts that stand by now, and what has none."""
+        done = self.told | {case.test for case in gathering.cases}
+        left = [self.scenarios[item.nodeid] for item in selected if item.nodeid not in done]
+        decided = scheduler.decided() if left else {}
+        undecided = []
+        for one in left:
+            if outcome := decided.get(one.item.nodeid):
+                gathering.add(RuleCase(one.rule, one.case, one.item.nodeid, outcome))
+            else:
+                undecided.append(Planned(one.rule, one.case, one.item.nodeid))
+        if undecided:
+            gathering.interrupted(why(ending), undecided)
 
     def _raise(self, outcome: Outcome) -> None:
         if outcome.status in (Status.NOT_TESTABLE, Status.NOT_APPLICABLE):

@@ -21,6 +21,14 @@ class InconclusiveError(ScenarioEnd):
     """What was seen proves nothing, one way or the other."""
 
 
+class BrokenOffError(InconclusiveError):
+    """The run is over before what was waited for has come."""
+
+    def __init__(self) -> None:
+        """There is nothing more to say."""
+        super().__init__("the run was broken off")
+
+
 class UnreadableMailError(InconclusiveError):
     """A message cannot be read because of how it is kept, which is another rule's affair."""
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
-from harness.results.compare import ComparisonError, Direction, compare, render, to_json
+from harness.results.comparable import ComparisonError
+from harness.results.compare import Direction, compare, to_json
+from harness.results.compare_text import render
 from harness.results.model import RunResult, Status, Suite
 from harness.results.store import save
 from tests.result_builder import SERVER, case, dialogue, full_run, reply, rule, run

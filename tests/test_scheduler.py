@@ -349,7 +349,7 @@ class NoWayFrom:
     name = "bind"
 
     def connect(
-        self, server: tuple[str, int], client_address: str, timeout: float
+        self, server: tuple[str, int], client_address: str, timeout: float, begun: object = None
     ) -> tuple[socket.socket, bytes]:
         raise OSError(99, "Cannot assign requested address")
 

@@ -42,7 +42,7 @@ class NoWay:
         self.error = error
 
     def connect(
-        self, server: tuple[str, int], client_address: str, timeout: float
+        self, server: tuple[str, int], client_address: str, timeout: float, begun: object = None
     ) -> tuple[socket.socket, bytes]:
         raise self.error
 

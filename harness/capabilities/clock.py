@@ -10,9 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.capabilities import commands
-from harness.verdicts import InconclusiveError, NotTestableError
-
-BROKEN_OFF = "the run was broken off"
+from harness.verdicts import BrokenOffError, InconclusiveError, NotTestableError
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class WaitingClock:
                 f"{seconds:g} s would have to pass, and clock.limit in the profile allows {self.limit:g} s"
             )
         if self._over.wait(seconds):
-            raise InconclusiveError(BROKEN_OFF)
+            raise BrokenOffError
 
     def reading(self, client: str) -> float:
         """Real time."""
@@ -137,7 +135,7 @@ class SharedClock:
     def stop(self) -> None:
         """Nobody waits any more."""
         with self._changed:
-            self._trouble = InconclusiveError(BROKEN_OFF)
+            self._trouble = BrokenOffError()
             self._changed.notify_all()
 
     def _move_on(self) -> None:

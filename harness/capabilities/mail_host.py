@@ -11,7 +11,7 @@ from functools import cached_property
 
 from harness.outcome import Stage
 from harness.smtp.transcript import Line, Transcript
-from harness.verdicts import InconclusiveError, NeverCameError
+from harness.verdicts import BrokenOffError, InconclusiveError, NeverCameError
 
 PATIENCE = 20.0  # seconds within which a server must have come
 SLACK = 0.05  # seconds
@@ -105,6 +105,7 @@ class MailHost:
     _calls: list[Call] = field(default_factory=list)
     _arrivals: list[Arrival] = field(default_factory=list)
     _changed: threading.Condition = field(default_factory=threading.Condition)
+    _over: bool = False
 
     # Its manner
 
@@ -145,9 +146,11 @@ class MailHost:
             return tuple(one for one in self._arrivals if token.encode() in one.content)
 
     def reached_by(self, token: str, patience: float | None = None) -> bool:
-        """Whether a message with a token in it is taken until now or comes in time."""
-        with self._changed:
-            return bool(self._changed.wait_for(lambda: self.arrived(token), patience or self.patience))
+        """Whether a message with a token in it is taken until now or comes in time.
+
+        Raises `BrokenOffError` when the run is broken off before.
+        """
+        return self._wait_for(lambda: bool(self.arrived(token)), patience or self.patience)
 
     def arrival(self, token: str, patience: float | None = None, *, runs: int = 1) -> Arrival:
         """The first message with a token in it.
@@ -177,8 +180,8 @@ class MailHost:
             return [call for call in self._calls if call.ended and (not about or call.mentions(about))]
 
         began, patience = time.monotonic(), patience or self.patience
+        self._wait_for(lambda: len(ended()) >= number, 2 * patience)
         with self._changed:
-            self._changed.wait_for(lambda: len(ended()) >= number, 2 * patience)
             found = ended()
         if len(found) < number:
             raise NeverCameError(
@@ -187,6 +190,19 @@ class MailHost:
             )
         self._in_time(time.monotonic() - began, patience, f"dialogue {number}")
         return found[number - 1]
+
+    def _wait_for(self, come: Callable[[], bool], patience: float) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: self._over or come(), patience)
+            if self._over and not come():
+                raise BrokenOffError
+            return come()
+
+    def stop(self) -> None:
+        """The run is over: nobody waits any more for what may come."""
+        with self._changed:
+            self._over = True
+            self._changed.notify_all()
 
     def _in_time(self, seconds: float, patience: float, what: str) -> None:
         if seconds > patience + SLACK:

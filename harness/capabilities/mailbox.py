@@ -1,6 +1,7 @@
 """Reading what the server delivered: a Maildir, an mbox file or IMAP, found by a token in the message."""
 
 import contextlib
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from email.parser import BytesParser
 from functools import cached_property
 from typing import Protocol
 
-from harness.verdicts import InconclusiveError, MisfiledError, NeverCameError
+from harness.verdicts import BrokenOffError, InconclusiveError, MisfiledError, NeverCameError
 
 LOOK = 0.05  # seconds between two looks into a store that another machine may write to
 INBOX = ""
@@ -68,13 +69,14 @@ class PolledMailbox:
     store: Store
     of_domain: Mapping[str, Store] = field(default_factory=dict)  # where mail is kept otherwise
     patience: float = 20.0  # seconds within which an accepted message must have been delivered
+    over: threading.Event = field(default_factory=threading.Event, compare=False)  # nobody waits any more
 
     def find(self, recipient: str, token: str) -> Delivered:
         """The first delivered message with `token` in it.
 
         Raises `NeverCameError` when none arrives, `FailedError` when it lies there and is no message,
         `InconclusiveError` when one arrives, but late: it is waited for twice as long, because a slow
-        delivery proves nothing.
+        delivery proves nothing; `BrokenOffError` when the run is over before.
         """
         began = time.monotonic()
         with contextlib.closing(self._watch(recipient, token)) as watch:
@@ -94,7 +96,8 @@ class PolledMailbox:
                     raise NeverCameError(
                         f"the message to {recipient} was accepted and not delivered {within}"
                     )
-                time.sleep(LOOK)
+                if self.over.wait(LOOK):
+                    raise BrokenOffError
 
     def copies(self, recipient: str, token: str) -> list[Delivered]:
         """Every message with `token` in it that is there now, in whatever folder."""

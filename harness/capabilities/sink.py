@@ -13,7 +13,7 @@ from fake_dns import FakeDns, reverse_name
 from harness.capabilities.mail_host import PATIENCE, MailHost
 from harness.capabilities.mail_listener import Listener
 from harness.profile.values import Network, apart, room_in
-from harness.verdicts import InconclusiveError, NotTestableError
+from harness.verdicts import BrokenOffError, InconclusiveError, NotTestableError
 
 T = TypeVar("T")
 STOP_WITHIN = 5.0  # seconds
@@ -50,6 +50,8 @@ class Sink:
         self._patience = patience
         self._servers: dict[str, asyncio.Server] = {}  # by address
         self._shared: dict[str, MailHost] = {}  # by domain or address
+        self._hosts: set[MailHost] = set()  # that somebody may be waiting at
+        self._over = False
         self._sharing = threading.Lock()
         self._room = threading.Condition()
         self._loop = asyncio.new_event_loop()
@@ -73,7 +75,8 @@ class Sink:
     def open(self, domain: str, held: int = 0) -> MailHost:
         """A new mail host that DNS names as the MX of `domain`; `held` are those that the caller has already.
 
-        Raises `NotTestableError` when there is no address for it, `InconclusiveError` when others keep all.
+        Raises `NotTestableError` when there is no address for it, `InconclusiveError` when others keep all or
+        the run is over.
         """
         if held >= self._size:
             raise NotTestableError(
@@ -97,6 +100,15 @@ class Sink:
                 host.shared = True
             return host
 
+    def stop(self) -> None:
+        """The run is over: nobody waits any more, for an address or at a mail host."""
+        with self._room:
+            self._over = True
+            self._room.notify_all()
+            hosts = [*self._hosts]
+        for host in hosts:
+            host.stop()
+
     def close(self, host: MailHost) -> None:
         """Nobody is there any more, and DNS knows nothing of it."""
         self._dns.withdraw(host.domain, "MX")
@@ -104,11 +116,16 @@ class Sink:
         self._dns.withdraw(reverse_name(host.address), "PTR")
         self._on_loop(self._silence(host.address))
         with self._room:
+            self._hosts.discard(host)
             self._spare.append(host.address)
             self._room.notify()
 
     def _at(self, address: str, domain: str) -> MailHost:
         host = MailHost(domain, f"mail.{domain}", address, self._secrets, patience=self._patience)
+        with self._room:
+            self._hosts.add(host)
+            if self._over:
+                host.stop()
         try:
             self._on_loop(self._listen(host))
         except OSError as error:
@@ -128,7 +145,10 @@ class Sink:
             for fresh in self._fresh:
                 if fresh not in self._kept:
                     return fresh
-            if not self._room.wait_for(lambda: self._spare, ROOM_WITHIN):
+            came = self._room.wait_for(lambda: self._over or self._spare, ROOM_WITHIN)
+            if self._over:
+                raise BrokenOffError
+            if not came:
                 raise InconclusiveError("all addresses of sink.networks are in use; name a larger network")
             return self._spare.popleft()
 

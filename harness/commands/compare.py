@@ -15,7 +15,8 @@ def add(commands: Commands) -> None:
         run,
         "what changed between two runs",
         "smtp-harness compare before.json reports/latest.json",
-        "exit status: 0 nothing got worse, 1 regressions, 2 the files cannot be compared",
+        "exit status: 0 nothing got worse, 1 regressions, 2 the files cannot be compared,\n"
+        "3 nothing got worse, but rules are no longer tested",
     )
     parser.add_argument("old", type=Path, metavar="OLD.json", help="the run before")
     parser.add_argument("new", type=Path, metavar="NEW.json", help="the run after")
@@ -24,7 +25,9 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Returns the exit status; raises `UsageError`."""
-    from harness.results.compare import ComparisonError, compare, render, to_json
+    from harness.results.comparable import ComparisonError
+    from harness.results.compare import compare, to_json
+    from harness.results.compare_text import render
     from harness.results.store import ResultFileError, load
 
     try:

@@ -5,32 +5,35 @@ import json
 import statistics
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from harness.results.model import ReplyFact, RuleResult, RunResult, Status
+from harness.results.comparable import check_pair, in_common
+from harness.results.model import LEFT_OPEN, Case, CaveatKind, ReplyFact, RuleResult, RunResult, Status
 from harness.results.visible import shortened, visible
 
 SLOWER_BY = 1.5  # a stage's latency changed when its median did by this factor …
 SLOWER_FROM = 0.25  # … and by this many seconds
 SHOWN_TEXT = 160  # characters of a reply
-SHOWN_PLACES = 3  # rules or cases
-
-PROVED = Status.PASSED
-SILENT = (Status.NOT_TESTABLE, Status.NOT_APPLICABLE)
-ABSENT = "not in the run"
-
-
-class ComparisonError(Exception):
-    """Two runs that say nothing about each other; the text says why and what to compare instead."""
 
 
 class Direction(StrEnum):
     """What a change of a rule's status means before an upgrade."""
 
-    WORSE = "worse"  # it failed, or is no longer proved
+    WORSE = "worse"  # it fails, or was tried and is no longer proved
+    UNTESTED = "untested"  # it was decided, and nobody has tried it this time
     BETTER = "better"
     OTHER = "changed"
+
+
+REGRESSIONS, LESS_TESTED = 1, 3  # exit statuses; 2 is for what cannot be compared
+PROVED = Status.PASSED
+DECIDED = (Status.PASSED, Status.FAILED)
+SILENT = (Status.NOT_TESTABLE, Status.NOT_APPLICABLE)
+LOSSES = (Direction.WORSE, Direction.UNTESTED)
+ABSENT = "not in the run"
+GIVEN_UP = "the run was given up"
+SPOKEN_AT = {"connect": "greeting", "helo": "ehlo"}  # the stage of a reply -> the words that may vary there
 
 
 @dataclass(frozen=True)
@@ -65,35 +68,38 @@ class Comparison:
     server: tuple[Change, ...]  # greeting, keywords, TLS
     replies: tuple[Change, ...]  # codes and texts
     latencies: tuple[Change, ...]
+    varying: tuple[str, ...] = ()  # what the server says otherwise on each connection, and is not compared
 
     @property
     def exit_status(self) -> int:
-        """0 when nothing got worse, 1 otherwise."""
-        return 1 if any(change.direction is Direction.WORSE for change in self.rules) else 0
+        """1 when a rule got worse; 3 when none did, and some are no longer tested; 0 otherwise."""
+        found = {change.direction for change in self.rules}
+        if Direction.WORSE in found:
+            return REGRESSIONS
+        return LESS_TESTED if Direction.UNTESTED in found else 0
 
 
 def compare(old: RunResult, new: RunResult) -> Comparison:
-    """What changed from `old` to `new`; raises `ComparisonError` for runs of different suites.
+    """What changed from `old` to `new`; raises `ComparisonError` for runs that say nothing about each other.
 
-    A rule got worse when it failed, when more of its cases fail than before, or when it was proved and no
-    longer is, for whatever reason: also one that the new run could not test or did not look at. A latency
-    changed when the median of a stage, over all replies of it, did by half and by a quarter of a second.
+    A rule got worse when it failed, when a case of it was proved and now fails or came to nothing, or when it
+    was proved and no longer is though it was tried. What was decided and is not tried any more is a class of
+    its own; what was not selected for one of the runs is not compared. A latency changed when the median of a
+    stage, over all replies of it, did by half and by a quarter of a second.
     """
-    if old.suite["name"] != new.suite["name"]:
-        raise ComparisonError(
-            f"the runs are of different suites, {old.suite['name']} and {new.suite['name']}; "
-            "compare two runs of the same scenarios"
-        )
-    if not {rule.id for rule in old.rules} & {rule.id for rule in new.rules}:
-        raise ComparisonError("the runs have no rule in common; compare two runs of the same scenarios")
+    check_pair(old, new)
+    doubts = tuple(_doubts(old, new))
+    old, new = in_common(old, new)
+    nothing_said = new.caveat(CaveatKind.UNTRIED) is not None
     return Comparison(
         old=f"{old.name}, {old.started}",
         new=f"{new.name}, {new.started}",
-        doubts=tuple(_doubts(old, new)),
+        doubts=doubts,
         rules=tuple(_rule_changes(old, new)),
-        server=tuple(_server_changes(old, new)),
+        server=() if nothing_said else tuple(_server_changes(old, new)),
         replies=tuple(_reply_changes(old, new)),
         latencies=tuple(_latency_changes(old, new)),
+        varying=() if nothing_said else tuple(sorted(_varying(old, new))),
     )
 
 
@@ -101,62 +107,6 @@ def to_json(comparison: Comparison) -> str:
     """The comparison as a JSON object, with its `exit_status`."""
     fields = dataclasses.asdict(comparison) | {"exit_status": comparison.exit_status}
     return json.dumps(fields, indent=2, ensure_ascii=False)
-
-
-def render(comparison: Comparison, *, colour: bool) -> str:
-    """The comparison for a terminal."""
-    lines = [f"before: {visible(comparison.old)}", f"after:  {visible(comparison.new)}"]
-    lines += [*map(visible, comparison.doubts), ""]
-    for direction, code in ((Direction.WORSE, "31;1"), (Direction.BETTER, "32"), (Direction.OTHER, "36")):
-        word = f"\033[{code}m{direction:7}\033[0m" if colour else f"{direction:7}"
-        found = [change for change in comparison.rules if change.direction is direction]
-        for change in found:
-            if ABSENT not in (change.before, change.after):
-                lines.append(f"{word} {change.rule}: {change.before} -> {change.after}")
-                if direction is Direction.WORSE and change.reason:
-                    lines.append(f"        {visible(shortened(change.reason, 400))}")
-        for which in ("before", "after"):
-            absent = [change.rule for change in found if getattr(change, which) == ABSENT]
-            if absent:
-                lines.append(f"{word} {_rules(len(absent))} {ABSENT} {which}: {_some(absent)}")
-    for title, changes in (
-        ("the server's own words", comparison.server),
-        ("replies", comparison.replies),
-        ("latencies", comparison.latencies),
-    ):
-        if changes:
-            lines += ["", f"{title}:", *(line for change in changes for line in _told(change))]
-    return "\n".join([*lines, "", _summary(comparison)])
-
-
-def _summary(comparison: Comparison) -> str:
-    worse = sum(change.direction is Direction.WORSE for change in comparison.rules)
-    if worse:
-        unseen = sum(
-            change.after == ABSENT for change in comparison.rules if change.direction is Direction.WORSE
-        )
-        return f"{_rules(worse)} got worse" + (f", {unseen} of them not looked at any more" if unseen else "")
-    others = len(comparison.server) + len(comparison.replies) + len(comparison.latencies)
-    return "no rule got worse" + (
-        f"; {others} other changes to look at" if others else ", nothing else changed"
-    )
-
-
-def _rules(number: int) -> str:
-    return f"{number} {'rule' if number == 1 else 'rules'}"
-
-
-def _some(places: Sequence[str]) -> str:
-    more = f" and {len(places) - SHOWN_PLACES} more" if len(places) > SHOWN_PLACES else ""
-    return f"{', '.join(places[:SHOWN_PLACES])}{more}"
-
-
-def _told(change: Change) -> list[str]:
-    lines = [f"  {change.what}", *(f"    - {line}" for line in change.before.splitlines() or ["(nothing)"])]
-    lines += [f"    + {line}" for line in change.after.splitlines() or ["(nothing)"]]
-    if change.places:
-        lines.append(f"      in {_some(change.places)}")
-    return lines
 
 
 def _doubts(old: RunResult, new: RunResult) -> Iterator[str]:
@@ -167,8 +117,12 @@ def _doubts(old: RunResult, new: RunResult) -> Iterator[str]:
             f"{new.sut_name} at {new.sut_address} after."
         )
     for when, run in (("before", old), ("after", new)):
+        for caveat in run.caveats:
+            part = caveat.kind is CaveatKind.PART
+            left_out = f"; of {len(caveat.rules)} rules what it left out is not compared" if part else ""
+            yield f"The run {when} is no whole one: {caveat.said}{left_out}."
         unseen = set(run.suite["rules"]) - {rule.id for rule in run.rules}
-        if unseen:
+        if unseen and not run.caveats:
             whole = len(run.suite["rules"])
             yield f"The run {when} looked at {whole - len(unseen)} of its {whole} rules only."
 
@@ -180,57 +134,90 @@ def _host(run: RunResult) -> str:
 def _rule_changes(old: RunResult, new: RunResult) -> Iterator[RuleChange]:
     before = {rule.id: rule for rule in old.rules}
     after = {rule.id: rule for rule in new.rules}
+    given_up = new.caveat(CaveatKind.GIVEN_UP) is not None
     for rule_id in dict.fromkeys([*before, *after]):
-        was = before[rule_id].status if rule_id in before else None
-        now = after[rule_id].status if rule_id in after else None
-        if was is not now:
-            reason = after[rule_id].reason if rule_id in after else ""
-            words = [status.words if status else ABSENT for status in (was, now)]
-            yield RuleChange(rule_id, words[0], words[1], _direction(was, now), reason)
-        elif was is Status.FAILED:
-            yield from _more_failures(before[rule_id], after[rule_id])
+        was, now = before.get(rule_id), after.get(rule_id)
+        found = [*filter(None, (_rule_change(was, now),))]
+        if was and now and not any(change.direction in LOSSES for change in found):
+            found += _case_changes(was, now)
+        for change in found:
+            undecided = change.after == Status.INCONCLUSIVE.words
+            yield replace(change, reason=GIVEN_UP) if given_up and undecided else change
 
 
-def _more_failures(old: RuleResult, new: RuleResult) -> Iterator[RuleChange]:
-    """Cases of a failed rule that have failed since."""
-    proved = {case.name for case in old.cases if case.status is PROVED}
-    for case in new.cases:
-        if case.name in proved and case.status is Status.FAILED:
-            where = f"{new.id} ({case.name})"
-            yield RuleChange(where, PROVED.words, case.status.words, Direction.WORSE, case.reason)
+def _rule_change(was: RuleResult | None, now: RuleResult | None) -> RuleChange | None:
+    before, after = was.status if was else None, now.status if now else None
+    rule = was or now
+    if before is after or rule is None:
+        return None
+    untried = now is None or _untried(now.cases)
+    words = [status.words if status else ABSENT for status in (before, after)]
+    reason = now.reason if now else ""
+    return RuleChange(rule.id, words[0], words[1], _direction(before, after, untried=untried), reason)
 
 
-def _direction(was: Status | None, now: Status | None) -> Direction:
-    if was is PROVED or now is Status.FAILED:
+def _case_changes(was: RuleResult, now: RuleResult) -> Iterator[RuleChange]:
+    """Cases that were decided, and that fail now or came to nothing, or that nobody has tried."""
+    after = {case.name: case for case in now.cases}
+    for case in was.cases:
+        found = after.get(case.name)
+        untried = found is None or _untried([found])
+        direction = _direction(case.status, found.status if found else None, untried=untried)
+        if direction in LOSSES and (found is None or found.status is not case.status):
+            come = (found.status.words, found.reason) if found else (ABSENT, "")
+            yield RuleChange(f"{now.id} ({case.name})", case.status.words, come[0], direction, come[1])
+
+
+def _untried(cases: Sequence[Case]) -> bool:
+    """Whether the cases that came to nothing did so because the run ended before they were decided."""
+    return all(
+        case.reason == LEFT_OPEN and not case.tries for case in cases if case.status is Status.INCONCLUSIVE
+    )
+
+
+def _direction(was: Status | None, now: Status | None, *, untried: bool) -> Direction:
+    """`untried`: whether an inconclusive one is so because nobody has tried it."""
+    if now is Status.FAILED:
         return Direction.WORSE
-    if now is PROVED:
-        return Direction.BETTER
-    return Direction.OTHER
+    if was in DECIDED and (now is None or now in SILENT or (now is Status.INCONCLUSIVE and untried)):
+        return Direction.UNTESTED
+    if was is PROVED:
+        return Direction.WORSE
+    return Direction.BETTER if now is PROVED else Direction.OTHER
+
+
+def _varying(old: RunResult, new: RunResult) -> frozenset[str]:
+    return frozenset((*old.server.varying, *new.server.varying))
 
 
 def _server_changes(old: RunResult, new: RunResult) -> Iterator[Change]:
-    if old.server.greeting != new.server.greeting:
+    """What the server says of itself, but for what it says otherwise on each connection."""
+    varying = _varying(old, new)
+    if old.server.greeting != new.server.greeting and "greeting" not in varying:
         yield Change("greeting", visible(old.server.greeting), visible(new.server.greeting))
-    for what, was, now in (
-        ("EHLO keywords in clear text", old.server.keywords, new.server.keywords),
-        ("EHLO keywords under TLS", old.server.keywords_tls, new.server.keywords_tls),
+    for what, key, was, now in (
+        ("EHLO keywords in clear text", "keywords", old.server.keywords, new.server.keywords),
+        ("EHLO keywords under TLS", "keywords_tls", old.server.keywords_tls, new.server.keywords_tls),
     ):
-        gone, come = set(was) - set(now), set(now) - set(was)
-        if gone or come:
-            yield Change(what, visible(", ".join(sorted(gone))), visible(", ".join(sorted(come))))
+        differ = {word for word in {*was} ^ {*now} if f"{key}.{word.partition(' ')[0]}" not in varying}
+        if differ:
+            gone, come = sorted(differ & {*was}), sorted(differ & {*now})
+            yield Change(what, visible(", ".join(gone)), visible(", ".join(come)))
     for fact in dict.fromkeys([*old.server.tls, *new.server.tls]):
         was_fact, now_fact = old.server.tls.get(fact, ""), new.server.tls.get(fact, "")
-        if was_fact != now_fact:
+        if was_fact != now_fact and f"tls.{fact}" not in varying:
             yield Change(f"TLS {fact.replace('_', ' ')}", visible(was_fact), visible(now_fact))
 
 
 def _reply_changes(old: RunResult, new: RunResult) -> Iterator[Change]:
     """Changed codes and texts, the same change at several places told once."""
-    before = dict(_replies(old))
+    before, varying = dict(_replies(old)), _varying(old, new)
     places: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for place, fact in _replies(new):
         was = before.get(place)
-        if was is not None and (was.code, was.text) != (fact.code, fact.text):
+        if was is None or (was.code, was.text) == (fact.code, fact.text):
+            continue
+        if was.code != fact.code or SPOKEN_AT.get(fact.stage) not in varying:
             rule, case, *_ = place
             places[fact.stage, _said(was), _said(fact)].append(f"{rule} ({case})")
     for (stage, was_said, now_said), where in places.items():

@@ -30,6 +30,7 @@ class Status(StrEnum):
         return self.value.replace("_", " ")
 
 
+LEFT_OPEN = "the run ended before this case was decided"  # the reason of a case that nobody has tried
 WORST_FIRST = (
     Status.FAILED,
     Status.INCONCLUSIVE,
@@ -148,6 +149,25 @@ class Finding:
     blocks: tuple[str, ...]  # ids of rules that cannot be told because of it
 
 
+class CaveatKind(StrEnum):
+    """Why a run says less of a server than one that tried all its rules."""
+
+    INTERRUPTED = "interrupted"  # it ended before all was decided
+    GIVEN_UP = "given_up"  # innocent clients were not served, or not any more
+    UNTRIED = "untried"  # nothing at all was tried
+    PART = "part"  # not all scenarios were selected
+    MUTANT = "mutant"  # the server was broken on purpose
+
+
+@dataclass(frozen=True, slots=True)
+class Caveat:
+    """What must be known before a run is held against another one."""
+
+    kind: CaveatKind
+    said: str  # what happened, as a clause about the run: "it was interrupted"
+    rules: tuple[str, ...] = ()  # ids of those of which a case has no verdict because of it
+
+
 @dataclass(frozen=True, slots=True)
 class RuleResult:
     """One documented rule, what it says, what was expected of this server, and what came of it."""
@@ -175,6 +195,7 @@ class ServerFacts:
     keywords: tuple[str, ...]  # EHLO keywords with their parameters, in clear
     keywords_tls: tuple[str, ...]  # the same after STARTTLS
     tls: dict[str, str]  # version, cipher, subject, names, not_after, issuer, key, fingerprint
+    varying: tuple[str, ...] = ()  # what differed on a second connection: "greeting", "ehlo", "tls.names"
 
 
 class Suite(TypedDict):
@@ -201,6 +222,11 @@ class RunResult:
     rules: tuple[RuleResult, ...]
     notes: tuple[str, ...]
     findings: tuple[Finding, ...] = ()
+    caveats: tuple[Caveat, ...] = ()  # empty: all was tried that the profile allows, on a server as it is
+
+    def caveat(self, kind: CaveatKind) -> Caveat | None:
+        """The caveat of a kind; None when there is none."""
+        return next((one for one in self.caveats if one.kind is kind), None)
 
     @property
     def counts(self) -> dict[Status, int]:

@@ -4,7 +4,9 @@ import dataclasses
 import functools
 import json
 import re
+import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,12 @@ from harness.results import html
 from harness.results.model import RunResult
 
 FORMAT = "smtp-harness/results"
-VERSION = 2
-OLDEST = 1  # that is still read: it knew no findings and nothing that is blocked
+VERSION = 3
+OLDEST = 1  # that is still read: it knew no findings, nothing that is blocked, and no caveats
 
 _SHOWN_PROBLEMS = 5
 _SLUG_LENGTH = 60  # characters
+_RESULT = re.compile(r"\d{8}T\d{6}Z-[a-z0-9-]+\.json")  # the name of a result file
 
 
 class ResultFileError(Exception):
@@ -41,23 +44,71 @@ class _Content(BaseModel):
     run: RunResult
 
 
+class ReportError(Exception):
+    """Reports cannot be written, or not all of them; the text is a sentence with the folder and the mend."""
+
+    def __init__(self, folder: Path, error: OSError, written: Sequence[Path] = ()) -> None:
+        """`written` are those that are there all the same, and whole."""
+        self.written = tuple(written)
+        super().__init__(f"{folder}: {_obstacle(folder, error)}{_left(self.written)}")
+
+
+def _obstacle(folder: Path, error: OSError) -> str:
+    in_the_way = next((one for one in (folder, *folder.parents) if one.exists() and not one.is_dir()), None)
+    if in_the_way:
+        mend = f"move {in_the_way} away, or name another folder with --reports"
+        return f"reports go to a folder, and {in_the_way} is none; {mend}"
+    mend = "make room there, or name another folder with --reports"
+    return f"reports cannot be written there ({error.strerror or error}); {mend}"
+
+
+def _left(written: Sequence[Path]) -> str:
+    if not written:
+        return "; nothing was left there, and latest.* is as it was"
+    names = ", ".join(path.name for path in written)
+    return f"; {names} is there and whole, and latest.* is as it was"
+
+
+def prepare(folder: Path) -> None:
+    """Make the folder that reports are to go to, and try whether they can; raises `ReportError`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as trial:
+            trial.write(b"\n")
+            trial.flush()
+    except OSError as error:
+        raise ReportError(folder, error) from error
+
+
 def save(run: RunResult, folder: Path, *, page: bool = True) -> tuple[Path, ...]:
     """Write the run's JSON and HTML below `folder`, and point `latest.json` and `latest.html` to them.
 
     Each is written beside its place and then renamed, so that no reader meets half a file; a second run
-    in the same second gets names of its own. Without `page` there is no HTML. Returns the paths, the
-    JSON's first; raises `OSError`.
+    in the same second gets names of its own. Without `page` there is no HTML. A run with a caveat does not
+    become the latest. Returns the paths, the JSON's first; raises `ReportError`: then no half file is left,
+    and the latest is the one before.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    written = [_place(folder, f"{_compact(run.started)}-{_slug(run.name)}", to_json(run))]
-    if page:
-        written.append(written[0].with_suffix(".html"))
-        part = _beside(written[1])
-        part.write_bytes(_encoded(html.page(run)))
-        part.replace(written[1])
-    for target in written:
-        _point_latest(target)
+    written: list[Path] = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        written.append(_place(folder, f"{_compact(run.started)}-{_slug(run.name)}", to_json(run)))
+        if page:
+            target = written[0].with_suffix(".html")
+            _write_beside(target, _encoded(html.page(run)))
+            written.append(_beside(target).replace(target))
+        if not run.caveats:
+            _point_latest(written)
+    except OSError as error:
+        raise ReportError(folder, error, written) from error
     return tuple(written)
+
+
+def newest(folder: Path) -> Path:
+    """The result file in a folder that was written last, whole run or not; raises `ResultFileError`."""
+    found = [file for file in folder.glob("*.json") if _RESULT.fullmatch(file.name) and not file.is_symlink()]
+    if not found:
+        raise ResultFileError(folder, "holds no result of a run", "run the scenarios first")
+    return max(found, key=lambda file: (file.stat().st_mtime_ns, file.name))
 
 
 def load(path: Path) -> RunResult:
@@ -165,23 +216,40 @@ def _claimed(target: Path, data: bytes) -> bool:
     # Only who creates the file beside the target may create the target, so nothing is ever overwritten.
     part = _beside(target)
     try:
-        with part.open("xb") as file:
-            taken = target.exists()
-            if not taken:
-                file.write(data)
+        part.open("xb").close()
     except FileExistsError:
         return False
-    if taken:
+    if target.exists():
         part.unlink()
         return False
+    _write_beside(target, data)
     part.replace(target)
     return True
 
 
-def _point_latest(target: Path) -> None:
-    link = target.with_name(f".latest-{target.name}")
-    link.symlink_to(target.name)
-    link.replace(target.with_name(f"latest{target.suffix}"))
+def _write_beside(target: Path, data: bytes) -> None:
+    """Write what is to become `target`; whatever keeps it from being whole, nothing of it is left."""
+    part = _beside(target)
+    try:
+        part.write_bytes(data)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _point_latest(targets: Sequence[Path]) -> None:
+    links = {
+        target.with_name(f".latest-{target.name}"): target.with_name(f"latest{target.suffix}")
+        for target in targets
+    }
+    try:
+        for link, target in zip(links, targets, strict=True):
+            link.symlink_to(target.name)
+        for link, latest in links.items():
+            link.replace(latest)
+    finally:
+        for link in links:
+            link.unlink(missing_ok=True)
 
 
 def _beside(target: Path) -> Path:

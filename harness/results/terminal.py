@@ -1,8 +1,9 @@
 """A run as a terminal shows it: a table of the stages, then whatever needs a look."""
 
 import textwrap
+from collections.abc import Iterator
 
-from harness.results.model import Finding, RuleResult, RunResult, Status, count
+from harness.results.model import Caveat, CaveatKind, Finding, RuleResult, RunResult, Status, count
 from harness.results.visible import visible
 
 COLOURS = {
@@ -28,7 +29,8 @@ def table(run: RunResult, width: int, colour: bool) -> str:
     for stage, rules in {**run.by_stage, ALL: run.rules}.items():
         rows.append([stage, *(str(number or "·") for number in count(rules).values())])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [_folded(note, width, "") for note in run.notes]
+    lines = [line for caveat in run.caveats for line in _caveat(caveat, width, colour)]
+    lines += [_folded(note, width, "") for note in run.notes]
     lines += [_finding(finding, width, colour) for finding in run.findings]
     lines += [_row(row, widths, colour) for row in rows]
     for status in (*TROUBLES, Status.NOT_TESTABLE):
@@ -40,6 +42,14 @@ def table(run: RunResult, width: int, colour: bool) -> str:
     lines += _blocked(run, width, colour)
     hints = [NEXT[status] for status in NEXT if run.counts[status]]
     return "\n".join([*lines, *hints])
+
+
+def _caveat(caveat: Caveat, width: int, colour: bool) -> Iterator[str]:
+    """Why this is no whole run, and the rules that have no verdict because of it."""
+    head = _painted("not a whole run", Status.INCONCLUSIVE, colour)
+    yield f"{head}\n{_folded(caveat.said, width, INDENT)}"
+    if caveat.kind is CaveatKind.INTERRUPTED:
+        yield _folded(f"not decided: {', '.join(caveat.rules)}", width, INDENT)
 
 
 def _row(cells: list[str], widths: list[int], colour: bool) -> str:

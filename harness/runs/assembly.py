@@ -3,8 +3,8 @@
 import contextlib
 import itertools
 import math
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -92,7 +92,8 @@ def open_run(wish: Wish) -> Iterator[Run]:
                 listen = list(profile.dns.listen)
                 stack.enter_context(DnsServer(dns, addresses=listen, loopback_only=False))
             tools = _tools(profile)
-        tools = replace(tools, mailbox=_mailbox(profile), sink=_sink(stack, dns, profile))
+        over = threading.Event()
+        tools = replace(tools, mailbox=_mailbox(profile, over), sink=_sink(stack, dns, profile))
         _publish_server(dns, profile)
         pause = profile.dialect.pause
         beat = max(SHORTEST_BEAT, profile.policy.delay / (BEATS_WITH_PAUSE if pause else BEATS))
@@ -108,6 +109,7 @@ def open_run(wish: Wish) -> Iterator[Run]:
             heavy=wish.heavy,
             lean=wish.lean,
             to_the_end=wish.to_the_end,
+            over=over,
         )
         hosts = _hosts_of_the_pulse(run)
         pulse.probes.append(ServerProbe(_in_turn(hosts), 1 + math.ceil(pause / (NOOPS * beat))))
@@ -126,7 +128,7 @@ def begin(run: Run) -> tuple[Run, ServerFacts]:
     is an obstacle to the rules that rest on that. Raises `NotTestableError` where the addresses do not even
     suffice for these clients.
     """
-    with ThreadPoolExecutor(1, thread_name_prefix="survey") as pool:
+    with run.threads(1, "survey") as pool:
         facts = pool.submit(survey, run)
         run = replace(run, baseline=look(run))
     found = [finding for _, finding in examine(run, short=True) if finding.state is State.BAD]
@@ -198,11 +200,11 @@ def _clock(profile: Profile) -> Clock | None:
     return WaitingClock(profile.clock.limit or 0.0)
 
 
-def _mailbox(profile: Profile) -> PolledMailbox | None:
+def _mailbox(profile: Profile, over: threading.Event) -> PolledMailbox | None:
     if profile.mailbox is None:
         return None
     others = {entry.name.lower(): _store(entry.mailbox) for entry in profile.domain if entry.mailbox}
-    return PolledMailbox(_store(profile.mailbox), others, profile.mailbox.patience)
+    return PolledMailbox(_store(profile.mailbox), others, profile.mailbox.patience, over)
 
 
 def _store(table: Mailbox) -> Store:

@@ -6,7 +6,6 @@ of that finding and of no rule.
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -162,7 +161,7 @@ class Baseline:
 
 def look(run: "Run") -> Baseline:
     """Send innocent clients of every kind, and again those that met something else than the profile says."""
-    with ThreadPoolExecutor(run.profile.server.jobs, thread_name_prefix="innocent") as pool:
+    with run.threads(run.profile.server.jobs, "innocent") as pool:
         meetings = [*filter(None, pool.map(lambda one: _if_possible(run, one), innocents(run.profile)))]
         doubtful = [one.innocent for one in meetings if one.deviation]
         again = [*filter(None, pool.map(lambda one: _if_possible(run, one), doubtful * (LOOKS - 1)))]

@@ -3,7 +3,6 @@
 import contextlib
 import re
 import secrets
-from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 from fake_dns import QueryEntry, Truncated, reverse_name
@@ -275,7 +274,7 @@ def leaves_room(patient: Patient) -> Finding:
         return said
 
     try:
-        with ThreadPoolExecutor(wanted) as pool:
+        with patient.run.threads(wanted, "room") as pool:
             greeted = list(pool.map(comes, sessions))
     finally:
         for session in sessions:

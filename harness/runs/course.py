@@ -9,7 +9,7 @@ from harness.rules import spell
 from harness.runs.run import Run
 from harness.runs.steadiness import TRIES, Seen
 from harness.runs.trial import Plan, Vote, came_in, evidence_of, observed_in, status_of, try_once
-from harness.verdicts import InconclusiveError, NotTestableError
+from harness.verdicts import BrokenOffError, InconclusiveError, NotTestableError
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ class Course:
         if refusal := self._run.refusal(self._plan.rule, self._plan.needs):
             lacks = refusal.lacks if isinstance(refusal, NotTestableError) else ""
             return Outcome(status_of(refusal), str(refusal), self._expected, error=refusal, lacks=lacks)
+        if self._run.over.is_set():
+            return self.put_off(str(BrokenOffError()))
         if reason := self._run.unusable:
             return self.put_off(reason)
         if obstacle := self._run.obstacle(self._plan.all_needs):
@@ -115,7 +117,7 @@ class Course:
         silent = [vote for vote in self._votes if vote.status is Status.INCONCLUSIVE and not vote.lost]
         told = any(vote.status is not Status.INCONCLUSIVE for vote in self._votes)
         tries = TRIES if len(silent) >= TRIES and not told else self._steadiness.tries
-        return len(self._votes) < tries and not self._run.unusable
+        return len(self._votes) < tries and not self._run.unusable and not self._run.over.is_set()
 
     @property
     def is_over(self) -> bool:

@@ -1,6 +1,6 @@
 """Trouble is named once: while a rule is broken, those that rest on it cannot be told."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -35,3 +35,9 @@ def blocked(outcome: "Outcome", below: Mapping[str, "Outcome"], plans: Mapping[s
             blocked_by=foundation.blocked_by or rule.id,
         )
     return outcome
+
+
+def undecided_below(outcome: "Outcome", rules: Sequence[str]) -> "Outcome":
+    """A failure that may be that of the `rules` on which it rests, and nobody knows yet how they came out."""
+    reason = f"it rests on {', '.join(rules)}, which was not decided yet; seen was: {outcome.reason}"
+    return replace(outcome, status=Status.INCONCLUSIVE, reason=reason, error=InconclusiveError(reason))

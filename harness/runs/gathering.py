@@ -2,10 +2,22 @@
 
 import datetime
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
-from harness.results.model import Case, Finding, RuleResult, RunResult, ServerFacts, aggregate
+from harness.results.model import (
+    LEFT_OPEN,
+    Case,
+    Caveat,
+    CaveatKind,
+    Finding,
+    RuleResult,
+    RunResult,
+    ServerFacts,
+    Status,
+    aggregate,
+)
 from harness.rules import Rule, spell
 from harness.runs.course import Outcome
 from harness.runs.run import Run
@@ -21,6 +33,15 @@ class RuleCase:
     outcome: Outcome
 
 
+@dataclass(frozen=True)
+class Planned:
+    """A scenario item that was to be tried."""
+
+    rule: Rule
+    name: str
+    test: str
+
+
 @dataclass
 class Gathering:
     """Collects cases while a run goes on."""
@@ -29,6 +50,8 @@ class Gathering:
     clock: float
     facts: ServerFacts
     cases: list[RuleCase] = field(default_factory=list)
+    caveats: list[Caveat] = field(default_factory=list)  # that are known beforehand
+    undecided: tuple[Planned, ...] = ()  # when the run ended
     seconds: float = 0.0
 
     @classmethod
@@ -39,6 +62,14 @@ class Gathering:
     def add(self, case: RuleCase) -> None:
         """Take in a finished case."""
         self.cases.append(case)
+
+    def interrupted(self, why: str, undecided: Sequence[Planned]) -> None:
+        """The run ended before these were decided; `why` is a clause about it: «it was interrupted»."""
+        self.undecided = tuple(undecided)
+        of = len(self.cases) + len(undecided)
+        said = f"{why}, and {len(undecided)} of {of} scenarios were not decided by then"
+        rules = tuple(dict.fromkeys(one.rule.id for one in undecided))
+        self.caveats.append(Caveat(CaveatKind.INTERRUPTED, said, rules))
 
     def finish(self, run: Run) -> RunResult:
         """The run is over: its length stands."""
@@ -62,7 +93,17 @@ class Gathering:
             rules=tuple(self._rule(run, rule) for rule in run.catalogue if rule.id in tested),
             notes=tuple(filter(None, (run.unusable, *run.obstacles.values(), str(run.steadiness.seen)))),
             findings=self._findings(run),
+            caveats=tuple(self._caveats(run)),
         )
+
+    def _caveats(self, run: Run) -> Iterator[Caveat]:
+        """Why the run says less than another may, as far as it has come."""
+        yield from self.caveats
+        if run.unusable:
+            untold = dict.fromkeys(case.rule.id for case in self.cases if case.outcome.reason == run.unusable)
+            yield Caveat(CaveatKind.GIVEN_UP, f"it was given up: {run.unusable}", tuple(untold))
+        if not any(case.outcome.tries for case in self.cases):
+            yield Caveat(CaveatKind.UNTRIED, "it tried nothing")
 
     def _findings(self, run: Run) -> tuple[Finding, ...]:
         """What innocent clients met that the profile does not say, and the rules that it blocks."""
@@ -80,6 +121,7 @@ class Gathering:
     def _rule(self, run: Run, rule: Rule) -> RuleResult:
         expectation, reason = run.profile.expectation(rule)
         cases = tuple(_case(case) for case in self.cases if case.rule.id == rule.id)
+        cases += tuple(_left_open(one) for one in self.undecided if one.rule.id == rule.id)
         status = aggregate(cases)
         telling = next((case for case in cases if case.status is status and case.reason), None)
         return RuleResult(
@@ -114,3 +156,22 @@ def _case(case: RuleCase) -> Case:
         came=outcome.came,
         lacks=outcome.lacks,
     )
+
+
+def _left_open(planned: Planned) -> Case:
+    """A case that was not decided, of a rule that others of its cases tell something of."""
+    return Case(
+        name=planned.name,
+        test=planned.test,
+        status=Status.INCONCLUSIVE,
+        reason=LEFT_OPEN,
+        expected="",
+        observed="",
+        seconds=0.0,
+        tries=(),
+    )
+
+
+def of_a_broken_server(mutants: Sequence[str]) -> Caveat:
+    """The caveat of a run against a server that was broken on purpose."""
+    return Caveat(CaveatKind.MUTANT, f"the server was broken on purpose: --mutant {', '.join(mutants)}")

@@ -10,9 +10,10 @@ import math
 import socket
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
@@ -24,6 +25,7 @@ NOOPS = 8  # on one connection: some servers end a session after ten commands th
 DNS_PATIENCE = 1.0  # seconds
 FEW = 4  # beats without a measurement, after which nobody knows any more
 BETWEEN_GREETINGS = 3  # beats
+FAREWELL = 2.0  # seconds for the replies to QUIT at the end of a run
 
 
 class Probe(Protocol):
@@ -257,6 +259,8 @@ class ServerProbe:
         self._wanted = spare
         self._pool = ThreadPoolExecutor(spare + 1, thread_name_prefix="pulse")
         self._opening: deque[tuple[Session, Future[bool]]] = deque()
+        self._parting: list[Future[None]] = []
+        self._sessions: weakref.WeakSet[Session] = weakref.WeakSet()
         self._session: Session | None = None
         self._left = 0  # NOOPs for this connection
 
@@ -264,10 +268,12 @@ class ServerProbe:
         """See to the connection: a fresh one after some commands, or when it is gone."""
         while len(self._opening) < self._wanted:
             session = self._connect()
+            self._sessions.add(session)
             self._opening.append((session, self._pool.submit(_opened, session)))
         if self._left == 0 and self._opening[0][1].done():
             if self._session:
-                self._pool.submit(_part, self._session)
+                self._parting = [one for one in self._parting if not one.done()]
+                self._parting.append(self._pool.submit(_part, self._session))
             self._session, opened = self._opening.popleft()
             self._left = NOOPS if opened.result() else 0
         if self._left == 0:
@@ -294,10 +300,11 @@ class ServerProbe:
         for session, opened in self._opening:
             if not opened.done():
                 session.cut_short()
+        left = [one for one in (self._session, *(session for session, _ in self._opening)) if one]
+        wait([*self._parting, *(self._pool.submit(_part, session) for session in left)], timeout=FAREWELL)
+        for session in [*self._sessions]:  # a server that does not answer QUIT is not waited for
+            session.cut_short()
         self._pool.shutdown(wait=True)
-        for left in (self._session, *(session for session, _ in self._opening)):
-            if left:
-                _part(left)
 
 
 class GreetingProbe:

@@ -4,7 +4,8 @@ import contextlib
 import ipaddress
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
@@ -50,6 +51,7 @@ class Run:
         default_factory=dict
     )  # why what the profile grants is not there
     unusable: str = ""  # why no verdict means anything; empty when the server is fit to be judged
+    over: threading.Event = field(default_factory=threading.Event)  # nothing counts any more
     pace: Pace = field(init=False)
     room: Room = field(init=False)  # for as many dialogues at a time as the profile allows
     _troubles: int = 0  # canaries in a row that were not served
@@ -100,11 +102,29 @@ class Run:
         return self.tools.clock.taking_part() if self.tools.clock else contextlib.nullcontext()
 
     def break_off(self) -> None:
-        """The run is over: whoever still waits, for a turn, a reply or the clock, stops doing so."""
+        """The run is over: whoever still waits, for a turn, a reply, mail or the clock, stops doing so.
+
+        What comes of that says nothing of the server, and counts nowhere.
+        """
+        self.over.set()
+        self.steadiness.freeze()
         self.pace.end()
         self.room.end()
         if self.tools.clock:
             self.tools.clock.stop()
+        if self.tools.sink:
+            self.tools.sink.stop()
+
+    @contextlib.contextmanager
+    def threads(self, number: int, name: str) -> Iterator[ThreadPoolExecutor]:
+        """So many threads for the length of the context, whose waits an interrupt breaks off."""
+        with ThreadPoolExecutor(number, thread_name_prefix=name) as pool:
+            try:
+                yield pool
+            except (KeyboardInterrupt, SystemExit):
+                pool.shutdown(wait=False, cancel_futures=True)
+                self.break_off()
+                raise
 
     def trouble(self, server: tuple[str, int] | None = None, like: Innocent | None = None) -> str:
         """What keeps an innocent client from being served right now; empty when nothing does.

@@ -13,7 +13,7 @@ from harness.outcome import DIALOGUE
 from harness.results.model import Status
 from harness.rules import Capability, Rule
 from harness.runs.course import Course, Outcome, broken_by
-from harness.runs.foundations import blocked
+from harness.runs.foundations import blocked, undecided_below
 from harness.runs.run import Run
 from harness.runs.trial import Plan
 from harness.verdicts import InconclusiveError, ScenarioEnd, UnreadableMailError
@@ -84,6 +84,7 @@ class Scheduler:
         self._last = self._here or ThreadPoolExecutor(1, thread_name_prefix="alone")
         self._plans: dict[str, Plan] = {}
         self._outcomes: dict[str, Future[Outcome]] = {}
+        self._settled: dict[str, Outcome] = {}  # before the run was over
         self._tried: list[_Case] = []  # once; what stands is not known yet
         self._doubts = 0  # those of them that are tried again before the others stand
         self._straining: list[str] = []
@@ -94,8 +95,8 @@ class Scheduler:
 
     def start(self, plans: Mapping[str, Plan]) -> None:
         """Let these scenarios run as threads are free, those that are to be kept waiting first."""
-        self._outcomes = {key: Future() for key in plans}
         self._plans = {**plans}
+        self._outcomes = {key: self._awaited(key) for key in plans}
         self._late = sorted(
             (key for key, plan in plans.items() if self._is_late(plan)),
             key=lambda key: self._changes_all(plans[key]),
@@ -122,22 +123,46 @@ class Scheduler:
         if key not in self._outcomes:
             self._play_in_its_turn(key, plan, waiting)
         outcome = self._await(self._outcomes[key], waiting)
+        below = {one: self._await(self._outcomes[one], waiting) for one in self._below(outcome, plan)}
+        return blocked(outcome, below, self._plans)
+
+    def decided(self) -> dict[str, Outcome]:
+        """What stands by now, whether it was collected or not, by what was seen until now.
+
+        What failed while it is not known how the rules on which it rests came out is not told as their
+        failure: it is inconclusive.
+        """
+        with self._lock:
+            known = dict(self._settled)
+            keys = {id(future): key for key, future in self._outcomes.items()}
+            for one in self._tried:
+                if not one.course.is_doubtful and (outcome := one.course.outcome):
+                    known.setdefault(keys[id(one.future)], outcome)
+        stands = {}
+        for key, outcome in known.items():
+            below = self._below(outcome, self._plans[key])
+            come = blocked(outcome, {one: known[one] for one in below if one in known}, self._plans)
+            open_ones = dict.fromkeys(self._plans[one].rule.id for one in below if one not in known)
+            if come.status is Status.FAILED and open_ones:
+                come = undecided_below(come, tuple(open_ones))
+            stands[key] = come
+        return stands
+
+    def _below(self, outcome: Outcome, plan: Plan) -> list[str]:
+        """The scenarios of the rules that may have kept another from being proved, the nearest first."""
         if outcome.status not in (Status.FAILED, Status.INCONCLUSIVE) or outcome.blocked_by:
-            return outcome
+            return []
         rests_on = self._run.catalogue.foundations(plan.rule)
         for error, is_suspect in SUSPECTS:
             if isinstance(outcome.error, error):
                 suspects = (rule.id for rule in self._run.catalogue if is_suspect(rule))
                 rests_on = tuple(dict.fromkeys([*rests_on, *suspects]))
         below = [key for key, other in self._plans.items() if other.rule.id in rests_on]
-        below.sort(key=lambda key: rests_on.index(self._plans[key].rule.id))  # what it rests on itself first
-        return blocked(
-            outcome, {key: self._await(self._outcomes[key], waiting) for key in below}, self._plans
-        )
+        return sorted(below, key=lambda key: rests_on.index(self._plans[key].rule.id))
 
     def _play_in_its_turn(self, key: str, plan: Plan, waiting: Callable[[int, int], None]) -> None:
         others = [*self._outcomes.values()]
-        self._plans[key], self._outcomes[key] = plan, Future()
+        self._plans[key], self._outcomes[key] = plan, self._awaited(key)
         if not self._is_late(plan):
             self._try_again(Course(self._run, plan), self._outcomes[key])
             return
@@ -230,6 +255,18 @@ class Scheduler:
                 one.future.set_result(outcome)
             else:
                 self._quiet.submit(self._try_again, one.course, one.future)
+
+    def _awaited(self, key: str) -> Future[Outcome]:
+        """Where an outcome is waited for; what comes of it when the run is over stands nowhere."""
+
+        def note(done: Future[Outcome]) -> None:
+            if not self._run.over.is_set() and done.exception() is None:
+                with self._lock:
+                    self._settled[key] = done.result()
+
+        future: Future[Outcome] = Future()
+        future.add_done_callback(note)
+        return future
 
     def _one_settled(self, future: Future[Outcome]) -> None:
         with self._lock:

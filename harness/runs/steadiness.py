@@ -98,6 +98,7 @@ class Steadiness:
     lost: int = 0
     late: int = 0
     _twins: dict[object, Counter[str]] = field(default_factory=dict)  # by scenario: what they met
+    _frozen: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def innocent_met(self, said: str = "") -> None:
@@ -106,9 +107,10 @@ class Steadiness:
         `LATE`: it met the same at another time.
         """
         with self._lock:
-            self.innocents += 1
-            self.wrong += bool(said) and said != LATE
-            self.late += said == LATE
+            if not self._frozen:
+                self.innocents += 1
+                self.wrong += bool(said) and said != LATE
+                self.late += said == LATE
 
     def twin_met(self, scenario: object, said: str) -> None:
         """An innocent twin got through, or met what it was `said`, which is empty otherwise.
@@ -116,13 +118,20 @@ class Steadiness:
         `LATE`: it met what was promised at another time.
         """
         with self._lock:
-            self._twins.setdefault(scenario, Counter())[said] += 1
+            if not self._frozen:
+                self._twins.setdefault(scenario, Counter())[said] += 1
 
     def dialogue_ended(self, *, lost: bool) -> None:
         """A dialogue came to its end, or was lost."""
         with self._lock:
-            self.dialogues += 1
-            self.lost += lost
+            if not self._frozen:
+                self.dialogues += 1
+                self.lost += lost
+
+    def freeze(self) -> None:
+        """The run is broken off: what is cut short from now on says nothing of the server."""
+        with self._lock:
+            self._frozen = True
 
     def doubts(self, scenario: object) -> bool:
         """Whether the only twin of a scenario so far did not get through."""

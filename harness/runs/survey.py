@@ -1,6 +1,8 @@
 """What the server says of itself: greeting, keywords, certificate; for the report and for compare."""
 
 import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -9,12 +11,37 @@ from harness.results.model import ServerFacts
 from harness.runs.evidence import neutral
 from harness.runs.run import Run
 from harness.smtp.session import TlsFacts
+from harness.world.client import Client
+
+LOOKS = 2  # at a server
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What one connection showed."""
+
+    facts: ServerFacts
+    ehlo: str  # the text of the reply to EHLO, in clear
+    lost: bool  # whether it ended for no reason that a reply gives
 
 
 def survey(run: Run) -> ServerFacts:
-    """Ask once, in clear text and under TLS where offered; what the server does not say stays empty."""
-    world = run.world()
-    client = run.observer(world)
+    """Look at the server, in clear text and under TLS where offered; what it does not say stays empty.
+
+    It is asked on two connections: what is another each time (a joke, an id, a certificate made for the
+    moment) says nothing about the server, and is named as varying.
+    """
+    client = run.observer(run.world())
+    with run.threads(LOOKS, "survey") as pool:
+        looks = [*pool.map(lambda _: _look(run, client), range(LOOKS))]
+    whole = [look for look in looks if not look.lost]
+    if len(whole) < LOOKS:
+        return (whole or looks)[0].facts
+    first, second = whole
+    return replace(first.facts, varying=tuple(_varying(first, second)))
+
+
+def _look(run: Run, client: Client) -> _Look:
     with client.conversation("survey") as talk:
         greeting = talk.connect()
         clear = talk.ehlo(client.host)
@@ -26,12 +53,30 @@ def survey(run: Run) -> ServerFacts:
                 tls = describe(talk.session.tls)
                 keywords_tls = talk.ehlo(client.host).keywords
         talk.quit()
-    return ServerFacts(
+    facts = ServerFacts(
         greeting=neutral(greeting.text, client),
         keywords=_spelled(keywords),
         keywords_tls=_spelled(keywords_tls),
         tls=tls,
     )
+    return _Look(facts, neutral(clear.text, client), bool(talk.lost))
+
+
+def _varying(first: _Look, second: _Look) -> Iterator[str]:
+    """The names of what two connections showed differently."""
+    one, other = first.facts, second.facts
+    if one.greeting != other.greeting:
+        yield "greeting"
+    if first.ehlo != second.ehlo:
+        yield "ehlo"
+    for key, words in (
+        ("keywords", {*one.keywords} ^ {*other.keywords}),
+        ("keywords_tls", {*one.keywords_tls} ^ {*other.keywords_tls}),
+    ):
+        yield from (f"{key}.{name}" for name in sorted({word.partition(" ")[0] for word in words}))
+    for fact in dict.fromkeys((*one.tls, *other.tls)):
+        if one.tls.get(fact) != other.tls.get(fact):
+            yield f"tls.{fact}"
 
 
 def describe(facts: TlsFacts) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """One try of a scenario: played with its offence and without, and what follows from the two together."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -77,7 +76,7 @@ def try_once(run: Run, plan: Plan) -> tuple[Vote, list[Play]]:
     """Play a scenario on fresh clients, with the offence and, where it has a twin, without."""
     plays = [Play(run, plan.rule, offence) for offence in ((True, False) if plan.has_twin else (True,))]
     if run.side_by_side and len(plays) > 1:
-        with ThreadPoolExecutor(1, thread_name_prefix="twin") as pool:
+        with run.threads(1, "twin") as pool:
             twin = pool.submit(_end_of, run, plays[1], plan)
             ends = [_end_of(run, plays[0], plan), twin.result()]
     else:

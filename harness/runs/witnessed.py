@@ -7,7 +7,7 @@ from harness.capabilities.mail_host import MailHost
 from harness.capabilities.mailbox import Delivered
 from harness.capabilities.queue import Queued
 from harness.capabilities.sink import Sink
-from harness.verdicts import NotTestableError
+from harness.verdicts import BrokenOffError, NotTestableError
 from harness.world.tools import GreylistOperator, Mailbox, QueueOperator
 from harness.world.world import Act, World
 
@@ -45,7 +45,12 @@ class WitnessedQueue:
     world: World
 
     def entries(self, word: str) -> list[Queued]:
-        """The queued messages whose entry in the list mentions a word."""
+        """The queued messages whose entry in the list mentions a word.
+
+        Whoever looks again and again until one is there stops when the run is over: `BrokenOffError`.
+        """
+        if self.world.pace.is_over:
+            raise BrokenOffError
         found = self.queue.entries(word)
         shown = "\n".join(one.entry.strip("\n") for one in found) or "nothing"
         tells = " ".join(f"{one.id} {one.frozen}" for one in found)  # and the rest changes with time

@@ -80,7 +80,9 @@ class Channel:
         place = f"{self.server[0]}:{self.server[1]}"
         way = f"by route {self.route.name} as {self.client_address}"
         try:
-            connected, preamble = self.route.connect(self.server, self.client_address, self.reply_timeout)
+            connected, preamble = self.route.connect(
+                self.server, self.client_address, self.reply_timeout, self._begin
+            )
             self._connected = connected
             self._wire = Wire(connected)
         except ConnectionRefusedError as error:
@@ -193,6 +195,12 @@ class Channel:
         if self._connected:
             with contextlib.suppress(OSError):  # it is closed already
                 self._connected.shutdown(socket.SHUT_RDWR)
+
+    def _begin(self, connecting: socket.socket) -> None:
+        """From here on the wait for the connection can be cut short."""
+        self._connected = connecting
+        if self._cut_short:
+            raise ConnectionAbortedError("it was cut short before it began")
 
     def close(self) -> None:
         """Close unless it is over already."""

@@ -13,6 +13,7 @@ import subprocess
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -111,9 +112,13 @@ class CommandRoute:
     )
 
     def connect(
-        self, server: tuple[str, int], client_address: str, timeout: float
+        self,
+        server: tuple[str, int],
+        client_address: str,
+        timeout: float,
+        begun: Callable[[socket.socket], None] | None = None,
     ) -> tuple[socket.socket, bytes]:
-        """A loopback connection whose other end is the command; raises `OSError`."""
+        """A loopback connection, there at once, whose other end is the command; raises `OSError`."""
         ours, theirs = _pair(timeout)
         with theirs:
             try:

@@ -20,6 +20,37 @@ _TCP_OVER = {4: 0x11, 6: 0x21}
 _XCLIENT_ERRORS = (421, 500, 501, 502, 503, 504)  # what XCLIENT can be answered with, beside 550
 
 
+Begun = Callable[[socket.socket], None]
+
+
+def unwatched(connecting: socket.socket) -> None:
+    """Nobody wants to end the wait for a connection."""
+
+
+def dialled(
+    server: tuple[str, int], timeout: float, begun: Begun, source: tuple[str, int] | None = None
+) -> socket.socket:
+    """A connected socket, of which `begun` was told before; `timeout` in seconds. Raises `OSError`."""
+    trouble: OSError = OSError(f"no address of {server[0]} is known")
+    for family, kind, protocol, _, address in socket.getaddrinfo(*server, type=socket.SOCK_STREAM):
+        connecting = socket.socket(family, kind, protocol)
+        try:
+            begun(connecting)
+            connecting.settimeout(timeout)
+            if source:
+                connecting.bind(source)
+            connecting.connect(address)
+        except OSError as error:
+            connecting.close()
+            trouble = error
+        except BaseException:
+            connecting.close()
+            raise
+        else:
+            return connecting
+    raise trouble
+
+
 class IntroductionError(Exception):
     """The server does not take a client's address from us; the text says why, and what to do."""
 
@@ -32,11 +63,13 @@ class Route(Protocol):
         """As reports call it."""
 
     def connect(
-        self, server: tuple[str, int], client_address: str, timeout: float
+        self, server: tuple[str, int], client_address: str, timeout: float, begun: Begun = unwatched
     ) -> tuple[socket.socket, bytes]:
         """A connected socket, and what is to be sent on it before the dialogue.
 
-        `timeout` is in seconds. Raises `OSError`, and `ValueError` for a client address that is none.
+        `timeout` is in seconds. Who connects over the network tells `begun` of the socket beforehand: to shut
+        it down from another thread ends the wait. Raises `OSError`, and `ValueError` for a client address
+        that is none.
         """
 
 
@@ -47,10 +80,10 @@ class Direct:
     name: ClassVar[str] = "direct"
 
     def connect(
-        self, server: tuple[str, int], client_address: str, timeout: float
+        self, server: tuple[str, int], client_address: str, timeout: float, begun: Begun = unwatched
     ) -> tuple[socket.socket, bytes]:
         """Nothing is done about the client's address."""
-        return socket.create_connection(server, timeout), b""
+        return dialled(server, timeout, begun), b""
 
 
 @dataclass(frozen=True)
@@ -60,14 +93,14 @@ class BindSource:
     name: ClassVar[str] = "bind"
 
     def connect(
-        self, server: tuple[str, int], client_address: str, timeout: float
+        self, server: tuple[str, int], client_address: str, timeout: float, begun: Begun = unwatched
     ) -> tuple[socket.socket, bytes]:
         """Bind the client's address, any port; on loopback a server is reached in either family."""
         client, (host, port) = ipaddress.ip_address(client_address), server
         server_end = ipaddress.ip_address(host.partition("%")[0])
         if server_end.is_loopback and client.version != server_end.version:
             host = "::1" if client.version == 6 else "127.0.0.1"
-        return socket.create_connection((host, port), timeout, source_address=(client_address, 0)), b""
+        return dialled((host, port), timeout, begun, (client_address, 0)), b""
 
 
 @dataclass(frozen=True)
@@ -77,10 +110,10 @@ class ProxyV1:
     name: ClassVar[str] = "proxy-v1"
 
     def connect(
-        self, server: tuple[str, int], client_address: str, timeout: float
+        self, server: tuple[str, int], client_address: str, timeout: float, begun: Begun = unwatched
     ) -> tuple[socket.socket, bytes]:
         """The line goes before the dialogue."""
-        return _announce(_version_1, server, client_address, timeout)
+        return _announce(_version_1, client_address, lambda: dialled(server, timeout, begun))
 
 
 @dataclass(frozen=True)
@@ -90,10 +123,10 @@ class ProxyV2:
     name: ClassVar[str] = "proxy-v2"
 
     def connect(
-        self, server: tuple[str, int], client_address: str, timeout: float
+        self, server: tuple[str, int], client_address: str, timeout: float, begun: Begun = unwatched
     ) -> tuple[socket.socket, bytes]:
         """The header goes before the dialogue."""
-        return _announce(_version_2, server, client_address, timeout)
+        return _announce(_version_2, client_address, lambda: dialled(server, timeout, begun))
 
 
 @dataclass(frozen=True)
@@ -107,11 +140,11 @@ class XClient:
     name: ClassVar[str] = "xclient"
 
     def connect(
-        self, server: tuple[str, int], client_address: str, timeout: float
+        self, server: tuple[str, int], client_address: str, timeout: float, begun: Begun = unwatched
     ) -> tuple[socket.socket, bytes]:
         """All of it comes when the server has greeted."""
         ipaddress.ip_address(client_address)
-        return socket.create_connection(server, timeout), b""
+        return dialled(server, timeout, begun), b""
 
     def introduce(self, client_address: str, greeting: Reply, ask: Ask) -> Reply:
         """EHLO and XCLIENT, when the server has greeted us; the answer is its greeting for the client.
@@ -157,10 +190,12 @@ class _Ends:
 
 
 def _announce(
-    header: Callable[[_Ends], bytes], server: tuple[str, int], client_address: str, timeout: float
+    header: Callable[[_Ends], bytes],
+    client_address: str,
+    dial: Callable[[], socket.socket],
 ) -> tuple[socket.socket, bytes]:
     client = ipaddress.ip_address(client_address)
-    connected = socket.create_connection(server, timeout)
+    connected = dial()
     try:
         host, port = connected.getpeername()[:2]
         server_end = ipaddress.ip_address(host.partition("%")[0])  # a zone means nothing elsewhere

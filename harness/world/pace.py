@@ -6,7 +6,7 @@ import weakref
 from dataclasses import dataclass, field
 
 from harness.smtp.session import Session
-from harness.verdicts import InconclusiveError
+from harness.verdicts import BrokenOffError
 
 SLOWEST = 1.0  # connections a second
 
@@ -29,7 +29,7 @@ class Pace:
     def take_turn(self, session: Session) -> float:
         """Wait until it is the session's turn; the seconds that it took.
 
-        Raises `InconclusiveError` when the run is broken off before.
+        Raises `BrokenOffError` when the run is broken off before.
         """
         with self._lock:
             now = time.monotonic()
@@ -37,8 +37,13 @@ class Pace:
             self._next = turn + 1.0 / self.rate
             self._sessions.add(session)
         if self._over.wait(turn - now):
-            raise InconclusiveError("the run was broken off")
+            raise BrokenOffError
         return turn - now
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run is over."""
+        return self._over.is_set()
 
     def slow_down(self) -> None:
         """Half as fast from now on, down to `SLOWEST`, and never faster than is granted."""

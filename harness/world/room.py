@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from harness.verdicts import InconclusiveError
+from harness.verdicts import BrokenOffError
 
 
 @dataclass
@@ -27,13 +27,13 @@ class Room:
     def place(self) -> Iterator[float]:
         """A place, as soon as one is free; gives the seconds that it took.
 
-        Raises `InconclusiveError` when the run is broken off before.
+        Raises `BrokenOffError` when the run is broken off before.
         """
         began = time.monotonic()
         with self._changed:
             self._changed.wait_for(lambda: self._over or self._taken < self.places)
             if self._over:
-                raise InconclusiveError("the run was broken off")
+                raise BrokenOffError
             self._taken += 1
         try:
             yield time.monotonic() - began

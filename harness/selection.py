@@ -1,0 +1,88 @@
+"""What of its suites a session of pytest tries: a run of a part must not be taken for a whole one."""
+
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from harness.results.model import Caveat, CaveatKind
+from harness.rules import Catalogue
+
+NAME = "smtp-harness-selection"  # of the plugin of one session
+RULES = "rules.toml"
+
+
+def rules_file(item: pytest.Item) -> Path | None:
+    """The `rules.toml` beside or above a scenario."""
+    return next((one / RULES for one in item.path.parents if (one / RULES).is_file()), None)
+
+
+@dataclass
+class Selection:
+    """Knows the scenarios before anybody has taken some of them out, and after that."""
+
+    config: pytest.Config
+    kept: dict[str, str] = field(default_factory=dict)  # node id -> id of its rule
+    left_out: dict[str, str] = field(default_factory=dict)
+    suites: frozenset[Path] = frozenset()  # folders
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, None, None]:
+        """Note what was collected, and what -k, -m, --deselect and other plugins leave of it."""
+        collected = [*items]
+        self.suites = frozenset(file.parent for one in collected if _rule(one) and (file := rules_file(one)))
+        yield
+        staying = {item.nodeid for item in items}
+        for item in collected:
+            if rule := _rule(item):
+                (self.kept if item.nodeid in staying else self.left_out)[item.nodeid] = rule
+
+    def caveat(self, catalogue: Catalogue) -> Caveat | None:
+        """That not all scenarios of the suites were selected, how, and of which rules; None when all were."""
+        narrow = [*self._narrow_arguments()]
+        if not (narrow or self.left_out):
+            return None
+        rules = {*self.left_out.values()}
+        if narrow:
+            rules |= {*catalogue.rules} - {*self.kept.values()}
+        if any("::" in one for one in narrow) or self._last_failed:
+            rules |= {*self.kept.values()}  # other cases of them may not even have been collected
+        how = [*dict.fromkeys((*self._options(), *narrow))] or ["by a plugin"]
+        said = f"a part of the scenarios was selected ({', '.join(how)})"
+        return Caveat(CaveatKind.PART, said, tuple(one for one in catalogue.rules if one in rules))
+
+    def _options(self) -> Iterable[str]:
+        """Those that take items out after they were collected."""
+        options = self.config.option
+        for flag, value in (("-k", options.keyword), ("-m", options.markexpr)):
+            if value:
+                yield f"{flag} {value}"
+        if options.deselect:
+            yield "--deselect"
+        if getattr(options, "stepwise", False):
+            yield "--stepwise"
+
+    def _narrow_arguments(self) -> Iterable[str]:
+        """Those that keep scenarios from being collected at all."""
+        options = self.config.option
+        if options.ignore or options.ignore_glob:
+            yield "--ignore"
+        if self._last_failed:
+            yield "--lf"
+        whole = [Path(one) for one in self.config.args if "::" not in one]
+        whole = [(self.config.invocation_params.dir / one).resolve() for one in whole]
+        suites = {suite.resolve() for suite in self.suites}
+        if not all(any(one in (suite, *suite.parents) for one in whole) for suite in suites):
+            yield from self.config.args
+
+    @property
+    def _last_failed(self) -> bool:
+        """Whether pytest goes on with what failed the last time, if anything did."""
+        cache = self.config.cache
+        return bool(getattr(self.config.option, "lf", False) and cache and cache.get("cache/lastfailed", {}))
+
+
+def _rule(item: pytest.Item) -> str:
+    mark = item.get_closest_marker("rule")
+    return str(mark.args[0]) if mark and mark.args else ""
