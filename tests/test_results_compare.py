@@ -27,8 +27,9 @@ def one(status: Status) -> RunResult:
     [
         (Status.PASSED, Status.FAILED, Direction.WORSE),
         (Status.PASSED, Status.INCONCLUSIVE, Direction.WORSE),
-        (Status.PASSED, Status.NOT_TESTABLE, Direction.WORSE),
-        (Status.PASSED, Status.NOT_APPLICABLE, Direction.WORSE),
+        (Status.PASSED, Status.NOT_TESTABLE, Direction.UNTESTED),
+        (Status.PASSED, Status.NOT_APPLICABLE, Direction.UNTESTED),
+        (Status.FAILED, Status.NOT_TESTABLE, Direction.UNTESTED),
         (Status.INCONCLUSIVE, Status.FAILED, Direction.WORSE),
         (Status.NOT_TESTABLE, Status.FAILED, Direction.WORSE),
         (Status.NOT_APPLICABLE, Status.FAILED, Direction.WORSE),
@@ -42,7 +43,7 @@ def one(status: Status) -> RunResult:
 def test_direction_of_a_change(before: Status, after: Status, direction: Direction) -> None:
     comparison = compare(one(before), one(after))
     assert [(change.rule, change.direction) for change in comparison.rules] == [("helo.plain-ip", direction)]
-    assert comparison.exit_status == (1 if direction is Direction.WORSE else 0)
+    assert comparison.exit_status == {Direction.WORSE: 1, Direction.UNTESTED: 3}.get(direction, 0)
 
 
 def test_the_same_run_has_no_changes() -> None:
@@ -53,9 +54,10 @@ def test_the_same_run_has_no_changes() -> None:
     assert "nothing else changed" in render(comparison, colour=False)
 
 
-def test_a_proved_rule_that_vanished_got_worse_and_a_new_one_did_not() -> None:
+def test_a_proved_rule_that_vanished_is_no_longer_tested_and_a_new_one_is_no_loss() -> None:
     whole, part = run(rule("a.one"), rule("a.two")), run(rule("a.one"))
-    assert [change.direction for change in compare(whole, part).rules] == [Direction.WORSE]
+    assert [change.direction for change in compare(whole, part).rules] == [Direction.UNTESTED]
+    assert compare(whole, part).exit_status == 3
     assert compare(part, whole).exit_status == 0
 
 
@@ -67,6 +69,23 @@ def test_one_more_case_of_a_failed_rule_got_worse() -> None:
     assert [change.rule for change in comparison.rules] == ["a.one (second)"]
     assert comparison.exit_status == 1
     assert compare(second(Status.FAILED), second(Status.PASSED)).exit_status == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "direction"),
+    [
+        (Status.INCONCLUSIVE, Direction.WORSE),
+        (Status.NOT_TESTABLE, Direction.UNTESTED),
+        (None, Direction.UNTESTED),
+    ],
+)
+def test_a_case_that_is_lost_shows_behind_another_that_failed_before(
+    status: Status | None, direction: Direction
+) -> None:
+    first, second = case(Status.FAILED, name="first"), case(name="second")
+    other = (case(status, name="second"),) if status else ()
+    comparison = compare(run(rule("a.one", first, second)), run(rule("a.one", first, *other)))
+    assert [(change.rule, change.direction) for change in comparison.rules] == [("a.one (second)", direction)]
 
 
 def test_changed_replies_are_told_once_with_their_places() -> None:
@@ -146,7 +165,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         ("[]", "is no result of a run"),
         ('{"format": "other"}', "is no result of a run"),
         ('{"format": "smtp-harness/results", "version": 0}', "no longer reads"),
-        ('{"format": "smtp-harness/results", "version": 3}', "a newer one"),
+        ('{"format": "smtp-harness/results", "version": 4}', "a newer one"),
         ('{"format": "smtp-harness/results", "version": 1}', "has wrong fields"),
     ],
 )
@@ -167,13 +186,13 @@ def test_a_run_of_a_part_is_told_in_a_sentence_and_in_one_line() -> None:
     whole = run(*(rule(f"a.rule-{number}") for number in range(9)))
     part = replace(whole, rules=whole.rules[:2])
     comparison = compare(whole, part)
-    assert comparison.exit_status == 1
+    assert comparison.exit_status == 3
     shown = render(comparison, colour=False)
     assert "The run after looked at 2 of its 9 rules only." in shown
-    assert "worse   7 rules not in the run after: a.rule-2, a.rule-3, a.rule-4 and 4 more" in shown
-    assert shown.endswith("7 rules got worse, 7 of them not looked at any more")
+    assert "untested 7 rules not in the run after: a.rule-2, a.rule-3, a.rule-4 and 4 more" in shown
+    assert shown.endswith("no rule got worse; 7 rules no longer tested")
     assert shown.count("a.rule-") == 3
-    assert "better  7 rules not in the run before" in render(compare(part, whole), colour=False)
+    assert "better   7 rules not in the run before" in render(compare(part, whole), colour=False)
 
 
 @pytest.mark.parametrize(

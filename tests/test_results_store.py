@@ -1,12 +1,26 @@
 """Result files: what was written is read back, whole, and never overwritten."""
 
+import contextlib
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.results.model import Dialogue, Line, Query, ReplyFact, RunResult, Status, aggregate
-from harness.results.store import from_json, load, save, to_json
+from harness.results.model import (
+    Caveat,
+    CaveatKind,
+    Dialogue,
+    Line,
+    Query,
+    ReplyFact,
+    RunResult,
+    Status,
+    aggregate,
+)
+from harness.results.store import ReportError, from_json, load, newest, prepare, save, to_json
 from tests.result_builder import case, full_run, rule, run
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -57,6 +71,71 @@ def test_runs_of_the_same_second_do_not_overwrite_each_other(tmp_path: Path) -> 
     assert [load(path) for path in paths] == [first, second]
     assert load(tmp_path / "latest.json") == second
     assert (tmp_path / "latest.html").read_text("utf-8").startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize("kind", list(CaveatKind))
+def test_a_run_that_is_no_whole_one_does_not_become_the_latest(tmp_path: Path, kind: CaveatKind) -> None:
+    whole, part = run(rule("a.one")), run(rule("a.one"), caveats=(Caveat(kind, "it was so"),))
+    save(whole, tmp_path)
+    (told, _) = save(part, tmp_path)
+    assert (load(told), load(tmp_path / "latest.json")) == (part, whole)
+    assert newest(tmp_path) == told
+
+
+@contextlib.contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """No file can be larger: writing goes wrong in the middle, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize(("room", "kept"), [(0.5, 0), (1.5, 1)])
+def test_where_there_is_no_room_no_half_file_is_left_and_the_latest_stays(
+    tmp_path: Path, room: float, kept: int
+) -> None:
+    before, after = run(rule("a.one")), run(rule("a.one", status=Status.FAILED))
+    save(before, tmp_path)
+    files = {file.name for file in tmp_path.iterdir()}
+    size = int(len(to_json(after)) * room)
+    full = r"reports cannot be written there \(File too large\)"
+    with room_for(size), pytest.raises(ReportError, match=full) as told:
+        save(after, tmp_path)
+    left = {file.name for file in tmp_path.iterdir()} - files
+    assert left == {path.name for path in told.value.written}
+    assert [load(path) for path in told.value.written] == [after] * kept
+    assert load(tmp_path / "latest.json") == before
+
+
+def test_where_the_latest_cannot_be_changed_the_reports_are_there(tmp_path: Path) -> None:
+    (tmp_path / "latest.json").mkdir()
+    with pytest.raises(ReportError, match=r"is there and whole, and latest\.\* is as it was") as told:
+        save(run(rule("a.one")), tmp_path)
+    assert len(told.value.written) == 2
+    assert {file.name for file in tmp_path.iterdir()} == {
+        "latest.json",
+        *(path.name for path in told.value.written),
+    }
+
+
+def test_a_folder_that_cannot_be_is_told_beforehand(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for folder, said in (
+        (file, f"{file}: reports go to a folder, and {file} is none; move {file} away"),
+        (file / "below", f"and {file} is none"),
+        (Path("/proc/reports"), "reports cannot be written there (No such file or directory)"),
+    ):
+        with pytest.raises(ReportError) as told:
+            prepare(folder)
+        assert said in str(told.value)
+    with room_for(0), pytest.raises(ReportError, match="File too large"):
+        prepare(tmp_path / "new")
+    prepare(tmp_path / "new")
+    assert not [*(tmp_path / "new").iterdir()]
 
 
 def test_without_a_page_there_is_only_the_data(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import itertools
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -618,3 +618,75 @@ def test_nobody_waits_for_a_place_when_the_run_is_over() -> None:
         room.end()
         with pytest.raises(InconclusiveError, match="broken off"):
             waits.result(10)
+
+
+def test_what_was_decided_stands_when_the_run_is_interrupted(
+    monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    monkeypatch.setattr(run, "trouble", lambda server=None, like=None: "")
+
+    def hangs(play: Play) -> None:
+        assert run.over.wait(60)
+        raise DOUBT
+
+    def interrupted(done: int, of: int) -> None:
+        if done == of - 1:
+            raise KeyboardInterrupt
+
+    rule = run.catalogue[RULE]
+    plans = {
+        "hangs": Plan(rule, frozenset(), hangs, has_twin=False),
+        "passes": Plan(rule, frozenset(), passes, has_twin=False),
+        "failed once": Plan(rule, frozenset(), plays(FAIL, FAIL), has_twin=False),
+    }
+    scheduler = Scheduler(run, jobs=8)
+    scheduler.start(plans)
+    with pytest.raises(KeyboardInterrupt):
+        scheduler.collect("hangs", plans["hangs"], interrupted)
+    for _ in range(2):  # what is cut short then counts nowhere
+        assert {key: one.status for key, one in scheduler.decided().items()} == {"passes": Status.PASSED}
+        scheduler.stop()
+
+
+def test_a_failure_is_none_while_what_it_rests_on_is_not_decided(
+    monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    monkeypatch.setattr(run, "trouble", lambda server=None, like=None: "")
+    tried_again = threading.Event()
+
+    def hangs(play: Play) -> None:
+        tried_again.set()
+        assert run.over.wait(60)
+        raise DOUBT
+
+    def interrupted(done: int, of: int) -> None:
+        if tried_again.is_set() and done == 1:
+            raise KeyboardInterrupt
+
+    plans = {
+        "below": Plan(
+            run.catalogue["greylist.first-defer"], frozenset(), plays(DOUBT, hangs), has_twin=False
+        ),
+        "above": Plan(run.catalogue["greylist.early-retry"], frozenset(), plays(FAIL, FAIL), has_twin=False),
+    }
+    scheduler = Scheduler(run, jobs=8)
+    scheduler.start(plans)
+    with pytest.raises(KeyboardInterrupt):
+        scheduler.collect("below", plans["below"], interrupted)
+    (above,) = scheduler.decided().values()
+    scheduler.stop()
+    assert above.status is Status.INCONCLUSIVE
+    assert above.reason == "it rests on greylist.first-defer, which was not decided yet; seen was: it did not"
+
+
+def test_an_interrupt_waits_for_nobody_who_waits(run: Run) -> None:
+    def interrupted() -> None:
+        with run.threads(1, "waits") as pool:
+            waits.append(pool.submit(run.over.wait, 60))
+            raise KeyboardInterrupt
+
+    waits: list[Future[bool]] = []
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert waits[0].result()
+    assert run.pace.is_over

@@ -10,6 +10,7 @@ from fake_dns import FakeDns
 from harness.authenticity import in_message
 from harness.capabilities.mailbox import Delivered
 from harness.cli import main
+from harness.results.store import newest
 from harness.settings import SettingsError
 from harness.spf_suite.play import wire_form
 from harness.spf_suite.suite import load
@@ -87,7 +88,7 @@ def run(suite: Path, *more: str) -> tuple[int, dict[str, dict[str, object]]]:
     """The exit status, and the cases by name."""
     reports = suite.with_name("reports")
     status = main(["spf-suite", str(suite), "--reports", str(reports), *more])
-    result = json.loads((reports / "latest.json").read_text("utf-8"))
+    result = json.loads(newest(reports).read_text("utf-8"))
     return status, {rule["id"].removeprefix("spf-suite."): rule for rule in result["rules"]}
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness.results.model import RunResult, Status
-from harness.results.store import load
+from harness.results.store import load, newest
 from harness.systems import commands, sandbox
 from harness.systems.image import Image
 from harness.systems.sandbox import Sandbox, SandboxError
@@ -137,7 +137,7 @@ def run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Run:
             box, Path("scenarios"), [*arguments, f"--reports={reports}", *options]
         )
         printed = capfd.readouterr()
-        return Ended(status, load(reports / "latest.json"), printed.out + printed.err)
+        return Ended(status, load(newest(reports)), printed.out + printed.err)
 
     return scenarios
 

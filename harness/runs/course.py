@@ -98,7 +98,15 @@ class Course:
         verdict = self._verdict
         if verdict is None and self._may_be_told:
             return None
-        vote = verdict or self._undecided
+        return self._by(verdict or self._undecided)
+
+    @property
+    def standing(self) -> Outcome | None:
+        """What it came to, when that is certain by now, however many tries were left."""
+        verdict = self._verdict
+        return self._by(verdict) if verdict else None
+
+    def _by(self, vote: Vote) -> Outcome:
         return Outcome(
             vote.status,
             vote.reason,

@@ -136,7 +136,7 @@ class Scheduler:
             known = dict(self._settled)
             keys = {id(future): key for key, future in self._outcomes.items()}
             for one in self._tried:
-                if not one.course.is_doubtful and (outcome := one.course.outcome):
+                if not one.course.is_doubtful and (outcome := one.course.standing):
                     known.setdefault(keys[id(one.future)], outcome)
         stands = {}
         for key, outcome in known.items():
@@ -218,6 +218,8 @@ class Scheduler:
 
     def _thin_out(self) -> None:
         """What may begin, now that so few of the crowd are left."""
+        if self._run.over.is_set():
+            return  # nothing begins any more, and what stands is what stood then
         with self._lock:
             straining, tried = [], []
             if self._first_tries <= LAST + len(self._straining):

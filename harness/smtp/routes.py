@@ -1,12 +1,16 @@
 """How a connection is made to look as if it came from a client's address."""
 
+import errno
 import ipaddress
+import math
+import os
+import select
 import socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from harness.smtp.reply import Reply, parse_keywords
 
@@ -30,16 +34,18 @@ def unwatched(connecting: socket.socket) -> None:
 def dialled(
     server: tuple[str, int], timeout: float, begun: Begun, source: tuple[str, int] | None = None
 ) -> socket.socket:
-    """A connected socket, of which `begun` was told before; `timeout` in seconds. Raises `OSError`."""
+    """A connected socket, of which `begun` was told before that; `timeout` in seconds. Raises `OSError`."""
     trouble: OSError = OSError(f"no address of {server[0]} is known")
     for family, kind, protocol, _, address in socket.getaddrinfo(*server, type=socket.SOCK_STREAM):
-        connecting = socket.socket(family, kind, protocol)
         try:
-            begun(connecting)
-            connecting.settimeout(timeout)
+            connecting = socket.socket(family, kind, protocol)
+        except OSError as error:
+            trouble = error
+            continue
+        try:
             if source:
                 connecting.bind(source)
-            connecting.connect(address)
+            _connect(connecting, address, timeout, begun)
         except OSError as error:
             connecting.close()
             trouble = error
@@ -49,6 +55,22 @@ def dialled(
         else:
             return connecting
     raise trouble
+
+
+def _connect(connecting: socket.socket, address: Any, timeout: float, begun: Begun) -> None:
+    # Whoever is told of the socket may shut it down from then on; before it connects that would do nothing.
+    connecting.setblocking(False)
+    code = connecting.connect_ex(address)
+    begun(connecting)
+    if code == errno.EINPROGRESS:
+        waiting = select.poll()
+        waiting.register(connecting, select.POLLOUT)
+        if not waiting.poll(math.ceil(timeout * 1000)):
+            raise TimeoutError("timed out")
+        code = connecting.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        raise OSError(code, os.strerror(code))
+    connecting.settimeout(timeout)
 
 
 class IntroductionError(Exception):
@@ -67,9 +89,9 @@ class Route(Protocol):
     ) -> tuple[socket.socket, bytes]:
         """A connected socket, and what is to be sent on it before the dialogue.
 
-        `timeout` is in seconds. Who connects over the network tells `begun` of the socket beforehand: to shut
-        it down from another thread ends the wait. Raises `OSError`, and `ValueError` for a client address
-        that is none.
+        `timeout` is in seconds. Who connects over the network tells `begun` of the socket meanwhile: to
+        shut it down from another thread ends the wait. Raises `OSError`, and `ValueError` for an address
+        of the client that is none.
         """
 
 
