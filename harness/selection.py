@@ -79,7 +79,7 @@ class Selection:
     @property
     def _last_failed(self) -> bool:
         """Whether pytest goes on with what failed the last time, if anything did."""
-        cache = self.config.cache
+        cache = getattr(self.config, "cache", None)  # there is none without pytest's own plugin for it
         return bool(getattr(self.config.option, "lf", False) and cache and cache.get("cache/lastfailed", {}))
 
 

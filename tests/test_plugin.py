@@ -303,17 +303,23 @@ def test_what_was_decided_is_kept_when_a_run_is_interrupted(
     pytester.makefile(".toml", rules=rules)
     reading, writing = os.pipe()
     command = [sys.executable, "-m", "pytest", "-p", "no:hypothesispytest", f"--progress-to={writing}"]
-    with (
-        os.fdopen(reading) as told,
-        subprocess.Popen(
-            command, cwd=pytester.path, pass_fds=[writing], stdout=subprocess.PIPE, text=True
-        ) as process,
-    ):
-        os.close(writing)
-        while "2 of 3 scenarios done" not in told.readline():
-            assert process.poll() is None
-        process.send_signal(request_to_end)
-        shown, _ = process.communicate(timeout=100)
+    with os.fdopen(reading) as told:
+        process = subprocess.Popen(
+            command,
+            cwd=pytester.path,
+            pass_fds=[writing],
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # as in a terminal
+        )
+        try:
+            os.close(writing)
+            while "2 of 3 scenarios done" not in told.readline():
+                assert process.poll() is None
+            process.send_signal(request_to_end)
+            shown, _ = process.communicate(timeout=100)
+        finally:
+            process.kill()
     assert process.returncode == pytest.ExitCode.INTERRUPTED
     assert "INTERNALERROR" not in shown
     assert f"it was interrupted by {by}, and 2 of 3 scenarios were not decided by then" in shown
