@@ -34,7 +34,7 @@ def caveat(pytester: pytest.Pytester, *arguments: str) -> Caveat | None:
     with (suite / "test_two.py").open("a") as marked:
         marked.write("\npytestmark = pytest.mark.skipped\n")
     items, _ = pytester.inline_genitems("-p", "no:hypothesispytest", "-W", "ignore", *arguments)
-    (selection,) = {items[0].config.pluginmanager.get_plugin(NAME)}
+    selection = items[0].config.pluginmanager.get_plugin(NAME)
     assert isinstance(selection, Selection)
     return selection.caveat(catalogue_of(items))
 
