@@ -21,7 +21,7 @@ from harness.embedded.process import EmbeddedError
 from harness.embedded.servers import PROFILE, reference_mta
 from harness.profile.model import Profile
 from harness.results import terminal
-from harness.results.filing import BaselineError, Filing
+from harness.results.filing import REPORTS_LOST, BaselineError, Filing
 from harness.results.model import RunResult, Status
 from harness.results.store import ReportError, ResultFileError
 from harness.results.visible import visible
@@ -52,7 +52,6 @@ STATUS = "scenario_status"  # where a report carries the status of its scenario
 TENTHS = 10  # of a run, each told once
 SILENT = 15.0  # seconds after which it is told all the same how far the run is
 NOTHING_TESTED = 5  # the exit status that pytest itself uses for «no tests»
-REPORTS_LOST = 6  # the exit status when all went well, and the reports could not be written
 DECIDED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
 BAD_INPUT = (
     settings.SettingsError,

@@ -171,7 +171,7 @@ def test_nobody_listens(route: Route) -> None:
 @pytest.mark.parametrize("route", PROXIES, ids=lambda route: route.name)
 def test_a_connection_that_breaks_at_once_is_closed(route: Route, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = socket.socket()  # as after a reset: it has no peer
-    monkeypatch.setattr(socket, "create_connection", lambda *_: broken)
+    monkeypatch.setattr("harness.smtp.routes.dialled", lambda *_: broken)
     with pytest.raises(OSError, match="not connected"):
         route.connect(("127.0.0.1", 25), "192.0.2.7", TIMEOUT)
     assert broken.fileno() == -1

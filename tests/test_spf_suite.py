@@ -123,6 +123,7 @@ def test_what_a_server_does_otherwise_fails(suite: Path) -> None:
 def test_a_broken_server_is_seen(suite: Path) -> None:
     status, rules = run(suite, "--mutant", "spf.include:off")
     assert status == 1
+    assert not (suite.with_name("reports") / "latest.json").exists()
     assert [name for name, rule in rules.items() if rule["status"] == "failed"] == ["included"]
 
 
@@ -279,3 +280,12 @@ def test_local_parts_are_quoted_where_smtp_needs_it(sender: str, wire: str) -> N
 def test_results_are_read_from_headers(header: str, null: bool, result: str, explanation: str | None) -> None:
     found = in_message(Delivered("alice", "", "here", f"{header}\n\n".encode()), null_sender=null)
     assert (found.result if found else "", found.explanation if found else None) == (result, explanation)
+
+
+def test_a_place_where_reports_cannot_go_is_told_before_anything_is_played(
+    suite: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["spf-suite", str(suite), "--reports", str(suite)]) == 2
+    said = capsys.readouterr()
+    assert f"reports go to a folder, and {suite} is none" in said.err
+    assert said.out == ""

@@ -16,7 +16,8 @@ def add(commands: Commands) -> None:
         "smtp-harness spf-suite rfc7208-tests.yml --sut staging.toml",
         "The file is in the source distribution of pyspf. Its cases name addresses of strangers: the server\n"
         "is only told of them, by PROXY or XCLIENT; nothing is sent there.\n"
-        "exit status: 0 every tested case passed, 1 one did not or none was tested, 2 it could not be run",
+        "exit status: 0 every tested case passed, 1 one did not or none was tested, 2 it could not be run,\n"
+        "6 the reports could not be written",
     )
     parser.add_argument("suite", type=Path, metavar="FILE", help="YAML: sets of cases and their zone data")
     parser.add_argument("--sut", type=Path, metavar="PROFILE.toml", help="default: the reference MTA")
@@ -30,6 +31,7 @@ def run(options: argparse.Namespace) -> int:
     """Returns the exit status; raises `UsageError`."""
     from fake_dns import DnsServerError
     from harness.embedded.process import EmbeddedError
+    from harness.results.store import ReportError
     from harness.spf_suite.command import Order, run_suite
     from harness.spf_suite.run import UnfitProfileError
     from harness.spf_suite.zones import ZoneDataError
@@ -41,5 +43,5 @@ def run(options: argparse.Namespace) -> int:
         return run_suite(order)
     except UnfitProfileError as error:
         raise UsageError(f"{options.sut}: {error}") from None
-    except (ZoneDataError, EmbeddedError, DnsServerError) as error:
+    except (ZoneDataError, EmbeddedError, DnsServerError, ReportError) as error:
         raise UsageError(str(error)) from None

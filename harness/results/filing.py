@@ -11,6 +11,8 @@ from harness.results.model import RunResult
 from harness.results.store import ReportError, load, prepare, save
 from harness.results.visible import visible
 
+REPORTS_LOST = 6  # the exit status when all went well, and the reports could not be written
+
 
 class BaselineError(Exception):
     """No run can be held against this one; the text says why, and what to name instead."""

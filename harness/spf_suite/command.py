@@ -3,14 +3,16 @@
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.results.filing import REPORTS_LOST, Filing
 from harness.results.model import RunResult, Status
-from harness.results.store import save
+from harness.results.store import prepare
 from harness.results.terminal import table
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, begin, open_run
+from harness.runs.gathering import of_a_broken_server
 from harness.spf_suite.run import play, subject
 from harness.spf_suite.server import checking_mta
 from harness.spf_suite.suite import load
@@ -28,21 +30,28 @@ class Order:
 
 
 def run_suite(order: Order) -> int:
-    """The exit status: 0 every case passed, 1 one did not or none was tested.
+    """The exit status: 0 every case passed, 1 one did not or none was tested, 6 the reports are not whole.
 
-    Raises `settings.SettingsError`, `UnfitProfileError`, `ZoneDataError`, `EmbeddedError` or
-    `DnsServerError`.
+    Raises `ReportError`, when nothing was tried yet, `settings.SettingsError`, `UnfitProfileError`,
+    `ZoneDataError`, `EmbeddedError` or `DnsServerError`.
     """
+    prepare(order.reports)
     suite = load(order.suite)
     wish = Wish(Catalogue.below(order.scenarios), order.profile, order.mutants, embedded=checking_mta)
     with open_run(wish) as everything:
         run, facts = begin(subject(everything, suite))
         result = play(run, facts, suite, _show_progress)
+    if order.mutants:
+        result = replace(result, caveats=(*result.caveats, of_a_broken_server(order.mutants)))
     print(table(result, shutil.get_terminal_size().columns, sys.stdout.isatty()))
     counts = result.counts
     tested = counts[Status.PASSED] + counts[Status.FAILED] + counts[Status.INCONCLUSIVE]
     print(f"{counts[Status.PASSED]} of {len(suite.cases)} cases passed, {tested} tested")
-    print(f"report: {', '.join(map(str, reversed(save(result, order.reports))))}")
+    filing = Filing(order.reports)
+    filing.take(result)
+    print(*filing.told(result), sep="\n")
+    if filing.trouble:
+        return REPORTS_LOST
     return exit_status(result)
 
 

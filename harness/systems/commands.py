@@ -168,6 +168,10 @@ def _with_profile(box: Sandbox, words: Callable[[Path], list[str]], variant: str
                     return process.wait()
                 except KeyboardInterrupt:  # it has it too: let it write its report
                     continue
+                except SystemExit:  # and this was for us alone
+                    process.terminate()
+                    process.wait()
+                    raise
 
 
 @contextlib.contextmanager
