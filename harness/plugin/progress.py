@@ -57,7 +57,7 @@ class RunProgress:
     def _reporter(self) -> "TerminalReporter | None":
         """Who writes to the terminal, unless nobody does, or little is wanted."""
         reporter: TerminalReporter | None = self.config.pluginmanager.get_plugin("terminalreporter")
-        return reporter if self.config.option.verbose >= 0 else None
+        return reporter if reporter is not None and self.config.get_verbosity() >= 0 else None
 
     def _is_live(self, reporter: "TerminalReporter") -> bool:
         return bool(reporter.isatty) and progress.is_live(sys.__stdout__ or sys.stdout)

@@ -37,6 +37,7 @@ FORKED = (
     "this scenario has fixtures of its own, and so cannot be played in a process that was forked for it: "
     "run the scenarios without that (pytest-forked: leave out --forked)"
 )
+SHOWING = ("collectonly", "setuponly", "setupplan")  # options with which nothing is run
 NOTHING_TESTED = 5  # the exit status that pytest itself uses for «no tests»
 
 
@@ -78,9 +79,9 @@ class ScenarioPlugin:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Bring the server up, start all scenarios, let pytest go through its items, write the reports."""
-        options = self.config.option
+        only_shown = any(self.config.getoption(name, False) for name in SHOWING)
         selected = [item for item in session.items if item.nodeid in self.scenarios]
-        if not selected or options.collectonly or options.setuponly or options.setupplan:
+        if not selected or only_shown:
             return (yield)
         self._begin(selected)
         try:
