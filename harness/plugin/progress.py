@@ -31,7 +31,7 @@ class RunProgress:
         if number is not None:
             out = os.fdopen(os.dup(number), "w")
             self.config.add_cleanup(out.close)
-            self.beside = progress.Progress("scenarios done", out)
+            self.beside = progress.Progress("scenarios done", out, indent="  ")
 
     def tell(self, done: int, of: int) -> None:
         """So many of so many scenarios are done."""

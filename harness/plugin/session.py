@@ -89,9 +89,9 @@ class ScenarioPlugin:
         finally:
             self._end()
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        """What runs ahead is waited for here: nothing is captured yet, and nobody has a clock running.
+        """What runs ahead is waited for here: nothing is captured yet, and pytest explains assertions already.
 
         Whoever plays the item again, or in a process of its own, finds the outcome with it.
         """
