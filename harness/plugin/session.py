@@ -91,7 +91,7 @@ class ScenarioPlugin:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        """What runs ahead is waited for here: nothing is captured yet, and pytest explains assertions already.
+        """What runs ahead is waited for here: nothing is captured yet, and assertions are explained already.
 
         Whoever plays the item again, or in a process of its own, finds the outcome with it.
         """
