@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from harness.plugin.session import NOTHING_TESTED
 from tests.test_plugin import GOOD, PROFILE, WRONG, written
 
 pytest_plugins = ["pytester"]
@@ -117,6 +118,14 @@ def test_the_older_names_of_options_are_ours_where_nobody_else_has_them(pytester
     outcome.stdout.fnmatch_lines(["*1 passed, 1 not testable*"])
     assert cases(pytester) == ["test_good"]
     assert not (pytester.path / "reports" / "latest.html").exists()
+
+
+@pytest.mark.parametrize("plugin", ["terminal", "capture", "setuponly", "cacheprovider", "logging"])
+def test_a_run_gets_by_without_parts_of_pytest(pytester: pytest.Pytester, plugin: str) -> None:
+    written(pytester, GOOD)
+    outcome = run(pytester, "-p", f"no:{plugin}", untestable(pytester))
+    assert outcome.ret == NOTHING_TESTED
+    assert cases(pytester) == ["test_good"]
 
 
 TWICE = """
