@@ -178,7 +178,7 @@ def test_a_process_for_each_test_finds_the_outcome_or_says_why_not(pytester: pyt
     written(pytester, GOOD, thing, GOOD.replace("good(", "own(thing, "))
     outcome = run(pytester, untestable(pytester))
     assert outcome.ret == pytest.ExitCode.TESTS_FAILED
-    outcome.stdout.fnmatch_lines(["*this scenario has fixtures of its own*", "*1 failed, 1 not testable*"])
+    outcome.stdout.fnmatch_lines(["*this scenario has fixtures of its own*", "*1 failed, *1 not testable*"])
     assert cases(pytester) == ["test_good"]
 
 
