@@ -9,7 +9,9 @@ import sys
 
 import pytest
 
+from harness.plugin.marks import LEVELS
 from harness.plugin.session import NOTHING_TESTED
+from harness.rules import Level
 from tests.test_plugin import GOOD, PROFILE, WRONG, written
 
 pytest_plugins = ["pytester"]
@@ -224,3 +226,7 @@ def _read(terminal: int) -> bytes:
         return os.read(terminal, 4096)
     except OSError:  # so Linux tells that nobody writes to it any more
         return b""
+
+
+def test_every_level_has_a_mark() -> None:
+    assert {*LEVELS} == {*Level}
