@@ -72,7 +72,11 @@ class TcpClients:
 
     async def _serve(self, connection: socket.socket, address: str) -> None:
         """All queries of one connection, until it ends, idles, is cut, or sends what no client would."""
-        reader, writer = await asyncio.open_connection(sock=connection, limit=2 * MAX_QUERY)
+        try:
+            reader, writer = await asyncio.open_connection(sock=connection, limit=2 * MAX_QUERY)
+        except OSError as ending:
+            _log.debug("the connection of %s was cut at once: %r", address, ending)
+            return
         late: set[Late] = set()
         try:
             while packet := await self._read(reader):

@@ -55,6 +55,7 @@ class Progress:
 
     things: str  # what is counted: "mutants"
     out: TextIO = field(default_factory=lambda: sys.stderr)
+    indent: str = ""
     pace: Pace = field(init=False)
     is_live: bool = field(init=False)
 
@@ -65,10 +66,11 @@ class Progress:
 
     def tell(self, done: int, of: int, more: str = "") -> None:
         """So many are done of so many; `more` stands behind what is counted."""
+        words = f"{self.indent}{self.pace.words(done, of, more)}"
         if self.is_live:
-            self._write(f"\r{self.pace.words(done, of, more)}\033[K" if done < of else "\r\033[K")
+            self._write(f"\r{words}\033[K" if done < of else "\r\033[K")
         elif self.pace.is_due(done, of):
-            self._write(f"{self.pace.words(done, of, more)}\n")
+            self._write(f"{words}\n")
 
     def say(self, text: str) -> None:
         """Print a line on standard output, which is often the same terminal."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fake_dns import FakeDns, ZoneFileError, load_zone_file, reverse_name
 from fake_dns.answer import Transport
 from fake_dns.masterfile import LineError, entries, tokens_of
-from fake_dns.names import RecordError, lineage, name_text, wire_name
+from fake_dns.names import ROOT, RecordError, lineage, name_text, wire_name
 from fake_dns.zonemaster import apply_master
 from fake_dns.zonetoml import apply_toml
 from harness.cli import main
@@ -299,6 +299,7 @@ WORDS = (
         "1h",
         "$ORIGIN",
     ),
+    *("$INCLUDE", "$GENERATE", "1-3", "h$", "${1,2,n}", "DNAME", "CNAME", "SVCB", 'alpn="h2"'),
     *("\\# 1 ff", "IN", "MX", "10", "NAPTR", "LOC", "HTTPS", "RRSIG", "NSEC", "CAA", "\\065"),
 )
 MASTER_TEXT = st.one_of(st.text(max_size=200), st.lists(st.sampled_from(WORDS)).map(" ".join))
@@ -317,7 +318,9 @@ def line_of_error(apply: Callable[[str, FakeDns], object], text: str) -> int:
 @QUICK
 @given(MASTER_TEXT)
 def test_any_text_is_a_master_file_or_a_line_error(text: str) -> None:
-    assert 1 <= line_of_error(apply_master, text) <= text.count("\n") + 1
+    for origin in (None, ROOT):
+        line = line_of_error(lambda text, dns: apply_master(text, dns, None, origin), text)  # noqa: B023
+        assert 1 <= line <= text.count("\n") + 1
 
 
 @QUICK

@@ -148,6 +148,8 @@ def test_nor_in_colour(pytester: pytest.Pytester) -> None:
     assert len(PAINT.findall(heard)) > 20
     assert_harmless(PAINT.sub("", heard))
     assert "\x1b[32mPASSED" not in heard  # which is what the server says
+    escaped = set(re.findall(r"\\x1b\[[\d;]*m", heard))
+    assert escaped == {r"\x1b[32m", r"\x1b[0m"}  # the server's, and none of pytest's own
     assert ALL_SHOWN in heard
 
 

@@ -9,6 +9,9 @@ import sys
 
 import pytest
 
+from harness.plugin.marks import LEVELS
+from harness.plugin.session import NOTHING_TESTED
+from harness.rules import Level
 from tests.test_plugin import GOOD, PROFILE, WRONG, written
 
 pytest_plugins = ["pytester"]
@@ -119,6 +122,14 @@ def test_the_older_names_of_options_are_ours_where_nobody_else_has_them(pytester
     assert not (pytester.path / "reports" / "latest.html").exists()
 
 
+@pytest.mark.parametrize("plugin", ["terminal", "capture", "setuponly", "cacheprovider", "logging"])
+def test_a_run_gets_by_without_parts_of_pytest(pytester: pytest.Pytester, plugin: str) -> None:
+    written(pytester, GOOD)
+    outcome = run(pytester, "-p", f"no:{plugin}", untestable(pytester))
+    assert outcome.ret == NOTHING_TESTED
+    assert cases(pytester) == ["test_good"]
+
+
 TWICE = """
 import os, pytest
 from _pytest.runner import runtestprotocol
@@ -169,7 +180,7 @@ def test_a_process_for_each_test_finds_the_outcome_or_says_why_not(pytester: pyt
     written(pytester, GOOD, thing, GOOD.replace("good(", "own(thing, "))
     outcome = run(pytester, untestable(pytester))
     assert outcome.ret == pytest.ExitCode.TESTS_FAILED
-    outcome.stdout.fnmatch_lines(["*this scenario has fixtures of its own*", "*1 failed, 1 not testable*"])
+    outcome.stdout.fnmatch_lines(["*this scenario has fixtures of its own*", "*1 failed, *1 not testable*"])
     assert cases(pytester) == ["test_good"]
 
 
@@ -215,3 +226,7 @@ def _read(terminal: int) -> bytes:
         return os.read(terminal, 4096)
     except OSError:  # so Linux tells that nobody writes to it any more
         return b""
+
+
+def test_every_level_has_a_mark() -> None:
+    assert {*LEVELS} == {*Level}

@@ -192,7 +192,7 @@ def test_no_error_of_a_configuration_does(more: dict[str, Any], key: str) -> Non
 
 
 def test_what_is_no_secret_is_still_shown() -> None:
-    with pytest.raises(SettingsError, match=r"server\.port: .* \(found 'smtp'\)"):
+    with pytest.raises(SettingsError, match=r'server\.port: .* \(found "smtp"\)'):
         settings.check("profile.toml", TABLES | {"server": TABLES["server"] | {"port": "smtp"}}, Profile)
 
 

@@ -253,6 +253,7 @@ def test_a_run_that_gives_up_names_the_doctor_of_the_system(
     [
         (["system", "run", "exmi"], "did you mean 'exim'"),
         (["system", "run"], "name a system"),
+        (["system", "install", "exim", "--profile", "ldap"], "--profile chooses nothing there"),
         (["system", "run", "exim", "--profile", "dry", "--", "-q"], "did you mean 'dry-run'"),
     ],
 )

@@ -83,7 +83,8 @@ def test_for_a_farewell(monkeypatch: pytest.MonkeyPatch) -> None:
             return Session(server.address, "127.0.0.1", Direct(), reply_timeout=FOREVER)
 
         one = ServerProbe(connect)
-        one.prepare()
+        while not one.prepare():
+            threading.Event().wait(0.01)
         ended = threading.Thread(target=one.close)
         ended.start()
         ended.join(60)

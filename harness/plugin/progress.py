@@ -31,7 +31,7 @@ class RunProgress:
         if number is not None:
             out = os.fdopen(os.dup(number), "w")
             self.config.add_cleanup(out.close)
-            self.beside = progress.Progress("scenarios done", out)
+            self.beside = progress.Progress("scenarios done", out, indent="  ")
 
     def tell(self, done: int, of: int) -> None:
         """So many of so many scenarios are done."""
@@ -57,7 +57,7 @@ class RunProgress:
     def _reporter(self) -> "TerminalReporter | None":
         """Who writes to the terminal, unless nobody does, or little is wanted."""
         reporter: TerminalReporter | None = self.config.pluginmanager.get_plugin("terminalreporter")
-        return reporter if self.config.option.verbose >= 0 else None
+        return reporter if reporter is not None and self.config.get_verbosity() >= 0 else None
 
     def _is_live(self, reporter: "TerminalReporter") -> bool:
         return bool(reporter.isatty) and progress.is_live(sys.__stdout__ or sys.stdout)

@@ -43,6 +43,7 @@ FORKED = (
     "this scenario has fixtures of its own, and so cannot be played in a process that was forked for it: "
     "run the scenarios without that (pytest-forked: leave out --forked)"
 )
+SHOWING = ("collectonly", "setuponly", "setupplan")  # options with which nothing is run
 NOTHING_TESTED = 5  # the exit status that pytest itself uses for «no tests»
 DECIDED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
 BAD_INPUT = (
@@ -101,9 +102,9 @@ class ScenarioPlugin:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Bring the server up, start all scenarios, let pytest go through its items, write the reports."""
-        options = self.config.option
+        only_shown = any(self.config.getoption(name, False) for name in SHOWING)
         selected = [item for item in session.items if item.nodeid in self.scenarios]
-        if not selected or options.collectonly or options.setuponly or options.setupplan:
+        if not selected or only_shown:
             return (yield)
         with heeding_requests():
             ending: BaseException | None = None
@@ -117,9 +118,9 @@ class ScenarioPlugin:
             finally:
                 self._end(selected, ending)
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        """What runs ahead is waited for here: nothing is captured yet, and nobody has a clock running.
+        """What runs ahead is waited for here: nothing is captured yet, and assertions are explained already.
 
         Whoever plays the item again, or in a process of its own, finds the outcome with it.
         """

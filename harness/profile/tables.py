@@ -254,7 +254,7 @@ class Directory(settings.Settings):
 
     other_class: tuple[Account, ...] = Field(min_length=1)
     odd_name: tuple[Account, ...] = ()
-    bind: tuple[str, ...] = ()
+    bind: settings.Command = ()
     outage: Outage | None = None
 
     @field_validator("bind")

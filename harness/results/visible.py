@@ -4,7 +4,10 @@ Whatever leaves the harness passes here, whoever said it and whoever wrote the l
 pages field by field, the commands' output in `streams`, what pytest shows in `harness.runs.showing`.
 """
 
+import re
+
 LINES = "\n\t"  # what a text of several lines keeps
+_UNUSUAL = re.compile(r"[^\n -~]")  # what may not print; a whole result is looked through for it
 
 
 def visible(text: str, keep: str = "") -> str:
@@ -24,9 +27,7 @@ def visible_json(text: str) -> str:
 
     Lone surrogates, which are no characters, stay.
     """
-    if text.replace("\n", "").isprintable():
-        return text
-    return "".join(c if c.isprintable() or c == "\n" or _is_half(c) else _json_escape(c) for c in text)
+    return _UNUSUAL.sub(lambda found: _json_escape(found[0]), text)
 
 
 def shortened(text: str, limit: int) -> str:
@@ -40,9 +41,7 @@ def _escape(character: str) -> str:
 
 
 def _json_escape(character: str) -> str:
+    if character.isprintable() or "\ud800" <= character <= "\udfff":
+        return character
     units = character.encode("utf-16-be").hex()
     return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
-
-
-def _is_half(character: str) -> bool:
-    return "\ud800" <= character <= "\udfff"

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import dataclasses
 import logging
+import re
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -15,7 +16,9 @@ from harness.secret import Secret
 from harness.smtp.masking import Masker
 
 SHORTEST = 6  # characters of a secret that is looked for in all that is shown; shorter words are everywhere
-HANDLERS = ("log_cli_handler", "log_file_handler", "caplog_handler", "report_handler")  # of pytest's plugin
+WRITING = ("log_cli_handler", "log_file_handler")  # of pytest's plugin: they write at once
+CAPTURING = ("caplog_handler", "report_handler")  # what they write becomes a part of a report
+PAINT = re.compile(r"\x1b\[[\d;]*m")
 
 
 class Showing:
@@ -68,27 +71,33 @@ class Showing:
         are painted as ever.
         """
         plugin = config.pluginmanager.get_plugin("logging-plugin")
-        found = (getattr(plugin, name, None) for name in HANDLERS)
-        formatters = {one: one.formatter for one in found if isinstance(one, logging.Handler)}
-        writer = config.get_terminal_writer()
-        painting, writer.code_highlight = writer.code_highlight, False
-        for handler, formatter in formatters.items():
-            handler.setFormatter(_Shown(self, formatter))
+        found = [(getattr(plugin, name, None), name in WRITING) for name in (*WRITING, *CAPTURING)]
+        handlers = [(one, paints) for one, paints in found if isinstance(one, logging.Handler)]
+        formatters = [(one, one.formatter) for one, _ in handlers]
+        terminal = config.pluginmanager.has_plugin("terminalreporter")  # a trial of `truth` has none
+        writer = config.get_terminal_writer() if terminal else None
+        painting = writer is not None and writer.code_highlight
+        if writer:
+            writer.code_highlight = False
+        for handler, paints in handlers:
+            handler.setFormatter(_Shown(self, handler.formatter, paints=paints))
         try:
             yield
         finally:
-            writer.code_highlight = painting
-            for handler, formatter in formatters.items():
+            if writer:
+                writer.code_highlight = painting
+            for handler, formatter in formatters:
                 handler.setFormatter(formatter)
 
 
 class _Shown(logging.Formatter):
-    """Makes what was logged harmless before another formatter writes the line."""
+    """Makes what was logged harmless before another formatter writes the line, which it may paint."""
 
-    def __init__(self, showing: Showing, inner: logging.Formatter | None) -> None:
+    def __init__(self, showing: Showing, inner: logging.Formatter | None, *, paints: bool) -> None:
         super().__init__()
         self._showing = showing
         self._inner = inner or logging.Formatter()
+        self._paints = paints
 
     def format(self, record: logging.LogRecord) -> str:
         shown = copy.copy(record)
@@ -97,4 +106,5 @@ class _Shown(logging.Formatter):
             shown.exc_text = self._showing.text(self.formatException(record.exc_info))
         if record.stack_info:
             shown.stack_info = self._showing.text(record.stack_info)
-        return self._inner.format(shown)
+        line = self._inner.format(shown)
+        return line if self._paints else PAINT.sub("", line)
