@@ -129,7 +129,7 @@ def test_every_option_of_a_run_is_in_the_guide(pytestconfig: pytest.Config) -> N
 @pytest.mark.parametrize("file", DOCUMENTS, ids=str)
 def test_options_within_sentences_exist(help_of: Help, pytestconfig: pytest.Config, file: Path) -> None:
     """Of pytest, an older name of ours, or of one of our commands."""
-    theirs = {"--forked", "--kills", "--runs"}  # pytest-forked; measurements
+    theirs = {"--forked"}  # pytest-forked
     commands = (
         "compare",
         "discover",
