@@ -171,10 +171,14 @@ class ScenarioPlugin:
                 rule = self.scenarios[item.nodeid].rule
                 shown: Any = RuleFailure(rule, outcome.expected, report.longrepr)
                 report.longrepr = shown
-        if report.when == "call" or not report.passed:
-            self.told.add(item.nodeid)
-        self.others_failed |= report.failed and (outcome is None or report.when != "call")
         return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """What pytest is through with, wherever it was run: in a process of its own as well."""
+        if report.when == "call" or not report.passed:
+            self.told.add(report.nodeid)
+        is_verdict = getattr(report, STATUS, None) is not None and report.when == "call"
+        self.others_failed |= report.failed and not is_verdict
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_internalerror(self, excrepr: object) -> None:
