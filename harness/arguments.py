@@ -2,7 +2,6 @@
 
 import argparse
 import math
-import sys
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
@@ -60,7 +59,6 @@ def seconds(text: str) -> float:
 def bare(parser: argparse.ArgumentParser) -> int:
     """What a call without any word gets: the help, and the status of a call that asked for nothing."""
     parser.print_help()
-    sys.stdout.flush()
     return WRONG
 
 

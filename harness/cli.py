@@ -46,6 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except (settings.SettingsError, UsageError) as error:
         return _wrong(str(error))
+    except SystemExit as ending:  # of argparse, which has printed a help or a mistake
+        with contextlib.suppress(BrokenPipeError):
+            sys.stdout.flush()
+            raise
+        cut_off(status)
+        raise ending from None
     except BrokenPipeError:
         return cut_off(status)
     except OSError as error:

@@ -5,6 +5,7 @@ import errno
 import os
 import re
 import resource
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -65,6 +66,19 @@ def log_of(mta: RunningMta) -> str:
     said = (mta.state.parent / "mta.log").read_text("utf-8")
     assert "Traceback" not in said
     return said
+
+
+@pytest.mark.parametrize("said", [b"", b"EHLO mx.client.example\r\n"], ids=["nothing", "a greeting"])
+def test_who_leaves_while_dns_is_asked_about_him_leaves_nothing_behind(tmp_path: Path, said: bytes) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        with running_mta(tmp_path, proxy=False, resolver=silent.getsockname()) as mta:
+            used = descriptors(mta)
+            for _ in range(6):
+                with socket.create_connection(mta.address, timeout=PATIENCE) as client:
+                    client.sendall(said)
+                    silent.recv(512)  # the question about it
+            eventually(lambda: descriptors(mta) <= used)
 
 
 def test_without_descriptors_clients_wait_and_the_log_does_not_grow(tmp_path: Path) -> None:

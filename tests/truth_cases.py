@@ -26,6 +26,7 @@ RULES = (
     "helo.own-domain",
     "helo.own-host",
     "helo.own-primary",
+    "helo.forward-match",
     "helo.no-aaaa-stall",
     "bounce.legal",
     "dnsbl.*",

@@ -249,13 +249,19 @@ class Connection(SMTP):
         await super().push(reply)
 
     async def _handle_client(self) -> None:
-        """Policy speaks before the greeting; without PROXY the client is whoever connected."""
+        """Policy speaks before the greeting; without PROXY the client is whoever connected.
+
+        Whoever leaves meanwhile leaves nothing behind: the engine closes what it has greeted, and no more.
+        """
         self._require_whole_line_ends()
-        if self._proxy_timeout is None:
-            peer = (self.told().peer or ("",))[0]
-            await self.dialogue.meet(str(peer).partition("%")[0], self)
-        with contextlib.suppress(ConnectionError):  # the client is gone; there is nobody to tell
-            await super()._handle_client()
+        try:
+            if self._proxy_timeout is None:
+                peer = (self.told().peer or ("",))[0]
+                await self.dialogue.meet(str(peer).partition("%")[0], self)
+            with contextlib.suppress(ConnectionError):  # the client is gone; there is nobody to tell
+                await super()._handle_client()
+        finally:
+            self._writer.close()
 
     def _require_whole_line_ends(self) -> None:
         """Commands end with CR LF: a bare line feed is no end of a command (RFC 5321 §2.3.8)."""
