@@ -8,7 +8,7 @@ import pytest
 
 from harness.outcome import Stage
 from harness.rules import Catalogue
-from harness.runs.assembly import Wish, open_run
+from harness.runs.assembly import Wish, begin, open_run
 from harness.runs.baseline import Baseline, Innocent, Meeting
 from harness.runs.run import MOST_TROUBLES, Run
 from harness.runs.steadiness import Steadiness
@@ -73,3 +73,12 @@ def test_who_is_let_through_who_was_put_off_before_is_in_no_trouble(
         assert bool(run.trouble(like=strange)) is trouble
     assert run.pace.rate == run.profile.server.rate  # others are served as ever
     assert run.steadiness.seen.steady is not trouble
+
+
+def test_who_is_put_off_as_at_the_beginning_is_in_no_trouble() -> None:
+    """A server that greylists known clients, too: at first they came again, and were let through."""
+    with open_run(Wish(Catalogue.below(Path("scenarios")), mutants=["greylist.host-whitelist:off"])) as run:
+        begun = begin(run)[0]
+        assert begun.baseline.findings == ()
+        assert begun.trouble() == ""
+        assert replace(begun, baseline=Baseline()).trouble() != ""

@@ -142,6 +142,13 @@ class Baseline:
         reached = known[0].attempt.steps[-1].stage if known[0].attempt.steps else Stage.CONNECT
         return f"an innocent client got no further than {reached}: {known[0].deviation}"
 
+    def has_waited(self, kind: Kind, step: Step) -> bool:
+        """Whether clients of a kind were put off as they are at a step, came again, and were let through."""
+        return step.verdict is Verdict.DEFER and any(
+            one.innocent.kind is kind and not one.deviation and one.client.put_off == (step.stage, step.code)
+            for one in self.meetings
+        )
+
     @property
     def marking(self) -> Finding | None:
         """That messages of innocent clients are marked as those of offenders are; None when they are not."""

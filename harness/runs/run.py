@@ -185,6 +185,7 @@ class Run:
         usual = step and (
             self.baseline.explains(met.client, step, manner, fault)
             or (step.verdict is Verdict.PASS and not met.late)  # who is let through is served well enough
+            or self.baseline.has_waited(like.kind, step)
         )
         self.steadiness.innocent_met("" if usual or met.lost else met.said)
         self.steadiness.dialogue_ended(lost=met.lost)

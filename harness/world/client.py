@@ -31,6 +31,7 @@ class Client(Host):
     server: tuple[str, int] | None = None  # that it talks to; the one of the profile unless told otherwise
     word: str = "message"  # what its messages are called in what they are found by
     waited: bool = False  # because a greylist had put it off
+    put_off: tuple[Stage, int] | None = None  # where, and by which code
     came_before: bool = False  # and waited, so that no greylist puts it off any more
 
     @property
@@ -224,7 +225,7 @@ class Client(Host):
         put_off = met.stage in (Stage.RCPT, Stage.DATA) and met.verdict is Verdict.DEFER
         if not put_off or not (whatever_code or met.code in greylist.codes):
             return attempt
-        self.waited = True
+        self.waited, self.put_off = True, (met.stage, met.code)
         clock.advance(self.address, greylist.delay + GREYLIST_SLACK)
         return again()
 
