@@ -36,6 +36,7 @@ DIALOGUES = 100_000
 BATCH = 100  # hostile dialogues before an innocent one
 CLIENTS = 8  # side by side
 PATIENCE = 10.0  # seconds for a reply that must come
+LET_GO = 90.0  # seconds; a TLS handshake that never comes is awaited for 60
 SHORT = 0.2  # seconds that our client waits for a hostile server
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close by RST
 SEED = 7
@@ -223,7 +224,7 @@ def mislead(listener: socket.socket, number: int, over: threading.Event) -> None
 
 def settled(pid: int, descriptors: int) -> tuple[float, int]:
     """What a process uses when it has let go of all, or has had the time to."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + LET_GO
     while usage(pid)[1] > descriptors and time.monotonic() < deadline:
         time.sleep(0.1)
     return usage(pid)
