@@ -75,10 +75,19 @@ def test_who_is_let_through_who_was_put_off_before_is_in_no_trouble(
     assert run.steadiness.seen.steady is not trouble
 
 
-def test_who_is_put_off_as_at_the_beginning_is_in_no_trouble() -> None:
-    """A server that greylists known clients, too: at first they came again, and were let through."""
+def test_who_is_put_off_as_at_the_beginning_is_in_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that greylists known clients, too: they come again, and are let through, or are not."""
     with open_run(Wish(Catalogue.below(Path("scenarios")), mutants=["greylist.host-whitelist:off"])) as run:
         begun = begin(run)[0]
         assert begun.baseline.findings == ()
         assert begun.trouble() == ""
         assert replace(begun, baseline=Baseline()).trouble() != ""
+
+        def never_let_through(run: Run, innocent: Innocent, *, patient: bool = True) -> Meeting:
+            client = run.observer(run.world())
+            met = Step(Stage.RCPT, "", Reply(PUT_OFF, ("text",), b"", 0.0, 0.0), 0.0, 0.0)
+            attempt = Attempt(client.address, (met,), Ending.QUIT)
+            return Meeting(innocent, client, attempt, "they are put off", met)
+
+        monkeypatch.setattr("harness.runs.run.meet", never_let_through)
+        assert "put off" in begun.trouble()

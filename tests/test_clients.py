@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.outcome import Stage
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, open_run
 from harness.runs.run import Run
@@ -44,6 +45,6 @@ def test_a_host_that_was_put_off_and_came_again_is_known(run: Run) -> None:
 def test_a_host_that_was_not_put_off_before_may_be_later(run: Run) -> None:
     client = run.client(run.world(), Kind.KNOWN)
     client.another_ptr(client.host)
-    client.waited = True  # on an earlier occasion, for another recipient
+    client.put_off = (Stage.RCPT, 451)  # on an earlier occasion, for another recipient
     client.be_known()  # it is let through at once
     assert not client.came_before

@@ -180,12 +180,13 @@ class Run:
         asked_at = self.baseline.asked_at if asks else None
         goal = later(like.goal, asked_at) if asked_at else like.goal
         met = meet(self, replace(like, goal=goal), patient=False)
+        if met.step and self.baseline.has_waited(like.kind, met.step):  # as then, it comes again
+            met = meet(self, replace(like, goal=goal))
         manner, step = like.manner, met.step
         fault = Fault.LATE if met.late else Fault.REPLY
         usual = step and (
             self.baseline.explains(met.client, step, manner, fault)
             or (step.verdict is Verdict.PASS and not met.late)  # who is let through is served well enough
-            or self.baseline.has_waited(like.kind, step)
         )
         self.steadiness.innocent_met("" if usual or met.lost else met.said)
         self.steadiness.dialogue_ended(lost=met.lost)

@@ -105,8 +105,9 @@ def _late_at(error: BaseException | None) -> Stage | None:
     """Where a reply was late that should not be, or may have been."""
     if isinstance(error, UnclearTimingError):
         return error.step.stage if error.step else None
-    late = isinstance(error, ContradictionError) and error.fault is Fault.LATE
-    return error.step.stage if late and isinstance(error, ContradictionError) else None
+    if isinstance(error, ContradictionError) and error.fault is Fault.LATE:
+        return error.step.stage
+    return None
 
 
 def _met(end: _End) -> str:

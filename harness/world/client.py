@@ -30,8 +30,7 @@ class Client(Host):
     label: str = "client"
     server: tuple[str, int] | None = None  # that it talks to; the one of the profile unless told otherwise
     word: str = "message"  # what its messages are called in what they are found by
-    waited: bool = False  # because a greylist had put it off
-    put_off: tuple[Stage, int] | None = None  # where, and by which code
+    put_off: tuple[Stage, int] | None = None  # where, and by which code, before it waited and came again
     came_before: bool = False  # and waited, so that no greylist puts it off any more
 
     @property
@@ -151,9 +150,9 @@ class Client(Host):
         Where no exemption of it is certain and time can pass, it comes once before, waits and comes again.
         """
         if self._may_be_greylisted() and self.world.clock:
-            before = replace(self, label="the same host, before", word="earlier", waited=False)
+            before = replace(self, label="the same host, before", word="earlier", put_off=None)
             before.attempt(recipient=recipient, upto=self.world.sut.greylist.stage)
-            self.came_before = before.waited
+            self.came_before = before.put_off is not None
 
     def carry_on(self, talk: Conversation, recipient: str = "") -> None:
         """From MAIL on as far as the server must be heard to tell the verdict, or to the first refusal."""
@@ -225,7 +224,7 @@ class Client(Host):
         put_off = met.stage in (Stage.RCPT, Stage.DATA) and met.verdict is Verdict.DEFER
         if not put_off or not (whatever_code or met.code in greylist.codes):
             return attempt
-        self.waited, self.put_off = True, (met.stage, met.code)
+        self.put_off = met.stage, met.code
         clock.advance(self.address, greylist.delay + GREYLIST_SLACK)
         return again()
 
