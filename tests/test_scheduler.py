@@ -27,7 +27,7 @@ from harness.runs.scheduler import Scheduler
 from harness.runs.trial import Plan
 from harness.smtp.routes import Direct
 from harness.smtp.session import Ending
-from harness.verdicts import FailedError, InconclusiveError, NotTestableError
+from harness.verdicts import FailedError, InconclusiveError, NotTestableError, ScenarioEnd
 from harness.world.client import Client
 from harness.world.conversation import Attempt
 from harness.world.internet import Internet, Kind
@@ -520,24 +520,80 @@ class Stage:
 DISTURBING = ("connect.rdns-temperror", "dnsbl.fail-open", "helo.no-aaaa-stall")
 
 
-@pytest.mark.parametrize("jobs", [1, 8])
-def test_rules_that_disturb_come_last_and_each_by_itself(
-    monkeypatch: pytest.MonkeyPatch, run: Run, jobs: int
-) -> None:
-    stage = Stage(run)
+def disturbing(stage: Stage) -> dict[str, Plan]:
+    """Three rules that disturb, of three cases each, and three cases that do not."""
+    plans = {f"{rule}-{case}": stage.plan(rule) for rule in DISTURBING for case in range(3)}
+    return plans | {f"other-{number}": stage.plan(RULE) for number in range(3)}
+
+
+def asked_for_innocents(monkeypatch: pytest.MonkeyPatch, stage: Stage) -> list[int]:
+    """How much was played when an innocent client went to the server, each time."""
     asked: list[int] = []
 
     def well() -> str:
         asked.append(len(stage.rules))
         return ""
 
-    monkeypatch.setattr(run, "trouble", well)
-    plans = {f"{rule}-{case}": stage.plan(rule) for rule in DISTURBING for case in range(3)}
-    plans |= {f"other-{number}": stage.plan(RULE) for number in range(3)}
-    scheduled(run, plans, jobs)
+    monkeypatch.setattr(stage.run, "trouble", well)
+    return asked
+
+
+def test_in_turn_each_rule_that_disturbs_comes_last_and_by_itself(
+    monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    stage = Stage(run)
+    asked = asked_for_innocents(monkeypatch, stage)
+    came = scheduled(run, disturbing(stage), jobs=1)
     assert stage.rules == [RULE] * 6 + [rule for rule in DISTURBING for _ in range(6)]
-    assert {rule: stage.company[rule] for rule in DISTURBING} == {rule: {rule} for rule in DISTURBING}
     assert asked == [6, 12, 18]  # an innocent client goes before each of them
+    assert {one.status for one in came.values()} == {Status.PASSED}
+
+
+def test_rules_that_disturb_are_played_together_when_all_others_are_over(
+    monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    stage = Stage(run)
+    asked = asked_for_innocents(monkeypatch, stage)
+    came = scheduled(run, disturbing(stage), jobs=32)
+    assert stage.rules[:6] == [RULE] * 6
+    assert len(stage.rules) == 24  # each of them once, with its twin
+    assert RULE not in set().union(*(stage.company[rule] for rule in DISTURBING))
+    assert asked == [6]
+    assert {one.status for one in came.values()} == {Status.PASSED}
+
+
+@pytest.mark.parametrize("ending", [FAIL, DOUBT])
+def test_what_does_not_pass_in_company_is_judged_alone_and_by_that_alone(
+    monkeypatch: pytest.MonkeyPatch, run: Run, ending: ScenarioEnd
+) -> None:
+    stage = Stage(run)
+    asked = asked_for_innocents(monkeypatch, stage)
+    plans = disturbing(stage)
+    victim = DISTURBING[1]
+
+    def minds_others(play: Play) -> None:
+        stage.plan(victim).play(play)
+        if len(stage.rules) <= 21:
+            raise ending
+
+    for case in range(3):
+        plans[f"{victim}-{case}"] = Plan(run.catalogue[victim], frozenset(), minds_others, has_twin=False)
+    came = scheduled(run, plans, jobs=32)
+    assert {one.status for one in came.values()} == {Status.PASSED}
+    assert {len(came[f"{victim}-{case}"].tries) for case in range(3)} == {1}
+    assert set(stage.rules[21:]) == {victim}
+    assert len(asked) == 2  # before all of them, and before those that are played again
+
+
+def test_what_disturbs_is_played_alone_where_innocents_were_not_served_before(
+    monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    stage = Stage(run)
+    answers = iter(["an innocent client was refused at helo: 451", "", "", ""])
+    monkeypatch.setattr(run, "trouble", lambda: next(answers))
+    came = scheduled(run, disturbing(stage), jobs=32)
+    assert {rule: stage.company[rule] for rule in DISTURBING} == {rule: {rule} for rule in DISTURBING}
+    assert {one.status for one in came.values()} == {Status.PASSED}
 
 
 def test_what_disturbs_is_not_tried_on_a_server_that_is_disturbed(

@@ -2,11 +2,9 @@
 
 import contextlib
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar
 
 from harness.judge import GreylistWordError
 from harness.outcome import DIALOGUE
@@ -14,12 +12,11 @@ from harness.results.model import Status
 from harness.rules import Capability, Rule
 from harness.runs.course import Course, Outcome, broken_by
 from harness.runs.foundations import blocked, undecided_below
+from harness.runs.in_turn import InTurn
 from harness.runs.run import Run
 from harness.runs.trial import Plan
 from harness.verdicts import InconclusiveError, ScenarioEnd, UnreadableMailError
 
-P = ParamSpec("P")
-T = TypeVar("T")
 FEW = 24  # scenarios at a time when the crowd is gone
 LAST = 4  # of the crowd, that are waiting for late replies and will not be disturbed by what strains a server
 SUSPECTS: tuple[tuple[type[InconclusiveError], Callable[[Rule], bool]], ...] = (
@@ -36,31 +33,6 @@ class _Case:
     future: Future[Outcome]
 
 
-class _InTurn(Executor):
-    """Does one thing after the other, where and when it is told to go on: in the main thread."""
-
-    def __init__(self) -> None:
-        """Nothing is waiting."""
-        self._waiting: deque[Callable[[], object]] = deque()
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """When its turn comes."""
-        future: Future[T] = Future()
-        self._waiting.append(lambda: future.set_result(fn(*args, **kwargs)))
-        return future
-
-    def do_next(self) -> bool:
-        """What comes next, from its beginning to its end; whether there was anything."""
-        if not self._waiting:
-            return False
-        self._waiting.popleft()()
-        return True
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Nothing goes on by itself."""
-        self._waiting.clear()
-
-
 class Scheduler:
     """Runs scenarios on threads ahead of the pytest items that report them.
 
@@ -68,8 +40,9 @@ class Scheduler:
     twins were hit have been tried again, for only then is known how steady the server is. Whatever is not
     certain is tried again when the crowd is gone, a few at a time: what only the crowd had made slow is
     prompt then. Scenarios that strain the server wait until next to nobody is left whom they could slow down.
-    What may change the server for all is played last of all, one rule after the other, each when an innocent
-    client is served.
+    What may change the server for all is played last of all, when innocent clients are served: first all
+    that does not change it for certain together, for most servers mind none of it and a pass shows why;
+    then, one rule after the other, what did not pass then, and what changes the server for certain.
     """
 
     def __init__(self, run: Run, jobs: int) -> None:
@@ -78,7 +51,7 @@ class Scheduler:
         run.side_by_side = jobs > 1
         run.room.places = jobs
         at_once = max(1, jobs // 2)  # each with its twin
-        self._here = _InTurn() if jobs == 1 else None
+        self._here = InTurn() if jobs == 1 else None
         self._crowd = self._here or ThreadPoolExecutor(at_once, thread_name_prefix="scenario")
         self._quiet = self._here or ThreadPoolExecutor(min(at_once, FEW), thread_name_prefix="again")
         self._last = self._here or ThreadPoolExecutor(1, thread_name_prefix="alone")
@@ -89,6 +62,7 @@ class Scheduler:
         self._doubts = 0  # those of them that are tried again before the others stand
         self._straining: list[str] = []
         self._late: list[str] = []  # what may change the server for all, in the order in which it is played
+        self._were_together = False  # whether those that may were played together
         self._first_tries = 0
         self._unsettled = 0
         self._lock = threading.Lock()
@@ -270,18 +244,17 @@ class Scheduler:
         future.add_done_callback(note)
         return future
 
-    def _one_settled(self, future: Future[Outcome]) -> None:
-        with self._lock:
-            self._unsettled -= 1
-        self._play_the_rest()
+    def _one_settled(self, _: Future[Outcome]) -> None:
+        self._one_came_back()
 
     def _play_the_rest(self) -> None:
-        """When all others are settled: what may change the server for all, and then what does for certain.
-
-        One rule after the other; the cases of one that does not change it for certain side by side.
-        """
+        """When all others are settled: what may change the server for all, and then what does for certain."""
         with self._lock:
             if self._unsettled or not self._late:
+                return
+            if several := self._to_be_together():
+                self._unsettled = len(several)
+                self._last.submit(self._try_together, several)
                 return
             first = self._plans[self._late[0]]
             together = [key for key in self._late if self._goes_with(first, self._plans[key])]
@@ -290,6 +263,44 @@ class Scheduler:
         for key in together:
             self._outcomes[key].add_done_callback(self._one_settled)
         self._last.submit(self._try_alone, together)
+
+    def _to_be_together(self) -> list[str]:
+        """Those that may change the server, where they are of several rules, and the first time."""
+        if self._were_together or self._here:
+            return []
+        self._were_together = True
+        keys = [key for key in self._late if not self._changes_all(self._plans[key])]
+        return keys if len({self._plans[key].rule.id for key in keys}) > 1 else []
+
+    def _try_together(self, keys: Sequence[str]) -> None:
+        """One try of each, where innocent clients are served; all but those that pass are played alone."""
+        served = not self._trouble()
+        for key in keys:
+            if served:
+                self._quiet.submit(self._try_one_of_several, key)
+            else:
+                self._one_came_back()
+
+    def _try_one_of_several(self, key: str) -> None:
+        future = self._outcomes[key]
+        with self._reporting(future):
+            course = Course(self._run, self._plans[key])
+            outcome = course.untried()
+            if outcome is None:
+                course.go()
+                standing = course.standing
+                outcome = standing if standing and standing.status is Status.PASSED else None
+            if outcome:
+                future.set_result(outcome)
+        if future.done():
+            with self._lock:
+                self._late.remove(key)
+        self._one_came_back()
+
+    def _one_came_back(self) -> None:
+        with self._lock:
+            self._unsettled -= 1
+        self._play_the_rest()
 
     def _goes_with(self, first: Plan, other: Plan) -> bool:
         """Whether cases that disturb the server may do so at a time."""
