@@ -122,6 +122,23 @@ def test_every_copy_counts_and_a_moved_one_counts_once(tmp_path: Path) -> None:
     assert len(maildir(tmp_path).copies(ANN, TOKEN)) == 2
 
 
+@pytest.mark.parametrize("kept", [0, 10, 1 << 20])
+def test_who_looks_later_sees_what_others_have_read_and_what_has_grown_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    monkeypatch.setattr("harness.capabilities.maildir.KEPT", kept)
+    store = MaildirStore(str(tmp_path / "{domain}" / "{user}"))
+    put(tmp_path / "example.org" / "ann", b"Subject: another\n\n")
+    growing = put(tmp_path / "example.org" / "ann", MESSAGE[:10], name="2.x.host")
+
+    def looks() -> list[bytes]:
+        return [found.content for found in store.watch(ANN, TOKEN.encode()).look()]
+
+    assert looks() == []
+    growing.write_bytes(MESSAGE)
+    assert looks() == looks() == [MESSAGE]
+
+
 @pytest.mark.parametrize("recipient", ["../ann@example.org", "a/b@example.org", "ann@..", "ann"])
 def test_an_address_does_not_lead_out_of_the_mailbox(tmp_path: Path, recipient: str) -> None:
     with pytest.raises(ValueError, match="cannot be part of a path"):

@@ -1,6 +1,7 @@
 """Mail kept as files: a Maildir with its folders, or an mbox file."""
 
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from harness.capabilities.mailbox import INBOX, LARGEST, Delivered, Watch
 from harness.verdicts import InconclusiveError
 
 BORDER = 16  # bytes that may be of the border to the next message
+KEPT = 32 << 20  # bytes of messages that are remembered for whoever looks for another one
 _QUOTED = re.compile(rb"^>(>*From )", re.MULTILINE)
 _BORDER = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\r\n\r\n))From [^\n]*\n")
 
@@ -27,10 +29,35 @@ class MaildirStore:
     """A Maildir for each recipient; its folders lie in it as `.Name`, as Courier and Dovecot keep them."""
 
     template: str
+    _read: "_Read" = field(default_factory=lambda: _Read(), compare=False, repr=False)
 
     def watch(self, recipient: str, token: bytes) -> Watch:
         """Begin to look at a recipient's Maildir."""
-        return _MaildirWatch(recipient, token, filled(self.template, recipient))
+        return _MaildirWatch(recipient, token, filled(self.template, recipient), self._read)
+
+
+class _Read:
+    """Messages that somebody has read: hundreds are looked for in one mailbox, each among all others."""
+
+    def __init__(self) -> None:
+        self._contents: dict[Path, bytes] = {}
+        self._room = KEPT
+        self._lock = threading.Lock()
+
+    def content(self, file: Path, size: int) -> bytes:
+        """The content of a file of that size, which changes only as it grows; raises `OSError`."""
+        key = file.parent.parent / file.name.partition(":")[0]  # as in `new`, so in `cur`
+        known = self._contents.get(key)
+        if known is not None and len(known) == size:
+            return known
+        with file.open("rb") as opened:
+            content = opened.read(LARGEST)
+        with self._lock:
+            room = self._room + len(self._contents.get(key, b""))
+            if len(content) <= room:
+                self._contents[key] = content
+                self._room = room - len(content)
+        return content
 
 
 @dataclass
@@ -43,6 +70,7 @@ class _MaildirWatch:
     recipient: str
     token: bytes
     root: Path
+    all_read: _Read
     told: set[str] = field(default_factory=set)
     read: dict[str, int] = field(default_factory=dict)  # bytes of those without the token
 
@@ -51,10 +79,12 @@ class _MaildirWatch:
         for folder, file in self._files():
             name = file.name.partition(":")[0]
             try:
-                if name in self.told or self.read.get(name) == min(file.stat().st_size, LARGEST):
+                if name in self.told:
                     continue
-                with file.open("rb") as opened:
-                    content = opened.read(LARGEST)
+                size = min(file.stat().st_size, LARGEST)
+                if self.read.get(name) == size:
+                    continue
+                content = self.all_read.content(file, size)
             except FileNotFoundError:  # it moves to `cur` while we look; the next look finds it there
                 continue
             except PermissionError as error:
