@@ -100,8 +100,23 @@ def test_a_long_message_is_kept_at_both_ends() -> None:
     transcript.sent(0.0, message)
     kept = b"".join(line.data for line in transcript.lines if line.direction is C)
     (left_out,) = [line.text for line in transcript.lines if line.direction is EVENT]
-    assert kept == message[:KEPT_END] + message[-KEPT_END:]
-    assert left_out == f"{len(message) - 2 * KEPT_END} bytes left out here"
+    lines = KEPT_END // 9 * 9  # whole ones
+    assert kept == message[:lines] + message[-lines:]
+    assert left_out == f"{len(message) - 2 * lines} bytes left out here"
+
+
+@pytest.mark.parametrize("end", [b"\n", b""])
+@given(st.integers(0, 2), st.integers(-12, 12))
+def test_no_part_of_a_secret_is_kept_where_a_long_message_is_cut(end: bytes, where: int, by: int) -> None:
+    content = bytearray(b"x" * (2 * KEPT_BURST) + b"\r\n")
+    place = (KEPT_END, len(content) - KEPT_END, len(content) - 12)[where] + min(by, 0 if where == 2 else by)
+    content[place : place + 8] = b"geheim42"
+    content[100:101], content[-100:-99] = end or b"x", end or b"x"
+    transcript = Transcript(["geheim42"])
+    transcript.sent(0.0, bytes(content))
+    kept = b"".join(line.data for line in transcript.lines)
+    assert not any(part in kept for part in (b"geh", b"m42", b"heim"))
+    assert len(kept) <= 2 * KEPT_END + 100
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Reading what the server delivered: a Maildir, an mbox file or IMAP, found by a token in the message."""
 
 import contextlib
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from harness.verdicts import BrokenOffError, InconclusiveError, MisfiledError, N
 LOOK = 0.05  # seconds between two looks into a store that another machine may write to
 INBOX = ""
 LARGEST = 64 << 20  # bytes of a message that are read
+_END_OF_HEADER = re.compile(rb"(?:\A|\n)\r?\n")
 
 
 @dataclass(frozen=True)
@@ -27,14 +29,15 @@ class Delivered:
     where: str  # the file, or the IMAP folder and number
     content: bytes
 
-    @cached_property
-    def message(self) -> Message:
-        """The message as parsed, the values of its header as they stand there."""
-        return BytesParser(policy=policy.compat32).parsebytes(self.content)
-
     def headers(self, name: str) -> list[str]:
         """The values of all header fields of that name, unfolded, in order."""
-        return [" ".join(str(value).split()) for value in self.message.get_all(name, [])]
+        return [" ".join(str(value).split()) for value in self.header.get_all(name, [])]
+
+    @cached_property
+    def header(self) -> Message:
+        """The header as parsed, its values as they stand there; a body may be long, and is not looked at."""
+        end = _END_OF_HEADER.search(self.content)
+        return BytesParser(policy=policy.compat32).parsebytes(self.content[: end.end() if end else None])
 
     @property
     def body(self) -> bytes:

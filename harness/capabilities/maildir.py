@@ -10,6 +10,7 @@ from harness.capabilities.mailbox import INBOX, LARGEST, Delivered, Watch
 from harness.verdicts import InconclusiveError
 
 BORDER = 16  # bytes that may be of the border to the next message
+SEARCHED = 1 << 20  # bytes of a message, from its beginning, in which its token stands
 KEPT = 32 << 20  # bytes of messages that are remembered for whoever looks for another one
 _QUOTED = re.compile(rb"^>(>*From )", re.MULTILINE)
 _BORDER = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\r\n\r\n))From [^\n]*\n")
@@ -89,7 +90,7 @@ class _MaildirWatch:
                 continue
             except PermissionError as error:
                 raise _unreadable(file) from error
-            if self.token in content:
+            if content.find(self.token, 0, SEARCHED) >= 0:
                 self.told.add(name)
                 found.append(Delivered(self.recipient, folder, str(file), content))
             else:

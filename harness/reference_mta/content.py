@@ -7,6 +7,7 @@ empty lines three hundred megabytes of this server's memory.
 import asyncio
 
 END = b".\r\n"
+LINE_AND_END = b"\r\n" + END
 LONGEST_LINE = 1000  # bytes with its CR LF, without the dot of transparency (RFC 5321 §4.5.3.1.6)
 
 
@@ -16,19 +17,21 @@ async def read_content(reader: asyncio.StreamReader, largest: int) -> bytes | No
     None when they are more than `largest` bytes; they are read to the end all the same, so that what comes
     next is a command. Only CR LF ends a line.
     """
-    content = bytearray()
-    dots = 0  # that begin a line: they do not count (RFC 1870 §5)
+    content = bytearray(await reader.readexactly(len(END)))
+    while _may_be_ending(content):
+        content += await reader.readexactly(1)
+    dots = content.count(b"\n.") + content.startswith(b".")  # they do not count (RFC 1870 §5)
     too_large = False
-    while not (content.endswith(b"\r\n" + END) or content == END):
+    while not (content.endswith(LINE_AND_END) or content == END):
         before = len(content)
         try:
-            content += await reader.readuntil(END)
+            content += await reader.readuntil(LINE_AND_END)
         except asyncio.LimitOverrunError as overrun:
             content += await reader.read(overrun.consumed)
-        dots += content.count(b"\n.", max(before - 1, 0)) + (not before and content.startswith(b"."))
+        dots += content.count(b"\n.", before - 1)
         if too_large or len(content) - dots > largest + len(b"\r\n"):
             too_large = True
-            del content[: -len(b"\r\n" + END)]
+            del content[: -len(LINE_AND_END)]
     if too_large:
         return None
     del content[-len(END) :]
@@ -50,3 +53,10 @@ def flaw(content: bytes) -> str:
             return "500 5.5.2 A line is too long (RFC 5321 4.5.3.1.6)"
         start = end + 2
     return ""
+
+
+def _may_be_ending(content: bytearray) -> bool:
+    """Whether the end of the content has begun, which is searched for only in what is still to be read."""
+    if content == END or content.endswith(LINE_AND_END):
+        return False
+    return content.endswith(tuple(LINE_AND_END[:length] for length in range(1, len(LINE_AND_END))))

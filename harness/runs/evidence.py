@@ -166,7 +166,7 @@ def _turns(world: World) -> Iterator[tuple[MailHost, float, str]]:
 
 def _delivery(found: Delivered, masker: Masker) -> Delivery:
     shown = masker.mask(found.content)
-    headers = [(name, _masked(masker, str(value))) for name, value in found.message.items()[:MOST_HEADERS]]
+    headers = [(name, _masked(masker, str(value))) for name, value in found.header.items()[:MOST_HEADERS]]
     return Delivery(
         recipient=found.recipient,
         folder=found.folder,

@@ -11,7 +11,7 @@ from harness.secret import Secret
 from harness.smtp.masking import MASK, Masker
 
 KEPT_BURST = 65536  # bytes: what is sent at once is kept whole up to this length
-KEPT_END = 16384  # bytes kept of the beginning and of the end of a longer one
+KEPT_END = 16384  # bytes at most that are kept of the beginning and of the end of a longer one
 
 _LINE = re.compile(rb"[^\n]*\n|[^\n]+")
 _AUTH = re.compile(rb"(?i)[ \t]*AUTH[ \t]+[\w-]{1,20}")  # the mechanism: RFC 4422 §3.1
@@ -82,13 +82,11 @@ class Transcript:
         whole = self._client.whole_lines(at, data)
         if self._prompted or b"AUTH" in whole.upper():
             whole, self._prompted = self._without_credentials(whole)
-        whole = self.masker.mask(whole)
-        if len(whole) <= KEPT_BURST:
-            self._entries.append((at, Direction.CLIENT, whole))
-            return
-        self._entries.append((at, Direction.CLIENT, whole[:KEPT_END]))
-        self.event(at, f"{len(whole) - 2 * KEPT_END} bytes left out here")
-        self._entries.append((at, Direction.CLIENT, whole[-KEPT_END:]))
+        first, last = _ends(whole)
+        self._entries.append((at, Direction.CLIENT, self.masker.mask(first)))
+        if last:
+            self.event(at, f"{len(whole) - len(first) - len(last)} bytes left out here")
+            self._entries.append((at, Direction.CLIENT, self.masker.mask(last)))
 
     def received(self, at: float, data: bytes) -> None:
         """Record what came from the server."""
@@ -115,6 +113,18 @@ class Transcript:
                 kept.append(line)
                 prompted = command is not None
         return b"".join(kept), prompted
+
+
+def _ends(whole: bytes) -> tuple[bytes, bytes]:
+    """What is kept of what is sent at once: all, or the lines of its beginning and of its end.
+
+    Only whole lines, for a secret in two parts would not be recognised.
+    """
+    if len(whole) <= KEPT_BURST:
+        return whole, b""
+    first = whole[: whole.rfind(b"\n", 0, KEPT_END) + 1] or MASK + b"\n"
+    last = whole[whole.find(b"\n", len(whole) - KEPT_END - 1, -1) + 1 :]
+    return first, last if len(last) <= KEPT_END else MASK + b"\n"
 
 
 class _Half:

@@ -50,7 +50,7 @@ def delivered(
 
 def classified(found: Delivered, *, spam: bool) -> None:
     """It says that it was looked at, and whether it is spam, by X-Spam-Flag or X-Spam-Status."""
-    assert any(name.lower().startswith("x-spam-") for name in found.message), "no X-Spam- field"
+    assert any(name.lower().startswith("x-spam-") for name in found.header), "no X-Spam- field"
     if spam:
         assert "yes" in verdicts(found), "spam has neither X-Spam-Flag: YES nor X-Spam-Status: Yes"
         assert "no" not in verdicts(found), "the X-Spam- fields of spam contradict each other"
