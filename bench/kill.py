@@ -25,7 +25,7 @@ from pathlib import Path
 from fake_dns import DnsServer, FakeDns, reverse_name
 from harness import settings
 from harness.reference_mta.config import Config
-from harness.reference_mta.mail.desk import Desk
+from harness.reference_mta.mail.queue_commands import QueueCommands
 from harness.reference_mta.service import serving
 from tests.mta_process import connected
 from tests.receiving_host import ReceivingHost, receiving
@@ -107,8 +107,8 @@ class Tally:
 def run(folder: Path, kills: int, seed: int) -> Tally:
     """Kill a server so many times; its state is below `folder`."""
     dns = FakeDns()
-    dns.publish(reverse_name(CLIENT), "PTR", "desk.castle.example")
-    dns.publish("desk.castle.example", "A", CLIENT)
+    dns.publish(reverse_name(CLIENT), "PTR", "queue_commands.castle.example")
+    dns.publish("queue_commands.castle.example", "A", CLIENT)
     dns.publish("elsewhere.example", "MX", "10 sink.example")
     dns.publish("sink.example", "A", "127.0.0.1")
     with DnsServer(dns) as server, receiving() as sink:
@@ -189,7 +189,7 @@ class _Run:
     def _count(self) -> None:
         """Let the server finish what it has, and see what is where."""
         deadline = time.monotonic() + FINISH_WITHIN
-        while Desk(self._state).entries() and time.monotonic() < deadline:
+        while QueueCommands(self._state).entries() and time.monotonic() < deadline:
             time.sleep(0.1)
         self._tally.sent = Counter(_token(taken.content) for taken in list(self._sink.taken))
         new = self._state / "mail" / LOCAL / "new"

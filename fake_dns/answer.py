@@ -57,7 +57,7 @@ class Noted:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class Response:
     """What to do about one query, and what the log says of it: `noted`, which outlives the reply.
 
     `wire` is the reply without its id, `None` for silence; `delay` in seconds. `lasting` replies are the same
@@ -106,16 +106,16 @@ class _Found:
     overlong: bool = False
 
 
-def reply_to(packet: bytes, transport: Transport, records: Records, scripts: Scripts) -> Reply:
+def reply_to(packet: bytes, transport: Transport, records: Records, scripts: Scripts) -> Response:
     """The reply to any octets whatsoever."""
     if not message.is_query(packet):
-        return Reply(b"", 0, "no answer (not a query)", None)
+        return Response(b"", 0, "no answer (not a query)", None)
     if message.opcode(packet):
-        return Reply(b"", 0, "NOTIMP", message.error_reply(packet, Rcode.NOTIMP))
+        return Response(b"", 0, "NOTIMP", message.error_reply(packet, Rcode.NOTIMP))
     try:
         query = message.parse_query(packet)
     except message.UnreadableError as error:
-        return Reply(b"", 0, f"FORMERR ({error})", message.error_reply(packet, Rcode.FORMERR))
+        return Response(b"", 0, f"FORMERR ({error})", message.error_reply(packet, Rcode.FORMERR))
     if (rcode := _refusal(query)) is not Rcode.NOERROR:
         return _written(query, transport, Sections(rcode, flags=message.RA))
     found = _follow(query, records, scripts)
@@ -173,7 +173,7 @@ def _synthesized(name: Name, owner: Name, dname: Record) -> Record | None:
     return Record(CNAME, dname.ttl, target, name_text(target)) if len(target) <= MAX_NAME else None
 
 
-def _perform(step: Step, query: Query, transport: Transport, found: _Found, records: Records) -> Reply:
+def _perform(step: Step, query: Query, transport: Transport, found: _Found, records: Records) -> Response:
     """Do what is scripted with what was found."""
     match step:
         case Published():
@@ -187,7 +187,7 @@ def _perform(step: Step, query: Query, transport: Transport, found: _Found, reco
             sections = Sections(_CODES[type(step)], flags=message.RA)
             return _written(query, transport, sections, edns=not isinstance(step, FormErr))
         case NoAnswer():
-            return Reply(query.name, query.type, "no answer (scripted)", None)
+            return Response(query.name, query.type, "no answer (scripted)", None)
         case Lame():
             upward = Sections(Rcode.NOERROR, authority=((ROOT, name_server()),), flags=0)
             return replace(_written(query, transport, upward), text="lame (scripted)")
@@ -195,7 +195,7 @@ def _perform(step: Step, query: Query, transport: Transport, found: _Found, reco
             if transport is Transport.TCP:
                 return _published(query, transport, found, records)
             wire, _ = message.compose(query, Sections(Rcode.NOERROR), limit=0)
-            return Reply(query.name, query.type, "truncated (scripted)", wire)
+            return Response(query.name, query.type, "truncated (scripted)", wire)
         case WrongId():
             reply = _published(query, transport, found, records)
             return replace(reply, wrong_id=True, text=f"{reply.text} (scripted: wrong id)")
@@ -204,7 +204,7 @@ def _perform(step: Step, query: Query, transport: Transport, found: _Found, reco
             return replace(reply, delay=seconds, text=f"{reply.text} (scripted: {seconds:g} s late)")
 
 
-def _published(query: Query, transport: Transport, found: _Found, records: Records) -> Reply:
+def _published(query: Query, transport: Transport, found: _Found, records: Records) -> Response:
     if found.records:
         answer = found.aliases + tuple((found.end, record) for record in found.records)
         return _written(query, transport, Sections(Rcode.NOERROR, answer))
@@ -223,11 +223,11 @@ def _negative(authority: tuple[Name, Record]) -> Owned:
     return ((owner, replace(soa, ttl=min(soa.ttl, minimum))),)
 
 
-def _written(query: Query, transport: Transport, sections: Sections, *, edns: bool = True) -> Reply:
+def _written(query: Query, transport: Transport, sections: Sections, *, edns: bool = True) -> Response:
     limit = message.MAX_TCP if transport is Transport.TCP else message.udp_limit(query)
     wire, truncated = message.compose(query, sections, limit, edns=edns)
     text = _summary(sections.rcode, (record for _, record in sections.answer))
-    return Reply(query.name, query.type, f"{text} (truncated)" if truncated else text, wire)
+    return Response(query.name, query.type, f"{text} (truncated)" if truncated else text, wire)
 
 
 def _summary(rcode: Rcode, answer: Iterable[Record]) -> str:

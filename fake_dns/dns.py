@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fake_dns.answer import Reply, Transport, reply_to
+from fake_dns.answer import Response, Transport, reply_to
 from fake_dns.behaviour import Behaviour
 from fake_dns.dnsbl import listing_name
 from fake_dns.listings import Entry, Listed, Network, parse_code
@@ -40,7 +40,7 @@ class FakeDns:
         self._records = Records()
         self._scripts = Scripts()
         self._log = QueryLog(log_limit, log_octets)
-        self._prepared: dict[bytes, Reply] = {}
+        self._prepared: dict[bytes, Response] = {}
         self._prepared_octets = 0
         self._lock = threading.Lock()
 
@@ -183,7 +183,7 @@ class FakeDns:
 
     # For the servers
 
-    def respond(self, packet: bytes, client: str, transport: Transport) -> Reply:
+    def respond(self, packet: bytes, client: str, transport: Transport) -> Response:
         """What to reply to a packet from an address; noted in the log before it is returned. Never raises."""
         at = time.monotonic()
         reply = self._prepared.get(packet[2:]) if transport is Transport.UDP else None
@@ -192,7 +192,7 @@ class FakeDns:
         self._log.append(Arrival(at, client, transport, reply.noted))
         return reply
 
-    def _prepare(self, packet: bytes, transport: Transport) -> Reply:
+    def _prepare(self, packet: bytes, transport: Transport) -> Response:
         with self._lock:
             reply = reply_to(packet, transport, self._records, self._scripts)
             if transport is Transport.UDP and reply.lasting:

@@ -36,7 +36,7 @@ class Token:
 
 
 @dataclass(frozen=True)
-class Entry:
+class MasterEntry:
     """One logical line: a record or a directive.
 
     `line` counts from 1; `indented` means that the line begins with a blank, so its owner is that of the
@@ -66,7 +66,7 @@ class _Lexeme:
     starts_line: bool
 
 
-def entries(text: str) -> Iterator[Entry]:
+def entries(text: str) -> Iterator[MasterEntry]:
     """The logical lines of master-file text, one after the other; raises `LineError`."""
     tokens: list[Token] = []
     opened = 0  # the line of the parenthesis that is open
@@ -81,7 +81,7 @@ def entries(text: str) -> Iterator[Entry]:
             tokens.append(Token(lexeme.text, quoted=lexeme.kind == "string", attached=attached))
         elif lexeme.kind == "newline" and not opened:
             if tokens:
-                yield Entry(start, indented, tuple(tokens))
+                yield MasterEntry(start, indented, tuple(tokens))
             tokens, indented = [], False
         elif lexeme.kind == "blank" and lexeme.starts_line and not opened:
             indented = True
@@ -89,7 +89,7 @@ def entries(text: str) -> Iterator[Entry]:
     if opened:
         raise LineError(opened, "there is a '(' that is never closed")
     if tokens:
-        yield Entry(start, indented, tuple(tokens))
+        yield MasterEntry(start, indented, tuple(tokens))
 
 
 def tokens_of(text: str) -> tuple[Token, ...]:

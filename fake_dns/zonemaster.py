@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from fake_dns.dns import DEFAULT_TTL, FakeDns
 from fake_dns.generate import generated
-from fake_dns.masterfile import Entry, LineError, Token, entries
+from fake_dns.masterfile import LineError, MasterEntry, Token, entries
 from fake_dns.names import Name, Origin, RecordError
 from fake_dns.rdata import UnusualDataError, parse_rdata, shown_rdata
 from fake_dns.records import Record
@@ -95,21 +95,21 @@ class _Reader:
             except RecordError as error:
                 raise LineError(line, str(error), file) from error
 
-    def _follow(self, entry: Entry, file: Path | None) -> Iterator[_Placed]:
+    def _follow(self, entry: MasterEntry, file: Path | None) -> Iterator[_Placed]:
         word = entry.tokens[0].text.upper()
         if word == "$INCLUDE":
             yield from self._include(entry.tokens)
         elif word == "$GENERATE":
             owner = self.owner
             for tokens in generated(entry.tokens):
-                yield self._placed(Entry(entry.line, indented=False, tokens=tokens), file)
+                yield self._placed(MasterEntry(entry.line, indented=False, tokens=tokens), file)
             self.owner = owner
         elif word.startswith("$"):
             self._direct(entry.tokens)
         else:
             yield self._placed(entry, file)
 
-    def _placed(self, entry: Entry, file: Path | None) -> _Placed:
+    def _placed(self, entry: MasterEntry, file: Path | None) -> _Placed:
         self._count += 1
         if self._count > MAX_RECORDS:
             raise RecordError(f"there are more than {MAX_RECORDS} records; take some out")
@@ -141,7 +141,7 @@ class _Reader:
         else:
             self.default_ttl = parse_ttl(tokens[1].text)
 
-    def _record(self, entry: Entry) -> tuple[Name, Record]:
+    def _record(self, entry: MasterEntry) -> tuple[Name, Record]:
         """The record of an entry, and its owner."""
         if not entry.indented:
             self.owner = self.origin.wire(entry.tokens[0].text).lower()

@@ -10,10 +10,10 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from harness import settings
-from harness.arguments import WRONG, Parser, bare
 from harness.commands import compare, discover, dns, doctor, mta, mutants, rules, spf_suite, system, truth
 from harness.commands.base import Command, UsageError, cut_off
-from harness.results.streams import visible_output
+from harness.results.streams import printable_output
+from harness.settings.arguments import WRONG, Parser, bare
 
 PROGRAM = "smtp-harness"
 DESCRIPTION = """\
@@ -32,7 +32,7 @@ Each command has a --help of its own. Shells complete all of this with argcomple
 COMMANDS = (compare, rules, dns, mutants, truth, spf_suite, doctor, discover, system)
 
 
-@visible_output()
+@printable_output()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status. What the user got wrong ends in a sentence and 2."""
     words = list(sys.argv[1:] if arguments is None else arguments)

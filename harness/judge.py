@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from harness.outcome import DIALOGUE, Outcome, Stage, Verdict
+from harness.outcome import DIALOGUE, Outcome, Stage, Treatment
 from harness.profile.tables import Greylist
 from harness.rules import spell
 from harness.verdicts import FailedError, InconclusiveError
@@ -177,7 +177,7 @@ class Judge:
 
     def through(self, attempt: Attempt, stage: Stage) -> None:
         """Raise unless a dialogue went through, promptly, up to and including `stage`."""
-        self._expect_one(attempt, Outcome(Verdict.PASS, stage), earned=False)
+        self._expect_one(attempt, Outcome(Treatment.PASS, stage), earned=False)
 
     def accepts(self, attempt: Attempt, stage: Stage) -> None:
         """Raise unless nothing was refused up to and including `stage`, prompt or late."""
@@ -204,20 +204,20 @@ class Judge:
             timing = self.timing(step)
             if timing is Timing.UNCLEAR:
                 return ""
-            if step.verdict not in (Verdict.PASS, None):
-                return str(Outcome(step.verdict, step.stage, late=timing is Timing.LATE))
+            if step.treatment not in (Treatment.PASS, None):
+                return str(Outcome(step.treatment, step.stage, late=timing is Timing.LATE))
             held = held or (step if timing is Timing.LATE else None)
         if not attempt.steps:
             return ""
-        return str(Outcome(Verdict.PASS, (held or attempt.steps[-1]).stage, late=held is not None))
+        return str(Outcome(Treatment.PASS, (held or attempt.steps[-1]).stage, late=held is not None))
 
     def _expect_one(self, attempt: Attempt, outcome: Outcome, earned: bool) -> None:
         for stage in DIALOGUE[: DIALOGUE.index(outcome.stage)]:
             before = attempt.at(stage)
-            if before and before.verdict is not Verdict.PASS:
+            if before and before.treatment is not Treatment.PASS:
                 self._mismatch(before, outcome, attempt)
         step = attempt.step(outcome.stage)
-        if step.verdict is not outcome.verdict:
+        if step.treatment is not outcome.treatment:
             self._mismatch(step, outcome, attempt)
         self._expect_evidence(step, str(outcome), _as_numbers(outcome.codes))
         if not outcome.answer.admits(step.code, step.reply.enhanced if step.reply else None):
@@ -226,7 +226,7 @@ class Judge:
             raise GreylistWordError(
                 f"at {step.stage} the server said {step}, as promised; but that may be the greylist's word"
             )
-        if outcome.verdict is Verdict.PASS and not outcome.late and not earned:
+        if outcome.treatment is Treatment.PASS and not outcome.late and not earned:
             self._never_held(attempt, outcome)
         self._expect_timing(attempt, step, outcome, earned)
 
@@ -320,12 +320,12 @@ class Judge:
 
 def _drop_or_deny(step: Step, outcome: Outcome) -> str:
     """What to write where a refusal differs in nothing but in whether it ends the connection."""
-    refusals = {Verdict.DENY, Verdict.DROP}
-    alike = {outcome.verdict, step.verdict} == refusals and step.stage is outcome.stage
+    refusals = {Treatment.DENY, Treatment.DROP}
+    alike = {outcome.treatment, step.treatment} == refusals and step.stage is outcome.stage
     if not alike or not outcome.answer.admits(step.code, step.reply.enhanced if step.reply else None):
         return ""
     did = "refused and closed the connection" if step.dropped else "refused and left the connection open"
-    return f": it {did}; if it is meant to, write {step.verdict} instead of {outcome.verdict}"
+    return f": it {did}; if it is meant to, write {step.treatment} instead of {outcome.treatment}"
 
 
 def _as_numbers(codes: tuple[str, ...]) -> tuple[int, ...]:

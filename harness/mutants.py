@@ -86,7 +86,7 @@ class Subject(Protocol):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class MutantResult:
     """What the scenarios made of one defect."""
 
     defect: Defect
@@ -200,12 +200,12 @@ def _prove(subject: Subject, chosen: list[Defect], parallel: int, together: int)
             flush=True,
         )
 
-        def judge(defects: Sequence[Defect], turn: str) -> list[Verdict]:
+        def judge(defects: Sequence[Defect], turn: str) -> list[MutantResult]:
             strain = any(heavy & {*defect.rules} for defect in defects)
             place = Path(folder) / turn / defects[0].name
             return _judge(subject, defects, baseline, place, catalogue, strain=strain)
 
-        verdicts: list[Verdict] = []
+        verdicts: list[MutantResult] = []
         left, progress = chosen, Progress("mutants judged")
         for size in dict.fromkeys((together, 1)):
             with _workers(parallel) as pool:
@@ -293,7 +293,7 @@ def _troubled(baseline: RunResult, chosen: list[Defect]) -> list[RuleResult]:
     ]
 
 
-def _alone(defect: Defect, judge: Callable[[Sequence[Defect], str], list[Verdict]]) -> Verdict:
+def _alone(defect: Defect, judge: Callable[[Sequence[Defect], str], list[MutantResult]]) -> MutantResult:
     """A mutant that stood out among others is judged by runs of its own, without their load."""
     for attempt in range(CHANCES):
         (verdict,) = judge([defect], f"alone-{attempt}")
@@ -303,7 +303,7 @@ def _alone(defect: Defect, judge: Callable[[Sequence[Defect], str], list[Verdict
     return verdict
 
 
-def _summary(verdicts: list[Verdict], seconds: float) -> int:
+def _summary(verdicts: list[MutantResult], seconds: float) -> int:
     survivors = [verdict for verdict in verdicts if not verdict.killed]
     hits = [verdict for verdict in verdicts if verdict.killed and verdict.collateral]
     print(
@@ -353,7 +353,7 @@ def _judge(
     catalogue: Catalogue,
     *,
     strain: bool,
-) -> list[Verdict]:
+) -> list[MutantResult]:
     """One run; cases that strain a server are spared unless one of the mutants is about them.
 
     A rule that is blocked by what is broken has noticed nothing of its own.
@@ -362,11 +362,11 @@ def _judge(
     try:
         result = subject.run(defects, folder, heavy=strain)
     except (BrokenRunError, subprocess.TimeoutExpired) as error:
-        return [Verdict(defect, defect.rules, collateral={}, failure=str(error)) for defect in defects]
+        return [MutantResult(defect, defect.rules, collateral={}, failure=str(error)) for defect in defects]
     after = {rule.id: rule for rule in result.rules}
     if missing := [rule.id for rule in baseline.rules if rule.id not in after]:
         said = f"the run says nothing of {', '.join(missing)}"
-        return [Verdict(defect, defect.rules, collateral={}, failure=said) for defect in defects]
+        return [MutantResult(defect, defect.rules, collateral={}, failure=said) for defect in defects]
     broken = {rule for defect in defects for rule in defect.rules}
     changed = {
         rule.id: after[rule.id]
@@ -377,7 +377,7 @@ def _judge(
     notice = broken.union(*declared.values())
     accounted = {rule for rule, found in changed.items() if _is_blocked(found, notice, catalogue)} | notice
     return [
-        Verdict(
+        MutantResult(
             defect,
             survived=tuple(rule for rule in defect.rules if after[rule].status is not Status.FAILED),
             collateral={name: rule for name, rule in changed.items() if name not in accounted},

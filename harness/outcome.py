@@ -1,4 +1,4 @@
-"""What a server did with a dialogue, in the words of the documented rules: stage, verdict, delay, codes."""
+"""What a server did with a dialogue, in the words of the documented rules: stage, treatment, delay, codes."""
 
 import re
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ def later(one: Stage, other: Stage) -> Stage:
     return max(one, other, key=DIALOGUE.index)
 
 
-class Verdict(StrEnum):
+class Treatment(StrEnum):
     """What a reply means for the client (RFC 5321 §4.2.1)."""
 
     PASS = "pass"  # noqa: S105 - 2xx or 3xx
@@ -49,22 +49,22 @@ ANSWER_MEND = (
 
 @dataclass(frozen=True)
 class Answer:
-    """What an offence earns: a verdict, prompt or held back by the server's delay, and with which codes.
+    """What an offence earns: a treatment, prompt or held back by the server's delay, and with which codes.
 
     `codes` are reply codes (RFC 5321 §4.2) and enhanced codes (RFC 3463) as they are written; of each kind
     any one will do, and without one of a kind that kind does not matter.
     """
 
-    verdict: Verdict
+    treatment: Treatment
     late: bool = False
     marked: bool = False  # the message that is delivered says so in its header
     codes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """The notation of profiles, such as `delay+deny with 550`; a late pass reads `delay`."""
-        word = MARK if self.marked else str(self.verdict)
+        word = MARK if self.marked else str(self.treatment)
         if self.late:
-            word = "delay" if word == Verdict.PASS else f"delay+{word}"
+            word = "delay" if word == Treatment.PASS else f"delay+{word}"
         return f"{word} with {', '.join(self.codes)}" if self.codes else word
 
     @classmethod
@@ -76,15 +76,15 @@ class Answer:
             raise ValueError(f"{text!r} is no answer to an offence; {ANSWER_MEND}")
         codes = tuple(code.strip() for code in (match[3] or "").split(",") if code.strip())
         marked = match[2] == MARK
-        verdict = Verdict.PASS if marked else Verdict(match[2] or "pass")
+        treatment = Treatment.PASS if marked else Treatment(match[2] or "pass")
         for code in codes:
             if not CODE.fullmatch(code):
                 raise ValueError(
                     f"{text!r}: {code!r} is no reply code such as 550 and no enhanced one such as 5.7.1"
                 )
-            if _class_of(code) != _class_of_verdict(verdict):
-                raise ValueError(f"{text!r}: {code} is not the code of a {verdict}")
-        return cls(verdict, bool(match[1]), marked, codes)
+            if _class_of(code) != _class_of_treatment(treatment):
+                raise ValueError(f"{text!r}: {code} is not the code of a {treatment}")
+        return cls(treatment, bool(match[1]), marked, codes)
 
     def admits(self, code: int, enhanced: str | None) -> bool:
         """Whether a reply has the codes that it must have; an enhanced code may be left out."""
@@ -97,7 +97,7 @@ class Answer:
 class Outcome:
     """An answer at a stage of the dialogue."""
 
-    verdict: Verdict
+    treatment: Treatment
     stage: Stage
     late: bool = False
     marked: bool = False
@@ -111,12 +111,12 @@ class Outcome:
     @property
     def answer(self) -> Answer:
         """The same, wherever it may be told."""
-        return Answer(self.verdict, self.late, self.marked, self.codes)
+        return Answer(self.treatment, self.late, self.marked, self.codes)
 
     @classmethod
     def of(cls, answer: Answer, stage: Stage) -> "Outcome":
         """An answer, told at a stage."""
-        return cls(answer.verdict, stage, answer.late, answer.marked, answer.codes)
+        return cls(answer.treatment, stage, answer.late, answer.marked, answer.codes)
 
     @classmethod
     def parse(cls, text: str) -> "Outcome":
@@ -139,5 +139,5 @@ def _class_of(code: str) -> str:
     return code[0] if code[0] != "3" else "2"
 
 
-def _class_of_verdict(verdict: Verdict) -> str:
-    return {Verdict.PASS: "2", Verdict.DEFER: "4"}.get(verdict, "5")
+def _class_of_treatment(treatment: Treatment) -> str:
+    return {Treatment.PASS: "2", Treatment.DEFER: "4"}.get(treatment, "5")

@@ -39,9 +39,9 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object
     try:
         return (yield)
     except pytest.UsageError as error:
-        from harness.results.visible import LINES, visible
+        from harness.printable import LINES, printable
 
-        raise pytest.UsageError(*(visible(str(text), keep=LINES) for text in error.args)) from None
+        raise pytest.UsageError(*(printable(str(text), keep=LINES) for text in error.args)) from None
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -5,18 +5,18 @@ from collections.abc import Callable
 import pytest
 
 from fake_dns import Behaviour, NoAnswer, NxDomain, Refused, ServFail
-from harness.authenticity import dkim_results, refusal, spf_mark
 from harness.capabilities.mail_host import Arrival, Call, MailHost
 from harness.capabilities.mailbox import Delivered
 from harness.capabilities.queue import Queued
 from harness.offence import Offence
-from harness.outcome import Stage, Verdict
+from harness.outcome import Stage, Treatment
 from harness.profile.mail_tables import Account
 from harness.profile.tables import Domain
 from harness.profile.values import is_of_this_host
 from harness.rules import Capability
 from harness.runs.expect import Expect
-from harness.secret import Secret
+from harness.sender_authentication import dkim_results, refusal, spf_mark
+from harness.settings.secret import Secret
 from harness.verdicts import (
     FailedError,
     InconclusiveError,
@@ -87,7 +87,7 @@ __all__ = [
     "Signer",
     "Stage",
     "Sut",
-    "Verdict",
+    "Treatment",
     "Zone",
     "counted",
     "dkim_results",

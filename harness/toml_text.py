@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from harness.secret import Secret
+from harness.settings.secret import Secret
 
 BARE = re.compile(r"[A-Za-z0-9_-]+")
 

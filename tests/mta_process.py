@@ -183,7 +183,7 @@ def world() -> FakeDns:
         (LISTED_ONCE, "once.client.example"),
         (LISTED_TWICE, "twice.client.example"),
         (WHITELISTED, "out.bulkmail.example"),
-        (TRUSTED, "desk.castle.example"),
+        (TRUSTED, "queue_commands.castle.example"),
         ("127.0.0.1", "localhost"),
         ("2001:db8::7", "six.client.example"),
     ):

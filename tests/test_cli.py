@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from harness import cli
-from harness.arguments import CUT_OFF
 from harness.commands import compare
+from harness.settings.arguments import CUT_OFF
 
 QUEUE = ["list", "remove", "thaw", "run"]
 GREYLIST = ["list", "add", "remove"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.outcome import Verdict
+from harness.outcome import Treatment
 from harness.smtp.routes import Direct
 from harness.smtp.session import Session
 from harness.world.conversation import Attempt, Conversation
@@ -28,7 +28,7 @@ def spoken(*script: Step, patience: float = 5.0) -> tuple[Attempt, str]:
 )
 def test_how_a_server_answers_quit_says_nothing_of_the_refusal_before(ending: tuple[Step, ...]) -> None:
     attempt, lost = spoken(GREETING, Hear(), REFUSAL, Hear(), FINE, Hear(), *ending)
-    assert attempt.helo.verdict is Verdict.DENY
+    assert attempt.helo.treatment is Treatment.DENY
     assert attempt.parted
     assert not lost
 
@@ -36,20 +36,20 @@ def test_how_a_server_answers_quit_says_nothing_of_the_refusal_before(ending: tu
 @pytest.mark.parametrize("ending", [(), (Reset(),)], ids=["closes", "resets"])
 def test_a_refusal_that_closes_the_connection(ending: tuple[Step, ...]) -> None:
     attempt, lost = spoken(GREETING, Hear(), REFUSAL, *ending)
-    assert attempt.helo.verdict is Verdict.DROP
+    assert attempt.helo.treatment is Treatment.DROP
     assert not attempt.parted
     assert not lost
 
 
 def test_a_dialogue_without_a_refusal_goes_on_to_quit() -> None:
     attempt, lost = spoken(GREETING, Hear(), FINE, Hear())
-    assert attempt.helo.verdict is Verdict.PASS
+    assert attempt.helo.treatment is Treatment.PASS
     assert attempt.parted
     assert not lost
 
 
 def test_a_server_that_says_nothing_more_has_refused_all_the_same() -> None:
     attempt, lost = spoken(GREETING, Hear(), REFUSAL, Hear(), Stall(), patience=0.5)
-    assert attempt.helo.verdict is Verdict.DENY
+    assert attempt.helo.treatment is Treatment.DENY
     assert not attempt.parted
     assert not lost

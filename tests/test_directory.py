@@ -15,8 +15,8 @@ from harness.results.model import Status
 from harness.rules import Capability, Catalogue
 from harness.runs.assembly import Wish, open_run
 from harness.runs.run import Run
-from harness.secret import Secret
 from harness.settings import SettingsError
+from harness.settings.secret import Secret
 from harness.verdicts import InconclusiveError, NotApplicableError, NotTestableError
 from harness.world.cast import each_of
 from harness.world.sut import Sut

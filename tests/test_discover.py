@@ -18,7 +18,7 @@ from harness.discovery.facts import Face, Seen, Sighting, Speech, Way
 from harness.discovery.trial import Deviation, deviations, time_to_try, try_rules
 from harness.mutants import BrokenRunError, run_pytest
 from harness.offence import Offence
-from harness.outcome import Outcome, Stage, Verdict
+from harness.outcome import Outcome, Stage, Treatment
 from harness.profile.dialect import Asks, Told
 from harness.profile.model import Profile, contradictions
 from harness.profile.tables import RouteName
@@ -163,7 +163,7 @@ def test_a_dialect_is_drafted(tmp_path: Path, catalogue: Catalogue) -> None:
     assert profile.dialect.told is Told.RCPT
     assert profile.dialect.pause == 0.6
     assert profile.policy.delay == 0
-    assert profile.dialect.answers[Offence.UNQUALIFIED_GREETING].verdict is Verdict.DENY
+    assert profile.dialect.answers[Offence.UNQUALIFIED_GREETING].treatment is Treatment.DENY
     assert str(profile.dialect.answers[Offence.ADDRESS_LITERAL_GREETING]) == "pass"
     assert str(profile.dialect.answers[Offence.RELAYING]) == "deny"
     assert profile.dialect.threshold == 2
@@ -221,7 +221,7 @@ def test_a_refusal_after_the_message_is_heard(tmp_path: Path, catalogue: Catalog
     with reference(tmp_path, f'{NO_GREYLIST}[speech]\ntold = "message"\n') as (address, dns):
         profile = explored(address, dns, catalogue, users=(ALICE,)).profile
     assert profile.dialect.told is Told.DATA
-    assert profile.expectation(catalogue["helo.plain-ip"])[0] == (Outcome(Verdict.DENY, Stage.DATA),)
+    assert profile.expectation(catalogue["helo.plain-ip"])[0] == (Outcome(Treatment.DENY, Stage.DATA),)
     assert profile.claims(catalogue["rcpt.relay-denied"])
     assert [domain.catch_all for domain in profile.domain] == [False]
 
@@ -620,7 +620,7 @@ def test_cases_that_differ_are_all_described(catalogue: Catalogue) -> None:
 
 
 def test_what_came_out_differently_is_not_claimed_without_a_closer_look(catalogue: Catalogue) -> None:
-    refused, passed = Outcome(Verdict.DENY, Stage.RCPT), Outcome(Verdict.PASS, Stage.DATA)
+    refused, passed = Outcome(Treatment.DENY, Stage.RCPT), Outcome(Treatment.PASS, Stage.DATA)
     sightings = (
         Sighting(Offence.ILLEGAL_RECIPIENT, "put a % into the recipient", refused, "rcpt: 550 no"),
         Sighting(Offence.ILLEGAL_RECIPIENT, "put a dot in front of the recipient", passed, "data: 250 ok"),
@@ -637,12 +637,12 @@ def test_a_server_that_reads_messages_at_leisure(catalogue: Catalogue) -> None:
 
 
 def test_what_a_dialect_cannot_say_is_an_override(catalogue: Catalogue) -> None:
-    refused = Outcome(Verdict.DENY, Stage.CONNECT)
+    refused = Outcome(Treatment.DENY, Stage.CONNECT)
     sightings = (Sighting(Offence.LISTED, "is on a list", refused, "connect: 554 listed"),)
-    speech = Speech(overrides={"rcpt.unknown-user": Outcome(Verdict.DENY, Stage.DATA)})
+    speech = Speech(overrides={"rcpt.unknown-user": Outcome(Treatment.DENY, Stage.DATA)})
     text = draft(PLACE, seen_of(recipient=ANN, sightings=sightings, speech=speech), catalogue)
     profile = checked(text, catalogue)
-    assert profile.expectation(catalogue["rcpt.unknown-user"])[0] == (Outcome(Verdict.DENY, Stage.DATA),)
+    assert profile.expectation(catalogue["rcpt.unknown-user"])[0] == (Outcome(Treatment.DENY, Stage.DATA),)
 
 
 def test_what_a_server_says_stays_in_its_comment(catalogue: Catalogue) -> None:

@@ -25,7 +25,7 @@ from harness.discovery.place import Place, Telling
 from harness.discovery.reach import as_a_stranger
 from harness.discovery.recipients import look_at_domains
 from harness.offence import Offence
-from harness.outcome import Outcome, Stage, Verdict
+from harness.outcome import Outcome, Stage, Treatment
 from harness.profile.tables import RouteName
 from harness.rules import Catalogue
 from tests.hostile_server import HostileServer, Visitor
@@ -36,7 +36,7 @@ __all__ = ["impatient"]
 
 PROXIED = Way(RouteName.PROXY_V2, ("198.18.0.0/15", "2001:db8::/32"))
 SILENT = Telling(lambda _: None)
-REFUSED, PASSED = Outcome(Verdict.DENY, Stage.HELO), Outcome(Verdict.PASS, Stage.DATA)
+REFUSED, PASSED = Outcome(Treatment.DENY, Stage.HELO), Outcome(Treatment.PASS, Stage.DATA)
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def test_a_limit_of_recipients() -> None:
     with served_by(Politely(counting(b"452 too many"))) as dialogues:
         limit = look_at_recipients(dialogues, one_by_one())
     assert limit is not None
-    assert (limit.taken, limit.outcome) == (5, Outcome(Verdict.DEFER, Stage.RCPT))
+    assert (limit.taken, limit.outcome) == (5, Outcome(Treatment.DEFER, Stage.RCPT))
 
 
 @pytest.mark.parametrize(

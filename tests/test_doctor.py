@@ -23,8 +23,8 @@ from harness.runs.checks import CHECKS, leaves_room, resolves_over_tcp
 from harness.runs.diagnosis import Finding, Patient, State
 from harness.runs.doctor import MENDS, examine, of_innocents, report
 from harness.runs.run import Run
-from harness.secret import Secret
 from harness.settings import read_toml
+from harness.settings.secret import Secret
 from harness.smtp.routes import Direct
 from harness.world.internet import Internet
 from tests.dns_asking import Question

@@ -6,15 +6,15 @@ import pytest
 
 from harness.results.model import Status
 from harness.rules import Catalogue
-from harness.runs.course import Outcome
+from harness.runs.course import CaseResult
 from harness.runs.foundations import blocked
 from harness.runs.play import Play
 from harness.runs.trial import Plan
 
 CATALOGUE = Catalogue.below(Path("scenarios"))
-FAILED, DOUBTFUL = Outcome(Status.FAILED, "it did not"), Outcome(Status.INCONCLUSIVE, "it may have")
-HOLDS, BROKEN = Outcome(Status.PASSED, ""), Outcome(Status.FAILED, "nor did this")
-HINDERED = Outcome(Status.INCONCLUSIVE, "", blocked_by="baseline.ipv6.rcpt")
+FAILED, DOUBTFUL = CaseResult(Status.FAILED, "it did not"), CaseResult(Status.INCONCLUSIVE, "it may have")
+HOLDS, BROKEN = CaseResult(Status.PASSED, ""), CaseResult(Status.FAILED, "nor did this")
+HINDERED = CaseResult(Status.INCONCLUSIVE, "", blocked_by="baseline.ipv6.rcpt")
 
 
 def never(play: Play) -> None:
@@ -43,7 +43,9 @@ PLAN = Plan(CATALOGUE["dnsbl.one"], frozenset(), never)  # the rule that is rest
         "doubtful",
     ],
 )
-def test_what_keeps_a_rule_from_being_told(above: Outcome, below: list[Outcome], blocked_by: str) -> None:
+def test_what_keeps_a_rule_from_being_told(
+    above: CaseResult, below: list[CaseResult], blocked_by: str
+) -> None:
     cases = {str(number): outcome for number, outcome in enumerate(below)}
     found = blocked(above, cases, dict.fromkeys(cases, PLAN))
     assert found.blocked_by == blocked_by

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
+from harness.printable import printable_json
 from harness.results.model import Status
 from harness.results.store import save
-from harness.results.streams import VisibleStream, visible_output
-from harness.results.visible import visible_json
+from harness.results.streams import PrintableStream, printable_output
 from harness.runs.showing import Showing
-from harness.secret import DOTS
+from harness.settings.secret import DOTS
 from tests.hostile_server import HostileServer
 from tests.result_builder import SERVER, case, dialogue, reply, rule, run
 from tests.test_baseline import Politely
@@ -252,7 +252,7 @@ class Terminal:
 )
 def test_our_own_paint_stays_on_a_terminal(text: str, shown: str) -> None:
     terminal = Terminal()
-    VisibleStream(terminal).write(text)  # type: ignore[arg-type]
+    PrintableStream(terminal).write(text)  # type: ignore[arg-type]
     assert terminal.written == shown
 
 
@@ -260,7 +260,7 @@ def test_a_fault_that_ends_a_command_is_told_visibly(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    with pytest.raises(RuntimeError) as fault, visible_output():
+    with pytest.raises(RuntimeError) as fault, printable_output():
         raise RuntimeError(MOVING)
     sys.excepthook(fault.type, fault.value, fault.tb)
     said = capsys.readouterr().err
@@ -270,7 +270,7 @@ def test_a_fault_that_ends_a_command_is_told_visibly(
 
 @pytest.mark.parametrize("text", ["\x7f\x9b\u202e\U000e0001", "plain", "two\nlines", "\ud800"])
 def test_visible_json_reads_back_the_same(text: str) -> None:
-    shown = visible_json(json.dumps({"text": text}, ensure_ascii=False))
+    shown = printable_json(json.dumps({"text": text}, ensure_ascii=False))
     assert json.loads(shown) == {"text": text}
     assert "\ud800" in text or shown.isprintable()
 

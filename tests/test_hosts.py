@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fake_dns.names import wire_name
-from harness.hosts import (
+from harness.settings.hosts import (
     domain_name,
     endpoint,
     endpoint_text,

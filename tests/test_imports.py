@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 OURS = {"harness", "fake_dns", "scenarios", "tests", "bench"}
-FILES_OF_OTHERS = {"arguments", "hosts", "reading", "secret", "settings"}
-GROUND = {*FILES_OF_OTHERS, "offence", "outcome", "wording", "verdicts", "rules"}
+GROUND = {"settings", "printable", "offence", "outcome", "wording", "verdicts", "rules"}
 
 
 def imported(file: Path) -> Iterator[str]:
@@ -50,8 +49,8 @@ def test_the_name_server_stands_alone() -> None:
 @pytest.mark.parametrize(
     ("room", "below"),
     [
-        ("reference_mta", FILES_OF_OTHERS),
-        ("smtp", {"hosts", "secret", "wording", "results"}),
+        ("reference_mta", {"settings"}),
+        ("smtp", {"settings", "wording", "printable"}),
         ("profile", {*GROUND, "smtp"}),
         ("capabilities", {*GROUND, "smtp", "profile", "fake_dns/"}),
         ("world", {*GROUND, "smtp", "profile", "capabilities", "fake_dns/"}),
@@ -69,21 +68,11 @@ def test_the_name_server_stands_alone() -> None:
                 "fake_dns/",
             },
         ),
-        ("results", {"outcome", "reading", "wording"}),
+        ("results", {"outcome", "settings", "wording", "printable"}),
     ],
 )
 def test_a_room_stands_on_those_below_it(room: str, below: set[str]) -> None:
     assert rooms(f"harness/{room}") <= below
-
-
-def test_of_the_results_a_session_knows_what_makes_text_visible_only() -> None:
-    of_results = {
-        name
-        for file in Path("harness/smtp").glob("*.py")
-        for name in imported(file)
-        if name.startswith("harness.results")
-    }
-    assert of_results == {"harness.results.visible"}
 
 
 def test_the_reference_mta_is_brought_up_and_broken_and_nothing_else() -> None:

@@ -12,8 +12,8 @@ from harness.rules import Catalogue
 from harness.runs.assembly import Wish, begin, open_run
 from harness.runs.course import run_scenario
 from harness.runs.doctor import report
-from harness.runs.gathering import Gathering
 from harness.runs.play import Play
+from harness.runs.result_builder import ResultBuilder
 from harness.runs.trial import Plan
 from harness.world.internet import Kind
 
@@ -109,7 +109,7 @@ def test_a_server_at_its_own_loopback_address_is_judged(profile: Path) -> None:
         )
         expected = Status.PASSED if run.profile.clients.networks else Status.NOT_TESTABLE
         assert outcome.status is expected, outcome.reason
-        kept = Gathering.begin(facts).finish(run)
+        kept = ResultBuilder.begin(facts).finish(run)
     assert kept.sut_address.startswith("[::1]:")
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from harness.reference_mta.addresses import LONGEST, Mailbox, read_path, split
+from harness.reference_mta.addresses import LONGEST, MailAddress, read_path, split
 from harness.reference_mta.mail.files import folder_name
 
 ODD = st.text(st.sampled_from('<>@"\\:, .a\u00e9\0\r\n\udc80%!'), max_size=30)
@@ -73,7 +73,7 @@ def test_paths(argument: str, expected: tuple[str, str] | None) -> None:
     ],
 )
 def test_mailboxes(address: str, local_part: str, domain: str) -> None:
-    assert split(address) == Mailbox(local_part, domain)
+    assert split(address) == MailAddress(local_part, domain)
 
 
 @given(ANYTHING)

@@ -14,8 +14,8 @@ from harness.reference_mta.__main__ import main
 from harness.reference_mta.config import EXAMPLE, Config
 from harness.reference_mta.mutations import UnknownMutantError, find
 from harness.reference_mta.passwords import hash_password
-from harness.secret import Secret
 from harness.settings import SettingsError
+from harness.settings.secret import Secret
 
 DIGEST = "aGFzaA" * 7 + "A="  # 32 bytes, as scrypt makes them
 GOOD = """

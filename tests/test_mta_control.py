@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from harness.reference_mta.config import Config
 from harness.reference_mta.control import Control
 from harness.reference_mta.greylist import LISTS, Greylist, Times, Triplet
-from harness.reference_mta.mail.desk import Desk
+from harness.reference_mta.mail.queue_commands import QueueCommands
 from harness.reference_mta.mail.srs import Srs
 from tests.mta_process import FROM, STRANGER, TO, RunningMta, running_mta
 
@@ -32,7 +32,7 @@ async def nameless(client: str) -> str:
     return ""
 
 
-OTHERS = (Desk(CONFIG.server.state), Srs(CONFIG), nameless)
+OTHERS = (QueueCommands(CONFIG.server.state), Srs(CONFIG), nameless)
 NEVER = Times(60, 28800, 5184000)
 
 

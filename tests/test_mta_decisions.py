@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.arguments import CUT_OFF
 from harness.reference_mta import watching
 from harness.reference_mta.bounds import LINES, MINUTE, TROUBLES, Bounds
 from harness.reference_mta.decisions import Decision
 from harness.reference_mta.mail.spam import GTUBE
 from harness.reference_mta.policy import Policy
 from harness.reference_mta.watching import Lines, form_for, json_line, plain_line
+from harness.settings.arguments import CUT_OFF
 from tests.mta_here import log_in, play, send, speaking
 from tests.mta_process import FROM, NAME, NAMELESS, PASSWORD, PATIENCE, STRANGER, TO, connected, running_mta
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.reference_mta.mail.keeper import deliver as deliver_all
 from harness.reference_mta.mail.maildir import MaildirCopy
 from harness.reference_mta.mail.mbox import MboxCopy
+from harness.reference_mta.mail.storage import deliver as deliver_all
 from tests.mta_process import FROM, TRUSTED, WHITELISTED, Client, RunningMta, running_mta
 
 DOMAINS = """

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from harness.reference_mta.__main__ import main
 from harness.reference_mta.greylist import (
     LISTS,
-    Entry,
     Greylist,
+    GreylistEntry,
     Standing,
     Times,
     Triplet,
@@ -96,7 +96,7 @@ def attempt(store: Greylist, triplet: Triplet = TRIPLET) -> Standing:
     ],
 )
 def test_the_limits_are_judged_exactly(which: str, waited: float, expected: Standing) -> None:
-    assert judge(Entry(TRIPLET, which, 0.0, 0.0), waited, TIMES) is expected
+    assert judge(GreylistEntry(TRIPLET, which, 0.0, 0.0), waited, TIMES) is expected
 
 
 def test_what_is_on_no_list_is_new() -> None:
@@ -110,13 +110,13 @@ def test_a_standing_belongs_to_its_list(which: str, first: float, last: float, n
         "white": {Standing.KNOWN, Standing.LAPSED},
         "black": {Standing.BLACK},
     }
-    assert judge(Entry(TRIPLET, which, first, last), now, TIMES) in possible[which]
+    assert judge(GreylistEntry(TRIPLET, which, first, last), now, TIMES) in possible[which]
 
 
 @given(st.sampled_from(["grey", "white"]), st.lists(st.integers(0, 10**7), min_size=2))
 def test_time_moves_a_standing_forward_only(which: str, moments: list[int]) -> None:
     order = [Standing.EARLY, Standing.RIPE, Standing.EXPIRED, Standing.KNOWN, Standing.LAPSED]
-    entry = Entry(TRIPLET, which, 0.0, 0.0)
+    entry = GreylistEntry(TRIPLET, which, 0.0, 0.0)
     reached = [order.index(judge(entry, float(moment), TIMES)) for moment in sorted(moments)]
     assert reached == sorted(reached)
 

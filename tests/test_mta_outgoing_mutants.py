@@ -13,7 +13,7 @@ import pytest
 from fake_dns import DnsServer, FakeDns
 from harness import settings
 from harness.reference_mta.config import Config
-from harness.reference_mta.mail.desk import Desk
+from harness.reference_mta.mail.queue_commands import QueueCommands
 from harness.reference_mta.mail.srs import Srs
 from harness.reference_mta.mutations import Mutant, quirks_of
 from harness.reference_mta.mutations.outgoing import OUTGOING_MUTANTS
@@ -83,7 +83,7 @@ class Probe:
     config: Config
     address: tuple[str, int]
     hosts: Hosts
-    desk: Desk
+    queue_commands: QueueCommands
     srs: Srs = field(init=False)
 
     def __post_init__(self) -> None:
@@ -111,12 +111,12 @@ class Probe:
 
     def tried(self, times: int = 1) -> None:
         """Until a message has been tried so many times, or there is none."""
-        queue = Desk(self.config.server.state)
+        queue = QueueCommands(self.config.server.state)
         soon(lambda: all(to.attempts >= times for each in queue.entries() for to in each.recipients))
 
     def idle(self) -> None:
         """Until there is nothing in the queue."""
-        soon(lambda: not Desk(self.config.server.state).entries())
+        soon(lambda: not QueueCommands(self.config.server.state).entries())
 
     def taken(self, number: int = 1) -> Taken | None:
         """The first host's message of that number."""
@@ -174,23 +174,23 @@ def tried_again(probe: Probe) -> object:
 
 
 def operated(probe: Probe) -> object:
-    first, second, desk = probe.hosts.first, probe.hosts.second, probe.desk
+    first, second, queue_commands = probe.hosts.first, probe.hosts.second, probe.queue_commands
     first.replies = {"RCPT": "550 No"}
     probe.send("", FRIEND)
-    soon(lambda: [each for each in desk.entries() if each.frozen])
+    soon(lambda: [each for each in queue_commands.entries() if each.frozen])
     probe.tried()
-    seen = [each.frozen for each in desk.entries()]
+    seen = [each.frozen for each in queue_commands.entries()]
     met = len(first.sessions)
     time.sleep(1.5 * INTERVAL)  # a frozen message is one that is not tried
     rested = len(first.sessions) == met
     first.replies = second.replies = {"RCPT": "451 Later"}
     probe.send(ALICE, FRIEND)
     probe.tried()
-    waiting = [each for each in desk.entries() if each.sender]
-    gone = [desk.remove(each.id) for each in waiting]
-    left = [each.sender for each in desk.entries()]
+    waiting = [each for each in queue_commands.entries() if each.sender]
+    gone = [queue_commands.remove(each.id) for each in waiting]
+    left = [each.sender for each in queue_commands.entries()]
     first.replies = {}
-    thawed = [desk.thaw(each.id) for each in desk.entries() if each.sender == ""]
+    thawed = [queue_commands.thaw(each.id) for each in queue_commands.entries() if each.sender == ""]
     taken = probe.taken()
     return seen, rested, gone, left, thawed, taken and taken.sender
 
@@ -303,9 +303,9 @@ def observed(folder: Path, dns: tuple[str, int], rule: str, mutant: Mutant | Non
         )
         (folder / "mta.toml").write_text(content, "utf-8")
         config = settings.read(folder / "mta.toml", Config)
-        desk = Desk(config.server.state, quirks_of([mutant.name] if mutant else []))
+        queue_commands = QueueCommands(config.server.state, quirks_of([mutant.name] if mutant else []))
         with serving_here(config, mutant) as address:
-            return look(Probe(config, address, hosts, desk))
+            return look(Probe(config, address, hosts, queue_commands))
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 import pytest
 
 from fake_dns import Published, ServFail
-from harness.arguments import CUT_OFF
 from harness.reference_mta.__main__ import main
 from harness.reference_mta.mail.hosts import permitted
+from harness.settings.arguments import CUT_OFF
 from tests.mta_process import FROM, MESSAGE, TRUSTED, RunningMta, running_mta
 from tests.receiving_host import PATIENCE, ReceivingHost, receiving
 
@@ -567,7 +567,7 @@ def test_a_second_server_does_not_touch_the_queue(tmp_path: Path) -> None:
             timeout=PATIENCE,
         )
         assert again.returncode == 2
-        assert "queue.bell: another server works with this state directory" in again.stderr
+        assert "queue.waker: another server works with this state directory" in again.stderr
         assert "Errno" not in again.stderr
 
 

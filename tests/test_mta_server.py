@@ -418,7 +418,7 @@ def test_no_address_leads_out_of_the_state_directory(mta: RunningMta, client: Cl
         "greylist.sqlite-wal",
         "key.pem",
         "mail",
-        "queue.bell",
+        "queue.waker",
         "queue.sqlite",
         "queue.sqlite-shm",
         "queue.sqlite-wal",

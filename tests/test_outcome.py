@@ -2,10 +2,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from harness.outcome import DIALOGUE, Outcome, Stage, Verdict
+from harness.outcome import DIALOGUE, Outcome, Stage, Treatment
 
 OUTCOMES = st.builds(
-    Outcome, verdict=st.sampled_from(Verdict), stage=st.sampled_from(DIALOGUE), late=st.booleans()
+    Outcome, treatment=st.sampled_from(Treatment), stage=st.sampled_from(DIALOGUE), late=st.booleans()
 )
 
 
@@ -30,4 +30,4 @@ def test_near_misses_are_refused(text: str) -> None:
 
 
 def test_a_late_pass_is_a_delay() -> None:
-    assert Outcome.parse("delay at helo") == Outcome(Verdict.PASS, Stage.HELO, late=True)
+    assert Outcome.parse("delay at helo") == Outcome(Treatment.PASS, Stage.HELO, late=True)

@@ -9,12 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness import reading
 from harness.cli import main
 from harness.profile.model import Profile
 from harness.reference_mta.config import Config
 from harness.results.store import ResultFileError, load
-from harness.settings import SettingsError, read, read_toml
+from harness.settings import SettingsError, read, read_toml, reading
 from harness.spf_suite.suite import load as load_suite
 
 DEEP = 10_000

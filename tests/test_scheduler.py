@@ -19,7 +19,7 @@ from harness.profile.model import Profile
 from harness.profile.tables import Spf
 from harness.results.model import Status
 from harness.rules import Capability, Catalogue
-from harness.runs.course import Outcome, run_scenario
+from harness.runs.course import CaseResult, run_scenario
 from harness.runs.expect import EndedError
 from harness.runs.play import Play
 from harness.runs.run import Run
@@ -78,11 +78,11 @@ def plays(*endings: Callable[[Play], None] | Exception) -> Callable[[Play], None
     return play
 
 
-def outcome(run: Run, *endings: Callable[[Play], None] | Exception, rule: str = RULE) -> Outcome:
+def outcome(run: Run, *endings: Callable[[Play], None] | Exception, rule: str = RULE) -> CaseResult:
     return run_scenario(run, Plan(run.catalogue[rule], frozenset(), plays(*endings), has_twin=False))
 
 
-def scheduled(run: Run, plans: dict[str, Plan], jobs: int = 8) -> dict[str, Outcome]:
+def scheduled(run: Run, plans: dict[str, Plan], jobs: int = 8) -> dict[str, CaseResult]:
     scheduler = Scheduler(run, jobs)
     scheduler.start(plans)
     try:

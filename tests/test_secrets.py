@@ -29,8 +29,8 @@ from harness.reference_mta.certificate import own_certificate, server_context
 from harness.reference_mta.config import EXAMPLE, Config
 from harness.reference_mta.passwords import hash_password
 from harness.runs.showing import Showing
-from harness.secret import DOTS, Secret
 from harness.settings import SettingsError
+from harness.settings.secret import DOTS, Secret
 from harness.smtp.command import CommandRoute
 from harness.smtp.masking import Masker
 from harness.smtp.session import Session, SessionEnded

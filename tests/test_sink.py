@@ -11,8 +11,8 @@ import pytest
 from fake_dns import FakeDns
 from harness.capabilities.mail_host import MOST_BYTES, MOST_DIALOGUES, MailHost, Manner
 from harness.capabilities.sink import Sink
-from harness.hosts import Network
 from harness.outcome import Stage
+from harness.settings.hosts import Network
 from harness.verdicts import FailedError, InconclusiveError, NotTestableError
 from tests.dns_asking import answers
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.smtp.transcript import KEPT_BURST, KEPT_END, Direction, Line, Transcript
+from harness.smtp.transcript import KEPT_BURST, KEPT_END, Direction, RecordedLine, Transcript
 
 C, S, EVENT = Direction.CLIENT, Direction.SERVER, Direction.EVENT
 
@@ -43,12 +43,12 @@ def test_lines_come_in_the_order_of_their_times() -> None:
     transcript.received(0.4, b"250-mx.example.org\r\n250-SI")
     transcript.received(0.5, b"ZE\r\n250 HELP\r\n")
     assert transcript.lines == (
-        Line(0.1, EVENT, b"connected"),
-        Line(0.2, S, b"220 mx.example.org\r\n"),
-        Line(0.3, C, b"EHLO client.example\r\n"),
-        Line(0.4, S, b"250-mx.example.org\r\n"),
-        Line(0.5, S, b"250-SIZE\r\n"),
-        Line(0.5, S, b"250 HELP\r\n"),
+        RecordedLine(0.1, EVENT, b"connected"),
+        RecordedLine(0.2, S, b"220 mx.example.org\r\n"),
+        RecordedLine(0.3, C, b"EHLO client.example\r\n"),
+        RecordedLine(0.4, S, b"250-mx.example.org\r\n"),
+        RecordedLine(0.5, S, b"250-SIZE\r\n"),
+        RecordedLine(0.5, S, b"250 HELP\r\n"),
     )
 
 
@@ -58,7 +58,7 @@ def test_what_is_unfinished_is_shown_as_it_is() -> None:
     transcript.sent(0.2, b"QUI")
     assert [line.data for line in transcript.lines] == [b"220-mx\r\n", b"220 wel", b"QUI"]
     transcript.received(0.3, b"come\r\n")
-    assert transcript.lines[-1] == Line(0.3, S, b"220 welcome\r\n")
+    assert transcript.lines[-1] == RecordedLine(0.3, S, b"220 welcome\r\n")
 
 
 @pytest.mark.parametrize(
@@ -74,13 +74,13 @@ def test_what_is_unfinished_is_shown_as_it_is() -> None:
     ],
 )
 def test_the_text_of_a_line_is_printable(data: bytes, text: str) -> None:
-    assert Line(0.0, S, data).text == text
+    assert RecordedLine(0.0, S, data).text == text
 
 
 @settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_the_text_of_any_line_is_printable(data: bytes) -> None:
-    assert Line(0.0, S, data).text.isprintable()
+    assert RecordedLine(0.0, S, data).text.isprintable()
 
 
 @settings(deadline=None)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.authenticity import in_message
 from harness.capabilities.mailbox import Delivered
 from harness.cli import main
 from harness.results.store import newest
+from harness.sender_authentication import in_message
 from harness.settings import SettingsError
 from harness.spf_suite.play import wire_form
 from harness.spf_suite.suite import load

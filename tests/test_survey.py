@@ -13,7 +13,7 @@ from harness.profile.model import Profile
 from harness.results.model import ServerFacts
 from harness.rules import Catalogue
 from harness.runs.run import Run
-from harness.runs.survey import survey
+from harness.runs.server_facts import server_facts
 from harness.smtp.routes import Direct
 from harness.world.internet import Internet
 from tests.hostile_server import Hear, HostileServer, Say, Step
@@ -37,7 +37,7 @@ def looked_at(*scripts: Sequence[Step]) -> ServerFacts:
         profile = settings.check(PROFILE, content, Profile)
         judge = Judge(profile.policy.delay, lambda since, until: 0.0)
         catalogue = Catalogue.below(Path("scenarios"))
-        return survey(Run(profile, catalogue, Internet(FakeDns(), profile), Direct(), judge))
+        return server_facts(Run(profile, catalogue, Internet(FakeDns(), profile), Direct(), judge))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from harness.results.model import Status
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, open_run
 from harness.runs.baseline import Baseline, Finding, Innocent
-from harness.runs.course import Outcome, run_scenario
+from harness.runs.course import CaseResult, run_scenario
 from harness.runs.expect import EndedError
 from harness.runs.play import Play
 from harness.runs.run import Run
@@ -185,7 +185,7 @@ def late_at_the_end(play: Play) -> None:
     raise ContradictionError("expected pass at data, but it was late", attempt.data, Fault.LATE)
 
 
-def outcome(run: Run, plays: Ending, rule: str = "delivery.maildir") -> Outcome:
+def outcome(run: Run, plays: Ending, rule: str = "delivery.maildir") -> CaseResult:
     return run_scenario(run, Plan(run.catalogue[rule], frozenset(), lambda play: plays(play), has_twin=False))
 
 

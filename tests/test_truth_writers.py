@@ -7,13 +7,13 @@ import pytest
 
 from harness import settings
 from harness.offence import Offence
-from harness.outcome import Verdict
+from harness.outcome import Treatment
 from harness.profile.dialect import Told as TellsAt
 from harness.profile.model import Profile, contradictions
 from harness.reference_mta.config import Config
 from harness.reference_mta.passwords import hash_password
 from harness.rules import Catalogue
-from harness.secret import Secret
+from harness.settings.secret import Secret
 from harness.toml_text import toml_text
 from harness.truth import profile as profile_writer
 from harness.truth import server as server_writer
@@ -69,20 +69,20 @@ def test_both_writers_know_every_offence() -> None:
 @pytest.mark.parametrize(
     ("answer", "action", "verdict"),
     [
-        (Answer("accept", held=True), "accept", Verdict.PASS),
-        (Answer("defer"), "refuse", Verdict.DEFER),
-        (Answer("refuse"), "refuse", Verdict.DENY),
-        (Answer("close"), "refuse", Verdict.DROP),
+        (Answer("accept", held=True), "accept", Treatment.PASS),
+        (Answer("defer"), "refuse", Treatment.DEFER),
+        (Answer("refuse"), "refuse", Treatment.DENY),
+        (Answer("close"), "refuse", Treatment.DROP),
     ],
 )
 def test_an_answer_in_the_words_of_either(
-    answer: Answer, action: str, verdict: Verdict, tmp_path: Path
+    answer: Answer, action: str, verdict: Treatment, tmp_path: Path
 ) -> None:
     drawn = Draw(told="data", unqualified_greeting=answer, codes="status")
     configured = _config(drawn, tmp_path).answers["helo.not-fqdn"]
     promised = _profile(drawn, tmp_path).dialect.answers[Offence.UNQUALIFIED_GREETING]
     assert (configured.action, configured.held) == (action, answer.held)
-    assert (promised.verdict, promised.late) == (verdict, answer.held)
+    assert (promised.treatment, promised.late) == (verdict, answer.held)
     if configured.code:
         assert promised.admits(configured.code, configured.status)
     assert _profile(drawn, tmp_path).dialect.told is TellsAt.DATA

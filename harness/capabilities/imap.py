@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.capabilities.mailbox import INBOX, LARGEST, Delivered, Watch
 from harness.profile.mail_tables import Imap
-from harness.secret import leaving_no_trace
+from harness.settings.secret import leaving_no_trace
 from harness.smtp.masking import Masker
 from harness.smtp.tls import verifying_context
 from harness.verdicts import InconclusiveError

@@ -10,8 +10,8 @@ from email.parser import BytesParser
 from functools import cached_property
 
 from harness.outcome import Stage
-from harness.secret import Secret
-from harness.smtp.transcript import Line, Transcript
+from harness.settings.secret import Secret
+from harness.smtp.transcript import RecordedLine, Transcript
 from harness.verdicts import BrokenOffError, InconclusiveError, NeverCameError
 from harness.wording import counted
 
@@ -86,7 +86,7 @@ class Call:
         return self.transcript.started
 
     @property
-    def record(self) -> tuple[Line, ...]:
+    def record(self) -> tuple[RecordedLine, ...]:
         """Everything that was said, to the byte; the caller is the client."""
         return self.transcript.lines
 

@@ -12,9 +12,9 @@ from typing import Any, Self, TypeVar
 from fake_dns import FakeDns, reverse_name
 from harness.capabilities.mail_host import PATIENCE, MailHost
 from harness.capabilities.mail_listener import Listener
-from harness.hosts import Network
 from harness.profile.values import apart, room_in
-from harness.secret import Secret
+from harness.settings.hosts import Network
+from harness.settings.secret import Secret
 from harness.verdicts import BrokenOffError, InconclusiveError, NotTestableError
 
 T = TypeVar("T")

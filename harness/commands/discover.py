@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.arguments import seconds
 from harness.commands.base import Commands, UsageError, add_command, default_scenarios
-from harness.hosts import endpoint, ip_address
+from harness.settings.arguments import seconds
+from harness.settings.hosts import endpoint, ip_address
 
 if TYPE_CHECKING:
     from harness.discovery.discover import Known
@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     from harness.discovery.draft import draft
     from harness.discovery.trial import Deviation, time_to_try, try_rules
     from harness.mutants import BrokenRunError
-    from harness.results.visible import visible
+    from harness.printable import printable
     from harness.rules import Catalogue
 
     if options.output and options.output.exists():
@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     if options.output and not options.output.parent.is_dir():
         raise UsageError(f"{options.output}: there is no such folder; make it, or name another file")
     catalogue = Catalogue.below(default_scenarios())
-    telling = discover.Telling(lambda line: print(visible(line), file=sys.stderr, flush=True))
+    telling = discover.Telling(lambda line: print(printable(line), file=sys.stderr, flush=True))
     known = _known(options)
     try:
         place = discover.Place(*_server(options.address), _dns(options.dns))

@@ -17,7 +17,7 @@ from fake_dns import (
     load_zone_file,
 )
 from harness.commands.base import Commands, UsageError, add_command
-from harness.hosts import endpoint, endpoint_text
+from harness.settings.hosts import endpoint, endpoint_text
 
 LOOK = 0.2  # seconds between two looks at the query log
 DEFAULT_LISTEN = "127.0.0.1:5353"

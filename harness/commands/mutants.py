@@ -3,8 +3,8 @@
 import argparse
 import os
 
-from harness.arguments import whole
 from harness.commands.base import Commands, add_command, default_scenarios
+from harness.settings.arguments import whole
 
 
 def add(commands: Commands) -> None:

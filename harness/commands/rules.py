@@ -8,7 +8,7 @@ import textwrap
 from pathlib import Path
 
 from harness.commands.base import Commands, UsageError, add_command, default_scenarios
-from harness.results.visible import visible_json
+from harness.printable import printable_json
 from harness.rules import Catalogue, spell
 from harness.wording import counted
 
@@ -54,7 +54,7 @@ def _as_json(catalogue: Catalogue) -> str:
         indent=2,
         ensure_ascii=False,
     )
-    return visible_json(listed)
+    return printable_json(listed)
 
 
 def _as_table(catalogue: Catalogue, *, colour: bool) -> str:

@@ -3,8 +3,8 @@
 import argparse
 from collections.abc import Callable
 
-from harness.arguments import whole
 from harness.commands.base import Commands, UsageError, add_command, default_scenarios
+from harness.settings.arguments import whole
 
 
 def add(commands: Commands) -> None:

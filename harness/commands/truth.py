@@ -4,8 +4,8 @@ import argparse
 import os
 from pathlib import Path
 
-from harness.arguments import whole
 from harness.commands.base import Commands, UsageError, add_command, default_scenarios
+from harness.settings.arguments import whole
 
 AT_ONCE = 3  # trials for each core: most of their time they wait
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from harness.discovery.evidence import says
 from harness.discovery.facts import Sighting
-from harness.outcome import Outcome, Stage, Verdict
+from harness.outcome import Outcome, Stage, Treatment
 from harness.world.conversation import Attempt, Step
 
 HELD_FROM = 0.4  # seconds by which an odd client must wait longer than the slowest innocent one
@@ -78,7 +78,7 @@ def nothing_follows(
 
 
 def _passed(outcome: Outcome) -> bool:
-    return outcome.verdict is Verdict.PASS and not outcome.late
+    return outcome.treatment is Treatment.PASS and not outcome.late
 
 
 def _well(came: Came, usual: Usual, *, late: bool) -> bool:
@@ -86,7 +86,7 @@ def _well(came: Came, usual: Usual, *, late: bool) -> bool:
     _, step, waited = came
     if step is None or not says(step):
         return False
-    return (step.verdict is Verdict.PASS or usual.includes(step)) and not (late and waited)
+    return (step.treatment is Treatment.PASS or usual.includes(step)) and not (late and waited)
 
 
 def came_out(attempt: Attempt, usual: Usual, *, by_time: bool) -> Came:
@@ -96,14 +96,14 @@ def came_out(attempt: Attempt, usual: Usual, *, by_time: bool) -> Came:
         if not says(step) or usual.includes(step):
             return None, step, 0.0
         waited = usual.late(step) if by_time else 0.0
-        if step.verdict is not Verdict.PASS:
-            return Outcome(step.verdict or Verdict.DENY, step.stage, late=waited > 0), step, waited
+        if step.treatment is not Treatment.PASS:
+            return Outcome(step.treatment or Treatment.DENY, step.stage, late=waited > 0), step, waited
         if waited and held is None:
             held = (step, waited)
     shown, waited = held or (attempt.steps[-1], 0.0)
     if attempt.steps[-1].stage is not Stage.DATA:  # it may be refused where it was not heard out to
         return None, shown, waited
-    return Outcome(Verdict.PASS, shown.stage, late=waited > 0), shown, waited
+    return Outcome(Treatment.PASS, shown.stage, late=waited > 0), shown, waited
 
 
 def words(step: Step | None) -> str:

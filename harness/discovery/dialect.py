@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from harness.discovery.facts import Sighting, Speech
 from harness.offence import AT_ONCE, Offence
-from harness.outcome import DIALOGUE, Answer, Outcome, Stage, Verdict
+from harness.outcome import DIALOGUE, Answer, Outcome, Stage, Treatment
 from harness.profile.dialect import Dialect, Told
 from harness.rules import Catalogue
 
@@ -24,7 +24,11 @@ def speech_of(sightings: Sequence[Sighting], pause: float, catalogue: Catalogue)
     for offence in dict.fromkeys(one.offence for one in sightings):
         documented = catalogue.documented(offence)
         seen = _commonest([one.outcome for one in sightings if one.offence is offence and one.outcome])
-        if documented is None or seen is None or (offence in NEVER_MEANT and seen.verdict is Verdict.PASS):
+        if (
+            documented is None
+            or seen is None
+            or (offence in NEVER_MEANT and seen.treatment is Treatment.PASS)
+        ):
             continue
         if any(one.offence is offence and one.outcome is None for one in sightings):
             continue  # of one of these nothing is known, so nothing that they all would share is documented
@@ -41,7 +45,7 @@ def _told(sightings: Iterable[Sighting], catalogue: Catalogue) -> Told:
         documented = catalogue.documented(one.offence)
         if documented is None or one.offence in AT_ONCE or one.outcome is None:
             continue
-        if one.outcome.verdict is not Verdict.PASS and documented.stage is not Stage.DATA:
+        if one.outcome.treatment is not Treatment.PASS and documented.stage is not Stage.DATA:
             votes.update(
                 told for told in Told if Dialect(told=told).tells(documented.stage) is one.outcome.stage
             )
@@ -50,7 +54,7 @@ def _told(sightings: Iterable[Sighting], catalogue: Catalogue) -> Told:
 
 def _beyond(dialect: Dialect, offence: Offence, seen: Outcome, catalogue: Catalogue) -> dict[str, Outcome]:
     """Overrides for the rules about an offence that comes out at another stage than the dialect has it."""
-    if seen.verdict is Verdict.PASS and not seen.late:
+    if seen.treatment is Treatment.PASS and not seen.late:
         return {}
     return {
         rule.id: seen

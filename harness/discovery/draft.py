@@ -16,9 +16,9 @@ from harness.discovery.facts import GreylistSeen, Seen, Sighting
 from harness.discovery.place import Place
 from harness.discovery.trial import Deviation, jobs_for
 from harness.offence import Offence
-from harness.outcome import DIALOGUE, Stage, Verdict
+from harness.outcome import DIALOGUE, Stage, Treatment
+from harness.printable import printable, shortened
 from harness.profile.model import Profile, unfounded
-from harness.results.visible import shortened, visible
 from harness.rules import Catalogue, Rule
 
 TEMPLATE = "draft.toml.jinja"
@@ -99,7 +99,7 @@ def environment() -> jinja2.Environment:
     """
     loader = jinja2.PackageLoader("harness.discovery", "")
     made = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701
-    made.filters["words"] = lambda text: visible(shortened(text, LONGEST))
+    made.filters["words"] = lambda text: printable(shortened(text, LONGEST))
     return made
 
 
@@ -165,7 +165,7 @@ def _in_other_words(rule: Rule, profile: Profile, seen: Seen) -> str:
     group = rule.id.partition(".")[0]
     late = all(outcome.late for outcome in profile.expectation(rule)[0])
     if group == "greylist" and seen.deferral and not profile.greylist:
-        return f"whether its «{visible(shortened(seen.deferral.said, LONGEST))}» is a greylist is not known"
+        return f"whether its «{printable(shortened(seen.deferral.said, LONGEST))}» is a greylist is not known"
     if group == "greylist" and not profile.greylist:
         return "no stranger was put off; if one is, describe [greylist]"
     if group == "dnsbl" and not profile.dnsbl:
@@ -208,7 +208,7 @@ def _answers(seen: Seen) -> list[tuple[str, str, str]]:
         told.append((offence.value, str(answer), f"a client that {shown.did}: «{shown.said}»"))
     if Offence.RELAYING not in seen.speech.answers and not seen.speech.delay:
         told.append((Offence.RELAYING.value, "deny", "no other answer is any server's"))
-    if seen.limit and (seen.limit.outcome is None or seen.limit.outcome.verdict is not Verdict.DROP):
+    if seen.limit and (seen.limit.outcome is None or seen.limit.outcome.treatment is not Treatment.DROP):
         answer_text = str(seen.limit.outcome.answer) if seen.limit.outcome else "pass"
         told.append((Offence.TOO_MANY_RECIPIENTS.value, answer_text, seen.limit.said))
     return told

@@ -8,7 +8,7 @@ from harness.discovery.dialogues import Dialogues
 from harness.discovery.evidence import heard
 from harness.discovery.facts import Deferral, GreylistSeen
 from harness.discovery.place import Telling
-from harness.outcome import Stage, Verdict
+from harness.outcome import Stage, Treatment
 from harness.world.client import GREYLIST_SLACK, Client
 from harness.world.conversation import Step
 from harness.world.internet import Identity
@@ -104,7 +104,7 @@ def _delay_of(tries: list[_Retry], code: int) -> float:
 
     Refused are those that met the same `code` again; what else became of a retry says nothing about time.
     """
-    taken = [one.after for one in tries if one.again and one.again.verdict is Verdict.PASS]
+    taken = [one.after for one in tries if one.again and one.again.treatment is Treatment.PASS]
     refused = [one.after for one in tries if one.again and one.again.code == code]
     if not taken or (refused and max(refused) > min(taken)):
         return 0.0
@@ -175,6 +175,6 @@ def _key(dialogues: Dialogues, seen: GreylistSeen, telling: Telling) -> str:
 def _code_of_neighbour(dialogues: Dialogues, pair: tuple[Client, Client], stage: Stage) -> int:
     """What the neighbour of a client that is taken by now was told; 0 when that one is not taken."""
     one, other = pair
-    if heard(lambda: dialogues.attempt(one)).step(stage).verdict is not Verdict.PASS:
+    if heard(lambda: dialogues.attempt(one)).step(stage).treatment is not Treatment.PASS:
         return 0
     return heard(lambda: dialogues.attempt(other, sender=one.sender)).step(stage).code

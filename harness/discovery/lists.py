@@ -15,10 +15,10 @@ from harness.discovery.facts import ListSeen, ListsSeen, Sighting
 from harness.discovery.offences import Oddity, look_at_oddities
 from harness.discovery.place import Telling
 from harness.discovery.weights import Group, Met, Weights, companies, differences, weigh
-from harness.hosts import is_domain_name
 from harness.offence import Offence
-from harness.outcome import Verdict
+from harness.outcome import Treatment
 from harness.profile.dialect import Asks
+from harness.settings.hosts import is_domain_name
 from harness.world.client import Client
 from harness.world.conversation import Attempt
 
@@ -48,7 +48,7 @@ class _Trial:
         outcome = self.sighting.outcome
         if outcome is None:
             return None
-        if outcome.verdict is not Verdict.PASS:
+        if outcome.treatment is not Treatment.PASS:
             return Met.REFUSAL
         return Met.NOTICE if outcome.late else Met.NOTHING
 

@@ -15,7 +15,7 @@ from harness.discovery.facts import Sighting
 from harness.discovery.place import Telling
 from harness.discovery.reach import FOREIGN
 from harness.offence import Offence
-from harness.outcome import Stage, Verdict
+from harness.outcome import Stage, Treatment
 from harness.world.client import Client, message
 from harness.world.conversation import Attempt
 from harness.world.made_up import made_up
@@ -41,7 +41,7 @@ def look_at_innocents(dialogues: Dialogues, telling: Telling) -> Usual:
     whole = [one for one in attempts if all(says(step) for step in one.steps)]
     if not whole:
         return Usual(None, broken=attempts[0].broken or str(attempts[0].steps[-1]))
-    stop = next((step for one in whole for step in one.steps if step.verdict is not Verdict.PASS), None)
+    stop = next((step for one in whole for step in one.steps if step.treatment is not Treatment.PASS), None)
     reached = [step.stage for one in whole for step in one.steps[-1:]]
     last = min(reached, key=list(Stage).index)
     stages = {step.stage for one in whole for step in one.steps}
@@ -208,7 +208,7 @@ def _borrowed(dialogues: Dialogues, client: Client) -> Attempt:
 
 def _mail_without_greeting(dialogues: Dialogues, client: Client) -> Attempt:
     with client.conversation() as talk:
-        if talk.connect().verdict is Verdict.PASS:
+        if talk.connect().treatment is Treatment.PASS:
             client.carry_on(talk)
         return talk.quit()
 
@@ -230,7 +230,7 @@ def _after_a_while(
         (oddity, one)
         for oddity, one in zip(oddities, sightings, strict=True)
         if one.outcome
-        and one.outcome.verdict is Verdict.DEFER
+        and one.outcome.treatment is Treatment.DEFER
         and one.outcome.stage in (Stage.RCPT, Stage.DATA)
     ]
     if not put_off:

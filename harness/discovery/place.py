@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from harness.capabilities.clock import WaitingClock
-from harness.hosts import endpoint_text
 from harness.progress import time_left
+from harness.settings.hosts import endpoint_text
 
 AT_ONCE = 10  # dialogues with a server of which nobody knows what it bears
 TOLD_EVERY = 10.0  # seconds; nobody waits longer for a word of what goes on

@@ -16,7 +16,7 @@ from harness.discovery.dialogues import PATIENCE, Dialogues, profile_of
 from harness.discovery.evidence import heard, says
 from harness.discovery.facts import Way
 from harness.discovery.place import TOLD_EVERY, DiscoveryError, Place, Telling
-from harness.outcome import Stage, Verdict
+from harness.outcome import Stage, Treatment
 from harness.profile.tables import RouteName
 from harness.runs.run import Run
 from harness.smtp.channel import UNSOLICITED
@@ -50,7 +50,7 @@ class Knock:
     @property
     def opened(self) -> bool:
         """Whether a dialogue can begin there."""
-        greeted = self.attempt.connect.code == GREETS and self.attempt.helo.verdict is Verdict.PASS
+        greeted = self.attempt.connect.code == GREETS and self.attempt.helo.treatment is Treatment.PASS
         return greeted and not self.stray
 
     def __str__(self) -> str:
@@ -97,7 +97,7 @@ def as_a_stranger(dialogues: Dialogues, telling: Telling, *, heard_out: bool) ->
     telling.say(f"mail for another domain: {first.stage}: {first}")
     if not says(first):
         return dialogues, f"whether it relays for us was not to be seen: {first.stage}: {first}"
-    if first.stage not in (Stage.RCPT, Stage.DATA) or first.verdict is not Verdict.PASS:
+    if first.stage not in (Stage.RCPT, Stage.DATA) or first.treatment is not Treatment.PASS:
         return dialogues, ""
     relayed, strange = [way.networks[0] if way.networks else OURSELVES], list[str]()
     route, networks = _other_addresses(place, way)
@@ -105,7 +105,7 @@ def as_a_stranger(dialogues: Dialogues, telling: Telling, *, heard_out: bool) ->
         other = Way(route, (network,), extended=way.extended)
         met = _foreign_mail(Dialogues.by(place, other, dns), heard_out=heard_out)
         if says(met):  # who was not heard out is of no use
-            (relayed if met.verdict is Verdict.PASS else strange).append(network)
+            (relayed if met.treatment is Treatment.PASS else strange).append(network)
     if not strange:
         note = (
             "it took mail for another domain from every address that was tried: it RELAYS FOR US, or for "
@@ -258,7 +258,7 @@ def _greeted(dialogues: Dialogues, sessions: list[Session]) -> Knock:
     with client.conversation() as talk:
         sessions.append(talk.session)
         unknown = talk.connect().code == GREETS and talk.ehlo(client.host).code in UNKNOWN_VERB
-        if unknown and talk.helo(client.host).verdict is Verdict.PASS:
+        if unknown and talk.helo(client.host).treatment is Treatment.PASS:
             way = replace(way, extended=False)
         stray = any(UNSOLICITED in reply.flaws for reply in talk.session.replies)
         return Knock(way, talk.quit(), stray)

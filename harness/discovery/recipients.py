@@ -8,7 +8,7 @@ from harness.discovery.evidence import heard, says
 from harness.discovery.facts import Deferral, GreylistSeen, HostedDomain
 from harness.discovery.greylist import look_at_deferral
 from harness.discovery.place import Telling
-from harness.outcome import Stage, Verdict
+from harness.outcome import Stage, Treatment
 from harness.world.conversation import Attempt, Step
 
 ELSEWHERE = "elsewhere.example"
@@ -42,12 +42,12 @@ def look_at_users(dialogues: Dialogues, users: Iterable[str], wait: float, telli
             deferral = look_at_deferral(writing, deferred_at, wait, telling)
             if greylist := passed_in_time(deferral):
                 attempt = heard(replace(writing, greylist=greylist).attempt)
-        if attempt.data.verdict is Verdict.PASS:
+        if attempt.data.treatment is Treatment.PASS:
             taken.append(user)
             telling.say(f"a message to {user} was taken: {attempt.data}")
         else:
             last = attempt.steps[-1]
-            put_off += [user] if last.verdict is Verdict.DEFER or not says(last) else []
+            put_off += [user] if last.treatment is Treatment.DEFER or not says(last) else []
             notes.append(f"mail of an innocent client to {user} did not get through: {last.stage}: {last}")
             telling.say(notes[-1])
     ordinary = [user for user in taken if user.partition("@")[0].lower() != POSTMASTER]
@@ -62,7 +62,7 @@ def passed_in_time(deferral: Deferral | None) -> GreylistSeen | None:
 def _deferred(attempt: Attempt) -> Step | None:
     """Where a client was put off at a recipient or at the end of the message."""
     stages = (Stage.RCPT, Stage.DATA)
-    put_off = [one for one in attempt.steps if one.verdict is Verdict.DEFER and one.stage in stages]
+    put_off = [one for one in attempt.steps if one.treatment is Treatment.DEFER and one.stage in stages]
     return put_off[0] if put_off and says(put_off[0]) else None
 
 
@@ -118,13 +118,15 @@ def _doubt(users: list[str], postmaster: Step, foreign: Step) -> str:
     """Why a domain is not said to be hosted; empty when it is."""
     if not users and not says(postmaster):
         return f"what becomes of mail to its postmaster was not to be seen: {postmaster}"
-    if not users and postmaster.verdict is Verdict.PASS and not says(foreign):
+    if not users and postmaster.treatment is Treatment.PASS and not says(foreign):
         return f"its postmaster is taken, and whether that of {ELSEWHERE} is was not to be seen: {foreign}"
-    if users or (postmaster.verdict is Verdict.PASS and foreign.verdict in (Verdict.DENY, Verdict.DROP)):
+    if users or (
+        postmaster.treatment is Treatment.PASS and foreign.treatment in (Treatment.DENY, Treatment.DROP)
+    ):
         return ""
-    if postmaster.verdict is Verdict.PASS:
+    if postmaster.treatment is Treatment.PASS:
         return f"its postmaster is taken, and so is that of {ELSEWHERE} ({foreign}): nothing follows"
-    if postmaster.verdict is Verdict.DEFER:
+    if postmaster.treatment is Treatment.DEFER:
         return f"its postmaster is put off, which is neither yes nor no: {postmaster}"
     return f"its postmaster is not taken: {postmaster}"
 
@@ -132,7 +134,7 @@ def _doubt(users: list[str], postmaster: Step, foreign: Step) -> str:
 def _users(known: list[str], postmaster: Step) -> tuple[str, ...]:
     """Those that were named, and the postmaster where that one is taken."""
     has_him = POSTMASTER in (user.lower() for user in known)
-    return (*known, *([POSTMASTER] if postmaster.verdict is Verdict.PASS and not has_him else []))
+    return (*known, *([POSTMASTER] if postmaster.treatment is Treatment.PASS and not has_him else []))
 
 
 def _hosted(name: str, users: tuple[str, ...], invented: Sequence[Attempt], bounce: Attempt) -> HostedDomain:
@@ -140,12 +142,12 @@ def _hosted(name: str, users: tuple[str, ...], invented: Sequence[Attempt], boun
     catch_all: bool | None = None
     if all(_refuses(step) for step in last):
         catch_all = False
-    elif all(step.stage is Stage.DATA and step.verdict is Verdict.PASS for step in last):
+    elif all(step.stage is Stage.DATA and step.treatment is Treatment.PASS for step in last):
         catch_all = True
-    refused = [one for one in bounce.steps if one.verdict in (Verdict.DENY, Verdict.DROP)]
+    refused = [one for one in bounce.steps if one.treatment in (Treatment.DENY, Treatment.DROP)]
     said = f"{refused[0].stage}: {refused[0]}" if refused else ""
     return HostedDomain(name, users, catch_all, str(last[0]), said)
 
 
 def _refuses(step: Step) -> bool:
-    return step.stage in (Stage.RCPT, Stage.DATA) and step.verdict in (Verdict.DENY, Verdict.DROP)
+    return step.stage in (Stage.RCPT, Stage.DATA) and step.treatment in (Treatment.DENY, Treatment.DROP)

@@ -9,7 +9,7 @@ from harness.discovery.dialect import NEVER_MEANT
 from harness.discovery.facts import Seen
 from harness.discovery.recipients import passed_in_time
 from harness.mutants import PATIENCE, run_pytest
-from harness.outcome import Outcome, Verdict
+from harness.outcome import Outcome, Treatment
 from harness.results.model import Case, RuleResult, RunResult, Status, Try
 from harness.rules import Catalogue, Rule
 from harness.world.conversation import REFUSES
@@ -122,4 +122,4 @@ def _may_be_meant(rule: Rule | None, outcome: str) -> bool:
     """Whether a server may have documented that; an open relay never has."""
     if rule is None or rule.about_innocents:
         return False
-    return rule.offence not in NEVER_MEANT or Outcome.parse(outcome).verdict is not Verdict.PASS
+    return rule.offence not in NEVER_MEANT or Outcome.parse(outcome).treatment is not Treatment.PASS

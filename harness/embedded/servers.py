@@ -13,7 +13,7 @@ from harness import settings
 from harness.embedded.process import ReferenceMta, running
 from harness.profile.model import Profile
 from harness.reference_mta.passwords import hash_password
-from harness.secret import Secret
+from harness.settings.secret import Secret
 from harness.toml_text import toml_text
 
 PROFILE = Path(__file__).with_name("profile.toml")

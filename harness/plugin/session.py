@@ -21,15 +21,15 @@ from harness.plugin.progress import RunProgress
 from harness.plugin.scenarios import Scenario, argument_names, catalogue_of, scenario_of
 from harness.plugin.selection import Selection
 from harness.plugin.showing import SHOWN, STATUS, rule_lines, tell
+from harness.printable import printable
 from harness.results import terminal
 from harness.results.filing import REPORTS_LOST, BaselineError, Filing
 from harness.results.model import RunResult, Status
 from harness.results.store import ReportError, ResultFileError
-from harness.results.visible import visible
 from harness.runs.assembly import Wish, begin, open_run
-from harness.runs.course import Outcome
+from harness.runs.course import CaseResult
 from harness.runs.ending import heeding_requests, why
-from harness.runs.gathering import Gathering, Planned, RuleCase, of_a_broken_server
+from harness.runs.result_builder import Planned, ResultBuilder, RuleCase, of_a_broken_server
 from harness.runs.run import Run
 from harness.runs.scheduler import Scheduler
 from harness.runs.showing import Showing
@@ -64,7 +64,7 @@ class ScenarioPlugin:
     config: pytest.Config
     selection: Selection = field(init=False)
     scenarios: dict[str, Scenario] = field(default_factory=dict)
-    gathering: Gathering | None = None
+    result_builder: ResultBuilder | None = None
     scheduler: Scheduler | None = None
     run: Run | None = None
     showing: Showing = field(default_factory=Showing)
@@ -230,7 +230,7 @@ class ScenarioPlugin:
         doctor = self.config.option.smtp_doctor or f"smtp-harness doctor {self.config.option.smtp_sut}"
         if self.run.unusable and self.config.option.smtp_sut:
             terminalreporter.write_line(
-                f"Not everything was tried: {visible(self.run.unusable)}.\n"
+                f"Not everything was tried: {printable(self.run.unusable)}.\n"
                 f"What is wrong and how to mend it: {doctor}",
                 yellow=True,
             )
@@ -277,11 +277,11 @@ class ScenarioPlugin:
             run, facts = begin(run)
         except BAD_INPUT as error:
             raise pytest.UsageError(str(error)) from None
-        self.gathering = Gathering.begin(facts)
+        self.result_builder = ResultBuilder.begin(facts)
         if part := self.selection.caveat(self.catalogue):
-            self.gathering.caveats.append(part)
+            self.result_builder.caveats.append(part)
         if options.smtp_mutant:
-            self.gathering.caveats.append(of_a_broken_server(options.smtp_mutant))
+            self.result_builder.caveats.append(of_a_broken_server(options.smtp_mutant))
         self.run = run
         self.showing = Showing(run.profile.secrets)
         self.scheduler = Scheduler(run, options.smtp_jobs or run.profile.server.jobs)
@@ -293,26 +293,26 @@ class ScenarioPlugin:
             }
         )
 
-    def _collect(self, scenario: Scenario, plan: Plan) -> Outcome:
+    def _collect(self, scenario: Scenario, plan: Plan) -> CaseResult:
         """What a scenario came to, as it is told, kept and reported once, however often its item is run."""
         item = scenario.item
         if OUTCOME in item.stash:
             return item.stash[OUTCOME]
-        if self.scheduler is None or self.gathering is None:
+        if self.scheduler is None or self.result_builder is None:
             raise RuntimeError("no run has begun")
         outcome = self.scheduler.collect(item.nodeid, plan, self.progress.tell)
         self.progress.clear()
         item.user_properties.extend([("rule", scenario.rule.id), ("status", outcome.status.value)])
         item.stash[OUTCOME] = outcome
-        self.gathering.add(RuleCase(scenario.rule, scenario.case, item.nodeid, outcome))
+        self.result_builder.add(RuleCase(scenario.rule, scenario.case, item.nodeid, outcome))
         return outcome
 
     def _end(self, selected: list[pytest.Item], ending: BaseException | None) -> None:
         """Keep all that was decided, and then let go of the server: who is in a hurry loses nothing."""
         try:
-            if self.scheduler and self.gathering and self.run and self.filing:
-                self._take_the_rest(selected, self.scheduler, self.gathering, ending)
-                self.result = self.gathering.finish(self.run)
+            if self.scheduler and self.result_builder and self.run and self.filing:
+                self._take_the_rest(selected, self.scheduler, self.result_builder, ending)
+                self.result = self.result_builder.finish(self.run)
                 self.filing.take(self.result)
         finally:
             try:
@@ -325,18 +325,18 @@ class ScenarioPlugin:
         self,
         selected: list[pytest.Item],
         scheduler: Scheduler,
-        gathering: Gathering,
+        result_builder: ResultBuilder,
         ending: BaseException | None,
     ) -> None:
         """What pytest did not come to: the verdicts that stand by now, and what has none."""
-        done = self.told | {case.test for case in gathering.cases}
+        done = self.told | {case.test for case in result_builder.cases}
         left = [self.scenarios[item.nodeid] for item in selected if item.nodeid not in done]
         decided = scheduler.decided() if left else {}
         undecided = []
         for one in left:
             if outcome := decided.get(one.item.nodeid):
-                gathering.add(RuleCase(one.rule, one.case, one.item.nodeid, outcome))
+                result_builder.add(RuleCase(one.rule, one.case, one.item.nodeid, outcome))
             else:
                 undecided.append(Planned(one.rule, one.case, one.item.nodeid))
         if undecided:
-            gathering.interrupted(why(ending), undecided)
+            result_builder.interrupted(why(ending), undecided)

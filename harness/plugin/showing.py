@@ -6,7 +6,7 @@ from types import TracebackType
 import pytest
 
 from harness.results.model import Status
-from harness.runs.course import Outcome
+from harness.runs.course import CaseResult
 from harness.verdicts import ScenarioEnd
 
 SHOWN: dict[Status, tuple[str, str, dict[str, bool]]] = {
@@ -26,7 +26,7 @@ def rule_lines(scenarios: Sequence[tuple[str, str]]) -> Iterator[str]:
         yield f"{rule:{width}}  {test}"
 
 
-def tell(outcome: Outcome) -> None:
+def tell(outcome: CaseResult) -> None:
     """Let pytest see the outcome: nothing for a pass, a skip, or what was raised."""
     if outcome.status in (Status.NOT_TESTABLE, Status.NOT_APPLICABLE):
         pytest.skip(outcome.reason)

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 
 from harness import settings
 from harness.offence import AT_ONCE, Offence
-from harness.outcome import Answer, Outcome, Stage, Verdict, later
+from harness.outcome import Answer, Outcome, Stage, Treatment, later
 
 
 class Told(StrEnum):
@@ -58,6 +58,6 @@ class Dialect(settings.Settings):
         A delay is imposed where it is earned; a refusal, and whether there is none, shows where it is told.
         """
         answer = self.answers.get(offence, documented.answer) if offence else documented.answer
-        if offence in AT_ONCE or (answer.verdict is Verdict.PASS and answer.late):
+        if offence in AT_ONCE or (answer.treatment is Treatment.PASS and answer.late):
             return Outcome.of(answer, documented.stage)
         return Outcome.of(answer, self.tells(documented.stage))

@@ -8,9 +8,9 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from harness import settings
-from harness.hosts import Address, DomainName, EndpointToCall, LowerName, MailAddress
 from harness.profile.values import ReservedNetwork, Seconds
-from harness.secret import Secret
+from harness.settings.hosts import Address, DomainName, EndpointToCall, LowerName, MailAddress
+from harness.settings.secret import Secret
 
 PORT = Field(default=25, ge=1, le=65535)
 
@@ -47,7 +47,7 @@ class Imap(Account):
     user: str = Field(default="{user}@{domain}", min_length=1)  # {user}, {domain}: the recipient's parts
 
 
-class Mailbox(settings.Settings):
+class MailboxTable(settings.Settings):
     """Where accepted mail is found; in the paths `{user}` and `{domain}` stand for the recipient's parts."""
 
     maildir: settings.FilePattern = ""

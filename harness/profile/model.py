@@ -11,9 +11,8 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from harness import settings
-from harness.hosts import twice
 from harness.offence import Offence
-from harness.outcome import Outcome, Stage, Verdict, later
+from harness.outcome import Outcome, Stage, Treatment, later
 from harness.profile.dialect import Dialect
 from harness.profile.mail_tables import (
     Account,
@@ -21,7 +20,7 @@ from harness.profile.mail_tables import (
     Filter,
     Forward,
     LocalOnly,
-    Mailbox,
+    MailboxTable,
     Queue,
     Sink,
     Smarthost,
@@ -48,7 +47,8 @@ from harness.profile.tables import (
 )
 from harness.profile.values import is_of_this_host
 from harness.rules import Capability, Catalogue, Expectation, Rule
-from harness.secret import Secret
+from harness.settings.hosts import twice
+from harness.settings.secret import Secret
 
 DIALECT = "follows from the profile's [dialect] and [greylist]"
 
@@ -74,7 +74,7 @@ class Profile(settings.Settings):
     auth: Auth | None = None
     directory: Directory | None = None
     clock: Clock | None = None
-    mailbox: Mailbox | None = None
+    mailbox: MailboxTable | None = None
     operator: Operator | None = None
     outage: Outage | None = None
     sink: Sink | None = None
@@ -165,7 +165,7 @@ class Profile(settings.Settings):
         return tuple(account.secret for account in accounts if account)
 
     @property
-    def _mailboxes(self) -> list[Mailbox]:
+    def _mailboxes(self) -> list[MailboxTable]:
         return [table for table in (self.mailbox, *(entry.mailbox for entry in self.domain)) if table]
 
     def claims(self, rule: Rule) -> bool:
@@ -192,10 +192,10 @@ class Profile(settings.Settings):
         if offence in BY_GREYLIST and self.greylist:
             told = replace(outcome, stage=later(documented.stage, self.greylist.stage))
             by_default = (
-                offence is Offence.UNKNOWN_TRIPLET and told.verdict is Verdict.DEFER and not told.codes
+                offence is Offence.UNKNOWN_TRIPLET and told.treatment is Treatment.DEFER and not told.codes
             )
             return replace(told, codes=tuple(map(str, self.greylist.codes))) if by_default else told
-        if outcome.verdict is Verdict.PASS and not outcome.late:
+        if outcome.treatment is Treatment.PASS and not outcome.late:
             return replace(outcome, stage=self.settles(outcome.stage))
         return outcome
 

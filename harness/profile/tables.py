@@ -8,7 +8,11 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from harness import settings
-from harness.hosts import (
+from harness.outcome import Stage
+from harness.profile.mail_tables import Account, Authenticity, MailboxTable
+from harness.profile.values import ReservedNetwork, Seconds
+from harness.rules import Expectation
+from harness.settings.hosts import (
     Address,
     DomainName,
     Endpoint,
@@ -19,10 +23,6 @@ from harness.hosts import (
     Target,
     twice,
 )
-from harness.outcome import Stage
-from harness.profile.mail_tables import Account, Authenticity, Mailbox
-from harness.profile.values import ReservedNetwork, Seconds
-from harness.rules import Expectation
 from harness.smtp.command import EXIM_DELAY
 from harness.wording import counted
 
@@ -105,7 +105,7 @@ class Domain(settings.Settings):
     aliases: dict[LocalPart, Annotated[tuple[Target, ...], Field(min_length=1)]] = Field(default_factory=dict)
     catch_all: bool = False
     bounce_recipients: tuple[LocalPart, ...] | None = None
-    mailbox: Mailbox | None = None
+    mailbox: MailboxTable | None = None
 
     @field_validator("users", "aliases", "bounce_recipients")
     @classmethod

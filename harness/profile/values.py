@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field, PlainValidator
 
-from harness.hosts import Network, as_network
+from harness.settings.hosts import Network, as_network
 
 RESERVED = tuple(
     ipaddress.ip_network(text)

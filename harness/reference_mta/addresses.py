@@ -8,7 +8,7 @@ LONGEST = 320  # bytes of a mailbox
 
 
 @dataclass(frozen=True)
-class Mailbox:
+class MailAddress:
     """A mailbox as the client wrote it; both parts are empty for the null sender."""
 
     local_part: str
@@ -41,13 +41,13 @@ def read_path(argument: str) -> tuple[str, str] | None:
     return (address, rest.strip()) if sane else None
 
 
-def split(address: str) -> Mailbox:
+def split(address: str) -> MailAddress:
     """The mailbox of an address: the last at sign outside quotes divides it."""
     quoted_end = address.rfind('"@') + 1 if address.startswith('"') else 0
     at = address.rfind("@", quoted_end)
     if at < 0 or (address.startswith('"') and not quoted_end):
-        return Mailbox(address, "")
-    return Mailbox(address[:at], address[at + 1 :])
+        return MailAddress(address, "")
+    return MailAddress(address[:at], address[at + 1 :])
 
 
 @functools.lru_cache(maxsize=4096)

@@ -9,7 +9,7 @@ from harness.reference_mta.passwords import COST, cost_of, hash_password, verify
 from harness.reference_mta.plain import PlainError, read_plain
 from harness.reference_mta.policy.earned import Refusal
 from harness.reference_mta.policy.transaction import Transaction
-from harness.secret import Secret
+from harness.settings.secret import Secret
 
 Prompt = Callable[[str], Awaitable[str]]
 

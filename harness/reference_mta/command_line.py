@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from harness.arguments import Parser, examples
 from harness.reference_mta.greylist import LISTS
+from harness.settings.arguments import Parser, examples
 
 PROGRAM = "smtp-harness mta"
 PARTS = ("greylist", "queue", "check-filter", "hash-password")

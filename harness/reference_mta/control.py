@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.reference_mta.greylist import LISTS, Greylist, Triplet, UnreachableError
 from harness.reference_mta.greylist_unit import unit_named, unit_of
-from harness.reference_mta.mail.desk import ACTIONS, Desk, facts
+from harness.reference_mta.mail.queue_commands import ACTIONS, QueueCommands, facts
 from harness.reference_mta.mail.srs import Srs
 
 Request = dict[str, Any]
@@ -21,7 +21,13 @@ class Control:
     """Answers one request after the other."""
 
     def __init__(
-        self, greylist: Greylist, desk: Desk, srs: Srs, host_name: HostName, *, keeps_removed: bool = False
+        self,
+        greylist: Greylist,
+        queue_commands: QueueCommands,
+        srs: Srs,
+        host_name: HostName,
+        *,
+        keeps_removed: bool = False,
     ) -> None:
         """`host_name` gives the confirmed name of an address, or nothing.
 
@@ -29,7 +35,7 @@ class Control:
         """
         self._greylist = greylist
         self._host_name = host_name
-        self._desk = desk
+        self._queue_commands = queue_commands
         self._srs = srs
         self._keeps_removed = keeps_removed
         self._operations: dict[str, Callable[[Request], Awaitable[Request]]] = {
@@ -103,13 +109,13 @@ class Control:
     async def _queue(self, request: Request) -> Request:
         match request["action"]:
             case "list":
-                return {"messages": [facts(entry) for entry in self._desk.entries()]}
+                return {"messages": [facts(entry) for entry in self._queue_commands.entries()]}
             case "remove":
-                return {"found": self._desk.remove(str(request["id"]))}
+                return {"found": self._queue_commands.remove(str(request["id"]))}
             case "thaw":
-                return {"found": self._desk.thaw(str(request["id"]))}
+                return {"found": self._queue_commands.thaw(str(request["id"]))}
             case "run":
-                return {"tried": self._desk.run()}
+                return {"tried": self._queue_commands.run()}
         raise ValueError(f"no action {request['action']!r}; there are {', '.join(ACTIONS)}")
 
     async def _rewrite(self, request: Request) -> Request:

@@ -16,9 +16,9 @@ from harness.reference_mta.config import Config
 from harness.reference_mta.decisions import Deciding
 from harness.reference_mta.greylist import Greylist
 from harness.reference_mta.mail import dkim
+from harness.reference_mta.mail.acceptance import Acceptance
 from harness.reference_mta.mail.delivery import received
 from harness.reference_mta.mail.message import Message
-from harness.reference_mta.mail.post import Post
 from harness.reference_mta.mail.spam import classified, is_marked
 from harness.reference_mta.mail.spf import authorize
 from harness.reference_mta.policy import Policy, absent
@@ -33,7 +33,7 @@ from harness.reference_mta.policy.transaction import Transaction
 from harness.reference_mta.replies import word
 from harness.reference_mta.resolver import Resolver
 from harness.reference_mta.spf.check import TIME_LIMIT
-from harness.reference_mta.telling import Line, Teller
+from harness.reference_mta.telling import ReplyWriter, Teller
 
 NULL = "<>"  # the engine takes an empty sender for none
 MALFORMED = "553 5.1.3 That is no mailbox"
@@ -49,7 +49,7 @@ class Site:
     resolver: Resolver
     greylist: Greylist
     accounts: Accounts
-    post: Post
+    post: Acceptance
     spoilt: set[str] = field(default_factory=set)
 
     def transaction(self) -> Transaction:
@@ -82,7 +82,7 @@ class Dialogue:
         """The hooks, which the engine looks for in every dialogue anew."""
         return HOOKS
 
-    async def meet(self, client: str, line: Line) -> None:
+    async def meet(self, client: str, line: ReplyWriter) -> None:
         """Connect: before the greeting is sent, or the refusal that stands in its place."""
         line.wait_for(0.0)  # the time for a PROXY header is over
         self.about.meet(client)
@@ -96,7 +96,7 @@ class Dialogue:
         self.turned_away = faced.reply
         await self.teller.hold(self.site.config.speech.banner_pause, line)
 
-    async def greeted(self, name: str, session: Session, line: Line, *, extended: bool) -> str:
+    async def greeted(self, name: str, session: Session, line: ReplyWriter, *, extended: bool) -> str:
         """HELO or EHLO: the refusal, or nothing; the greeting counts unless it is refused at once."""
         self.about.greeting, self.about.extended = name, extended
         self.about.earned.forget(Stage.GREETING)
@@ -110,11 +110,11 @@ class Dialogue:
         session.host_name = name
         return ""
 
-    async def may_send(self, line: Line) -> str:
+    async def may_send(self, line: ReplyWriter) -> str:
         """MAIL, before the engine looks at it: the refusal of a client that has not greeted."""
         return (await self.teller.face(Stage.GREETING, self.site.policy.mail_first, line)).reply
 
-    async def logged_in(self, initial: str, prompt: Prompt, line: Line) -> str:
+    async def logged_in(self, initial: str, prompt: Prompt, line: ReplyWriter) -> str:
         """The reply to AUTH PLAIN where it is in place."""
         if reply := await authenticate(self.about, self.site.accounts, initial, prompt):
             return reply
@@ -123,7 +123,7 @@ class Dialogue:
     # The engine's hooks
 
     async def handle_PROXY(
-        self, server: Line, session: Session, envelope: Envelope, proxy: ProxyData
+        self, server: ReplyWriter, session: Session, envelope: Envelope, proxy: ProxyData
     ) -> bool:
         """A PROXY header has come: the client is who it names, and has to have an address."""
         local = proxy.version == 2 and proxy.command == V2_CMD.LOCAL  # then its addresses mean nothing
@@ -133,7 +133,7 @@ class Dialogue:
         return True
 
     async def handle_EHLO(
-        self, server: Line, session: Session, envelope: Envelope, name: str, responses: list[str]
+        self, server: ReplyWriter, session: Session, envelope: Envelope, name: str, responses: list[str]
     ) -> list[str]:
         """EHLO: policy, then the keywords."""
         if refusal := await self.greeted(name, session, server, extended=True):
@@ -142,13 +142,13 @@ class Dialogue:
         # As one: the engine sends every element of the list in a packet of its own.
         return ["\r\n".join([*(f"250-{line}" for line in lines), f"250 {last}"])]
 
-    async def handle_HELO(self, server: Line, session: Session, envelope: Envelope, name: str) -> str:
+    async def handle_HELO(self, server: ReplyWriter, session: Session, envelope: Envelope, name: str) -> str:
         """HELO: policy alone."""
         refusal = await self.greeted(name, session, server, extended=False)
         return refusal or f"250 {self._welcome(name)}"
 
     async def handle_MAIL(
-        self, server: Line, session: Session, envelope: Envelope, address: str, options: list[str]
+        self, server: ReplyWriter, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         """MAIL FROM, after its syntax."""
         self.about.begin_message()
@@ -161,7 +161,7 @@ class Dialogue:
         return "250 2.1.0 Sender noted"
 
     async def handle_RCPT(
-        self, server: Line, session: Session, envelope: Envelope, address: str, options: list[str]
+        self, server: ReplyWriter, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         """RCPT TO, after its syntax: question after question, the first refusal ends it."""
         about = self.about
@@ -176,7 +176,7 @@ class Dialogue:
             server.hang_up()
         return "250 2.1.5 Recipient noted"
 
-    async def handle_DATA(self, server: Line, session: Session, envelope: Envelope) -> str:
+    async def handle_DATA(self, server: ReplyWriter, session: Session, envelope: Envelope) -> str:
         """The end of DATA: the whole message is there; it is accepted when it is on disk."""
         content = bytes(envelope.original_content or b"")
         policy, about = self.site.policy, self.about
@@ -206,12 +206,14 @@ class Dialogue:
             return "550 5.7.1 That is spam"
         return await self._keep(message)
 
-    async def handle_RSET(self, server: Line, session: Session, envelope: Envelope) -> str:
+    async def handle_RSET(self, server: ReplyWriter, session: Session, envelope: Envelope) -> str:
         """RSET."""
         self.about.begin_message()
         return "250 2.0.0 Forgotten"
 
-    async def handle_NOOP(self, server: Line, session: Session, envelope: Envelope, argument: str) -> str:
+    async def handle_NOOP(
+        self, server: ReplyWriter, session: Session, envelope: Envelope, argument: str
+    ) -> str:
         """NOOP."""
         return "250 2.0.0 Still here"
 
@@ -225,7 +227,7 @@ class Dialogue:
             log.error("a command failed: %s", type(error).__name__, exc_info=error)
         return "451 4.3.0 Something went wrong here"
 
-    async def _sender_refused(self, line: Line) -> str:
+    async def _sender_refused(self, line: ReplyWriter) -> str:
         """The refusal of a sender that is told now, or nothing."""
         if refusal := await self.teller.owed(Stage.SENDER, line):
             return refusal
@@ -237,7 +239,7 @@ class Dialogue:
         self.deciding.rests_on(by_domain.rule)
         return await self.teller.refuse(by_domain, line, Stage.SENDER) if by_domain.reply else ""
 
-    async def _recipient_refused(self, line: Line) -> str:
+    async def _recipient_refused(self, line: ReplyWriter) -> str:
         """The refusal of a recipient that is told now, or nothing: the first one ends the questions."""
         about, policy, greylist = self.about, self.site.policy, self.site.config.greylist
         tricked = honours_trick(about)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from harness import settings
-from harness.hosts import DomainName, LocalPart, Target, twice
+from harness.settings.hosts import DomainName, LocalPart, Target, twice
 
 Format = Literal["maildir", "mbox"]
 Targets = Annotated[tuple[Target, ...], Field(min_length=1)]

@@ -89,7 +89,7 @@ class Times:
 
 
 @dataclass(frozen=True)
-class Entry:
+class GreylistEntry:
     """A triplet on a list, since when and when last used (seconds of the epoch)."""
 
     triplet: Triplet
@@ -156,7 +156,7 @@ class Greylist:
         """Keep what an attempt of that standing leads to."""
         now = self.now(triplet.client)
         if standing in (Standing.NEW, Standing.EXPIRED, Standing.LAPSED):
-            self._put(Entry(triplet, "grey", now, now))
+            self._put(GreylistEntry(triplet, "grey", now, now))
             self._since_purge += 1
             if self._since_purge >= PURGE_EVERY:
                 self.purge()
@@ -173,7 +173,7 @@ class Greylist:
     def add(self, which: str, triplet: Triplet) -> None:
         """Put a triplet on a list, as an operator does; it leaves the list that it was on."""
         now = self.now(triplet.client)
-        self._put(Entry(triplet, which, now, now))
+        self._put(GreylistEntry(triplet, which, now, now))
 
     def remove(self, which: str, triplet: Triplet) -> bool:
         """Take a triplet off a list; whether it was there."""
@@ -181,11 +181,11 @@ class Greylist:
             gone = self._database.execute(REMOVE, (*triplet.parts, which))
         return gone.rowcount > 0
 
-    def entries(self, which: str, client: str = "") -> list[Entry]:
+    def entries(self, which: str, client: str = "") -> list[GreylistEntry]:
         """What is on a list, of one client or of all."""
         with self._reach(client):
             rows = self._database.execute(LIST, (which, client.lower())).fetchall()
-        return [Entry(Triplet(*row[:3]), *row[3:]) for row in rows]
+        return [GreylistEntry(Triplet(*row[:3]), *row[3:]) for row in rows]
 
     def purge(self) -> int:
         """Forget what has expired and was not asked for again; how many those were."""
@@ -195,12 +195,12 @@ class Greylist:
         self._since_purge = 0
         return gone.rowcount
 
-    def _find(self, triplet: Triplet) -> Entry | None:
+    def _find(self, triplet: Triplet) -> GreylistEntry | None:
         with self._reach(triplet.client):
             row = self._database.execute(FIND, triplet.parts).fetchone()
-        return Entry(triplet, *row) if row else None
+        return GreylistEntry(triplet, *row) if row else None
 
-    def _put(self, entry: Entry) -> None:
+    def _put(self, entry: GreylistEntry) -> None:
         with self._reach(entry.triplet.client):
             self._database.execute(PUT, (*entry.triplet.parts, entry.list, entry.first, entry.last))
 
@@ -214,7 +214,7 @@ class Greylist:
             raise UnreachableError(str(error)) from error
 
 
-def judge(entry: Entry | None, now: float, times: Times) -> Standing:
+def judge(entry: GreylistEntry | None, now: float, times: Times) -> Standing:
     """The standing of an entry at a moment: strictly after the delay, up to the time-out (wiki 963–972)."""
     if entry is None:
         return Standing.NEW

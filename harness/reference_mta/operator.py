@@ -11,11 +11,11 @@ from pathlib import Path
 
 from harness import settings
 from harness.reference_mta.config import Config
-from harness.reference_mta.greylist import Entry, Greylist, Times, Triplet
+from harness.reference_mta.greylist import Greylist, GreylistEntry, Times, Triplet
 from harness.reference_mta.greylist_unit import unit_named
-from harness.reference_mta.mail.desk import Desk, facts, lines
 from harness.reference_mta.mail.filters import read_filter
 from harness.reference_mta.mail.queue import QUEUE
+from harness.reference_mta.mail.queue_commands import QueueCommands, facts, lines
 from harness.reference_mta.mutations import quirks_of
 from harness.reference_mta.passwords import hash_password
 from harness.reference_mta.replies import visible
@@ -58,18 +58,20 @@ def work_on_queue(options: argparse.Namespace) -> int:
     Raises `OperatorError`, `SettingsError`, `QueueError`.
     """
     config = _config(options.config, QUEUE)
-    desk = Desk(config.server.state, quirks_of(config.mutation.names if config.mutation else ()))
+    queue_commands = QueueCommands(
+        config.server.state, quirks_of(config.mutation.names if config.mutation else ())
+    )
     match options.action:
         case "list":
-            entries = desk.entries()
+            entries = queue_commands.entries()
             for line in [json.dumps([facts(each) for each in entries])] if options.json else lines(entries):
                 print(line)
             return 0
         case "run":
-            print(f"to be tried by the server now: {desk.run()}")
+            print(f"to be tried by the server now: {queue_commands.run()}")
             return 0
         case action:
-            if (desk.remove if action == "remove" else desk.thaw)(options.id):
+            if (queue_commands.remove if action == "remove" else queue_commands.thaw)(options.id):
                 return 0
             print(f"no {'frozen ' if action == 'thaw' else ''}message {visible(options.id)} in the queue")
             return 1
@@ -114,12 +116,12 @@ def _client(store: Greylist, given: str | None) -> str:
         raise OperatorError(f"CLIENT: {error}") from None
 
 
-def _facts(entry: Entry) -> dict[str, object]:
+def _facts(entry: GreylistEntry) -> dict[str, object]:
     """An entry for other programs; times in seconds of the epoch."""
     return {"list": entry.list, **vars(entry.triplet), "first": entry.first, "last": entry.last}
 
 
-def _lines(entries: list[Entry]) -> Iterator[str]:
+def _lines(entries: list[GreylistEntry]) -> Iterator[str]:
     """Entries for people."""
     for entry in entries:
         since = datetime.datetime.fromtimestamp(entry.first, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")

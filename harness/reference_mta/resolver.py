@@ -7,9 +7,9 @@ import struct
 from dataclasses import dataclass
 from enum import Enum
 
-from harness.hosts import endpoint_text
 from harness.reference_mta import dnswire
 from harness.reference_mta.dnswire import Response, Type, WireError
+from harness.settings.hosts import endpoint_text
 
 NOERROR, NXDOMAIN = 0, 3
 IDS_AT_ONCE = 256

@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from harness import settings
-from harness.arguments import CUT_OFF
-from harness.hosts import endpoint_text
 from harness.reference_mta.bounds import Bounds
 from harness.reference_mta.config import EXAMPLE, Config
 from harness.reference_mta.control import Control
-from harness.reference_mta.mail.desk import Desk
+from harness.reference_mta.mail.queue_commands import QueueCommands
 from harness.reference_mta.mutations import Mutant, UnknownMutantError, find
 from harness.reference_mta.service import Service, running, serving
 from harness.reference_mta.watching import Lines, form_for
+from harness.settings.arguments import CUT_OFF
+from harness.settings.hosts import endpoint_text
 
 TELL = 10.0  # seconds between two looks at what was left out of the log
 
@@ -102,10 +102,10 @@ def _say_ready(config: Config, service: Service, wish: Wish) -> None:
 async def _steered(service: Service, stopped: asyncio.Event) -> None:
     """Until the control channel ends, or a signal comes."""
     site = service.site
-    desk = Desk(site.config.server.state, site.policy.quirks)
+    queue_commands = QueueCommands(site.config.server.state, site.policy.quirks)
     control = Control(
         site.greylist,
-        desk,
+        queue_commands,
         site.post.srs,
         site.host_name,
         keeps_removed="greylist.manual:off" in site.policy.quirks,

@@ -16,18 +16,18 @@ from harness.reference_mta.connection import Connection
 from harness.reference_mta.dialogue import Site
 from harness.reference_mta.greylist import Greylist, Times
 from harness.reference_mta.listening import Listener
+from harness.reference_mta.mail.acceptance import Acceptance
 from harness.reference_mta.mail.attempt import Attempts
-from harness.reference_mta.mail.bell import BELL, Bell
 from harness.reference_mta.mail.defects import Defects
 from harness.reference_mta.mail.delivery import Mailboxes
 from harness.reference_mta.mail.files import make_folder, sync_folder
 from harness.reference_mta.mail.filters import Filters
 from harness.reference_mta.mail.hosts import Finder
-from harness.reference_mta.mail.keeper import Keeper
-from harness.reference_mta.mail.post import Post
 from harness.reference_mta.mail.queue import QUEUE, Queue
 from harness.reference_mta.mail.sending import Sender
 from harness.reference_mta.mail.srs import Srs
+from harness.reference_mta.mail.storage import Storage
+from harness.reference_mta.mail.waking import BELL, Waker
 from harness.reference_mta.mutations import Mutant
 from harness.reference_mta.operator import DATABASE
 from harness.reference_mta.policy import Policy
@@ -76,15 +76,15 @@ async def serving(config: Config, mutants: Sequence[Mutant] = ()) -> AsyncIterat
         stack.callback(resolver.close)
         context = _context(config, mutants)
         policy = _policy(config, mutants)
-        bell = Bell(state / BELL)
-        stack.callback(bell.close)
+        waker = Waker(state / BELL)
+        stack.callback(waker.close)
         queue = Queue(state / QUEUE)
         stack.callback(queue.close)
-        keeper = Keeper()
-        stack.callback(keeper.close)
+        storage = Storage()
+        stack.callback(storage.close)
         mailboxes = Mailboxes(config, Filters(config.delivery.filters), policy.quirks)
         defects = Defects(config, policy.quirks)
-        post = Post(config, keeper, mailboxes, queue, bell, Srs(config, policy.quirks), defects)
+        post = Acceptance(config, storage, mailboxes, queue, waker, Srs(config, policy.quirks), defects)
         sender = Sender(config, post, Attempts(Finder(config, resolver, defects)), defects)
         await stack.enter_async_context(running(sender.run()))
         site = Site(config, policy, resolver, greylist, Accounts.of(config), post)

@@ -13,7 +13,7 @@ from harness.reference_mta.policy.transaction import Transaction
 from harness.reference_mta.replies import reply
 
 
-class Line(Protocol):
+class ReplyWriter(Protocol):
     """What a dialogue needs of its connection."""
 
     @property
@@ -47,7 +47,7 @@ class Teller:
     about: Transaction
     deciding: Deciding
 
-    async def face(self, stage: Stage, questions: Iterable[Question], line: Line) -> Faced:
+    async def face(self, stage: Stage, questions: Iterable[Question], line: ReplyWriter) -> Faced:
         """Ask one question after the other until one refuses; delays are imposed as they come.
 
         Marks count when nothing refuses: a recipient's mark belongs to messages that it gets.
@@ -68,7 +68,7 @@ class Teller:
             self.about.earned.note(stage, f"{self.config.speech.mark_field}: {mark}")
         return Faced(held=held)
 
-    async def refuse(self, refusal: Refusal, line: Line, stage: Stage) -> str:
+    async def refuse(self, refusal: Refusal, line: ReplyWriter, stage: Stage) -> str:
         """The reply of a refusal that is told at this stage; empty where it is kept for a later one."""
         if stage < TOLD[self.config.speech.told]:
             self.about.earned.remember(stage, refusal)
@@ -76,7 +76,7 @@ class Teller:
             return ""
         return await self.tell(refusal, line, stage)
 
-    async def owed(self, stage: Stage, line: Line) -> str:
+    async def owed(self, stage: Stage, line: ReplyWriter) -> str:
         """The reply of the refusal that was earned earlier and is told at this stage; empty without one.
 
         Whom somebody answers for by now is spared what he has earned before his recipients.
@@ -86,7 +86,7 @@ class Teller:
         refusal = self.about.earned.refusal(Stage.RECIPIENT if self.about.vouched else Stage.CONNECT)
         return await self.tell(refusal, line, stage) if refusal else ""
 
-    async def tell(self, refusal: Refusal, line: Line, stage: Stage) -> str:
+    async def tell(self, refusal: Refusal, line: ReplyWriter, stage: Stage) -> str:
         """The reply of a refusal, after its delay; the connection ends behind it where that is meant."""
         self.deciding.rests_on(refusal.rule)
         await self.hold(refusal.delay * self.config.server.delay, line)
@@ -94,7 +94,7 @@ class Teller:
             line.hang_up()
         return refusal.reply
 
-    async def hold(self, seconds: float, line: Line) -> None:
+    async def hold(self, seconds: float, line: ReplyWriter) -> None:
         """Keep the client waiting."""
         if seconds:
             self.deciding.held(seconds)

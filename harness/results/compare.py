@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from harness.printable import printable, printable_json, shortened
 from harness.results.comparable import check_pair, in_common
 from harness.results.model import LEFT_OPEN, Case, CaveatKind, ReplyFact, RuleResult, RunResult, Status
-from harness.results.visible import shortened, visible, visible_json
 from harness.wording import counted
 
 SLOWER_BY = 1.5  # a stage's latency changed when its median did by this factor …
@@ -107,7 +107,7 @@ def compare(old: RunResult, new: RunResult) -> Comparison:
 def to_json(comparison: Comparison) -> str:
     """The comparison as a JSON object, with its `exit_status`."""
     fields = dataclasses.asdict(comparison) | {"exit_status": comparison.exit_status}
-    return visible_json(json.dumps(fields, indent=2, ensure_ascii=False))
+    return printable_json(json.dumps(fields, indent=2, ensure_ascii=False))
 
 
 def _doubts(old: RunResult, new: RunResult) -> Iterator[str]:
@@ -195,7 +195,7 @@ def _server_changes(old: RunResult, new: RunResult) -> Iterator[Change]:
     """What the server says of itself, but for what it says otherwise on each connection."""
     varying = _varying(old, new)
     if old.server.greeting != new.server.greeting and "greeting" not in varying:
-        yield Change("greeting", visible(old.server.greeting), visible(new.server.greeting))
+        yield Change("greeting", printable(old.server.greeting), printable(new.server.greeting))
     for what, key, was, now in (
         ("EHLO keywords in clear text", "keywords", old.server.keywords, new.server.keywords),
         ("EHLO keywords under TLS", "keywords_tls", old.server.keywords_tls, new.server.keywords_tls),
@@ -203,11 +203,11 @@ def _server_changes(old: RunResult, new: RunResult) -> Iterator[Change]:
         differ = {word for word in {*was} ^ {*now} if f"{key}.{word.partition(' ')[0]}" not in varying}
         if differ:
             gone, come = sorted(differ & {*was}), sorted(differ & {*now})
-            yield Change(what, visible(", ".join(gone)), visible(", ".join(come)))
+            yield Change(what, printable(", ".join(gone)), printable(", ".join(come)))
     for fact in dict.fromkeys([*old.server.tls, *new.server.tls]):
         was_fact, now_fact = old.server.tls.get(fact, ""), new.server.tls.get(fact, "")
         if was_fact != now_fact and f"tls.{fact}" not in varying:
-            yield Change(f"TLS {fact.replace('_', ' ')}", visible(was_fact), visible(now_fact))
+            yield Change(f"TLS {fact.replace('_', ' ')}", printable(was_fact), printable(now_fact))
 
 
 def _reply_changes(old: RunResult, new: RunResult) -> Iterator[Change]:
@@ -250,5 +250,5 @@ def _replies(run: RunResult) -> Iterator[tuple[tuple[str, str, int, str, int], R
 
 
 def _said(fact: ReplyFact) -> str:
-    text = visible(shortened(fact.text, SHOWN_TEXT), keep="\n")
+    text = printable(shortened(fact.text, SHOWN_TEXT), keep="\n")
     return f"{fact.code} {text}" if fact.code else "no reply"

@@ -3,8 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+from harness.printable import printable, shortened
 from harness.results.compare import ABSENT, LOSSES, Change, Comparison, Direction, RuleChange
-from harness.results.visible import shortened, visible
 
 SHOWN_PLACES = 3  # rules or cases
 SHOWN_REASON = 400  # characters
@@ -13,15 +13,15 @@ COLOURS = {Direction.WORSE: "31;1", Direction.UNTESTED: "33", Direction.BETTER: 
 
 def render(comparison: Comparison, *, colour: bool) -> str:
     """The comparison for a terminal."""
-    lines = [f"before: {visible(comparison.old)}", f"after:  {visible(comparison.new)}"]
-    lines += [*map(visible, comparison.doubts), ""]
+    lines = [f"before: {printable(comparison.old)}", f"after:  {printable(comparison.new)}"]
+    lines += [*map(printable, comparison.doubts), ""]
     for direction, code in COLOURS.items():
         word = f"\033[{code}m{direction:8}\033[0m" if colour else f"{direction:8}"
         found = [change for change in comparison.rules if change.direction is direction]
         for line, reason in _alike(found):
             lines.append(f"{word} {line}")
             if reason and direction in LOSSES:
-                lines.append(f"         {visible(shortened(reason, SHOWN_REASON))}")
+                lines.append(f"         {printable(shortened(reason, SHOWN_REASON))}")
     for title, changes in (
         ("the server's own words", comparison.server),
         ("replies", comparison.replies),
@@ -68,7 +68,7 @@ def _summary(comparison: Comparison) -> str:
 
 
 def _names(comparison: Comparison) -> str:
-    return ", ".join(visible(name.replace("_", " ").replace("tls.", "TLS ")) for name in comparison.varying)
+    return ", ".join(printable(name.replace("_", " ").replace("tls.", "TLS ")) for name in comparison.varying)
 
 
 def _rules(number: int) -> str:

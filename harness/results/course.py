@@ -10,7 +10,7 @@ _KEPT = 200  # entries shown of a course
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Moment:
     """One row of a course."""
 
     at: float  # seconds, on the clock of the try
@@ -24,7 +24,7 @@ class Course:
     """One play, with the offence or without."""
 
     title: str  # empty where there is one play only
-    entries: tuple[Entry, ...]  # empty where a single dialogue says it all
+    entries: tuple[Moment, ...]  # empty where a single dialogue says it all
     left_out: int  # how many more entries there are
     dialogues: tuple[Dialogue, ...]
     events: tuple[Event, ...]
@@ -48,14 +48,14 @@ def courses(attempt: Try) -> list[Course]:
 
 
 def _course(title: str, talks: tuple[Dialogue, ...], events: tuple[Event, ...]) -> Course:
-    entries = [Entry(event.at, event.who, event.text, event.shown) for event in events]
+    entries = [Moment(event.at, event.who, event.text, event.shown) for event in events]
     entries = sorted([*entries, *_held(talks)], key=lambda entry: entry.at)
     if not events and len(talks) == 1:
         entries = []
     return Course(title, tuple(entries[:_KEPT]), max(0, len(entries) - _KEPT), talks, events)
 
 
-def _held(talks: tuple[Dialogue, ...]) -> Iterator[Entry]:
+def _held(talks: tuple[Dialogue, ...]) -> Iterator[Moment]:
     """Each dialogue in a row; those with another mail host with the time since the one before."""
     before: dict[str, tuple[int, float]] = {}
     timed = [(talk.began, talk) for talk in talks if talk.began is not None]
@@ -63,10 +63,10 @@ def _held(talks: tuple[Dialogue, ...]) -> Iterator[Entry]:
         label = talk.part
         until = f"until {began + length(talk):.3f}"
         if not label.startswith(CALLS):
-            yield Entry(began, "client", f"{label}, {until}: {talk.outcome or 'nothing was said'}")
+            yield Moment(began, "client", f"{label}, {until}: {talk.outcome or 'nothing was said'}")
             continue
         number, last = before.get(label, (0, began))
         before[label] = number + 1, began
         again = f" again, {began - last:.2f} s after call {number} began," if number else ""
         called = f"calls {label.removeprefix(CALLS)}{again}"
-        yield Entry(began, "server", f"{called} {until}: {talk.outcome}")
+        yield Moment(began, "server", f"{called} {until}: {talk.outcome}")

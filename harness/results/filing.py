@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.printable import printable
 from harness.results.comparable import ComparisonError, check_before
 from harness.results.compare import Comparison, compare
 from harness.results.compare_text import render
 from harness.results.model import RunResult
 from harness.results.store import ReportError, load, prepare, save
-from harness.results.visible import visible
 
 REPORTS_LOST = 6  # the exit status when all went well, and the reports could not be written
 
@@ -63,13 +63,13 @@ class Filing:
 
     def compared(self, *, colour: bool) -> str:
         """The comparison for a terminal, or why there is none; empty where none was asked for."""
-        return render(self.comparison, colour=colour) if self.comparison else visible(self.incomparable)
+        return render(self.comparison, colour=colour) if self.comparison else printable(self.incomparable)
 
     def told(self, result: RunResult) -> Iterator[str]:
         """Where the reports lie, and what became of the latest, each a line."""
         if self.written:
             yield f"report: {', '.join(str(path) for path in reversed(self.written))}"
         if self.trouble:
-            yield visible(self.trouble)
+            yield printable(self.trouble)
         elif result.caveats:
             yield "latest.* stays as it was, for this run is no whole one"

@@ -7,10 +7,10 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from harness.printable import printable, shortened
 from harness.results import attention
 from harness.results.model import RunResult, Status, count
 from harness.results.room import MOST, Room
-from harness.results.visible import shortened, visible
 from harness.wording import counted
 
 _HERE = Path(__file__).parent
@@ -79,7 +79,7 @@ def _rules(number: int) -> str:
 def _harmless(value: object) -> object:
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
-    return visible(shortened(value, _TEXT), keep="\n")
+    return printable(shortened(value, _TEXT), keep="\n")
 
 
 def _own(name: str) -> Markup:

@@ -13,10 +13,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from harness import reading
+from harness.printable import printable_json
 from harness.results import html
 from harness.results.model import RunResult
-from harness.results.visible import visible_json
+from harness.settings import reading
 
 FORMAT = "smtp-harness/results"
 VERSION = 3
@@ -129,7 +129,7 @@ def to_json(run: RunResult) -> bytes:
     """The content of a result file."""
     content = {"format": FORMAT, "version": VERSION, **_fields(run)}
     text = json.dumps(content, default=_fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return _encoded(visible_json(text + "\n"))
+    return _encoded(printable_json(text + "\n"))
 
 
 def from_json(data: bytes, path: Path | str) -> RunResult:

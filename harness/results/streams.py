@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, TextIO
 
-from harness.results.visible import LINES, visible
+from harness.printable import LINES, printable
 
 # What we ourselves send to a terminal: colours, and around a line of progress what puts it over the last one.
 _OURS = re.compile(r"(\A\r|\x1b\[(?:0|1|2|31|31;1|32|33|36)m|\x1b\[K\Z)")
 
 
-class VisibleStream:
+class PrintableStream:
     """A text stream that shows each character that does not print as its escape, but for line ends and tabs.
 
     On a terminal our own colours and lines of progress work as ever.
@@ -28,7 +28,7 @@ class VisibleStream:
         """Write it visibly; the length of `text`."""
         parts = _OURS.split(text) if self._stream.isatty() else [text]
         for number, part in enumerate(parts):
-            parts[number] = part if number % 2 else visible(part, keep=LINES)
+            parts[number] = part if number % 2 else printable(part, keep=LINES)
         self._stream.write("".join(parts))
         return len(text)
 
@@ -38,9 +38,9 @@ class VisibleStream:
 
 
 @contextlib.contextmanager
-def visible_output() -> Iterator[None]:
+def printable_output() -> Iterator[None]:
     """All that is printed meanwhile is visible; so is the traceback of a fault that ends the program."""
-    out, err = VisibleStream(sys.stdout), VisibleStream(sys.stderr)
+    out, err = PrintableStream(sys.stdout), PrintableStream(sys.stderr)
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             yield
@@ -51,4 +51,4 @@ def visible_output() -> Iterator[None]:
 
 def _visible_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     told = "".join(traceback.format_exception(kind, error, trace))
-    sys.stderr.write(visible(told, keep=LINES))
+    sys.stderr.write(printable(told, keep=LINES))

@@ -3,10 +3,10 @@
 import textwrap
 from collections.abc import Iterator
 
+from harness.printable import printable
 from harness.results import attention
 from harness.results.attention import Group
 from harness.results.model import Caveat, CaveatKind, Finding, RunResult, Status, count
-from harness.results.visible import visible
 
 COLOURS = {
     Status.PASSED: "32",
@@ -29,7 +29,7 @@ def table(run: RunResult, width: int, colour: bool) -> str:
     """What innocent clients met, counts by stage and status, then each rule that was not told as passed."""
     rows = [["", *(status.words for status in Status)]]
     for stage, rules in {**run.by_stage, ALL: run.rules}.items():
-        rows.append([visible(stage), *(str(number or "·") for number in count(rules).values())])
+        rows.append([printable(stage), *(str(number or "·") for number in count(rules).values())])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [line for caveat in run.caveats for line in _caveat(caveat, width, colour)]
     lines += [_folded(note, width, "") for note in run.notes]
@@ -60,11 +60,11 @@ def _row(cells: list[str], widths: list[int], colour: bool) -> str:
 def _trouble(group: Group, width: int, colour: bool) -> str:
     """The rules of a group with what they state, then the reason that all of them have."""
     if group.blocked_by:
-        head = _painted(f"blocked by {visible(group.blocked_by)}", group.status, colour)
+        head = _painted(f"blocked by {printable(group.blocked_by)}", group.status, colour)
         return f"{head}\n{_folded(', '.join(rule.id for rule in group.rules), width, INDENT)}"
     lines = []
     for rule in group.rules:
-        lines.append(f"{_painted(rule.status.words, rule.status, colour)} {visible(rule.id)}")
+        lines.append(f"{_painted(rule.status.words, rule.status, colour)} {printable(rule.id)}")
         lines.append(_folded(rule.statement, width, INDENT))
     several = f"all {len(group.rules)}: " if len(group.rules) > 1 else ""
     return "\n".join([*lines, _folded(several + group.reason, width, REASON)])
@@ -84,13 +84,13 @@ def _untested(group: Group, width: int, colour: bool) -> str:
 
 
 def _finding(finding: Finding, width: int, colour: bool) -> str:
-    head = f"{_painted('finding', Status.FAILED, colour)} {visible(finding.id)}"
+    head = f"{_painted('finding', Status.FAILED, colour)} {printable(finding.id)}"
     return f"{head}\n{_folded(finding.statement, width, INDENT)}"
 
 
 def _folded(text: str, width: int, indent: str) -> str:
     return textwrap.fill(
-        visible(text),
+        printable(text),
         max(width, 40),
         initial_indent=indent,
         subsequent_indent=" " * len(indent),

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from harness.printable import shortened
 from harness.results.model import Dialogue, Event, Line, Query, ReplyFact
-from harness.results.visible import shortened
 
 _KEPT_FIRST = 160  # moments shown of a dialogue without end
 _KEPT_LAST = 60

@@ -26,7 +26,7 @@ from harness.embedded.process import QueueControl, ReferenceMta, RewriterControl
 from harness.embedded.servers import reference_mta
 from harness.judge import Judge
 from harness.profile import model as profiles
-from harness.profile.mail_tables import Mailbox
+from harness.profile.mail_tables import MailboxTable
 from harness.profile.model import Profile
 from harness.profile.tables import RouteName
 from harness.profile.values import room_in
@@ -37,7 +37,7 @@ from harness.runs.diagnosis import State
 from harness.runs.doctor import examine
 from harness.runs.noise import NOOPS, DnsProbe, GreetingProbe, Pulse, ServerProbe
 from harness.runs.run import Run
-from harness.runs.survey import survey
+from harness.runs.server_facts import server_facts
 from harness.smtp.command import CommandRoute
 from harness.smtp.routes import BindSource, Direct, ProxyV1, ProxyV2, Route, XClient
 from harness.smtp.session import Session
@@ -130,8 +130,8 @@ def begin(run: Run) -> tuple[Run, ServerFacts]:
     is an obstacle to the rules that rest on that. Raises `NotTestableError` where the addresses do not even
     suffice for these clients.
     """
-    with run.threads(1, "survey") as pool:
-        facts = pool.submit(survey, run)
+    with run.threads(1, "server_facts") as pool:
+        facts = pool.submit(server_facts, run)
         run = replace(run, baseline=look(run))
     found = [finding for _, finding in examine(run, short=True) if finding.state is State.BAD]
     wrong = [finding.saw for finding in found if finding.without is None]
@@ -213,7 +213,7 @@ def _mailbox(profile: Profile, over: threading.Event) -> PolledMailbox | None:
     return PolledMailbox(_store(profile.mailbox), others, profile.mailbox.patience, over)
 
 
-def _store(table: Mailbox) -> Store:
+def _store(table: MailboxTable) -> Store:
     if table.imap:
         return ImapStore(table.imap)
     return MaildirStore(table.maildir) if table.maildir else MboxStore(table.mbox)

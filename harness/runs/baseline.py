@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fake_dns import listing_name
 from harness.judge import ContradictionError, Fault, UnclearTimingError
-from harness.outcome import DIALOGUE, Outcome, Stage, Verdict
+from harness.outcome import DIALOGUE, Outcome, Stage, Treatment
 from harness.profile.model import Profile
 from harness.rules import Capability
 from harness.runs.steadiness import LATE
@@ -98,7 +98,7 @@ class Finding:
     @property
     def lets_through(self) -> bool:
         """Whether strangers are taken who should be greylisted: that explains no offender's success."""
-        return self.step.verdict is Verdict.PASS and not self.late
+        return self.step.treatment is Treatment.PASS and not self.late
 
     def explains(self, client: Client, step: Step, manner: Manner, fault: Fault) -> bool:
         """Whether a client of that kind and `manner` met the same; what strangers meet others may as well.
@@ -144,7 +144,7 @@ class Baseline:
 
     def has_waited(self, kind: Kind, step: Step) -> bool:
         """Whether clients of a kind were put off as they are at a step, came again, and were let through."""
-        return step.verdict is Verdict.DEFER and any(
+        return step.treatment is Treatment.DEFER and any(
             one.innocent.kind is kind and not one.deviation and one.client.put_off == (step.stage, step.code)
             for one in self.meetings
         )
@@ -277,10 +277,10 @@ def _as_promised(run: "Run", innocent: Innocent, attempt: Attempt, *, patient: b
         greylist = None
     for stage in DIALOGUE[: DIALOGUE.index(innocent.goal) + 1]:
         if greylist and stage is greylist.stage:
-            if innocent.kind is not Kind.STRANGER and attempt.step(stage).verdict is Verdict.PASS:
+            if innocent.kind is not Kind.STRANGER and attempt.step(stage).treatment is Treatment.PASS:
                 continue  # it is known from before
             codes = tuple(str(code) for code in greylist.codes)
-            run.judge.expect(attempt, (Outcome(Verdict.DEFER, stage, codes=codes),))
+            run.judge.expect(attempt, (Outcome(Treatment.DEFER, stage, codes=codes),))
             break
         if attempt.at(stage) or stage is innocent.goal:
             run.judge.through(attempt, stage)
@@ -322,14 +322,14 @@ def _same(finding: Finding, met: Meeting) -> bool:
 def _finding(innocent: Innocent, step: Step, *, alone: bool) -> Finding:
     where = f" when they write to {innocent.recipient}" if alone else ""
     what = {
-        Verdict.PASS: "kept waiting",
-        Verdict.DEFER: "deferred",
-        Verdict.DENY: "refused",
-        Verdict.DROP: "refused, and the connection is closed,",
-    }[step.verdict or Verdict.DENY]
+        Treatment.PASS: "kept waiting",
+        Treatment.DEFER: "deferred",
+        Treatment.DENY: "refused",
+        Treatment.DROP: "refused, and the connection is closed,",
+    }[step.treatment or Treatment.DENY]
     if (
         innocent.kind is Kind.STRANGER
-        and step.verdict is Verdict.PASS
+        and step.treatment is Treatment.PASS
         and step.stage in (Stage.RCPT, Stage.DATA)
     ):
         what = "not greylisted"

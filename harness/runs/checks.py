@@ -6,7 +6,7 @@ import secrets
 from threading import Barrier
 
 from fake_dns import QueryEntry, Truncated, reverse_name
-from harness.outcome import Stage, Verdict
+from harness.outcome import Stage, Treatment
 from harness.profile.tables import Greylist
 from harness.profile.values import neighbourhoods_in, room_in
 from harness.rules import Capability
@@ -31,7 +31,7 @@ def reachable(patient: Patient) -> Finding:
     client, attempt = patient.innocent
     if attempt.ending is Ending.NOT_INTRODUCED:
         return Finding(State.BAD, ailing(attempt), "introduction")
-    if attempt.connect.verdict is not Verdict.PASS:
+    if attempt.connect.treatment is not Treatment.PASS:
         return Finding(State.BAD, ailing(attempt), "refused" if attempt.connect.reply else "reachable")
     named = patient.run.profile.server.hostname
     naming = [step for step in (attempt.connect, attempt.helo) if named.lower() in words_of(step.text)]
@@ -138,9 +138,9 @@ def logs_in(patient: Patient) -> Finding:
         step = client.log_in(talk)
         facts = talk.session.tls
         talk.quit()
-        if step.verdict is Verdict.PASS and step.code != LOGGED_IN:
+        if step.treatment is Treatment.PASS and step.code != LOGGED_IN:
             return Finding(State.UNTOLD, f"AUTH is answered {step}, and not {LOGGED_IN}")
-        if step.verdict is Verdict.PASS and facts:
+        if step.treatment is Treatment.PASS and facts:
             saw = f"{patient.run.profile.auth.user} is let in under {facts.version}: {step}"
             return Finding(State.GOOD, saw)
         if talk.lost and not talk.tls_fault:
@@ -156,7 +156,7 @@ def delivers(patient: Patient) -> Finding:
     client, recipient = _observe(patient.run), patient.run.sut.recipient
     token = secrets.token_hex(8)
     attempt = client.attempt(message=message(client, recipient, body=f"{token}\r\n"))
-    if attempt.data.verdict is not Verdict.PASS:
+    if attempt.data.treatment is not Treatment.PASS:
         saw = f"a message to {recipient} was not taken: {_last(attempt)}"
         return patient.unsaid(client, attempt, Finding(State.BAD, saw, "innocent"))
     try:
@@ -177,7 +177,7 @@ def sends(patient: Patient) -> Finding:
     try:
         client, recipient = run.client(run.world(), Kind.TRUSTED, "trusted"), f"friend@{host.domain}"
         attempt = client.attempt(recipient=recipient, message=message(client, recipient))
-        if attempt.data.verdict is not Verdict.PASS:
+        if attempt.data.treatment is not Treatment.PASS:
             saw = f"a message to {recipient} was not taken: {_last(attempt)}"
             return patient.unsaid(client, attempt, Finding(State.BAD, saw, "relay"))
         arrival = host.arrival(client.token, SENT_WITHIN)
@@ -206,7 +206,7 @@ def clock_moves(patient: Patient) -> Finding:
         return patient.unsaid(stranger, first, Finding(State.BAD, saw, "greylist"))
     clock.advance(stranger.address, greylist.delay + GREYLIST_SLACK)
     then = stranger.attempt(upto=greylist.stage)
-    if then.step(greylist.stage).verdict is Verdict.PASS:
+    if then.step(greylist.stage).treatment is Treatment.PASS:
         return _by_time_alone(patient.run, greylist, then.step(greylist.stage))
     saw = f"deferred, and after {greylist.delay:g} s again: {_last(then)}"
     return patient.unsaid(stranger, then, Finding(State.BAD, saw, "clock"))
@@ -247,7 +247,7 @@ def changes_lists(patient: Patient) -> Finding:
         saw = "a triplet that was removed from the white list is still shown by operator.list"
         return Finding(State.BAD, saw, "operator")
     seen = "a triplet was added to the white list and shown, and after it was removed shown no more"
-    if met.step(stage).verdict is not Verdict.PASS:
+    if met.step(stage).treatment is not Treatment.PASS:
         saw = f"a triplet on the white list met {_last(met)}"
         return patient.unsaid(stranger, met, Finding(State.BAD, saw, "operator"))
     put_off = without.steps[-1] if without.steps else None

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 
-from harness.outcome import Stage, Verdict
+from harness.outcome import Stage, Treatment
 from harness.results.model import Status, Try
 from harness.rules import spell
 from harness.runs.run import Run
@@ -14,7 +14,7 @@ from harness.wording import counted
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CaseResult:
     """What a scenario came to, with all its tries; `error` is what a debugger wants to see.
 
     `blocked_by` is the finding, or the id of the rule, that keeps this rule from being told; `lacks` the
@@ -33,10 +33,10 @@ class Outcome:
     lacks: str = ""
 
 
-def broken_by(error: BaseException) -> Outcome:
+def broken_by(error: BaseException) -> CaseResult:
     """The outcome of a scenario that a fault of the harness keeps from being told."""
     reason = f"the harness itself is broken: {type(error).__name__}: {error}"
-    return Outcome(Status.INCONCLUSIVE, reason, error=error)
+    return CaseResult(Status.INCONCLUSIVE, reason, error=error)
 
 
 class Course:
@@ -46,24 +46,25 @@ class Course:
         """Nothing is tried yet."""
         self._run = run
         self._plan = plan
-        self._expected = spell(run.profile.expectation(plan.rule)[0])
+        self._promised, _ = run.profile.expectation(plan.rule)
+        self._expected = spell(self._promised)
         self._tries: list[Try] = []
         self._votes: list[Vote] = []
         self._observed = self._came = ""
         self._seconds = 0.0
 
-    def untried(self) -> Outcome | None:
+    def untried(self) -> CaseResult | None:
         """The outcome of a scenario that is not to be tried at all."""
         if refusal := self._run.refusal(self._plan.rule, self._plan.needs):
             lacks = refusal.lacks if isinstance(refusal, NotTestableError) else ""
-            return Outcome(status_of(refusal), str(refusal), self._expected, error=refusal, lacks=lacks)
+            return CaseResult(status_of(refusal), str(refusal), self._expected, error=refusal, lacks=lacks)
         if self._run.over.is_set():
             return self.put_off(str(BrokenOffError()))
         if reason := self._run.unusable:
             return self.put_off(reason)
         if obstacle := self._run.obstacle(self._plan.all_needs):
             need, reason = obstacle
-            return Outcome(
+            return CaseResult(
                 Status.INCONCLUSIVE,
                 reason,
                 self._expected,
@@ -72,9 +73,9 @@ class Course:
             )
         return None
 
-    def put_off(self, reason: str) -> Outcome:
+    def put_off(self, reason: str) -> CaseResult:
         """The outcome of a scenario that is not to be tried in the state in which the server is."""
-        return Outcome(Status.INCONCLUSIVE, reason, self._expected, error=InconclusiveError(reason))
+        return CaseResult(Status.INCONCLUSIVE, reason, self._expected, error=InconclusiveError(reason))
 
     def go(self) -> None:
         """One try on fresh clients; a fault of the harness itself is what it came to, and no try follows."""
@@ -94,7 +95,7 @@ class Course:
         self._votes.append(vote)
 
     @property
-    def outcome(self) -> Outcome | None:
+    def outcome(self) -> CaseResult | None:
         """What it came to, when that is certain by now, or no further try is left."""
         verdict = self._verdict
         if verdict is None and self._may_be_told:
@@ -102,13 +103,13 @@ class Course:
         return self._by(verdict or self._undecided)
 
     @property
-    def standing(self) -> Outcome | None:
+    def standing(self) -> CaseResult | None:
         """What it came to, when that is certain by now, however many tries were left."""
         verdict = self._verdict
         return self._by(verdict) if verdict else None
 
-    def _by(self, vote: Vote) -> Outcome:
-        return Outcome(
+    def _by(self, vote: Vote) -> CaseResult:
+        return CaseResult(
             vote.status,
             vote.reason,
             self._expected,
@@ -178,8 +179,7 @@ class Course:
     @property
     def _rests_on_an_ending(self) -> bool:
         """Whether the server is to close the connection, which a bad network may do as well."""
-        outcomes, _ = self._run.profile.expectation(self._plan.rule)
-        return any(outcome.verdict is Verdict.DROP for outcome in outcomes)
+        return any(outcome.treatment is Treatment.DROP for outcome in self._promised)
 
     @property
     def _shows_by_time(self) -> bool:
@@ -187,8 +187,7 @@ class Course:
 
     @property
     def _shows_late_at(self) -> set[Stage]:
-        outcomes, _ = self._run.profile.expectation(self._plan.rule)
-        return {outcome.stage for outcome in outcomes if outcome.late}
+        return {outcome.stage for outcome in self._promised if outcome.late}
 
     @property
     def _undecided(self) -> Vote:
@@ -216,7 +215,7 @@ def _clients(votes: list[Vote]) -> str:
     return "one client" if len(votes) == 1 else counted(len(votes), "client")
 
 
-def run_scenario(run: Run, plan: Plan) -> Outcome:
+def run_scenario(run: Run, plan: Plan) -> CaseResult:
     """Try a scenario on fresh clients until its verdict is certain, or no further try is left."""
     course = Course(run, plan)
     if untried := course.untried():

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from harness.judge import Timing
-from harness.outcome import Stage, Verdict
-from harness.results.visible import visible
+from harness.outcome import Stage, Treatment
+from harness.printable import printable
 from harness.runs.baseline import Finding as Deviation
 from harness.runs.baseline import Meeting, meet
 from harness.runs.checks import CHECKS
@@ -123,10 +123,10 @@ def _mend_of(found: Deviation) -> str:
     step, kind = found.step, found.innocent.kind
     if found.innocent.authenticated:
         return "credentials"
-    if step.verdict is Verdict.PASS:
+    if step.treatment is Treatment.PASS:
         unknown = kind is Kind.STRANGER and step.stage in (Stage.RCPT, Stage.DATA)
         return "greylist" if unknown else "waiting"
-    if step.verdict is Verdict.DEFER:
+    if step.treatment is Treatment.DEFER:
         return "deferred"
     if step.stage is Stage.CONNECT:
         return "refused"
@@ -144,8 +144,8 @@ def report(run: Run, say: Callable[[str], None], *, colour: bool) -> bool:
     checks = ((check.title, finding) for check, finding in examine(run))
     for title, finding in itertools.chain(of_innocents(run), checks, _of_verdicts(run, wrong)):
         shade, mark = SHADES[finding.state]
-        say(f"{shade if colour else ''}{mark:>8}{RESET if colour else ''}  {visible(title)}")
-        say(f"          {visible(finding.saw)}")
+        say(f"{shade if colour else ''}{mark:>8}{RESET if colour else ''}  {printable(title)}")
+        say(f"          {printable(finding.saw)}")
         if finding.state is State.BAD:
             wrong.append(finding.saw)
             for whom, what in advice(finding.mend, run).items():

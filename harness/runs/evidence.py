@@ -91,7 +91,7 @@ class Evidence:
             label=label,
             client_address=client.address,
             client_name=client.host,
-            outcome=", ".join(f"{step.stage} {step.verdict or 'no reply'}" for step in talk.steps),
+            outcome=", ".join(f"{step.stage} {step.treatment or 'no reply'}" for step in talk.steps),
             lines=lines,
             queries=tuple(questions.told(self._asked.of(talk), session.started)),
             replies=tuple(self._fact(step, client) for step in talk.steps),

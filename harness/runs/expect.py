@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from harness.judge import ContradictionError, Fault, Judge, Timing
 from harness.offence import Offence
-from harness.outcome import Outcome, Stage, Verdict
+from harness.outcome import Outcome, Stage, Treatment
 from harness.profile.model import Profile
 from harness.rules import Catalogue, Rule
 from harness.verdicts import FailedError, InconclusiveError, NotApplicableError, NotTestableError
@@ -97,7 +97,7 @@ class Expect:
                 )
         else:
             judge.through(attempt, max((outcome.stage for outcome in outcomes), key=list(Stage).index))
-            self._goes_on(attempt, (Outcome(Verdict.PASS, stage),))
+            self._goes_on(attempt, (Outcome(Treatment.PASS, stage),))
         self._marked(attempt, outcomes)
         self.proven = True
 
@@ -132,7 +132,7 @@ class Expect:
 
     def _goes_on(self, attempt: Attempt, outcomes: tuple[Outcome, ...]) -> None:
         """What was let through is not refused where this server tells its refusals."""
-        if all(outcome.verdict is Verdict.PASS for outcome in outcomes):
+        if all(outcome.treatment is Treatment.PASS for outcome in outcomes):
             stage = self.profile.settles(max((one.stage for one in outcomes), key=list(Stage).index))
             if attempt.at(stage):
                 self.judge.accepts(attempt, stage)
@@ -224,19 +224,21 @@ class Expect:
         self.came = self.judge.came_to(attempt)
         if not self.offence:
             self.judge.through(attempt, told)
-        elif attempt.step(told).verdict is not Verdict.DROP:
-            self.judge.patient.expect(attempt, (Outcome(Verdict.DENY, told),))
+        elif attempt.step(told).treatment is not Treatment.DROP:
+            self.judge.patient.expect(attempt, (Outcome(Treatment.DENY, told),))
         self.proven = True
 
     def turned_away(self, attempt: Attempt, stage: Stage) -> None:
         """The offence is refused by `stage` at the latest, for good or for now; its twin goes through."""
-        step = next((one for one in attempt.steps if one.verdict is not Verdict.PASS), attempt.step(stage))
+        step = next(
+            (one for one in attempt.steps if one.treatment is not Treatment.PASS), attempt.step(stage)
+        )
         self.observed = f"{step.stage}: {step}"
         if not self.offence:
             self.judge.through(attempt, stage)
         else:
             self.judge.replied(step)
-            if step.verdict is Verdict.PASS:
+            if step.treatment is Treatment.PASS:
                 raise ContradictionError(
                     f"expected a refusal by {stage}, but at {step.stage} the server said {step}", step
                 )
@@ -283,11 +285,11 @@ class Expect:
     @property
     def lets_through(self) -> bool:
         """Whether the server documents that the offence gets through, prompt or late."""
-        return all(outcome.verdict is Verdict.PASS for outcome in self.expected)
+        return all(outcome.treatment is Treatment.PASS for outcome in self.expected)
 
     def lets_through_if(self, offence: Offence) -> bool:
         """Whether the server documents that offences of some kind get through, prompt or late."""
-        return all(outcome.verdict is Verdict.PASS for outcome in self.earnings(offence))
+        return all(outcome.treatment is Treatment.PASS for outcome in self.earnings(offence))
 
     def claimed(self, offence: Offence) -> bool:
         """Whether the profile claims any rule about offences of some kind."""
@@ -315,12 +317,12 @@ class Expect:
 
 def _does_something(outcome: Outcome) -> bool:
     """Whether it takes a cause: to be let through at once takes none."""
-    return outcome.verdict is not Verdict.PASS or outcome.late or outcome.marked
+    return outcome.treatment is not Treatment.PASS or outcome.late or outcome.marked
 
 
 def _alike(one: Outcome, other: Outcome) -> bool:
     """Whether one answer may be both of these."""
-    same = (one.verdict, one.late, one.marked) == (other.verdict, other.late, other.marked)
+    same = (one.treatment, one.late, one.marked) == (other.treatment, other.late, other.marked)
     return same and not (one.codes and other.codes and set(one.codes).isdisjoint(other.codes))
 
 

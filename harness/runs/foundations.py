@@ -9,10 +9,12 @@ from harness.runs.trial import Plan
 from harness.verdicts import InconclusiveError
 
 if TYPE_CHECKING:
-    from harness.runs.course import Outcome
+    from harness.runs.course import CaseResult
 
 
-def blocked(outcome: "Outcome", below: Mapping[str, "Outcome"], plans: Mapping[str, Plan]) -> "Outcome":
+def blocked(
+    outcome: "CaseResult", below: Mapping[str, "CaseResult"], plans: Mapping[str, Plan]
+) -> "CaseResult":
     """An outcome that proves nothing good, or, if one of the rules `below` is broken, blocked by that one.
 
     What keeps one case of a rule from being told is no cause for another rule's failure while other cases of
@@ -37,7 +39,7 @@ def blocked(outcome: "Outcome", below: Mapping[str, "Outcome"], plans: Mapping[s
     return outcome
 
 
-def undecided_below(outcome: "Outcome", rules: Sequence[str]) -> "Outcome":
+def undecided_below(outcome: "CaseResult", rules: Sequence[str]) -> "CaseResult":
     """A failure that may be that of the `rules` on which it rests, and nobody knows yet how they came out."""
     reason = f"it rests on {', '.join(rules)}, which was not decided yet; seen was: {outcome.reason}"
     return replace(outcome, status=Status.INCONCLUSIVE, reason=reason, error=InconclusiveError(reason))

@@ -5,18 +5,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.outcome import Stage, Verdict, later
+from harness.outcome import Stage, Treatment, later
 from harness.profile.model import Profile
 from harness.rules import Rule
 from harness.runs.expect import Expect, UnprovenError
-from harness.runs.run import Run
-from harness.runs.witnessed import (
-    WitnessedGreylist,
-    WitnessedMailbox,
-    WitnessedOutage,
-    WitnessedQueue,
-    WitnessedSink,
+from harness.runs.recorded_tools import (
+    RecordedGreylist,
+    RecordedMailbox,
+    RecordedOutage,
+    RecordedQueue,
+    RecordedSink,
 )
+from harness.runs.run import Run
 from harness.verdicts import NotTestableError
 from harness.world.cast import NothingDescribed
 from harness.world.client import Client
@@ -34,16 +34,16 @@ class Play:
     offence: bool = True
     world: World = field(init=False)
     expect: Expect = field(init=False)
-    outage: WitnessedOutage | None = field(init=False)  # of the greylist, if the profile grants it
+    outage: RecordedOutage | None = field(init=False)  # of the greylist, if the profile grants it
     ended_with: BaseException | None = None
-    _sink: WitnessedSink | None = None
+    _sink: RecordedSink | None = None
 
     def __post_init__(self) -> None:
         """A world and expectations of its own."""
         profile = self.run.profile
         self.world = self.run.world()
         outage = self.run.tools.outage
-        self.outage = WitnessedOutage(outage, self.world) if outage else None
+        self.outage = RecordedOutage(outage, self.world) if outage else None
         self.world.goal = Stage.DATA if self.run.to_the_end else goal_of(profile, self.rule)
         judge = replace(self.run.judge, greylist=None if self.rule.about_greylist else profile.greylist)
         self.expect = Expect(judge, profile, self.run.catalogue, self.rule, self.offence, self.mailbox)
@@ -79,25 +79,25 @@ class Play:
     def mailbox(self) -> Mailbox | None:
         """The mailbox, if the profile grants it."""
         mailbox = self.run.tools.mailbox
-        return WitnessedMailbox(mailbox, self.world) if mailbox else None
+        return RecordedMailbox(mailbox, self.world) if mailbox else None
 
     @property
     def queue(self) -> QueueOperator | None:
         """The operator's hand on the queue, if the profile grants it."""
         queue = self.run.tools.queue
-        return WitnessedQueue(queue, self.world) if queue else None
+        return RecordedQueue(queue, self.world) if queue else None
 
     @property
     def greylist(self) -> GreylistOperator | None:
         """The operator's hand on the greylist, if the profile grants it."""
         operator = self.run.tools.operator
-        return WitnessedGreylist(operator, self.world) if operator else None
+        return RecordedGreylist(operator, self.world) if operator else None
 
     @property
     def sink(self) -> MailHosts | None:
         """The mail hosts of everybody else, if the profile grants them."""
         if self._sink is None and self.run.tools.sink:
-            self._sink = WitnessedSink(self.run.tools.sink, self.world)
+            self._sink = RecordedSink(self.run.tools.sink, self.world)
         return self._sink
 
 
@@ -106,7 +106,7 @@ def goal_of(profile: Profile, rule: Rule) -> Stage:
     goal = Stage.CONNECT
     for outcome in profile.expectation(rule)[0]:
         goal = later(goal, outcome.stage)
-        if outcome.verdict is Verdict.PASS:
+        if outcome.treatment is Treatment.PASS:
             goal = later(goal, profile.settles(outcome.stage))
         if outcome.marked:
             goal = Stage.DATA

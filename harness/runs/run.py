@@ -9,14 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
-from harness.hosts import endpoint_text
 from harness.judge import Fault, Judge
-from harness.outcome import Stage, Verdict, later
+from harness.outcome import Stage, Treatment, later
 from harness.profile.model import Profile
 from harness.rules import Capability, Catalogue, Rule
 from harness.runs.baseline import Baseline, Innocent, innocents, meet
+from harness.runs.recorded_tools import RecordedClock
 from harness.runs.steadiness import Steadiness
-from harness.runs.witnessed import WitnessedClock
+from harness.settings.hosts import endpoint_text
 from harness.smtp.routes import Route
 from harness.verdicts import NotApplicableError, NotTestableError, ScenarioEnd
 from harness.world.client import Client
@@ -78,7 +78,7 @@ class Run:
         usual = self.baseline.zones_asked
         world = World(self.internet, self.sut, self.route, None, server, self.pace, usual, room=self.room)
         if self.tools.clock:
-            world.clock = WitnessedClock(self.tools.clock, world)
+            world.clock = RecordedClock(self.tools.clock, world)
         return world
 
     def client(self, world: World, kind: Kind, label: str = "client") -> Client:
@@ -186,7 +186,7 @@ class Run:
         fault = Fault.LATE if met.late else Fault.REPLY
         usual = step and (
             self.baseline.explains(met.client, step, manner, fault)
-            or (step.verdict is Verdict.PASS and not met.late)  # who is let through is served well enough
+            or (step.treatment is Treatment.PASS and not met.late)  # who is let through is served well enough
         )
         self.steadiness.innocent_met("" if usual or met.lost else met.said)
         self.steadiness.dialogue_ended(lost=met.lost)
@@ -248,6 +248,8 @@ def ailing(attempt: Attempt, put_off_with: tuple[int, ...] = ()) -> str:
     for step in attempt.steps:
         if step.reply is None or step.code == 421:
             return f"an innocent client got no further than {step.stage}: {step}"
-        if step.verdict is not Verdict.PASS and not (step.stage is Stage.RCPT and step.code in put_off_with):
+        if step.treatment is not Treatment.PASS and not (
+            step.stage is Stage.RCPT and step.code in put_off_with
+        ):
             return f"an innocent client was refused at {step.stage}: {step}"
     return ""

@@ -10,7 +10,7 @@ from harness.judge import GreylistWordError
 from harness.outcome import DIALOGUE
 from harness.results.model import Status
 from harness.rules import Capability, Rule
-from harness.runs.course import Course, Outcome, broken_by
+from harness.runs.course import CaseResult, Course, broken_by
 from harness.runs.foundations import blocked, undecided_below
 from harness.runs.in_turn import InTurn
 from harness.runs.run import Run
@@ -30,7 +30,7 @@ class _Case:
     """The course of a scenario, and where its outcome is waited for."""
 
     course: Course
-    future: Future[Outcome]
+    future: Future[CaseResult]
 
 
 class Scheduler:
@@ -56,8 +56,8 @@ class Scheduler:
         self._quiet = self._here or ThreadPoolExecutor(min(at_once, FEW), thread_name_prefix="again")
         self._last = self._here or ThreadPoolExecutor(1, thread_name_prefix="alone")
         self._plans: dict[str, Plan] = {}
-        self._outcomes: dict[str, Future[Outcome]] = {}
-        self._settled: dict[str, Outcome] = {}  # before the run was over
+        self._outcomes: dict[str, Future[CaseResult]] = {}
+        self._settled: dict[str, CaseResult] = {}  # before the run was over
         self._tried: list[_Case] = []  # once; what stands is not known yet
         self._doubts = 0  # those of them that are tried again before the others stand
         self._straining: list[str] = []
@@ -89,7 +89,7 @@ class Scheduler:
             self._crowd.submit(self._try_first, plans[key], self._outcomes[key])
         self._thin_out()
 
-    def collect(self, key: str, plan: Plan, waiting: Callable[[int, int], None]) -> Outcome:
+    def collect(self, key: str, plan: Plan, waiting: Callable[[int, int], None]) -> CaseResult:
         """The outcome of a scenario; one that was not started ahead runs here and now, and stands for others.
 
         While there is nothing to collect, `waiting` is told now and then how many are done of how many.
@@ -100,7 +100,7 @@ class Scheduler:
         below = {one: self._await(self._outcomes[one], waiting) for one in self._below(outcome, plan)}
         return blocked(outcome, below, self._plans)
 
-    def decided(self) -> dict[str, Outcome]:
+    def decided(self) -> dict[str, CaseResult]:
         """What stands by now, whether it was collected or not, by what was seen until now.
 
         What failed while it is not known how the rules on which it rests came out is not told as their
@@ -122,7 +122,7 @@ class Scheduler:
             stands[key] = come
         return stands
 
-    def _below(self, outcome: Outcome, plan: Plan) -> list[str]:
+    def _below(self, outcome: CaseResult, plan: Plan) -> list[str]:
         """The scenarios of the rules that may have kept another from being proved, the nearest first."""
         if outcome.status not in (Status.FAILED, Status.INCONCLUSIVE) or outcome.blocked_by:
             return []
@@ -145,7 +145,7 @@ class Scheduler:
         for one in self._that_may_begin([key]):
             self._try_again(one.course, one.future)
 
-    def _await(self, future: Future[Outcome], waiting: Callable[[int, int], None]) -> Outcome:
+    def _await(self, future: Future[CaseResult], waiting: Callable[[int, int], None]) -> CaseResult:
         while not future.done():
             if self._here is None or not self._here.do_next():
                 wait([future], timeout=0.25)
@@ -173,7 +173,7 @@ class Scheduler:
         outages = self._run.tools.outages
         return any(outage.shared for need, outage in outages.items() if need in plan.all_needs)
 
-    def _try_first(self, plan: Plan, future: Future[Outcome]) -> None:
+    def _try_first(self, plan: Plan, future: Future[CaseResult]) -> None:
         course = Course(self._run, plan)
         with self._reporting(future):
             outcome = course.untried()
@@ -232,19 +232,19 @@ class Scheduler:
             else:
                 self._quiet.submit(self._try_again, one.course, one.future)
 
-    def _awaited(self, key: str) -> Future[Outcome]:
+    def _awaited(self, key: str) -> Future[CaseResult]:
         """Where an outcome is waited for; what comes of it when the run is over stands nowhere."""
 
-        def note(done: Future[Outcome]) -> None:
+        def note(done: Future[CaseResult]) -> None:
             if not self._run.over.is_set() and done.exception() is None:
                 with self._lock:
                     self._settled[key] = done.result()
 
-        future: Future[Outcome] = Future()
+        future: Future[CaseResult] = Future()
         future.add_done_callback(note)
         return future
 
-    def _one_settled(self, _: Future[Outcome]) -> None:
+    def _one_settled(self, _: Future[CaseResult]) -> None:
         self._one_came_back()
 
     def _play_the_rest(self) -> None:
@@ -333,7 +333,7 @@ class Scheduler:
         except ScenarioEnd as ending:
             return f"whether innocent clients were served could not be told: {ending}"
 
-    def _try_again(self, course: Course, future: Future[Outcome]) -> None:
+    def _try_again(self, course: Course, future: Future[CaseResult]) -> None:
         with self._reporting(future):
             outcome = course.untried()
             while outcome is None:
@@ -342,7 +342,7 @@ class Scheduler:
             future.set_result(outcome)
 
     @contextlib.contextmanager
-    def _reporting(self, future: Future[Outcome]) -> Iterator[None]:
+    def _reporting(self, future: Future[CaseResult]) -> Iterator[None]:
         """Whatever a try raises is an outcome, told once, at its own item; an interrupt ends the run."""
         try:
             yield

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from harness.results.visible import LINES, visible
-from harness.secret import Secret
+from harness.printable import LINES, printable
+from harness.settings.secret import Secret
 from harness.smtp.masking import Masker
 
 SHORTEST = 6  # characters of a secret that is looked for in all that is shown; shorter words are everywhere
@@ -35,7 +35,7 @@ class Showing:
 
     def text(self, text: str) -> str:
         """`text` of any number of lines, fit to be shown."""
-        return visible(self._masker.mask_text(text), keep=LINES)
+        return printable(self._masker.mask_text(text), keep=LINES)
 
     def part(self, thing: Any) -> Any:
         """The same for whatever a report is made of: texts, lists of them, and pytest's own objects."""

@@ -132,6 +132,7 @@ class Steadiness:
     _twins: dict[object, Counter[str]] = field(default_factory=dict)  # by scenario: what they met
     _timed: dict[str, dict[Stage, bool]] = field(default_factory=dict)  # by rule: whether one was late there
     _frozen: bool = False
+    _seen: Seen | None = None  # as long as nothing is added: hundreds of scenarios ask at a time
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def innocent_met(self, said: str = "") -> None:
@@ -141,6 +142,7 @@ class Steadiness:
         """
         with self._lock:
             if not self._frozen:
+                self._seen = None
                 self.innocents += 1
                 self.wrong += bool(said) and said != LATE
                 self.late += said == LATE
@@ -152,6 +154,7 @@ class Steadiness:
         """
         with self._lock:
             if not self._frozen:
+                self._seen = None
                 self._twins.setdefault(scenario, Counter())[said] += 1
 
     def timed(self, rule: str, reached: Iterable[Stage], late: Stage | None) -> None:
@@ -173,6 +176,7 @@ class Steadiness:
         """A dialogue came to its end, or was lost."""
         with self._lock:
             if not self._frozen:
+                self._seen = None
                 self.dialogues += 1
                 self.lost += lost
 
@@ -190,7 +194,12 @@ class Steadiness:
     def seen(self) -> Seen:
         """Everything."""
         with self._lock:
-            twins = [*self._twins.values()]
+            if self._seen is None:
+                self._seen = self._counted()
+            return self._seen
+
+    def _counted(self) -> Seen:
+        twins = self._twins.values()
         odd = sum(met.total() - max(met.values()) for met in twins)
         wrong = sum(met.total() - max(met[""] + met[LATE], *met.values()) for met in twins)
         return Seen(

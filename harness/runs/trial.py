@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from harness.judge import ContradictionError, Fault, GreylistWordError, UnclearTimingError
-from harness.outcome import DIALOGUE, Stage, Verdict, later
+from harness.outcome import DIALOGUE, Stage, Treatment, later
 from harness.results.model import Status, Try
 from harness.rules import Capability, Rule
 from harness.runs.baseline import Finding, Innocent
@@ -248,7 +248,7 @@ def _hindrance(run: Run, play: Play, end: _End) -> Finding | None:
     """What innocent clients meet as well, and why nothing follows from a play."""
     for _, client, talk in play.world.conversations:
         for step in talk.steps:
-            refused = step.verdict not in (None, Verdict.PASS)
+            refused = step.treatment not in (None, Treatment.PASS)
             if refused and (found := run.baseline.explains(client, step, talk.manner)):
                 return found
     greylist = run.profile.greylist

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import NoReturn
 
-from harness.secret import Secret
+from harness.settings.secret import Secret
 from harness.smtp.command import TracedRoute
 from harness.smtp.ending import Ending, SessionEnded
 from harness.smtp.reply import GarbageError, Reply, ReplyReader, excerpt

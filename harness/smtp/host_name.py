@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from harness.hosts import is_domain_name
+from harness.settings.hosts import is_domain_name
 
 LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 HOST_NAME = re.compile(rf"(?:{LABEL}\.)+(?:[A-Za-z]{{2,}}|xn--[A-Za-z0-9-]+)")  # no version number ends so

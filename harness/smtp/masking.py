@@ -5,7 +5,7 @@ import functools
 import re
 from collections.abc import Iterable, Iterator
 
-from harness.secret import Secret
+from harness.settings.secret import Secret
 
 MASK = b"***"
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, TypeVar
 
-from harness.secret import Secret, leaving_no_trace
+from harness.settings.secret import Secret, leaving_no_trace
 from harness.smtp.channel import Channel
 from harness.smtp.ending import Ending, SessionEnded
 from harness.smtp.reply import Reply, parse_keywords

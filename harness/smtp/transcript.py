@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.results.visible import visible
-from harness.secret import Secret
+from harness.printable import printable
+from harness.settings.secret import Secret
 from harness.smtp.masking import MASK, Masker
 
 KEPT_BURST = 65536  # bytes: what is sent at once is kept whole up to this length
@@ -26,7 +26,7 @@ class Direction(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class RecordedLine:
     """One line, or one event."""
 
     at: float  # seconds since the connection attempt began; of a received line: when its last byte came
@@ -37,7 +37,7 @@ class Line:
     def text(self) -> str:
         """The line for the eye: no line end, nothing unprintable."""
         text = self.data.removesuffix(b"\r\n").decode("utf-8", "backslashreplace")
-        return visible(text)
+        return printable(text)
 
 
 class Transcript:
@@ -58,7 +58,7 @@ class Transcript:
         self._prompted = False  # the next line of the client answers a prompt for credentials
 
     @property
-    def lines(self) -> tuple[Line, ...]:
+    def lines(self) -> tuple[RecordedLine, ...]:
         """All lines so far in the order of their times, the unfinished ones as well."""
         said, _ = self._without_credentials(self._client.unfinished)
         unfinished = [
@@ -66,10 +66,10 @@ class Transcript:
             for half, data in ((self._client, said), (self._server, self._server.unfinished))
             if data
         ]
-        lines: list[Line] = []
+        lines: list[RecordedLine] = []
         for at, direction, data in sorted(self._entries + unfinished, key=lambda entry: entry[0]):
             parts = [data] if direction is Direction.EVENT else _LINE.findall(data)
-            lines += [Line(at, direction, part) for part in parts]
+            lines += [RecordedLine(at, direction, part) for part in parts]
         return tuple(lines)
 
     def event(self, at: float, what: str | bytes) -> None:

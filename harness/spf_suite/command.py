@@ -13,7 +13,7 @@ from harness.results.store import prepare
 from harness.results.terminal import table
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, begin, open_run
-from harness.runs.gathering import of_a_broken_server
+from harness.runs.result_builder import of_a_broken_server
 from harness.spf_suite.run import play, subject
 from harness.spf_suite.server import checking_mta
 from harness.spf_suite.suite import load

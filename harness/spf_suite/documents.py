@@ -5,7 +5,8 @@ from typing import Any
 
 import yaml
 
-from harness import reading, settings
+from harness import settings
+from harness.settings import reading
 
 DEEPEST = 20  # levels within each other; a suite has five
 MEND = "rfc7208-tests.yml is in the source distribution of pyspf on PyPI, in the folder test"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
-from harness.authenticity import Shown, in_message, in_refusal, refusal
-from harness.outcome import Verdict
+from harness.outcome import Treatment
 from harness.runs.play import Play
+from harness.sender_authentication import Shown, in_message, in_refusal, refusal
 from harness.spf_suite.suite import DEFAULT, Case, CaseSet
 from harness.verdicts import FailedError, InconclusiveError, NotTestableError
 from harness.world.client import Client
@@ -47,7 +47,7 @@ class SpfDialogue:
     def _delivered(self, play: Play, attempt: Attempt, recipient: str, token: str) -> Shown:
         if step := refusal(attempt):
             said = f"the server does not let this case get as far as an SPF result: {step.stage}: {step}"
-            if step.reply is None or step.verdict is Verdict.DEFER:
+            if step.reply is None or step.treatment is Treatment.DEFER:
                 raise InconclusiveError(said)
             raise NotTestableError(said)
         if play.mailbox is None:

@@ -11,7 +11,7 @@ from harness.results.model import Case as CaseResult
 from harness.results.model import RuleResult, RunResult, ServerFacts
 from harness.rules import Capability, Catalogue, Level, Rule
 from harness.runs.course import run_scenario
-from harness.runs.gathering import Gathering, RuleCase
+from harness.runs.result_builder import ResultBuilder, RuleCase
 from harness.runs.run import Run
 from harness.runs.trial import Plan
 from harness.smtp.routes import ProxyV1, ProxyV2, Route, XClient
@@ -85,7 +85,7 @@ def rule_of(case: Case, suite: Suite) -> Rule:
 
 def play(run: Run, facts: ServerFacts, suite: Suite, progress: Progress) -> RunResult:
     """Every case of the suite, whose zone data was rehearsed."""
-    gathering = Gathering.begin(facts)
+    result_builder = ResultBuilder.begin(facts)
     done, total = 0, len(suite.cases)
     for number, cases in enumerate(suite.sets, 1):
         where = f"set {number}: {cases.title or 'untitled'}"
@@ -96,10 +96,10 @@ def play(run: Run, facts: ServerFacts, suite: Suite, progress: Progress) -> RunR
                 under_way[pool.submit(run_scenario, run, plan)] = (case, plan)
             for future in as_completed(under_way):
                 case, plan = under_way[future]
-                gathering.add(RuleCase(plan.rule, where, f"{suite.name}::{case.name}", future.result()))
+                result_builder.add(RuleCase(plan.rule, where, f"{suite.name}::{case.name}", future.result()))
                 done += 1
                 progress(done, total)
-    return _worded(gathering.finish(run), suite)
+    return _worded(result_builder.finish(run), suite)
 
 
 @contextlib.contextmanager

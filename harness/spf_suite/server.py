@@ -8,8 +8,8 @@ from pathlib import Path
 
 from harness import settings
 from harness.embedded.process import ReferenceMta, running
-from harness.hosts import endpoint_text
 from harness.profile.model import Profile
+from harness.settings.hosts import endpoint_text
 
 DOMAIN = "castle.example"
 TIMEOUT = 0.75  # seconds for a question: silence is part of the suite

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator
 
 from harness import settings
-from harness.hosts import Address, shown
+from harness.settings.hosts import Address, shown
 from harness.spf_suite.documents import documents
 
 Result: TypeAlias = Literal["none", "neutral", "pass", "fail", "softfail", "temperror", "permerror"]

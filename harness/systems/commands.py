@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.mutants import run_matrix
-from harness.secret import Secret
+from harness.settings.secret import Secret
 from harness.systems import sandbox
 from harness.systems.image import Image, cache, mount_point
 from harness.systems.mutants import BrokenSystem

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.results.visible import visible
+from harness.printable import printable
 from harness.systems import package_lock
 from harness.systems.sandbox import PRIVILEGE, SandboxError, namespaces
 from harness.systems.system import System
@@ -90,7 +90,7 @@ class Image:
             check=False,
         )
         if done.returncode:
-            said = visible("\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])[-SAID:], "\n")
+            said = printable("\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])[-SAID:], "\n")
             raise SandboxError(
                 f"{self.system.name}: the packages could not be installed:\n{said}\n{PRIVILEGE}"
             )

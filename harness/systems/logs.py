@@ -6,7 +6,7 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from harness.results.visible import visible
+from harness.printable import printable
 
 KEPT = 10  # sandboxes whose logs are there at a time
 MOST = 200  # files of one sandbox
@@ -39,7 +39,7 @@ def tail(log: Path) -> str:
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - 4 * TAIL))  # bytes: a character has four at most
         text = file.read().decode("utf-8", "replace").strip()[-TAIL:]
-    return visible(text, "\n") or "it printed nothing"
+    return printable(text, "\n") or "it printed nothing"
 
 
 def keep(written: Path, where: Path, deaths: list[Death]) -> None:

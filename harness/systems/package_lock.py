@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from harness.results.visible import shortened, visible
+from harness.printable import printable, shortened
 from harness.systems.sandbox import SandboxError
 
 LOCKS = (  # in the order in which apt takes them
@@ -81,5 +81,5 @@ def _holder(file: int) -> str:
         words = Path(f"/proc/{process}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
     except OSError:
         return f"process {process}"
-    command = shortened(visible(" ".join(words).strip()), SHOWN)
+    command = shortened(printable(" ".join(words).strip()), SHOWN)
     return f"process {process} ({command})" if command else f"process {process}"

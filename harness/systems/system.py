@@ -10,7 +10,7 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from harness import settings
-from harness.secret import Secret
+from harness.settings.secret import Secret
 
 FOLDER = Path(__file__).parent
 TABLE = re.compile(r"^(?=\[)", re.MULTILINE)  # where one begins

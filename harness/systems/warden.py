@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.results.visible import visible
+from harness.printable import printable
 from harness.systems import logs
 from harness.systems.system import Parameters, Ready, Service, System
 
@@ -121,7 +121,7 @@ class Warden:
             check=False,
         )
         if done.returncode:
-            said = visible((done.stdout + done.stderr).strip()[-TAIL:], "\n")
+            said = printable((done.stdout + done.stderr).strip()[-TAIL:], "\n")
             raise WardenError(f"{' '.join(filled)} ended with {done.returncode}: {said}")
 
     def serve(self, service: Service) -> None:

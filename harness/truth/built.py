@@ -12,7 +12,7 @@ from harness.reference_mta.passwords import hash_password
 from harness.reference_mta.policy import Policy
 from harness.reference_mta.policy.checks import Check, Treatment
 from harness.reference_mta.policy.dialect import spoken
-from harness.secret import Secret
+from harness.settings.secret import Secret
 from harness.truth.draw import Blacklist, Draw, HostedDomain
 from harness.truth.server import CHECKS, Site, configuration
 

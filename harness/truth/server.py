@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.secret import Secret
+from harness.settings.secret import Secret
 from harness.toml_text import toml_text
 from harness.truth.draw import ACCOUNT, Answer, Blacklist, Draw, HostedDomain, Told
 

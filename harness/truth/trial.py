@@ -24,7 +24,7 @@ from harness.profile.model import Profile
 from harness.reference_mta.passwords import hash_password
 from harness.results.model import RunResult
 from harness.rules import Catalogue
-from harness.secret import Secret
+from harness.settings.secret import Secret
 from harness.truth.draw import Draw
 from harness.truth.profile import Reach, profile
 from harness.truth.server import Site, configuration
@@ -127,8 +127,8 @@ class _DrawnServer:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """The result, before everything is forgotten."""
         plugin = session.config.pluginmanager.get_plugin(SESSION)
-        if isinstance(plugin, ScenarioPlugin) and plugin.gathering and plugin.run:
-            self.result = plugin.gathering.result(plugin.run)
+        if isinstance(plugin, ScenarioPlugin) and plugin.result_builder and plugin.run:
+            self.result = plugin.result_builder.result(plugin.run)
 
     def _is_tried(self, item: pytest.Item) -> bool:
         mark = item.get_closest_marker("rule")

@@ -4,8 +4,8 @@ import collections
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from harness.hosts import Network
 from harness.profile.values import neighbourhood, neighbourhoods, neighbourhoods_in
+from harness.settings.hosts import Network
 
 SHARED = 4  # where some must live alone, one of so many neighbourhoods is for all others together
 

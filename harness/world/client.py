@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 
 from fake_dns import reverse_name
-from harness.outcome import Stage, Verdict, later
-from harness.secret import Secret
+from harness.outcome import Stage, Treatment, later
+from harness.settings.secret import Secret
 from harness.smtp.session import Session
 from harness.smtp.tls import unverifying_context, verifying_context
 from harness.verdicts import NotTestableError
@@ -159,9 +159,9 @@ class Client(Host):
         goal, recipient = self.world.goal, recipient or self.world.sut.recipient
         if goal in (Stage.CONNECT, Stage.HELO, Stage.TLS, Stage.AUTH):
             return
-        if talk.mail(self.sender).verdict is not Verdict.PASS or goal is Stage.MAIL:
+        if talk.mail(self.sender).treatment is not Treatment.PASS or goal is Stage.MAIL:
             return
-        if talk.rcpt(recipient).verdict is Verdict.PASS and goal is Stage.DATA:
+        if talk.rcpt(recipient).treatment is Treatment.PASS and goal is Stage.DATA:
             talk.data(message(self, recipient))
 
     def _greet(
@@ -184,14 +184,14 @@ class Client(Host):
         content: bytes | None,
     ) -> None:
         """Stage by stage, up to the goal or the first refusal."""
-        if talk.connect().verdict is not Verdict.PASS or goal is Stage.CONNECT:
+        if talk.connect().treatment is not Treatment.PASS or goal is Stage.CONNECT:
             return
-        if greet().verdict is not Verdict.PASS or goal in (Stage.HELO, Stage.TLS, Stage.AUTH):
+        if greet().treatment is not Treatment.PASS or goal in (Stage.HELO, Stage.TLS, Stage.AUTH):
             return
-        if talk.mail(sender).verdict is not Verdict.PASS or goal is Stage.MAIL:
+        if talk.mail(sender).treatment is not Treatment.PASS or goal is Stage.MAIL:
             return
         for one in recipients:
-            if talk.rcpt(one).verdict is not Verdict.PASS:
+            if talk.rcpt(one).treatment is not Treatment.PASS:
                 return
         if goal is not Stage.RCPT:
             talk.data(message(self, recipients[0]) if content is None else content)
@@ -221,7 +221,7 @@ class Client(Host):
         greylist, clock, met = self.world.sut.profile.greylist, self.world.clock, attempt.reached
         if not greylist or not clock or not met:
             return attempt
-        put_off = met.stage in (Stage.RCPT, Stage.DATA) and met.verdict is Verdict.DEFER
+        put_off = met.stage in (Stage.RCPT, Stage.DATA) and met.treatment is Treatment.DEFER
         if not put_off or not (whatever_code or met.code in greylist.codes):
             return attempt
         self.put_off = met.stage, met.code

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from harness.outcome import Stage, Verdict
-from harness.secret import Secret
+from harness.outcome import Stage, Treatment
+from harness.settings.secret import Secret
 from harness.smtp.reply import Reply
 from harness.smtp.session import Ending, Session, SessionEnded, parse_keywords
 
@@ -62,15 +62,15 @@ class Step:
         return parse_keywords(self.reply) if self.reply else {}
 
     @property
-    def verdict(self) -> Verdict | None:
+    def treatment(self) -> Treatment | None:
         """What the reply means; None when no reply came."""
         if self.reply is None:
             return None
         if self.code < 400:
-            return Verdict.PASS
+            return Treatment.PASS
         if self.code < 500:
-            return Verdict.DEFER
-        return Verdict.DROP if self.dropped else Verdict.DENY
+            return Treatment.DEFER
+        return Treatment.DROP if self.dropped else Treatment.DENY
 
     def __str__(self) -> str:
         """Such as `550 after 1.02 s`, for reasons and reports."""
@@ -248,7 +248,7 @@ class Conversation:
     @property
     def took_message(self) -> bool:
         """Whether the server took a message."""
-        return any(step.stage is Stage.DATA and step.verdict is Verdict.PASS for step in self.steps)
+        return any(step.stage is Stage.DATA and step.treatment is Treatment.PASS for step in self.steps)
 
     @property
     def attempt(self) -> Attempt:
@@ -270,7 +270,7 @@ class Conversation:
     def manner(self) -> Manner:
         """How the client has spoken so far."""
         greeted = [step.command[:4] for step in self.steps if step.stage is Stage.HELO]
-        let_in = any(step.verdict is Verdict.PASS for step in self.steps if step.stage is Stage.AUTH)
+        let_in = any(step.treatment is Treatment.PASS for step in self.steps if step.stage is Stage.AUTH)
         return Manner(greeted[-1:] != ["HELO"], self.session.encrypted, let_in)
 
     @property

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from fake_dns import FakeDns
-from harness.hosts import Network
 from harness.profile.model import Profile
 from harness.profile.values import neighbourhood
+from harness.settings.hosts import Network
 from harness.verdicts import NotTestableError
 from harness.world.addresses import Addresses, Inhabitants
 from harness.world.made_up import made_up

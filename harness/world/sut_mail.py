@@ -10,7 +10,7 @@ from harness.profile.mail_tables import (
     Filter,
     Forward,
     LocalOnly,
-    Mailbox,
+    MailboxTable,
     Queue,
     Smarthost,
     Srs,
@@ -310,10 +310,10 @@ class MailFacts:
         template = kept.maildir or kept.mbox or (kept.imap.user if kept.imap else "{user}@{domain}")
         return template.replace("{user}", name).replace("{domain}", domain)
 
-    def _kept(self, domain: str) -> Mailbox:
+    def _kept(self, domain: str) -> MailboxTable:
         """How mail of a domain is kept; empty when the profile does not say."""
         own = next((each.mailbox for each in self.profile.domain if each.name == domain), None)
-        return own or self.profile.mailbox or Mailbox.model_construct()
+        return own or self.profile.mailbox or MailboxTable.model_construct()
 
     @property
     def _everybody(self) -> set[str]:

@@ -3,7 +3,7 @@
 import math
 import time
 
-from harness.scenario import Attempt, Client, Clock, Expect, Kind, NewClient, Sut, Verdict
+from harness.scenario import Attempt, Client, Clock, Expect, Kind, NewClient, Sut, Treatment
 
 TOO_SLOW = "more time has passed meanwhile than the scenario allows for"
 FIRST = "the first attempt of an unknown triplet was not deferred, so nothing can be retried"
@@ -38,11 +38,11 @@ def now(client: Client, clock: Clock | None) -> float:
 
 
 def put_off(attempt: Attempt, sut: Sut) -> bool:
-    return attempt.step(sut.greylist.stage).verdict is Verdict.DEFER
+    return attempt.step(sut.greylist.stage).treatment is Treatment.DEFER
 
 
 def passed(attempt: Attempt, sut: Sut) -> bool:
-    return attempt.step(sut.greylist.stage).verdict is Verdict.PASS
+    return attempt.step(sut.greylist.stage).treatment is Treatment.PASS
 
 
 def told_at(attempt: Attempt, client: Client, sut: Sut, clock: Clock | None) -> float:

@@ -13,7 +13,7 @@ from harness.scenario import (
     Secret,
     Stage,
     Sut,
-    Verdict,
+    Treatment,
     counted,
     message,
     named,
@@ -106,14 +106,14 @@ def test_wrong_password_opens_no_relay(
         stranger.begin_tls(talk)
         stranger.authenticate(talk, user, "not-" + secret if offence else secret)
         told = talk.mail(stranger.sender)
-        if offence and told.verdict is Verdict.PASS:
+        if offence and told.treatment is Treatment.PASS:
             told = talk.rcpt(recipient)
-            if told.verdict is Verdict.PASS and (host or sut.profile.settles(Stage.RCPT) is Stage.DATA):
+            if told.treatment is Treatment.PASS and (host or sut.profile.settles(Stage.RCPT) is Stage.DATA):
                 told = talk.data(message(stranger, recipient))
         attempt = talk.quit()
     expect(attempt)
     if offence:
-        taken = told.verdict is Verdict.PASS
+        taken = told.treatment is Treatment.PASS
         relayed = taken and (host is None or host.reached_by(stranger.token))
         assert not relayed, f"after the wrong password the server relays: {told}"
         if taken and host:  # not yet: that it never will is known when what was sent later is there
@@ -178,7 +178,7 @@ def looks_like_a_wrong_password(attempt: Attempt, client: Client, expect: Expect
     expect.replied(wrong)
     expect.replied(again)
     expect.given(
-        wrong.verdict is not Verdict.PASS,
+        wrong.treatment is not Treatment.PASS,
         f"a wrong password is not refused, so nothing can be like it: {wrong}",
     )
     assert attempt.auth.code == wrong.code, f"it is answered {attempt.auth}, a wrong password {wrong}"

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.scenario import Client, Domain, Expect, Stage, Sut, Verdict, each, rule
+from harness.scenario import Client, Domain, Expect, Stage, Sut, Treatment, each, rule
 
 
 @rule("bounce.bogus")
@@ -94,6 +94,6 @@ def must_exist(client: Client, recipient: str, sut: Sut, expect: Expect) -> None
     if sut.domain_of(recipient).takes_everyone:
         return
     ordinary = client.another("ordinary mail to that address").attempt(recipient=recipient)
-    refused = any(step.verdict in (Verdict.DENY, Verdict.DROP) for step in ordinary.steps)
+    refused = any(step.treatment in (Treatment.DENY, Treatment.DROP) for step in ordinary.steps)
     expect.applicable(not refused, f"{recipient} is refused to everybody, so a bounce to it tells nothing")
     expect.accepts(ordinary, Stage.RCPT)

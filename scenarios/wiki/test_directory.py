@@ -13,7 +13,7 @@ from harness.scenario import (
     Secret,
     Stage,
     Sut,
-    Verdict,
+    Treatment,
     each,
     rule,
 )
@@ -84,7 +84,7 @@ def test_directory_out_of_reach(
 ) -> None:
     user, secret = client.account()
     before = logged_in(client.another("another host, before"), user, secret).auth
-    expect.given(before.verdict is Verdict.PASS, f"the account is not let in anyway: {before}")
+    expect.given(before.treatment is Treatment.PASS, f"the account is not let in anyway: {before}")
     directory_outage.cut(client.address)
     given = {"right": secret, "wrong": "not-" + secret, "empty": Secret("")}[password]
     attempt = logged_in(client, user, given)

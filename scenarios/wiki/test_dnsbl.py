@@ -18,7 +18,7 @@ from harness.scenario import (
     ServFail,
     Stage,
     Sut,
-    Verdict,
+    Treatment,
     Zone,
     counted,
     each,
@@ -186,7 +186,7 @@ def test_lists_are_asked_at_rcpt_only(client: Client, stranger: Client, sut: Sut
             mail = talk.mail(one.sender)
             queries = [entry for blocklist in sut.dnsbl for entry in one.queries_for(blocklist)]
             asked_early = [entry.name for entry in queries if entry.at >= talk.steps[0].began]
-            if mail.verdict is Verdict.PASS:
+            if mail.treatment is Treatment.PASS:
                 talk.rcpt(sut.recipient)
             attempt = talk.quit()
         expect.accepts(attempt, Stage.MAIL)

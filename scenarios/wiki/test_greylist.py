@@ -14,7 +14,7 @@ from harness.scenario import (
     Outage,
     Stage,
     Sut,
-    Verdict,
+    Treatment,
     needs,
     rule,
 )
@@ -294,8 +294,8 @@ def test_store_out_of_reach(
     stranger: Client, sut: Sut, clock: Clock | None, greylist_outage: Outage, expect: Expect
 ) -> None:
     overridden = expect.rule.id in sut.profile.rules.expect
-    verdicts = [one.verdict for one in expect.expected] if overridden else [sut.greylist.when_unreachable]
-    puts_off = Verdict.DEFER in verdicts
+    verdicts = [one.treatment for one in expect.expected] if overridden else [sut.greylist.when_unreachable]
+    puts_off = Treatment.DEFER in verdicts
     first_attempt(stranger.another("another host, before"), sut, expect)
     if puts_off and clock:  # a stranger is put off by a greylist within reach as well
         make_known(stranger, sut, expect)
@@ -338,7 +338,7 @@ def test_operator_changes_a_list(
 
 def for_good(attempt: Attempt) -> bool:
     """Whether the client was refused, and not only for now."""
-    return any(step.verdict in (Verdict.DENY, Verdict.DROP) for step in attempt.steps)
+    return any(step.treatment in (Treatment.DENY, Treatment.DROP) for step in attempt.steps)
 
 
 def taken_while_strangers_are_not(attempt: Attempt, new_client: NewClient, sut: Sut, expect: Expect) -> None:
@@ -349,7 +349,7 @@ def taken_while_strangers_are_not(attempt: Attempt, new_client: NewClient, sut: 
 def refused_at(offence: Offence, expect: Expect) -> Stage:
     """Where a client is refused for good for such an offence, if it has named a recipient by then."""
     (earned,) = expect.earnings(offence)
-    expect.applicable(earned.verdict in (Verdict.DENY, Verdict.DROP), "nobody is refused for that")
+    expect.applicable(earned.treatment in (Treatment.DENY, Treatment.DROP), "nobody is refused for that")
     expect.applicable(
         earned.stage in (Stage.RCPT, Stage.DATA),
         f"whoever is refused for that, at {earned.stage}, has named no recipient yet",

@@ -10,7 +10,7 @@ from harness.scenario import (
     Offence,
     Stage,
     Sut,
-    Verdict,
+    Treatment,
     message,
     rule,
 )
@@ -32,7 +32,7 @@ def test_sender_callout(stranger: Client, sut: Sut, expect: Expect) -> None:
         talk.rcpt(takes_bounces(sut, expect))
         talk.reset()
         attempt = talk.quit()
-    expect.outcome(f"{expect.expected[0].verdict} at rcpt", attempt)
+    expect.outcome(f"{expect.expected[0].treatment} at rcpt", attempt)
 
 
 @rule("greylist.postmaster-at-rcpt")
@@ -84,7 +84,7 @@ def takes_bounces(sut: Sut, expect: Expect) -> str:
     if without_lists and expect.claimed(Offence.BOUNCE_WITHOUT_LIST):
         (earned,) = expect.earnings(Offence.BOUNCE_WITHOUT_LIST)
         expect.needed(
-            earned.verdict is Verdict.PASS and not earned.late,
+            earned.treatment is Treatment.PASS and not earned.late,
             f"no [[domain]] has a list of senders, so a bounce earns «{earned}»",
         )
     return sut.legal_bounce
@@ -98,7 +98,7 @@ def make_bounce_known(client: Client, sut: Sut, expect: Expect) -> None:
     again = client.after_greylist(
         first, lambda: bounce(client, recipient, "retry of the bounce"), whatever_code=True
     )
-    expect.given(again.data.verdict is Verdict.PASS, f"the bounce was not accepted: {again.reached}")
+    expect.given(again.data.treatment is Treatment.PASS, f"the bounce was not accepted: {again.reached}")
 
 
 def bounce(client: Client, recipient: str, label: str) -> Attempt:

@@ -16,7 +16,7 @@ from harness.scenario import (
     ServFail,
     Stage,
     Sut,
-    Verdict,
+    Treatment,
     each,
     rule,
 )
@@ -56,7 +56,7 @@ def test_greeting_with_a_bare_foreign_address(
 def test_good_greeting_after_a_bare_address(client: Client, offence: bool, expect: Expect) -> None:
     first = client.another_name("first")
     expect.applicable(
-        not any(one.stage is Stage.HELO and one.verdict is Verdict.DROP for one in expect.expected),
+        not any(one.stage is Stage.HELO and one.treatment is Treatment.DROP for one in expect.expected),
         "the server ends the connection with such a greeting, so there is no later one",
     )
     client.be_known()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.scenario import Attempt, Client, Expect, Offence, Stage, Verdict, rule
+from harness.scenario import Attempt, Client, Expect, Offence, Stage, Treatment, rule
 
 TORN = {"bare LF", "bare CR", "codes differ between lines", "no space behind the code"}  # flaws of a reply
 EARNED_AT = pytest.mark.parametrize("earned_at", ["connect", "helo"])
@@ -75,7 +75,7 @@ def delayed(client: Client, offence: bool, earned_at: str, expect: Expect) -> At
 
 def must_delay(earned_at: str, expect: Expect) -> None:
     offence = Offence.UNVERIFIED_HOST if earned_at == "connect" else Offence.UNQUALIFIED_GREETING
-    delays = all(one.late and one.verdict is Verdict.PASS for one in expect.earnings(offence))
+    delays = all(one.late and one.treatment is Treatment.PASS for one in expect.earnings(offence))
     expect.applicable(delays, f"an {offence.replace('_', ' ')} is not delayed by this server")
 
 

@@ -11,7 +11,7 @@ from harness.scenario import (
     NotTestableError,
     Stage,
     Sut,
-    Verdict,
+    Treatment,
     each,
     message,
     rule,
@@ -50,7 +50,7 @@ def test_stranger_disguises_a_foreign_address(
     disguised = TRICKS[trick].format(foreign=foreign, own=sut.home.name)
     recipient = disguised if offence else sut.recipient
     attempt = client.attempt(recipient=recipient, message=message(client, sut.recipient))
-    if not offence or attempt.data.verdict is not Verdict.PASS or refuses_unknown_users(client, sut):
+    if not offence or attempt.data.treatment is not Treatment.PASS or refuses_unknown_users(client, sut):
         expect.turned_away(attempt, Stage.DATA)
         return
     if host is None:
@@ -115,7 +115,7 @@ def test_user_that_nobody_knows(
 def test_one_recipient_too_many(client: Client, offence: bool, sut: Sut, expect: Expect) -> None:
     limit = sut.profile.policy.max_recipients
     attempt = client.attempt(recipient=[sut.recipient] * (limit + 1 if offence else limit))
-    taken = [step for step in attempt.steps if step.stage is Stage.RCPT and step.verdict is Verdict.PASS]
+    taken = [step for step in attempt.steps if step.stage is Stage.RCPT and step.treatment is Treatment.PASS]
     expect.given(bool(taken), f"not even the first recipient was taken: {attempt.rcpt}")
     if len(taken) < limit:
         expect.through(attempt, Stage.RCPT)  # which says what became of one of those that may be
@@ -135,4 +135,4 @@ def refuses_unknown_users(client: Client, sut: Sut) -> bool:
         return False
     to_nobody = client.another("ordinary mail to nobody")
     attempt = to_nobody.attempt(recipient=f"{sut.nobody}@{sut.home.name}")
-    return any(step.verdict in (Verdict.DENY, Verdict.DROP) for step in attempt.steps)
+    return any(step.treatment in (Treatment.DENY, Treatment.DROP) for step in attempt.steps)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from harness.reference_mta.addresses import split
 from harness.reference_mta.mail.client import Session
+from harness.reference_mta.mail.delivery_result import Delivered, DeliveryResult, State, failed, later
 from harness.reference_mta.mail.header import parted, read
 from harness.reference_mta.mail.hosts import Finder, Host, permitted
-from harness.reference_mta.mail.outcome import Delivered, Outcome, State, failed, later
 
 MOST_HOPS = 100  # Received fields of a message that is not in a loop (RFC 5321 §6.3)
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ class Attempts:
 
     async def attempt(
         self, sender: str, recipients: Sequence[str], content: bytes, delivered: Delivered
-    ) -> dict[str, Outcome]:
+    ) -> dict[str, DeliveryResult]:
         """What each recipient came to; those that have the same hosts share a session.
 
         `delivered` hears of it as soon as a host has taken the message: other hosts may take their time.
@@ -49,9 +49,9 @@ class Attempts:
         recipients: Sequence[str],
         content: bytes,
         delivered: Delivered,
-    ) -> Mapping[str, Outcome]:
+    ) -> Mapping[str, DeliveryResult]:
         """From host to host with those that are not settled; one that may serve later is waited for."""
-        outcomes: dict[str, Outcome] = {}
+        outcomes: dict[str, DeliveryResult] = {}
         rest = list(recipients)
         for host in hosts:
             found = await self._to_host(host, sender, rest, content, delivered)
@@ -66,7 +66,7 @@ class Attempts:
 
     async def _to_host(
         self, host: Host, sender: str, recipients: Sequence[str], content: bytes, delivered: Delivered
-    ) -> Mapping[str, Outcome]:
+    ) -> Mapping[str, DeliveryResult]:
         config = self.finder.config
         if host.trouble:
             return dict.fromkeys(recipients, host.trouble)

@@ -8,10 +8,10 @@ import time
 from collections.abc import Mapping
 from email.utils import formatdate
 
+from harness.reference_mta.mail.delivery_result import DeliveryResult
 from harness.reference_mta.mail.header import parted
 from harness.reference_mta.mail.message import Message
-from harness.reference_mta.mail.outcome import Outcome
-from harness.reference_mta.mail.queue import Entry
+from harness.reference_mta.mail.queue import QueueEntry
 
 MOST_RETURNED = 65536  # bytes of the header section that go back
 PREFACE = """\
@@ -21,7 +21,7 @@ Your message could not be delivered to one or more recipients. It is not tried a
 """
 
 
-def bounce(hostname: str, entry: Entry, content: bytes, lost: Mapping[str, Outcome]) -> Message:
+def bounce(hostname: str, entry: QueueEntry, content: bytes, lost: Mapping[str, DeliveryResult]) -> Message:
     """The notification to the sender of a message, about the recipients that failed."""
     boundary = f"=_{secrets.token_hex(16)}"
     header = parted(content)[0][:MOST_RETURNED].rstrip(b"\r\n")
@@ -55,16 +55,16 @@ def bounce(hostname: str, entry: Entry, content: bytes, lost: Mapping[str, Outco
     return Message("", (entry.sender,), "\r\n".join(lines).encode("latin-1", "replace"))
 
 
-def _text(hostname: str, lost: Mapping[str, Outcome]) -> str:
+def _text(hostname: str, lost: Mapping[str, DeliveryResult]) -> str:
     said = (f"\n  {address}\n    {_by(outcome)}{outcome.words}\n" for address, outcome in lost.items())
     return PREFACE.format(hostname=hostname) + "".join(said)
 
 
-def _by(outcome: Outcome) -> str:
+def _by(outcome: DeliveryResult) -> str:
     return f"{outcome.host} said: " if outcome.host else ""
 
 
-def _status(hostname: str, entry: Entry, lost: Mapping[str, Outcome]) -> str:
+def _status(hostname: str, entry: QueueEntry, lost: Mapping[str, DeliveryResult]) -> str:
     """Fields of the message, then of each recipient (RFC 3464 §2.2, §2.3)."""
     blocks = [[f"Reporting-MTA: dns; {hostname}", f"Arrival-Date: {formatdate(entry.arrived)}"]]
     for address, outcome in lost.items():

@@ -6,8 +6,8 @@ On the server's event loop, so that a host that hangs costs no thread. The words
 import contextlib
 from collections.abc import Sequence
 
+from harness.reference_mta.mail.delivery_result import Delivered, DeliveryResult, State, failed, later
 from harness.reference_mta.mail.hosts import Host
-from harness.reference_mta.mail.outcome import Delivered, Outcome, State, failed, later
 from harness.reference_mta.mail.wire import Reply, Wire, WireError, connect
 
 FAREWELL = 5.0  # seconds for the reply to QUIT, which changes nothing any more
@@ -18,7 +18,7 @@ EXCEEDED = 552  # at RCPT too many recipients for one message: as good as 452 (R
 class _RefusedError(Exception):
     """The host, or the whole message, was not taken."""
 
-    def __init__(self, outcome: Outcome) -> None:
+    def __init__(self, outcome: DeliveryResult) -> None:
         """Everyone that the message was for, and nothing is said about yet, meets with this."""
         super().__init__(outcome.words)
         self.outcome = outcome
@@ -36,9 +36,9 @@ class Session:
         self._keywords: set[str] = set()
         self._in_doubt = False  # the message was sent, and nothing said of it
 
-    async def send(self, sender: str, recipients: Sequence[str], content: bytes) -> dict[str, Outcome]:
+    async def send(self, sender: str, recipients: Sequence[str], content: bytes) -> dict[str, DeliveryResult]:
         """What each recipient came to. Raises nothing that the host can bring about."""
-        outcomes: dict[str, Outcome] = {}
+        outcomes: dict[str, DeliveryResult] = {}
         try:
             wire = await connect(self._host.address, self._host.port, self._timeout)
             try:
@@ -76,7 +76,7 @@ class Session:
         sender: str,
         recipients: Sequence[str],
         content: bytes,
-        outcomes: dict[str, Outcome],
+        outcomes: dict[str, DeliveryResult],
     ) -> None:
         for address in (sender, *recipients):
             if not (address.isascii() and address.isprintable()):
@@ -99,7 +99,7 @@ class Session:
         with contextlib.suppress(WireError):  # nothing hangs on it
             await wire.command("QUIT", FAREWELL)
 
-    async def _data(self, wire: Wire, content: bytes) -> Outcome:
+    async def _data(self, wire: Wire, content: bytes) -> DeliveryResult:
         reply = await wire.command("DATA")
         if reply.code != START_INPUT:
             if reply.kind in (2, 3):
@@ -119,5 +119,7 @@ class Session:
             parameters.append("BODY=8BITMIME")
         return parameters
 
-    def _outcome(self, reply: Reply, *, elsewhere: bool = False, passing: bool = False) -> Outcome:
-        return Outcome.of_reply(reply.code, reply.text, self._host.name, elsewhere=elsewhere, passing=passing)
+    def _outcome(self, reply: Reply, *, elsewhere: bool = False, passing: bool = False) -> DeliveryResult:
+        return DeliveryResult.of_reply(
+            reply.code, reply.text, self._host.name, elsewhere=elsewhere, passing=passing
+        )

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 
 from harness.reference_mta.config import Config
+from harness.reference_mta.mail.delivery_result import DeliveryResult, State
 from harness.reference_mta.mail.message import Message
-from harness.reference_mta.mail.outcome import Outcome, State
 
 RULES = {  # the rules that defects belong to, and the [outgoing] route of the servers that they show in
     "smarthost.routes-nonlocal": "smarthost",
@@ -35,7 +35,7 @@ class Defects:
         """Intervals from one attempt to the next."""
         return next((pace for kind, pace in PACES.items() if self.has(f"queue.retry:{kind}")), 1.0)
 
-    def outcome(self, outcome: Outcome) -> Outcome:
+    def outcome(self, outcome: DeliveryResult) -> DeliveryResult:
         """What an outcome is taken for."""
         refused = outcome.state is State.FAILED and outcome.elsewhere and bool(outcome.host)
         if refused and self.has("outgoing.no-rdns-refused:off"):
@@ -49,13 +49,13 @@ class Defects:
                 return replace(outcome, state=State.DELIVERED)
         return outcome
 
-    def lost(self, lost: dict[str, Outcome]) -> dict[str, Outcome]:
+    def lost(self, lost: dict[str, DeliveryResult]) -> dict[str, DeliveryResult]:
         """What a notification says of the recipients that failed."""
         if self.has("outgoing.no-rdns-refused:weak-wordless"):
             return {address: replace(each, words="The host refused it") for address, each in lost.items()}
         return lost
 
-    def notice(self, notice: Message, lost: dict[str, Outcome]) -> Message | None:
+    def notice(self, notice: Message, lost: dict[str, DeliveryResult]) -> Message | None:
         """The notification that goes out, if one does."""
         refused = any(each.elsewhere and each.host for each in lost.values())
         for rule in ("local-only.nonlocal-refused", *(["outgoing.no-rdns-refused"] if refused else [])):

@@ -15,11 +15,11 @@ from harness.reference_mta.mail.files import folder_name
 from harness.reference_mta.mail.filter import INBOX
 from harness.reference_mta.mail.filters import Filters
 from harness.reference_mta.mail.header import fields_named, parted, without
-from harness.reference_mta.mail.keeper import Copy
 from harness.reference_mta.mail.maildir import MaildirCopy
 from harness.reference_mta.mail.mbox import MboxCopy
 from harness.reference_mta.mail.message import Message
 from harness.reference_mta.mail.routing import Destinations
+from harness.reference_mta.mail.storage import Copy
 from harness.reference_mta.policy.transaction import Transaction
 from harness.reference_mta.replies import word
 

@@ -3,11 +3,12 @@
 import logging
 from pathlib import Path
 
-from harness import reading, settings
+from harness import settings
 from harness.reference_mta.exhaustion import is_exhaustion
 from harness.reference_mta.mail.files import folder_name
 from harness.reference_mta.mail.filter import Filter
 from harness.reference_mta.mail.filter_language import parse
+from harness.settings import reading
 
 LARGEST = 1 << 16  # bytes of a filter
 NONE = Filter()

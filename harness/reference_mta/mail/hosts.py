@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from harness.reference_mta.config import Config
 from harness.reference_mta.mail.defects import Defects
-from harness.reference_mta.mail.outcome import Outcome, failed, later
+from harness.reference_mta.mail.delivery_result import DeliveryResult, failed, later
 from harness.reference_mta.resolver import Lookup, Resolver
 
 MOST_HOSTS = 20  # MX hosts of a domain that are tried, the most preferred ones
@@ -36,7 +36,7 @@ class Host:
     name: str
     address: str
     port: int
-    trouble: Outcome | None = None
+    trouble: DeliveryResult | None = None
 
 
 @dataclass(frozen=True)
@@ -121,5 +121,5 @@ def permitted(address: str, *, allow_public: bool) -> bool:
     return allow_public or any(there.version == network.version and there in network for network in RESERVED)
 
 
-def _none(name: str, trouble: Outcome) -> Host:
+def _none(name: str, trouble: DeliveryResult) -> Host:
     return Host(name, "", 0, trouble)

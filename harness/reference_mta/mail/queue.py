@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.reference_mta.mail.outcome import Outcome, State
+from harness.reference_mta.mail.delivery_result import DeliveryResult, State
 
 QUEUE = "queue.sqlite"  # in the state directory
 PATIENCE = 2.0  # seconds to wait for another process that is writing
@@ -57,7 +57,7 @@ class Recipient:
 
 
 @dataclass(frozen=True)
-class Entry:
+class QueueEntry:
     """A message in the queue. Times are seconds of the epoch, the size is in bytes."""
 
     id: str
@@ -75,7 +75,7 @@ class Entry:
 
 
 class QueueCopy:
-    """A message on its way into the queue; see `Copy` in keeper.py."""
+    """A message on its way into the queue; see `Copy` in storage.py."""
 
     def __init__(self, queue: "Queue", sender: str, recipients: Sequence[str], text: bytes) -> None:
         """`text` is the whole message; each recipient is there once."""
@@ -113,7 +113,7 @@ class QueueCopy:
 
 
 class Queue:
-    """The database. Every method raises `QueueError`; the server calls them all on its keeper's thread."""
+    """The database. Every method raises `QueueError`; the server calls them all on its storage's thread."""
 
     def __init__(self, file: Path, clock: Callable[[], float] = time.time) -> None:
         """Opens or creates the database `file`; `clock` gives seconds of the epoch."""
@@ -163,25 +163,25 @@ class Queue:
                 "SELECT id, next_try FROM message WHERE frozen = 0 ORDER BY next_try, id LIMIT ?", (most,)
             ).fetchall()
 
-    def entries(self, number: str | None = None) -> list[Entry]:
+    def entries(self, number: str | None = None) -> list[QueueEntry]:
         """All messages, or the one of that id, oldest first."""
         with _told(self._file), self._transaction("BEGIN"):
             return self._entries(number)
 
-    def message(self, number: str) -> tuple[Entry, bytes] | None:
+    def message(self, number: str) -> tuple[QueueEntry, bytes] | None:
         """The message of that id and its content, as of one moment; None when it is gone."""
         with _told(self._file), self._transaction("BEGIN"):
             entries = self._entries(number)
             row = self._database.execute("SELECT content FROM message WHERE id = ?", (number,)).fetchone()
         return (entries[0], row[0]) if entries else None
 
-    def settle(self, number: str, outcomes: Mapping[str, Outcome]) -> None:
+    def settle(self, number: str, outcomes: Mapping[str, DeliveryResult]) -> None:
         """Keep what recipients came to, by address; a message that nobody waits for any more is gone."""
         with _told(self._file), self._transaction():
             self._settle(number, outcomes)
 
     def note(
-        self, number: str, outcomes: Mapping[str, Outcome], next_try: float, *, frozen: bool = False
+        self, number: str, outcomes: Mapping[str, DeliveryResult], next_try: float, *, frozen: bool = False
     ) -> None:
         """The same at the end of an attempt, with what is to become of the rest."""
         with _told(self._file), self._transaction():
@@ -215,19 +215,19 @@ class Queue:
                 "UPDATE message SET next_try = ? WHERE frozen = 0", (self.clock(),)
             ).rowcount
 
-    def _settle(self, number: str, outcomes: Mapping[str, Outcome]) -> None:
+    def _settle(self, number: str, outcomes: Mapping[str, DeliveryResult]) -> None:
         for address, outcome in outcomes.items():
             self._database.execute(NOTE, (outcome.state, outcome.words, number, address))
         self._database.execute(f"DELETE FROM message WHERE {OVER}", (number,))  # noqa: S608
 
-    def _entries(self, number: str | None) -> list[Entry]:
+    def _entries(self, number: str | None) -> list[QueueEntry]:
         rows = self._database.execute(
             "SELECT id, arrived, next_try, frozen, sender, size FROM message"
             " WHERE ? IS NULL OR id = ? ORDER BY arrived, id",
             (number, number),
         ).fetchall()
         return [
-            Entry(number, arrived, next_try, bool(frozen), sender, size, self._recipients(number))
+            QueueEntry(number, arrived, next_try, bool(frozen), sender, size, self._recipients(number))
             for number, arrived, next_try, frozen, sender, size in rows
         ]
 

@@ -6,7 +6,7 @@ The `To:` field plays no part, and is left as it is.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from harness.reference_mta.addresses import Mailbox, split
+from harness.reference_mta.addresses import MailAddress, split
 from harness.reference_mta.config import Config
 from harness.reference_mta.domains import REST, Domain
 
@@ -72,7 +72,7 @@ class _Way:
         led = table.get(where, ())
         table[where] = led if self.recipient in led else (*led, self.recipient)
 
-    def _domain(self, mailbox: Mailbox) -> Domain | None:
+    def _domain(self, mailbox: MailAddress) -> Domain | None:
         """The hosted domain of an address."""
         domain = self.config.hosted(mailbox.domain)
         if domain is not None and "delivery.per-domain:off" in self.quirks:

@@ -11,12 +11,12 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 
 from harness.reference_mta.config import Config
+from harness.reference_mta.mail.acceptance import Acceptance
 from harness.reference_mta.mail.attempt import Attempts
 from harness.reference_mta.mail.bounces import bounce
 from harness.reference_mta.mail.defects import Defects
-from harness.reference_mta.mail.outcome import Outcome, State
-from harness.reference_mta.mail.post import Post
-from harness.reference_mta.mail.queue import Entry, Queue, QueueError
+from harness.reference_mta.mail.delivery_result import DeliveryResult, State
+from harness.reference_mta.mail.queue import Queue, QueueEntry, QueueError
 from harness.reference_mta.replies import visible
 
 AT_ONCE = 100  # messages that are under way
@@ -27,14 +27,14 @@ log = logging.getLogger(__name__)
 class Sender:
     """The part of a server that sends; one message is never under way twice."""
 
-    def __init__(self, config: Config, post: Post, attempts: Attempts, defects: Defects) -> None:
+    def __init__(self, config: Config, post: Acceptance, attempts: Attempts, defects: Defects) -> None:
         """`post` has the queue, and takes the notifications."""
         self._config = config
-        self._post = post
+        self._acceptance = post
         self._queue: Queue = post.queue
-        self._keeper = post.keeper
+        self._storage = post.storage
         self._attempts = attempts
-        self._bell = post.bell
+        self._waker = post.waker
         self._defects = defects
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
@@ -43,8 +43,8 @@ class Sender:
         """Until it is cancelled; what is under way then is tried again when the server runs again."""
         try:
             while True:
-                self._bell.still()
-                await self._bell.wait(await self._start_what_is_due())
+                self._waker.still()
+                await self._waker.wait(await self._start_what_is_due())
         finally:
             self._stopping = True
             tasks = tuple(self._under_way.values())
@@ -53,9 +53,9 @@ class Sender:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _start_what_is_due(self) -> float | None:
-        """Seconds until there is more to do; None when only the bell can tell."""
+        """Seconds until there is more to do; None when only the waker can tell."""
         try:
-            upcoming = await self._keeper.run(lambda: self._queue.upcoming(2 * AT_ONCE + 1))
+            upcoming = await self._storage.run(lambda: self._queue.upcoming(2 * AT_ONCE + 1))
         except OSError as error:
             log.error("the queue cannot be read: %s", error)
             return BREATH
@@ -72,11 +72,11 @@ class Sender:
 
     async def _try(self, number: str) -> None:
         try:
-            if found := await self._keeper.run(lambda: self._queue.message(number)):
+            if found := await self._storage.run(lambda: self._queue.message(number)):
                 entry, content = found
                 began = self._queue.clock()
 
-                async def delivered(outcomes: Mapping[str, Outcome]) -> None:
+                async def delivered(outcomes: Mapping[str, DeliveryResult]) -> None:
                     _log(outcomes)
                     await _whole(self._surely(lambda: self._queue.settle(number, outcomes)))
 
@@ -89,10 +89,10 @@ class Sender:
             await asyncio.sleep(self._config.outgoing.interval)  # or it would be tried at once, for ever
         finally:
             del self._under_way[number]
-            self._bell.ring()
+            self._waker.ring()
 
     async def _note(
-        self, entry: Entry, content: bytes, outcomes: Mapping[str, Outcome], began: float
+        self, entry: QueueEntry, content: bytes, outcomes: Mapping[str, DeliveryResult], began: float
     ) -> None:
         """Keep what those came to who have not got it; the sender hears of what is lost.
 
@@ -119,21 +119,21 @@ class Sender:
         """Keep it however long that takes: what is not noted would be sent, or told its sender, once more."""
         while True:
             try:
-                return await self._keeper.run(note)
+                return await self._storage.run(note)
             except QueueError as error:
                 log.error("what became of a message cannot be noted, and it is not tried before: %s", error)
             if self._stopping:
                 return None  # it is sent, or told its sender, once more when the server runs again
             await asyncio.sleep(BREATH)
 
-    async def _told(self, entry: Entry, content: bytes, lost: dict[str, Outcome]) -> bool:
+    async def _told(self, entry: QueueEntry, content: bytes, lost: dict[str, DeliveryResult]) -> bool:
         """Whether the sender has been told of the recipients that are lost, or nobody wants to know."""
         notice = bounce(self._config.server.hostname, entry, content, self._defects.lost(lost))
         try:
-            if not await self._keeper.run(lambda: self._queue.entries(entry.id)):
+            if not await self._storage.run(lambda: self._queue.entries(entry.id)):
                 return True  # an operator has removed it meanwhile
             if sent := self._defects.notice(notice, lost):
-                await self._post.take(sent)
+                await self._acceptance.take(sent)
         except OSError as error:
             log.error("the sender of %s cannot be told: %s", entry.id, error)
             return False
@@ -150,11 +150,11 @@ async def _whole(work: Coroutine[None, None, None]) -> None:
         raise
 
 
-def _log(outcomes: Mapping[str, Outcome]) -> None:
+def _log(outcomes: Mapping[str, DeliveryResult]) -> None:
     for address, each in outcomes.items():
         log.info("queued mail to <%s>: %s: %s", visible(address), each.state, visible(each.words))
 
 
-def _given_up(outcome: Outcome) -> Outcome:
+def _given_up(outcome: DeliveryResult) -> DeliveryResult:
     """What a temporary failure becomes when the lifetime is over (RFC 3463 §3.5: X.4.7)."""
     return replace(outcome, state=State.FAILED, status="5.4.7") if outcome.state is State.WAITING else outcome

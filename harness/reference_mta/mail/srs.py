@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.reference_mta.addresses import LONGEST, Mailbox, split
+from harness.reference_mta.addresses import LONGEST, MailAddress, split
 from harness.reference_mta.config import Config
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"  # RFC 4648 §6
@@ -56,7 +56,7 @@ class Srs:
         if self._has("srs.forward:weak-null"):
             return ""
         if not sender and self._has("srs.forward:strict-null"):
-            mailbox = Mailbox("MAILER-DAEMON", domain)
+            mailbox = MailAddress("MAILER-DAEMON", domain)
         if not mailbox.domain or "=" in mailbox.domain:
             return sender
         name = _unquoted(mailbox.local_part)

@@ -4,13 +4,13 @@ import asyncio
 import ipaddress
 from dataclasses import replace
 
-from harness.hosts import LISTINGS
 from harness.reference_mta.addresses import reverse_pointer
 from harness.reference_mta.policy.checks import DELAY, PASS, Check, Treatment, deny, question
 from harness.reference_mta.policy.transaction import Hit, Listings, Transaction
 from harness.reference_mta.replies import printable
 from harness.reference_mta.resolver import Lookup
 from harness.reference_mta.tables.policy import DnsList
+from harness.settings.hosts import LISTINGS
 
 NO_LISTINGS = (  # what a list says that is asked wrongly, or cannot be asked
     ipaddress.IPv4Network("127.0.0.1/32"),

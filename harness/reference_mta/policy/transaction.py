@@ -4,7 +4,7 @@ import fnmatch
 import ipaddress
 from dataclasses import dataclass, field
 
-from harness.reference_mta.addresses import Mailbox, reverse_pointer, split
+from harness.reference_mta.addresses import MailAddress, reverse_pointer, split
 from harness.reference_mta.config import Config
 from harness.reference_mta.domains import Domain
 from harness.reference_mta.greylist import Greylist
@@ -12,7 +12,7 @@ from harness.reference_mta.policy.earned import Earned, Stage
 from harness.reference_mta.resolver import Lookup, Resolver
 
 MOST_REMEMBERED = 16  # names of a connection, whose addresses are not asked for again
-NOBODY = Mailbox("", "")
+NOBODY = MailAddress("", "")
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Transaction:
     in_message: bool = False  # after an accepted MAIL
     sender: str = ""
     recipient: str = ""  # of the RCPT command, as are the next two
-    mailbox: Mailbox = NOBODY
+    mailbox: MailAddress = NOBODY
     domain: Domain | None = None  # the hosted one; None for the domains of others
     routed: bool = False  # the recipient came with a source route
     rewritten: bool = False  # the recipient is a sender that was rewritten, see policy/srs.py
@@ -118,7 +118,7 @@ class Transaction:
         self.recipient = recipient
         self.mailbox = split(recipient)
         if not self.mailbox.domain and self.mailbox.local_part.lower() == "postmaster":
-            self.mailbox = Mailbox(self.mailbox.local_part, self.config.server.hostname)
+            self.mailbox = MailAddress(self.mailbox.local_part, self.config.server.hostname)
         self.domain = self.config.hosted(self.mailbox.domain)
 
     @property

@@ -5,10 +5,10 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from harness import settings
-from harness.hosts import EndpointToCall
 from harness.reference_mta.domains import Format
 from harness.reference_mta.tables.values import Seconds
-from harness.secret import Secret
+from harness.settings.hosts import EndpointToCall
+from harness.settings.secret import Secret
 
 
 class Delivery(settings.Settings):

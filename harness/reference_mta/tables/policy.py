@@ -6,8 +6,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from harness import settings
-from harness.hosts import DomainName, ListAnswer, LocalPart, twice
 from harness.reference_mta.tables.values import Seconds
+from harness.settings.hosts import DomainName, ListAnswer, LocalPart, twice
 
 Told = Literal["now", "mail", "rcpt", "message"]
 Unit = Literal["address", "network", "host"]

@@ -6,8 +6,8 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from harness import settings
-from harness.hosts import Address, DomainName, EndpointToCall, MailAddress
 from harness.reference_mta.tables.values import CertificateName, PasswordHash, RelayNetwork, Seconds
+from harness.settings.hosts import Address, DomainName, EndpointToCall, MailAddress
 
 
 class Server(settings.Settings):

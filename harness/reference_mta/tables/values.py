@@ -5,10 +5,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
-from harness import hosts, settings
-from harness.hosts import Network
+from harness import settings
 from harness.reference_mta.passwords import is_hash
-from harness.secret import Secret
+from harness.settings import hosts
+from harness.settings.hosts import Network
+from harness.settings.secret import Secret
 
 WIDEST = {4: 8, 6: 32}  # shorter prefixes make an open relay
 MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")  # all of IPv4 in an IPv6 network that looks narrow

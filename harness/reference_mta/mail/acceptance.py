@@ -7,29 +7,29 @@ from dataclasses import dataclass, replace
 from harness.reference_mta.addresses import split
 from harness.reference_mta.config import Config
 from harness.reference_mta.exhaustion import is_exhaustion
-from harness.reference_mta.mail.bell import Bell
 from harness.reference_mta.mail.defects import Defects
 from harness.reference_mta.mail.delivery import Letter, Mailboxes
 from harness.reference_mta.mail.filter import INBOX
-from harness.reference_mta.mail.keeper import Copy, Keeper, UnkeptError
 from harness.reference_mta.mail.message import Message
 from harness.reference_mta.mail.queue import Queue
 from harness.reference_mta.mail.routing import Destinations, route
 from harness.reference_mta.mail.srs import OURS1, Srs
+from harness.reference_mta.mail.storage import Copy, NotStoredError, Storage
+from harness.reference_mta.mail.waking import Waker
 from harness.reference_mta.replies import visible
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Post:
+class Acceptance:
     """Where accepted messages go: into mailboxes here, and for elsewhere into the queue."""
 
     config: Config
-    keeper: Keeper
+    storage: Storage
     mailboxes: Mailboxes
     queue: Queue
-    bell: Bell
+    waker: Waker
     srs: Srs
     defects: Defects
 
@@ -44,7 +44,7 @@ class Post:
             letters = await self._keep(letters, elsewhere)
         finally:  # also when the client is gone: its message may be in the queue all the same
             if elsewhere:
-                self.bell.ring()
+                self.waker.ring()
         places = ", ".join(_places(letters, remote)) or "nowhere"
         log.info("mail from <%s>: %s", visible(message.sender), places)
 
@@ -89,8 +89,8 @@ class Post:
         while True:
             copies = [self.mailboxes.copy(letter) for letter in letters]
             try:
-                await self.keeper.keep([*copies, *elsewhere])
-            except UnkeptError as error:
+                await self.storage.keep([*copies, *elsewhere])
+            except NotStoredError as error:
                 stuck = next((number for number, copy in enumerate(copies) if copy is error.copy), None)
                 elsewhere_too = is_exhaustion(error.reason)  # and another folder would be no help
                 if stuck is None or letters[stuck].folder == INBOX or elsewhere_too:

@@ -1,7 +1,7 @@
 """The operator's hand on the queue: list, remove, thaw, run (wiki 1612–1620), while the server runs or not.
 
 Each action has a connection of its own to the database, so that it works from any process and any thread;
-what is to be tried at once is rung for, see `bell.py`.
+what is to be tried at once is rung for, see `waker.py`.
 """
 
 import contextlib
@@ -11,21 +11,21 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.reference_mta.mail.bell import BELL, ring
-from harness.reference_mta.mail.queue import QUEUE, Entry, Queue
+from harness.reference_mta.mail.queue import QUEUE, Queue, QueueEntry
+from harness.reference_mta.mail.waking import BELL, ring
 from harness.reference_mta.replies import visible
 
 ACTIONS = ("list", "remove", "thaw", "run")
 
 
 @dataclass(frozen=True)
-class Desk:
-    """The queue in a state directory. Every method raises `QueueError`, and `OSError` for the bell."""
+class QueueCommands:
+    """The queue in a state directory. Every method raises `QueueError`, and `OSError` for the waker."""
 
     state: Path
     quirks: frozenset[str] = frozenset()
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[QueueEntry]:
         """All messages, oldest first; frozen ones are among them."""
         with self._queue() as queue:
             entries = queue.entries()
@@ -68,12 +68,12 @@ class Desk:
             yield queue
 
 
-def facts(entry: Entry) -> dict[str, Any]:
+def facts(entry: QueueEntry) -> dict[str, Any]:
     """A message for other programs: ages in seconds, times in seconds of the epoch, the size in bytes."""
     return asdict(entry) | {"age": max(0.0, time.time() - entry.arrived)}
 
 
-def lines(entries: Sequence[Entry]) -> Iterator[str]:
+def lines(entries: Sequence[QueueEntry]) -> Iterator[str]:
     """Messages for people: a line for each, and one for each of its recipients."""
     for entry in entries:
         age = max(0, int(time.time() - entry.arrived))

@@ -1,6 +1,6 @@
 """How the sender is woken: by this server, or by another process through a named pipe in the state directory.
 
-A pipe, since its path may be as long as a path can be, which that of a socket may not, and since a bell that
+A pipe, since its path may be as long as a path can be, which that of a socket may not, and since a waker that
 nobody hears is told at once. Its lock keeps a second server out of the queue.
 """
 
@@ -12,12 +12,12 @@ import os
 import stat
 from pathlib import Path
 
-BELL = "queue.bell"  # in the state directory
+BELL = "queue.waker"  # in the state directory
 RINGS = 4096  # bytes that are read at a time; what they are does not matter
 
 
-class Bell:
-    """The bell of a running server."""
+class Waker:
+    """The waker of a running server."""
 
     def __init__(self, file: Path) -> None:
         """Hangs it up at `file`. Raises `OSError`, also when another server has it."""
@@ -68,16 +68,16 @@ class Bell:
 
 
 def ring(file: Path) -> bool:
-    """Ring the bell of a server in another process; whether there is one that hears it. Raises `OSError`."""
+    """Ring the waker of a server in another process; whether there is one that hears it. Raises `OSError`."""
     try:
-        bell = os.open(file, os.O_WRONLY | os.O_NONBLOCK)
+        waker = os.open(file, os.O_WRONLY | os.O_NONBLOCK)
     except OSError as error:
         if error.errno in (errno.ENXIO, errno.ENOENT):  # nobody listens
             return False
         raise
     try:
         with contextlib.suppress(BlockingIOError):  # it is full: it has been rung a lot
-            os.write(bell, b"!")
+            os.write(waker, b"!")
     finally:
-        os.close(bell)
+        os.close(waker)
     return True

@@ -40,7 +40,7 @@ class Copy(Protocol):
         """Give files and locks back to the system."""
 
 
-class UnkeptError(Exception):
+class NotStoredError(Exception):
     """A message was not kept; `copy` is the one that could not be written, and `reason` why."""
 
     def __init__(self, copy: Copy, reason: OSError) -> None:
@@ -50,22 +50,22 @@ class UnkeptError(Exception):
         self.reason = reason
 
 
-class Keeper:
+class Storage:
     """Writes what connections hand in, on one thread."""
 
     def __init__(self) -> None:
         """Nothing is under way."""
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="keeper")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="storage")
         self._handed_in: list[tuple[Sequence[Copy], asyncio.Future[None]]] = []
         self._at_work: asyncio.Task[None] | None = None
 
     async def keep(self, copies: Sequence[Copy]) -> None:
-        """All copies of a message are on disk when this returns; raises `UnkeptError` when none is."""
+        """All copies of a message are on disk when this returns; raises `NotStoredError` when none is."""
         deadline = time.monotonic() + LOCK_PATIENCE
         while True:
             try:
                 return await self._keep(copies)
-            except UnkeptError as error:
+            except NotStoredError as error:
                 if not isinstance(error.reason, BlockingIOError) or time.monotonic() > deadline:
                     raise
             await asyncio.sleep(LOOK)
@@ -104,7 +104,7 @@ class Keeper:
         self._at_work = None
 
 
-def deliver(messages: Sequence[Sequence[Copy]]) -> list[UnkeptError | None]:
+def deliver(messages: Sequence[Sequence[Copy]]) -> list[NotStoredError | None]:
     """Keep messages, each given by its copies; what became of each: all of its copies are kept, or none.
 
     They are tried together; when one of them cannot be kept, each by itself.
@@ -115,7 +115,7 @@ def deliver(messages: Sequence[Sequence[Copy]]) -> list[UnkeptError | None]:
     return [_keep_all(copies) for copies in messages]
 
 
-def _keep_all(copies: Sequence[Copy]) -> UnkeptError | None:
+def _keep_all(copies: Sequence[Copy]) -> NotStoredError | None:
     begun: list[Copy] = []
     try:
         for copy in copies:
@@ -135,7 +135,7 @@ def _keep_all(copies: Sequence[Copy]) -> UnkeptError | None:
             each.undo()
         if not isinstance(error, OSError):
             raise
-        return UnkeptError(copy, error)
+        return NotStoredError(copy, error)
     finally:
         for each in begun:
             each.close()

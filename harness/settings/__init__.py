@@ -19,8 +19,8 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from harness import reading
-from harness.secret import Secret
+from harness.settings import reading
+from harness.settings.secret import Secret
 
 SHOWN = 12  # names in one error
 LONGEST_FOUND = 60  # characters of a wrong value in an error

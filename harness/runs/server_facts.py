@@ -25,14 +25,14 @@ class _Look:
     lost: bool  # whether it ended for no reason that a reply gives
 
 
-def survey(run: Run) -> ServerFacts:
+def server_facts(run: Run) -> ServerFacts:
     """Look at the server, in clear text and under TLS where offered; what it does not say stays empty.
 
     It is asked on two connections: what is another each time (a joke, an id, a certificate made for the
     moment) says nothing about the server, and is named as varying.
     """
     client = run.observer(run.world())
-    with run.threads(LOOKS, "survey") as pool:
+    with run.threads(LOOKS, "server_facts") as pool:
         looks = [*pool.map(lambda _: _look(run, client), range(LOOKS))]
     whole = [look for look in looks if not look.lost]
     if len(whole) < LOOKS:
@@ -42,7 +42,7 @@ def survey(run: Run) -> ServerFacts:
 
 
 def _look(run: Run, client: Client) -> _Look:
-    with client.conversation("survey") as talk:
+    with client.conversation("server_facts") as talk:
         greeting = talk.connect()
         clear = talk.ehlo(client.host)
         keywords, keywords_tls = clear.keywords, {}

@@ -19,7 +19,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DeliveryResult:
     """What one attempt came to; `words` are the other host's reply, or this server's reason."""
 
     state: State
@@ -39,7 +39,7 @@ class Outcome:
     @classmethod
     def of_reply(
         cls, code: int, text: str, host: str, *, elsewhere: bool = False, passing: bool = False
-    ) -> "Outcome":
+    ) -> "DeliveryResult":
         """By another host's reply: 2xx delivers, 5xx fails, all else is for now only (RFC 5321 §4.2.1).
 
         With `passing` it is for now only in any case.
@@ -57,14 +57,14 @@ class Outcome:
 
 
 # What hears at once of the recipients for whom a host has taken a message.
-Delivered = Callable[[Mapping[str, Outcome]], Awaitable[None]]
+Delivered = Callable[[Mapping[str, DeliveryResult]], Awaitable[None]]
 
 
-def failed(words: str, status: str, *, elsewhere: bool = False) -> Outcome:
+def failed(words: str, status: str, *, elsewhere: bool = False) -> DeliveryResult:
     """This server's own reason why a message cannot be sent at all."""
-    return Outcome(State.FAILED, printable(words), status, elsewhere=elsewhere)
+    return DeliveryResult(State.FAILED, printable(words), status, elsewhere=elsewhere)
 
 
-def later(words: str, status: str, *, in_doubt: bool = False) -> Outcome:
+def later(words: str, status: str, *, in_doubt: bool = False) -> DeliveryResult:
     """This server's own reason why a message cannot be sent yet, or why it is not known to be."""
-    return Outcome(State.WAITING, printable(words), status, elsewhere=True, in_doubt=in_doubt)
+    return DeliveryResult(State.WAITING, printable(words), status, elsewhere=True, in_doubt=in_doubt)

@@ -17,7 +17,7 @@ UNMOVED = 0.001  # seconds; reading a clock twice takes as long
 
 
 @dataclass(frozen=True)
-class WitnessedClock:
+class RecordedClock:
     """A clock; what it lets pass is kept as evidence."""
 
     clock: Clock
@@ -78,7 +78,7 @@ def _span(seconds: float) -> str:
 
 
 @dataclass
-class WitnessedOutage:
+class RecordedOutage:
     """An outage of the greylist; when it began and ended is kept as evidence."""
 
     outage: Outage
@@ -106,7 +106,7 @@ class WitnessedOutage:
 
 
 @dataclass(frozen=True)
-class WitnessedMailbox:
+class RecordedMailbox:
     """A mailbox; every message that is found is kept as evidence, once."""
 
     mailbox: Mailbox
@@ -133,7 +133,7 @@ class WitnessedMailbox:
 
 
 @dataclass(frozen=True)
-class WitnessedQueue:
+class RecordedQueue:
     """The operator's hand on the queue; what it does and sees is kept as evidence."""
 
     queue: QueueOperator
@@ -165,7 +165,7 @@ class WitnessedQueue:
 
 
 @dataclass(frozen=True)
-class WitnessedGreylist:
+class RecordedGreylist:
     """The operator's hand on the greylist; what it does and sees is kept as evidence."""
 
     operator: GreylistOperator
@@ -191,7 +191,7 @@ class WitnessedGreylist:
 
 
 @dataclass
-class WitnessedSink:
+class RecordedSink:
     """The mail hosts of one scenario; they are gone when it is over, but for those that all share."""
 
     sink: Sink

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
-from harness.hosts import endpoint_text
 from harness.results.model import (
     LEFT_OPEN,
     Case,
@@ -20,8 +19,9 @@ from harness.results.model import (
     aggregate,
 )
 from harness.rules import Rule, spell
-from harness.runs.course import Outcome
+from harness.runs.course import CaseResult
 from harness.runs.run import Run
+from harness.settings.hosts import endpoint_text
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class RuleCase:
     rule: Rule
     name: str
     test: str
-    outcome: Outcome
+    outcome: CaseResult
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Planned:
 
 
 @dataclass
-class Gathering:
+class ResultBuilder:
     """Collects cases while a run goes on."""
 
     started: datetime.datetime
@@ -56,7 +56,7 @@ class Gathering:
     seconds: float = 0.0
 
     @classmethod
-    def begin(cls, facts: ServerFacts) -> "Gathering":
+    def begin(cls, facts: ServerFacts) -> "ResultBuilder":
         """Note the time, and what the server says of itself."""
         return cls(datetime.datetime.now(datetime.UTC), time.monotonic(), facts)
 

@@ -10,7 +10,7 @@ LINES = "\n\t"  # what a text of several lines keeps
 _UNUSUAL = re.compile(r"[^\n -~]")  # what may not print; a whole result is looked through for it
 
 
-def visible(text: str, keep: str = "") -> str:
+def printable(text: str, keep: str = "") -> str:
     r"""`text` with every character that does not print shown as its escape, such as `\x1b` or `\u202e`.
 
     That covers control characters, line and paragraph separators, zero-width characters, and the marks that
@@ -22,7 +22,7 @@ def visible(text: str, keep: str = "") -> str:
     return "".join(c if c.isprintable() or c in keep else _escape(c) for c in text)
 
 
-def visible_json(text: str) -> str:
+def printable_json(text: str) -> str:
     r"""A JSON text that reads back the same, and in which every character prints: `\u009b` where none did.
 
     Lone surrogates, which are no characters, stay.
