@@ -8,6 +8,8 @@ import pytest
 
 from harness.capabilities.mailbox import Delivered
 from harness.cli import main
+from harness.progress import Progress
+from harness.results.store import load as load_result
 from harness.results.store import newest
 from harness.sender_authentication import in_message
 from harness.settings import SettingsError
@@ -117,6 +119,27 @@ def test_what_a_server_does_otherwise_fails(suite: Path) -> None:
         "included": "failed",
     }
     assert "expected softfail or none, but the server found pass" in str(rules["included"]["reason"])
+
+
+def test_what_is_decided_is_kept_when_the_suite_is_interrupted(
+    suite: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(progress: Progress, done: int, of: int, more: str = "") -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Progress, "tell", interrupt)
+    status, rules = run(suite)
+    assert status == 130
+    assert [rule["status"] for rule in rules.values()] == ["passed"] * 2
+    reports = suite.with_name("reports")
+    assert not (reports / "latest.json").exists()
+    (caveat,) = load_result(next(reports.glob("*.json"))).caveats
+    assert caveat.said == "it was interrupted by Ctrl-C, and 3 of 5 scenarios were not decided by then"
+    assert {*caveat.rules, *(f"spf-suite.{name}" for name in rules)} == {
+        f"spf-suite.{name}" for name in ("permitted", "stranger", "quiet", "null-sender", "included")
+    }
+    assert "2 of 5 cases passed, 2 tested" in capsys.readouterr().out
 
 
 def test_a_broken_server_is_seen(suite: Path) -> None:

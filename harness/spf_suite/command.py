@@ -14,7 +14,7 @@ from harness.results.terminal import table
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, begin, open_run
 from harness.runs.result_builder import of_a_broken_server
-from harness.spf_suite.run import play, subject
+from harness.spf_suite.run import Playing, subject
 from harness.spf_suite.server import checking_mta
 from harness.spf_suite.suite import load
 from harness.spf_suite.zones import rehearse
@@ -44,13 +44,23 @@ def run_suite(order: Order) -> int:
     wish = Wish(Catalogue.below(order.scenarios), order.profile, order.mutants, embedded=checking_mta)
     with open_run(wish) as everything:
         run, facts = begin(subject(everything, suite))
-        result = play(run, facts, suite, Progress("cases").tell)
+        playing = Playing.begin(run, facts, suite)
+        try:
+            playing.play(Progress("cases").tell)
+        finally:
+            status = _report(order, playing)
+    return status
+
+
+def _report(order: Order, playing: Playing) -> int:
+    """What is decided by now, told and kept."""
+    result = playing.result
     if order.mutants:
         result = replace(result, caveats=(*result.caveats, of_a_broken_server(order.mutants)))
     print(table(result, shutil.get_terminal_size().columns, sys.stdout.isatty()))
     counts = result.counts
     tested = counts[Status.PASSED] + counts[Status.FAILED] + counts[Status.INCONCLUSIVE]
-    print(f"{counts[Status.PASSED]} of {counted(len(suite.cases), 'case')} passed, {tested} tested")
+    print(f"{counts[Status.PASSED]} of {counted(len(playing.suite.cases), 'case')} passed, {tested} tested")
     filing = Filing(order.reports)
     filing.take(result)
     print(*filing.told(result), sep="\n")

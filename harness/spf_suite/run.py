@@ -3,7 +3,8 @@
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from harness.outcome import Outcome, Stage
 from harness.profile.tables import Claims, RouteName
@@ -11,12 +12,13 @@ from harness.results.model import Case as CaseResult
 from harness.results.model import RuleResult, RunResult, ServerFacts
 from harness.rules import Capability, Catalogue, Level, Rule
 from harness.runs.course import run_scenario
-from harness.runs.result_builder import ResultBuilder, RuleCase
+from harness.runs.ending import why
+from harness.runs.result_builder import Planned, ResultBuilder, RuleCase
 from harness.runs.run import Run
 from harness.runs.trial import Plan
 from harness.smtp.routes import ProxyV1, ProxyV2, Route, XClient
 from harness.spf_suite.play import SpfDialogue
-from harness.spf_suite.suite import Case, Suite
+from harness.spf_suite.suite import Case, CaseSet, Suite
 from harness.spf_suite.zones import published
 from harness.world.internet import Internet
 
@@ -83,23 +85,59 @@ def rule_of(case: Case, suite: Suite) -> Rule:
     )
 
 
-def play(run: Run, facts: ServerFacts, suite: Suite, progress: Progress) -> RunResult:
-    """Every case of the suite, whose zone data was rehearsed."""
-    result_builder = ResultBuilder.begin(facts)
-    done, total = 0, len(suite.cases)
-    for number, cases in enumerate(suite.sets, 1):
-        where = f"set {number}: {cases.title or 'untitled'}"
-        with published(run.internet.dns, cases), _pool(run, len(cases.cases)) as pool:
+@dataclass
+class Playing:
+    """One suite as it is played, set by set; what is decided stands when it is interrupted."""
+
+    run: Run
+    suite: Suite
+    builder: ResultBuilder
+    decided: set[str] = field(default_factory=set)  # names of cases
+
+    @classmethod
+    def begin(cls, run: Run, facts: ServerFacts, suite: Suite) -> Self:
+        """A suite whose zone data was rehearsed; nothing is played yet."""
+        return cls(run, suite, ResultBuilder.begin(facts))
+
+    def play(self, progress: Progress) -> None:
+        """Every case; what interrupts it is noted, and goes on."""
+        try:
+            for number, cases in enumerate(self.suite.sets, 1):
+                self._play_set(_title(number, cases), cases, progress)
+        except BaseException as ending:
+            self.builder.interrupted(why(ending), [*self._undecided()])
+            raise
+
+    @property
+    def result(self) -> RunResult:
+        """What every case came to, with what it expects in the suite's own words."""
+        return _worded(self.builder.finish(self.run), self.suite)
+
+    def _play_set(self, where: str, cases: CaseSet, progress: Progress) -> None:
+        with published(self.run.internet.dns, cases), _pool(self.run, len(cases.cases)) as pool:
             under_way = {}
             for case in cases.cases:
-                plan = Plan(rule_of(case, suite), frozenset(), SpfDialogue(case, cases), has_twin=False)
-                under_way[pool.submit(run_scenario, run, plan)] = (case, plan)
+                rule = rule_of(case, self.suite)
+                plan = Plan(rule, frozenset(), SpfDialogue(case, cases), has_twin=False)
+                under_way[pool.submit(run_scenario, self.run, plan)] = case
             for future in as_completed(under_way):
-                case, plan = under_way[future]
-                result_builder.add(RuleCase(plan.rule, where, f"{suite.name}::{case.name}", future.result()))
-                done += 1
-                progress(done, total)
-    return _worded(result_builder.finish(run), suite)
+                case, outcome = under_way[future], future.result()
+                self.builder.add(RuleCase(rule_of(case, self.suite), where, self._test(case), outcome))
+                self.decided.add(case.name)
+                progress(len(self.decided), len(self.suite.cases))
+
+    def _undecided(self) -> Iterator[Planned]:
+        for number, cases in enumerate(self.suite.sets, 1):
+            for case in cases.cases:
+                if case.name not in self.decided:
+                    yield Planned(rule_of(case, self.suite), _title(number, cases), self._test(case))
+
+    def _test(self, case: Case) -> str:
+        return f"{self.suite.name}::{case.name}"
+
+
+def _title(number: int, cases: CaseSet) -> str:
+    return f"set {number}: {cases.title or 'untitled'}"
 
 
 @contextlib.contextmanager
