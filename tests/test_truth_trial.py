@@ -5,6 +5,9 @@ import sys
 from pathlib import Path
 
 from harness.results.store import newest
+from harness.rules import Catalogue
+from harness.truth.proof import cases
+from harness.truth.trial import Bench
 
 ROOT = Path(__file__).parent.parent
 WRONG_WRITER = """
@@ -12,6 +15,16 @@ import sys
 from harness import cli
 from harness.truth import profile
 profile.VERDICTS["close"] = "deny"  # the connection may stay open, it thinks
+sys.exit(cli.main(sys.argv[1:]))
+"""
+INTERRUPTED = """
+import sys
+from harness import cli
+from harness.progress import Progress
+def tell(progress, done, of, more=""):
+    if done == 1:
+        raise KeyboardInterrupt
+Progress.tell = tell
 sys.exit(cli.main(sys.argv[1:]))
 """
 
@@ -32,6 +45,24 @@ def test_sound_and_broken_servers() -> None:
     assert table["servers with a wrong verdict"] == ["0", "0"]
     assert table["rules failed"] == ["0", "3"]
     assert "6 of 6 servers, 0 with a wrong verdict" in said
+
+
+def test_a_proof_that_is_interrupted_tells_what_it_has() -> None:
+    status, said = _truth(
+        "--servers", "3", "--seed", "2", "--rules", "helo.not-fqdn", before=("-c", INTERRUPTED)
+    )
+    assert status == 130, said
+    table = {line[:42].strip(): line[42:].split() for line in said.splitlines()}
+    assert table["servers"] == ["1", "0"]
+    assert table["servers with a wrong verdict"] == ["0", "0"]
+
+
+def test_a_proof_in_parts_is_of_the_same_servers() -> None:
+    scenarios = ROOT / "scenarios"
+    bench = Bench(scenarios, Catalogue.below(scenarios))
+    whole = cases(bench, 2, 5, 5)
+    assert len(whole) == 10
+    assert [*cases(bench, 2, 2, 2), *cases(bench, 2, 3, 3, first=2)] == whole
 
 
 def test_a_writer_that_errs_is_found_out_and_the_smallest_server_that_shows_it() -> None:

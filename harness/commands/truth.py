@@ -24,6 +24,9 @@ def add(commands: Commands) -> None:
         "--servers", type=whole(0), default=100, metavar="N", help="sound ones (default: 100)"
     )
     parser.add_argument("--broken", type=whole(0), default=0, metavar="N", help="those with one check broken")
+    parser.add_argument(
+        "--first", type=whole(0), default=0, metavar="N", help="number of the first of each: a proof in parts"
+    )
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="another seed, other servers")
     parser.add_argument(
         "--rules", action="append", metavar="PATTERN", help="of ids, such as 'dnsbl.*' (repeat for more)"
@@ -62,7 +65,15 @@ def run(options: argparse.Namespace) -> int:
         if options.replay:
             reduced = None if options.reduced_to is None else options.reduced_to.split(",")
             return replay(bench, options.replay, reduced, options.keep or Path("reports") / "truth")
-        wish = Wish(options.seed, options.servers, options.broken, parallel, options.shrink, options.keep)
+        wish = Wish(
+            options.seed,
+            options.servers,
+            options.broken,
+            parallel,
+            options.shrink,
+            options.keep,
+            options.first,
+        )
         return prove(bench, wish)
     except ValueError as error:
         raise UsageError(str(error)) from None

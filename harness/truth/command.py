@@ -27,19 +27,27 @@ class Wish:
     parallel: int
     shrink: int = 0  # so many mistakes at most
     kept: Path | None = None
+    first: int = 0  # the number of the first server of each sort
 
 
 def prove(bench: Bench, wish: Wish) -> int:
-    """Try the servers, tell what is wrong, and print the table; returns the exit status."""
+    """Try the servers, tell what is wrong, and print the table; returns the exit status.
+
+    When it is interrupted, the table is about those that were tried, and the interrupt goes on.
+    """
     began = time.monotonic()
-    chosen = cases(bench, wish.seed, wish.servers, wish.broken)
+    chosen = cases(bench, wish.seed, wish.servers, wish.broken, wish.first)
     progress = Progress("servers")
     proof = Proof(prepared(bench, wish.parallel, wish.kept), progress.say)
 
     def tell(done: int, of: int, mistakes: int) -> None:
         progress.tell(done, of, f", {mistakes} with a wrong verdict")
 
-    proof.run(chosen, tell)
+    try:
+        proof.run(chosen, tell)
+    except KeyboardInterrupt:
+        print("\n".join(_table(proof, wish, time.monotonic() - began)))
+        raise
     mistakes = [*proof.sound.mistakes, *proof.broken.mistakes]
     for mistake in _different(mistakes)[: wish.shrink]:
         progress.say(f"the smallest server that shows {mistake.wrong[0].kind}, {mistake.wrong[0].rule}:")
@@ -104,10 +112,11 @@ def _table(proof: Proof, wish: Wish, seconds: float) -> Iterator[str]:
         yield row(f"  {kind}", kinds[0][kind], kinds[1][kind])
     for kind in sorted({*sound.once, *broken.once}):
         yield row(f"  once, not again: {kind}", sound.once[kind], broken.once[kind])
-    covers, tried = len(covering(wish.seed)), max(wish.servers, wish.broken)
+    covers, tried = len(covering(wish.seed)), wish.first + max(sound.servers, broken.servers)
     rules = {name.rpartition(":")[0] for name in broken.mutants}
     needed = counted(covers, "server")
-    yield f"seed {wish.seed}: every pair of values occurs in {needed}; tried {min(covers, tried)}"
+    whose = f"those before number {wish.first} elsewhere, " if wish.first else ""
+    yield f"seed {wish.seed}: every pair of values occurs in {needed}; tried {whose}{min(covers, tried)}"
     yield f"{counted(len(broken.mutants), 'defect')} of {counted(len(rules), 'rule')}"
     cpu = (sound.cpu + broken.cpu) / max(1, sound.servers + broken.servers)
     yield f"{seconds:.0f} s, {counted(wish.parallel, 'trial')} at a time, {cpu:.1f} s of CPU for each server"

@@ -211,19 +211,23 @@ def truth_of(mutant: str, bench: Bench) -> Truth:
     return Truth(rule, {one.id for one in bench.catalogue if subject.expects(defect, one.id)})
 
 
-def cases(bench: Bench, seed: int, servers: int, broken: int) -> list[Case]:
-    """So many sound servers and so many broken ones; of the defects that show those that were had least."""
-    sound = [Case(seed, number) for number in range(servers)]
+def cases(bench: Bench, seed: int, servers: int, broken: int, first: int = 0) -> list[Case]:
+    """So many sound servers and so many broken ones; of the defects that show those that were had least.
+
+    Those before number `first` are left out, and the others are what they would be with them.
+    """
+    sound = [Case(seed, number) for number in range(first + servers)]
     had: Counter[str] = Counter()
     spoilt: list[Case] = []
     chance = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
-    for number in range(broken):
+    for number in range(first + broken):
         names = [one.name for one in showing(draw(seed, number)) if bench.tries(one.rule)]
         if names:
             chosen = min(chance.sample(names, len(names)), key=lambda name: had[name])
             had[chosen] += 1
             spoilt.append(Case(seed, number, chosen))
-    return [one for both in _side_by_side(sound, spoilt) for one in both]
+    later = [[case for case in sort if case.number >= first] for sort in (sound, spoilt)]
+    return [one for both in _side_by_side(*later) for one in both]
 
 
 def _side_by_side(sound: list[Case], spoilt: list[Case]) -> Iterator[list[Case]]:
