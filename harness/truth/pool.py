@@ -18,6 +18,7 @@ from harness.truth.draw import Draw
 from harness.truth.trial import Bench, Trial, try_out, warm_up
 
 PATIENCE = 300.0  # seconds
+PACE = 1.5  # seconds between two beginnings: each trial begins with its work, and waits later
 FORKING = multiprocessing.get_context("fork")
 
 
@@ -51,13 +52,14 @@ class Pool:
     def trials(self, orders: deque[Order]) -> Iterator[tuple[Order, Trial]]:
         """Every order and what became of it, as they end; more may be added meanwhile."""
         running: list[_Running] = []
+        next_begins = time.monotonic()
         with self._place() as place, _ended(running):
-            while True:
-                while len(running) < self.parallel and orders:
+            while orders or running:
+                free = len(running) < self.parallel and bool(orders)
+                if free and time.monotonic() >= next_begins:
                     running.append(self._begin(orders.popleft(), place))
-                if not running:
-                    return
-                for one in self._over(running):
+                    next_begins = time.monotonic() + PACE
+                for one in self._over(running, next_begins if free else None):
                     running.remove(one)
                     yield one.order, self._end(one)
 
@@ -82,10 +84,11 @@ class Pool:
         theirs.close()
         return _Running(order, process, ours, folder)
 
-    def _over(self, running: list[_Running]) -> list[_Running]:
-        oldest = min(one.began for one in running)
-        left = max(0.0, oldest + self.patience - time.monotonic())
-        ready = wait([one.result for one in running], left)
+    def _over(self, running: list[_Running], until: float | None) -> list[_Running]:
+        """Those that have ended, or had their time, when there are any, or it is time for another one."""
+        moments = [one.began + self.patience for one in running]
+        moments += [] if until is None else [until]
+        ready = wait([one.result for one in running], max(0.0, min(moments) - time.monotonic()))
         late = time.monotonic() - self.patience
         return [one for one in running if one.result in ready or one.began <= late]
 
