@@ -62,16 +62,37 @@ class ContradictionError(FailedError):
     """A reply is another than is documented; `step` is where it was given, and `fault` what is wrong.
 
     `missed` are the seconds that it had to take at least, or to stay below, where its time is what is wrong.
+    `in_greylist_words`: the greylist says that as well, which has no say any more unless it is broken.
     """
 
     def __init__(
-        self, text: str, step: Step, fault: Fault = Fault.REPLY, missed: float | None = None
+        self,
+        text: str,
+        step: Step,
+        fault: Fault = Fault.REPLY,
+        missed: float | None = None,
+        *,
+        in_greylist_words: bool = False,
     ) -> None:
         """`text` is the reason for the report."""
         super().__init__(text)
+        self.in_greylist_words = in_greylist_words
         self.step = step
         self.fault = fault
         self.missed = missed
+
+    def saying(self, text: str) -> "ContradictionError":
+        """The same with another reason for the report."""
+        return ContradictionError(
+            text, self.step, self.fault, self.missed, in_greylist_words=self.in_greylist_words
+        )
+
+
+def in_greylist_words(ending: BaseException | None) -> bool:
+    """Whether what a scenario ended with may be what the greylist says, and not what its rule is about."""
+    if isinstance(ending, ContradictionError):
+        return ending.in_greylist_words
+    return isinstance(ending, GreylistWordError)
 
 
 @dataclass(frozen=True)
@@ -159,10 +180,12 @@ class Judge:
         if len(endings) == 1:
             raise endings[0]
         text = f"expected {spell(outcomes)}; {'; '.join(str(ending) for ending in endings)}"
-        faults = {ending.fault for ending in endings}
+        faults, greylists = {one.fault for one in endings}, all(one.in_greylist_words for one in endings)
         if len(faults) > 1:
-            raise ContradictionError(text, endings[-1].step)
-        raise ContradictionError(text, endings[-1].step, faults.pop(), endings[-1].missed)
+            raise ContradictionError(text, endings[-1].step, in_greylist_words=greylists)
+        raise ContradictionError(
+            text, endings[-1].step, faults.pop(), endings[-1].missed, in_greylist_words=greylists
+        )
 
     def not_prompt(self, step: Step) -> None:
         """Raise unless the whole wait for a reply, whatever it was for, is as long as one held back takes."""
@@ -277,9 +300,10 @@ class Judge:
         closed = " and closed the connection" if step.dropped else ""
         seen = f"expected {outcome}, but at {step.stage} the server said {step}{closed}"
         seen += _drop_or_deny(step, outcome)
-        if attempt.awaits_greylist and self._is_the_greylist_s(step, attempt):
+        greylists = self._is_the_greylist_s(step, attempt)
+        if attempt.awaits_greylist and greylists:
             raise GreylistWordError(f"{seen}, which may be the greylist's word and not that of this rule")
-        raise ContradictionError(seen, step)
+        raise ContradictionError(seen, step, in_greylist_words=greylists)
 
     def _is_the_greylist_s(self, step: Step, attempt: Attempt) -> bool:
         """Whether a reply is what the greylist says, where it says it; bounces may be put off later."""

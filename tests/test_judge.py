@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.judge import ContradictionError, GreylistWordError, Judge, NoEvidenceError, Timing
+from harness.judge import (
+    ContradictionError,
+    GreylistWordError,
+    Judge,
+    NoEvidenceError,
+    Timing,
+    in_greylist_words,
+)
 from harness.outcome import Outcome, Stage
 from harness.profile.tables import Greylist
 from harness.smtp.reply import Reply
@@ -306,8 +313,15 @@ def test_the_greylist_s_word_is_not_that_of_another_rule() -> None:
     for one, code in ((greylisting, 451), (judge(), 450)):
         with pytest.raises(ContradictionError):
             one.expect(put_off(code), (Outcome.parse("pass at rcpt"),))
-    with pytest.raises(ContradictionError):  # whom it never puts off, or has put off before
-        greylisting.expect(replace(put_off(450), awaits_greylist=False), (Outcome.parse("pass at rcpt"),))
+    waited = replace(put_off(450), awaits_greylist=False)  # whom it never puts off, or has put off before
+    either = (Outcome.parse("pass at rcpt"), Outcome.parse("deny at rcpt"))
+    for outcomes in (either[:1], either):
+        with pytest.raises(ContradictionError) as said:
+            greylisting.expect(waited, outcomes)
+        assert in_greylist_words(said.value)  # if it is broken, the fault is its own
+        with pytest.raises(ContradictionError) as said:
+            greylisting.expect(put_off(451), outcomes)
+        assert not in_greylist_words(said.value)
 
 
 def test_a_promised_deferral_may_be_the_greylist_s_word_as_long_as_nobody_waited_for_that() -> None:

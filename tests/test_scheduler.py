@@ -14,7 +14,8 @@ import pytest
 from fake_dns import FakeDns
 from harness import settings
 from harness.embedded.servers import PROFILE
-from harness.judge import Judge, NoEvidenceError
+from harness.judge import ContradictionError, Judge, NoEvidenceError
+from harness.outcome import Stage as DialogueStage
 from harness.profile.model import Profile
 from harness.profile.tables import Spf
 from harness.results.model import Status
@@ -29,7 +30,7 @@ from harness.smtp.routes import Direct
 from harness.smtp.session import Ending
 from harness.verdicts import FailedError, InconclusiveError, NotTestableError, ScenarioEnd
 from harness.world.client import Client
-from harness.world.conversation import Attempt
+from harness.world.conversation import Attempt, Step
 from harness.world.internet import Internet, Kind
 from harness.world.room import Room
 from harness.world.tools import Outage, Tools
@@ -637,6 +638,31 @@ def test_what_a_rule_rests_on_blocks_it_however_the_two_are_played(
     scheduler.stop()
     assert came["below"].status is Status.FAILED
     assert (came["above"].status, came["above"].blocked_by) == (Status.INCONCLUSIVE, "greylist.first-defer")
+
+
+@pytest.mark.parametrize(("broken", "blocked_by"), [(True, "greylist.first-defer"), (False, "")])
+def test_what_contradicts_a_rule_in_the_greylist_s_words_is_the_greylist_s_fault_where_it_is_broken(
+    monkeypatch: pytest.MonkeyPatch, run: Run, broken: bool, blocked_by: str
+) -> None:
+    monkeypatch.setattr(run, "trouble", lambda server=None, like=None: "")
+    put_off = Step(DialogueStage.DATA, "DATA", None, 0.0, 0.0)
+
+    def says(play: Play) -> None:
+        raise ContradictionError("it was put off", put_off, in_greylist_words=True)
+
+    def greylists(play: Play) -> None:
+        if broken:
+            raise FAIL
+        passes(play)
+
+    first = run.catalogue["greylist.first-defer"]
+    plans = {
+        "it": Plan(run.catalogue[RULE], frozenset(), says, has_twin=False),
+        "first": Plan(first, frozenset(), greylists, has_twin=False),
+    }
+    came = scheduled(run, plans)["it"]
+    assert came.status is (Status.INCONCLUSIVE if broken else Status.FAILED)
+    assert came.blocked_by == blocked_by
 
 
 def test_what_disturbs_and_is_not_played_ahead_waits_for_the_others(

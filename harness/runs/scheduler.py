@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from harness.judge import GreylistWordError
+from harness.judge import in_greylist_words
 from harness.outcome import DIALOGUE
 from harness.results.model import Status
 from harness.rules import Capability, Rule
@@ -15,14 +15,15 @@ from harness.runs.foundations import blocked, undecided_below
 from harness.runs.in_turn import InTurn
 from harness.runs.run import Run
 from harness.runs.trial import Plan
-from harness.verdicts import InconclusiveError, ScenarioEnd, UnreadableMailError
+from harness.verdicts import ScenarioEnd, UnreadableMailError
 
 FEW = 24  # scenarios at a time when the crowd is gone
 LAST = 4  # of the crowd, that are waiting for late replies and will not be disturbed by what strains a server
-SUSPECTS: tuple[tuple[type[InconclusiveError], Callable[[Rule], bool]], ...] = (
-    (GreylistWordError, lambda rule: rule.about_greylist),
-    (UnreadableMailError, lambda rule: rule.about_storage),
-)  # why nothing follows, and the rules that may be broken then
+Ending = BaseException | None
+SUSPECTS: tuple[tuple[Callable[[Ending], bool], Callable[[Rule], bool]], ...] = (
+    (in_greylist_words, lambda rule: rule.about_greylist),
+    (lambda ending: isinstance(ending, UnreadableMailError), lambda rule: rule.about_storage),
+)  # what was seen, and the rules of which it shows the fault where they are broken
 
 
 @dataclass(frozen=True)
@@ -127,8 +128,8 @@ class Scheduler:
         if outcome.status not in (Status.FAILED, Status.INCONCLUSIVE) or outcome.blocked_by:
             return []
         rests_on = self._run.catalogue.foundations(plan.rule)
-        for error, is_suspect in SUSPECTS:
-            if isinstance(outcome.error, error):
+        for shows, is_suspect in SUSPECTS:
+            if shows(outcome.error):
                 suspects = (rule.id for rule in self._run.catalogue if is_suspect(rule))
                 rests_on = tuple(dict.fromkeys([*rests_on, *suspects]))
         below = [key for key, other in self._plans.items() if other.rule.id in rests_on]

@@ -280,9 +280,10 @@ def _against(run: Run, plays: list[Play], broken: list[tuple[Play, _End]]) -> Vo
         reason = f"{reason}, while an innocent client was served right after it"
     if isinstance(end.error, AssertionError) and play.offence:
         return Vote(Status.FAILED, reason, end.error)  # pytest shows what it compared
-    error = FailedError(reason).with_traceback(end.error.__traceback__ if end.error else None)
-    late = _late_at(end.error) if isinstance(end.error, ContradictionError) else None
-    return Vote(Status.FAILED, reason, error, late_at=late)
+    contradicts = end.error if isinstance(end.error, ContradictionError) else None
+    error = contradicts.saying(reason) if contradicts else FailedError(reason)
+    error = error.with_traceback(end.error.__traceback__ if end.error else None)
+    return Vote(Status.FAILED, reason, error, late_at=_late_at(contradicts) if contradicts else None)
 
 
 def _trouble(run: Run, plays: list[Play], error: BaseException | None = None) -> str:
