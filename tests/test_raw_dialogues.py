@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.outcome import Outcome
 from harness.results.model import Status
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, open_run
@@ -262,7 +263,7 @@ def test_what_is_said_goes_out_to_the_byte_and_each_reply_is_in_its_step(
             talk.comes_to(Stage.HELO)
             both = talk.says(f"MAIL FROM:<{client.sender}>", f"RCPT TO:<{sut.recipient}>")
             both.hears(250).hears("25x")
-            talk.says(b"NO", b"OP\r\n", apart=True, replies=1).hears(250)
+            talk.says(b"NO", b"OP\r\n", apart=0.01, replies=1).hears(250)
             talk.fault(b"V\0FY\r\n", instead=("NOOP",), replies=1).must_hear({500, 501, 502}, twin=250)
             talk.says(b"NOOP").must_hear(SILENCE)
             talk.says(b"\r\n", replies=1).must_hear("2xx")
@@ -298,6 +299,12 @@ def test_a_set_has_its_codes_and_their_classes(code: int, codes: set[int]) -> No
     assert ReplySet.of(codes).has(code) == (code in codes)
     assert ReplySet.of(f"{code // 100}xx").has(code)
     assert not ReplySet.of(SILENCE).has(code)
+
+
+def test_what_a_rule_promises_is_a_set() -> None:
+    outcomes = [Outcome.parse(one) for one in ("deny at rcpt with 503, 554, 5.5.1", "defer at data")]
+    assert str(ReplySet.promised(outcomes)) == "503, 554 or 4xx"
+    assert ReplySet.promised([Outcome.parse("pass at data")]).has(354)
 
 
 def test_a_set_is_told_in_words_and_what_is_none_is_refused() -> None:

@@ -2,25 +2,18 @@
 
 from dataclasses import dataclass, field
 
-from harness.outcome import Outcome, Stage, Treatment
+from harness.outcome import Stage
 from harness.runs.expect import EndedError, Expect
 from harness.smtp.channel import UNSOLICITED
 from harness.smtp.session import Ending
 from harness.verdicts import InconclusiveError
 from harness.world.client import Client
 from harness.world.conversation import SERVICE_ENDS, Conversation, Step
-from harness.world.reply_set import CLOSED, SILENCE, NoReply, ReplySet, Wanted
+from harness.world.reply_set import CLOSED, SILENCE, THROUGH, NoReply, ReplySet, Wanted
 
 QUIET = 2.0  # seconds, beyond what the server may hold a reply back, after which there is silence
 SOON = 5.0  # seconds within which a connection is closed that is to be closed now
 ANY = ReplySet.of("2xx", "3xx", "4xx", "5xx")
-THROUGH = ("2xx", "3xx")
-CLASSES = {
-    Treatment.PASS: THROUGH,
-    Treatment.DEFER: ("4xx",),
-    Treatment.DENY: ("5xx",),
-    Treatment.DROP: ("5xx",),
-}
 LEFT = (Ending.SERVER_CLOSED, Ending.RESET, Ending.QUIT)
 
 _STAGES = {
@@ -63,9 +56,13 @@ class Talk:
         self._last = Said(self)
 
     def says(
-        self, *what: str | bytes, apart: bool = False, replies: int | None = None, stage: Stage | None = None
+        self,
+        *what: str | bytes,
+        apart: float | None = None,
+        replies: int | None = None,
+        stage: Stage | None = None,
     ) -> "Said":
-        """Send all of it in one write, or each part in a write of its own when they are to be `apart`.
+        """Send all of it in one write, or each part in a write of its own, so many seconds `apart`.
 
         Each line asks for a reply, and bytes for none, unless told how many `replies` all of it asks for. A
         single command belongs to its stage; all else belongs to none, or to the `stage` that is named.
@@ -78,9 +75,9 @@ class Talk:
         verb = what[0].partition(" ")[0].upper() if len(what) == 1 and isinstance(what[0], str) else ""
         self._greeted = True
         self._due += asks
-        self.conversation.write(
-            *(parts if apart else [b"".join(parts)]), tag=stage or _STAGES.get(verb), replies=asks
-        )
+        writes = [b"".join(parts)] if apart is None else parts
+        tag = stage or _STAGES.get(verb)
+        self.conversation.write(*writes, tag=tag, replies=asks, apart=apart or 0.0)
         self._last = Said(self)
         return self._last
 
@@ -88,7 +85,7 @@ class Talk:
         self,
         *what: str | bytes,
         instead: tuple[str | bytes, ...] = (),
-        apart: bool = False,
+        apart: float | None = None,
         replies: int | None = None,
         stage: Stage | None = None,
     ) -> "Said":
@@ -247,7 +244,7 @@ class Said:
         if is_twin and (twin is not None or not wanted):
             these = ReplySet.of(THROUGH if twin is None else twin)
         else:
-            these = ReplySet.of(*wanted) if wanted else _promised(expect.expected)
+            these = ReplySet.of(*wanted) if wanted else ReplySet.promised(expect.expected)
         seen = self.listen(these)
         if isinstance(seen, Step):
             expect.observed = f"{seen.name}: {seen}"
@@ -278,18 +275,6 @@ class Said:
 
     def _nothing(self, seen: NoReply | None) -> str:
         return self.talk.conversation.broken or (seen.value if seen else "nothing that says anything")
-
-
-def _promised(outcomes: tuple[Outcome, ...]) -> ReplySet:
-    """The replies that an outcome has, wherever it may be told."""
-    return ReplySet.of(
-        *(code for one in outcomes for code in one.codes if "." not in code),
-        *(word for one in outcomes if not _has_codes(one) for word in CLASSES[one.treatment]),
-    )
-
-
-def _has_codes(outcome: Outcome) -> bool:
-    return any("." not in code for code in outcome.codes)
 
 
 def _line(text: str) -> bytes:

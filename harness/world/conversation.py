@@ -87,18 +87,19 @@ class Conversation:
         """RSET, which is about no stage."""
         return self._say(None, "RSET")
 
-    def write(self, *parts: bytes, tag: Stage | None = None, replies: int = 1, command: str = "") -> None:
-        """Send bytes as they are, each part at once, that ask for so many replies; `hear` reads them.
+    def write(self, *parts: bytes, tag: Stage | None = None, replies: int = 1, apart: float = 0.0) -> None:
+        """Send bytes as they are, each part in one write, that ask for so many replies; `hear` reads them.
 
-        `command` is what the step is called, where that is not what was sent.
+        Between two parts there are `apart` seconds.
         """
         data = b"".join(parts)
         began = time.monotonic()
-        shown = command or self._shown(data)  # credentials are known by what was said before
+        shown = self._shown(data)  # credentials are known by what was said before
         if not self.broken:
             try:
                 for part in parts[:-1]:
                     self.session.send_raw(part, replies=0)
+                    time.sleep(apart)
                 self.session.send_raw(parts[-1], replies=replies)
             except SessionEnded as ended:
                 self._note_end(ended)

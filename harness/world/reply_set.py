@@ -5,6 +5,8 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from harness.outcome import Outcome, Treatment
+
 _CLASS = re.compile(r"[2-5](?:[0-5][0-9x]|xx)")
 
 
@@ -16,6 +18,15 @@ class NoReply(StrEnum):
 
 
 SILENCE, CLOSED = NoReply.SILENCE, NoReply.CLOSED
+
+THROUGH = ("2xx", "3xx")  # what lets a client go on
+
+_CLASSES = {
+    Treatment.PASS: [*THROUGH],
+    Treatment.DEFER: ["4xx"],
+    Treatment.DENY: ["5xx"],
+    Treatment.DROP: ["5xx"],
+}
 
 Wanted = int | str | NoReply | Collection[int | str]
 
@@ -45,6 +56,14 @@ class ReplySet:
         if not classes and not instead:
             raise ValueError("nothing may come back; name codes such as 250, or SILENCE, or CLOSED")
         return cls(tuple(dict.fromkeys(classes)), frozenset(instead))
+
+    @classmethod
+    def promised(cls, outcomes: Iterable[Outcome]) -> "ReplySet":
+        """The replies that any of these outcomes has: with its codes, or of its class where it names none."""
+        words: list[str] = []
+        for one in outcomes:
+            words += [code for code in one.codes if "." not in code] or _CLASSES[one.treatment]
+        return cls.of(*words)
 
     def has(self, code: int) -> bool:
         """Whether a reply with this code is one of them."""
