@@ -10,6 +10,7 @@ from harness.profile.tables import Greylist
 from harness.rules import spell
 from harness.verdicts import FailedError, InconclusiveError
 from harness.world.conversation import SERVICE_ENDS, Attempt, Step
+from harness.world.reply_set import ReplySet
 
 LATE_FROM = 0.9  # of the configured delay: such a silence is a reply held back
 PROMPT_BELOW = 0.5  # of the configured delay: such a reply was not
@@ -146,17 +147,17 @@ class Judge:
 
     def _everybody(self, step: Step) -> float:
         """Seconds that everybody waits for this reply."""
-        return self.pause if step.stage is Stage.CONNECT else 0.0
+        return self.pause if step.tag is Stage.CONNECT else 0.0
 
     def _prompt_below(self, step: Step) -> float:
         """Seconds; a message may be looked at for longer than half of the delay."""
-        return max(PROMPT_BELOW * self.delay, (self.scan or 0.0) if step.stage is Stage.DATA else 0.0)
+        return max(PROMPT_BELOW * self.delay, (self.scan or 0.0) if step.tag is Stage.DATA else 0.0)
 
     def _noise(self, step: Step) -> float:
         """How slow all was during a step; who waits to be greeted waits for others who are served, too."""
         until = step.began + step.seconds
         noise = self.noise(step.began, until)
-        return max(noise, self.arrival(step.began, until)) if step.stage is Stage.CONNECT else noise
+        return max(noise, self.arrival(step.began, until)) if step.tag is Stage.CONNECT else noise
 
     def expect(self, attempt: Attempt, outcomes: tuple[Outcome, ...], *, earned: bool = False) -> None:
         """Raise unless the attempt came out as one of `outcomes`.
@@ -190,12 +191,10 @@ class Judge:
     def not_prompt(self, step: Step) -> None:
         """Raise unless the whole wait for a reply, whatever it was for, is as long as one held back takes."""
         if self.delay > 0 and self.timing(step) is Timing.PROMPT:
-            text = (
-                f"expected a reply that is held back at {step.stage}, but came {step}; {self._bounds(step)}"
-            )
+            text = f"expected a reply that is held back at {step.name}, but came {step}; {self._bounds(step)}"
             raise ContradictionError(text, step, Fault.SOON, self._held_from(step))
         if step.seconds - self._everybody(step) < LATE_FROM * self.delay:
-            took = f"the reply at {step.stage} took {step.seconds:.2f} s of {self.delay:g} s"
+            took = f"the reply at {step.name} took {step.seconds:.2f} s of {self.delay:g} s"
             raise UnclearTimingError(f"{took}; {self._bounds(step)}")
 
     def through(self, attempt: Attempt, stage: Stage) -> None:
@@ -208,10 +207,19 @@ class Judge:
 
     def replied(self, step: Step, codes: tuple[int, ...] = ()) -> None:
         """Raise unless a step has a reply that says something, with one of the codes if any are named."""
-        self._expect_evidence(step, f"a reply at {step.stage}", codes)
+        self._expect_evidence(step, f"a reply at {step.name}", codes)
         if codes and step.code not in codes:
             wanted = " or ".join(map(str, codes))
-            raise ContradictionError(f"expected {wanted} at {step.stage}, but the server said {step}", step)
+            raise ContradictionError(f"expected {wanted} at {step.name}, but the server said {step}", step)
+
+    def heard(self, attempt: Attempt, step: Step, wanted: ReplySet) -> None:
+        """Raise unless the last reply of a step is one of a set, and nobody else's word than the rule's."""
+        self._expect_evidence(step, str(wanted), wanted.codes)
+        seen = f"expected {wanted} at {step.name}, and the server said {step}"
+        if attempt.awaits_greylist and self._is_the_greylist_s(step, attempt):
+            raise GreylistWordError(f"{seen}, which may be the greylist's word and not that of this rule")
+        if not wanted.has(step.code):
+            raise ContradictionError(seen.replace(", and the", ", but the"), step)
 
     def came_to(self, attempt: Attempt) -> str:
         """What a dialogue came to, in the words of a profile; empty when there is no evidence of it.
@@ -219,7 +227,7 @@ class Judge:
         That is its first refusal, or else the first reply that was held back, or that it passed to its end.
         """
         held: Step | None = None
-        for step in attempt.steps:
+        for step in attempt.staged:
             try:
                 self._expect_evidence(step, "a reply", ())
             except NoEvidenceError:
@@ -230,9 +238,9 @@ class Judge:
             if step.treatment not in (Treatment.PASS, None):
                 return str(Outcome(step.treatment, step.stage, late=timing is Timing.LATE))
             held = held or (step if timing is Timing.LATE else None)
-        if not attempt.steps:
+        if not attempt.staged:
             return ""
-        return str(Outcome(Treatment.PASS, (held or attempt.steps[-1]).stage, late=held is not None))
+        return str(Outcome(Treatment.PASS, (held or attempt.staged[-1]).stage, late=held is not None))
 
     def _expect_one(self, attempt: Attempt, outcome: Outcome, earned: bool) -> None:
         for stage in DIALOGUE[: DIALOGUE.index(outcome.stage)]:
@@ -247,7 +255,7 @@ class Judge:
             self._mismatch(step, outcome, attempt)
         if attempt.awaits_greylist and self._is_the_greylist_s(step, attempt):
             raise GreylistWordError(
-                f"at {step.stage} the server said {step}, as promised; but that may be the greylist's word"
+                f"at {step.name} the server said {step}, as promised; but that may be the greylist's word"
             )
         if outcome.treatment is Treatment.PASS and not outcome.late and not earned:
             self._never_held(attempt, outcome)
@@ -298,7 +306,7 @@ class Judge:
     def _mismatch(self, step: Step, outcome: Outcome, attempt: Attempt) -> None:
         self._expect_evidence(step, str(outcome), _as_numbers(outcome.codes))
         closed = " and closed the connection" if step.dropped else ""
-        seen = f"expected {outcome}, but at {step.stage} the server said {step}{closed}"
+        seen = f"expected {outcome}, but at {step.name} the server said {step}{closed}"
         seen += _drop_or_deny(step, outcome)
         greylists = self._is_the_greylist_s(step, attempt)
         if attempt.awaits_greylist and greylists:
@@ -310,24 +318,24 @@ class Judge:
         if self.greylist is None:
             return False
         stages = (self.greylist.stage, *([Stage.DATA] if attempt.bounces else []))
-        return step.stage in stages and step.code in self.greylist.codes
+        return step.tag in stages and step.code in self.greylist.codes
 
     def _expect_evidence(self, step: Step, wanted: str, codes: tuple[int, ...]) -> None:
         """Only a whole reply that speaks of what was asked says anything about a rule."""
         if step.reply is None:
-            raise NoEvidenceError(f"expected {wanted}, but at {step.stage} there was {step}")
+            raise NoEvidenceError(f"expected {wanted}, but at {step.name} there was {step}")
         if step.mangled:
             raise NoEvidenceError(
-                f"expected {wanted}, but what came at {step.stage} is no sound reply ({step.mangled}): {step}"
+                f"expected {wanted}, but what came at {step.name} is no sound reply ({step.mangled}): {step}"
             )
         if step.code == SERVICE_ENDS and SERVICE_ENDS not in codes:
             raise NoEvidenceError(
-                f"expected {wanted}, but at {step.stage} the server said {step}, which ends the service for "
+                f"expected {wanted}, but at {step.name} the server said {step}, which ends the service for "
                 "whatever reason"
             )
         if self._short_of_room(step) and step.code not in codes:
             raise NoEvidenceError(
-                f"expected {wanted}, but at {step.stage} the server said {step}, which speaks of its storage "
+                f"expected {wanted}, but at {step.name} the server said {step}, which speaks of its storage "
                 "and not of this rule"
             )
 
@@ -339,13 +347,13 @@ class Judge:
         enhanced = step.reply.enhanced if step.reply else None
         if enhanced:
             return enhanced in FULL
-        return step.code == 452 and step.stage is not Stage.RCPT
+        return step.code == 452 and step.tag is not Stage.RCPT
 
 
 def _drop_or_deny(step: Step, outcome: Outcome) -> str:
     """What to write where a refusal differs in nothing but in whether it ends the connection."""
     refusals = {Treatment.DENY, Treatment.DROP}
-    alike = {outcome.treatment, step.treatment} == refusals and step.stage is outcome.stage
+    alike = {outcome.treatment, step.treatment} == refusals and step.tag is outcome.stage
     if not alike or not outcome.answer.admits(step.code, step.reply.enhanced if step.reply else None):
         return ""
     did = "refused and closed the connection" if step.dropped else "refused and left the connection open"

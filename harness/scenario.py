@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fake_dns import Behaviour, NoAnswer, NxDomain, Refused, ServFail
+from fake_dns import Answer, Behaviour, Late, NoAnswer, NxDomain, Refused, Sequence, ServFail
 from harness.capabilities.mail_host import Arrival, Call, MailHost
 from harness.capabilities.mailbox import Delivered
 from harness.capabilities.queue import Queued
@@ -14,7 +14,10 @@ from harness.profile.mail_tables import Account
 from harness.profile.tables import Domain
 from harness.profile.values import is_of_this_host
 from harness.rules import Capability
+from harness.runs.end_of_data import must_not_end_data
 from harness.runs.expect import Expect
+from harness.runs.raw import Raw
+from harness.runs.talk import Talk
 from harness.sender_authentication import dkim_results, refusal, spf_mark
 from harness.settings.secret import Secret
 from harness.verdicts import (
@@ -27,8 +30,9 @@ from harness.verdicts import (
 from harness.wording import counted, named
 from harness.world.cast import Zone
 from harness.world.client import Client, message
-from harness.world.conversation import Attempt
+from harness.world.conversation import Attempt, Step
 from harness.world.internet import Internet, Kind
+from harness.world.reply_set import CLOSED, SILENCE
 from harness.world.signing import Algorithm, Canonical, Signer
 from harness.world.sut import BlockList, Sut
 from harness.world.sut_mail import Alias
@@ -46,9 +50,12 @@ from harness.world.world import Cause, Clock
 NewClient = Callable[[Kind], Client]
 
 __all__ = [
+    "CLOSED",
+    "SILENCE",
     "Account",
     "Algorithm",
     "Alias",
+    "Answer",
     "Arrival",
     "Attempt",
     "Behaviour",
@@ -67,6 +74,7 @@ __all__ = [
     "InconclusiveError",
     "Internet",
     "Kind",
+    "Late",
     "MailHost",
     "MailHosts",
     "Mailbox",
@@ -80,13 +88,17 @@ __all__ = [
     "Outage",
     "QueueOperator",
     "Queued",
+    "Raw",
     "Refused",
     "Rewriter",
     "Secret",
+    "Sequence",
     "ServFail",
     "Signer",
     "Stage",
+    "Step",
     "Sut",
+    "Talk",
     "Treatment",
     "Zone",
     "counted",
@@ -94,6 +106,7 @@ __all__ = [
     "each",
     "is_of_this_host",
     "message",
+    "must_not_end_data",
     "named",
     "needs",
     "refusal",

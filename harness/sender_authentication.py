@@ -77,7 +77,7 @@ def in_refusal(attempt: Attempt) -> Shown | None:
 
 def refusal(attempt: Attempt) -> Step | None:
     """The first step that was not accepted; None when all were."""
-    return next((step for step in attempt.steps if step.reply is None or step.code >= 400), None)
+    return next((step for step in attempt.staged if step.reply is None or step.code >= 400), None)
 
 
 def _received_spf(value: str) -> tuple[str, Shown | None]:

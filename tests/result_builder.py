@@ -13,6 +13,7 @@ from harness.results.model import (
     RunResult,
     ServerFacts,
     Status,
+    StepFact,
     Suite,
     Try,
     aggregate,
@@ -35,38 +36,42 @@ SERVER = ServerFacts(
 )
 
 
-def reply(stage: str, code: int | None = 250, text: str = "OK", **more: Any) -> ReplyFact:
-    """A prompt reply."""
-    return ReplyFact(
-        **{"enhanced": None, "seconds": 0.002, "late": False, **more}, stage=stage, code=code, text=text
-    )
+def reply(stage: str, code: int | None = 250, text: str = "OK", **more: Any) -> StepFact:
+    """A step with a prompt reply, or with none."""
+    sent = "" if stage == "connect" else COMMANDS.get(stage, stage.upper())
+    facts = {"enhanced": None, "seconds": 0.002, "late": False, **more}
+    return StepFact(stage, sent, None, () if code is None else (ReplyFact(**facts, code=code, text=text),))
 
 
-def dialogue(*replies: ReplyFact, label: str = "offence", **more: Any) -> Dialogue:
-    """A dialogue whose lines follow from its replies."""
+def dialogue(*steps: StepFact, label: str = "offence", **more: Any) -> Dialogue:
+    """A dialogue whose lines follow from its steps."""
     lines: list[Line] = []
     queries: list[Query] = []
     at = 0.0
-    for fact in replies:
+    known: list[StepFact] = []
+    for fact in steps:
         if fact.stage == "connect":
             queries.append(Query(0.0011, "7.0.18.198.in-addr.arpa", "PTR", "mx.c1.example.org", "udp"))
         else:
-            lines.append(Line(round(at, 4), "C", COMMANDS.get(fact.stage, fact.stage.upper())))
+            lines.append(Line(round(at, 4), "C", fact.sent))
         if fact.stage == "rcpt":
             queries.append(Query(round(at + 0.001, 4), "7.0.18.198.bl1.example", "A", "NXDOMAIN", "udp"))
-        at += fact.seconds
-        if fact.code is not None:
-            *first, last = fact.text.split("\n")
-            lines += [Line(round(at, 4), "S", f"{fact.code}-{part}") for part in first]
-            lines.append(Line(round(at, 4), "S", f"{fact.code} {last}"))
+        asked, replies = at, []
+        for said in fact.replies:
+            at += said.seconds
+            replies.append(replace(said, line=len(lines)))
+            *first, last = said.text.split("\n")
+            lines += [Line(round(at, 4), "S", f"{said.code}-{part}") for part in first]
+            lines.append(Line(round(at, 4), "S", f"{said.code} {last}"))
+        known.append(replace(fact, at=round(asked, 4), replies=tuple(replies)))
     facts: dict[str, Any] = {
         "label": label,
         "client_address": "198.18.0.7",
         "client_name": "mx.c1.example.org",
-        "outcome": ", ".join(f"{fact.stage} {fact.code}" for fact in replies),
+        "outcome": ", ".join(f"{fact.stage} {fact.reply and fact.reply.code}" for fact in steps),
         "lines": (*lines, Line(round(at, 4), "*", "connection closed by the client")),
         "queries": tuple(queries),
-        "replies": replies,
+        "steps": tuple(known),
         "ending": "quit",
     }
     return Dialogue(**facts | more)
@@ -168,7 +173,7 @@ def _full_case(status: Status, variant: int) -> Case:
         reply("data", 354, "go on"),
         reply("quit", 221, "bye"),
     ]
-    offence = [*whole[:1], replace(whole[1], seconds=1.003, late=True), whole[2]]
+    offence = [whole[0], reply("helo", 250, "mail.example.org\nHELP", seconds=1.003, late=True), whole[2]]
     offence.append(
         reply("rcpt", 550, "5.7.1 greeting of <client> is a bare address", seconds=1.002, late=True)
     )

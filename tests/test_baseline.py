@@ -245,7 +245,7 @@ def test_what_innocents_meet_from_the_beginning_is_no_trouble(
 
 def met_at(stage: Stage, code: int, text: str = "") -> Step:
     reply = Reply(code=code, lines=(text,), raw=b"", at=0.0, seconds=0.0)
-    return Step(stage, "RCPT TO:<ann@example.org>" if stage is Stage.RCPT else "", reply, 0.0, 0.0)
+    return Step(stage, "RCPT TO:<ann@example.org>" if stage is Stage.RCPT else "", (reply,), 0.0, 0.0)
 
 
 def test_a_finding_explains_nobody_who_speaks_otherwise(met: Callable[..., Run]) -> None:

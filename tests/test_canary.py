@@ -56,7 +56,7 @@ def test_who_is_let_through_who_was_put_off_before_is_in_no_trouble(
     monkeypatch: pytest.MonkeyPatch, run: Run, code: int, late: bool, trouble: bool
 ) -> None:
     """A greylist that breaks down is the affair of the rules about that."""
-    met = Step(Stage.RCPT, "", Reply(code, ("text",), b"", 0.0, 0.0), 0.0, 0.0)
+    met = Step(Stage.RCPT, "", (Reply(code, ("text",), b"", 0.0, 0.0),), 0.0, 0.0)
     strange = Innocent(Kind.STRANGER, run.sut.recipient, goal=Stage.RCPT)
 
     def meet(run: Run, innocent: Innocent, *, patient: bool) -> Meeting:
@@ -85,7 +85,7 @@ def test_who_is_put_off_as_at_the_beginning_is_in_no_trouble(monkeypatch: pytest
 
         def never_let_through(run: Run, innocent: Innocent, *, patient: bool = True) -> Meeting:
             client = run.observer(run.world())
-            met = Step(Stage.RCPT, "", Reply(PUT_OFF, ("text",), b"", 0.0, 0.0), 0.0, 0.0)
+            met = Step(Stage.RCPT, "", (Reply(PUT_OFF, ("text",), b"", 0.0, 0.0),), 0.0, 0.0)
             attempt = Attempt(client.address, (met,), Ending.QUIT)
             return Meeting(innocent, client, attempt, "they are put off", met)
 

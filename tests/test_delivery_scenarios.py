@@ -27,7 +27,7 @@ def test_more_recipients_than_one_transaction_may_have() -> None:
         mailbox = play.mailbox
         assert mailbox
         reaches(client, users, users, (), mailbox, play.expect)
-        said = [[step.stage for step in talk.steps] for _, _, talk in play.world.conversations]
+        said = [[step.stage for step in talk.staged] for _, _, talk in play.world.conversations]
         assert [one.count(Stage.RCPT) for one in said] == [2, 1, 2, 1]
         with pytest.raises(NotTestableError, match=r"policy\.max_recipients is 2"):
             client.attempt(recipient=users, message=message(client, users[0]))

@@ -105,9 +105,10 @@ def test_a_found_message_and_a_call_elsewhere_are_kept(run: Run) -> None:
     assert headers["To"] == f"<{run.sut.recipient}>"
     assert headers["Subject"] == "***"
     ours, theirs = only.dialogues
-    assert (ours.label, ours.replies[-1].stage) == ("client", "data")
+    assert (ours.label, ours.told[-1].stage) == ("client", "data")
     assert theirs.label.startswith("the server calls mail.d")
-    assert (theirs.client_name, theirs.replies) == (run.sut.hostname, ())
+    assert (theirs.client_name, theirs.steps) == (run.sut.hostname, ())
+    assert theirs.called.startswith("mail.d")
     assert [line.direction for line in theirs.lines[:2]] == ["S", "C"]
     assert password not in repr(only)
 
@@ -124,7 +125,7 @@ def test_of_a_host_that_all_share_only_what_is_ours_is_kept(run: Run) -> None:
 
     outcome = run_scenario(run, plan(run, play))
     assert outcome.status is Status.PASSED, outcome.reason
-    calls = [one for one in outcome.tries[0].dialogues if one.label.startswith("the server calls")]
+    calls = [one for one in outcome.tries[0].dialogues if one.called]
     assert len(calls) == 1
 
 
@@ -210,6 +211,49 @@ def test_a_reply_that_came_too_soon_has_the_threshold_that_it_missed(run: Run) -
     outcome = run_scenario(run, plan(run, play))
     assert outcome.status is Status.FAILED, outcome.reason
     threshold = 0.9 * run.profile.policy.delay
-    replies = outcome.tries[-1].dialogues[0].replies
-    assert {fact.stage: fact.missed for fact in replies if fact.missed} == {"rcpt": pytest.approx(threshold)}
+    steps = [step for step in outcome.tries[-1].dialogues[0].told if step.reply and step.reply.missed]
+    assert {step.stage: step.reply.missed for step in steps if step.reply} == {
+        "rcpt": pytest.approx(threshold)
+    }
     assert f"held back a silence of {threshold:.2f} s or more" in outcome.reason
+
+
+def test_every_exchange_is_a_step_and_each_reply_knows_its_lines(run: Run) -> None:
+    def play(play: Play) -> None:
+        client = play.new_client(Kind.KNOWN)
+        with client.conversation() as talk:
+            talk.connect()
+            talk.ehlo(client.host)
+            talk.reset()
+            talk.mail(client.sender)
+            talk.rcpt(play.run.sut.recipient)
+            talk.data(message(client, play.run.sut.recipient))
+            attempt = talk.quit()
+        play.expect(attempt)
+
+    outcome = run_scenario(run, plan(run, play))
+    assert outcome.status is Status.PASSED, outcome.reason
+    (talk,) = outcome.tries[0].dialogues
+    assert [(step.stage, step.sent.partition(" ")[0]) for step in talk.steps] == [
+        ("connect", ""),
+        ("helo", "EHLO"),
+        ("", "RSET"),
+        ("mail", "MAIL"),
+        ("rcpt", "RCPT"),
+        ("data", "DATA"),
+        ("data", "the"),
+        ("", "QUIT"),
+    ]
+    assert [step.stage for step in talk.told] == ["connect", "helo", "mail", "rcpt", "data"]
+    for step in talk.steps:
+        (fact,) = step.replies
+        assert fact.line is not None
+        line = talk.lines[fact.line]
+        assert line.direction == "S"
+        assert line.text.startswith(str(fact.code))
+        assert step.at is not None
+        assert step.at <= line.at
+    starts = [fact.line for step in talk.steps for fact in step.replies]
+    assert starts == sorted(set(starts), key=starts.index)
+    assert talk.told[-1].reply
+    assert talk.told[-1].reply.code == 250

@@ -28,11 +28,11 @@ LATE, PROMPT, BETWEEN = 2.01, 0.02, 1.4
 
 def step(stage: Stage, code: int, seconds: float = PROMPT, *, dropped: bool = False) -> Step:
     reply = Reply(code=code, lines=("text",), raw=b"%d text\r\n" % code, at=seconds, seconds=seconds)
-    return Step(stage, "", reply, began=10.0, seconds=seconds, silence=seconds, dropped=dropped)
+    return Step(stage, "", (reply,), began=10.0, seconds=seconds, silence=seconds, dropped=dropped)
 
 
 def silence(stage: Stage) -> Step:
-    return Step(stage, "", None, began=10.0, seconds=1.0, broken="connection reset")
+    return Step(stage, "", (), began=10.0, seconds=1.0, broken="connection reset")
 
 
 def attempt(*steps: Step) -> Attempt:
@@ -96,8 +96,8 @@ def test_a_refusal_that_differs_in_its_ending_only_says_what_to_write(
     ("seen", "came"),
     [
         (greeted(250), "pass at helo"),
-        (attempt(*greeted(250, LATE).steps, step(Stage.MAIL, 250)), "delay at helo"),
-        (attempt(*greeted(250, LATE).steps, step(Stage.MAIL, 550)), "deny at mail"),
+        (attempt(*greeted(250, LATE).staged, step(Stage.MAIL, 250)), "delay at helo"),
+        (attempt(*greeted(250, LATE).staged, step(Stage.MAIL, 550)), "deny at mail"),
         (greeted(550, LATE, dropped=True), "delay+drop at helo"),
         (greeted(250, BETWEEN), ""),
         (greeted(421), ""),
@@ -202,14 +202,14 @@ def test_a_server_without_room_says_nothing_of_its_rules(
     stage: Stage, code: int, text: str, full: bool, outcome: str
 ) -> None:
     reply = Reply(code=code, lines=(text,), raw=b"", at=PROMPT, seconds=PROMPT)
-    refused = replace(step(stage, code), reply=reply)
+    refused = replace(step(stage, code), replies=(reply,))
     with pytest.raises(NoEvidenceError if full else ContradictionError, match="storage" if full else "said"):
         judge().expect(attempt(refused), (Outcome.parse(f"{outcome} at {stage}"),))
 
 
 MANGLED = replace(
     step(Stage.HELO, 550),
-    reply=Reply(550, ("n\0",), b"", at=PROMPT, seconds=PROMPT, flaws=("NUL byte",)),
+    replies=(Reply(550, ("n\0",), b"", at=PROMPT, seconds=PROMPT, flaws=("NUL byte",)),),
 )
 
 
@@ -247,7 +247,7 @@ def test_codes_are_part_of_what_is_promised(outcome: str, holds: bool) -> None:
 
 def test_an_enhanced_code_that_is_another_contradicts() -> None:
     reply = Reply(550, ("5.1.1 nobody",), b"", at=PROMPT, seconds=PROMPT)
-    seen = attempt(step(Stage.CONNECT, 220), replace(step(Stage.HELO, 550), reply=reply))
+    seen = attempt(step(Stage.CONNECT, 220), replace(step(Stage.HELO, 550), replies=(reply,)))
     judge().expect(seen, (Outcome.parse("deny at helo with 5.1.1"),))
     with pytest.raises(ContradictionError):
         judge().expect(seen, (Outcome.parse("deny at helo with 5.7.1"),))

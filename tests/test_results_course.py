@@ -25,7 +25,7 @@ def test_dialogues_and_acts_stand_in_the_order_of_time() -> None:
 
 def test_calls_of_the_server_tell_the_time_since_the_one_before() -> None:
     calls = [
-        dialogue(label=f"the server calls mail.{name}", began=began, outcome="nothing was taken")
+        dialogue(called=f"mail.{name}", began=began, outcome="nothing was taken")
         for name, began in (("d1.example", 1.0), ("d2.example", 1.2), ("d1.example", 2.5))
     ]
     (course,) = courses(tried(*calls))
@@ -36,13 +36,15 @@ def test_calls_of_the_server_tell_the_time_since_the_one_before() -> None:
 
 
 def test_the_plays_are_apart_and_on_one_clock() -> None:
-    talks = [dialogue(reply("connect", 220), label=label, began=1.0) for label in ("client", "twin: client")]
+    talks = [
+        dialogue(reply("connect", 220), label="client", began=1.0, is_of_twin=twin) for twin in (False, True)
+    ]
     listed = Event(0.5, "DNS", "198.18.0.7 is put on bl.example", is_of_twin=False)
     offence, twin = courses(tried(*talks, events=(listed,)))
     assert (offence.title, twin.title) == ("The offence", "The innocent twin")
     assert offence.entries[0].text == listed.text
     assert twin.entries == ()  # the dialogue says it all
-    assert [talk.part for talk in twin.dialogues] == ["client"]
+    assert [talk.label for talk in twin.dialogues] == ["client"]
 
 
 def test_what_was_done_during_a_dialogue_stands_in_it() -> None:

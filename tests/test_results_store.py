@@ -5,11 +5,13 @@ import json
 import resource
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.results.compare import compare
 from harness.results.model import (
     Caveat,
     CaveatKind,
@@ -19,13 +21,32 @@ from harness.results.model import (
     ReplyFact,
     RunResult,
     Status,
+    StepFact,
     aggregate,
 )
-from harness.results.store import ReportError, from_json, load, newest, prepare, save, to_json
-from tests.result_builder import case, full_run, rule, run
+from harness.results.store import (
+    ReportError,
+    ResultFileError,
+    from_json,
+    load,
+    newest,
+    prepare,
+    save,
+    to_json,
+)
+from tests.result_builder import case, dialogue, full_run, reply, rule, run
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 SECONDS = st.floats(min_value=0, max_value=1e6, allow_nan=False)
+REPLIES = st.builds(
+    ReplyFact,
+    code=st.integers(200, 599),
+    enhanced=st.none() | TEXT,
+    text=TEXT,
+    seconds=SECONDS,
+    late=st.none() | st.booleans(),
+    line=st.none() | st.integers(0, 1000),
+)
 DIALOGUES = st.builds(
     Dialogue,
     label=TEXT,
@@ -34,18 +55,18 @@ DIALOGUES = st.builds(
     outcome=TEXT,
     lines=st.tuples(st.builds(Line, at=SECONDS, direction=st.sampled_from("CS*"), text=TEXT)),
     queries=st.tuples(st.builds(Query, at=SECONDS, name=TEXT, type=TEXT, answer=TEXT, transport=TEXT)),
-    replies=st.tuples(
+    steps=st.tuples(
         st.builds(
-            ReplyFact,
+            StepFact,
             stage=TEXT,
-            code=st.none() | st.integers(200, 599),
-            enhanced=st.none() | TEXT,
-            text=TEXT,
-            seconds=SECONDS,
-            late=st.none() | st.booleans(),
+            sent=TEXT,
+            at=st.none() | SECONDS,
+            replies=st.lists(REPLIES, max_size=3).map(tuple),
         )
     ),
     ending=TEXT,
+    is_of_twin=st.booleans(),
+    called=TEXT,
 )
 RUNS = st.builds(
     lambda status, dialogue, text: run(rule("a.one", case(status, dialogue, name=text, reason=text))),
@@ -154,8 +175,66 @@ def test_a_rule_passes_only_if_every_case_that_applies_did() -> None:
     assert aggregate([]) is Status.NOT_TESTABLE
 
 
+def as_version_3(result: RunResult) -> dict[str, Any]:
+    """As harnesses wrote it that knew no steps: a list of replies, one for each stage that was told."""
+    old: dict[str, Any] = json.loads(to_json(result)) | {"version": 3}
+    tries = [one for told in old["rules"] for variant in told["cases"] for one in variant["tries"]]
+    for talk in [talk for one in tries for talk in one["dialogues"]]:
+        called, is_of_twin = talk.pop("called"), talk.pop("is_of_twin")
+        talk["label"] = ("twin: " if is_of_twin else "") + talk["label"]
+        assert not called or called in talk["label"]
+        nothing = {"code": None, "enhanced": None, "text": "", "seconds": 1.0, "late": False, "missed": None}
+        talk["replies"] = [
+            {"stage": step["stage"], **(step["replies"][-1] if step["replies"] else nothing)}
+            for step in talk.pop("steps")
+        ]
+        for fact in talk["replies"]:
+            fact.pop("line", None)
+    return old
+
+
+def test_a_file_from_before_there_were_steps_is_read() -> None:
+    talks = (
+        dialogue(
+            reply("connect", 220), reply("helo", 250, "mx\nSIZE 1"), reply("mail", None), label="client"
+        ),
+        dialogue(reply("connect", 220), label="client", is_of_twin=True),
+        dialogue(label="the server calls mail.d1.example", called="mail.d1.example"),
+    )
+    written = run(rule("a.one", case(Status.FAILED, *talks)))
+    read = from_json(json.dumps(as_version_3(written)).encode(), "old.json")
+    first, twin, call = read.rules[0].cases[0].tries[0].dialogues
+    assert [(talk.label, talk.is_of_twin, talk.called) for talk in (first, twin, call)] == [
+        ("client", False, ""),
+        ("client", True, ""),
+        ("the server calls mail.d1.example", False, "mail.d1.example"),
+    ]
+    assert [(step.stage, step.reply and step.reply.text) for step in first.steps] == [
+        ("connect", "OK"),
+        ("helo", "mx\nSIZE 1"),
+        ("mail", None),
+    ]
+    assert not compare(read, written).replies
+
+
+@pytest.mark.parametrize("damage", [None, 17, "text", [17], [{}]])
+def test_an_old_file_that_was_altered_is_refused_with_a_sentence(damage: object) -> None:
+    old = as_version_3(run(rule("a.one", case(Status.FAILED, dialogue(reply("connect", 220))))))
+    for place in ("replies", "label"):
+        broken = json.loads(json.dumps(old))
+        broken["rules"][0]["cases"][0]["tries"][0]["dialogues"][0][place] = damage
+        if (place, damage) == ("label", "text"):
+            continue
+        with pytest.raises(ResultFileError, match="has wrong fields"):
+            from_json(json.dumps(broken).encode(), "old.json")
+    for part in ("rules", "cases", "tries", "dialogues"):
+        broken = json.loads(json.dumps(old).replace(f'"{part}": [', f'"{part}": 1, "other": ['))
+        with pytest.raises(ResultFileError, match="has wrong fields"):
+            from_json(json.dumps(broken).encode(), "old.json")
+
+
 def test_a_file_from_before_there_were_events_is_read() -> None:
-    old = json.loads(to_json(full_run(rules=5)))
+    old = as_version_3(full_run(rules=5))
     for told in old["rules"]:
         for variant in told["cases"]:
             for attempt in variant["tries"]:

@@ -92,7 +92,7 @@ def _well(came: Came, usual: Usual, *, late: bool) -> bool:
 def came_out(attempt: Attempt, usual: Usual, *, by_time: bool) -> Came:
     """In the words of a profile, with the step that shows it, and how much longer that took than usual."""
     held: tuple[Step, float] | None = None
-    for step in attempt.steps:
+    for step in attempt.staged:
         if not says(step) or usual.includes(step):
             return None, step, 0.0
         waited = usual.late(step) if by_time else 0.0
@@ -100,8 +100,8 @@ def came_out(attempt: Attempt, usual: Usual, *, by_time: bool) -> Came:
             return Outcome(step.treatment or Treatment.DENY, step.stage, late=waited > 0), step, waited
         if waited and held is None:
             held = (step, waited)
-    shown, waited = held or (attempt.steps[-1], 0.0)
-    if attempt.steps[-1].stage is not Stage.DATA:  # it may be refused where it was not heard out to
+    shown, waited = held or (attempt.staged[-1], 0.0)
+    if attempt.staged[-1].stage is not Stage.DATA:  # it may be refused where it was not heard out to
         return None, shown, waited
     return Outcome(Treatment.PASS, shown.stage, late=waited > 0), shown, waited
 

@@ -18,7 +18,7 @@ def says(step: Step) -> bool:
 
 def says_all(attempt: Attempt) -> bool:
     """Whether every step of a dialogue says something."""
-    return bool(attempt.steps) and all(says(step) for step in attempt.steps)
+    return bool(attempt.staged) and all(says(step) for step in attempt.staged)
 
 
 def heard(play: Callable[[], Attempt]) -> Attempt:

@@ -47,4 +47,4 @@ def _count(dialogues: Dialogues) -> tuple[int, Step]:
             step = talk.rcpt(dialogues.recipient)
             taken += step.treatment is Treatment.PASS
         talk.quit()
-        return taken, talk.steps[-1]  # which knows by now whether the connection was closed
+        return taken, talk.staged[-1]  # which knows by now whether the connection was closed

@@ -109,7 +109,7 @@ def zones_asked(dialogues: Dialogues, client: Client, attempt: Attempt) -> list[
     """The zones that were asked about a client in a dialogue, in the order of the first questions."""
     labels = reverse_name(client.address).removesuffix(".in-addr.arpa").removesuffix(".ip6.arpa")
     zones: dict[str, None] = {}
-    for entry in dialogues.dns.queries(since=attempt.steps[0].began):
+    for entry in dialogues.dns.queries(since=attempt.staged[0].began):
         if entry.name.startswith(f"{labels}.") and not entry.name.endswith(".arpa"):
             zones[entry.name.removeprefix(f"{labels}.")] = None
     return [zone for zone in zones if is_domain_name(zone)]  # others no profile can name

@@ -38,13 +38,13 @@ class Oddity:
 def look_at_innocents(dialogues: Dialogues, telling: Telling) -> Usual:
     """How far innocent clients get, and how long it takes."""
     attempts = telling.over("innocent clients", lambda _: dialogues.attempt(), list(range(INNOCENTS)))
-    whole = [one for one in attempts if all(says(step) for step in one.steps)]
+    whole = [one for one in attempts if all(says(step) for step in one.staged)]
     if not whole:
-        return Usual(None, broken=attempts[0].broken or str(attempts[0].steps[-1]))
-    stop = next((step for one in whole for step in one.steps if step.treatment is not Treatment.PASS), None)
-    reached = [step.stage for one in whole for step in one.steps[-1:]]
+        return Usual(None, broken=attempts[0].broken or str(attempts[0].staged[-1]))
+    stop = next((step for one in whole for step in one.staged if step.treatment is not Treatment.PASS), None)
+    reached = [step.stage for one in whole for step in one.staged[-1:]]
     last = min(reached, key=list(Stage).index)
-    stages = {step.stage for one in whole for step in one.steps}
+    stages = {step.stage for one in whole for step in one.staged}
     times = {stage: [one.step(stage).seconds for one in whole if one.at(stage)] for stage in stages}
     usual = Usual(
         last,

@@ -123,7 +123,7 @@ def as_a_stranger(dialogues: Dialogues, telling: Telling, *, heard_out: bool) ->
 def _foreign_mail(dialogues: Dialogues, *, heard_out: bool) -> Step:
     """What a client meets there last that has mail for others."""
     upto = Stage.DATA if heard_out else Stage.RCPT
-    return heard(lambda: dialogues.attempt(recipient=FOREIGN, upto=upto)).steps[-1]
+    return heard(lambda: dialogues.attempt(recipient=FOREIGN, upto=upto)).staged[-1]
 
 
 def _other_addresses(place: Place, way: Way) -> tuple[RouteName, list[str]]:

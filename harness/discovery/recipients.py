@@ -46,7 +46,7 @@ def look_at_users(dialogues: Dialogues, users: Iterable[str], wait: float, telli
             taken.append(user)
             telling.say(f"a message to {user} was taken: {attempt.data}")
         else:
-            last = attempt.steps[-1]
+            last = attempt.staged[-1]
             put_off += [user] if last.treatment is Treatment.DEFER or not says(last) else []
             notes.append(f"mail of an innocent client to {user} did not get through: {last.stage}: {last}")
             telling.say(notes[-1])
@@ -62,7 +62,7 @@ def passed_in_time(deferral: Deferral | None) -> GreylistSeen | None:
 def _deferred(attempt: Attempt) -> Step | None:
     """Where a client was put off at a recipient or at the end of the message."""
     stages = (Stage.RCPT, Stage.DATA)
-    put_off = [one for one in attempt.steps if one.treatment is Treatment.DEFER and one.stage in stages]
+    put_off = [one for one in attempt.staged if one.treatment is Treatment.DEFER and one.stage in stages]
     return put_off[0] if put_off and says(put_off[0]) else None
 
 
@@ -138,13 +138,13 @@ def _users(known: list[str], postmaster: Step) -> tuple[str, ...]:
 
 
 def _hosted(name: str, users: tuple[str, ...], invented: Sequence[Attempt], bounce: Attempt) -> HostedDomain:
-    last = [attempt.steps[-1] for attempt in invented]
+    last = [attempt.staged[-1] for attempt in invented]
     catch_all: bool | None = None
     if all(_refuses(step) for step in last):
         catch_all = False
     elif all(step.stage is Stage.DATA and step.treatment is Treatment.PASS for step in last):
         catch_all = True
-    refused = [one for one in bounce.steps if one.treatment in (Treatment.DENY, Treatment.DROP)]
+    refused = [one for one in bounce.staged if one.treatment in (Treatment.DENY, Treatment.DROP)]
     said = f"{refused[0].stage}: {refused[0]}" if refused else ""
     return HostedDomain(name, users, catch_all, str(last[0]), said)
 

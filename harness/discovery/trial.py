@@ -109,13 +109,15 @@ def _all_tries_alike(case: Case) -> bool:
     return len({_met(one) for one in case.tries if one.status is Status.FAILED}) <= 1
 
 
-def _met(one: Try) -> tuple[frozenset[tuple[str, str, int]], bool]:
+def _met(one: Try) -> tuple[frozenset[tuple[bool, str, str, int]], bool]:
     """What was refused in a try, and to whom, and whether anything was held back."""
-    replies = [(dialogue.label, reply) for dialogue in one.dialogues for reply in dialogue.replies]
+    told = [(talk, step, step.reply) for talk in one.dialogues for step in talk.told if step.reply]
     refused = frozenset(
-        (label, reply.stage, reply.code) for label, reply in replies if reply.code and reply.code >= REFUSES
+        (talk.is_of_twin, talk.label, step.stage, reply.code)
+        for talk, step, reply in told
+        if reply.code >= REFUSES
     )
-    return refused, any(reply.late for _, reply in replies)
+    return refused, any(reply.late for _, _, reply in told)
 
 
 def _may_be_meant(rule: Rule | None, outcome: str) -> bool:

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from harness.printable import printable, printable_json, shortened
 from harness.results.comparable import check_pair, in_common
-from harness.results.model import LEFT_OPEN, Case, CaveatKind, ReplyFact, RuleResult, RunResult, Status
+from harness.results.model import LEFT_OPEN, Case, CaveatKind, RuleResult, RunResult, Status, StepFact
 from harness.wording import counted
 
 SLOWER_BY = 1.5  # a stage's latency changed when its median did by this factor …
@@ -212,15 +212,15 @@ def _server_changes(old: RunResult, new: RunResult) -> Iterator[Change]:
 
 def _reply_changes(old: RunResult, new: RunResult) -> Iterator[Change]:
     """Changed codes and texts, the same change at several places told once."""
-    before, varying = dict(_replies(old)), _varying(old, new)
+    before, varying = dict(_told(old)), _varying(old, new)
     places: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for place, fact in _replies(new):
+    for place, step in _told(new):
         was = before.get(place)
-        if was is None or (was.code, was.text) == (fact.code, fact.text):
+        if was is None or _code_and_text(was) == _code_and_text(step):
             continue
-        if was.code != fact.code or SPOKEN_AT.get(fact.stage) not in varying:
+        if _code(was) != _code(step) or SPOKEN_AT.get(step.stage) not in varying:
             rule, case, *_ = place
-            places[fact.stage, _said(was), _said(fact)].append(f"{rule} ({case})")
+            places[step.stage, _said(was), _said(step)].append(f"{rule} ({case})")
     for (stage, was_said, now_said), where in places.items():
         yield Change(f"reply at {stage}", was_said, now_said, tuple(dict.fromkeys(where)))
 
@@ -235,20 +235,31 @@ def _latency_changes(old: RunResult, new: RunResult) -> Iterator[Change]:
 
 def _medians(run: RunResult) -> dict[str, float]:
     seconds: dict[str, list[float]] = defaultdict(list)
-    for _, fact in _replies(run):
-        seconds[fact.stage].append(fact.seconds)
+    for _, step in _told(run):
+        if step.reply:
+            seconds[step.stage].append(step.reply.seconds)
     return {stage: statistics.median(waits) for stage, waits in seconds.items()}
 
 
-def _replies(run: RunResult) -> Iterator[tuple[tuple[str, str, int, str, int], ReplyFact]]:
-    """Every reply of the last try of each case, with its place: rule, case, dialogue, its part, reply."""
+def _told(run: RunResult) -> Iterator[tuple[tuple[object, ...], StepFact]]:
+    """Every step that tells of a stage, of the last try of each case, and its place: rule, case and so on."""
     for rule in run.rules:
         for case in rule.cases:
-            for number, dialogue in enumerate(case.tries[-1].dialogues if case.tries else ()):
-                for position, fact in enumerate(dialogue.replies):
-                    yield (rule.id, case.name, number, dialogue.label, position), fact
+            for number, talk in enumerate(case.tries[-1].dialogues if case.tries else ()):
+                for position, step in enumerate(talk.told):
+                    yield (rule.id, case.name, number, talk.is_of_twin, talk.label, position), step
 
 
-def _said(fact: ReplyFact) -> str:
-    text = printable(shortened(fact.text, SHOWN_TEXT), keep="\n")
-    return f"{fact.code} {text}" if fact.code else "no reply"
+def _code(step: StepFact) -> int | None:
+    return step.reply.code if step.reply else None
+
+
+def _code_and_text(step: StepFact) -> tuple[int, str] | None:
+    return (step.reply.code, step.reply.text) if step.reply else None
+
+
+def _said(step: StepFact) -> str:
+    if step.reply is None:
+        return "no reply"
+    text = printable(shortened(step.reply.text, SHOWN_TEXT), keep="\n")
+    return f"{step.reply.code} {text}"

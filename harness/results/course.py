@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from harness.results.model import CALLS, Dialogue, Event, Try
+from harness.results.model import Dialogue, Event, Try
 from harness.results.timeline import length
 
 _KEPT = 200  # entries shown of a course
@@ -60,13 +60,12 @@ def _held(talks: tuple[Dialogue, ...]) -> Iterator[Moment]:
     before: dict[str, tuple[int, float]] = {}
     timed = [(talk.began, talk) for talk in talks if talk.began is not None]
     for began, talk in sorted(timed, key=lambda one: one[0]):
-        label = talk.part
         until = f"until {began + length(talk):.3f}"
-        if not label.startswith(CALLS):
-            yield Moment(began, "client", f"{label}, {until}: {talk.outcome or 'nothing was said'}")
+        if not talk.called:
+            yield Moment(began, "client", f"{talk.label}, {until}: {talk.outcome or 'nothing was said'}")
             continue
-        number, last = before.get(label, (0, began))
-        before[label] = number + 1, began
+        number, last = before.get(talk.called, (0, began))
+        before[talk.called] = number + 1, began
         again = f" again, {began - last:.2f} s after call {number} began," if number else ""
-        called = f"calls {label.removeprefix(CALLS)}{again}"
+        called = f"calls {talk.called}{again}"
         yield Moment(began, "server", f"{called} {until}: {talk.outcome}")

@@ -4,6 +4,7 @@ All times are seconds. Texts that came from the server are as the server chose t
 recorded them: each writer makes them harmless for its own medium.
 """
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -38,10 +39,6 @@ WORST_FIRST = (
     Status.NOT_APPLICABLE,
     Status.PASSED,
 )
-
-
-TWIN = "twin: "  # how the labels of dialogues begin that were held in the play without the offence
-CALLS = "the server calls "  # and of those that the server held with other mail hosts, after that
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,38 +82,55 @@ class ReplyFact:
     `text` has placeholders for what differs from run to run: addresses, host names, dates, queue ids.
     """
 
-    stage: str
-    code: int | None  # None: no reply came
+    code: int
     enhanced: str | None  # RFC 3463, such as 5.7.1
     text: str
     seconds: float  # from the end of the command, or of the connecting, to the end of the reply
     late: bool | None  # held back by the server's delay; None where it has none
     missed: float | None = None  # seconds that it had to take at least, or to stay below, and did not
+    line: int | None = None  # its first one among the lines of the dialogue; None in files of older harnesses
+
+
+@dataclass(frozen=True, slots=True)
+class StepFact:
+    """One exchange of a dialogue: what was sent at once, and the replies that it got."""
+
+    stage: str  # that it is about; empty: it is about none, as RSET, NOOP and QUIT are
+    sent: str  # secrets masked; empty: the server spoke without being asked
+    at: float | None  # when it was sent, on the clock of the dialogue; None in files of older harnesses
+    replies: tuple[ReplyFact, ...]  # empty: none came
+
+    @property
+    def reply(self) -> ReplyFact | None:
+        """The last reply, which tells what became of it; None when none came."""
+        return self.replies[-1] if self.replies else None
 
 
 @dataclass(frozen=True, slots=True)
 class Dialogue:
     """One connection of one client, from connect to its end."""
 
-    label: str  # the part it plays: "offence", "twin", ...
+    label: str  # the part it plays: "client", "retry", ...
     client_address: str
     client_name: str
     outcome: str
     lines: tuple[Line, ...]
     queries: tuple[Query, ...]
-    replies: tuple[ReplyFact, ...]
+    steps: tuple[StepFact, ...]  # in order; none of a dialogue that the server held with another mail host
     ending: str
     began: float | None = None  # on the clock of its try; None in files of older harnesses
+    is_of_twin: bool = False  # whether it was held in the play without the offence
+    called: str = ""  # the mail host, played by the harness, that the server called; empty: a client called
 
     @property
-    def is_of_twin(self) -> bool:
-        """Whether it was held in the play without the offence."""
-        return self.label.startswith(TWIN)
-
-    @property
-    def part(self) -> str:
-        """The part it plays, in whichever play."""
-        return self.label.removeprefix(TWIN)
+    def told(self) -> tuple[StepFact, ...]:
+        """The steps that tell of a stage: not those after which the server waited for more, and got it."""
+        tagged = [step for step in self.steps if step.stage]
+        return tuple(
+            step
+            for step, following in itertools.zip_longest(tagged, tagged[1:])
+            if not (_waits(step) and following and following.stage == step.stage)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +300,11 @@ class RunResult:
             for stage in dict.fromkeys(known + others)
             if stage in present
         }
+
+
+def _waits(step: StepFact) -> bool:
+    """Whether the server waits for more before it tells anything (3yz, RFC 5321 §4.2.1)."""
+    return step.reply is not None and step.reply.code // 100 == 3
 
 
 def count(rules: Iterable[RuleResult]) -> dict[Status, int]:

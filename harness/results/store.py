@@ -14,13 +14,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from harness.printable import printable_json
-from harness.results import html
+from harness.results import html, older
 from harness.results.model import RunResult
 from harness.settings import reading
 
 FORMAT = "smtp-harness/results"
-VERSION = 3
-OLDEST = 1  # that is still read: it knew no findings, nothing that is blocked, and no caveats
+VERSION = 4
+OLDEST = 1  # that is still read
 
 LARGEST = 256 << 20  # bytes of a result file; the largest runs make some 20 MiB
 
@@ -135,7 +135,8 @@ def to_json(run: RunResult) -> bytes:
 def from_json(data: bytes, path: Path | str) -> RunResult:
     """The run in a result file's content; raises `ResultFileError`, which names `path`."""
     content = _json_object(data, path)
-    _check_head(content.pop("format", None), content.pop("version", None), path)
+    version = _check_head(content.pop("format", None), content.pop("version", None), path)
+    older.bring_up_to_date(content, version)
     try:
         run = _Content.model_validate_json(json.dumps({"run": content})).run
     except RecursionError as error:
@@ -164,7 +165,8 @@ def _json_object(data: bytes, path: Path | str) -> dict[str, Any]:
     return content
 
 
-def _check_head(found: object, version: object, path: Path | str) -> None:
+def _check_head(found: object, version: object, path: Path | str) -> int:
+    """The version, which is one that is read; raises `ResultFileError`."""
     if found != FORMAT:
         raise _foreign(path)
     if type(version) is not int:
@@ -175,6 +177,7 @@ def _check_head(found: object, version: object, path: Path | str) -> None:
     if version < OLDEST:
         problem = f"has version {version} of the format, which this harness no longer reads"
         raise ResultFileError(path, problem, "run again with this harness")
+    return version
 
 
 def _foreign(path: Path | str) -> ResultFileError:

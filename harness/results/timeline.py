@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.printable import shortened
-from harness.results.model import Dialogue, Event, Line, Query, ReplyFact
+from harness.results.model import Dialogue, Event, Query, ReplyFact
 
 _KEPT_FIRST = 160  # moments shown of a dialogue without end
 _KEPT_LAST = 60
@@ -131,32 +131,8 @@ def _marking(fact: ReplyFact, at: float, began: float, end: float) -> Moment:
 
 
 def _marked(dialogue: Dialogue) -> Iterator[tuple[int, ReplyFact]]:
-    """The first line of each reply that was late or took another time than it had to, by index.
-
-    What came before the client was introduced (XCLIENT) is no reply to the client.
-    """
-    introduced = [index for index, line in enumerate(dialogue.lines) if _introduces(line)]
-    starts = [start for start in _reply_starts(dialogue.lines) if start > max(introduced, default=-1)]
-    position = 0
-    for fact in dialogue.replies:
-        for place in range(position, len(starts)):
-            if dialogue.lines[starts[place]].text.startswith(str(fact.code)):
-                if fact.late or fact.missed is not None:
-                    yield starts[place], fact
-                position = place + 1
-                break
-
-
-def _introduces(line: Line) -> bool:
-    return line.direction == "C" and line.text.startswith("XCLIENT ")
-
-
-def _reply_starts(lines: tuple[Line, ...]) -> Iterator[int]:
-    within = False
-    for index, line in enumerate(lines):
-        if line.direction == "C":
-            within = False
-        elif line.direction == "S":
-            if not within:
-                yield index
-            within = line.text[3:4] == "-"  # RFC 5321 §4.2.1: more lines of this reply follow
+    """Each reply that was late or took another time than it had to, by the index of its first line."""
+    for step in dialogue.steps:
+        for fact in step.replies:
+            if fact.line is not None and (fact.late or fact.missed is not None):
+                yield fact.line, fact

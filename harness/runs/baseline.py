@@ -106,7 +106,7 @@ class Finding:
         That innocent clients are kept waiting explains no other reply, and no reply that came at once.
         """
         known = Fault.LATE if self.late else Fault.REPLY
-        if self.in_message or step.stage is not self.step.stage or fault is not known:
+        if self.in_message or step.tag is not self.step.tag or fault is not known:
             return False
         if manner.at(step.stage) in self.spared:
             return False
@@ -139,7 +139,7 @@ class Baseline:
         known = [one for one in self.meetings if one.innocent.kind is Kind.KNOWN]
         if not known or any(not one.lost for one in known):
             return ""
-        reached = known[0].attempt.steps[-1].stage if known[0].attempt.steps else Stage.CONNECT
+        reached = known[0].attempt.staged[-1].stage if known[0].attempt.staged else Stage.CONNECT
         return f"an innocent client got no further than {reached}: {known[0].deviation}"
 
     def has_waited(self, kind: Kind, step: Step) -> bool:
@@ -363,7 +363,7 @@ def _asked_at(met: Meeting) -> Stage | None:
     asked = min((entry.at for entry in met.client.queries()), default=None)
     if asked is None:
         return None
-    return next((one.stage for one in met.attempt.steps if one.began + one.seconds >= asked), Stage.DATA)
+    return next((one.stage for one in met.attempt.staged if one.began + one.seconds >= asked), Stage.DATA)
 
 
 def _zones_asked(run: "Run", meetings: list[Meeting]) -> Iterator[tuple[str, int]]:

@@ -59,7 +59,7 @@ def sees_address(patient: Patient) -> Finding:
             State.GOOD, f"it asked for {bearing[0]}: that is {client.address}, the address that we play"
         )
     whole = re.compile(rf"(?<![\w.:]){re.escape(client.address)}(?![\w:]|\.\d)")
-    told = [step.stage for step in attempt.steps if whole.search(step.text)]
+    told = [step.stage for step in attempt.staged if whole.search(step.text)]
     if asked and told:
         return Finding(State.GOOD, f"it asked for {asked[0].name}, and names {client.address} at {told[0]}")
     if asked:
@@ -87,7 +87,7 @@ def resolves_over_tcp(patient: Patient) -> Finding:
     if truncated & {entry.name for entry in asked if entry.transport == "tcp"}:
         return Finding(State.GOOD, "asked over UDP, and over TCP after a truncated answer")
     again = Finding(State.BAD, "a truncated answer was not asked for again over TCP", "tcp")
-    return again if attempt.steps and attempt.steps[-1].reply else patient.unsaid(client, attempt, again)
+    return again if attempt.staged and attempt.staged[-1].reply else patient.unsaid(client, attempt, again)
 
 
 def has_addresses(patient: Patient) -> Finding:
@@ -200,7 +200,7 @@ def clock_moves(patient: Patient) -> Finding:
         return Finding(State.UNTOLD, f"{recipient} is exempt, and no user is known who is not")
     stranger = _stranger(patient.run)
     first = stranger.attempt(upto=greylist.stage)
-    put_off = first.steps[-1]
+    put_off = first.staged[-1]
     if put_off.stage is not greylist.stage or put_off.code not in greylist.codes:
         saw = f"a stranger is not greylisted: {_last(first)}"
         return patient.unsaid(stranger, first, Finding(State.BAD, saw, "greylist"))
@@ -217,7 +217,7 @@ def _by_time_alone(run: Run, greylist: Greylist, taken: Step) -> Finding:
     hasty = _stranger(run)
     for _ in range(2):
         early = hasty.attempt(upto=greylist.stage)
-        step = early.steps[-1]
+        step = early.staged[-1]
         if step.stage is not greylist.stage or step.code not in greylist.codes:
             saw = f"taken after {greylist.delay:g} s, but a stranger that did not wait was not put off twice"
             return Finding(State.UNTOLD, f"{saw}, so whether time passed cannot be told: {_last(early)}")
@@ -250,7 +250,7 @@ def changes_lists(patient: Patient) -> Finding:
     if met.step(stage).treatment is not Treatment.PASS:
         saw = f"a triplet on the white list met {_last(met)}"
         return patient.unsaid(stranger, met, Finding(State.BAD, saw, "operator"))
-    put_off = without.steps[-1] if without.steps else None
+    put_off = without.staged[-1] if without.staged else None
     if greylist and put_off and put_off.stage is stage and put_off.code in greylist.codes:
         saw = f"{seen}; it was taken ({met.step(stage)}), and a stranger without it put off"
         return Finding(State.GOOD, f"{saw}: {_last(without)}")
@@ -321,7 +321,7 @@ def _greets(session: Session) -> str:
 
 
 def _last(attempt: Attempt) -> str:
-    return f"{attempt.steps[-1].stage}: {attempt.steps[-1]}" if attempt.steps else "nothing was said"
+    return f"{attempt.staged[-1].stage}: {attempt.staged[-1]}" if attempt.staged else "nothing was said"
 
 
 def _questions(run: Run) -> str:

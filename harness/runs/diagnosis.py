@@ -56,7 +56,7 @@ class Patient:
 
     def unsaid(self, client: Client, attempt: Attempt, otherwise: Finding) -> Finding:
         """What to say of an innocent dialogue that was stopped, unless it is the concern of the check."""
-        step = attempt.steps[-1] if attempt.steps else None
+        step = attempt.staged[-1] if attempt.staged else None
         if step is None or step.reply is None or step.code == SERVICE_ENDS:
             said = str(step) if step and step.reply else attempt.broken or "nothing was said"
             return Finding(State.UNTOLD, f"a dialogue was lost: {said}")

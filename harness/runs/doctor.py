@@ -107,7 +107,7 @@ def _place(step: Step) -> tuple[Stage, int]:
 
 def _decides(run: Run, met: Meeting) -> str:
     """What would decide whether replies were held back that were neither clearly prompt nor clearly late."""
-    slow = next((one for one in met.attempt.steps if run.judge.timing(one) is not Timing.PROMPT), None)
+    slow = next((one for one in met.attempt.staged if run.judge.timing(one) is not Timing.PROMPT), None)
     if slow and slow.stage is Stage.CONNECT and not run.profile.dialect.pause:
         return (
             f"if everybody waits for the greeting, dialect.pause = {slow.seconds:.1f} decides it, otherwise "

@@ -1,7 +1,7 @@
 """What a play leaves behind for the report: dialogues, DNS questions, mail, and all else that was done."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,10 +9,12 @@ from harness.capabilities.mail_host import Call, MailHost
 from harness.capabilities.mailbox import Delivered
 from harness.judge import ContradictionError, Timing
 from harness.results import timeline
-from harness.results.model import CALLS, TWIN, Delivery, Dialogue, Event, Line, ReplyFact
+from harness.results.model import Delivery, Dialogue, Event, Line, ReplyFact, StepFact
 from harness.runs import questions
 from harness.runs.play import Play
 from harness.smtp.masking import Masker
+from harness.smtp.reply import Reply
+from harness.smtp.transcript import Direction
 from harness.world.acts import Act, Who
 from harness.world.client import Client
 from harness.world.conversation import Conversation, Step
@@ -39,7 +41,7 @@ class Evidence:
         world = self.play.world
         ordered = sorted(world.conversations, key=lambda entry: entry[2].session.started)
         for label, client, talk in ordered:
-            yield self._dialogue(self._label(label), client, talk)
+            yield self._dialogue(label, client, talk)
         for host, call in _calls(world):
             yield self._call(host, call)
 
@@ -78,51 +80,64 @@ class Evidence:
     def _masker(self) -> Masker:
         return Masker(self.play.world.sut.profile.secrets)
 
-    def _label(self, label: str) -> str:
-        return label if self.play.offence else f"{TWIN}{label}"
-
     def _on_clock(self, at: float) -> float:
         return round(max(0.0, at - self.zero), 4)
 
     def _dialogue(self, label: str, client: Client, talk: Conversation) -> Dialogue:
         session = talk.session
-        lines = tuple(Line(line.at, line.direction.value, line.text) for line in session.transcript.lines)
+        recorded = session.transcript.lines
+        lines = tuple(Line(line.at, line.direction.value, line.text) for line in recorded)
+        places = [place for place, line in enumerate(recorded) if line.direction is Direction.SERVER]
         return Dialogue(
             label=label,
             client_address=client.address,
             client_name=client.host,
-            outcome=", ".join(f"{step.stage} {step.treatment or 'no reply'}" for step in talk.steps),
+            outcome=", ".join(f"{step.stage} {step.treatment or 'no reply'}" for step in talk.staged),
             lines=lines,
             queries=tuple(questions.told(self._asked.of(talk), session.started)),
-            replies=tuple(self._fact(step, client) for step in talk.steps),
+            steps=tuple(self._step(step, client, session.started, places) for step in talk.steps),
             ending=session.ending.value,
             began=self._on_clock(session.started),
+            is_of_twin=not self.play.offence,
         )
 
     def _call(self, host: MailHost, call: Call) -> Dialogue:
         return Dialogue(
-            label=self._label(f"{CALLS}{host.name}"),
+            label=f"the server calls {host.name}",
             client_address=call.client,
             client_name=call.helo,
             outcome=call.outcome,
             lines=tuple(Line(line.at, line.direction.value, line.text) for line in call.record),
             queries=(),
-            replies=(),
+            steps=(),
             ending="it has ended" if call.ended else "still open",
             began=self._on_clock(call.started),
+            is_of_twin=not self.play.offence,
+            called=host.name,
         )
 
-    def _fact(self, step: Step, client: Client) -> ReplyFact:
+    def _step(self, step: Step, client: Client, started: float, places: Sequence[int]) -> StepFact:
+        """A step; `places` are those of the server's lines among all lines of the dialogue."""
+        return StepFact(
+            stage=step.tag.value if step.tag else "",
+            sent=step.command,
+            at=round(max(0.0, step.began - started), 4),
+            replies=tuple(self._fact(step, reply, client, places) for reply in step.replies),
+        )
+
+    def _fact(self, step: Step, reply: Reply, client: Client, places: Sequence[int]) -> ReplyFact:
+        """A reply; the last one of a step is what the judge looks at."""
         judge, ending = self.play.run.judge, self.play.ended_with
+        is_last = reply is step.reply
         wrong = ending if isinstance(ending, ContradictionError) and ending.step is step else None
         return ReplyFact(
-            stage=step.stage.value,
-            code=step.code or None,
-            enhanced=step.reply.enhanced if step.reply else None,
-            text=neutral(step.text, client),
-            seconds=round(step.seconds, 4),
-            late=None if judge.delay == 0 else judge.timing(step) is Timing.LATE,
-            missed=wrong.missed if wrong else None,
+            code=reply.code,
+            enhanced=reply.enhanced,
+            text=neutral(reply.text, client),
+            seconds=round(step.seconds if is_last else reply.seconds, 4),
+            late=None if judge.delay == 0 else is_last and judge.timing(step) is Timing.LATE,
+            missed=wrong.missed if wrong and is_last else None,
+            line=places[reply.line] if reply.line < len(places) else None,
         )
 
 

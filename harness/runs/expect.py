@@ -231,7 +231,7 @@ class Expect:
     def turned_away(self, attempt: Attempt, stage: Stage) -> None:
         """The offence is refused by `stage` at the latest, for good or for now; its twin goes through."""
         step = next(
-            (one for one in attempt.steps if one.treatment is not Treatment.PASS), attempt.step(stage)
+            (one for one in attempt.staged if one.treatment is not Treatment.PASS), attempt.step(stage)
         )
         self.observed = f"{step.stage}: {step}"
         if not self.offence:
@@ -263,7 +263,7 @@ class Expect:
 
     def no_slower(self, attempt: Attempt, limit: float) -> None:
         """The offence waits for no reply before the message for `limit` seconds, whatever the delay is."""
-        for step in attempt.steps:
+        for step in attempt.staged:
             everybody = self.judge.pause if step.stage is Stage.CONNECT else 0.0
             if step.reply is None or step.stage is Stage.DATA or step.seconds - everybody < limit:
                 continue

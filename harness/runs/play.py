@@ -9,6 +9,7 @@ from harness.outcome import Stage, Treatment, later
 from harness.profile.model import Profile
 from harness.rules import Rule
 from harness.runs.expect import Expect, UnprovenError
+from harness.runs.raw import Raw
 from harness.runs.recorded_tools import (
     RecordedGreylist,
     RecordedMailbox,
@@ -17,6 +18,7 @@ from harness.runs.recorded_tools import (
     RecordedSink,
 )
 from harness.runs.run import Run
+from harness.runs.talk import QUIET
 from harness.verdicts import NotTestableError
 from harness.world.cast import NothingDescribed
 from harness.world.client import Client
@@ -82,6 +84,13 @@ class Play:
         return RecordedMailbox(mailbox, self.world) if mailbox else None
 
     @property
+    def raw(self) -> Raw:
+        """Raw dialogues; after what the server may hold a reply back, and a while, there is silence."""
+        profile = self.run.profile
+        quiet = QUIET + profile.policy.delay + (profile.server.scan or 0.0)
+        return Raw(self.expect, quiet, self.mailbox)
+
+    @property
     def queue(self) -> QueueOperator | None:
         """The operator's hand on the queue, if the profile grants it."""
         queue = self.run.tools.queue
@@ -120,6 +129,7 @@ FIXTURES: Mapping[str, Callable[[Play], object]] = {
     "new_client": lambda play: play.new_client,
     "offence": lambda play: play.offence,
     "expect": lambda play: play.expect,
+    "raw": lambda play: play.raw,
     "sut": lambda play: play.run.sut,
     "internet": lambda play: play.run.internet,
     "clock": lambda play: play.world.clock,

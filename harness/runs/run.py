@@ -193,7 +193,7 @@ class Run:
         if usual:
             return ""
         if met.lost:
-            reached = met.attempt.steps[-1].stage if met.attempt.steps else Stage.CONNECT
+            reached = met.attempt.staged[-1].stage if met.attempt.staged else Stage.CONNECT
             return f"an innocent client got no further than {reached}: {met.deviation}"
         if met.deviation:
             return f"{like} met something else than at the beginning: {met.deviation}"
@@ -245,7 +245,7 @@ class Run:
 
 def ailing(attempt: Attempt, put_off_with: tuple[int, ...] = ()) -> str:
     """Where an innocent dialogue was stopped, unless by a greylist's code at RCPT; empty when it was not."""
-    for step in attempt.steps:
+    for step in attempt.staged:
         if step.reply is None or step.code == 421:
             return f"an innocent client got no further than {step.stage}: {step}"
         if step.treatment is not Treatment.PASS and not (

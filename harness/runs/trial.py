@@ -91,7 +91,7 @@ def try_once(run: Run, plan: Plan) -> tuple[Vote, list[Play]]:
             well = end.came is Came.KEPT or bool(vote.blocked_by)  # what all meet is steady
             run.steadiness.twin_met(plan, "" if well else _met(end))
         if (not play.offence or not plan.has_twin) and not vote.blocked_by and not _may_wait(run, plan):
-            reached = {step.stage for _, _, talk in play.world.conversations for step in talk.steps}
+            reached = {step.stage for _, _, talk in play.world.conversations for step in talk.staged}
             run.steadiness.timed(plan.rule.id, reached, _late_at(end.error))
     return vote, plays
 
@@ -114,7 +114,7 @@ def _met(end: _End) -> str:
     """What a twin met instead of what was promised, in short."""
     if isinstance(end.error, ContradictionError):
         same = end.error.fault is not Fault.REPLY
-        return LATE if same else f"{end.error.step.code} at {end.error.step.stage}"
+        return LATE if same else f"{end.error.step.code} at {end.error.step.name}"
     return type(end.error).__name__
 
 
@@ -233,7 +233,7 @@ def _blocked(run: Run, plan: Plan, play: Play, end: _End) -> Vote | None:
     """
     finding, error = None, end.error
     shown = error if isinstance(error, ContradictionError | UnclearTimingError) else None
-    if shown and shown.step and (met := _who_met(play, shown.step)):
+    if shown and shown.step and shown.step.tag and (met := _who_met(play, shown.step)):
         client, talk = met
         finding = run.baseline.explains(client, shown.step, talk.manner, shown.fault)
     if isinstance(end.error, MarkedInnocentError):
@@ -247,7 +247,7 @@ def _blocked(run: Run, plan: Plan, play: Play, end: _End) -> Vote | None:
 def _hindrance(run: Run, play: Play, end: _End) -> Finding | None:
     """What innocent clients meet as well, and why nothing follows from a play."""
     for _, client, talk in play.world.conversations:
-        for step in talk.steps:
+        for step in talk.staged:
             refused = step.treatment not in (None, Treatment.PASS)
             if refused and (found := run.baseline.explains(client, step, talk.manner)):
                 return found
@@ -299,13 +299,13 @@ def _trouble(run: Run, plays: list[Play], error: BaseException | None = None) ->
 
 def _nearest_innocent(run: Run, plays: list[Play], error: BaseException | None) -> Innocent | None:
     """The innocent client of the baseline that is most like whoever met an error, up to that stage."""
-    talks = [(client, talk) for play in plays for _, client, talk in play.world.conversations if talk.steps]
+    talks = [(client, talk) for play in plays for _, client, talk in play.world.conversations if talk.staged]
     step = error.step if isinstance(error, ContradictionError | UnclearTimingError) else None
     met = [one for one in talks if step in one[1].steps] if step else talks[:1]
     if not met or not run.baseline.meetings:
         return None
     client, talk = met[0]
-    reached = step.stage if step else max((one.stage for one in talk.steps), key=DIALOGUE.index)
+    reached = (step and step.tag) or max((one.stage for one in talk.staged), key=DIALOGUE.index)
     known = [one.innocent for one in run.baseline.meetings]
     nearest = max(
         known,

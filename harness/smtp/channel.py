@@ -132,6 +132,26 @@ class Channel:
         self._answered = self.transcript.started + reply.at
         return reply
 
+    def listen(self, seconds: float) -> Reply | None:
+        """The next reply to what was sent, if it comes within so many seconds; if not, the session lives on.
+
+        What comes later than that is unsolicited, unless it is owed or listened for again. Raises
+        `SessionEnded` when the connection ends meanwhile.
+        """
+        deadline = time.monotonic() + seconds
+        is_lent = not self._come and not self._owed
+        if is_lent:
+            self._owed.append(self._asked)
+        while not self._come:
+            if not self._hear(deadline):
+                if is_lent:
+                    self._owed.clear()
+                    self._straggling = self._reader.unfinished
+                return None
+        reply = self._come.popleft()
+        self._answered = self.transcript.started + reply.at
+        return reply
+
     def _introduced(self, route: XClient) -> Reply:
         """The greeting for the client: until it comes, nothing that happens is about the client."""
         try:

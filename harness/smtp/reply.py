@@ -41,6 +41,7 @@ class Reply:
     at: float  # seconds from the start of the connection attempt to the last byte
     seconds: float  # from just before the command was sent (the greeting: before connecting) to the last byte
     flaws: tuple[str, ...] = ()  # what a strict reader would object to
+    line: int = 0  # how many lines the server had said before its first one
 
     @property
     def text(self) -> str:
@@ -87,6 +88,7 @@ class ReplyReader:
         self._data = b""
         self._position = 0  # up to here the data is taken
         self._lines: list[bytes] = []  # of a reply that is not whole
+        self._taken = 0  # lines in all, those that were thrown away as well
 
     @property
     def unfinished(self) -> bool:
@@ -103,6 +105,7 @@ class ReplyReader:
     def discard(self) -> int:
         """Forget what no reply has claimed; the count of its bytes."""
         count = len(self._data) - self._position + sum(map(len, self._lines))
+        self._taken += self._data.count(b"\n", self._position)
         self._data, self._position, self._lines = b"", 0, []
         return count
 
@@ -113,14 +116,15 @@ class ReplyReader:
         if not self._lines and (whole := _FLAWLESS.match(self._data, self._position)):
             self._position = whole.end()
             lines = tuple([line[4:] for line in whole[0].decode().split("\r\n")[:-1]])
-            return Reply(int(whole[1]), lines, whole[0], at, seconds)
+            before, self._taken = self._taken, self._taken + len(lines)
+            return Reply(int(whole[1]), lines, whole[0], at, seconds, line=before)
         while (line := self._next_line()) is not None:
             if not _START.match(line):
                 raise GarbageError("is no reply", line)
             self._lines.append(line)
             if line[3:4] != b"-":
                 done, self._lines = self._lines, []
-                return _reply(done, at, seconds)
+                return _reply(done, at, seconds, self._taken - len(done))
             if len(self._lines) >= MAX_LINES or sum(map(len, self._lines)) > MAX_BYTES:
                 raise GarbageError(f"is a reply without end ({counted(len(self._lines), 'line')})", line)
         return None
@@ -135,6 +139,7 @@ class ReplyReader:
         if not end:
             return None
         self._position = end
+        self._taken += 1
         return self._data[start:end]
 
 
@@ -162,7 +167,7 @@ def _begins_with(line: str, code: str) -> bool:
     return found is not None and found[1] == code
 
 
-def _reply(lines: list[bytes], at: float, seconds: float) -> Reply:
+def _reply(lines: list[bytes], at: float, seconds: float, before: int) -> Reply:
     return Reply(
         code=int(lines[-1][:3]),
         lines=tuple([_text(line) for line in lines]),
@@ -170,6 +175,7 @@ def _reply(lines: list[bytes], at: float, seconds: float) -> Reply:
         at=at,
         seconds=seconds,
         flaws=_flaws(lines),
+        line=before,
     )
 
 

@@ -129,6 +129,13 @@ class Session(smtplib.SMTP):
         """The next reply; its seconds count from what asked for it. Raises `SessionEnded`."""
         return self._channel.reply()
 
+    def listen(self, seconds: float) -> Reply | None:
+        """The next reply if it comes within so many seconds; None, and nothing ends, if none does.
+
+        Raises `SessionEnded` when the connection ends meanwhile.
+        """
+        return self._channel.listen(seconds)
+
     def send_content(self, content: bytes) -> Reply:
         """Send a message after 354, dot-stuffed and ended (RFC 5321 §4.5.2), and read the reply.
 

@@ -97,6 +97,10 @@ class Transcript:
             self.echoed = self.echoed or kept != whole
             self._entries.append((at, Direction.SERVER, kept))
 
+    def without_secrets(self, data: bytes) -> bytes:
+        """What is kept of something that the client says now: no credentials, and no secrets."""
+        return self.masker.mask(self._without_credentials(data)[0])
+
     def _without_credentials(self, data: bytes) -> tuple[bytes, bool]:
         """What the client says without its credentials, and whether more of them are due after it."""
         prompted = self._prompted

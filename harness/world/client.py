@@ -270,7 +270,7 @@ class Client(Host):
         if talk.session.encrypted or talk.broken:
             return talk.auth_plain(user, password, initial=initial)
         why = f"no credentials were sent, for {_uncovered(talk)}"
-        talk.steps.append(Step(Stage.AUTH, "AUTH PLAIN", None, time.monotonic(), 0.0, broken=why))
+        talk.steps.append(Step(Stage.AUTH, "AUTH PLAIN", (), time.monotonic(), 0.0, broken=why))
         return talk.steps[-1]
 
     def authenticate_in_clear_text(self, talk: Conversation, user: str, password: Secret | str) -> Step:
@@ -283,7 +283,7 @@ class Client(Host):
         talk.starttls(self.tls_context(), self.world.sut.hostname)
         if talk.session.encrypted or talk.broken:
             return clear, talk.ehlo(self.host)
-        return clear, Step(Stage.HELO, "", None, time.monotonic(), 0.0, broken=_uncovered(talk))
+        return clear, Step(Stage.HELO, "", (), time.monotonic(), 0.0, broken=_uncovered(talk))
 
 
 def _uncovered(talk: Conversation) -> str:

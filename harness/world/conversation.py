@@ -1,168 +1,27 @@
-"""A dialogue of one client with the server, stage by stage, and what the server did at each."""
+"""A dialogue of one client with the server, step by step."""
 
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 from harness.outcome import Stage, Treatment
+from harness.printable import printable, shortened
 from harness.settings.secret import Secret
+from harness.smtp.channel import UNSOLICITED
 from harness.smtp.reply import Reply
-from harness.smtp.session import Ending, Session, SessionEnded, parse_keywords
+from harness.smtp.session import Ending, Session, SessionEnded
+from harness.world.attempt import Attempt, Manner
+from harness.world.step import Step, telling
+
+__all__ = ["CONTENT", "SERVICE_ENDS", "Attempt", "Conversation", "Manner", "Step"]
 
 SLOW = 0.1  # seconds; a quicker reply needs no explanation
 GONE = (Ending.SERVER_CLOSED, Ending.RESET)
-MANGLED = (
-    "NUL byte",
-    "control character",
-    "bare CR",
-    "codes differ between lines",
-)  # flaws of what no server says
 REFUSES = 400
 SERVICE_ENDS = 421  # whatever was asked: the server, or what is before it, has no more time (RFC 5321 §3.8)
-
-
-@dataclass(frozen=True)
-class Step:
-    """What the server did at one stage: the reply, or why there is none."""
-
-    stage: Stage
-    command: str
-    reply: Reply | None
-    began: float  # time.monotonic()
-    seconds: float
-    broken: str = ""
-    dropped: bool = False
-    silence: float = 0.0  # the longest time within it, seconds, in which the server asked DNS nothing either
-
-    @property
-    def code(self) -> int:
-        """The reply code; 0 when no reply came."""
-        return self.reply.code if self.reply else 0
-
-    @property
-    def text(self) -> str:
-        """The text of the reply, its lines joined by line feeds; empty when no reply came."""
-        return self.reply.text if self.reply else ""
-
-    @property
-    def prose(self) -> str:
-        """The words of the reply in one line, without enhanced codes; empty when no reply came."""
-        return self.reply.prose if self.reply else ""
-
-    @property
-    def mangled(self) -> str:
-        """What of the reply shows that it did not come as a server says it; empty when nothing does."""
-        return next((flaw for flaw in self.reply.flaws if flaw in MANGLED), "") if self.reply else ""
-
-    @property
-    def keywords(self) -> dict[str, str]:
-        """The service extensions that an EHLO answer lists, in upper case, with their parameters."""
-        return parse_keywords(self.reply) if self.reply else {}
-
-    @property
-    def treatment(self) -> Treatment | None:
-        """What the reply means; None when no reply came."""
-        if self.reply is None:
-            return None
-        if self.code < 400:
-            return Treatment.PASS
-        if self.code < 500:
-            return Treatment.DEFER
-        return Treatment.DROP if self.dropped else Treatment.DENY
-
-    def __str__(self) -> str:
-        """Such as `550 after 1.02 s`, for reasons and reports."""
-        said = f"{self.code} {self.text.splitlines()[0][:120] if self.text else ''}".strip()
-        return f"{said} after {self.seconds:.2f} s" if self.reply else f"no reply: {self.broken}"
-
-
-class Manner(NamedTuple):
-    """How a client speaks: what an innocent one meets may depend on that."""
-
-    extended: bool = True  # it greets with EHLO
-    covered: bool = False  # under TLS
-    authenticated: bool = False
-
-    def at(self, stage: Stage) -> "Manner":
-        """As far as it shows at a stage: before the greeting all are alike."""
-        return Manner() if stage is Stage.CONNECT else self
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """A whole dialogue, connect to QUIT, as it went."""
-
-    client: str
-    steps: tuple[Step, ...]
-    ending: Ending
-    broken: str = ""
-    replies: tuple[Reply, ...] = ()  # every one, those that belong to no stage as well
-    recipient: str = ""  # the first one; by that and the token a message is found that was accepted
-    token: str = ""
-    parted: bool = False  # whether the connection was there when QUIT was sent
-    awaits_greylist: bool = False  # whether the greylist may have had its say, and nobody waited for it
-
-    @property
-    def said(self) -> str:
-        """The words of the last reply to a command about the message or before it, in one line."""
-        return self.reached.prose if self.reached else ""
-
-    @property
-    def reached(self) -> Step | None:
-        """The last step that was answered."""
-        return next((step for step in reversed(self.steps) if step.reply), None)
-
-    @property
-    def bounces(self) -> bool:
-        """Whether its sender was the null sender."""
-        return self.mail.command.upper().startswith("MAIL FROM:<>")
-
-    def at(self, stage: Stage) -> Step | None:
-        """The last step of a stage; None when the dialogue did not get there."""
-        return next((step for step in reversed(self.steps) if step.stage is stage), None)
-
-    def step(self, stage: Stage) -> Step:
-        """The last step of a stage; a step without a reply when the dialogue did not get there."""
-        return self.at(stage) or Step(
-            stage, "", None, 0.0, 0.0, broken=f"the dialogue did not get to {stage}"
-        )
-
-    @property
-    def connect(self) -> Step:
-        """The greeting of the server."""
-        return self.step(Stage.CONNECT)
-
-    @property
-    def helo(self) -> Step:
-        """The answer to the last EHLO or HELO."""
-        return self.step(Stage.HELO)
-
-    @property
-    def tls(self) -> Step:
-        """The answer to STARTTLS."""
-        return self.step(Stage.TLS)
-
-    @property
-    def auth(self) -> Step:
-        """The answer to AUTH, after all its prompts."""
-        return self.step(Stage.AUTH)
-
-    @property
-    def mail(self) -> Step:
-        """The answer to MAIL FROM."""
-        return self.step(Stage.MAIL)
-
-    @property
-    def rcpt(self) -> Step:
-        """The answer to the last RCPT TO."""
-        return self.step(Stage.RCPT)
-
-    @property
-    def data(self) -> Step:
-        """The answer to the end of the message, or to DATA where that was refused."""
-        return self.step(Stage.DATA)
+CONTENT = "the message"  # stands for the content of a message where commands are told
+SHOWN = 400  # characters of what was sent, in a step
 
 
 @dataclass
@@ -175,14 +34,17 @@ class Conversation:
     token: str = ""  # by which the client's message is found
     recipient: str = ""  # the first one of its last message
     may_be_greylisted: Callable[[], bool] = bool  # whether no exemption of the client is certain
-    steps: list[Step] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)  # every one in order
     broken: str = ""
+    last_written: Step | None = None  # the last step by `write`, with what was heard since
     _all_said: bool = False  # but for what parts us
+    _ending_tells: bool = False  # whether it is an answer that the server ends the dialogue
     _parting: bool = False  # whether QUIT was sent
+    _sorted: int = 0  # how many of the session's replies have been looked at for what nothing had asked for
 
     def connect(self) -> Step:
         """Connect and read the greeting; the wait counts from the established connection on."""
-        return self._take(Stage.CONNECT, "", self.session.open)
+        return self._take(Stage.CONNECT, "", lambda: [self.session.open()])
 
     def ehlo(self, name: str) -> Step:
         """EHLO with `name`."""
@@ -194,14 +56,14 @@ class Conversation:
 
     def starttls(self, context: ssl.SSLContext, name: str) -> Step:
         """STARTTLS and the handshake."""
-        return self._take(Stage.TLS, "STARTTLS", lambda: self.session.start_tls(context, name))
+        return self._take(Stage.TLS, "STARTTLS", lambda: [self.session.start_tls(context, name)])
 
     def auth_plain(self, user: str, password: Secret | str, *, initial: bool = True) -> Step:
-        """AUTH PLAIN, with the credentials at once or after the prompt."""
+        """AUTH PLAIN, with the credentials at once or after the prompt, which is a reply of the same step."""
         return self._take(
             Stage.AUTH,
             "AUTH PLAIN",
-            lambda: self.session.auth_plain(user, password, initial=initial)[-1],
+            lambda: self.session.auth_plain(user, password, initial=initial),
         )
 
     def mail(self, sender: str, parameters: str = "") -> Step:
@@ -215,17 +77,61 @@ class Conversation:
         return self._say(Stage.RCPT, f"RCPT TO:<{recipient}>")
 
     def data(self, content: bytes) -> Step:
-        """DATA and the whole message; a refused DATA command is the answer itself."""
+        """DATA and the whole message, two steps; a refused DATA command is the answer itself."""
+        go_ahead = self._say(Stage.DATA, "DATA")
+        if go_ahead.code != 354:
+            return go_ahead
+        return self._take(Stage.DATA, CONTENT, lambda: [self.session.send_content(content)])
 
-        def send() -> Reply:
-            go_ahead = self.session.command("DATA")
-            return self.session.send_content(content) if go_ahead.code == 354 else go_ahead
+    def reset(self) -> Step:
+        """RSET, which is about no stage."""
+        return self._say(None, "RSET")
 
-        return self._take(Stage.DATA, "DATA", send)
+    def write(self, *parts: bytes, tag: Stage | None = None, replies: int = 1, apart: float = 0.0) -> None:
+        """Send bytes as they are, each part in one write, that ask for so many replies; `hear` reads them.
 
-    def reset(self) -> Reply | None:
-        """RSET, which belongs to no stage; None when the connection is gone."""
-        return self._aside("RSET")
+        Between two parts there are `apart` seconds.
+        """
+        data = b"".join(parts)
+        began = time.monotonic()
+        shown = self._shown(data)  # credentials are known by what was said before
+        if not self.broken:
+            try:
+                for part in parts[:-1]:
+                    self.session.send_raw(part, replies=0)
+                    time.sleep(apart)
+                self.session.send_raw(parts[-1], replies=replies)
+            except SessionEnded as ended:
+                self._note_end(ended)
+        self.last_written = Step(tag, shown, (), began, 0.0, broken=self.broken)
+        self._record(self.last_written)
+
+    def hear(self, within: float | None = None) -> Reply | None:
+        """The next reply, which is one of the last step's; None where none comes.
+
+        `within` are the seconds in which it may come: then the connection lives on. Without them it is as if
+        the connection were lost when none comes in the time of a reply.
+        """
+        reply = None
+        if not self.broken:
+            try:
+                reply = self.session.read_reply() if within is None else self.session.listen(within)
+            except SessionEnded as ended:
+                self._note_end(ended)
+        if step := self.last_written:
+            if reply:
+                known = self._answered(step.tag, step.command, [*step.replies, reply], step.began)
+            elif step.replies:
+                known = step
+            else:
+                known = replace(
+                    step,
+                    seconds=time.monotonic() - step.began,
+                    broken=self.broken or f"nothing was said within {within or 0.0:.1f} s",
+                )
+            self._put(step, known)
+        self._sort_strays()
+        return reply
 
     def quit(self) -> Attempt:
         """QUIT, close, and look back on the whole dialogue.
@@ -233,33 +139,42 @@ class Conversation:
         Whether a refusal closed the connection is seen by a NOOP: many a server answers QUIT by closing. A
         server that answers neither has said all the same what there was to say.
         """
-        self._all_said = not self.broken
-        if self.steps and self.steps[-1].code >= REFUSES:
-            self._aside("NOOP")
-        if not self.broken:
+        self.all_is_said()
+        staged = self.staged
+        if not self.broken and staged and staged[-1].code >= REFUSES:
+            self._say(None, "NOOP")
+        if not self.broken and self.session.connected:
             self._parting = True
-            try:
-                self.session.quit_politely()
-            except SessionEnded as ended:
-                self._note_end(ended)
+            self._say(None, "QUIT")
         self.session.close()
         return self.attempt
+
+    def all_is_said(self) -> None:
+        """From here on no ending of the connection takes anything away from what was to be seen."""
+        self._all_said = self._all_said or not self.broken
+
+    def takes_the_end_for_an_answer(self) -> None:
+        """How the connection ended, or that a 421 came, is what was to be seen: nothing was lost by it."""
+        self._all_said = self._ending_tells = True
+
+    @property
+    def staged(self) -> tuple[Step, ...]:
+        """The steps that tell of a stage, in order."""
+        return tuple(telling(self.steps))
 
     @property
     def took_message(self) -> bool:
         """Whether the server took a message."""
-        return any(step.stage is Stage.DATA and step.treatment is Treatment.PASS for step in self.steps)
+        return any(step.tag is Stage.DATA and step.treatment is Treatment.PASS for step in self.staged)
 
     @property
     def attempt(self) -> Attempt:
         """The dialogue so far."""
-        replies = tuple(self.session.replies)
         return Attempt(
             self.client,
             tuple(self.steps),
             self.session.ending,
             self.broken,
-            replies,
             self.recipient,
             self.token,
             self._parting,
@@ -269,8 +184,8 @@ class Conversation:
     @property
     def manner(self) -> Manner:
         """How the client has spoken so far."""
-        greeted = [step.command[:4] for step in self.steps if step.stage is Stage.HELO]
-        let_in = any(step.treatment is Treatment.PASS for step in self.steps if step.stage is Stage.AUTH)
+        greeted = [step.command[:4] for step in self.staged if step.tag is Stage.HELO]
+        let_in = any(step.treatment is Treatment.PASS for step in self.staged if step.tag is Stage.AUTH)
         return Manner(greeted[-1:] != ["HELO"], self.session.encrypted, let_in)
 
     @property
@@ -280,12 +195,12 @@ class Conversation:
         A server that refuses and closes the connection has said why. One that goes away without a word, or
         with a 421, or says what is no reply, has not; neither has a network that fails.
         """
-        mangled = next((step for step in self.steps if step.mangled), None)
+        mangled = next((step for step in self.staged if step.mangled), None)
         if mangled:
-            return f"what came at {mangled.stage} is no sound reply ({mangled.mangled})"
-        said = next((step for step in reversed(self.steps) if step.reply), None)
-        if said and said.code == SERVICE_ENDS:
-            return f"at {said.stage} the server said {said}"
+            return f"what came at {mangled.name} is no sound reply ({mangled.mangled})"
+        said = next((step for step in reversed(self.staged) if step.reply), None)
+        if said and said.code == SERVICE_ENDS and not self._ending_tells:
+            return f"at {said.name} the server said {said}"
         refused = said is not None and said.code >= REFUSES and said.dropped
         tls = self.session.tls
         distrusted = tls is not None and self.session.ending is Ending.TLS_FAILED and bool(tls.verify_error)
@@ -296,47 +211,63 @@ class Conversation:
         """Why the TLS handshake failed; empty when it did not."""
         return self.broken if self.session.ending is Ending.TLS_FAILED else ""
 
-    def _aside(self, command: str) -> Reply | None:
-        if self.broken:
-            return None
-        try:
-            return self.session.command(command)
-        except SessionEnded as ended:
-            self._note_end(ended)
-            return None
+    def _say(self, tag: Stage | None, command: str) -> Step:
+        return self._take(tag, command, lambda: [self.session.command(command)])
 
-    def _say(self, stage: Stage, command: str) -> Step:
-        return self._take(stage, command, lambda: self.session.command(command))
-
-    def _take(self, stage: Stage, command: str, act: Callable[[], Reply]) -> Step:
+    def _take(self, tag: Stage | None, command: str, act: Callable[[], Sequence[Reply]]) -> Step:
         began = time.monotonic()
         if self.broken:
-            step = Step(stage, command, None, began, 0.0, broken=self.broken)
+            step = Step(tag, command, (), began, 0.0, broken=self.broken)
         else:
             try:
-                reply = act()
-                step = self._answered(stage, command, reply, began)
+                step = self._answered(tag, command, act(), began)
             except SessionEnded as ended:
                 self._note_end(ended)
-                step = Step(stage, command, None, began, time.monotonic() - began, broken=self.broken)
-        self.steps.append(step)
+                step = Step(tag, command, (), began, time.monotonic() - began, broken=self.broken)
+        self._record(step)
         return step
 
-    def _answered(self, stage: Stage, command: str, reply: Reply, began: float) -> Step:
-        seconds = self._wait(stage, reply)
-        ended = self.session.started + reply.at
+    def _answered(self, tag: Stage | None, command: str, replies: Sequence[Reply], began: float) -> Step:
+        last = replies[-1]
+        seconds = self._wait(tag, last)
+        ended = self.session.started + last.at
         silence = self.silence(ended - seconds, ended) if seconds > SLOW else seconds
         held = self.session.held()
-        return Step(stage, command, reply, began, seconds + held, silence=silence + held)
+        return Step(tag, command, tuple(replies), began, seconds + held, silence=silence + held)
 
-    def _wait(self, stage: Stage, reply: Reply) -> float:
+    def _wait(self, tag: Stage | None, reply: Reply) -> float:
         """Seconds that the server took; a greeting counts from the established connection.
 
         A lost SYN is sent again after a second by the client's own kernel and must not look like a delay.
         """
-        return reply.at - self.session.connected_at if stage is Stage.CONNECT else reply.seconds
+        return reply.at - self.session.connected_at if tag is Stage.CONNECT else reply.seconds
+
+    def _record(self, step: Step) -> None:
+        self.steps.append(step)
+        self._sort_strays()
+
+    def _sort_strays(self) -> None:
+        """What the server said without being asked is a step of its own, where it came."""
+        fresh = self.session.replies[self._sorted :]
+        self._sorted = len(self.session.replies)
+        started = self.session.started
+        for reply in fresh:
+            if UNSOLICITED in reply.flaws:
+                self.steps.append(Step(None, "", (reply,), started + reply.at, 0.0))
+                self.steps.sort(key=lambda step: step.began)
+
+    def _shown(self, data: bytes) -> str:
+        kept = self.session.transcript.without_secrets(data).decode("utf-8", "backslashreplace")
+        return shortened(printable(kept.removesuffix("\r\n")), SHOWN)
 
     def _note_end(self, ended: SessionEnded) -> None:
         self.broken = ended.reason
-        if ended.ending in GONE and self.steps and self.steps[-1].reply and not self._parting:
-            self.steps[-1] = replace(self.steps[-1], dropped=True)
+        last = next((step for step in reversed(self.staged) if step.reply), None)
+        if ended.ending in GONE and last and not self._parting:
+            self._put(last, replace(last, dropped=True))
+
+    def _put(self, step: Step, known: Step) -> None:
+        """In the place of a step what is known of it by now."""
+        self.steps = [known if one is step else one for one in self.steps]
+        if step is self.last_written:
+            self.last_written = known

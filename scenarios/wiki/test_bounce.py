@@ -94,6 +94,6 @@ def must_exist(client: Client, recipient: str, sut: Sut, expect: Expect) -> None
     if sut.domain_of(recipient).takes_everyone:
         return
     ordinary = client.another("ordinary mail to that address").attempt(recipient=recipient)
-    refused = any(step.treatment in (Treatment.DENY, Treatment.DROP) for step in ordinary.steps)
+    refused = any(step.treatment in (Treatment.DENY, Treatment.DROP) for step in ordinary.staged)
     expect.applicable(not refused, f"{recipient} is refused to everybody, so a bounce to it tells nothing")
     expect.accepts(ordinary, Stage.RCPT)

@@ -185,7 +185,7 @@ def test_lists_are_asked_at_rcpt_only(client: Client, stranger: Client, sut: Sut
             talk.ehlo(one.host)
             mail = talk.mail(one.sender)
             queries = [entry for blocklist in sut.dnsbl for entry in one.queries_for(blocklist)]
-            asked_early = [entry.name for entry in queries if entry.at >= talk.steps[0].began]
+            asked_early = [entry.name for entry in queries if entry.at >= talk.staged[0].began]
             if mail.treatment is Treatment.PASS:
                 talk.rcpt(sut.recipient)
             attempt = talk.quit()

@@ -338,7 +338,7 @@ def test_operator_changes_a_list(
 
 def for_good(attempt: Attempt) -> bool:
     """Whether the client was refused, and not only for now."""
-    return any(step.treatment in (Treatment.DENY, Treatment.DROP) for step in attempt.steps)
+    return any(step.treatment in (Treatment.DENY, Treatment.DROP) for step in attempt.staged)
 
 
 def taken_while_strangers_are_not(attempt: Attempt, new_client: NewClient, sut: Sut, expect: Expect) -> None:

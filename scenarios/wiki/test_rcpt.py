@@ -115,7 +115,7 @@ def test_user_that_nobody_knows(
 def test_one_recipient_too_many(client: Client, offence: bool, sut: Sut, expect: Expect) -> None:
     limit = sut.profile.policy.max_recipients
     attempt = client.attempt(recipient=[sut.recipient] * (limit + 1 if offence else limit))
-    taken = [step for step in attempt.steps if step.stage is Stage.RCPT and step.treatment is Treatment.PASS]
+    taken = [step for step in attempt.staged if step.stage is Stage.RCPT and step.treatment is Treatment.PASS]
     expect.given(bool(taken), f"not even the first recipient was taken: {attempt.rcpt}")
     if len(taken) < limit:
         expect.through(attempt, Stage.RCPT)  # which says what became of one of those that may be
@@ -135,4 +135,4 @@ def refuses_unknown_users(client: Client, sut: Sut) -> bool:
         return False
     to_nobody = client.another("ordinary mail to nobody")
     attempt = to_nobody.attempt(recipient=f"{sut.nobody}@{sut.home.name}")
-    return any(step.treatment in (Treatment.DENY, Treatment.DROP) for step in attempt.steps)
+    return any(step.treatment in (Treatment.DENY, Treatment.DROP) for step in attempt.staged)

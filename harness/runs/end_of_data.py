@@ -1,0 +1,91 @@
+"""What must not end the content of a message: judged with silence behind it, with text, and by what came."""
+
+from dataclasses import replace
+
+from harness.outcome import Stage
+from harness.runs.raw import Raw
+from harness.runs.talk import Talk
+from harness.verdicts import FailedError, InconclusiveError, NeverCameError
+from harness.world.client import Client, message
+from harness.world.reply_set import CLOSED, SILENCE, ReplySet
+from harness.world.step import Step
+
+FIRST = b"This is the first part."
+SECOND = b"This is the second part."
+END = b"\r\n.\r\n"
+WHATEVER = ("2xx", "4xx", "5xx", CLOSED)
+
+
+def must_not_end_data(raw: Raw, client: Client, offence: bool, form: bytes) -> None:
+    """A form such as LF . LF does not end the content; refusing it, or the connection's end, is as good.
+
+    It is played on two connections, with silence behind it and with a whole second message behind it in the
+    same write. A positive reply in the silence contradicts, and so does a copy in the mailbox that ends
+    there, whatever was said; an error that text behind it earns proves nothing. The twin's message has no
+    such form in it, is taken and comes whole. Raises what `Talk.must_hear` and a mailbox raise.
+    """
+    silent = replace(client, word="silence", label="with silence behind it")
+    with raw(silent, offence) as talk:
+        _begins(talk, silent)
+        seen = talk.fault(form, stage=Stage.DATA).must_hear(SILENCE, CLOSED, "4xx", "5xx").seen
+        taken = False
+        if seen is SILENCE or not offence:
+            talk.says(b"\r\n" + SECOND + END, replies=1, stage=Stage.DATA)
+            taken = _is_taken(talk, form, offence)
+    texts = replace(client, word="text", label="with text behind it")
+    with raw(texts, offence) as talk:
+        _begins(talk, texts)
+        behind = _commands(texts) + SECOND + END
+        talk.fault(form + behind, instead=(b"\r\n" + behind,), replies=1, stage=Stage.DATA)
+        also_taken = _is_taken(talk, form, offence)
+    if raw.mailbox:
+        for one, is_taken in ((silent, taken), (texts, also_taken)):
+            if offence:
+                _is_not_cut(raw, one, form, is_taken)
+            else:
+                _comes_whole(raw, one)
+
+
+def _begins(talk: Talk, client: Client) -> None:
+    talk.comes_to(Stage.DATA)
+    recipient = client.world.sut.recipient
+    talk.says(message(client, recipient, body=FIRST.decode()), stage=Stage.DATA)
+
+
+def _is_taken(talk: Talk, form: bytes, offence: bool) -> bool:
+    """Whether the message is taken at its true end, with one reply and no more; an innocent one is."""
+    seen = talk.hears(*WHATEVER).seen if offence else talk.must_hear("2xx").seen
+    taken = isinstance(seen, Step) and seen.code // 100 == 2
+    more = talk.says("NOOP").hears("2xx").listen(ReplySet.of(SILENCE)) if taken else None
+    extra = [*talk.strays, *([more] if isinstance(more, Step) else [])]
+    if commands := [step for step in extra if step.code // 100 in (2, 3)]:
+        said = f"what stood behind {form!r} was taken for commands: nothing had asked for {commands[0]}"
+        raise FailedError(said) if offence else InconclusiveError(f"nothing had asked for {commands[0]}")
+    return taken
+
+
+def _commands(client: Client) -> bytes:
+    """A second message, as it would be sent behind the first one, up to its last line."""
+    recipient = client.world.sut.recipient
+    lines = f"MAIL FROM:<{client.sender}>\r\nRCPT TO:<{recipient}>\r\nDATA\r\n"
+    return lines.encode() + message(client, recipient, subject="behind")
+
+
+def _is_not_cut(raw: Raw, client: Client, form: bytes, taken: bool) -> None:
+    """What is in the mailbox is one message with both parts, whatever the server said of it."""
+    recipient = client.world.sut.recipient
+    try:
+        copies = [raw.must_deliver(client)] if taken else []
+    except NeverCameError as ending:
+        raise InconclusiveError(f"{ending}; what became of it shows nothing") from None
+    copies += raw.copies(client)
+    for copy in copies:
+        if (FIRST in copy.body) != (SECOND in copy.body):
+            raise FailedError(f"the message that was delivered to {recipient} ends at {form!r}")
+
+
+def _comes_whole(raw: Raw, client: Client) -> None:
+    """Without the form a message comes as it was sent, or nothing can be told by what is delivered."""
+    body = raw.must_deliver(client).body
+    if FIRST not in body or SECOND not in body:
+        raise InconclusiveError("a message without such a form in it is not delivered as it was sent")

@@ -1,0 +1,104 @@
+"""One exchange of a dialogue: what was sent, the replies that it got, and when."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from harness.outcome import Stage, Treatment
+from harness.smtp.reply import Reply, parse_keywords
+
+MANGLED = (
+    "NUL byte",
+    "control character",
+    "bare CR",
+    "codes differ between lines",
+)  # flaws of what no server says
+
+
+@dataclass(frozen=True)
+class Step:
+    """What was sent at once, and what the server did then: its replies, or why there is none.
+
+    A greeting, or a 421 that nothing asked for, is a step in which nothing was sent. Several commands in one
+    write have several replies; the last of them is the one that tells.
+    """
+
+    tag: Stage | None  # the stage that it is about, for the judge and for reports; None: it is about none
+    command: str  # what was sent, for the eye, without credentials; of content no more than that it is some
+    replies: tuple[Reply, ...]
+    began: float  # time.monotonic()
+    seconds: float
+    broken: str = ""
+    dropped: bool = False
+    silence: float = 0.0  # the longest time within it, seconds, in which the server asked DNS nothing either
+
+    @property
+    def stage(self) -> Stage:
+        """The stage that it is about; raises `ValueError` for one that is about none."""
+        if self.tag is None:
+            raise ValueError(f"no stage of a dialogue is told at {self.name}")
+        return self.tag
+
+    @property
+    def name(self) -> str:
+        """What reasons and reports call it: its stage, or what was sent."""
+        return str(self.tag or self.command or "a reply that nothing asked for")
+
+    @property
+    def reply(self) -> Reply | None:
+        """The last reply; None when none came."""
+        return self.replies[-1] if self.replies else None
+
+    @property
+    def code(self) -> int:
+        """The code of the last reply; 0 when none came."""
+        return self.reply.code if self.reply else 0
+
+    @property
+    def text(self) -> str:
+        """The text of the last reply, its lines joined by line feeds; empty when none came."""
+        return self.reply.text if self.reply else ""
+
+    @property
+    def prose(self) -> str:
+        """The words of the last reply in one line, without enhanced codes; empty when none came."""
+        return self.reply.prose if self.reply else ""
+
+    @property
+    def mangled(self) -> str:
+        """What of the last reply shows that it did not come as a server says it; empty when nothing does."""
+        return next((flaw for flaw in self.reply.flaws if flaw in MANGLED), "") if self.reply else ""
+
+    @property
+    def keywords(self) -> dict[str, str]:
+        """The service extensions that an EHLO answer lists, in upper case, with their parameters."""
+        return parse_keywords(self.reply) if self.reply else {}
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the server waits for more before it tells anything (3yz, RFC 5321 §4.2.1)."""
+        return self.code // 100 == 3
+
+    @property
+    def treatment(self) -> Treatment | None:
+        """What the last reply means; None when none came."""
+        if self.reply is None:
+            return None
+        if self.code < 400:
+            return Treatment.PASS
+        if self.code < 500:
+            return Treatment.DEFER
+        return Treatment.DROP if self.dropped else Treatment.DENY
+
+    def __str__(self) -> str:
+        """Such as `550 after 1.02 s`, for reasons and reports."""
+        said = f"{self.code} {self.text.splitlines()[0][:120] if self.text else ''}".strip()
+        return f"{said} after {self.seconds:.2f} s" if self.reply else f"no reply: {self.broken}"
+
+
+def telling(steps: Iterable[Step]) -> Iterator[Step]:
+    """The steps that tell of a stage; one that the server lets go on tells nothing when it did go on."""
+    tagged = [step for step in steps if step.tag]
+    for step, following in itertools.zip_longest(tagged, tagged[1:]):
+        if not (step.goes_on and following and following.tag is step.tag):
+            yield step
