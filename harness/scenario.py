@@ -8,12 +8,17 @@ from fake_dns import Behaviour, NoAnswer, NxDomain, Refused, ServFail
 from harness.capabilities.mail_host import Arrival, Call, MailHost
 from harness.capabilities.mailbox import Delivered
 from harness.capabilities.queue import Queued
+from harness.grants.accounts import Directory
+from harness.grants.greylist import GreylistOperator
+from harness.grants.mail import Mailbox, QueueOperator
+from harness.grants.outage import Outage
+from harness.grants.registry import CAPABILITIES
+from harness.grants.sending import MailHosts, Rewriter
 from harness.offence import Offence
 from harness.outcome import Stage, Treatment
 from harness.profile.mail_tables import Account
 from harness.profile.tables import Domain
 from harness.profile.values import is_of_this_host
-from harness.rules import Capability
 from harness.runs.expect import Expect
 from harness.sender_authentication import dkim_results, refusal, spf_mark
 from harness.settings.secret import Secret
@@ -32,15 +37,6 @@ from harness.world.internet import Internet, Kind
 from harness.world.signing import Algorithm, Canonical, Signer
 from harness.world.sut import BlockList, Sut
 from harness.world.sut_mail import Alias
-from harness.world.tools import (
-    Directory,
-    GreylistOperator,
-    Mailbox,
-    MailHosts,
-    Outage,
-    QueueOperator,
-    Rewriter,
-)
 from harness.world.world import Cause, Clock
 
 NewClient = Callable[[Kind], Client]
@@ -120,5 +116,8 @@ def each(*names: str) -> pytest.MarkDecorator:
 
 
 def needs(*capabilities: str) -> pytest.MarkDecorator:
-    """Mark a case that needs more than its rule does, such as `mailbox`."""
-    return pytest.mark.needs(*(Capability(name) for name in capabilities))
+    """Mark a case that needs more than its rule does, such as `mailbox`.
+
+    Raises `UnknownCapabilityError` for a name that no capability has.
+    """
+    return pytest.mark.needs(*(CAPABILITIES[name].name for name in capabilities))

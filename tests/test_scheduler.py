@@ -14,11 +14,18 @@ import pytest
 from fake_dns import FakeDns
 from harness import settings
 from harness.embedded.servers import PROFILE
+from harness.grants.accounts import DIRECTORY_OUTAGE
+from harness.grants.addresses import DNS
+from harness.grants.capability import Tools
+from harness.grants.greylist import GREYLIST_OUTAGE
+from harness.grants.mail import MAILBOX
+from harness.grants.outage import Outage
+from harness.grants.strain import HEAVY
 from harness.judge import Judge, NoEvidenceError
 from harness.profile.model import Profile
 from harness.profile.tables import Spf
 from harness.results.model import Status
-from harness.rules import Capability, Catalogue
+from harness.rules import Catalogue
 from harness.runs.course import CaseResult, run_scenario
 from harness.runs.expect import EndedError
 from harness.runs.play import Play
@@ -32,7 +39,6 @@ from harness.world.client import Client
 from harness.world.conversation import Attempt
 from harness.world.internet import Internet, Kind
 from harness.world.room import Room
-from harness.world.tools import Outage, Tools
 
 RULE = "helo.plain-ip"
 
@@ -333,7 +339,7 @@ def test_a_run_is_given_up_when_trouble_lasts_and_not_for_a_restart(
 
 
 def test_a_run_that_slowed_down_comes_back_to_its_pace(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
-    run = replace(run, obstacles={Capability.DNS: "it asks nothing"})
+    run = replace(run, obstacles={DNS.name: "it asks nothing"})
     rate, rates = run.pace.rate, []
     for found in ("it is refused", "", ""):
         monkeypatch.setattr(Run, "_send_canary", lambda self, server, like, found=found: found)
@@ -375,7 +381,7 @@ def test_what_the_profile_lacks_or_does_not_claim_is_not_tried(run: Run) -> None
     clockless = outcome(run, rule="greylist.expired")
     assert clockless.status is Status.NOT_TESTABLE
     assert "clock" in clockless.reason
-    needy = run_scenario(run, Plan(run.catalogue[RULE], frozenset({Capability.MAILBOX}), passes))
+    needy = run_scenario(run, Plan(run.catalogue[RULE], frozenset({MAILBOX.name}), passes))
     assert needy.status is Status.NOT_TESTABLE
 
 
@@ -459,8 +465,8 @@ def test_what_changes_the_server_for_all_is_played_last_and_undone(
             played.append("end")
 
     about_greylist = what == "greylist"
-    tools = Tools(outage=Cut()) if about_greylist else Tools(directory_outage=Cut())
-    everywhere = replace(run, tools=tools)
+    need = GREYLIST_OUTAGE if about_greylist else DIRECTORY_OUTAGE
+    everywhere = replace(run, tools=Tools({need: Cut()}))
     monkeypatch.setattr(everywhere, "trouble", lambda: "")
     others_begun = threading.Event()
 
@@ -477,9 +483,8 @@ def test_what_changes_the_server_for_all_is_played_last_and_undone(
 
         play.call(scenario, {}, (f"{what}_outage",))
 
-    need = Capability.GREYLIST_OUTAGE if about_greylist else Capability.DIRECTORY_OUTAGE
     plans = {
-        "cuts": Plan(run.catalogue[RULE], frozenset({need}), cuts, has_twin=False),
+        "cuts": Plan(run.catalogue[RULE], frozenset({need.name}), cuts, has_twin=False),
         "other": Plan(run.catalogue[RULE], frozenset(), other, has_twin=False),
     }
     scheduler = Scheduler(everywhere, jobs=4)
@@ -610,9 +615,9 @@ def test_what_disturbs_is_not_tried_on_a_server_that_is_disturbed(
 def test_no_more_plays_than_jobs_go_on_at_a_time(run: Run, jobs: int) -> None:
     stage = Stage(run)
     plans: dict[str, Plan] = {str(number): stage.plan(RULE) for number in range(10)}
-    straining = replace(stage.plan(RULE, 0.1), needs=frozenset({Capability.HEAVY}))
+    straining = replace(stage.plan(RULE, 0.1), needs=frozenset({HEAVY.name}))
     plans |= {f"straining-{number}": straining for number in range(4)}
-    came = scheduled(replace(run, heavy=True), plans, jobs)
+    came = scheduled(replace(run, tools=Tools({HEAVY: True})), plans, jobs)
     assert {one.status for one in came.values()} == {Status.PASSED}
     assert stage.most in (jobs, jobs // 2 * 2)  # two and two, each with the other
 

@@ -10,11 +10,12 @@ import pytest
 from fake_dns import FakeDns
 from harness import settings
 from harness.embedded.servers import PROFILE
+from harness.grants.addresses import REVERSE_LOOKUP
 from harness.judge import Judge
 from harness.profile.model import Profile
 from harness.profile.tables import RouteName
 from harness.results.model import Status
-from harness.rules import Capability, Catalogue
+from harness.rules import Catalogue
 from harness.runs.baseline import look
 from harness.runs.course import run_scenario
 from harness.runs.doctor import examine
@@ -185,8 +186,8 @@ def test_nothing_is_said_of_lookups_that_the_server_does_not_make(catalogue: Cat
         client = run.client(run.world(), Kind.KNOWN)
         with pytest.raises(NotTestableError, match="does not look it up"):
             client.without_ptr()
-    assert "name another route" in run.profile.lacks(Capability.REVERSE_LOOKUP)
+    assert "name another route" in REVERSE_LOOKUP.lacking(run.profile)
     other = run.profile.model_copy(
         update={"clients": run.profile.clients.model_copy(update={"route": RouteName.BIND})}
     )
-    assert replace(run, profile=other).profile.lacks(Capability.REVERSE_LOOKUP) == ""
+    assert REVERSE_LOOKUP.lacking(replace(run, profile=other).profile) == ""

@@ -11,6 +11,8 @@ from harness import settings
 from harness.capabilities.clock import WaitingClock
 from harness.discovery.facts import GreylistSeen, Way
 from harness.discovery.place import Place
+from harness.grants.capability import Tools
+from harness.grants.greylist import CLOCK
 from harness.judge import Judge
 from harness.outcome import Stage
 from harness.profile.model import Profile
@@ -22,7 +24,6 @@ from harness.world.client import GREYLIST_SLACK, Client
 from harness.world.conversation import Attempt
 from harness.world.internet import Identity, Internet, Kind
 from harness.world.made_up import made_up
-from harness.world.tools import Tools
 
 PATIENCE = 90.0  # seconds for one reply
 RATE = 20.0  # connections in a second
@@ -67,7 +68,14 @@ class Dialogues:
         )
         clock = WaitingClock(self.greylist.delay + 2 * GREYLIST_SLACK) if self.greylist else None
         judge = Judge(0.0, lambda since, until: 0.0)
-        return Run(profile, Catalogue(), self.internet, routes[self.way.route], judge, Tools(clock=clock))
+        return Run(
+            profile,
+            Catalogue(),
+            self.internet,
+            routes[self.way.route],
+            judge,
+            Tools({CLOCK: clock} if clock else {}),
+        )
 
     @property
     def chooses_addresses(self) -> bool:

@@ -293,3 +293,17 @@ class Spf(Authenticity):
 
     route: RouteName | None = None
     explanations: bool = True
+
+
+class ServerTables(settings.Settings):
+    """The tables that a profile may have about the dialogue and what the harness controls."""
+
+    dns: Dns | None = None
+    greylist: Greylist | None = None
+    tls: Tls | None = None
+    auth: Auth | None = None
+    directory: Directory | None = None
+    clock: Clock | None = None
+    operator: Operator | None = None
+    outage: Outage | None = None
+    spf: Spf | None = None

@@ -9,12 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
+from harness.grants.capability import Absent, Tools
+from harness.grants.greylist import CLOCK
+from harness.grants.registry import CAPABILITIES
 from harness.judge import Fault, Judge
 from harness.outcome import Stage, Treatment, later
 from harness.profile.model import Profile
-from harness.rules import Capability, Catalogue, Rule
+from harness.rules import Catalogue, Rule
 from harness.runs.baseline import Baseline, Innocent, innocents, meet
-from harness.runs.recorded_tools import RecordedClock
 from harness.runs.steadiness import Steadiness
 from harness.settings.hosts import endpoint_text
 from harness.smtp.routes import Route
@@ -25,11 +27,8 @@ from harness.world.internet import Internet, Kind
 from harness.world.pace import Pace
 from harness.world.room import Room
 from harness.world.sut import Sut
-from harness.world.tools import Tools
 from harness.world.world import World
 
-# A server without these has nothing to be judged for.
-CHECKS = frozenset((Capability.SPF, Capability.DKIM, Capability.DIRECTORY))
 MOST_TROUBLES = 5  # innocent clients in a row that are not served, before a run gives up
 LASTING = 15.0  # seconds of such trouble, more than a server takes to be started again
 
@@ -44,15 +43,12 @@ class Run:
     route: Route
     judge: Judge
     tools: Tools = field(default_factory=Tools)
-    heavy: bool = False
     lean: bool = False  # verdicts only: no dialogues are kept
     to_the_end: bool = False  # dialogues go to the end of DATA, wherever a verdict is expected
     side_by_side: bool = True  # whether scenarios, and their plays, run on threads of their own
     steadiness: Steadiness = field(default_factory=Steadiness)
     baseline: Baseline = field(default_factory=Baseline)  # what innocent clients met before any offence
-    obstacles: Mapping[Capability, str] = field(
-        default_factory=dict
-    )  # why what the profile grants is not there
+    obstacles: Mapping[str, str] = field(default_factory=dict)  # why what is granted is not there
     unusable: str = ""  # why no verdict means anything; empty when the server is fit to be judged
     over: threading.Event = field(default_factory=threading.Event)  # nothing counts any more
     pace: Pace = field(init=False)
@@ -77,33 +73,35 @@ class Run:
         server = (self.profile.server.address, self.profile.server.port)
         usual = self.baseline.zones_asked
         world = World(self.internet, self.sut, self.route, None, server, self.pace, usual, room=self.room)
-        if self.tools.clock:
-            world.clock = RecordedClock(self.tools.clock, world)
+        world.clock = self.tools.recorded(CLOCK, world)
         return world
 
     def client(self, world: World, kind: Kind, label: str = "client") -> Client:
         """A fresh innocent host."""
         return Client(world, self.internet.identity(kind), kind, label)
 
-    def refusal(self, rule: Rule, needs: Iterable[Capability]) -> ScenarioEnd | None:
+    def refusal(self, rule: Rule, needs: Iterable[str]) -> ScenarioEnd | None:
         """Why a case that `needs` something is not to be tried on this server; None when it is."""
         if not self.profile.claims(rule):
             return NotApplicableError("the profile does not claim this rule")
-        for capability in sorted({*(rule.needs & CHECKS), *({*needs} & {Capability.IPV6})}):
-            if reason := self._lacks(capability):
+        of_case = frozenset(needs)
+        wanted = sorted(rule.needs | of_case)
+        lacking = [(CAPABILITIES[name], reason) for name in wanted if (reason := self._lacks(name))]
+        for capability, reason in lacking:
+            by_rule = capability.absent is Absent.RULE_DOES_NOT_APPLY and capability.name in rule.needs
+            by_case = capability.absent is Absent.CASE_DOES_NOT_APPLY and capability.name in of_case
+            if by_rule or by_case:
                 return NotApplicableError(reason)
-        for capability in sorted({*rule.needs, *needs}):
-            if reason := self._lacks(capability):
-                return NotTestableError(reason, capability)
-        return None
+        return next((NotTestableError(reason, capability.name) for capability, reason in lacking), None)
 
-    def obstacle(self, needs: Iterable[Capability]) -> tuple[Capability, str] | None:
+    def obstacle(self, needs: Iterable[str]) -> tuple[str, str] | None:
         """What keeps a case that `needs` something from being told; None when nothing does."""
         return next(((need, self.obstacles[need]) for need in sorted(needs) if need in self.obstacles), None)
 
     def taking_part(self) -> AbstractContextManager[None]:
         """For as long as a scenario is played: no time passes for it but what it waits for."""
-        return self.tools.clock.taking_part() if self.tools.clock else contextlib.nullcontext()
+        clock = self.tools.get(CLOCK)
+        return clock.taking_part() if clock else contextlib.nullcontext()
 
     def break_off(self) -> None:
         """The run is over: whoever still waits, for a turn, a reply, mail or the clock, stops doing so.
@@ -114,10 +112,7 @@ class Run:
         self.steadiness.freeze()
         self.pace.end()
         self.room.end()
-        if self.tools.clock:
-            self.tools.clock.stop()
-        if self.tools.sink:
-            self.tools.sink.stop()
+        self.tools.stop()
 
     @contextlib.contextmanager
     def threads(self, number: int, name: str) -> Iterator[ThreadPoolExecutor]:
@@ -228,19 +223,9 @@ class Run:
         identity = self.internet.identity(Kind.KNOWN, address=self.profile.server.address)
         return Client(world, identity, Kind.KNOWN, "observer")
 
-    def _lacks(self, capability: Capability) -> str:
-        if capability is Capability.HEAVY:
-            return "" if self.heavy else "it strains a shared server; run with --smtp-allow-heavy to allow it"
-        granted = {
-            Capability.CLOCK: self.tools.clock,
-            Capability.GREYLIST_OPERATOR: self.tools.operator,
-            **self.tools.outages,
-            Capability.DIRECTORY_BIND: self.tools.directory,
-            Capability.MAILBOX: self.tools.mailbox,
-            Capability.SINK: self.tools.sink,
-            Capability.QUEUE_OPERATOR: self.tools.queue,
-        }.get(capability)
-        return "" if granted else self.profile.lacks(capability)
+    def _lacks(self, name: str) -> str:
+        capability = CAPABILITIES[name]
+        return "" if self.tools.get(capability) is not None else capability.lacking(self.profile)
 
 
 def ailing(attempt: Attempt, put_off_with: tuple[int, ...] = ()) -> str:

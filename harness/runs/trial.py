@@ -7,7 +7,7 @@ from enum import Enum
 from harness.judge import ContradictionError, Fault, GreylistWordError, UnclearTimingError
 from harness.outcome import DIALOGUE, Stage, Treatment, later
 from harness.results.model import Status, Try
-from harness.rules import Capability, Rule
+from harness.rules import Rule
 from harness.runs.baseline import Finding, Innocent
 from harness.runs.evidence import Evidence, aftermath, clock_zero
 from harness.runs.expect import EndedError, MarkedInnocentError
@@ -34,12 +34,12 @@ class Plan:
     """A scenario as the scheduler knows it."""
 
     rule: Rule
-    needs: frozenset[Capability]  # of this case, beyond those of the rule
+    needs: frozenset[str]  # of this case, beyond those of the rule
     play: Callable[[Play], None]
     has_twin: bool = True  # whether it is played without its offence, too
 
     @property
-    def all_needs(self) -> frozenset[Capability]:
+    def all_needs(self) -> frozenset[str]:
         """Of the case and of its rule."""
         return self.rule.needs | self.needs
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.grants.registry import CAPABILITIES
 from harness.progress import Progress
 from harness.results.filing import REPORTS_LOST, Filing
 from harness.results.model import RunResult, Status
@@ -41,7 +42,12 @@ def run_suite(order: Order) -> int:
     prepare(order.reports)
     suite = load(order.suite)
     rehearse(order.suite, suite)
-    wish = Wish(Catalogue.below(order.scenarios), order.profile, order.mutants, embedded=checking_mta)
+    wish = Wish(
+        Catalogue.below(order.scenarios, CAPABILITIES.names),
+        order.profile,
+        order.mutants,
+        embedded=checking_mta,
+    )
     with open_run(wish) as everything:
         run, facts = begin(subject(everything, suite))
         result = play(run, facts, suite, Progress("cases").tell)

@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 
+from harness.grants.addresses import DNS
+from harness.grants.mail import MAILBOX
 from harness.outcome import Outcome, Stage
 from harness.profile.tables import Claims, RouteName
 from harness.results.model import Case as CaseResult
 from harness.results.model import RuleResult, RunResult, ServerFacts
-from harness.rules import Capability, Catalogue, Level, Rule
+from harness.rules import Catalogue, Level, Rule
 from harness.runs.course import run_scenario
 from harness.runs.result_builder import ResultBuilder, RuleCase
 from harness.runs.run import Run
@@ -53,9 +55,9 @@ def subject(run: Run, suite: Suite) -> Run:
             "that nobody has here: the server can only be told of them; set spf.route to "
             f"{', '.join(ROUTES)}"
         )
-    if reason := profile.lacks(Capability.DNS):
+    if reason := DNS.lacking(profile):
         raise UnfitProfileError(reason)
-    if run.tools.mailbox is None:
+    if run.tools.get(MAILBOX) is None:
         raise UnfitProfileError("there is no [mailbox], and most results stand in delivered messages")
     address, port = profile.spf.server or (profile.server.address, profile.server.port)
     server = profile.server.model_copy(update={"address": address, "port": port})

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from fake_dns import Behaviour, FakeDns, QueryEntry, listing_name, reverse_name
-from harness.rules import Capability
+from harness.profile.model import NAMES_ARE_TOLD
 from harness.verdicts import NotTestableError
 from harness.world.internet import Identity
 from harness.world.sut import BlockList
@@ -72,8 +72,8 @@ class Host:
 
     def without_ptr(self) -> None:
         """Take the PTR record away; raises `NotTestableError` where the server does not look for it."""
-        if reason := self.world.sut.profile.lacks(Capability.REVERSE_LOOKUP):
-            raise NotTestableError(reason)
+        if not self.world.sut.profile.looks_names_up:
+            raise NotTestableError(NAMES_ARE_TOLD)
         self.is_confirmed = False
         self.world.dns.withdraw(reverse_name(self.address), "PTR")
 
