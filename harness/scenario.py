@@ -1,6 +1,6 @@
 """The public face of the harness for scenarios: the mark, and the types of what fixtures give."""
 
-from collections.abc import Callable
+from typing import Protocol
 
 import pytest
 
@@ -39,7 +39,13 @@ from harness.world.sut import BlockList, Sut
 from harness.world.sut_mail import Alias
 from harness.world.world import Cause, Clock
 
-NewClient = Callable[[Kind], Client]
+
+class NewClient(Protocol):
+    """Makes clients."""
+
+    def __call__(self, kind: Kind, label: str = "client", *, endpoint: str = "") -> Client:
+        """A fresh innocent host of a kind, at the first endpoint of the profile or at one of a name."""
+
 
 __all__ = [
     "Account",

@@ -29,7 +29,7 @@ from harness.runs.doctor import MENDS, examine, of_innocents, report
 from harness.runs.run import Run
 from harness.settings import read_toml
 from harness.settings.secret import Secret
-from harness.smtp.routes import Direct
+from harness.world.endpoints import endpoints_of
 from harness.world.internet import Internet
 from tests.dns_asking import Question
 from tests.hostile_server import Hangup, Hear, HostileServer, Say, Step, Visitor
@@ -425,7 +425,8 @@ def room_at(server: HostileServer, catalogue: Catalogue, jobs: int) -> Finding:
     }
     profile = settings.check(Path("profile.toml"), content, Profile)
     judge = Judge(profile.policy.delay, lambda since, until: 0.0)
-    run = Run(profile, catalogue, Internet(FakeDns(), profile), Direct(), judge)
+    internet = Internet(FakeDns(), profile)
+    run = Run(profile, catalogue, internet, endpoints_of(profile, internet), judge)
     return leaves_room(Patient(run))
 
 

@@ -32,11 +32,14 @@ from harness.runs.play import Play
 from harness.runs.run import Run
 from harness.runs.scheduler import Scheduler
 from harness.runs.trial import Plan
-from harness.smtp.routes import Direct
+from harness.smtp.endpoint import Endpoint
+from harness.smtp.identity import Bind
 from harness.smtp.session import Ending
+from harness.smtp.transport import Tcp
 from harness.verdicts import FailedError, InconclusiveError, NotTestableError, ScenarioEnd
 from harness.world.client import Client
 from harness.world.conversation import Attempt
+from harness.world.endpoints import Endpoints, endpoints_of
 from harness.world.internet import Internet, Kind
 from harness.world.room import Room
 
@@ -64,7 +67,8 @@ def run(catalogue: Catalogue, closed_port: int) -> Run:
     content["rules"] = {"without": ["absent.*"]}
     profile = settings.check(PROFILE, content, Profile)
     judge = Judge(profile.policy.delay, lambda since, until: 0.0)
-    return Run(profile, catalogue, Internet(FakeDns(), profile), Direct(), judge)
+    internet = Internet(FakeDns(), profile)
+    return Run(profile, catalogue, internet, endpoints_of(profile, internet), judge)
 
 
 def passes(play: Play) -> None:
@@ -282,9 +286,9 @@ def test_the_server_that_is_judged_is_the_one_that_must_be_well(
         with client.conversation():
             raise FailedError("it did not")
 
-    def trouble(server: tuple[str, int], like: object) -> str:
-        asked.append(server)
-        return "nobody is served there" if server == elsewhere else ""
+    def trouble(server: Endpoint, like: object) -> str:
+        asked.append(server.server)
+        return "nobody is served there" if server.server == elsewhere else ""
 
     monkeypatch.setattr(run, "trouble", trouble)
     came = run_scenario(run, Plan(run.catalogue[RULE], frozenset(), refused_there, has_twin=False))
@@ -296,7 +300,9 @@ def test_another_instance_is_asked_itself(run: Run, closed_port: int) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         port = int(holder.getsockname()[1])
-        assert run.trouble(("127.0.0.1", port)).startswith(f"at 127.0.0.1:{port} an innocent client got no")
+        assert run.trouble(Endpoint(Tcp("127.0.0.1", port))).startswith(
+            f"at 127.0.0.1:{port} an innocent client got no"
+        )
     assert run.unusable == ""
 
 
@@ -315,7 +321,7 @@ def test_who_asks_a_server_that_checks_spf_is_named_by_its_domain(
         return Attempt(client.address, (), Ending.QUIT)
 
     monkeypatch.setattr(Client, "attempt", served)
-    assert run.trouble(("127.0.0.1", port)) == ""
+    assert run.trouble(Endpoint(Tcp("127.0.0.1", port))) == ""
 
 
 def test_a_server_that_serves_nobody_any_more_is_spared(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
@@ -352,19 +358,22 @@ def test_a_run_that_slowed_down_comes_back_to_its_pace(monkeypatch: pytest.Monke
 class NoWayFrom:
     """A route by which no client's address can be had."""
 
-    name = "bind"
+    kind = "nowhere"
 
-    def connect(
-        self, server: tuple[str, int], client_address: str, timeout: float, begun: object = None
-    ) -> tuple[socket.socket, bytes]:
+    def connect(self, client_address: str, source: str, timeout: float, begun: object) -> socket.socket:
         raise OSError(99, "Cannot assign requested address")
+
+    def close(self) -> None:
+        pass
 
 
 def test_who_cannot_come_from_its_address_is_not_judged(run: Run) -> None:
     def looks_at_what_never_came(play: Play) -> None:
         assert play.new_client(Kind.KNOWN).attempt().helo.keywords
 
-    came = outcome(replace(run, route=NoWayFrom()), *[looks_at_what_never_came] * 12)
+    came = outcome(
+        replace(run, endpoints=Endpoints(Endpoint(NoWayFrom(), Bind()))), *[looks_at_what_never_came] * 12
+    )
     assert came.status is Status.INCONCLUSIVE
     assert "by route bind as 198." in came.reason
     assert "Cannot assign requested address" in came.reason

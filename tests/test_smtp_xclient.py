@@ -22,9 +22,12 @@ from harness.runs.doctor import examine
 from harness.runs.play import Play
 from harness.runs.run import Run
 from harness.runs.trial import Plan
-from harness.smtp.routes import XClient
+from harness.smtp.endpoint import Endpoint
+from harness.smtp.identity import XClient
 from harness.smtp.session import Ending, Session, SessionEnded
+from harness.smtp.transport import Tcp
 from harness.verdicts import NotTestableError
+from harness.world.endpoints import endpoints_of
 from harness.world.internet import Internet, Kind
 from tests.hostile_server import Hear, HostileServer, Reset, Say, Step
 from tests.smtp_dialogue import BYE, CLIENT, GREETING, OK, PATIENT, events
@@ -41,7 +44,9 @@ def playing(
     *steps: Step, client: str = CLIENT, name: str = "mx.c1.example"
 ) -> Iterator[tuple[Session, HostileServer]]:
     with HostileServer([steps]) as server:
-        session = Session(server.address, client, XClient(lambda address: name), reply_timeout=PATIENT)
+        session = Session(
+            Endpoint(Tcp(*server.address), XClient(lambda address: name)), client, reply_timeout=PATIENT
+        )
         try:
             yield session, server
         finally:
@@ -132,7 +137,7 @@ def run_against(
     profile = settings.check(PROFILE, content, Profile)
     internet = Internet(FakeDns(), profile)
     judge = Judge(0.0, lambda since, until: 0.0)
-    return Run(profile, catalogue, internet, XClient(internet.host_at), judge, side_by_side=False)
+    return Run(profile, catalogue, internet, endpoints_of(profile, internet), judge, side_by_side=False)
 
 
 def greets_badly(play: Play) -> None:

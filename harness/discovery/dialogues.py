@@ -16,12 +16,11 @@ from harness.grants.greylist import CLOCK
 from harness.judge import Judge
 from harness.outcome import Stage
 from harness.profile.model import Profile
-from harness.profile.tables import RouteName
 from harness.rules import Catalogue
 from harness.runs.run import Run
-from harness.smtp.routes import BindSource, Direct, ProxyV1, ProxyV2, Route, XClient
 from harness.world.client import GREYLIST_SLACK, Client
 from harness.world.conversation import Attempt
+from harness.world.endpoints import endpoints_of
 from harness.world.internet import Identity, Internet, Kind
 from harness.world.made_up import made_up
 
@@ -56,13 +55,6 @@ class Dialogues:
     @functools.cached_property
     def run(self) -> Run:
         """A run without a profile that anybody wrote."""
-        routes: dict[RouteName, Route] = {
-            RouteName.DIRECT: Direct(),
-            RouteName.BIND: BindSource(),
-            RouteName.PROXY_V1: ProxyV1(),
-            RouteName.PROXY_V2: ProxyV2(),
-            RouteName.XCLIENT: XClient(self.internet.host_at),
-        }
         profile = profile_of(
             self.place, self.way, recipient=self.recipient, hostname=self.hostname, greylist=self.greylist
         )
@@ -72,7 +64,7 @@ class Dialogues:
             profile,
             Catalogue(),
             self.internet,
-            routes[self.way.route],
+            endpoints_of(profile, self.internet),
             judge,
             Tools({CLOCK: clock} if clock else {}),
         )

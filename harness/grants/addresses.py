@@ -18,6 +18,7 @@ ADDRESS = Plain(
     "address",
     lambda profile: profile.clients.route is not RouteName.DIRECT,
     "clients.route is direct, so the client address cannot be chosen; name a route",
+    shown_at=lambda endpoint: endpoint.chooses_addresses,
 )
 IPV6 = Plain(
     "ipv6",
@@ -35,9 +36,11 @@ REVERSE_LOOKUP = Plain(
     "reverse-lookup",
     lambda profile: profile.looks_names_up,
     NAMES_ARE_TOLD,
+    shown_at=lambda endpoint: not endpoint.introduces,
 )
 TRUSTED_ADDRESS = Plain(
     "trusted-address",
     lambda profile: bool(profile.clients.trusted),
     "clients.trusted names no address that the server relays for",
+    shown_at=lambda endpoint: endpoint.chooses_addresses,
 )

@@ -11,6 +11,8 @@ from fake_dns import FakeDns
 from harness.embedded.process import ReferenceMta
 from harness.profile.model import Profile
 from harness.profile.tables import RouteName
+from harness.smtp.command import Command
+from harness.smtp.endpoint import Endpoint
 from harness.world.world import World
 
 T = TypeVar("T")  # the tool of a run
@@ -43,6 +45,10 @@ def _nothing(_: Any) -> None:
     """Nothing has to be done."""
 
 
+def _everywhere(_: Endpoint) -> bool:
+    return True
+
+
 def _nobody_else(_: Any) -> bool:
     return False
 
@@ -71,7 +77,8 @@ class Capability(Generic[T, R]):
 
     `name` stands under `needs` of a rule, `granted` says whether a profile grants it, and `without` is the
     sentence of a rule that is not testable, with the mend. What shows only when mail is delivered, or other
-    mail hosts are asked, is not seen `in_a_dry_run`.
+    mail hosts are asked, is not seen `in_a_dry_run`. What a profile grants may not be `shown_at` each of its
+    further endpoints.
     """
 
     name: str
@@ -80,12 +87,23 @@ class Capability(Generic[T, R]):
     tool: Tool[T, R] | None = None
     absent: Absent = Absent.NOT_TESTABLE
     in_a_dry_run: bool = True
+    shown_at: Callable[[Endpoint], bool] = _everywhere
 
     def lacking(self, profile: Profile) -> str:
         """Why a profile does not grant it, with the mend; empty when it does."""
         if not self.in_a_dry_run and profile.clients.route is RouteName.COMMAND:
             return DRY_RUN
         return "" if self.granted(profile) else self.without
+
+    def missing_at(self, endpoint: Endpoint) -> str:
+        """Why a profile that grants it does not do so at a further endpoint; empty when it does."""
+        if not self.in_a_dry_run and isinstance(endpoint.transport, Command):
+            return f"the endpoint {endpoint.name} is a command, a dry run that delivers nothing"
+        if self.shown_at(endpoint):
+            return ""
+        return (
+            f"{self.name} is not to be had at the endpoint {endpoint.name}, by route {endpoint.identity.name}"
+        )
 
 
 Plain = Capability[None, None]  # that has no tool

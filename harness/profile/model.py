@@ -14,14 +14,38 @@ from harness.offence import Offence
 from harness.outcome import Outcome, Stage, Treatment, later
 from harness.profile.dialect import Dialect
 from harness.profile.mail_tables import Account, MailboxTable, MailTables
-from harness.profile.tables import Claims, Clients, DnsList, Domain, Policy, RouteName, Server, ServerTables
+from harness.profile.tables import (
+    Claims,
+    Clients,
+    DnsList,
+    Domain,
+    EndpointTable,
+    Policy,
+    RouteName,
+    Server,
+    ServerTables,
+    TlsBegins,
+)
 from harness.profile.values import is_of_this_host
 from harness.rules import Catalogue, Expectation, Rule
 from harness.settings.hosts import twice
 from harness.settings.secret import Secret
+from harness.smtp.command import Command
+from harness.smtp.endpoint import CombinationError, check
+from harness.smtp.identity import Argument, Bind, Identity, Own, ProxyV1, ProxyV2, XClient
+from harness.smtp.transport import Tcp, Transport, UnixSocket
 
 NAMES_ARE_TOLD = "by XCLIENT the server is told its client's name and does not look it up; name another route"
 DIALECT = "follows from the profile's [dialect] and [greylist]"
+
+IDENTITIES: dict[RouteName, type[Identity]] = {
+    RouteName.DIRECT: Own,
+    RouteName.BIND: Bind,
+    RouteName.PROXY_V1: ProxyV1,
+    RouteName.PROXY_V2: ProxyV2,
+    RouteName.XCLIENT: XClient,
+    RouteName.COMMAND: Argument,
+}
 
 BY_GREYLIST = (Offence.UNKNOWN_TRIPLET, Offence.BLACKLISTED_TRIPLET)  # what its word is about
 
@@ -32,6 +56,7 @@ class Profile(ServerTables, MailTables):
     name: str = Field(min_length=1)
     server: Server
     clients: Clients = Clients()
+    endpoint: tuple[EndpointTable, ...] = ()  # beside that of [server]
     policy: Policy
     dialect: Dialect = Dialect()
     domain: tuple[Domain, ...] = Field(min_length=1)
@@ -68,8 +93,37 @@ class Profile(ServerTables, MailTables):
         return self
 
     @model_validator(mode="after")
+    def _endpoints_can_be_reached(self) -> Self:
+        for table in self.endpoint:
+            route = table.route_beside(self.clients.route)
+            try:
+                check(_transport(table), IDENTITIES[route], tls=table.tls is TlsBegins.IMPLICIT)
+            except CombinationError as error:
+                raise ValueError(f"endpoint: {table.name}: {error}") from None
+            if route is not RouteName.DIRECT and not self.clients.networks:
+                raise ValueError(
+                    f"endpoint: {table.name}: route {route} can choose addresses, so name those to choose "
+                    "from in clients.networks"
+                )
+            foreign = [
+                net for net in self.clients.networks if route is RouteName.BIND and not is_of_this_host(net)
+            ]
+            if foreign:
+                raise ValueError(
+                    f"endpoint: {table.name}: {foreign[0]} of clients.networks is not of this host, so route "
+                    "bind cannot use it; name another route"
+                )
+        return self
+
+    @property
+    def tls_name(self) -> str:
+        """The name by which clients ask for TLS: that of [tls], or the server's own."""
+        return self.tls.name if self.tls else self.server.hostname
+
+    @model_validator(mode="after")
     def _each_once(self) -> Self:
-        for key, entries in (("domain", self.domain), ("dnsbl", self.dnsbl)):
+        named = (("domain", self.domain), ("dnsbl", self.dnsbl), ("endpoint", self.endpoint))
+        for key, entries in named:
             if name := twice([entry.name for entry in entries]):
                 raise ValueError(f"{key}: {name!r} is there twice, letter case aside; merge the two")
         for one, other in itertools.combinations(self.dnsbl, 2):
@@ -164,6 +218,12 @@ class Profile(ServerTables, MailTables):
     def looks_names_up(self) -> bool:
         """Whether the server finds its clients' names by itself: by XCLIENT it is told them."""
         return self.clients.route is not RouteName.XCLIENT
+
+
+def _transport(table: EndpointTable) -> type[Transport]:
+    if table.command:
+        return Command
+    return UnixSocket if table.socket else Tcp
 
 
 def load(path: Path, catalogue: Catalogue) -> Profile:

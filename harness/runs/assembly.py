@@ -18,7 +18,6 @@ from harness.grants.registry import CAPABILITIES
 from harness.judge import Judge
 from harness.profile import model as profiles
 from harness.profile.model import Profile
-from harness.profile.tables import RouteName
 from harness.profile.values import room_in
 from harness.results.model import ServerFacts
 from harness.rules import Catalogue
@@ -28,10 +27,9 @@ from harness.runs.doctor import examine
 from harness.runs.noise import NOOPS, DnsProbe, GreetingProbe, Pulse, ServerProbe
 from harness.runs.run import Run
 from harness.runs.server_facts import server_facts
-from harness.smtp.command import CommandRoute
-from harness.smtp.routes import BindSource, Direct, ProxyV1, ProxyV2, Route, XClient
 from harness.smtp.session import Session
 from harness.world.client import Client
+from harness.world.endpoints import endpoints_of
 from harness.world.internet import Internet
 
 BEATS = 8  # of the pulse within one delay
@@ -40,13 +38,6 @@ SHORTEST_BEAT = 0.1  # seconds
 DELAYS_TO_GET_GOING = 2  # at most, of the policy, until the pulse beats
 HOSTS = 8  # of the pulse, where there are many addresses
 ROOM_FOR_A_HOST = 16  # addresses, of which the pulse has one
-
-ROUTES: dict[RouteName, type[Route]] = {
-    RouteName.DIRECT: Direct,
-    RouteName.BIND: BindSource,
-    RouteName.PROXY_V1: ProxyV1,
-    RouteName.PROXY_V2: ProxyV2,
-}
 
 Embedded = Callable[[tuple[str, int], Sequence[str]], AbstractContextManager[tuple[Profile, ReferenceMta]]]
 
@@ -91,7 +82,7 @@ def open_run(wish: Wish) -> Iterator[Run]:
             profile,
             wish.catalogue,
             internet,
-            stack.enter_context(_route(profile, internet)),
+            stack.enter_context(contextlib.closing(endpoints_of(profile, internet))),
             Judge(profile.policy.delay, pulse.worst, profile.server.scan, pause, pulse.arrival),
             tools,
             lean=wish.lean,
@@ -144,19 +135,6 @@ def _hosts_of_the_pulse(run: Run) -> list[Client]:
 def _in_turn(hosts: Sequence[Client]) -> Callable[[], Session]:
     turns = itertools.cycle(hosts)
     return lambda: next(turns).session()
-
-
-@contextlib.contextmanager
-def _route(profile: Profile, internet: Internet) -> Iterator[Route]:
-    clients = profile.clients
-    match clients.route:
-        case RouteName.COMMAND:
-            with contextlib.closing(CommandRoute(clients.command, clients.delays)) as route:
-                yield route
-        case RouteName.XCLIENT:
-            yield XClient(internet.host_at)
-        case name:
-            yield ROUTES[name]()
 
 
 def _publish_server(dns: FakeDns, profile: Profile) -> None:

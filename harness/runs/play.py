@@ -29,6 +29,7 @@ class Play:
     run: Run
     rule: Rule
     offence: bool = True
+    needs: frozenset[str] = frozenset()  # what the case needs, beyond its rule
     world: World = field(init=False)
     expect: Expect = field(init=False)
     ended_with: BaseException | None = None
@@ -68,9 +69,21 @@ class Play:
                 if capability.tool:
                     stack.callback(capability.tool.undo, tool)
 
-    def new_client(self, kind: Kind, label: str = "client") -> Client:
-        """A fresh innocent host of a kind."""
-        return self.run.client(self.world, kind, label)
+    def new_client(self, kind: Kind, label: str = "client", *, endpoint: str = "") -> Client:
+        """A fresh innocent host of a kind, which comes to the first endpoint or to one of a name.
+
+        Raises `NotTestableError` where the profile describes none of that name, or it does not show what the
+        scenario needs.
+        """
+        if not endpoint:
+            return self.run.client(self.world, kind, label)
+        there = self.run.endpoints[endpoint]
+        for name in sorted(self.rule.needs | self.needs):
+            if reason := CAPABILITIES[name].missing_at(there):
+                raise NotTestableError(reason, name)
+        client = self.run.client(self.world, kind, label)
+        client.endpoint = there
+        return client
 
     def tool(self, capability: Capability[Any, R]) -> R | None:
         """What a scenario is given of a capability, if the profile grants it; the same each time."""

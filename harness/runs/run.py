@@ -18,11 +18,11 @@ from harness.profile.model import Profile
 from harness.rules import Catalogue, Rule
 from harness.runs.baseline import Baseline, Innocent, innocents, meet
 from harness.runs.steadiness import Steadiness
-from harness.settings.hosts import endpoint_text
-from harness.smtp.routes import Route
+from harness.smtp.endpoint import Endpoint
 from harness.verdicts import NotApplicableError, NotTestableError, ScenarioEnd
 from harness.world.client import Client
 from harness.world.conversation import Attempt
+from harness.world.endpoints import Endpoints
 from harness.world.internet import Internet, Kind
 from harness.world.pace import Pace
 from harness.world.room import Room
@@ -40,7 +40,7 @@ class Run:
     profile: Profile
     catalogue: Catalogue
     internet: Internet
-    route: Route
+    endpoints: Endpoints
     judge: Judge
     tools: Tools = field(default_factory=Tools)
     lean: bool = False  # verdicts only: no dialogues are kept
@@ -55,7 +55,7 @@ class Run:
     room: Room = field(init=False)  # for as many dialogues at a time as the profile allows
     _troubles: int = 0  # canaries in a row that were not served
     _trouble_since: float = 0.0  # time.monotonic() of the first of them
-    _canaries: dict[tuple[tuple[str, int], Innocent], tuple[float, str]] = field(default_factory=dict)
+    _canaries: dict[tuple[Endpoint, Innocent], tuple[float, str]] = field(default_factory=dict)
     _canary: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -70,9 +70,8 @@ class Run:
 
     def world(self) -> World:
         """A world for one try of a scenario."""
-        server = (self.profile.server.address, self.profile.server.port)
         usual = self.baseline.zones_asked
-        world = World(self.internet, self.sut, self.route, None, server, self.pace, usual, room=self.room)
+        world = World(self.internet, self.sut, self.endpoints, None, self.pace, usual, room=self.room)
         world.clock = self.tools.recorded(CLOCK, world)
         return world
 
@@ -125,17 +124,17 @@ class Run:
                 self.break_off()
                 raise
 
-    def trouble(self, server: tuple[str, int] | None = None, like: Innocent | None = None) -> str:
+    def trouble(self, server: Endpoint | None = None, like: Innocent | None = None) -> str:
         """What keeps an innocent client from being served right now; empty when nothing does.
 
         That is a canary: an innocent dialogue with the `server` that is judged, which may be another instance
-        than the profile's, in the manner of whoever met something, and as far as that (`like`). It is well
-        when it meets what innocent clients met at the beginning. One at a time: whoever asks while one is out
-        waits for the next, and all who wait share it. A server that serves not even the plainest innocents is
-        spared: the run slows down until it does again, and when that has not helped for a while, nothing more
-        is tried, and `unusable` says why.
+        than the profile's or another endpoint of it, in the manner of whoever met something, and as far as
+        that (`like`). It is well when it meets what innocent clients met at the beginning. One at a time:
+        whoever asks while one is out waits for the next, and all who wait share it. A server that serves not
+        even the plainest innocents is spared: the run slows down until it does again, and when that has not
+        helped for a while, nothing more is tried, and `unusable` says why.
         """
-        asked, main = time.monotonic(), (self.profile.server.address, self.profile.server.port)
+        asked, main = time.monotonic(), self.endpoints.first
         plain = replace(next(innocents(self.profile)), goal=Stage.RCPT)
         server, like = server or main, like or plain
         with self._canary:
@@ -165,10 +164,10 @@ class Run:
         if too_long and not self.unusable:
             self.unusable = f"in the middle of the run {found}; nothing more was tried after that"
 
-    def _send_canary(self, server: tuple[str, int], like: Innocent) -> str:
-        if server != (self.profile.server.address, self.profile.server.port):
+    def _send_canary(self, server: Endpoint, like: Innocent) -> str:
+        if server != self.endpoints.first:
             found = self._send_elsewhere(server)
-            return f"at {endpoint_text(*server)} {found}" if found else ""
+            return f"at {server} {found}" if found else ""
         # It asked at the beginning, or nothing would have been tried. Where addresses are not chosen, it may
         # remember ours.
         asks = self.profile.dns and self.profile.clients.networks and not self.obstacles
@@ -196,15 +195,22 @@ class Run:
             return "the server asked our DNS nothing about an innocent client"
         return ""
 
-    def _send_elsewhere(self, server: tuple[str, int]) -> str:
-        """A canary for another instance, which judges what senders publish."""
+    def _send_elsewhere(self, server: Endpoint) -> str:
+        """A canary for another instance, which judges what senders publish, or for another endpoint.
+
+        What is asked of clients at an endpoint of its own, such as to log in, only its rules know: there it
+        is well when it is greeted, twice.
+        """
         canary = self.observer(self.world())
-        canary.server = server
+        canary.endpoint = server
+        goal = Stage.RCPT
+        if server.name:
+            goal = canary.world.goal = Stage.HELO
         authenticity = [table.server for table in (self.profile.spf, self.profile.dkim) if table]
-        if server in authenticity:  # it may be judged for refusing those without a record
+        if server.server in authenticity:  # it may be judged for refusing those without a record
             version = ipaddress.ip_address(canary.address).version
             canary.publish(canary.identity.domain, "TXT", f"v=spf1 ip{version}:{canary.address} -all")
-        attempt = canary.attempt(upto=Stage.RCPT, patient=False)
+        attempt = canary.attempt(upto=goal, patient=False)
         greylist = self.profile.greylist
         found = ailing(attempt, greylist.codes if greylist else ())
         lost = any(talk.lost for _, _, talk in canary.world.conversations)

@@ -75,7 +75,9 @@ class _End:
 
 def try_once(run: Run, plan: Plan) -> tuple[Vote, list[Play]]:
     """Play a scenario on fresh clients, with the offence and, where it has a twin, without."""
-    plays = [Play(run, plan.rule, offence) for offence in ((True, False) if plan.has_twin else (True,))]
+    plays = [
+        Play(run, plan.rule, offence, plan.needs) for offence in ((True, False) if plan.has_twin else (True,))
+    ]
     if run.side_by_side and len(plays) > 1:
         with run.threads(1, "twin") as pool:
             twin = pool.submit(_end_of, run, plays[1], plan)
@@ -292,7 +294,7 @@ def _trouble(run: Run, plays: list[Play], error: BaseException | None = None) ->
     """
     servers = dict.fromkeys(server for play in plays for server in play.world.servers)
     like = _nearest_innocent(run, plays, error)
-    found = (run.trouble(server, like) for server in servers or {plays[0].world.server: None})
+    found = (run.trouble(server, like) for server in servers or {run.endpoints.first: None})
     return next(filter(None, found), "")
 
 

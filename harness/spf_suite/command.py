@@ -9,9 +9,10 @@ from pathlib import Path
 from harness.grants.registry import CAPABILITIES
 from harness.progress import Progress
 from harness.results.filing import REPORTS_LOST, Filing
+from harness.results.formats import shown
 from harness.results.model import RunResult, Status
+from harness.results.report_format import View
 from harness.results.store import prepare
-from harness.results.terminal import table
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, begin, open_run
 from harness.runs.result_builder import of_a_broken_server
@@ -53,7 +54,7 @@ def run_suite(order: Order) -> int:
         result = play(run, facts, suite, Progress("cases").tell)
     if order.mutants:
         result = replace(result, caveats=(*result.caveats, of_a_broken_server(order.mutants)))
-    print(table(result, shutil.get_terminal_size().columns, sys.stdout.isatty()))
+    print(shown(result, View(shutil.get_terminal_size().columns, sys.stdout.isatty())))
     counts = result.counts
     tested = counts[Status.PASSED] + counts[Status.FAILED] + counts[Status.INCONCLUSIVE]
     print(f"{counts[Status.PASSED]} of {counted(len(suite.cases), 'case')} passed, {tested} tested")
