@@ -29,8 +29,9 @@ from fake_dns import DnsServer, FakeDns, reverse_name
 from harness import settings
 from harness.reference_mta.config import Config
 from harness.reference_mta.service import serving
-from harness.smtp.routes import Direct
+from harness.smtp.endpoint import Endpoint
 from harness.smtp.session import Session, SessionEnded
+from harness.smtp.transport import Tcp
 
 DIALOGUES = 100_000
 BATCH = 100  # hostile dialogues before an innocent one
@@ -143,7 +144,7 @@ def assail(mta: tuple[str, int], chance: random.Random) -> None:
 
 def innocent(mta: tuple[str, int], number: int) -> bool:
     """Whether a message is taken from somebody who is no trouble."""
-    with Session(mta, "127.0.0.1", Direct(), reply_timeout=PATIENCE) as client:
+    with Session(Endpoint(Tcp(*mta)), "127.0.0.1", reply_timeout=PATIENCE) as client:
         codes = [client.open().code]
         lines = (
             "EHLO desk.client.example",
@@ -187,7 +188,7 @@ def against_the_client(dialogues: int) -> int:
 
 def meet(server: tuple[str, int]) -> str:
     """How a dialogue with a hostile server ended."""
-    session = Session(server, "127.0.0.1", Direct(), reply_timeout=SHORT)
+    session = Session(Endpoint(Tcp(*server)), "127.0.0.1", reply_timeout=SHORT)
     steps: tuple[Callable[[], object], ...] = (
         session.open,
         lambda: session.command("EHLO mx.client.example"),

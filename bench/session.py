@@ -10,8 +10,9 @@ from multiprocessing.connection import Connection
 
 from table import Row, show
 
-from harness.smtp.routes import Direct
+from harness.smtp.endpoint import Endpoint
 from harness.smtp.session import Session, parse_keywords
+from harness.smtp.transport import Tcp
 
 DIALOGUES = 2500  # of each kind
 TIMEOUT = 30.0  # seconds
@@ -94,7 +95,7 @@ def bare(server: tuple[str, int], timeout: float | None) -> None:
 
 def recorded(server: tuple[str, int], *, read: bool) -> None:
     """The same dialogue, recorded."""
-    session = Session(server, "127.0.0.1", Direct(), reply_timeout=TIMEOUT, secrets=["not to be seen"])
+    session = Session(Endpoint(Tcp(*server)), "127.0.0.1", reply_timeout=TIMEOUT, secrets=["not to be seen"])
     session.open()
     parse_keywords(session.command(f"EHLO {CLIENT}"))
     session.command(f"MAIL FROM:<{SENDER}>")

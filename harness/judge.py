@@ -82,17 +82,12 @@ class ContradictionError(FailedError):
         self.fault = fault
         self.missed = missed
 
-    def saying(self, text: str) -> "ContradictionError":
-        """The same with another reason for the report."""
-        return ContradictionError(
-            text, self.step, self.fault, self.missed, in_greylist_words=self.in_greylist_words
-        )
-
 
 def in_greylist_words(ending: BaseException | None) -> bool:
     """Whether what a scenario ended with may be what the greylist says, and not what its rule is about."""
-    if isinstance(ending, ContradictionError):
-        return ending.in_greylist_words
+    seen = ending.seen if isinstance(ending, FailedError) and ending.seen else ending
+    if isinstance(seen, ContradictionError):
+        return seen.in_greylist_words
     return isinstance(ending, GreylistWordError)
 
 

@@ -17,11 +17,13 @@ from typing import Protocol
 from pydantic import Field
 
 from harness import settings
+from harness.grants.registry import CAPABILITIES
+from harness.grants.strain import HEAVY
 from harness.progress import Progress
 from harness.reference_mta.mutations import MUTANTS
 from harness.results.model import RuleResult, RunResult, Status, aggregate
 from harness.results.store import ResultFileError, load, newest
-from harness.rules import Capability, Catalogue
+from harness.rules import Catalogue
 from harness.wording import counted
 
 PATIENCE = 600.0  # seconds that one run may take
@@ -191,8 +193,8 @@ def _prove(subject: Subject, chosen: list[Defect], parallel: int, together: int)
                 print(f"{rule.status} {rule.id}: {rule.reason}")
             print(f"the unbroken {subject.title} does not pass these rules, so its mutants prove nothing")
             return 1
-        catalogue = Catalogue.below(subject.scenarios)
-        heavy = frozenset(rule.id for rule in catalogue if Capability.HEAVY in rule.needs)
+        catalogue = Catalogue.below(subject.scenarios, CAPABILITIES.names)
+        heavy = frozenset(rule.id for rule in catalogue if HEAVY.name in rule.needs)
         passed = sum(rule.status is Status.PASSED for rule in baseline.rules)
         print(
             f"unbroken: {counted(passed, 'rule')} passed; {counted(len(chosen), 'mutant')}, "
@@ -338,7 +340,7 @@ def _is_blocked(result: RuleResult, notice: Collection[str], catalogue: Catalogu
 
 def _differ(before: RuleResult, after: RuleResult) -> bool:
     """Whether a rule came to something else by those cases that the second run did not spare."""
-    spared = {case.test for case in after.cases if case.lacks == Capability.HEAVY}
+    spared = {case.test for case in after.cases if case.lacks == HEAVY.name}
     one, other = (
         aggregate(case for case in rule.cases if case.test not in spared) for rule in (before, after)
     )

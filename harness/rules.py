@@ -1,6 +1,6 @@
 """The catalogue: every documented rule, read from the `rules.toml` that lies beside its scenarios."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -18,37 +18,6 @@ class Level(StrEnum):
 
     DOCUMENTED = "documented"  # the administrator's own document promises it
     OPTIONAL = "optional"  # described by the document and left off
-
-
-class Capability(StrEnum):
-    """Something that a scenario needs and a profile grants or not."""
-
-    ADDRESS = "address"
-    IPV6 = "ipv6"
-    DNS = "dns"
-    REVERSE_LOOKUP = "reverse-lookup"
-    TRUSTED_ADDRESS = "trusted-address"
-    TLS = "tls"
-    CREDENTIALS = "credentials"
-    DIRECTORY = "directory"
-    DIRECTORY_BIND = "directory-bind"
-    DIRECTORY_OUTAGE = "directory-outage"
-    CLOCK = "clock"
-    GREYLIST_OPERATOR = "greylist-operator"
-    GREYLIST_OUTAGE = "greylist-outage"
-    MAILBOX = "mailbox"
-    SINK = "sink"
-    QUEUE = "queue"
-    QUEUE_OPERATOR = "queue-operator"
-    FILTER = "filter"
-    SMARTHOST = "smarthost"
-    LOCAL_ONLY = "local-only"
-    FORWARD = "forward"
-    SRS = "srs"
-    SPAM = "spam"
-    SPF = "spf"
-    DKIM = "dkim"
-    HEAVY = "heavy"
 
 
 def _outcomes(value: object) -> object:
@@ -72,7 +41,7 @@ class _Entry(settings.Settings):
     statement: str = Field(min_length=1)
     expect: Expectation
     level: Level = Level.DOCUMENTED
-    needs: frozenset[Capability] = frozenset()
+    needs: frozenset[str] = frozenset()
     offence: Offence | None = None
     rests_on: tuple[str, ...] = ()
     about_innocents: bool = False
@@ -92,7 +61,8 @@ class _RulesFile(settings.Settings):
 class Rule:
     """One documented, testable statement about a mail server.
 
-    `offence` is the kind of thing that the server holds against a client by this rule, if it does.
+    `needs` are the names of capabilities without which it cannot be tested (`harness/grants`). `offence` is
+    the kind of thing that the server holds against a client by this rule, if it does.
     `rests_on` are the ids of the rules that its scenarios take for granted: while one of those is broken,
     this one cannot be told. A rule `about_innocents` promises what every innocent client meets. In one
     `about_greylist` the greylist's word counts, and in one `about_storage` how messages are kept; elsewhere
@@ -108,7 +78,7 @@ class Rule:
     source: str
     statement: str
     expect: tuple[Outcome, ...]
-    needs: frozenset[Capability]
+    needs: frozenset[str]
     offence: Offence | None = None
     rests_on: tuple[str, ...] = ()
     about_innocents: bool = False
@@ -126,14 +96,17 @@ class Catalogue:
     rules: dict[str, Rule] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, files: Iterable[Path]) -> "Catalogue":
-        """Read the given `rules.toml` files.
+    def load(cls, files: Iterable[Path], capabilities: Collection[str] | None = None) -> "Catalogue":
+        """Read the given `rules.toml` files; `capabilities` are all names that may stand under `needs`.
 
-        Raises `settings.SettingsError` when one does not fit or an id stands in two of them.
+        Without them whatever is needed is taken; a run refuses what it does not know. Raises
+        `settings.SettingsError` when a file does not fit or an id stands in two of them.
         """
         rules: dict[str, Rule] = {}
         for file in files:
             content = settings.read(file, _RulesFile)
+            if capabilities is not None:
+                _check_needs(file, content, capabilities)
             for rule_id, entry in content.rule.items():
                 if rule_id in rules:
                     raise settings.SettingsError(
@@ -144,9 +117,9 @@ class Catalogue:
         return cls(rules)
 
     @classmethod
-    def below(cls, folder: Path) -> "Catalogue":
-        """The catalogue of every `rules.toml` in and below `folder`."""
-        return cls.load(sorted(folder.rglob("rules.toml")))
+    def below(cls, folder: Path, capabilities: Collection[str] | None = None) -> "Catalogue":
+        """The catalogue of every `rules.toml` in and below `folder`, as `load` reads them."""
+        return cls.load(sorted(folder.rglob("rules.toml")), capabilities)
 
     def __iter__(self) -> Iterator[Rule]:
         """The rules in catalogue order."""
@@ -176,6 +149,17 @@ class Catalogue:
     def suite(self) -> str:
         """The name of the suites that the rules come from."""
         return "+".join(dict.fromkeys(rule.suite for rule in self))
+
+
+def _check_needs(file: Path, content: _RulesFile, capabilities: Collection[str]) -> None:
+    """Whatever a rule needs is something that a profile can grant."""
+    problems = [
+        f"rule.{rule_id}.needs: unknown capability {need!r}; {settings.nearest(need, list(capabilities))}"
+        for rule_id, entry in content.rule.items()
+        for need in sorted(entry.needs.difference(capabilities))
+    ]
+    if problems:
+        raise settings.SettingsError(file, problems)
 
 
 def _check_foundations(file: Path, content: _RulesFile, rules: dict[str, Rule]) -> None:

@@ -1,6 +1,6 @@
 """The public face of the harness for scenarios: the mark, and the types of what fixtures give."""
 
-from collections.abc import Callable
+from typing import Protocol
 
 import pytest
 
@@ -8,12 +8,17 @@ from fake_dns import Answer, Behaviour, Late, NoAnswer, NxDomain, Refused, Seque
 from harness.capabilities.mail_host import Arrival, Call, MailHost
 from harness.capabilities.mailbox import Delivered
 from harness.capabilities.queue import Queued
+from harness.grants.accounts import Directory
+from harness.grants.greylist import GreylistOperator
+from harness.grants.mail import Mailbox, QueueOperator
+from harness.grants.outage import Outage
+from harness.grants.registry import CAPABILITIES
+from harness.grants.sending import MailHosts, Rewriter
 from harness.offence import Offence
 from harness.outcome import Stage, Treatment
 from harness.profile.mail_tables import Account
 from harness.profile.tables import Domain
 from harness.profile.values import is_of_this_host
-from harness.rules import Capability
 from harness.runs.end_of_data import must_not_end_data
 from harness.runs.expect import Expect
 from harness.runs.raw import Raw
@@ -36,18 +41,15 @@ from harness.world.reply_set import CLOSED, SILENCE
 from harness.world.signing import Algorithm, Canonical, Signer
 from harness.world.sut import BlockList, Sut
 from harness.world.sut_mail import Alias
-from harness.world.tools import (
-    Directory,
-    GreylistOperator,
-    Mailbox,
-    MailHosts,
-    Outage,
-    QueueOperator,
-    Rewriter,
-)
 from harness.world.world import Cause, Clock
 
-NewClient = Callable[[Kind], Client]
+
+class NewClient(Protocol):
+    """Makes clients."""
+
+    def __call__(self, kind: Kind, label: str = "client", *, endpoint: str = "") -> Client:
+        """A fresh innocent host of a kind, at the first endpoint of the profile or at one of a name."""
+
 
 __all__ = [
     "CLOSED",
@@ -133,5 +135,8 @@ def each(*names: str) -> pytest.MarkDecorator:
 
 
 def needs(*capabilities: str) -> pytest.MarkDecorator:
-    """Mark a case that needs more than its rule does, such as `mailbox`."""
-    return pytest.mark.needs(*(Capability(name) for name in capabilities))
+    """Mark a case that needs more than its rule does, such as `mailbox`.
+
+    Raises `UnknownCapabilityError` for a name that no capability has.
+    """
+    return pytest.mark.needs(*(CAPABILITIES[name].name for name in capabilities))

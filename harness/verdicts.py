@@ -6,7 +6,12 @@ class ScenarioEnd(Exception):
 
 
 class FailedError(ScenarioEnd):
-    """The server did something else than it documents."""
+    """The server did something else than it documents; `seen` is how that showed, where more is told."""
+
+    def __init__(self, reason: str, seen: BaseException | None = None) -> None:
+        """As every ending, with a sentence."""
+        super().__init__(reason)
+        self.seen = seen
 
 
 class NeverCameError(FailedError):

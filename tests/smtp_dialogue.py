@@ -3,9 +3,10 @@
 import contextlib
 from collections.abc import Iterator, Sequence
 
-from harness.smtp.routes import Direct
+from harness.smtp.endpoint import Endpoint
 from harness.smtp.session import Session
 from harness.smtp.transcript import Direction
+from harness.smtp.transport import Tcp
 from tests.hostile_server import Hear, HostileServer, Say, Step
 
 CLIENT = "192.0.2.7"
@@ -26,7 +27,7 @@ def playing(
 ) -> Iterator[tuple[Session, HostileServer]]:
     """A session, not yet opened, with a server that plays these steps."""
     with HostileServer([steps]) as server:
-        session = Session(server.address, CLIENT, Direct(), reply_timeout=timeout, secrets=secrets)
+        session = Session(Endpoint(Tcp(*server.address)), CLIENT, reply_timeout=timeout, secrets=secrets)
         try:
             yield session, server
         finally:

@@ -12,8 +12,9 @@ from harness.capabilities.clock import FakeTimeFile, SharedClock, SteeredClock, 
 from harness.capabilities.operator import CommandOperator
 from harness.capabilities.outage import CommandOutage
 from harness.profile.tables import Operator
-from harness.smtp.routes import Direct
+from harness.smtp.endpoint import Endpoint
 from harness.smtp.session import Session, SessionEnded
+from harness.smtp.transport import Tcp
 from harness.verdicts import InconclusiveError, NotTestableError
 from harness.world.pace import Pace
 from tests.hostile_server import HostileServer, Stall
@@ -167,7 +168,7 @@ def test_the_operators_commands_get_the_triplet() -> None:
 
 
 def a_session() -> Session:
-    return Session(("127.0.0.1", 9), CLIENT, Direct(), reply_timeout=1.0)
+    return Session(Endpoint(Tcp("127.0.0.1", 9)), CLIENT, reply_timeout=1.0)
 
 
 def test_turns_come_at_the_rate() -> None:
@@ -188,7 +189,7 @@ def test_nobody_waits_for_a_turn_when_the_run_is_over() -> None:
 
 def test_what_is_being_said_when_a_run_ends_is_cut_short() -> None:
     with HostileServer([[Stall()]]) as server:
-        session = Session(server.address, CLIENT, Direct(), reply_timeout=60.0)
+        session = Session(Endpoint(Tcp(*server.address)), CLIENT, reply_timeout=60.0)
         pace = Pace(rate=1000.0)
         pace.take_turn(session)
         threading.Timer(0.05, pace.end).start()

@@ -3,8 +3,9 @@
 import pytest
 
 from harness.outcome import Treatment
-from harness.smtp.routes import Direct
+from harness.smtp.endpoint import Endpoint
 from harness.smtp.session import Session
+from harness.smtp.transport import Tcp
 from harness.world.conversation import Attempt, Conversation
 from tests.hostile_server import Hear, HostileServer, Reset, Say, Stall, Step
 
@@ -16,7 +17,7 @@ FINE = Say(b"250 fine\r\n")
 def spoken(*script: Step, patience: float = 5.0) -> tuple[Attempt, str]:
     """A greeting, EHLO and QUIT with such a server; the dialogue, and how it was lost if it was."""
     with HostileServer([script]) as server:
-        session = Session(server.address, "127.0.0.1", Direct(), reply_timeout=patience)
+        session = Session(Endpoint(Tcp(*server.address)), "127.0.0.1", reply_timeout=patience)
         talk = Conversation(session, "127.0.0.1", lambda since, until: 0.0)
         talk.connect()
         talk.ehlo("client.example")

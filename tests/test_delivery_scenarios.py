@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.grants.mail import MAILBOX
 from harness.outcome import Stage
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, open_run
@@ -24,7 +25,7 @@ def test_more_recipients_than_one_transaction_may_have() -> None:
         limited = replace(run, profile=run.profile.model_copy(update={"policy": policy}))
         play = Play(limited, run.catalogue["delivery.alias-many"], offence=False)
         client, users = play.new_client(Kind.KNOWN), [f"{user}@castle.example" for user in USERS]
-        mailbox = play.mailbox
+        mailbox = play.tool(MAILBOX)
         assert mailbox
         reaches(client, users, users, (), mailbox, play.expect)
         said = [[step.stage for step in talk.staged] for _, _, talk in play.world.conversations]

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from harness.capabilities.directory import CommandDirectory
+from harness.grants.accounts import DIRECTORY, DIRECTORY_BIND, DIRECTORY_OUTAGE
+from harness.grants.capability import Tools
 from harness.profile.mail_tables import Account
 from harness.profile.model import Profile
 from harness.profile.tables import Directory
 from harness.results.model import Status
-from harness.rules import Capability, Catalogue
+from harness.rules import Catalogue
 from harness.runs.assembly import Wish, open_run
 from harness.runs.run import Run
 from harness.settings import SettingsError
@@ -20,7 +22,6 @@ from harness.settings.secret import Secret
 from harness.verdicts import InconclusiveError, NotApplicableError, NotTestableError
 from harness.world.cast import each_of
 from harness.world.sut import Sut
-from harness.world.tools import Tools
 from scenarios.wiki import test_directory as scenarios
 from tests.test_profile import GOOD, read
 from tests.test_scenarios_elsewhere import said
@@ -55,8 +56,8 @@ def test_accounts_of_a_directory_are_read(tmp_path: Path) -> None:
     read = profile(tmp_path, TLS, ACCOUNT, TABLE)
     assert [account.user for account in read.logins] == ["ann", "gate", "o*hara\\"]
     assert list(read.secrets) == [account.secret for account in read.logins]  # so none is kept in a report
-    for need in (Capability.DIRECTORY, Capability.DIRECTORY_BIND, Capability.DIRECTORY_OUTAGE):
-        assert read.lacks(need) == ""
+    for need in (DIRECTORY, DIRECTORY_BIND, DIRECTORY_OUTAGE):
+        assert need.lacking(read) == ""
     assert [name for name, _ in each_of("outsider", Sut(read))] == ["gate"]
     assert [name for name, _ in each_of("odd_account", Sut(read))] == ["o*hara\\"]
 
@@ -64,8 +65,8 @@ def test_accounts_of_a_directory_are_read(tmp_path: Path) -> None:
 def test_a_directory_that_has_less_is_told_what_it_lacks(tmp_path: Path) -> None:
     other_class = '[[directory.other_class]]\nuser = "gate"\npassword = "x"\n'
     read = profile(tmp_path, TLS, ACCOUNT, other_class)
-    assert "has no bind command" in read.lacks(Capability.DIRECTORY_BIND)
-    assert "no [directory.outage] commands" in read.lacks(Capability.DIRECTORY_OUTAGE)
+    assert "has no bind command" in DIRECTORY_BIND.lacking(read)
+    assert "no [directory.outage] commands" in DIRECTORY_OUTAGE.lacking(read)
     ((_, nothing),) = each_of("odd_account", Sut(read))
     assert "no [[directory.odd_name]]" in nothing.reason  # type: ignore[attr-defined]
 
@@ -151,13 +152,13 @@ def test_another_class_that_is_let_in(run: Run) -> None:
     rule, asked = "auth.directory-object-class", ("client", "offence", "directory", "expect")
     outsider, account = GATE, run.profile.auth
     assert account
-    knows = with_directory(run, replace(run.tools, directory=Vouches()))
+    knows = with_directory(run, Tools({**run.tools.made, DIRECTORY_BIND: Vouches()}))
     refused = said(knows, rule, scenarios.test_account_of_another_class, *asked, outsider=outsider)
     assert refused.status is Status.PASSED, refused.reason
     let_in = said(knows, rule, scenarios.test_account_of_another_class, *asked, outsider=account)
     assert let_in.status is Status.FAILED
     assert "the server said 235" in let_in.reason
-    denied = with_directory(run, replace(run.tools, directory=Denies()))
+    denied = with_directory(run, Tools({**run.tools.made, DIRECTORY_BIND: Denies()}))
     untold = said(denied, rule, scenarios.test_account_of_another_class, *asked, outsider=outsider)
     assert untold.status is Status.INCONCLUSIVE  # it may be refused for its password
     assert "directory.bind" in untold.reason
@@ -212,7 +213,7 @@ def test_who_is_answered_while_the_directory_is_out_of_reach(
     run: Run, password: str, status: Status, reason: str
 ) -> None:
     vote = said(
-        with_directory(run, replace(run.tools, directory_outage=NoOutage())),
+        with_directory(run, Tools({**run.tools.made, DIRECTORY_OUTAGE: NoOutage()})),
         "auth.directory-down",
         scenarios.test_directory_out_of_reach,
         "client",

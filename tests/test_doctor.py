@@ -15,9 +15,13 @@ from fake_dns.answer import Transport
 from harness import settings
 from harness.capabilities.mail_host import MailHost
 from harness.cli import main
+from harness.grants.accounts import TLS
+from harness.grants.addresses import DNS
+from harness.grants.greylist import GREYLIST_OPERATOR
+from harness.grants.sending import SINK
 from harness.judge import Judge
 from harness.profile.model import Profile
-from harness.rules import Capability, Catalogue
+from harness.rules import Catalogue
 from harness.runs.assembly import Wish, begin, open_run
 from harness.runs.checks import CHECKS, leaves_room, resolves_over_tcp
 from harness.runs.diagnosis import Finding, Patient, State
@@ -25,7 +29,7 @@ from harness.runs.doctor import MENDS, examine, of_innocents, report
 from harness.runs.run import Run
 from harness.settings import read_toml
 from harness.settings.secret import Secret
-from harness.smtp.routes import Direct
+from harness.world.endpoints import endpoints_of
 from harness.world.internet import Internet
 from tests.dns_asking import Question
 from tests.hostile_server import Hangup, Hear, HostileServer, Say, Step, Visitor
@@ -164,9 +168,10 @@ def test_nobody_listens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 def test_mail_that_never_comes_to_a_mail_host(sound: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.runs.checks.SENT_WITHIN", 0.1)
-    assert sound.tools.sink is not None
+    sink = sound.tools.get(SINK)
+    assert sink
     nobody = MailHost("nowhere.example", "mail.nowhere.example", "127.0.0.1")
-    monkeypatch.setattr(sound.tools.sink, "open", lambda domain, held=0: nobody)
+    monkeypatch.setattr(sink, "open", lambda domain, held=0: nobody)
     found = findings(sound)["sends"]
     assert (found.state, found.mend) == (State.BAD, "sink")
     assert "no such message came" in found.saw
@@ -269,10 +274,10 @@ def test_only_what_rests_on_dns_is_blocked_where_nobody_asks(tmp_path: Path, cat
         with open_run(Wish(catalogue, profile)) as run:
             run = begin(run)[0]
     assert run.unusable == ""
-    need, reason = run.obstacle([Capability.TLS, Capability.DNS]) or (None, "")
-    assert need is Capability.DNS
+    need, reason = run.obstacle([TLS.name, DNS.name]) or (None, "")
+    assert need == DNS.name
     assert "it asked our DNS nothing" in reason
-    assert run.obstacle([Capability.TLS]) is None
+    assert run.obstacle([TLS.name]) is None
 
 
 ACCOUNT = '[auth]\nuser = "ann"\npassword = "open-sesame"\n'
@@ -357,8 +362,9 @@ def test_a_white_list_without_a_greylist_shows_nothing(catalogue: Catalogue) -> 
 
 
 def test_an_entry_that_stays(sound: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert sound.tools.operator is not None
-    monkeypatch.setattr(sound.tools.operator, "remove", lambda *_: None)
+    operator = sound.tools.get(GREYLIST_OPERATOR)
+    assert operator
+    monkeypatch.setattr(operator, "remove", lambda *_: None)
     found = findings(sound)["changes_lists"]
     assert (found.state, found.mend) == (State.BAD, "operator")
     assert "that was removed from the white list is still shown" in found.saw
@@ -419,7 +425,8 @@ def room_at(server: HostileServer, catalogue: Catalogue, jobs: int) -> Finding:
     }
     profile = settings.check(Path("profile.toml"), content, Profile)
     judge = Judge(profile.policy.delay, lambda since, until: 0.0)
-    run = Run(profile, catalogue, Internet(FakeDns(), profile), Direct(), judge)
+    internet = Internet(FakeDns(), profile)
+    run = Run(profile, catalogue, internet, endpoints_of(profile, internet), judge)
     return leaves_room(Patient(run))
 
 

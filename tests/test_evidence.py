@@ -9,6 +9,9 @@ from dnslib import DNSRecord
 
 from fake_dns.answer import Transport
 from harness.capabilities.mail_host import MailHost
+from harness.grants.greylist import GREYLIST_OPERATOR, GREYLIST_OUTAGE
+from harness.grants.mail import MAILBOX, QUEUE_OPERATOR
+from harness.grants.sending import SINK
 from harness.outcome import Stage
 from harness.results.model import Status
 from harness.rules import Catalogue
@@ -40,24 +43,27 @@ def test_what_was_done_as_the_operator_is_kept(run: Run) -> None:
     password = run.profile.auth.secret.reveal()
 
     def play(play: Play) -> None:
-        assert play.sink
-        assert play.queue
-        assert play.greylist
-        host, client = play.sink.host(), play.new_client(Kind.TRUSTED)
+        sink = play.tool(SINK)
+        assert sink
+        queue = play.tool(QUEUE_OPERATOR)
+        assert queue
+        greylist = play.tool(GREYLIST_OPERATOR)
+        assert greylist
+        host, client = sink.host(), play.new_client(Kind.TRUSTED)
         host.says(Stage.RCPT, "451 4.3.0 Come back later")
         friend = f"{password}@{host.domain}"
         attempt = client.attempt(recipient=friend, message=message(client, friend))
         play.expect(attempt)
         host.dialogue()
         for _ in range(3):
-            (entry,) = play.queue.entries(host.domain)
-        play.queue.remove(entry.id)
-        play.queue.entries(host.domain)
+            (entry,) = queue.entries(host.domain)
+        queue.remove(entry.id)
+        queue.entries(host.domain)
         triplet = ("192.0.2.9", client.sender, "bob@here.example")
-        play.greylist.add("black", *triplet)
-        play.greylist.listed("black", *triplet)
-        play.greylist.remove("black", *triplet)
-        play.greylist.listed("black", *triplet)
+        greylist.add("black", *triplet)
+        greylist.listed("black", *triplet)
+        greylist.remove("black", *triplet)
+        greylist.listed("black", *triplet)
 
     outcome = run_scenario(run, plan(run, play))
     assert outcome.status is Status.PASSED, outcome.reason
@@ -80,15 +86,17 @@ def test_a_found_message_and_a_call_elsewhere_are_kept(run: Run) -> None:
     password = run.profile.auth.secret.reveal()
 
     def play(play: Play) -> None:
-        assert play.sink
-        assert play.mailbox
-        host, client = play.sink.host(), play.new_client(Kind.TRUSTED)
+        sink = play.tool(SINK)
+        assert sink
+        mailbox = play.tool(MAILBOX)
+        assert mailbox
+        host, client = sink.host(), play.new_client(Kind.TRUSTED)
         recipients = [play.run.sut.recipient, f"friend@{host.domain}"]
         content = message(client, recipients[0], subject=password, body=f"It is {password}.\r\n")
         attempt = client.attempt(recipient=recipients, message=content)
         play.expect(attempt)
-        play.mailbox.find(recipients[0], client.token)
-        play.mailbox.copies(recipients[0], client.token)
+        mailbox.find(recipients[0], client.token)
+        mailbox.copies(recipients[0], client.token)
         host.arrival(client.token)
         host.dialogue()
 
@@ -115,8 +123,9 @@ def test_a_found_message_and_a_call_elsewhere_are_kept(run: Run) -> None:
 
 def test_of_a_host_that_all_share_only_what_is_ours_is_kept(run: Run) -> None:
     def play(play: Play) -> None:
-        assert play.sink
-        target, recipient = play.sink.forward_target(), "moved@castle.example"
+        sink = play.tool(SINK)
+        assert sink
+        target, recipient = sink.forward_target(), "moved@castle.example"
         for client in (play.new_client(Kind.KNOWN), Play(run, play.rule).new_client(Kind.KNOWN)):
             attempt = client.attempt(recipient=recipient, message=message(client, recipient))
             target.arrival(client.token)
@@ -133,8 +142,9 @@ def test_the_hosts_of_a_scenario_are_gone_when_it_is_over(run: Run) -> None:
     kept: list[MailHost] = []
 
     def play(play: Play) -> None:
-        assert play.sink
-        kept.append(play.sink.host())
+        sink = play.tool(SINK)
+        assert sink
+        kept.append(sink.host())
         raise AssertionError("it ends here")
 
     assert run_scenario(run, plan(run, play)).status is Status.FAILED
@@ -151,15 +161,16 @@ def test_what_a_server_makes_up_is_taken_out_of_a_reply_and_no_keyword_is(run: R
 def test_everything_that_is_done_in_a_play_is_on_one_clock_and_each_question_stands_once(run: Run) -> None:
     def play(play: Play) -> None:
         assert play.world.clock
-        assert play.outage
+        outage = play.tool(GREYLIST_OUTAGE)
+        assert outage
         client = play.new_client(Kind.STRANGER)
         client.publish(client.name("other"), "A", client.address)
         client.list_on(play.run.sut.dnsbl[0])
         client.unlist_from(play.run.sut.dnsbl[0])
         client.attempt(label="first attempt")
         play.world.clock.advance(client.address, 61.0)
-        play.outage.cut(client.address)
-        play.outage.end()
+        outage.cut(client.address)
+        outage.end()
         play.expect(client.attempt(label="retry"))
 
     outcome = run_scenario(run, plan(run, play))

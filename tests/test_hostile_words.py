@@ -11,6 +11,7 @@ import pytest
 
 from harness.cli import main
 from harness.printable import printable_json
+from harness.results.formats import filed
 from harness.results.model import Status
 from harness.results.store import save
 from harness.results.streams import PrintableStream, printable_output
@@ -195,7 +196,7 @@ def test_compared_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     second = run(
         rule("a.one", failed), rule(f"a.{words}"), server=replace(SERVER, greeting=words), notes=(words,)
     )
-    old, new = (save(one, tmp_path / name)[0] for name, one in (("old", first), ("new", second)))
+    old, new = (save(one, tmp_path / name, filed())[0] for name, one in (("old", first), ("new", second)))
     for options in ([], ["--json"]):
         assert main(["compare", str(old), str(new), *options]) == 1
         shown = capsys.readouterr()

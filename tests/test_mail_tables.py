@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from harness import settings
+from harness.grants.mail import FILTER, MAILBOX, QUEUE, QUEUE_OPERATOR, SPAM
+from harness.grants.sending import FORWARD, LOCAL_ONLY, SINK, SMARTHOST, SRS
 from harness.profile.model import Profile
-from harness.rules import Capability
 from harness.verdicts import NotTestableError
 from harness.world.sut_mail import MailFacts
 from harness.world.unfit_aliases import why_none
@@ -71,16 +72,16 @@ make = ["srs", "{sender}", "{days}"]
 threshold = 5.0
 """
 AFTER = (
-    Capability.MAILBOX,
-    Capability.SINK,
-    Capability.QUEUE,
-    Capability.QUEUE_OPERATOR,
-    Capability.FILTER,
-    Capability.SMARTHOST,
-    Capability.LOCAL_ONLY,
-    Capability.FORWARD,
-    Capability.SRS,
-    Capability.SPAM,
+    MAILBOX,
+    SINK,
+    QUEUE,
+    QUEUE_OPERATOR,
+    FILTER,
+    SMARTHOST,
+    LOCAL_ONLY,
+    FORWARD,
+    SRS,
+    SPAM,
 )
 
 
@@ -92,7 +93,7 @@ def read(folder: Path, content: str) -> Profile:
 
 def test_every_table_grants_what_it_is_for(tmp_path: Path) -> None:
     profile = read(tmp_path, SERVER + TABLES)
-    assert [profile.lacks(capability) for capability in AFTER] == [""] * len(AFTER)
+    assert [capability.lacking(profile) for capability in AFTER] == [""] * len(AFTER)
     assert profile.domain[0].takes_everyone
     assert profile.domain[0].leads_to("friends") == ("ann@example.org", "ben@example.net")
     assert "sesame" not in repr(profile)
@@ -100,13 +101,13 @@ def test_every_table_grants_what_it_is_for(tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_told_with_its_table(tmp_path: Path) -> None:
     profile = read(tmp_path, SERVER)
-    assert all("the profile has no [" in profile.lacks(capability) for capability in AFTER)
+    assert all("the profile has no [" in capability.lacking(profile) for capability in AFTER)
 
 
 def test_a_queue_without_commands_is_no_operators_queue(tmp_path: Path) -> None:
     profile = read(tmp_path, SERVER + "[queue]\ninterval = 300\n")
-    assert profile.lacks(Capability.QUEUE) == ""
-    assert "commands" in profile.lacks(Capability.QUEUE_OPERATOR)
+    assert QUEUE.lacking(profile) == ""
+    assert "commands" in QUEUE_OPERATOR.lacking(profile)
 
 
 @pytest.mark.parametrize(

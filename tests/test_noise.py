@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from harness.runs.noise import Beats, GreetingProbe, Pulse, ServerProbe
-from harness.smtp.routes import Direct
+from harness.smtp.endpoint import Endpoint
 from harness.smtp.session import Session
+from harness.smtp.transport import Tcp
 from tests.hostile_server import Hear, HostileServer, Reset, Say, Stall, Step, Visitor
 
 PATIENCE = 10.0  # seconds
@@ -25,7 +26,7 @@ def polite(noops: int) -> list[Step]:
 
 def probe(server: HostileServer, spare: int = 1) -> ServerProbe:
     def connect() -> Session:
-        return Session(server.address, "127.0.0.1", Direct(), reply_timeout=PATIENCE)
+        return Session(Endpoint(Tcp(*server.address)), "127.0.0.1", reply_timeout=PATIENCE)
 
     return ServerProbe(connect, spare)
 
@@ -109,7 +110,7 @@ def test_what_everybody_waits_for_is_no_slowness(policy: float, took: list[float
 
 
 def greeting(server: HostileServer) -> GreetingProbe:
-    return GreetingProbe(lambda: Session(server.address, "127.0.0.1", Direct(), reply_timeout=PATIENCE))
+    return GreetingProbe(lambda: Session(Endpoint(Tcp(*server.address)), "127.0.0.1", reply_timeout=PATIENCE))
 
 
 def test_who_waits_to_be_greeted_is_measured_though_noops_are_quick() -> None:

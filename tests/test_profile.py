@@ -2,8 +2,12 @@ from pathlib import Path
 
 import pytest
 
+from harness.grants.addresses import DNS, IPV6
+from harness.grants.greylist import CLOCK
+from harness.grants.mail import MAILBOX, QUEUE
+from harness.grants.sending import LOCAL_ONLY, SINK
 from harness.profile.model import Profile, load
-from harness.rules import Capability, Catalogue
+from harness.rules import Catalogue
 from harness.settings import SettingsError
 
 GOOD = """
@@ -58,8 +62,8 @@ def test_a_good_profile_is_read(tmp_path: Path, catalogue: Catalogue) -> None:
     assert [str(outcome) for outcome in expectation] == ["deny at rcpt"]
     assert reason == "refused at RCPT, see its manual"
     assert not profile.claims(catalogue["dnsbl.one"])
-    assert profile.lacks(Capability.DNS) == ""
-    assert "clock" in profile.lacks(Capability.CLOCK)
+    assert DNS.lacking(profile) == ""
+    assert "clock" in CLOCK.lacking(profile)
 
 
 def test_what_a_server_holds_back_comes_on_top_of_the_time_for_a_reply(
@@ -92,7 +96,7 @@ def test_ipv6_clients_of_an_ipv4_server(
     monkeypatch.setattr("harness.profile.model.is_of_this_host", lambda network: True)  # as in a sandbox
     content = GOOD.replace('"198.18.0.0/15"', '"198.18.0.0/15", "2001:db8::/32"')
     content = content.replace('address = "127.0.0.1"', f'address = "{server}"').replace("proxy-v2", route)
-    assert (read(tmp_path, catalogue, content).lacks(Capability.IPV6) == "") == granted
+    assert (IPV6.lacking(read(tmp_path, catalogue, content)) == "") == granted
 
 
 DRY_RUN = 'command"\ncommand = ["exim4", "-bh", "{client}"]'
@@ -100,8 +104,8 @@ DRY_RUN = 'command"\ncommand = ["exim4", "-bh", "{client}"]'
 
 def test_a_dry_run_delivers_nothing(tmp_path: Path, catalogue: Catalogue) -> None:
     profile = read(tmp_path, catalogue, GOOD.replace('proxy-v2"', DRY_RUN))
-    for capability in (Capability.MAILBOX, Capability.SINK, Capability.QUEUE, Capability.LOCAL_ONLY):
-        assert "dry run" in profile.lacks(capability)
+    for capability in (MAILBOX, SINK, QUEUE, LOCAL_ONLY):
+        assert "dry run" in capability.lacking(profile)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.grants.capability import Tools
+from harness.grants.mail import MAILBOX
 from harness.outcome import Outcome
 from harness.results.model import Status
 from harness.rules import Catalogue
@@ -117,7 +119,7 @@ def judged(catalogue: Catalogue, folder: Path, fault: Fault) -> Iterator[tuple[R
         profile = folder / "profile.toml"
         profile.write_text(PROFILE.format(port=listening.address[1]), "utf-8")
         with open_run(Wish(catalogue, profile)) as run:
-            tools = replace(run.tools, mailbox=ItsMailbox(server))
+            tools = Tools({**run.tools.made, MAILBOX: ItsMailbox(server)})
             yield replace(run, tools=tools, judge=replace(run.judge, noise=lambda since, until: 0.0)), server
 
 

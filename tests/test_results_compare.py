@@ -13,6 +13,7 @@ from harness.cli import main
 from harness.results.comparable import ComparisonError
 from harness.results.compare import Direction, compare, to_json
 from harness.results.compare_text import render
+from harness.results.formats import filed
 from harness.results.model import RunResult, Status, Suite
 from harness.results.store import save
 from tests.result_builder import SERVER, case, dialogue, full_run, reply, rule, run
@@ -145,8 +146,8 @@ def test_nothing_that_a_server_said_reaches_the_terminal_as_it_is() -> None:
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    good, *_ = save(one(Status.PASSED), tmp_path / "good")
-    bad, *_ = save(one(Status.FAILED), tmp_path / "bad")
+    good, *_ = save(one(Status.PASSED), tmp_path / "good", filed())
+    bad, *_ = save(one(Status.FAILED), tmp_path / "bad", filed())
     assert main(["compare", str(good), str(good)]) == 0
     assert main(["compare", str(good), str(bad)]) == 1
     assert main(["compare", str(bad), str(good)]) == 0
@@ -172,7 +173,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 def test_files_that_cannot_be_compared(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None, said: str
 ) -> None:
-    good, *_ = save(one(Status.PASSED), tmp_path)
+    good, *_ = save(one(Status.PASSED), tmp_path, filed())
     file = tmp_path / "other.json"
     if content is not None:
         file.write_text(content, "utf-8")
@@ -222,7 +223,7 @@ def test_output_that_nobody_reads_to_its_end_is_no_success(
     tmp_path: Path, words: list[str], status: int
 ) -> None:
     for name, come in (("good", Status.PASSED), ("bad", Status.FAILED)):
-        written, *_ = save(one(come), tmp_path / name)
+        written, *_ = save(one(come), tmp_path / name, filed())
         written.rename(tmp_path / f"{name}.json")
     reading, writing = os.pipe()
     os.close(reading)

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.results.compare import compare
+from harness.results.formats import filed
 from harness.results.model import (
     Caveat,
     CaveatKind,
@@ -88,7 +89,7 @@ def test_a_lone_surrogate_costs_no_report() -> None:
 
 def test_runs_of_the_same_second_do_not_overwrite_each_other(tmp_path: Path) -> None:
     first, second = run(rule("a.one")), run(rule("a.one", status=Status.FAILED))
-    paths = [save(result, tmp_path)[0] for result in (first, second)]
+    paths = [save(result, tmp_path, filed())[0] for result in (first, second)]
     assert len(set(paths)) == 2
     assert [load(path) for path in paths] == [first, second]
     assert load(tmp_path / "latest.json") == second
@@ -98,8 +99,8 @@ def test_runs_of_the_same_second_do_not_overwrite_each_other(tmp_path: Path) -> 
 @pytest.mark.parametrize("kind", list(CaveatKind))
 def test_a_run_that_is_no_whole_one_does_not_become_the_latest(tmp_path: Path, kind: CaveatKind) -> None:
     whole, part = run(rule("a.one")), run(rule("a.one"), caveats=(Caveat(kind, "it was so"),))
-    save(whole, tmp_path)
-    (told, _) = save(part, tmp_path)
+    save(whole, tmp_path, filed())
+    (told, _) = save(part, tmp_path, filed())
     assert (load(told), load(tmp_path / "latest.json")) == (part, whole)
     assert newest(tmp_path) == told
 
@@ -120,12 +121,12 @@ def test_where_there_is_no_room_no_half_file_is_left_and_the_latest_stays(
     tmp_path: Path, room: float, kept: int
 ) -> None:
     before, after = run(rule("a.one")), run(rule("a.one", status=Status.FAILED))
-    save(before, tmp_path)
+    save(before, tmp_path, filed())
     files = {file.name for file in tmp_path.iterdir()}
     size = int(len(to_json(after)) * room)
     full = r"reports cannot be written there \(File too large\)"
     with room_for(size), pytest.raises(ReportError, match=full) as told:
-        save(after, tmp_path)
+        save(after, tmp_path, filed())
     left = {file.name for file in tmp_path.iterdir()} - files
     assert left == {path.name for path in told.value.written}
     assert [load(path) for path in told.value.written] == [after] * kept
@@ -135,7 +136,7 @@ def test_where_there_is_no_room_no_half_file_is_left_and_the_latest_stays(
 def test_where_the_latest_cannot_be_changed_the_reports_are_there(tmp_path: Path) -> None:
     (tmp_path / "latest.json").mkdir()
     with pytest.raises(ReportError, match=r"is there and whole, and latest\.\* is as it was") as told:
-        save(run(rule("a.one")), tmp_path)
+        save(run(rule("a.one")), tmp_path, filed())
     assert len(told.value.written) == 2
     assert {file.name for file in tmp_path.iterdir()} == {
         "latest.json",
@@ -161,7 +162,7 @@ def test_a_folder_that_cannot_be_is_told_beforehand(tmp_path: Path) -> None:
 
 
 def test_without_a_page_there_is_only_the_data(tmp_path: Path) -> None:
-    assert [path.suffix for path in save(full_run(), tmp_path, page=False)] == [".json"]
+    assert [path.suffix for path in save(full_run(), tmp_path, filed(data_alone=True))] == [".json"]
     assert not list(tmp_path.glob("*.html"))
 
 

@@ -14,26 +14,35 @@ import pytest
 from fake_dns import FakeDns
 from harness import settings
 from harness.embedded.servers import PROFILE
+from harness.grants.accounts import DIRECTORY_OUTAGE
+from harness.grants.addresses import DNS
+from harness.grants.capability import Tools
+from harness.grants.greylist import GREYLIST_OUTAGE
+from harness.grants.mail import MAILBOX
+from harness.grants.outage import Outage
+from harness.grants.strain import HEAVY
 from harness.judge import ContradictionError, Judge, NoEvidenceError
 from harness.outcome import Stage as DialogueStage
 from harness.profile.model import Profile
 from harness.profile.tables import Spf
 from harness.results.model import Status
-from harness.rules import Capability, Catalogue
+from harness.rules import Catalogue
 from harness.runs.course import CaseResult, run_scenario
 from harness.runs.expect import EndedError
 from harness.runs.play import Play
 from harness.runs.run import Run
 from harness.runs.scheduler import Scheduler
 from harness.runs.trial import Plan
-from harness.smtp.routes import Direct
+from harness.smtp.endpoint import Endpoint
+from harness.smtp.identity import Bind
 from harness.smtp.session import Ending
+from harness.smtp.transport import Tcp
 from harness.verdicts import FailedError, InconclusiveError, NotTestableError, ScenarioEnd
 from harness.world.client import Client
 from harness.world.conversation import Attempt, Step
+from harness.world.endpoints import Endpoints, endpoints_of
 from harness.world.internet import Internet, Kind
 from harness.world.room import Room
-from harness.world.tools import Outage, Tools
 
 RULE = "helo.plain-ip"
 
@@ -59,7 +68,8 @@ def run(catalogue: Catalogue, closed_port: int) -> Run:
     content["rules"] = {"without": ["absent.*"]}
     profile = settings.check(PROFILE, content, Profile)
     judge = Judge(profile.policy.delay, lambda since, until: 0.0)
-    return Run(profile, catalogue, Internet(FakeDns(), profile), Direct(), judge)
+    internet = Internet(FakeDns(), profile)
+    return Run(profile, catalogue, internet, endpoints_of(profile, internet), judge)
 
 
 def passes(play: Play) -> None:
@@ -277,9 +287,9 @@ def test_the_server_that_is_judged_is_the_one_that_must_be_well(
         with client.conversation():
             raise FailedError("it did not")
 
-    def trouble(server: tuple[str, int], like: object) -> str:
-        asked.append(server)
-        return "nobody is served there" if server == elsewhere else ""
+    def trouble(server: Endpoint, like: object) -> str:
+        asked.append(server.server)
+        return "nobody is served there" if server.server == elsewhere else ""
 
     monkeypatch.setattr(run, "trouble", trouble)
     came = run_scenario(run, Plan(run.catalogue[RULE], frozenset(), refused_there, has_twin=False))
@@ -291,7 +301,9 @@ def test_another_instance_is_asked_itself(run: Run, closed_port: int) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         port = int(holder.getsockname()[1])
-        assert run.trouble(("127.0.0.1", port)).startswith(f"at 127.0.0.1:{port} an innocent client got no")
+        assert run.trouble(Endpoint(Tcp("127.0.0.1", port))).startswith(
+            f"at 127.0.0.1:{port} an innocent client got no"
+        )
     assert run.unusable == ""
 
 
@@ -310,7 +322,7 @@ def test_who_asks_a_server_that_checks_spf_is_named_by_its_domain(
         return Attempt(client.address, (), Ending.QUIT)
 
     monkeypatch.setattr(Client, "attempt", served)
-    assert run.trouble(("127.0.0.1", port)) == ""
+    assert run.trouble(Endpoint(Tcp("127.0.0.1", port))) == ""
 
 
 def test_a_server_that_serves_nobody_any_more_is_spared(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
@@ -334,7 +346,7 @@ def test_a_run_is_given_up_when_trouble_lasts_and_not_for_a_restart(
 
 
 def test_a_run_that_slowed_down_comes_back_to_its_pace(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
-    run = replace(run, obstacles={Capability.DNS: "it asks nothing"})
+    run = replace(run, obstacles={DNS.name: "it asks nothing"})
     rate, rates = run.pace.rate, []
     for found in ("it is refused", "", ""):
         monkeypatch.setattr(Run, "_send_canary", lambda self, server, like, found=found: found)
@@ -347,19 +359,22 @@ def test_a_run_that_slowed_down_comes_back_to_its_pace(monkeypatch: pytest.Monke
 class NoWayFrom:
     """A route by which no client's address can be had."""
 
-    name = "bind"
+    kind = "nowhere"
 
-    def connect(
-        self, server: tuple[str, int], client_address: str, timeout: float, begun: object = None
-    ) -> tuple[socket.socket, bytes]:
+    def connect(self, client_address: str, source: str, timeout: float, begun: object) -> socket.socket:
         raise OSError(99, "Cannot assign requested address")
+
+    def close(self) -> None:
+        pass
 
 
 def test_who_cannot_come_from_its_address_is_not_judged(run: Run) -> None:
     def looks_at_what_never_came(play: Play) -> None:
         assert play.new_client(Kind.KNOWN).attempt().helo.keywords
 
-    came = outcome(replace(run, route=NoWayFrom()), *[looks_at_what_never_came] * 12)
+    came = outcome(
+        replace(run, endpoints=Endpoints(Endpoint(NoWayFrom(), Bind()))), *[looks_at_what_never_came] * 12
+    )
     assert came.status is Status.INCONCLUSIVE
     assert "by route bind as 198." in came.reason
     assert "Cannot assign requested address" in came.reason
@@ -376,7 +391,7 @@ def test_what_the_profile_lacks_or_does_not_claim_is_not_tried(run: Run) -> None
     clockless = outcome(run, rule="greylist.expired")
     assert clockless.status is Status.NOT_TESTABLE
     assert "clock" in clockless.reason
-    needy = run_scenario(run, Plan(run.catalogue[RULE], frozenset({Capability.MAILBOX}), passes))
+    needy = run_scenario(run, Plan(run.catalogue[RULE], frozenset({MAILBOX.name}), passes))
     assert needy.status is Status.NOT_TESTABLE
 
 
@@ -460,8 +475,8 @@ def test_what_changes_the_server_for_all_is_played_last_and_undone(
             played.append("end")
 
     about_greylist = what == "greylist"
-    tools = Tools(outage=Cut()) if about_greylist else Tools(directory_outage=Cut())
-    everywhere = replace(run, tools=tools)
+    need = GREYLIST_OUTAGE if about_greylist else DIRECTORY_OUTAGE
+    everywhere = replace(run, tools=Tools({need: Cut()}))
     monkeypatch.setattr(everywhere, "trouble", lambda: "")
     others_begun = threading.Event()
 
@@ -478,9 +493,8 @@ def test_what_changes_the_server_for_all_is_played_last_and_undone(
 
         play.call(scenario, {}, (f"{what}_outage",))
 
-    need = Capability.GREYLIST_OUTAGE if about_greylist else Capability.DIRECTORY_OUTAGE
     plans = {
-        "cuts": Plan(run.catalogue[RULE], frozenset({need}), cuts, has_twin=False),
+        "cuts": Plan(run.catalogue[RULE], frozenset({need.name}), cuts, has_twin=False),
         "other": Plan(run.catalogue[RULE], frozenset(), other, has_twin=False),
     }
     scheduler = Scheduler(everywhere, jobs=4)
@@ -611,9 +625,9 @@ def test_what_disturbs_is_not_tried_on_a_server_that_is_disturbed(
 def test_no_more_plays_than_jobs_go_on_at_a_time(run: Run, jobs: int) -> None:
     stage = Stage(run)
     plans: dict[str, Plan] = {str(number): stage.plan(RULE) for number in range(10)}
-    straining = replace(stage.plan(RULE, 0.1), needs=frozenset({Capability.HEAVY}))
+    straining = replace(stage.plan(RULE, 0.1), needs=frozenset({HEAVY.name}))
     plans |= {f"straining-{number}": straining for number in range(4)}
-    came = scheduled(replace(run, heavy=True), plans, jobs)
+    came = scheduled(replace(run, tools=Tools({HEAVY: True})), plans, jobs)
     assert {one.status for one in came.values()} == {Status.PASSED}
     assert stage.most in (jobs, jobs // 2 * 2)  # two and two, each with the other
 
@@ -645,7 +659,7 @@ def test_what_contradicts_a_rule_in_the_greylist_s_words_is_the_greylist_s_fault
     monkeypatch: pytest.MonkeyPatch, run: Run, broken: bool, blocked_by: str
 ) -> None:
     monkeypatch.setattr(run, "trouble", lambda server=None, like=None: "")
-    put_off = Step(DialogueStage.DATA, "DATA", None, 0.0, 0.0)
+    put_off = Step(DialogueStage.DATA, "DATA", (), 0.0, 0.0)
 
     def says(play: Play) -> None:
         raise ContradictionError("it was put off", put_off, in_greylist_words=True)

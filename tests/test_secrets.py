@@ -31,7 +31,7 @@ from harness.reference_mta.passwords import hash_password
 from harness.runs.showing import Showing
 from harness.settings import SettingsError
 from harness.settings.secret import DOTS, Secret
-from harness.smtp.command import CommandRoute
+from harness.smtp.command import Command
 from harness.smtp.masking import Masker
 from harness.smtp.session import Session, SessionEnded
 from harness.systems.system import Parameters
@@ -106,7 +106,7 @@ def test_secrets_are_the_same_by_their_text() -> None:
         Parameters(password=HIDDEN, hash=HIDDEN),
         Accounts({"alice": HIDDEN}, HIDDEN),
         CommandOutage(["mysql", TEXT], ["mysql", TEXT]),
-        CommandRoute(("ssh", TEXT)),
+        Command(("ssh", TEXT)),
         Masker([HIDDEN]),
     ],
     ids=lambda thing: type(thing).__name__,

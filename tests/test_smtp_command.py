@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.smtp.command import CommandRoute
+from harness.smtp.command import Command
 from harness.smtp.ending import Ending
+from harness.smtp.endpoint import Endpoint
+from harness.smtp.identity import Argument
 from harness.smtp.session import Session, SessionEnded
 from harness.world.conversation import Conversation
 
-SERVER = ("192.0.2.25", 25)
 CLIENT = "198.18.0.7"
 SCRIPT = """
 import sys
@@ -49,8 +50,8 @@ def script(tmp_path: Path) -> Path:
 
 
 def session(script: Path) -> Session:
-    route = CommandRoute((sys.executable, str(script), "{client}"))
-    return Session(SERVER, CLIENT, route, reply_timeout=10.0)
+    route = Command((sys.executable, str(script), "{client}"))
+    return Session(Endpoint(route, Argument()), CLIENT, reply_timeout=10.0)
 
 
 def test_the_command_gets_the_client_and_speaks(script: Path) -> None:
@@ -97,14 +98,14 @@ def test_a_command_that_ends_ends_the_session(script: Path) -> None:
 
 
 def test_a_command_that_is_not_there_is_told() -> None:
-    talk = Session(SERVER, CLIENT, CommandRoute(("/no/such", "{client}")), reply_timeout=5.0)
+    talk = Session(Endpoint(Command(("/no/such", "{client}")), Argument()), CLIENT, reply_timeout=5.0)
     with pytest.raises(SessionEnded, match=r"no way to .* by route command"):
         talk.open()
 
 
 def test_no_command_outlives_its_route(script: Path) -> None:
-    route = CommandRoute((sys.executable, str(script), "{client}"))
-    talk = Session(SERVER, CLIENT, route, reply_timeout=10.0)
+    route = Command((sys.executable, str(script), "{client}"))
+    talk = Session(Endpoint(route, Argument()), CLIENT, reply_timeout=10.0)
     talk.open()
     route.close()
     with pytest.raises(SessionEnded):

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.smtp.endpoint import Endpoint
 from harness.smtp.reply import MAX_LINES
-from harness.smtp.routes import Direct, Route
 from harness.smtp.session import Ending, Session, SessionEnded
+from harness.smtp.transport import Tcp, Transport
 from tests.hostile_server import Deafen, Drip, Flood, Hear, Reset, Say, Stall, Step
 from tests.smtp_dialogue import BYE, CLIENT, GO_ON, GREETING, HASTY, OK, PATIENT, SOON, events, playing
 
@@ -29,22 +30,23 @@ def ending(session: Session, *commands: str) -> SessionEnded:
 def test_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = listening.getsockname()
-    session = Session(server, CLIENT, Direct(), reply_timeout=PATIENT)
+    session = Session(Endpoint(Tcp(*server)), CLIENT, reply_timeout=PATIENT)
     assert ending(session).ending is Ending.REFUSED
 
 
 class NoWay:
-    """A route that has no way."""
+    """A transport that has no way."""
 
-    name = "nowhere"
+    kind = "nowhere"
 
     def __init__(self, error: Exception) -> None:
         self.error = error
 
-    def connect(
-        self, server: tuple[str, int], client_address: str, timeout: float, begun: object = None
-    ) -> tuple[socket.socket, bytes]:
+    def connect(self, client_address: str, source: str, timeout: float, begun: object) -> socket.socket:
         raise self.error
+
+    def close(self) -> None:
+        pass
 
 
 @pytest.mark.parametrize(
@@ -59,8 +61,8 @@ class NoWay:
     ],
 )
 def test_there_is_no_way(error: Exception, expected: Ending) -> None:
-    route: Route = NoWay(error)
-    session = Session(("127.0.0.1", 25), CLIENT, route, reply_timeout=PATIENT)
+    transport: Transport = NoWay(error)
+    session = Session(Endpoint(transport), CLIENT, reply_timeout=PATIENT)
     assert ending(session).ending is expected
 
 
@@ -189,7 +191,7 @@ def test_a_context_that_is_left_by_an_exception_just_closes() -> None:
 
 
 def test_a_context_without_a_connection_is_harmless() -> None:
-    with Session(("127.0.0.1", 1), CLIENT, Direct(), reply_timeout=HASTY) as session:
+    with Session(Endpoint(Tcp("127.0.0.1", 1)), CLIENT, reply_timeout=HASTY) as session:
         pass
     assert session.ending is Ending.CLIENT_CLOSED
     with pytest.raises(RuntimeError, match="once"):

@@ -12,11 +12,13 @@ from aiosmtpd.proxy_protocol import AF, PROTO, V2_CMD, ProxyData, get_proxy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.smtp.routes import PROXY_V2_SIGNATURE, BindSource, Direct, ProxyV1, ProxyV2, Route
+from harness.smtp.endpoint import Endpoint
+from harness.smtp.identity import PROXY_V2_SIGNATURE, Bind, Identity, Own, ProxyV1, ProxyV2
+from harness.smtp.transport import Tcp
 
 TIMEOUT = 5.0
-ROUTES: list[Route] = [Direct(), BindSource(), ProxyV1(), ProxyV2()]
-PROXIES: list[Route] = [ProxyV1(), ProxyV2()]
+ROUTES: list[Identity] = [Own(), Bind(), ProxyV1(), ProxyV2()]
+PROXIES: list[Identity] = [ProxyV1(), ProxyV2()]
 addresses = st.one_of(
     st.sampled_from(["192.0.2.0/24", "198.18.0.0/15"]).flatmap(lambda net: st.ip_addresses(network=net)),
     st.ip_addresses(network="2001:db8::/32"),
@@ -30,9 +32,9 @@ def listening(host: str = "127.0.0.1") -> Iterator[tuple[str, int]]:
         yield server.getsockname()[:2]
 
 
-def preamble(route: Route, server: tuple[str, int], client: str) -> tuple[bytes, int, int]:
+def preamble(route: Identity, server: tuple[str, int], client: str) -> tuple[bytes, int, int]:
     """What the route would send, and the ports at both ends."""
-    connected, sent = route.connect(server, client, TIMEOUT)
+    connected, sent = Endpoint(Tcp(*server), route).connect(client, TIMEOUT)
     with connected:
         return sent, connected.getsockname()[1], server[1]
 
@@ -67,13 +69,13 @@ def test_the_names_differ() -> None:
 
 def test_direct_says_nothing() -> None:
     with listening() as server:
-        assert preamble(Direct(), server, "192.0.2.1")[0] == b""
+        assert preamble(Own(), server, "192.0.2.1")[0] == b""
 
 
 @needs_all_of_loopback
 def test_bind_comes_from_the_address_of_the_client() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        connected, sent = BindSource().connect(server.getsockname(), "127.9.8.7", TIMEOUT)
+        connected, sent = Endpoint(Tcp(*server.getsockname()), Bind()).connect("127.9.8.7", TIMEOUT)
         with connected:
             accepted, origin = server.accept()
             accepted.close()
@@ -83,14 +85,14 @@ def test_bind_comes_from_the_address_of_the_client() -> None:
 
 def test_bind_to_an_address_of_another_family_fails() -> None:
     with pytest.raises(OSError, match="family"):
-        BindSource().connect(("192.0.2.1", 25), "2001:db8::1", TIMEOUT)
+        Endpoint(Tcp("192.0.2.1", 25), Bind()).connect("2001:db8::1", TIMEOUT)
 
 
 @needs_ipv6
 def test_bind_reaches_a_server_on_loopback_in_the_family_of_the_client() -> None:
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
         port = server.getsockname()[1]
-        connected, _ = BindSource().connect(("127.0.0.1", port), "::1", TIMEOUT)
+        connected, _ = Endpoint(Tcp("127.0.0.1", port), Bind()).connect("::1", TIMEOUT)
         with connected:
             assert connected.getpeername()[0] == "::1"
 
@@ -147,31 +149,31 @@ def test_both_are_read_as_they_are_meant(client: ipaddress.IPv4Address | ipaddre
 @pytest.mark.parametrize(
     ("client", "server_end"), [("2001:db8::7", "::1"), ("192.0.2.7", "0.0.0.0")], ids=["same", "other"]
 )
-def test_to_a_server_with_ipv6(route: Route, client: str, server_end: str) -> None:
+def test_to_a_server_with_ipv6(route: Identity, client: str, server_end: str) -> None:
     with listening("::1") as server:
         read = parsed(preamble(route, server, client)[0])
     assert read.valid, read.error
     assert (str(read.src_addr), str(read.dst_addr)) == (client, server_end)
 
 
-@pytest.mark.parametrize("route", [BindSource(), *PROXIES], ids=lambda route: route.name)
-def test_a_client_address_that_is_none(route: Route) -> None:
+@pytest.mark.parametrize("route", [Bind(), *PROXIES], ids=lambda route: route.name)
+def test_a_client_address_that_is_none(route: Identity) -> None:
     with listening() as server, pytest.raises(ValueError, match=r"client\.example"):
-        route.connect(server, "client.example", TIMEOUT)
+        Endpoint(Tcp(*server), route).connect("client.example", TIMEOUT)
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
-def test_nobody_listens(route: Route) -> None:
+def test_nobody_listens(route: Identity) -> None:
     with listening() as server:
         pass
     with pytest.raises(ConnectionRefusedError):
-        route.connect(server, "127.0.0.1", TIMEOUT)
+        Endpoint(Tcp(*server), route).connect("127.0.0.1", TIMEOUT)
 
 
 @pytest.mark.parametrize("route", PROXIES, ids=lambda route: route.name)
-def test_a_connection_that_breaks_at_once_is_closed(route: Route, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_that_breaks_at_once_is_closed(route: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = socket.socket()  # as after a reset: it has no peer
-    monkeypatch.setattr("harness.smtp.routes.dialled", lambda *_: broken)
+    monkeypatch.setattr("harness.smtp.transport.dialled", lambda *_: broken)
     with pytest.raises(OSError, match="not connected"):
-        route.connect(("127.0.0.1", 25), "192.0.2.7", TIMEOUT)
+        Endpoint(Tcp("127.0.0.1", 25), route).connect("192.0.2.7", TIMEOUT)
     assert broken.fileno() == -1

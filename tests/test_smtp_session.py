@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.smtp.endpoint import Endpoint
+from harness.smtp.identity import ProxyV1
 from harness.smtp.reply import Reply
-from harness.smtp.routes import ProxyV1
 from harness.smtp.session import Ending, Session, SessionEnded, parse_keywords
 from harness.smtp.transcript import Direction
+from harness.smtp.transport import Tcp
 from tests.hostile_server import Drip, Flood, Hear, HostileServer, Ring, Say, Stall, Step
 from tests.smtp_dialogue import (
     BYE,
@@ -121,7 +123,7 @@ def test_any_text_can_be_said() -> None:
 
 def test_the_preamble_goes_first_and_is_no_dialogue() -> None:
     with HostileServer([[Hear(), GREETING, *BYE]]) as server:
-        session = Session(server.address, CLIENT, ProxyV1(), reply_timeout=PATIENT)
+        session = Session(Endpoint(Tcp(*server.address), ProxyV1()), CLIENT, reply_timeout=PATIENT)
         session.open()
         session.quit_politely()
     assert server.heard[0].startswith(b"PROXY TCP4 192.0.2.7 127.0.0.1 ")

@@ -5,9 +5,10 @@ import smtplib
 
 import pytest
 
-from harness.smtp.routes import Direct
+from harness.smtp.endpoint import Endpoint
 from harness.smtp.session import Ending, Session, SessionEnded
 from harness.smtp.transcript import Direction
+from harness.smtp.transport import Tcp
 from tests.hostile_server import Hear, Say, Stall, Step
 from tests.smtp_dialogue import BYE, CONTENT, GO_ON, GREETING, OK, lines, playing
 
@@ -28,13 +29,14 @@ def test_smtplib_sends_a_message() -> None:
 
 def test_smtplib_greets_with_an_ipv6_literal() -> None:
     assert (
-        Session(("::1", 25), "2001:db8::7", Direct(), reply_timeout=1).local_hostname == "[IPv6:2001:db8::7]"
+        Session(Endpoint(Tcp("::1", 25)), "2001:db8::7", reply_timeout=1).local_hostname
+        == "[IPv6:2001:db8::7]"
     )
 
 
 def test_smtplib_quits() -> None:
     with playing(GREETING, *BYE) as (session, _):
-        session.connect(*session._channel.server)
+        session.connect(*session._channel.endpoint.server)
         assert session.quit() == (221, b"bye")
         assert session.ending is Ending.QUIT
 

@@ -10,20 +10,24 @@ import pytest
 from fake_dns import FakeDns
 from harness import settings
 from harness.embedded.servers import PROFILE
+from harness.grants.addresses import REVERSE_LOOKUP
 from harness.judge import Judge
 from harness.profile.model import Profile
 from harness.profile.tables import RouteName
 from harness.results.model import Status
-from harness.rules import Capability, Catalogue
+from harness.rules import Catalogue
 from harness.runs.baseline import look
 from harness.runs.course import run_scenario
 from harness.runs.doctor import examine
 from harness.runs.play import Play
 from harness.runs.run import Run
 from harness.runs.trial import Plan
-from harness.smtp.routes import XClient
+from harness.smtp.endpoint import Endpoint
+from harness.smtp.identity import XClient
 from harness.smtp.session import Ending, Session, SessionEnded
+from harness.smtp.transport import Tcp
 from harness.verdicts import NotTestableError
+from harness.world.endpoints import endpoints_of
 from harness.world.internet import Internet, Kind
 from tests.hostile_server import Hear, HostileServer, Reset, Say, Step
 from tests.smtp_dialogue import BYE, CLIENT, GREETING, OK, PATIENT, events
@@ -40,7 +44,9 @@ def playing(
     *steps: Step, client: str = CLIENT, name: str = "mx.c1.example"
 ) -> Iterator[tuple[Session, HostileServer]]:
     with HostileServer([steps]) as server:
-        session = Session(server.address, client, XClient(lambda address: name), reply_timeout=PATIENT)
+        session = Session(
+            Endpoint(Tcp(*server.address), XClient(lambda address: name)), client, reply_timeout=PATIENT
+        )
         try:
             yield session, server
         finally:
@@ -131,7 +137,7 @@ def run_against(
     profile = settings.check(PROFILE, content, Profile)
     internet = Internet(FakeDns(), profile)
     judge = Judge(0.0, lambda since, until: 0.0)
-    return Run(profile, catalogue, internet, XClient(internet.host_at), judge, side_by_side=False)
+    return Run(profile, catalogue, internet, endpoints_of(profile, internet), judge, side_by_side=False)
 
 
 def greets_badly(play: Play) -> None:
@@ -185,8 +191,8 @@ def test_nothing_is_said_of_lookups_that_the_server_does_not_make(catalogue: Cat
         client = run.client(run.world(), Kind.KNOWN)
         with pytest.raises(NotTestableError, match="does not look it up"):
             client.without_ptr()
-    assert "name another route" in run.profile.lacks(Capability.REVERSE_LOOKUP)
+    assert "name another route" in REVERSE_LOOKUP.lacking(run.profile)
     other = run.profile.model_copy(
         update={"clients": run.profile.clients.model_copy(update={"route": RouteName.BIND})}
     )
-    assert replace(run, profile=other).profile.lacks(Capability.REVERSE_LOOKUP) == ""
+    assert REVERSE_LOOKUP.lacking(replace(run, profile=other).profile) == ""

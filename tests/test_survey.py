@@ -14,7 +14,7 @@ from harness.results.model import ServerFacts
 from harness.rules import Catalogue
 from harness.runs.run import Run
 from harness.runs.server_facts import server_facts
-from harness.smtp.routes import Direct
+from harness.world.endpoints import endpoints_of
 from harness.world.internet import Internet
 from tests.hostile_server import Hear, HostileServer, Say, Step
 
@@ -37,7 +37,8 @@ def looked_at(*scripts: Sequence[Step]) -> ServerFacts:
         profile = settings.check(PROFILE, content, Profile)
         judge = Judge(profile.policy.delay, lambda since, until: 0.0)
         catalogue = Catalogue.below(Path("scenarios"))
-        return server_facts(Run(profile, catalogue, Internet(FakeDns(), profile), Direct(), judge))
+        internet = Internet(FakeDns(), profile)
+        return server_facts(Run(profile, catalogue, internet, endpoints_of(profile, internet), judge))
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from harness import settings
+from harness.grants.accounts import DIRECTORY
 from harness.profile import model
-from harness.rules import Capability, Catalogue
+from harness.rules import Catalogue
 from harness.systems.mutants import BrokenSystem, Mutants
 from harness.systems.system import Parameters, System, UnknownSystemError, names
 
@@ -108,7 +109,7 @@ def test_mutants_of_a_system_change_what_is_there_once(catalogue: Catalogue, nam
 
 
 def test_rules_about_a_directory_are_broken_in_a_real_server(catalogue: Catalogue) -> None:
-    about = {rule.id for rule in catalogue if Capability.DIRECTORY in rule.needs}
+    about = {rule.id for rule in catalogue if DIRECTORY.name in rule.needs}
     mutants = settings.read(System.named("exim").folder / "mutants.toml", Mutants).mutant
     assert len(about) == 3
     assert about <= {rule for mutant in mutants if mutant.profile == "ldap" for rule in mutant.rules}

@@ -15,8 +15,9 @@ from harness.capabilities.maildir import MaildirStore
 from harness.capabilities.sink import Sink
 from harness.runs import noise
 from harness.runs.noise import ServerProbe
-from harness.smtp.routes import Begun, Direct, unwatched
+from harness.smtp.endpoint import Endpoint
 from harness.smtp.session import Session, SessionEnded
+from harness.smtp.transport import Begun, Tcp, UnixSocket
 from harness.verdicts import BrokenOffError
 from tests.hostile_server import Hear, HostileServer, Say, Stall
 
@@ -45,19 +46,22 @@ def test_at_a_mail_host() -> None:
 
 
 @dataclass(frozen=True)
-class Watched(Direct):
+class Watched:
     """Tells when it has begun to connect."""
 
+    way: Tcp | UnixSocket
     has_begun: threading.Event = field(default_factory=threading.Event)
+    kind: str = "watched"
 
-    def connect(
-        self, server: tuple[str, int], client_address: str, timeout: float, begun: Begun = unwatched
-    ) -> tuple[socket.socket, bytes]:
+    def close(self) -> None:
+        self.way.close()
+
+    def connect(self, client_address: str, source: str, timeout: float, begun: Begun) -> socket.socket:
         def both(connecting: socket.socket) -> None:
             begun(connecting)
             self.has_begun.set()
 
-        return super().connect(server, client_address, timeout, both)
+        return self.way.connect(client_address, source, timeout, both)
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="a queue that is full is silent on Linux")
@@ -66,13 +70,30 @@ def test_for_a_connection_that_is_never_made() -> None:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
         with socket.create_connection(full.getsockname()):  # the queue's only place
-            route = Watched()
-            session = Session(full.getsockname(), "127.0.0.1", route, reply_timeout=FOREVER)
-            opens = pool.submit(session.open)
-            assert route.has_begun.wait(60)
-            session.cut_short()
-            with pytest.raises(SessionEnded):
-                opens.result(60)
+            is_cut_short(Watched(Tcp(*full.getsockname())), pool)
+
+
+@pytest.mark.skipif(not Path("/proc/net/unix").exists(), reason="elsewhere such a queue is refused")
+def test_for_a_place_at_a_unix_socket(tmp_path: Path) -> None:
+    path = str(tmp_path / "full")
+    with (
+        socket.socket(socket.AF_UNIX) as full,
+        socket.socket(socket.AF_UNIX) as first,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        full.bind(path)
+        full.listen(0)
+        first.connect(path)  # the queue's only place
+        is_cut_short(Watched(UnixSocket(path)), pool)
+
+
+def is_cut_short(way: Watched, pool: ThreadPoolExecutor) -> None:
+    session = Session(Endpoint(way), "127.0.0.1", reply_timeout=FOREVER)
+    opens = pool.submit(session.open)
+    assert way.has_begun.wait(60)
+    session.cut_short()
+    with pytest.raises(SessionEnded):
+        opens.result(60)
 
 
 def test_for_a_farewell(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +101,7 @@ def test_for_a_farewell(monkeypatch: pytest.MonkeyPatch) -> None:
     with HostileServer([[Say(b"220 mx.example.org\r\n"), Hear(), Stall()]]) as server:
 
         def connect() -> Session:
-            return Session(server.address, "127.0.0.1", Direct(), reply_timeout=FOREVER)
+            return Session(Endpoint(Tcp(*server.address)), "127.0.0.1", reply_timeout=FOREVER)
 
         one = ServerProbe(connect)
         while not one.prepare():

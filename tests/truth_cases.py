@@ -20,6 +20,7 @@ MARK, HELD_MARK = Answer("accept", marked=True), Answer("accept", held=True, mar
 DEFER, REFUSE, CLOSE = Answer("defer"), Answer("refuse"), Answer("close")
 RULES = (
     "connect.rdns-confirmed",
+    "connect.rdns-missing",
     "connect.rdns-temperror",
     "helo.plain-ip",
     "helo.plain-ip-sticky",
@@ -157,6 +158,9 @@ FOUND = {
     ),
     "a greylist by networks": Server(Draw(greylist_unit="network", greylist_hosts=False)),
     "an mbox in which messages are not told apart": Server(Draw(mailbox="mbox"), "delivery.mbox:off"),
+    "no retry is taken, and who loses an exemption by an offence is put off": Server(
+        Draw(greylist="data", told="rcpt", repeated="rcpt"), "greylist.retry-accept:off"
+    ),
     "bounces of known clients are not put off": Server(Draw(), "greylist.null-at-data:weak-any"),
 }
 

@@ -59,6 +59,7 @@ def run(options: argparse.Namespace) -> int:
     from harness.discovery import discover
     from harness.discovery.draft import draft
     from harness.discovery.trial import Deviation, time_to_try, try_rules
+    from harness.grants.registry import CAPABILITIES
     from harness.mutants import BrokenRunError
     from harness.printable import printable
     from harness.rules import Catalogue
@@ -67,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"{options.output} exists already; name another file, or move it away")
     if options.output and not options.output.parent.is_dir():
         raise UsageError(f"{options.output}: there is no such folder; make it, or name another file")
-    catalogue = Catalogue.below(default_scenarios())
+    catalogue = Catalogue.below(default_scenarios(), CAPABILITIES.names)
     telling = discover.Telling(lambda line: print(printable(line), file=sys.stderr, flush=True))
     known = _known(options)
     try:

@@ -23,13 +23,14 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Returns the exit status; raises `UsageError`."""
     from fake_dns import DnsServerError
+    from harness.grants.registry import CAPABILITIES
     from harness.rules import Catalogue
     from harness.runs.assembly import Wish, begin, open_run
     from harness.runs.doctor import report
     from harness.verdicts import NotTestableError
 
     try:
-        with open_run(Wish(Catalogue.below(default_scenarios()), options.profile)) as run:
+        with open_run(Wish(Catalogue.below(default_scenarios(), CAPABILITIES.names), options.profile)) as run:
             run, _ = begin(run)
             well = report(run, lambda line: print(line, flush=True), colour=sys.stdout.isatty())
     except (DnsServerError, NotTestableError) as error:

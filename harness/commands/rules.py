@@ -8,6 +8,7 @@ import textwrap
 from pathlib import Path
 
 from harness.commands.base import Commands, UsageError, add_command, default_scenarios
+from harness.grants.registry import CAPABILITIES
 from harness.printable import printable_json
 from harness.rules import Catalogue, spell
 from harness.wording import counted
@@ -29,7 +30,7 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Returns the exit status; raises `UsageError`."""
     folder = options.folder or default_scenarios()
-    catalogue = Catalogue.below(folder)
+    catalogue = Catalogue.below(folder, CAPABILITIES.names)
     if not catalogue.rules:
         raise UsageError(f"{folder}: no rules.toml here or below; name the folder of your scenarios")
     print(_as_json(catalogue) if options.json else _as_table(catalogue, colour=sys.stdout.isatty()))

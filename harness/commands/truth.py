@@ -52,12 +52,13 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Returns the exit status; raises `UsageError`."""
+    from harness.grants.registry import CAPABILITIES
     from harness.rules import Catalogue
     from harness.truth.command import Wish, prove, replay
     from harness.truth.trial import RULES, Bench
 
     scenarios = default_scenarios()
-    bench = Bench(scenarios, Catalogue.below(scenarios), tuple(options.rules or RULES))
+    bench = Bench(scenarios, Catalogue.below(scenarios, CAPABILITIES.names), tuple(options.rules or RULES))
     if not bench.files:
         raise UsageError(f"--rules {' '.join(options.rules)} chooses none; smtp-harness rules lists them")
     parallel = options.parallel or AT_ONCE * (os.cpu_count() or 1)

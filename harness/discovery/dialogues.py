@@ -11,18 +11,18 @@ from harness import settings
 from harness.capabilities.clock import WaitingClock
 from harness.discovery.facts import GreylistSeen, Way
 from harness.discovery.place import Place
+from harness.grants.capability import Tools
+from harness.grants.greylist import CLOCK
 from harness.judge import Judge
 from harness.outcome import Stage
 from harness.profile.model import Profile
-from harness.profile.tables import RouteName
 from harness.rules import Catalogue
 from harness.runs.run import Run
-from harness.smtp.routes import BindSource, Direct, ProxyV1, ProxyV2, Route, XClient
 from harness.world.client import GREYLIST_SLACK, Client
 from harness.world.conversation import Attempt
+from harness.world.endpoints import endpoints_of
 from harness.world.internet import Identity, Internet, Kind
 from harness.world.made_up import made_up
-from harness.world.tools import Tools
 
 PATIENCE = 90.0  # seconds for one reply
 RATE = 20.0  # connections in a second
@@ -55,19 +55,19 @@ class Dialogues:
     @functools.cached_property
     def run(self) -> Run:
         """A run without a profile that anybody wrote."""
-        routes: dict[RouteName, Route] = {
-            RouteName.DIRECT: Direct(),
-            RouteName.BIND: BindSource(),
-            RouteName.PROXY_V1: ProxyV1(),
-            RouteName.PROXY_V2: ProxyV2(),
-            RouteName.XCLIENT: XClient(self.internet.host_at),
-        }
         profile = profile_of(
             self.place, self.way, recipient=self.recipient, hostname=self.hostname, greylist=self.greylist
         )
         clock = WaitingClock(self.greylist.delay + 2 * GREYLIST_SLACK) if self.greylist else None
         judge = Judge(0.0, lambda since, until: 0.0)
-        return Run(profile, Catalogue(), self.internet, routes[self.way.route], judge, Tools(clock=clock))
+        return Run(
+            profile,
+            Catalogue(),
+            self.internet,
+            endpoints_of(profile, self.internet),
+            judge,
+            Tools({CLOCK: clock} if clock else {}),
+        )
 
     @property
     def chooses_addresses(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from harness import settings
+from harness.grants.registry import CAPABILITIES
 from harness.plugin.marks import level_mark, stage_mark
 from harness.plugin.selection import rules_file
 from harness.rules import Catalogue, Rule, UnknownRuleError
@@ -132,7 +133,7 @@ def catalogue_of(items: Sequence[pytest.Item]) -> Catalogue:
     """The rules of every `rules.toml` beside or above a scenario; raises `pytest.UsageError`."""
     found = (rules_file(item) for item in items if item.get_closest_marker("rule"))
     try:
-        return Catalogue.load(dict.fromkeys(file for file in found if file))
+        return Catalogue.load(dict.fromkeys(file for file in found if file), CAPABILITIES.names)
     except settings.SettingsError as error:
         raise pytest.UsageError(str(error)) from None
 

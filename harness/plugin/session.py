@@ -22,9 +22,10 @@ from harness.plugin.scenarios import Scenario, argument_names, catalogue_of, sce
 from harness.plugin.selection import Selection
 from harness.plugin.showing import SHOWN, STATUS, rule_lines, tell
 from harness.printable import printable
-from harness.results import terminal
 from harness.results.filing import REPORTS_LOST, BaselineError, Filing
+from harness.results.formats import shown
 from harness.results.model import RunResult, Status
+from harness.results.report_format import View
 from harness.results.store import ReportError, ResultFileError
 from harness.runs.assembly import Wish, begin, open_run
 from harness.runs.course import CaseResult
@@ -226,7 +227,7 @@ class ScenarioPlugin:
         result = self.result
         terminalreporter.section("rules")
         colour = terminalreporter._tw.hasmarkup
-        terminalreporter.write_line(terminal.table(result, terminalreporter._tw.fullwidth, colour))
+        terminalreporter.write_line(shown(result, View(terminalreporter._tw.fullwidth, colour)))
         doctor = self.config.option.smtp_doctor or f"smtp-harness doctor {self.config.option.smtp_sut}"
         if self.run.unusable and self.config.option.smtp_sut:
             terminalreporter.write_line(
@@ -258,7 +259,7 @@ class ScenarioPlugin:
             )
         self.filing = Filing(
             Path(options.smtp_reports) if options.smtp_reports else self.config.rootpath / "reports",
-            page=not options.smtp_lean,
+            data_alone=options.smtp_lean,
             baseline=Path(options.smtp_baseline) if options.smtp_baseline else None,
         )
         heavy = options.smtp_allow_heavy or not (sut or options.smtp_skip_heavy)

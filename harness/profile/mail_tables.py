@@ -201,3 +201,18 @@ class Authenticity(settings.Settings):
 
     mode: Literal["mark", "reject"]
     server: EndpointToCall | None = None
+
+
+class MailTables(settings.Settings):
+    """The tables that a profile may have about what becomes of a message."""
+
+    mailbox: MailboxTable | None = None
+    sink: Sink | None = None
+    queue: Queue | None = None
+    filter: Filter | None = None
+    smarthost: Smarthost | None = None
+    local_only: LocalOnly | None = None
+    forward: Forward | None = None
+    srs: Srs | None = None
+    spam: Spam | None = None
+    dkim: Authenticity | None = None

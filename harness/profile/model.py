@@ -1,7 +1,6 @@
 """The profile: what is known of a server under test, read from TOML and checked as a whole."""
 
 import fnmatch
-import ipaddress
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,79 +13,54 @@ from harness import settings
 from harness.offence import Offence
 from harness.outcome import Outcome, Stage, Treatment, later
 from harness.profile.dialect import Dialect
-from harness.profile.mail_tables import (
-    Account,
-    Authenticity,
-    Filter,
-    Forward,
-    LocalOnly,
-    MailboxTable,
-    Queue,
-    Sink,
-    Smarthost,
-    Spam,
-    Srs,
-)
+from harness.profile.mail_tables import Account, MailboxTable, MailTables
 from harness.profile.tables import (
-    Auth,
     Claims,
     Clients,
-    Clock,
-    Directory,
-    Dns,
     DnsList,
     Domain,
-    Greylist,
-    Operator,
-    Outage,
+    EndpointTable,
     Policy,
     RouteName,
     Server,
-    Spf,
-    Tls,
+    ServerTables,
+    TlsBegins,
 )
 from harness.profile.values import is_of_this_host
-from harness.rules import Capability, Catalogue, Expectation, Rule
+from harness.rules import Catalogue, Expectation, Rule
 from harness.settings.hosts import twice
 from harness.settings.secret import Secret
+from harness.smtp.command import Command
+from harness.smtp.endpoint import CombinationError, check
+from harness.smtp.identity import Argument, Bind, Identity, Own, ProxyV1, ProxyV2, XClient
+from harness.smtp.transport import Tcp, Transport, UnixSocket
 
+NAMES_ARE_TOLD = "by XCLIENT the server is told its client's name and does not look it up; name another route"
 DIALECT = "follows from the profile's [dialect] and [greylist]"
 
-# What shows only when mail is delivered, or other mail hosts are asked.
-DELIVERED = frozenset({Capability.MAILBOX, Capability.SINK, Capability.QUEUE, Capability.LOCAL_ONLY})
+IDENTITIES: dict[RouteName, type[Identity]] = {
+    RouteName.DIRECT: Own,
+    RouteName.BIND: Bind,
+    RouteName.PROXY_V1: ProxyV1,
+    RouteName.PROXY_V2: ProxyV2,
+    RouteName.XCLIENT: XClient,
+    RouteName.COMMAND: Argument,
+}
 
 BY_GREYLIST = (Offence.UNKNOWN_TRIPLET, Offence.BLACKLISTED_TRIPLET)  # what its word is about
 
 
-class Profile(settings.Settings):
+class Profile(ServerTables, MailTables):
     """Everything that is known of one server under test."""
 
     name: str = Field(min_length=1)
     server: Server
     clients: Clients = Clients()
-    dns: Dns | None = None
+    endpoint: tuple[EndpointTable, ...] = ()  # beside that of [server]
     policy: Policy
     dialect: Dialect = Dialect()
     domain: tuple[Domain, ...] = Field(min_length=1)
     dnsbl: tuple[DnsList, ...] = ()
-    greylist: Greylist | None = None
-    tls: Tls | None = None
-    auth: Auth | None = None
-    directory: Directory | None = None
-    clock: Clock | None = None
-    mailbox: MailboxTable | None = None
-    operator: Operator | None = None
-    outage: Outage | None = None
-    sink: Sink | None = None
-    queue: Queue | None = None
-    filter: Filter | None = None
-    smarthost: Smarthost | None = None
-    local_only: LocalOnly | None = None
-    forward: Forward | None = None
-    srs: Srs | None = None
-    spam: Spam | None = None
-    spf: Spf | None = None
-    dkim: Authenticity | None = None
     rules: Claims = Claims()
 
     @model_validator(mode="after")
@@ -119,8 +93,37 @@ class Profile(settings.Settings):
         return self
 
     @model_validator(mode="after")
+    def _endpoints_can_be_reached(self) -> Self:
+        for table in self.endpoint:
+            route = table.route_beside(self.clients.route)
+            try:
+                check(_transport(table), IDENTITIES[route], tls=table.tls is TlsBegins.IMPLICIT)
+            except CombinationError as error:
+                raise ValueError(f"endpoint: {table.name}: {error}") from None
+            if route is not RouteName.DIRECT and not self.clients.networks:
+                raise ValueError(
+                    f"endpoint: {table.name}: route {route} can choose addresses, so name those to choose "
+                    "from in clients.networks"
+                )
+            foreign = [
+                net for net in self.clients.networks if route is RouteName.BIND and not is_of_this_host(net)
+            ]
+            if foreign:
+                raise ValueError(
+                    f"endpoint: {table.name}: {foreign[0]} of clients.networks is not of this host, so route "
+                    "bind cannot use it; name another route"
+                )
+        return self
+
+    @property
+    def tls_name(self) -> str:
+        """The name by which clients ask for TLS: that of [tls], or the server's own."""
+        return self.tls.name if self.tls else self.server.hostname
+
+    @model_validator(mode="after")
     def _each_once(self) -> Self:
-        for key, entries in (("domain", self.domain), ("dnsbl", self.dnsbl)):
+        named = (("domain", self.domain), ("dnsbl", self.dnsbl), ("endpoint", self.endpoint))
+        for key, entries in named:
             if name := twice([entry.name for entry in entries]):
                 raise ValueError(f"{key}: {name!r} is there twice, letter case aside; merge the two")
         for one, other in itertools.combinations(self.dnsbl, 2):
@@ -212,91 +215,15 @@ class Profile(settings.Settings):
         return longest + self.dialect.pause + self.policy.delay
 
     @property
-    def _binds_ipv6(self) -> bool:
-        address = ipaddress.ip_address(self.server.address)
-        return address.version == 6 or address.is_loopback  # there it is reached in either family
+    def looks_names_up(self) -> bool:
+        """Whether the server finds its clients' names by itself: by XCLIENT it is told them."""
+        return self.clients.route is not RouteName.XCLIENT
 
-    def lacks(self, capability: Capability) -> str:
-        """Why this profile does not grant a capability, with the mend; empty when it does."""
-        if self.clients.route is RouteName.COMMAND and capability in DELIVERED:
-            return "clients.route is command, a dry run that delivers nothing; name another route"
-        granted, mend = {
-            Capability.ADDRESS: (
-                self.clients.route is not RouteName.DIRECT,
-                "clients.route is direct, so the client address cannot be chosen; name a route",
-            ),
-            Capability.IPV6: (
-                any(network.version == 6 for network in self.clients.networks)
-                and (self.clients.route is not RouteName.BIND or self._binds_ipv6),
-                "the profile knows of no IPv6 clients; add a part of 2001:db8::/32 to clients.networks"
-                " (with route bind, a server that is not on loopback must have an IPv6 address)",
-            ),
-            Capability.DNS: (
-                self.dns is not None,
-                "the profile has no [dns], so the server does not resolve through the fake DNS",
-            ),
-            Capability.REVERSE_LOOKUP: (
-                self.clients.route is not RouteName.XCLIENT,
-                "by XCLIENT the server is told its client's name and does not look it up; name another route",
-            ),
-            Capability.TRUSTED_ADDRESS: (
-                bool(self.clients.trusted),
-                "clients.trusted names no address that the server relays for",
-            ),
-            Capability.TLS: (self.tls is not None, "the profile has no [tls]"),
-            Capability.CREDENTIALS: (self.auth is not None, "the profile has no [auth] account"),
-            Capability.DIRECTORY: (self.directory is not None, "the profile has no [directory] of accounts"),
-            Capability.DIRECTORY_BIND: (
-                self.directory is not None and bool(self.directory.bind),
-                "the profile's [directory] has no bind command, so nobody sees that a password is right",
-            ),
-            Capability.DIRECTORY_OUTAGE: (
-                self.directory is not None and self.directory.outage is not None,
-                "the profile has no [directory.outage] commands to put the directory out of reach with",
-            ),
-            Capability.CLOCK: (self.clock is not None, "the profile has no [clock], so no time can pass"),
-            Capability.GREYLIST_OPERATOR: (
-                self.operator is not None,
-                "the profile has no [operator] commands to change the greylist with",
-            ),
-            Capability.GREYLIST_OUTAGE: (
-                self.outage is not None,
-                "the profile has no [outage] commands to put the greylist out of reach with",
-            ),
-            Capability.HEAVY: (True, ""),
-            **self._after_the_dialogue,
-        }[capability]
-        return "" if granted else mend
 
-    @property
-    def _after_the_dialogue(self) -> dict[Capability, tuple[bool, str]]:
-        """What the profile grants for testing what becomes of a message, with the mend."""
-        return {
-            Capability.MAILBOX: (self.mailbox is not None, "the profile has no [mailbox] to read mail from"),
-            Capability.SINK: (
-                self.sink is not None and self.dns is not None,
-                "the profile has no [sink] networks (with [dns]) at which other mail hosts could be played",
-            ),
-            Capability.QUEUE: (
-                self.queue is not None,
-                "the profile has no [queue], so it is not known when mail is tried again",
-            ),
-            Capability.QUEUE_OPERATOR: (
-                self.queue is not None and bool(self.queue.list),
-                "the profile has no [queue] commands list and remove",
-            ),
-            Capability.FILTER: (self.filter is not None, "the profile has no [filter] user"),
-            Capability.SMARTHOST: (self.smarthost is not None, "the profile has no [smarthost]"),
-            Capability.LOCAL_ONLY: (self.local_only is not None, "the profile has no [local_only]"),
-            Capability.FORWARD: (
-                self.forward is not None,
-                "the profile has no [forward] recipient whose mail goes elsewhere",
-            ),
-            Capability.SRS: (self.srs is not None, "the profile has no [srs]"),
-            Capability.SPAM: (self.spam is not None, "the profile has no [spam]"),
-            Capability.SPF: (self.spf is not None, "the profile has no [spf]"),
-            Capability.DKIM: (self.dkim is not None, "the profile has no [dkim]"),
-        }
+def _transport(table: EndpointTable) -> type[Transport]:
+    if table.command:
+        return Command
+    return UnixSocket if table.socket else Tcp
 
 
 def load(path: Path, catalogue: Catalogue) -> Profile:

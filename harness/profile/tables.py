@@ -1,7 +1,8 @@
 """The tables of a profile, each as it stands in TOML."""
 
+import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
@@ -21,9 +22,11 @@ from harness.settings.hosts import (
     LowerName,
     MailAddress,
     Target,
+    shown,
     twice,
 )
 from harness.smtp.command import EXIM_DELAY
+from harness.smtp.transport import LONGEST_SOCKET
 from harness.wording import counted
 
 
@@ -36,6 +39,23 @@ class RouteName(StrEnum):
     PROXY_V2 = "proxy-v2"
     XCLIENT = "xclient"
     COMMAND = "command"
+
+
+def seconds_pattern(value: str) -> str:
+    """A pattern around seconds; raises `ValueError`."""
+    try:
+        groups = re.compile(value).groups
+    except re.error as error:
+        raise ValueError(f"{value!r} is no regular expression: {error}") from None
+    if groups != 1:
+        raise ValueError(f"{value!r} has {counted(groups, 'group')}; write one, around the seconds")
+    return value
+
+
+def names_the_client(command: Sequence[str]) -> None:
+    """Raises `ValueError` where a command is not told of its client."""
+    if not any("{client}" in word for word in command):
+        raise ValueError("command: {client} must stand in it, where the client's address belongs")
 
 
 class Server(settings.Settings):
@@ -62,20 +82,64 @@ class Clients(settings.Settings):
     @field_validator("delays")
     @classmethod
     def _pattern(cls, value: str) -> str:
-        try:
-            groups = re.compile(value).groups
-        except re.error as error:
-            raise ValueError(f"{value!r} is no regular expression: {error}") from None
-        if groups != 1:
-            raise ValueError(f"{value!r} has {counted(groups, 'group')}; write one, around the seconds")
-        return value
+        return seconds_pattern(value)
 
     @model_validator(mode="after")
     def _command_goes_with_its_route(self) -> Self:
         if bool(self.command) != (self.route is RouteName.COMMAND):
             raise ValueError('a command goes with route = "command", as a list of words, and only with that')
-        if self.command and not any("{client}" in word for word in self.command):
-            raise ValueError("command: {client} must stand in it, where the client's address belongs")
+        if self.command:
+            names_the_client(self.command)
+        return self
+
+
+class TlsBegins(StrEnum):
+    """When TLS begins at an endpoint."""
+
+    STARTTLS = "starttls"  # by that command, where it is offered
+    IMPLICIT = "implicit"  # with the connection, before the greeting (RFC 8314 §3)
+
+
+class EndpointTable(settings.Settings):
+    """A further place at which the server takes connections, beside that of [server]: submission, LMTP.
+
+    Its transport is TCP, to the address of [server] unless it has another; or a unix socket, by its absolute
+    path; or a command. Clients come by their addresses as at [server], unless it has a `route` of its own.
+    """
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")
+    address: Address | None = None
+    port: int = Field(default=0, ge=0, le=65535)
+    socket: str = ""
+    command: settings.Command = ()
+    delays: str = EXIM_DELAY
+    tls: TlsBegins = TlsBegins.STARTTLS
+    route: RouteName | None = None
+
+    def route_beside(self, route: RouteName) -> RouteName:
+        """How clients come by their addresses here, where `route` is that of [clients]."""
+        return self.route or (RouteName.COMMAND if self.command else route)
+
+    @field_validator("delays")
+    @classmethod
+    def _pattern(cls, value: str) -> str:
+        return seconds_pattern(value)
+
+    @model_validator(mode="after")
+    def _one_transport(self) -> Self:
+        if sum(map(bool, (self.port, self.socket, self.command))) != 1:
+            raise ValueError(f"{self.name}: give one of port, socket and command")
+        if self.address and not self.port:
+            raise ValueError(f"{self.name}: an address goes with a port; leave it out")
+        if self.socket and (
+            not self.socket.startswith("/") or len(os.fsencode(self.socket)) > LONGEST_SOCKET
+        ):
+            raise ValueError(
+                f"{self.name}: {shown(self.socket)} is no path of a unix socket; write an absolute one of "
+                f"{LONGEST_SOCKET} bytes at most"
+            )
+        if self.command:
+            names_the_client(self.command)
         return self
 
 
@@ -293,3 +357,17 @@ class Spf(Authenticity):
 
     route: RouteName | None = None
     explanations: bool = True
+
+
+class ServerTables(settings.Settings):
+    """The tables that a profile may have about the dialogue and what the harness controls."""
+
+    dns: Dns | None = None
+    greylist: Greylist | None = None
+    tls: Tls | None = None
+    auth: Auth | None = None
+    directory: Directory | None = None
+    clock: Clock | None = None
+    operator: Operator | None = None
+    outage: Outage | None = None
+    spf: Spf | None = None

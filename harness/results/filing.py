@@ -8,6 +8,7 @@ from harness.printable import printable
 from harness.results.comparable import ComparisonError, check_before
 from harness.results.compare import Comparison, compare
 from harness.results.compare_text import render
+from harness.results.formats import filed
 from harness.results.model import RunResult
 from harness.results.store import ReportError, load, prepare, save
 
@@ -23,7 +24,7 @@ class Filing:
     """Where the reports go, and the earlier run, if any, that the new one is held against."""
 
     folder: Path
-    page: bool = True  # whether there is to be HTML
+    data_alone: bool = False  # whether only what can be read back is kept
     baseline: Path | None = None
     before: RunResult | None = None  # what is in that file
     written: tuple[Path, ...] = ()
@@ -47,7 +48,7 @@ class Filing:
     def take(self, result: RunResult) -> None:
         """Write the reports and compare; what comes in the way is `trouble`, and costs no verdict."""
         try:
-            self.written = save(result, self.folder, page=self.page)
+            self.written = save(result, self.folder, filed(data_alone=self.data_alone))
         except ReportError as error:
             self.written, self.trouble = error.written, str(error)
         if self.before:

@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from harness.printable import printable_json
-from harness.results import html, older
+from harness.results import older
 from harness.results.model import RunResult
+from harness.results.report_format import Format, View
 from harness.settings import reading
 
 FORMAT = "smtp-harness/results"
@@ -84,21 +85,23 @@ def prepare(folder: Path) -> None:
         raise ReportError(folder, error) from error
 
 
-def save(run: RunResult, folder: Path, *, page: bool = True) -> tuple[Path, ...]:
-    """Write the run's JSON and HTML below `folder`, and point `latest.json` and `latest.html` to them.
+def save(run: RunResult, folder: Path, formats: Sequence[Format]) -> tuple[Path, ...]:
+    """Write the run in each of the `formats` below `folder`, and point `latest.*` to the files.
 
     Each is written beside its place and then renamed, so that no reader meets half a file; a second run
-    in the same second gets names of its own. Without `page` there is no HTML. A run with a caveat does not
-    become the latest. Returns the paths, the JSON's first; raises `ReportError`: then no half file is left,
-    and the latest is the one before.
+    in the same second gets names of its own. A run with a caveat does not become the latest. Returns the
+    paths, in the order of the formats; raises `ReportError`: then no half file is left, and the latest is
+    the one before.
     """
+    first, *others = formats
     written: list[Path] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        written.append(_place(folder, f"{_compact(run.started)}-{_slug(run.name)}", to_json(run)))
-        if page:
-            target = written[0].with_suffix(".html")
-            _write_beside(target, _encoded(html.page(run)))
+        stem = f"{_compact(run.started)}-{_slug(run.name)}"
+        written.append(_place(folder, stem, first.suffix, first.write(run, View())))
+        for other in others:
+            target = written[0].with_suffix(other.suffix)
+            _write_beside(target, other.write(run, View()))
             written.append(_beside(target).replace(target))
         if not run.caveats:
             _point_latest(written)
@@ -129,7 +132,7 @@ def to_json(run: RunResult) -> bytes:
     """The content of a result file."""
     content = {"format": FORMAT, "version": VERSION, **_fields(run)}
     text = json.dumps(content, default=_fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return _encoded(printable_json(text + "\n"))
+    return encoded(printable_json(text + "\n"))
 
 
 def from_json(data: bytes, path: Path | str) -> RunResult:
@@ -204,16 +207,16 @@ def _names(kind: type[Any]) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(kind))
 
 
-def _encoded(text: str) -> bytes:
-    # A lone surrogate is no text and has no UTF-8; it must not cost a whole run its report.
+def encoded(text: str) -> bytes:
+    """A report as it is written: a lone surrogate has no UTF-8, and must not cost a whole run its report."""
     return text.encode("utf-8", "replace")
 
 
-def _place(folder: Path, stem: str, data: bytes) -> Path:
-    """Write `data` to `stem`.json, or `stem`-2.json and so on: the first name that nobody has or takes."""
+def _place(folder: Path, stem: str, suffix: str, data: bytes) -> Path:
+    """Write `data` to such as `stem`.json, or `stem`-2.json: the first name that nobody has or takes."""
     number = 1
     while True:
-        target = folder / (f"{stem}.json" if number == 1 else f"{stem}-{number}.json")
+        target = folder / (f"{stem}{suffix}" if number == 1 else f"{stem}-{number}{suffix}")
         if _claimed(target, data):
             return target
         number += 1

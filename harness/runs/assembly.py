@@ -11,40 +11,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fake_dns import DnsServer, FakeDns
-from harness.capabilities.clock import FakeTimeFile, SharedClock, SteeredClock, WaitingClock
-from harness.capabilities.directory import CommandDirectory
-from harness.capabilities.imap import ImapStore
-from harness.capabilities.mail_host import PATIENCE
-from harness.capabilities.mailbox import PolledMailbox, Store
-from harness.capabilities.maildir import MaildirStore, MboxStore
-from harness.capabilities.operator import CommandOperator
-from harness.capabilities.outage import CommandOutage
-from harness.capabilities.queue import CommandQueue
-from harness.capabilities.sink import Sink
-from harness.capabilities.srs import CommandRewriter
-from harness.embedded.process import QueueControl, ReferenceMta, RewriterControl
+from harness.embedded.process import ReferenceMta
 from harness.embedded.servers import reference_mta
+from harness.grants.capability import Site
+from harness.grants.registry import CAPABILITIES
 from harness.judge import Judge
 from harness.profile import model as profiles
-from harness.profile.mail_tables import MailboxTable
 from harness.profile.model import Profile
-from harness.profile.tables import RouteName
 from harness.profile.values import room_in
 from harness.results.model import ServerFacts
-from harness.rules import Capability, Catalogue
+from harness.rules import Catalogue
 from harness.runs.baseline import look
 from harness.runs.diagnosis import State
 from harness.runs.doctor import examine
 from harness.runs.noise import NOOPS, DnsProbe, GreetingProbe, Pulse, ServerProbe
 from harness.runs.run import Run
 from harness.runs.server_facts import server_facts
-from harness.smtp.command import CommandRoute
-from harness.smtp.routes import BindSource, Direct, ProxyV1, ProxyV2, Route, XClient
 from harness.smtp.session import Session
 from harness.world.client import Client
+from harness.world.endpoints import endpoints_of
 from harness.world.internet import Internet
-from harness.world.tools import Tools
-from harness.world.world import Clock
 
 BEATS = 8  # of the pulse within one delay
 BEATS_WITH_PAUSE = 4  # where each connection of the pulse takes a while to come about
@@ -52,13 +38,6 @@ SHORTEST_BEAT = 0.1  # seconds
 DELAYS_TO_GET_GOING = 2  # at most, of the policy, until the pulse beats
 HOSTS = 8  # of the pulse, where there are many addresses
 ROOM_FOR_A_HOST = 16  # addresses, of which the pulse has one
-
-ROUTES: dict[RouteName, type[Route]] = {
-    RouteName.DIRECT: Direct,
-    RouteName.BIND: BindSource,
-    RouteName.PROXY_V1: ProxyV1,
-    RouteName.PROXY_V2: ProxyV2,
-}
 
 Embedded = Callable[[tuple[str, int], Sequence[str]], AbstractContextManager[tuple[Profile, ReferenceMta]]]
 
@@ -83,19 +62,17 @@ def open_run(wish: Wish) -> Iterator[Run]:
     Raises `settings.SettingsError`, `fake_dns.DnsServerError` or `mta_process.EmbeddedError`.
     """
     with contextlib.ExitStack() as stack:
-        dns = FakeDns()
+        dns, mta = FakeDns(), None
         if wish.profile is None:
             names = stack.enter_context(DnsServer(dns, addresses=[("127.0.0.1", 0)]))
             profile, mta = stack.enter_context(wish.embedded(names.addresses[0], wish.mutants))
-            tools = _embedded_tools(profile, mta)
         else:
             profile = profiles.load(wish.profile, wish.catalogue)
             if profile.dns:
                 listen = list(profile.dns.listen)
                 stack.enter_context(DnsServer(dns, addresses=listen, loopback_only=False))
-            tools = _tools(profile)
         over = threading.Event()
-        tools = replace(tools, mailbox=_mailbox(profile, over), sink=_sink(stack, dns, profile))
+        tools = CAPABILITIES.tools(Site(profile, dns, over, stack, mta, wish.heavy))
         _publish_server(dns, profile)
         pause = profile.dialect.pause
         beat = max(SHORTEST_BEAT, profile.policy.delay / (BEATS_WITH_PAUSE if pause else BEATS))
@@ -105,10 +82,9 @@ def open_run(wish: Wish) -> Iterator[Run]:
             profile,
             wish.catalogue,
             internet,
-            stack.enter_context(_route(profile, internet)),
+            stack.enter_context(contextlib.closing(endpoints_of(profile, internet))),
             Judge(profile.policy.delay, pulse.worst, profile.server.scan, pause, pulse.arrival),
             tools,
-            heavy=wish.heavy,
             lean=wish.lean,
             to_the_end=wish.to_the_end,
             over=over,
@@ -159,80 +135,6 @@ def _hosts_of_the_pulse(run: Run) -> list[Client]:
 def _in_turn(hosts: Sequence[Client]) -> Callable[[], Session]:
     turns = itertools.cycle(hosts)
     return lambda: next(turns).session()
-
-
-@contextlib.contextmanager
-def _route(profile: Profile, internet: Internet) -> Iterator[Route]:
-    clients = profile.clients
-    match clients.route:
-        case RouteName.COMMAND:
-            with contextlib.closing(CommandRoute(clients.command, clients.delays)) as route:
-                yield route
-        case RouteName.XCLIENT:
-            yield XClient(internet.host_at)
-        case name:
-            yield ROUTES[name]()
-
-
-def _embedded_tools(profile: Profile, mta: ReferenceMta) -> Tools:
-    return Tools(
-        clock=SteeredClock(mta.advance),
-        operator=mta,
-        outage=mta,
-        queue=QueueControl(mta),
-        rewriter=RewriterControl(mta, profile.srs.domain) if profile.srs else None,
-    )
-
-
-def _tools(profile: Profile) -> Tools:
-    directory = profile.directory
-    cut = directory.outage if directory else None
-    return Tools(
-        clock=_clock(profile),
-        operator=CommandOperator(profile.operator) if profile.operator else None,
-        outage=CommandOutage(profile.outage.begin, profile.outage.end) if profile.outage else None,
-        directory=CommandDirectory(directory.bind) if directory and directory.bind else None,
-        directory_outage=CommandOutage(cut.begin, cut.end, "directory.outage") if cut else None,
-        queue=CommandQueue(profile.queue) if profile.queue and profile.queue.list else None,
-        rewriter=CommandRewriter(profile.srs) if profile.srs and profile.srs.make else None,
-    )
-
-
-def _clock(profile: Profile) -> Clock | None:
-    if profile.clock is None:
-        return None
-    if profile.clock.file:
-        return SharedClock(FakeTimeFile(profile.clock.file, profile.clock.then).move)
-    return WaitingClock(profile.clock.limit or 0.0)
-
-
-def _mailbox(profile: Profile, over: threading.Event) -> PolledMailbox | None:
-    if profile.mailbox is None:
-        return None
-    others = {entry.name.lower(): _store(entry.mailbox) for entry in profile.domain if entry.mailbox}
-    return PolledMailbox(_store(profile.mailbox), others, profile.mailbox.patience, over)
-
-
-def _store(table: MailboxTable) -> Store:
-    if table.imap:
-        return ImapStore(table.imap)
-    return MaildirStore(table.maildir) if table.maildir else MboxStore(table.mbox)
-
-
-def _sink(stack: contextlib.ExitStack, dns: FakeDns, profile: Profile) -> Sink | None:
-    if profile.sink is None or profile.lacks(Capability.SINK):
-        return None
-    kept = [profile.smarthost.host[0]] if profile.smarthost else []
-    interval = min(profile.queue.interval, PATIENCE) if profile.queue else 0.0  # of a queue runner
-    sink = Sink(
-        dns,
-        profile.sink.networks,
-        profile.sink.port,
-        kept=kept,
-        secrets=profile.secrets,
-        patience=profile.sink.patience + interval,
-    )
-    return stack.enter_context(sink)
 
 
 def _publish_server(dns: FakeDns, profile: Profile) -> None:

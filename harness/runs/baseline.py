@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fake_dns import listing_name
+from harness.grants.addresses import IPV6
+from harness.grants.mail import MAILBOX
 from harness.judge import ContradictionError, Fault, UnclearTimingError
 from harness.outcome import DIALOGUE, Outcome, Stage, Treatment
 from harness.profile.model import Profile
-from harness.rules import Capability
 from harness.runs.steadiness import LATE
 from harness.smtp.session import Ending
 from harness.verdicts import FailedError, InconclusiveError, NotTestableError
@@ -207,7 +208,7 @@ def innocents(profile: Profile) -> Iterator[Innocent]:
         yield Innocent(Kind.STRANGER, recipient)
     if profile.clients.trusted:
         yield Innocent(Kind.TRUSTED, recipient)
-    if not profile.lacks(Capability.IPV6):
+    if not IPV6.lacking(profile):
         yield Innocent(Kind.IPV6, recipient)
     if profile.tls:
         yield Innocent(Kind.KNOWN, recipient, covered=True)
@@ -342,7 +343,7 @@ def _finding(innocent: Innocent, step: Step, *, alone: bool) -> Finding:
 
 def _marking(run: "Run", meetings: list[Meeting]) -> Iterator[Finding]:
     """That the messages of the first innocent clients are marked, where this server marks those of others."""
-    dialect, mailbox = run.profile.dialect, run.tools.mailbox
+    dialect, mailbox = run.profile.dialect, run.tools.get(MAILBOX)
     marks = run.sut.marks_listed or any(answer.marked for answer in dialect.answers.values())
     taken = [one for one in meetings if one.innocent.goal is Stage.DATA and one.attempt.data.code == 250]
     if mailbox is None or not marks or len(taken) < AGREEING:

@@ -6,10 +6,13 @@ import secrets
 from threading import Barrier
 
 from fake_dns import QueryEntry, Truncated, reverse_name
+from harness.grants.addresses import ADDRESS, DNS, TRUSTED_ADDRESS
+from harness.grants.greylist import CLOCK, GREYLIST_OPERATOR
+from harness.grants.mail import MAILBOX
+from harness.grants.sending import SINK
 from harness.outcome import Stage, Treatment
 from harness.profile.tables import Greylist
 from harness.profile.values import neighbourhoods_in, room_in
-from harness.rules import Capability
 from harness.runs.diagnosis import Check, Finding, Patient, State
 from harness.runs.run import Run, ailing
 from harness.smtp.host_name import host_name, words_of
@@ -67,9 +70,9 @@ def sees_address(patient: Patient) -> Finding:
         return Finding(State.UNTOLD, f"{saw} cannot be told")
     if others := _questions(patient.run):
         saw = f"it asks our DNS, but not about {client.address}: {others}"
-        return Finding(State.BAD, saw, "address", Capability.ADDRESS)
+        return Finding(State.BAD, saw, "address", ADDRESS.name)
     saw = f"it asked our DNS nothing in a whole dialogue ({_last(attempt)})"
-    return Finding(State.BAD, saw, "resolver", Capability.DNS)
+    return Finding(State.BAD, saw, "resolver", DNS.name)
 
 
 def resolves_over_tcp(patient: Patient) -> Finding:
@@ -95,8 +98,8 @@ def has_addresses(patient: Patient) -> Finding:
     run, short, enough = patient.run, list[str](), list[str]()
     clients = run.profile.clients
     for key, networks, need in (
-        ("networks", [one for one in clients.networks if one.version == 4], Capability.ADDRESS),
-        ("trusted", clients.trusted, Capability.TRUSTED_ADDRESS),
+        ("networks", [one for one in clients.networks if one.version == 4], ADDRESS.name),
+        ("trusted", clients.trusted, TRUSTED_ADDRESS.name),
     ):
         rules = sum(need in rule.needs and run.profile.claims(rule) for rule in run.catalogue)
         wanted, there = rules * CLIENTS_OF_A_RULE, sum(room_in(network) for network in networks)
@@ -151,7 +154,8 @@ def logs_in(patient: Patient) -> Finding:
 
 def delivers(patient: Patient) -> Finding:
     """A message arrives where the profile says."""
-    if patient.run.tools.mailbox is None:
+    mailbox = patient.run.tools.get(MAILBOX)
+    if mailbox is None:
         return Finding(State.SKIPPED, "the profile has no [mailbox]")
     client, recipient = _observe(patient.run), patient.run.sut.recipient
     token = secrets.token_hex(8)
@@ -160,7 +164,7 @@ def delivers(patient: Patient) -> Finding:
         saw = f"a message to {recipient} was not taken: {_last(attempt)}"
         return patient.unsaid(client, attempt, Finding(State.BAD, saw, "innocent"))
     try:
-        found = patient.run.tools.mailbox.find(recipient, token)
+        found = mailbox.find(recipient, token)
     except ScenarioEnd as ending:
         return Finding(State.BAD, str(ending), "mailbox")
     return Finding(State.GOOD, f"a message to {recipient} was found: {found.where}")
@@ -169,11 +173,12 @@ def delivers(patient: Patient) -> Finding:
 def sends(patient: Patient) -> Finding:
     """What a trusted client sends elsewhere arrives at a mail host that we play."""
     run = patient.run
-    if run.tools.sink is None:
+    sink = run.tools.get(SINK)
+    if sink is None:
         return Finding(State.SKIPPED, "the profile has no [sink] at which other mail hosts could be played")
-    if reason := run.profile.lacks(Capability.TRUSTED_ADDRESS):
+    if reason := TRUSTED_ADDRESS.lacking(run.profile):
         return Finding(State.SKIPPED, reason)
-    host = run.tools.sink.open(run.internet.foreign_domain())
+    host = sink.open(run.internet.foreign_domain())
     try:
         client, recipient = run.client(run.world(), Kind.TRUSTED, "trusted"), f"friend@{host.domain}"
         attempt = client.attempt(recipient=recipient, message=message(client, recipient))
@@ -184,13 +189,13 @@ def sends(patient: Patient) -> Finding:
     except ScenarioEnd as ending:
         return Finding(State.BAD, str(ending), "sink")
     finally:
-        run.tools.sink.close(host)
+        sink.close(host)
     return Finding(State.GOOD, f"a message for others arrived at {host.address}, from {arrival.client}")
 
 
 def clock_moves(patient: Patient) -> Finding:
     """Time passes for the greylist."""
-    greylist, clock = patient.run.profile.greylist, patient.run.tools.clock
+    greylist, clock = patient.run.profile.greylist, patient.run.tools.get(CLOCK)
     if greylist is None or clock is None:
         return Finding(State.SKIPPED, f"the profile has no {'[clock]' if greylist else '[greylist]'}")
     recipient = patient.run.sut.recipient
@@ -227,7 +232,7 @@ def _by_time_alone(run: Run, greylist: Greylist, taken: Step) -> Finding:
 
 def changes_lists(patient: Patient) -> Finding:
     """The operator's commands work."""
-    operator = patient.run.tools.operator
+    operator = patient.run.tools.get(GREYLIST_OPERATOR)
     if operator is None:
         return Finding(State.SKIPPED, "the profile has no [operator]")
     stranger, greylist = _stranger(patient.run), patient.run.profile.greylist

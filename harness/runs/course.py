@@ -69,7 +69,7 @@ class Course:
                 reason,
                 self._expected,
                 error=InconclusiveError(reason),
-                blocked_by=f"doctor.{need.value}",
+                blocked_by=f"doctor.{need}",
             )
         return None
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from harness.rules import Capability
 from harness.runs.run import Run
 from harness.world.client import Client
 from harness.world.conversation import SERVICE_ENDS, Attempt
@@ -24,13 +23,14 @@ class State(Enum):
 class Finding:
     """What a check saw; `mend` is the key of the advice in `mends.toml`.
 
-    `without` is what the server cannot be judged by as long as it is wrong: rules that need that are blocked.
+    `without` is the capability, by its name, that the server cannot be judged by as long as it is wrong:
+    rules that need that are blocked.
     """
 
     state: State
     saw: str
     mend: str = ""
-    without: Capability | None = None
+    without: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from harness.grants.mail import Mailbox
 from harness.judge import ContradictionError, Fault, Judge, Timing
 from harness.offence import Offence
 from harness.outcome import Outcome, Stage, Treatment
@@ -10,7 +11,6 @@ from harness.rules import Catalogue, Rule
 from harness.verdicts import FailedError, InconclusiveError, NotApplicableError, NotTestableError
 from harness.wording import counted
 from harness.world.conversation import Attempt, Step
-from harness.world.tools import Mailbox
 from harness.world.world import Cause
 
 LISTED = (Offence.LISTED, Offence.LISTED_ENOUGH)

@@ -3,28 +3,25 @@
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
+from harness.grants.capability import Capability
+from harness.grants.mail import MAILBOX
+from harness.grants.registry import CAPABILITIES
 from harness.outcome import Stage, Treatment, later
 from harness.profile.model import Profile
 from harness.rules import Rule
 from harness.runs.expect import Expect, UnprovenError
 from harness.runs.raw import Raw
-from harness.runs.recorded_tools import (
-    RecordedGreylist,
-    RecordedMailbox,
-    RecordedOutage,
-    RecordedQueue,
-    RecordedSink,
-)
 from harness.runs.run import Run
 from harness.runs.talk import QUIET
 from harness.verdicts import NotTestableError
 from harness.world.cast import NothingDescribed
 from harness.world.client import Client
 from harness.world.internet import Kind
-from harness.world.tools import GreylistOperator, Mailbox, MailHosts, QueueOperator
 from harness.world.world import World
+
+R = TypeVar("R")
 
 
 @dataclass
@@ -34,21 +31,20 @@ class Play:
     run: Run
     rule: Rule
     offence: bool = True
+    needs: frozenset[str] = frozenset()  # what the case needs, beyond its rule
     world: World = field(init=False)
     expect: Expect = field(init=False)
-    outage: RecordedOutage | None = field(init=False)  # of the greylist, if the profile grants it
     ended_with: BaseException | None = None
-    _sink: RecordedSink | None = None
+    _tools: dict[Capability[Any, Any], Any] = field(default_factory=dict)  # as this play has them
 
     def __post_init__(self) -> None:
         """A world and expectations of its own."""
         profile = self.run.profile
         self.world = self.run.world()
-        outage = self.run.tools.outage
-        self.outage = RecordedOutage(outage, self.world) if outage else None
         self.world.goal = Stage.DATA if self.run.to_the_end else goal_of(profile, self.rule)
         judge = replace(self.run.judge, greylist=None if self.rule.about_greylist else profile.greylist)
-        self.expect = Expect(judge, profile, self.run.catalogue, self.rule, self.offence, self.mailbox)
+        mailbox = self.tool(MAILBOX)
+        self.expect = Expect(judge, profile, self.run.catalogue, self.rule, self.offence, mailbox)
 
     def call(
         self, scenario: Callable[..., object], given: Mapping[str, Any], wanted: tuple[str, ...]
@@ -58,56 +54,55 @@ class Play:
             if isinstance(value, NothingDescribed):
                 raise NotTestableError(value.reason)
         with contextlib.ExitStack() as stack:
-            if "greylist_outage" in wanted and self.outage:
-                stack.callback(self.outage.end)
-            if "directory_outage" in wanted and self.run.tools.directory_outage:
-                stack.callback(self.run.tools.directory_outage.end)
-            stack.callback(self._close_sink)
-            scenario(**given, **{name: FIXTURES[name](self) for name in wanted})
+            stack.callback(self._undo)
+            scenario(**given, **{name: self._fixture(name) for name in wanted})
         if not self.expect.proven:
             raise UnprovenError(
                 f"the scenario of {self.rule.id} ended without expect(attempt): it proves nothing"
             )
 
-    def _close_sink(self) -> None:
-        if self._sink:
-            self._sink.close()
+    def _fixture(self, name: str) -> object:
+        return OWN[name](self) if name in OWN else self.tool(CAPABILITIES.fixtures[name])
 
-    def new_client(self, kind: Kind, label: str = "client") -> Client:
-        """A fresh innocent host of a kind."""
-        return self.run.client(self.world, kind, label)
+    def _undo(self) -> None:
+        """What was done to the server with the tools of this play does not outlast it."""
+        with contextlib.ExitStack() as stack:
+            for capability, tool in self._tools.items():
+                if capability.tool:
+                    stack.callback(capability.tool.undo, tool)
 
-    @property
-    def mailbox(self) -> Mailbox | None:
-        """The mailbox, if the profile grants it."""
-        mailbox = self.run.tools.mailbox
-        return RecordedMailbox(mailbox, self.world) if mailbox else None
+    def new_client(self, kind: Kind, label: str = "client", *, endpoint: str = "") -> Client:
+        """A fresh innocent host of a kind, which comes to the first endpoint or to one of a name.
+
+        Raises `NotTestableError` where the profile describes none of that name, or it does not show what the
+        scenario needs.
+        """
+        if not endpoint:
+            return self.run.client(self.world, kind, label)
+        there = self.run.endpoints[endpoint]
+        for name in sorted(self.rule.needs | self.needs):
+            if reason := CAPABILITIES[name].missing_at(there):
+                raise NotTestableError(reason, name)
+        client = self.run.client(self.world, kind, label)
+        client.endpoint = there
+        return client
 
     @property
     def raw(self) -> Raw:
         """Raw dialogues; after what the server may hold a reply back, and a while, there is silence."""
         profile = self.run.profile
         quiet = QUIET + profile.policy.delay + (profile.server.scan or 0.0)
-        return Raw(self.expect, quiet, self.mailbox)
+        return Raw(self.expect, quiet, self.tool(MAILBOX))
 
-    @property
-    def queue(self) -> QueueOperator | None:
-        """The operator's hand on the queue, if the profile grants it."""
-        queue = self.run.tools.queue
-        return RecordedQueue(queue, self.world) if queue else None
-
-    @property
-    def greylist(self) -> GreylistOperator | None:
-        """The operator's hand on the greylist, if the profile grants it."""
-        operator = self.run.tools.operator
-        return RecordedGreylist(operator, self.world) if operator else None
-
-    @property
-    def sink(self) -> MailHosts | None:
-        """The mail hosts of everybody else, if the profile grants them."""
-        if self._sink is None and self.run.tools.sink:
-            self._sink = RecordedSink(self.run.tools.sink, self.world)
-        return self._sink
+    def tool(self, capability: Capability[Any, R]) -> R | None:
+        """What a scenario is given of a capability, if the profile grants it; the same each time."""
+        if capability not in self._tools:
+            made = self.run.tools.recorded(capability, self.world)
+            if made is None:
+                return None
+            self._tools[capability] = made
+        tool: R = self._tools[capability]
+        return tool
 
 
 def goal_of(profile: Profile, rule: Rule) -> Stage:
@@ -122,7 +117,7 @@ def goal_of(profile: Profile, rule: Rule) -> Stage:
     return goal
 
 
-FIXTURES: Mapping[str, Callable[[Play], object]] = {
+OWN: Mapping[str, Callable[[Play], object]] = {
     "client": lambda play: play.new_client(Kind.KNOWN),
     "stranger": lambda play: play.new_client(Kind.STRANGER, "stranger"),
     "trusted_client": lambda play: play.new_client(Kind.TRUSTED, "trusted"),
@@ -132,14 +127,6 @@ FIXTURES: Mapping[str, Callable[[Play], object]] = {
     "raw": lambda play: play.raw,
     "sut": lambda play: play.run.sut,
     "internet": lambda play: play.run.internet,
-    "clock": lambda play: play.world.clock,
-    "greylist": lambda play: play.greylist,
-    "greylist_outage": lambda play: play.outage,
-    "directory": lambda play: play.run.tools.directory,
-    "directory_outage": lambda play: play.run.tools.directory_outage,
-    "mailbox": lambda play: play.mailbox,
-    "sink": lambda play: play.sink,
-    "queue": lambda play: play.queue,
-    "rewriter": lambda play: play.run.tools.rewriter,
 }
+FIXTURES = frozenset((*OWN, *CAPABILITIES.fixtures))  # what a scenario can ask for
 TWIN = "offence"  # the fixture by which a scenario says that it has a twin

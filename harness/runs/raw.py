@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 from harness.capabilities.mail_host import Arrival, MailHost
 from harness.capabilities.mailbox import Delivered
+from harness.grants.mail import Mailbox
 from harness.outcome import Treatment
 from harness.runs.expect import Expect
 from harness.runs.talk import Talk
 from harness.verdicts import FailedError, InconclusiveError, NeverCameError, NotTestableError
 from harness.world.client import Client, message
-from harness.world.tools import Mailbox
 
 
 @dataclass(frozen=True)

@@ -9,27 +9,26 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
+from harness.grants.capability import Absent, Tools
+from harness.grants.greylist import CLOCK
+from harness.grants.registry import CAPABILITIES
 from harness.judge import Fault, Judge
 from harness.outcome import Stage, Treatment, later
 from harness.profile.model import Profile
-from harness.rules import Capability, Catalogue, Rule
+from harness.rules import Catalogue, Rule
 from harness.runs.baseline import Baseline, Innocent, innocents, meet
-from harness.runs.recorded_tools import RecordedClock
 from harness.runs.steadiness import Steadiness
-from harness.settings.hosts import endpoint_text
-from harness.smtp.routes import Route
+from harness.smtp.endpoint import Endpoint
 from harness.verdicts import NotApplicableError, NotTestableError, ScenarioEnd
 from harness.world.client import Client
 from harness.world.conversation import Attempt
+from harness.world.endpoints import Endpoints
 from harness.world.internet import Internet, Kind
 from harness.world.pace import Pace
 from harness.world.room import Room
 from harness.world.sut import Sut
-from harness.world.tools import Tools
 from harness.world.world import World
 
-# A server without these has nothing to be judged for.
-CHECKS = frozenset((Capability.SPF, Capability.DKIM, Capability.DIRECTORY))
 MOST_TROUBLES = 5  # innocent clients in a row that are not served, before a run gives up
 LASTING = 15.0  # seconds of such trouble, more than a server takes to be started again
 
@@ -41,25 +40,22 @@ class Run:
     profile: Profile
     catalogue: Catalogue
     internet: Internet
-    route: Route
+    endpoints: Endpoints
     judge: Judge
     tools: Tools = field(default_factory=Tools)
-    heavy: bool = False
     lean: bool = False  # verdicts only: no dialogues are kept
     to_the_end: bool = False  # dialogues go to the end of DATA, wherever a verdict is expected
     side_by_side: bool = True  # whether scenarios, and their plays, run on threads of their own
     steadiness: Steadiness = field(default_factory=Steadiness)
     baseline: Baseline = field(default_factory=Baseline)  # what innocent clients met before any offence
-    obstacles: Mapping[Capability, str] = field(
-        default_factory=dict
-    )  # why what the profile grants is not there
+    obstacles: Mapping[str, str] = field(default_factory=dict)  # why what is granted is not there
     unusable: str = ""  # why no verdict means anything; empty when the server is fit to be judged
     over: threading.Event = field(default_factory=threading.Event)  # nothing counts any more
     pace: Pace = field(init=False)
     room: Room = field(init=False)  # for as many dialogues at a time as the profile allows
     _troubles: int = 0  # canaries in a row that were not served
     _trouble_since: float = 0.0  # time.monotonic() of the first of them
-    _canaries: dict[tuple[tuple[str, int], Innocent], tuple[float, str]] = field(default_factory=dict)
+    _canaries: dict[tuple[Endpoint, Innocent], tuple[float, str]] = field(default_factory=dict)
     _canary: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -74,36 +70,37 @@ class Run:
 
     def world(self) -> World:
         """A world for one try of a scenario."""
-        server = (self.profile.server.address, self.profile.server.port)
         usual = self.baseline.zones_asked
-        world = World(self.internet, self.sut, self.route, None, server, self.pace, usual, room=self.room)
-        if self.tools.clock:
-            world.clock = RecordedClock(self.tools.clock, world)
+        world = World(self.internet, self.sut, self.endpoints, None, self.pace, usual, room=self.room)
+        world.clock = self.tools.recorded(CLOCK, world)
         return world
 
     def client(self, world: World, kind: Kind, label: str = "client") -> Client:
         """A fresh innocent host."""
         return Client(world, self.internet.identity(kind), kind, label)
 
-    def refusal(self, rule: Rule, needs: Iterable[Capability]) -> ScenarioEnd | None:
+    def refusal(self, rule: Rule, needs: Iterable[str]) -> ScenarioEnd | None:
         """Why a case that `needs` something is not to be tried on this server; None when it is."""
         if not self.profile.claims(rule):
             return NotApplicableError("the profile does not claim this rule")
-        for capability in sorted({*(rule.needs & CHECKS), *({*needs} & {Capability.IPV6})}):
-            if reason := self._lacks(capability):
+        of_case = frozenset(needs)
+        wanted = sorted(rule.needs | of_case)
+        lacking = [(CAPABILITIES[name], reason) for name in wanted if (reason := self._lacks(name))]
+        for capability, reason in lacking:
+            by_rule = capability.absent is Absent.RULE_DOES_NOT_APPLY and capability.name in rule.needs
+            by_case = capability.absent is Absent.CASE_DOES_NOT_APPLY and capability.name in of_case
+            if by_rule or by_case:
                 return NotApplicableError(reason)
-        for capability in sorted({*rule.needs, *needs}):
-            if reason := self._lacks(capability):
-                return NotTestableError(reason, capability)
-        return None
+        return next((NotTestableError(reason, capability.name) for capability, reason in lacking), None)
 
-    def obstacle(self, needs: Iterable[Capability]) -> tuple[Capability, str] | None:
+    def obstacle(self, needs: Iterable[str]) -> tuple[str, str] | None:
         """What keeps a case that `needs` something from being told; None when nothing does."""
         return next(((need, self.obstacles[need]) for need in sorted(needs) if need in self.obstacles), None)
 
     def taking_part(self) -> AbstractContextManager[None]:
         """For as long as a scenario is played: no time passes for it but what it waits for."""
-        return self.tools.clock.taking_part() if self.tools.clock else contextlib.nullcontext()
+        clock = self.tools.get(CLOCK)
+        return clock.taking_part() if clock else contextlib.nullcontext()
 
     def break_off(self) -> None:
         """The run is over: whoever still waits, for a turn, a reply, mail or the clock, stops doing so.
@@ -114,10 +111,7 @@ class Run:
         self.steadiness.freeze()
         self.pace.end()
         self.room.end()
-        if self.tools.clock:
-            self.tools.clock.stop()
-        if self.tools.sink:
-            self.tools.sink.stop()
+        self.tools.stop()
 
     @contextlib.contextmanager
     def threads(self, number: int, name: str) -> Iterator[ThreadPoolExecutor]:
@@ -130,17 +124,17 @@ class Run:
                 self.break_off()
                 raise
 
-    def trouble(self, server: tuple[str, int] | None = None, like: Innocent | None = None) -> str:
+    def trouble(self, server: Endpoint | None = None, like: Innocent | None = None) -> str:
         """What keeps an innocent client from being served right now; empty when nothing does.
 
         That is a canary: an innocent dialogue with the `server` that is judged, which may be another instance
-        than the profile's, in the manner of whoever met something, and as far as that (`like`). It is well
-        when it meets what innocent clients met at the beginning. One at a time: whoever asks while one is out
-        waits for the next, and all who wait share it. A server that serves not even the plainest innocents is
-        spared: the run slows down until it does again, and when that has not helped for a while, nothing more
-        is tried, and `unusable` says why.
+        than the profile's or another endpoint of it, in the manner of whoever met something, and as far as
+        that (`like`). It is well when it meets what innocent clients met at the beginning. One at a time:
+        whoever asks while one is out waits for the next, and all who wait share it. A server that serves not
+        even the plainest innocents is spared: the run slows down until it does again, and when that has not
+        helped for a while, nothing more is tried, and `unusable` says why.
         """
-        asked, main = time.monotonic(), (self.profile.server.address, self.profile.server.port)
+        asked, main = time.monotonic(), self.endpoints.first
         plain = replace(next(innocents(self.profile)), goal=Stage.RCPT)
         server, like = server or main, like or plain
         with self._canary:
@@ -170,10 +164,10 @@ class Run:
         if too_long and not self.unusable:
             self.unusable = f"in the middle of the run {found}; nothing more was tried after that"
 
-    def _send_canary(self, server: tuple[str, int], like: Innocent) -> str:
-        if server != (self.profile.server.address, self.profile.server.port):
+    def _send_canary(self, server: Endpoint, like: Innocent) -> str:
+        if server != self.endpoints.first:
             found = self._send_elsewhere(server)
-            return f"at {endpoint_text(*server)} {found}" if found else ""
+            return f"at {server} {found}" if found else ""
         # It asked at the beginning, or nothing would have been tried. Where addresses are not chosen, it may
         # remember ours.
         asks = self.profile.dns and self.profile.clients.networks and not self.obstacles
@@ -201,15 +195,22 @@ class Run:
             return "the server asked our DNS nothing about an innocent client"
         return ""
 
-    def _send_elsewhere(self, server: tuple[str, int]) -> str:
-        """A canary for another instance, which judges what senders publish."""
+    def _send_elsewhere(self, server: Endpoint) -> str:
+        """A canary for another instance, which judges what senders publish, or for another endpoint.
+
+        What is asked of clients at an endpoint of its own, such as to log in, only its rules know: there it
+        is well when it is greeted, twice.
+        """
         canary = self.observer(self.world())
-        canary.server = server
+        canary.endpoint = server
+        goal = Stage.RCPT
+        if server.name:
+            goal = canary.world.goal = Stage.HELO
         authenticity = [table.server for table in (self.profile.spf, self.profile.dkim) if table]
-        if server in authenticity:  # it may be judged for refusing those without a record
+        if server.server in authenticity:  # it may be judged for refusing those without a record
             version = ipaddress.ip_address(canary.address).version
             canary.publish(canary.identity.domain, "TXT", f"v=spf1 ip{version}:{canary.address} -all")
-        attempt = canary.attempt(upto=Stage.RCPT, patient=False)
+        attempt = canary.attempt(upto=goal, patient=False)
         greylist = self.profile.greylist
         found = ailing(attempt, greylist.codes if greylist else ())
         lost = any(talk.lost for _, _, talk in canary.world.conversations)
@@ -228,19 +229,9 @@ class Run:
         identity = self.internet.identity(Kind.KNOWN, address=self.profile.server.address)
         return Client(world, identity, Kind.KNOWN, "observer")
 
-    def _lacks(self, capability: Capability) -> str:
-        if capability is Capability.HEAVY:
-            return "" if self.heavy else "it strains a shared server; run with --smtp-allow-heavy to allow it"
-        granted = {
-            Capability.CLOCK: self.tools.clock,
-            Capability.GREYLIST_OPERATOR: self.tools.operator,
-            **self.tools.outages,
-            Capability.DIRECTORY_BIND: self.tools.directory,
-            Capability.MAILBOX: self.tools.mailbox,
-            Capability.SINK: self.tools.sink,
-            Capability.QUEUE_OPERATOR: self.tools.queue,
-        }.get(capability)
-        return "" if granted else self.profile.lacks(capability)
+    def _lacks(self, name: str) -> str:
+        capability = CAPABILITIES[name]
+        return "" if self.tools.get(capability) is not None else capability.lacking(self.profile)
 
 
 def ailing(attempt: Attempt, put_off_with: tuple[int, ...] = ()) -> str:

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
+from harness.grants.mail import QUEUE
+from harness.grants.strain import HEAVY
 from harness.judge import in_greylist_words
 from harness.outcome import DIALOGUE
 from harness.results.model import Status
-from harness.rules import Capability, Rule
+from harness.rules import Rule
 from harness.runs.course import CaseResult, Course, broken_by
 from harness.runs.foundations import blocked, undecided_below
 from harness.runs.in_turn import InTurn
@@ -78,7 +80,7 @@ class Scheduler:
         )
         late = {*self._late}
         self._straining = [
-            key for key, plan in plans.items() if Capability.HEAVY in plan.all_needs and key not in late
+            key for key, plan in plans.items() if HEAVY.name in plan.all_needs and key not in late
         ]
         crowd = [key for key in plans if key not in {*self._straining, *late}]  # in their order
         self._first_tries = self._unsettled = len(plans) - len(late)
@@ -163,7 +165,7 @@ class Scheduler:
     def _wait_to_expect(self, plan: Plan) -> int:
         """How long a scenario waits, roughly: by the stage of its delay; the longest start first."""
         late = [outcome for outcome in self._run.profile.expectation(plan.rule)[0] if outcome.late]
-        waits_for_queue = len(DIALOGUE) if Capability.QUEUE in plan.all_needs else 0
+        waits_for_queue = len(DIALOGUE) if QUEUE.name in plan.all_needs else 0
         return max((1 + DIALOGUE.index(outcome.stage) for outcome in late), default=waits_for_queue)
 
     def _is_late(self, plan: Plan) -> bool:
@@ -171,8 +173,7 @@ class Scheduler:
         return plan.rule.disturbs or self._changes_all(plan)
 
     def _changes_all(self, plan: Plan) -> bool:
-        outages = self._run.tools.outages
-        return any(outage.shared for need, outage in outages.items() if need in plan.all_needs)
+        return self._run.tools.hits_all(plan.all_needs)
 
     def _try_first(self, plan: Plan, future: Future[CaseResult]) -> None:
         course = Course(self._run, plan)

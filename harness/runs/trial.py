@@ -7,7 +7,7 @@ from enum import Enum
 from harness.judge import ContradictionError, Fault, GreylistWordError, UnclearTimingError
 from harness.outcome import DIALOGUE, Stage, Treatment, later
 from harness.results.model import Status, Try
-from harness.rules import Capability, Rule
+from harness.rules import Rule
 from harness.runs.baseline import Finding, Innocent
 from harness.runs.evidence import Evidence, aftermath, clock_zero
 from harness.runs.expect import EndedError, MarkedInnocentError
@@ -34,12 +34,12 @@ class Plan:
     """A scenario as the scheduler knows it."""
 
     rule: Rule
-    needs: frozenset[Capability]  # of this case, beyond those of the rule
+    needs: frozenset[str]  # of this case, beyond those of the rule
     play: Callable[[Play], None]
     has_twin: bool = True  # whether it is played without its offence, too
 
     @property
-    def all_needs(self) -> frozenset[Capability]:
+    def all_needs(self) -> frozenset[str]:
         """Of the case and of its rule."""
         return self.rule.needs | self.needs
 
@@ -75,7 +75,9 @@ class _End:
 
 def try_once(run: Run, plan: Plan) -> tuple[Vote, list[Play]]:
     """Play a scenario on fresh clients, with the offence and, where it has a twin, without."""
-    plays = [Play(run, plan.rule, offence) for offence in ((True, False) if plan.has_twin else (True,))]
+    plays = [
+        Play(run, plan.rule, offence, plan.needs) for offence in ((True, False) if plan.has_twin else (True,))
+    ]
     if run.side_by_side and len(plays) > 1:
         with run.threads(1, "twin") as pool:
             twin = pool.submit(_end_of, run, plays[1], plan)
@@ -280,10 +282,9 @@ def _against(run: Run, plays: list[Play], broken: list[tuple[Play, _End]]) -> Vo
         reason = f"{reason}, while an innocent client was served right after it"
     if isinstance(end.error, AssertionError) and play.offence:
         return Vote(Status.FAILED, reason, end.error)  # pytest shows what it compared
-    contradicts = end.error if isinstance(end.error, ContradictionError) else None
-    error = contradicts.saying(reason) if contradicts else FailedError(reason)
-    error = error.with_traceback(end.error.__traceback__ if end.error else None)
-    return Vote(Status.FAILED, reason, error, late_at=_late_at(contradicts) if contradicts else None)
+    error = FailedError(reason, seen=end.error).with_traceback(end.error.__traceback__ if end.error else None)
+    late = _late_at(end.error) if isinstance(end.error, ContradictionError) else None
+    return Vote(Status.FAILED, reason, error, late_at=late)
 
 
 def _trouble(run: Run, plays: list[Play], error: BaseException | None = None) -> str:
@@ -293,7 +294,7 @@ def _trouble(run: Run, plays: list[Play], error: BaseException | None = None) ->
     """
     servers = dict.fromkeys(server for play in plays for server in play.world.servers)
     like = _nearest_innocent(run, plays, error)
-    found = (run.trouble(server, like) for server in servers or {plays[0].world.server: None})
+    found = (run.trouble(server, like) for server in servers or {run.endpoints.first: None})
     return next(filter(None, found), "")
 
 

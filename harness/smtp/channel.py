@@ -11,11 +11,11 @@ from dataclasses import replace
 from typing import NoReturn
 
 from harness.settings.secret import Secret
-from harness.smtp.command import TracedRoute
 from harness.smtp.ending import Ending, SessionEnded
+from harness.smtp.endpoint import Endpoint
+from harness.smtp.identity import IntroductionError
 from harness.smtp.reply import GarbageError, Reply, ReplyReader, excerpt
-from harness.smtp.routes import IntroductionError, Route, XClient
-from harness.smtp.tls import TlsFacts, established, rejected
+from harness.smtp.tls import TlsFacts, established, rejected, unverifying_context
 from harness.smtp.transcript import Transcript
 from harness.smtp.wire import Wire
 
@@ -38,16 +38,14 @@ class Channel:
 
     def __init__(
         self,
-        server: tuple[str, int],
+        endpoint: Endpoint,
         client_address: str,
-        route: Route,
         reply_timeout: float,
         secrets: Iterable[Secret | str],
     ) -> None:
         """`reply_timeout` is the time in seconds from a command to the last byte of its reply."""
-        self.server = server
+        self.endpoint = endpoint
         self.client_address = client_address
-        self.route = route
         self.reply_timeout = reply_timeout
         self.transcript = Transcript(secrets)
         self.replies: list[Reply] = []
@@ -71,19 +69,18 @@ class Channel:
     def open(self) -> Reply:
         """Connect and read the greeting for the client, within the time of one reply.
 
-        Where the client has to be introduced first, its connection begins with that, as far as times and
-        replies are concerned. Raises `SessionEnded`, and `ValueError` for a client address that is none.
+        Where TLS begins with the connection, the handshake has the time of a reply as well. Where the client
+        has to be introduced first, its connection begins with that, as far as times and replies are
+        concerned. Raises `SessionEnded`, and `ValueError` for a client address that is none.
         """
         if self._doing or self.ending is not Ending.OPEN:
             raise RuntimeError("a session is opened once")
         self._doing = "connecting"
         self._asked = self._answered = self.transcript.started = time.monotonic()
-        place = f"{self.server[0]}:{self.server[1]}"
-        way = f"by route {self.route.name} as {self.client_address}"
+        place = str(self.endpoint)
+        way = f"by route {self.endpoint.identity.name} as {self.client_address}"
         try:
-            connected, preamble = self.route.connect(
-                self.server, self.client_address, self.reply_timeout, self._begin
-            )
+            connected, preamble = self.endpoint.connect(self.client_address, self.reply_timeout, self._begin)
             self._connected = connected
             self._wire = Wire(connected)
         except ConnectionRefusedError as error:
@@ -103,7 +100,11 @@ class Channel:
         if preamble:
             self.transcript.event(self.connected_at, b"preamble " + preamble)
             self._transmit(self._wire, preamble)
-        return self._introduced(self.route) if isinstance(self.route, XClient) else self.reply()
+        if self.endpoint.tls_name:
+            self._doing = "the TLS handshake"
+            self._secure(self._open_wire(), unverifying_context(), self.endpoint.tls_name)
+            self._doing = "the greeting"
+        return self._introduced() if self.endpoint.introduces else self.reply()
 
     def say(self, data: bytes, word: str = "", replies: int = 1) -> None:
         """Send `data`, which asks for so many replies; reasons call it `word`, if not by its verb.
@@ -152,10 +153,10 @@ class Channel:
         self._answered = self.transcript.started + reply.at
         return reply
 
-    def _introduced(self, route: XClient) -> Reply:
+    def _introduced(self) -> Reply:
         """The greeting for the client: until it comes, nothing that happens is about the client."""
         try:
-            greeting = route.introduce(self.client_address, self.reply(), self._ask)
+            greeting = self.endpoint.introduce(self.client_address, self.reply(), self._ask)
         except IntroductionError as error:
             self._end(Ending.NOT_INTRODUCED, f"no dialogue as {self.client_address}: {error}", error)
         except SessionEnded as ended:
@@ -180,6 +181,10 @@ class Channel:
             go_ahead = self.replies[place] = replace(go_ahead, flaws=(*go_ahead.flaws, INJECTED))
             self._straggling = False
         self._asked = time.monotonic()
+        self._secure(wire, context, server_hostname)
+        return go_ahead
+
+    def _secure(self, wire: Wire, context: ssl.SSLContext, server_hostname: str) -> None:
         try:
             secured = wire.start_tls(context, server_hostname, self._asked + self.reply_timeout)
         except TimeoutError as error:
@@ -192,7 +197,6 @@ class Channel:
             self._end(Ending.TLS_FAILED, f"the TLS handshake failed: {error}", error)
         self.tls = established(secured)
         self._event(" ".join(filter(None, (self.tls.version, self.tls.cipher, self.tls.verify_error))))
-        return go_ahead
 
     def closed_by_server(self, within: float) -> bool:
         """Whether the server has closed or reset the connection, or does so within so many seconds."""
@@ -206,9 +210,7 @@ class Channel:
 
     def held(self) -> float:
         """Seconds by which a server that does not wait says that it would have, since last asked."""
-        if self._connected is None or not isinstance(self.route, TracedRoute):
-            return 0.0
-        return self.route.held(self._connected)
+        return self.endpoint.held(self._connected) if self._connected else 0.0
 
     def cut_short(self) -> None:
         """From another thread: the connection ends for whoever waits for something to come."""

@@ -15,7 +15,7 @@ import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar
 
 EXIM_DELAY = r"delay modifier requests (\d+)-second delay"  # what `exim -bh` says instead of waiting
 ENDS_WITHIN = 5.0  # seconds after its standard error was closed
@@ -23,14 +23,6 @@ LONGEST_NOTICE = 65536  # bytes
 SHORTEST_WAIT = 0.001  # seconds
 KEPT = 4096  # characters of the trace that a pattern may still begin in
 CHUNK = 65536  # bytes
-
-
-@runtime_checkable
-class TracedRoute(Protocol):
-    """A route whose server tells delays instead of waiting."""
-
-    def held(self, connection: socket.socket) -> float:
-        """Seconds that it has told since this was asked the last time."""
 
 
 @dataclass(eq=False)
@@ -101,23 +93,23 @@ class _Trace:
 
 
 @dataclass(frozen=True)
-class CommandRoute:
+class Command:
     """Starts a command for each connection, with the client's address in place of `{client}`."""
 
     words: tuple[str, ...] = field(repr=False)  # among which a password may be
     delay: str = EXIM_DELAY  # a pattern with the seconds in its first group
-    name: ClassVar[str] = "command"
+    kind: ClassVar[str] = "standard input"
     _traces: "weakref.WeakKeyDictionary[socket.socket, _Trace]" = field(
         default_factory=weakref.WeakKeyDictionary, compare=False
     )
 
+    def __str__(self) -> str:
+        """The place; not the words, among which a password may be."""
+        return "a command"
+
     def connect(
-        self,
-        server: tuple[str, int],
-        client_address: str,
-        timeout: float,
-        begun: Callable[[socket.socket], None] | None = None,
-    ) -> tuple[socket.socket, bytes]:
+        self, client_address: str, source: str, timeout: float, begun: Callable[[socket.socket], None]
+    ) -> socket.socket:
         """A loopback connection, there at once, whose other end is the command; raises `OSError`."""
         ours, theirs = _pair(timeout)
         with theirs:
@@ -140,7 +132,7 @@ class CommandRoute:
         except OSError:
             ours.close()
             raise
-        return ours, b""
+        return ours
 
     def held(self, connection: socket.socket) -> float:
         """Seconds by which the command says that it would have held replies back, since last asked."""

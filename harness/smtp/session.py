@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from harness.settings.secret import Secret, leaving_no_trace
 from harness.smtp.channel import Channel
 from harness.smtp.ending import Ending, SessionEnded
+from harness.smtp.endpoint import Endpoint
 from harness.smtp.reply import Reply, parse_keywords
-from harness.smtp.routes import Route
 from harness.smtp.tls import TlsFacts, unverifying_context
 from harness.smtp.transcript import Transcript
 
@@ -38,9 +38,8 @@ class Session(smtplib.SMTP):
 
     def __init__(
         self,
-        server: tuple[str, int],
+        endpoint: Endpoint,
         client_address: str,
-        route: Route,
         *,
         reply_timeout: float,
         secrets: Iterable[Secret | str] = (),
@@ -53,7 +52,7 @@ class Session(smtplib.SMTP):
         """
         super().__init__(local_hostname=_literal(client_address), timeout=reply_timeout)
         guarded = tuple(map(Secret.of, secrets))
-        self._channel = Channel(server, client_address, route, reply_timeout, guarded)
+        self._channel = Channel(endpoint, client_address, reply_timeout, guarded)
         self._guarded = tuple(filter(None, guarded))
         self.reveals_secrets = False  # whether they may be used to log in where everybody can read them
 
@@ -214,8 +213,8 @@ class Session(smtplib.SMTP):
         self, host: str = "localhost", port: int = 0, source_address: Any = None
     ) -> tuple[int, bytes]:
         """As smtplib's, but where to and how was settled when the session was made."""
-        if (host, port) not in (("localhost", 0), self._channel.server) or source_address:
-            raise ValueError("a session connects to its own server by its own route")
+        if (host, port) not in (("localhost", 0), self._channel.endpoint.server) or source_address:
+            raise ValueError("a session connects to its own endpoint")
         return self._in_its_words(lambda: _pair(self.open()))
 
     def send(self, s: Any) -> None:
@@ -234,7 +233,7 @@ class Session(smtplib.SMTP):
         self.ehlo_or_helo_if_needed()
         if not self.has_extn("starttls"):
             raise smtplib.SMTPNotSupportedError("the server does not offer STARTTLS")
-        host = self._channel.server[0]
+        host, _ = self._channel.endpoint.server
         answer = self._in_its_words(lambda: _pair(self.start_tls(context or unverifying_context(), host)))
         if answer[0] != 220:
             raise smtplib.SMTPResponseException(*answer)

@@ -26,8 +26,9 @@ class Wire:
         self.socket = connected
         connected.setblocking(False)
         try:
-            # Nagle's algorithm would let the last segment of a message wait for an acknowledgement.
-            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if connected.family != socket.AF_UNIX:
+                # Nagle's algorithm would let the last segment of a message wait for an acknowledgement.
+                connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError:  # some systems say so when the peer has reset the connection already
             connected.close()
             raise

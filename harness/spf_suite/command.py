@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.grants.registry import CAPABILITIES
 from harness.progress import Progress
 from harness.results.filing import REPORTS_LOST, Filing
+from harness.results.formats import shown
 from harness.results.model import RunResult, Status
+from harness.results.report_format import View
 from harness.results.store import prepare
-from harness.results.terminal import table
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, begin, open_run
 from harness.runs.result_builder import of_a_broken_server
@@ -41,7 +43,12 @@ def run_suite(order: Order) -> int:
     prepare(order.reports)
     suite = load(order.suite)
     rehearse(order.suite, suite)
-    wish = Wish(Catalogue.below(order.scenarios), order.profile, order.mutants, embedded=checking_mta)
+    wish = Wish(
+        Catalogue.below(order.scenarios, CAPABILITIES.names),
+        order.profile,
+        order.mutants,
+        embedded=checking_mta,
+    )
     with open_run(wish) as everything:
         run, facts = begin(subject(everything, suite))
         playing = Playing.begin(run, facts, suite)
@@ -57,7 +64,7 @@ def _report(order: Order, playing: Playing) -> int:
     result = playing.result
     if order.mutants:
         result = replace(result, caveats=(*result.caveats, of_a_broken_server(order.mutants)))
-    print(table(result, shutil.get_terminal_size().columns, sys.stdout.isatty()))
+    print(shown(result, View(shutil.get_terminal_size().columns, sys.stdout.isatty())))
     counts = result.counts
     tested = counts[Status.PASSED] + counts[Status.FAILED] + counts[Status.INCONCLUSIVE]
     print(f"{counts[Status.PASSED]} of {counted(len(playing.suite.cases), 'case')} passed, {tested} tested")

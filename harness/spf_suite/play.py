@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
+from harness.grants.mail import MAILBOX
 from harness.outcome import Treatment
 from harness.runs.play import Play
 from harness.sender_authentication import Shown, in_message, in_refusal, refusal
@@ -50,11 +51,12 @@ class SpfDialogue:
             if step.reply is None or step.treatment is Treatment.DEFER:
                 raise InconclusiveError(said)
             raise NotTestableError(said)
-        if play.mailbox is None:
+        mailbox = play.tool(MAILBOX)
+        if mailbox is None:
             raise NotTestableError(
                 "the profile has no [mailbox], and the result stands in the message that was accepted"
             )
-        found = play.mailbox.find(recipient, token)
+        found = mailbox.find(recipient, token)
         shown = in_message(found, null_sender=not self.case.sender)
         if shown is None:
             raise FailedError(

@@ -1,32 +1,28 @@
 """Runs a suite set by set, the cases of a set side by side, and makes a result of it."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+from harness.grants.addresses import DNS
+from harness.grants.mail import MAILBOX
 from harness.outcome import Outcome, Stage
-from harness.profile.tables import Claims, RouteName
+from harness.profile.tables import Claims
 from harness.results.model import Case as CaseResult
 from harness.results.model import RuleResult, RunResult, ServerFacts
-from harness.rules import Capability, Catalogue, Level, Rule
+from harness.rules import Catalogue, Level, Rule
 from harness.runs.course import run_scenario
 from harness.runs.ending import why
 from harness.runs.result_builder import Planned, ResultBuilder, RuleCase
 from harness.runs.run import Run
 from harness.runs.trial import Plan
-from harness.smtp.routes import ProxyV1, ProxyV2, Route, XClient
 from harness.spf_suite.play import SpfDialogue
 from harness.spf_suite.suite import Case, CaseSet, Suite
 from harness.spf_suite.zones import published
-from harness.world.internet import Internet
+from harness.world.endpoints import TOLD, endpoints_of
 
-ROUTES: Mapping[RouteName, Callable[[Internet], Route]] = {
-    RouteName.PROXY_V1: lambda _: ProxyV1(),
-    RouteName.PROXY_V2: lambda _: ProxyV2(),
-    RouteName.XCLIENT: lambda internet: XClient(internet.host_at),
-}
 NOTE = (
     "The cases name addresses of strangers: they stood only in what the server was told of its clients by "
     "{route}, and in DNS answers; nothing was sent there."
@@ -49,25 +45,26 @@ def subject(run: Run, suite: Suite) -> Run:
             'there is no [spf]; write mode = "mark" or "reject" where the server checks it'
         )
     name = profile.spf.route or profile.clients.route
-    if name not in ROUTES:
+    if name not in TOLD:
         raise UnfitProfileError(
             f"{'spf' if profile.spf.route else 'clients'}.route is {name}, and the cases come from addresses "
             "that nobody has here: the server can only be told of them; set spf.route to "
-            f"{', '.join(ROUTES)}"
+            f"{', '.join(TOLD)}"
         )
-    if reason := profile.lacks(Capability.DNS):
+    if reason := DNS.lacking(profile):
         raise UnfitProfileError(reason)
-    if run.tools.mailbox is None:
+    if run.tools.get(MAILBOX) is None:
         raise UnfitProfileError("there is no [mailbox], and most results stand in delivered messages")
     address, port = profile.spf.server or (profile.server.address, profile.server.port)
     server = profile.server.model_copy(update={"address": address, "port": port})
     clients = profile.clients.model_copy(update={"route": name})
     rules = [rule_of(case, suite) for case in suite.cases]
+    fitting = profile.model_copy(update={"server": server, "clients": clients, "rules": Claims()})
     return replace(
         run,
-        profile=profile.model_copy(update={"server": server, "clients": clients, "rules": Claims()}),
+        profile=fitting,
         catalogue=Catalogue({rule.id: rule for rule in rules}),
-        route=ROUTES[name](run.internet),
+        endpoints=endpoints_of(fitting, run.internet),
     )
 
 

@@ -17,7 +17,7 @@ from harness.verdicts import NotTestableError
 from harness.wording import counted
 from harness.world.conversation import Attempt, Conversation, Step
 from harness.world.host import Host
-from harness.world.internet import Kind
+from harness.world.internet import Identity, Kind
 
 GREYLIST_SLACK = 1.0  # seconds over the documented delay before a retry
 
@@ -28,7 +28,6 @@ class Client(Host):
 
     kind: Kind
     label: str = "client"
-    server: tuple[str, int] | None = None  # that it talks to; the one of the profile unless told otherwise
     word: str = "message"  # what its messages are called in what they are found by
     put_off: tuple[Stage, int] | None = None  # where, and by which code, before it waited and came again
     came_before: bool = False  # and waited, so that no greylist puts it off any more
@@ -41,28 +40,31 @@ class Client(Host):
     def another(self, label: str = "another host") -> "Client":
         """Another host of the same kind that is innocent in every respect, in another network."""
         identity = self.world.internet.identity(self.kind)
-        return Client(self.world, identity, self.kind, label=label, server=self.server)
+        return replace(self._beside(identity, label), server=self.server)
 
     def neighbours(self) -> tuple["Client", "Client"]:
         """Two other hosts of the same kind, with addresses side by side in one network."""
         one, other = self.world.internet.neighbours(self.kind)
         return (
-            Client(self.world, one, self.kind, label="a host"),
-            Client(self.world, other, self.kind, label="its neighbour"),
+            self._beside(one, "a host"),
+            self._beside(other, "its neighbour"),
         )
 
     def at_address(self, address: str) -> "Client":
         """An innocent host with an address that a scenario prescribes."""
         self.world.dns.withdraw(reverse_name(address), "PTR")
         identity = self.world.internet.identity(self.kind, address)
-        return Client(self.world, identity, self.kind, label=f"client {address}")
+        return self._beside(identity, f"client {address}")
+
+    def _beside(self, identity: Identity, label: str) -> "Client":
+        """Another host that comes to the same endpoint."""
+        return Client(self.world, identity, self.kind, label, endpoint=self.endpoint)
 
     def session(self) -> Session:
         """A session that is not connected yet."""
         return Session(
-            self.server or self.world.server,
+            self.reached_at,
             self.address,
-            self.world.route,
             reply_timeout=self.world.sut.profile.patience,
             secrets=[account.secret for account in self.world.sut.profile.logins],
         )
@@ -280,6 +282,8 @@ class Client(Host):
 
     def _cover(self, talk: Conversation) -> tuple[Step, Step]:
         clear = talk.ehlo(self.host)
+        if talk.session.encrypted:  # since before the greeting
+            return clear, clear
         talk.starttls(self.tls_context(), self.world.sut.hostname)
         if talk.session.encrypted or talk.broken:
             return clear, talk.ehlo(self.host)

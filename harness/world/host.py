@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from fake_dns import Behaviour, FakeDns, QueryEntry, listing_name, reverse_name
-from harness.rules import Capability
+from harness.profile.model import NAMES_ARE_TOLD
+from harness.smtp.endpoint import Endpoint
+from harness.smtp.identity import XClient
 from harness.verdicts import NotTestableError
 from harness.world.internet import Identity
 from harness.world.sut import BlockList
@@ -22,6 +24,15 @@ class Host:
     is_confirmed: bool = field(
         default=True, kw_only=True
     )  # whether DNS gives its address the name that it has
+
+    server: tuple[str, int] | None = field(default=None, kw_only=True)  # another instance than the profile's
+    endpoint: Endpoint | None = field(default=None, kw_only=True)  # another than the first of the profile
+
+    @property
+    def reached_at(self) -> Endpoint:
+        """Where it talks to the server, and how it comes there."""
+        endpoint = self.endpoint or self.world.endpoints.first
+        return endpoint.elsewhere(self.server) if self.server else endpoint
 
     @property
     def address(self) -> str:
@@ -72,8 +83,8 @@ class Host:
 
     def without_ptr(self) -> None:
         """Take the PTR record away; raises `NotTestableError` where the server does not look for it."""
-        if reason := self.world.sut.profile.lacks(Capability.REVERSE_LOOKUP):
-            raise NotTestableError(reason)
+        if isinstance(self.reached_at.identity, XClient):
+            raise NotTestableError(NAMES_ARE_TOLD)
         self.is_confirmed = False
         self.world.dns.withdraw(reverse_name(self.address), "PTR")
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Protocol
 from harness.capabilities.mail_host import MailHost
 from harness.capabilities.mailbox import Delivered
 from harness.outcome import Stage
-from harness.smtp.routes import Route
+from harness.smtp.endpoint import Endpoint
 from harness.smtp.session import Ending
 from harness.world.acts import Acts, DnsInHand
 from harness.world.conversation import Conversation
+from harness.world.endpoints import Endpoints
 from harness.world.internet import Internet
 from harness.world.pace import Pace
 from harness.world.room import Room
@@ -58,9 +59,8 @@ class World:
 
     internet: Internet
     sut: Sut
-    route: Route
+    endpoints: Endpoints
     clock: Clock | None
-    server: tuple[str, int]
     pace: Pace
     usual: frozenset[tuple[str, int]] = frozenset()  # zones that were asked about innocents of an IP version
     goal: Stage = Stage.RCPT  # how far dialogues go: to where the server tells the verdict in question
@@ -114,9 +114,9 @@ class World:
         return {client.identity.domain for _, client, _ in self.conversations}
 
     @property
-    def servers(self) -> list[tuple[str, int]]:
+    def servers(self) -> list[Endpoint]:
         """Those that this scenario's clients talked to."""
-        return list(dict.fromkeys(client.server or self.server for _, client, _ in self.conversations))
+        return list(dict.fromkeys(client.reached_at for _, client, _ in self.conversations))
 
     @property
     def lost(self) -> str:

@@ -206,7 +206,7 @@ def test_nobody_listens_outside(client: Client, sut: Sut, expect: Expect) -> Non
     expect.needed(bool(local_only.closed), "local_only.closed names no address")
     client.server = local_only.server
     expect(client.attempt(), whenever=True)
-    _, port = local_only.server or client.world.server
+    _, port = client.reached_at.server
     for address in local_only.closed:
         answer = knock(address, port)
         assert answer is not Answer.LISTENS, f"the server listens on {address} too"

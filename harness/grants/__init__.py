@@ -1,0 +1,1 @@
+"""What a profile can grant: an object for each capability, with its tool and what scenarios are given."""
