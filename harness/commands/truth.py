@@ -26,7 +26,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--broken", type=whole(0), default=0, metavar="N", help="those with one check broken")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="another seed, other servers")
     parser.add_argument(
-        "--rules", action="append", metavar="PATTERN", help="of ids, such as 'dnsbl.*' (repeat for more)"
+        "--rules", action="append", metavar="PATTERN", help="of ids, such as 'GROUP.*' (repeat for more)"
     )
     parser.add_argument(
         "--parallel", type=whole(1), metavar="N", help="trials at a time (default: three for each core)"
@@ -51,10 +51,12 @@ def run(options: argparse.Namespace) -> int:
     """Returns the exit status; raises `UsageError`."""
     from harness.rules import Catalogue
     from harness.truth.command import Wish, prove, replay
-    from harness.truth.trial import RULES, Bench
+    from harness.truth.trial import Bench
 
     scenarios = default_scenarios()
-    bench = Bench(scenarios, Catalogue.below(scenarios), tuple(options.rules or RULES))
+    catalogue = Catalogue.below(scenarios)
+    drawn = tuple(rule.id for rule in catalogue if rule.group.drawn)
+    bench = Bench(scenarios, catalogue, tuple(options.rules or drawn))
     if not bench.files:
         raise UsageError(f"--rules {' '.join(options.rules)} chooses none; smtp-harness rules lists them")
     parallel = options.parallel or AT_ONCE * (os.cpu_count() or 1)

@@ -19,8 +19,9 @@ from harness.results.model import RunResult
 from harness.settings import reading
 
 FORMAT = "smtp-harness/results"
-VERSION = 3
+VERSION = 4
 OLDEST = 1  # that is still read: it knew no findings, nothing that is blocked, and no caveats
+ONE_SUITE_BEFORE = 4  # versions that knew one suite, without a title
 
 LARGEST = 256 << 20  # bytes of a result file; the largest runs make some 20 MiB
 
@@ -135,7 +136,10 @@ def to_json(run: RunResult) -> bytes:
 def from_json(data: bytes, path: Path | str) -> RunResult:
     """The run in a result file's content; raises `ResultFileError`, which names `path`."""
     content = _json_object(data, path)
-    _check_head(content.pop("format", None), content.pop("version", None), path)
+    version = content.pop("version", None)
+    _check_head(content.pop("format", None), version, path)
+    if version < ONE_SUITE_BEFORE:
+        content = _with_suites(content)
     try:
         run = _Content.model_validate_json(json.dumps({"run": content})).run
     except RecursionError as error:
@@ -162,6 +166,19 @@ def _json_object(data: bytes, path: Path | str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise _foreign(path)
     return content
+
+
+def _with_suites(content: dict[str, Any]) -> dict[str, Any]:
+    """The content of an older file as it stands in one of today: its suite, whose rules they all are."""
+    suite = content.get("suite")
+    if not isinstance(suite, dict):
+        return content
+    name = suite.get("name")
+    rules = content.get("rules")
+    if isinstance(rules, list):
+        rules = [rule | {"suite": name} if isinstance(rule, dict) else rule for rule in rules]
+    others = {key: value for key, value in content.items() if key != "suite"}
+    return others | {"suites": [suite | {"title": name}], "rules": rules}
 
 
 def _check_head(found: object, version: object, path: Path | str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 
+from harness import suites
 from harness.outcome import Outcome, Stage
 from harness.profile.tables import Claims, RouteName
 from harness.results.model import Case as CaseResult
@@ -64,7 +65,9 @@ def subject(run: Run, suite: Suite) -> Run:
     return replace(
         run,
         profile=profile.model_copy(update={"server": server, "clients": clients, "rules": Claims()}),
-        catalogue=Catalogue({rule.id: rule for rule in rules}),
+        catalogue=Catalogue(
+            {rule.id: rule for rule in rules}, {suite.name: suites.Suite(suite.name, suite.name)}
+        ),
         route=ROUTES[name](run.internet),
     )
 
