@@ -16,6 +16,7 @@ from harness.runs.course import CaseResult
 from harness.runs.deviations import held_against
 from harness.settings import SettingsError, check
 from harness.verdicts import FailedError
+from tests.serverless import session
 from tests.test_profile import GOOD
 
 pytest_plugins = ["pytester"]
@@ -168,49 +169,45 @@ stage = "helo"
 source = "our handbook, section 3"
 statement = "A greeting with a bare address is refused."
 expect = "delay+deny at helo"
-needs = ["address", "dns"]
 """
-SCENARIO = """
+HEAD = "from harness.scenario import FailedError, rule\n"
+HOLDS = """
 @rule("mine.{name}")
-def test_{name}(client, offence, expect):
-    expect(client.attempt({helo}))
+def test_{name}(expect):
+    expect.proven = True
 """
-GREETS_SO = "helo=client.address if offence else client.host"
-CONFTEST = """
-import contextlib
-from harness.embedded.servers import reference_mta
-from harness.plugin.keys import EMBEDDED
-from harness.profile.deviations import Deviation
-from harness.settings import check
-
-LISTED = {listed}
-
-@contextlib.contextmanager
-def deviating(dns, mutants):
-    with reference_mta(dns, mutants) as (profile, mta):
-        entries = tuple(check("conftest", one, Deviation) for one in LISTED)
-        yield profile.model_copy(update=dict(deviation=entries)), mta
-
-def pytest_configure(config):
-    config.stash[EMBEDDED] = deviating
+FAILS = """
+@rule("mine.{name}")
+def test_{name}(expect):
+    expect.came = "pass at helo"
+    raise FailedError("it was let through")
 """
+HITS = """
+@rule("mine.{name}")
+def test_{name}(offence, expect):
+    expect.proven = True
+    if not offence:
+        raise FailedError("it was refused")
+"""
+ENTRIES = {
+    "known": {"case": "known", "observed": "pass at helo"},
+    "stale": {},
+    "other": {"observed": "defer at helo"},
+    "hit": {},
+    "unknown": {"case": "unknwon"},
+}
 
 
-def deviating(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    """A run of rules that hold (good) or fail (bad), with a list of known deviations."""
-    helos = {"good": GREETS_SO, "bad": "", "known": "", "stale": GREETS_SO, "other": ""}
-    pytester.makefile(".toml", rules='suite = "mine"' + "".join(RULE.format(name=name) for name in helos))
-    head = "from harness.scenario import rule\n"
-    tests = "".join(SCENARIO.format(name=name, helo=helo) for name, helo in helos.items())
-    pytester.makepyfile(test_mine=head + tests)
-    entry = {"reason": "it never did", "source": "issue 7"}
-    entries = [
-        entry | {"rule": "mine.known", "case": "known"},
-        entry | {"rule": "mine.stale"},
-        entry | {"rule": "mine.other", "observed": "defer at helo"},
+def run(pytester: pytest.Pytester, scenarios: dict[str, str], *arguments: str) -> pytest.RunResult:
+    """A run of scenarios, each of a rule of its own, with the entries of those that have one."""
+    pytester.makefile(".toml", rules='suite = "mine"' + "".join(RULE.format(name=name) for name in scenarios))
+    pytester.makepyfile(test_mine=HEAD + "".join(text.format(name=name) for name, text in scenarios.items()))
+    listed = [
+        {"rule": f"mine.{name}", "reason": "it never did", "source": "issue 7"} | entry
+        for name, entry in ENTRIES.items()
+        if name in scenarios
     ]
-    pytester.makeconftest(CONFTEST.format(listed=entries))
-    return pytester.runpytest_subprocess("-p", "no:hypothesispytest", *arguments, timeout=300)
+    return session(pytester, *arguments, deviations=listed)
 
 
 def statuses(pytester: pytest.Pytester) -> dict[str, str]:
@@ -219,7 +216,8 @@ def statuses(pytester: pytest.Pytester) -> dict[str, str]:
 
 
 def test_a_run_with_a_list(pytester: pytest.Pytester) -> None:
-    found = deviating(pytester, "--junitxml=out.xml")
+    scenarios = {"good": HOLDS, "bad": FAILS, "known": FAILS, "stale": HOLDS, "other": FAILS, "hit": HITS}
+    found = run(pytester, scenarios, "--junitxml=out.xml")
     assert found.ret == pytest.ExitCode.TESTS_FAILED
     assert statuses(pytester) == {
         "good": "passed",
@@ -227,23 +225,30 @@ def test_a_run_with_a_list(pytester: pytest.Pytester) -> None:
         "known": "known_deviation",
         "stale": "stale",
         "other": "failed",
+        "hit": "failed",
     }
     found.stdout.fnmatch_lines(["*stale mine.stale (documented)*", "*known deviation mine.known*"])
     cases = {case.get("name"): case for case in ElementTree.parse(pytester.path / "out.xml").iter("testcase")}
     told = {str(name): [one.tag for one in case if one.tag != "properties"] for name, case in cases.items()}
-    assert told == {
-        "test_good": [],
-        "test_bad": ["failure"],
-        "test_known": ["skipped"],
-        "test_stale": ["failure"],
-        "test_other": ["failure"],
-    }
+    failed = ("test_bad", "test_stale", "test_other", "test_hit")
+    assert told == {"test_good": [], "test_known": ["skipped"]} | {name: ["failure"] for name in failed}
     page = newest(pytester.path / "reports").with_suffix(".html").read_text("utf-8")
     assert 'data-status="known_deviation"' in page
     assert 'data-status="stale"' in page
 
 
 def test_a_run_in_which_all_that_fails_is_known_is_a_success(pytester: pytest.Pytester) -> None:
-    found = deviating(pytester, "--smtp-rule=mine.good", "--smtp-rule=mine.known")
-    assert found.ret == pytest.ExitCode.OK
+    assert run(pytester, {"good": HOLDS, "known": FAILS}).ret == pytest.ExitCode.OK
     assert statuses(pytester) == {"good": "passed", "known": "known_deviation"}
+
+
+def test_one_that_is_stale_fails_the_run(pytester: pytest.Pytester) -> None:
+    found = run(pytester, {"good": HOLDS, "stale": HOLDS})
+    assert found.ret == pytest.ExitCode.TESTS_FAILED
+    found.stdout.fnmatch_lines(["*it holds, and is listed as a known deviation*"])
+
+
+def test_an_entry_for_a_case_that_there_is_not_ends_the_run(pytester: pytest.Pytester) -> None:
+    found = run(pytester, {"unknown": FAILS})
+    assert found.ret == pytest.ExitCode.USAGE_ERROR
+    found.stderr.fnmatch_lines(["*mine.unknown: no case is called 'unknwon'; did you mean 'unknown'?*"])

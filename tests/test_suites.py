@@ -12,6 +12,7 @@ from harness.results.store import newest
 from harness.rules import Catalogue
 from harness.settings import SettingsError
 from harness.suites import rules_files
+from tests import serverless
 from tests.test_profile import GOOD
 
 pytest_plugins = ["pytester"]
@@ -44,11 +45,10 @@ needs = ["address"]
 """
 SCENARIO = """
 @rule("{name}")
-def test_{function}(client, expect):
-    expect.through(client.attempt(), Stage.HELO)
+def test_{function}(expect):
     expect.proven = True
 """
-HEAD = "from harness.scenario import *\nfrom harness.scenario import rule, Stage\n"
+HEAD = "from harness.scenario import rule\n"
 
 
 def entry(name: str, level: str = "must", more: str = "") -> str:
@@ -235,7 +235,7 @@ def test_what_a_suite_asks_of_a_profile(tmp_path: Path) -> None:
 def test_reports_show_suites_groups_and_levels(pytester: pytest.Pytester) -> None:
     letters(pytester.path / "suites")
     mine(pytester.path / "suites", "own.one")
-    found = pytester.runpytest_subprocess("-p", "no:hypothesispytest", "suites", "--junitxml=out.xml")
+    found = serverless.session(pytester, "suites", "--junitxml=out.xml")
     assert found.ret == pytest.ExitCode.OK
     found.stdout.fnmatch_lines(
         ["The letter of the law", "What a session keeps*1*", "mine", "helo*1*", "all*3*"], consecutive=False
