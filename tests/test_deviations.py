@@ -189,7 +189,7 @@ def test_{name}(offence, expect):
     if not offence:
         raise FailedError("it was refused")
 """
-ENTRIES = {
+ENTRIES: dict[str, dict[str, object]] = {
     "known": {"case": "known", "observed": "pass at helo"},
     "stale": {},
     "other": {"observed": "defer at helo"},
@@ -202,12 +202,12 @@ def run(pytester: pytest.Pytester, scenarios: dict[str, str], *arguments: str) -
     """A run of scenarios, each of a rule of its own, with the entries of those that have one."""
     pytester.makefile(".toml", rules='suite = "mine"' + "".join(RULE.format(name=name) for name in scenarios))
     pytester.makepyfile(test_mine=HEAD + "".join(text.format(name=name) for name, text in scenarios.items()))
-    listed = [
+    entries: list[dict[str, object]] = [
         {"rule": f"mine.{name}", "reason": "it never did", "source": "issue 7"} | entry
         for name, entry in ENTRIES.items()
         if name in scenarios
     ]
-    return session(pytester, *arguments, deviations=listed)
+    return session(pytester, *arguments, deviations=entries)
 
 
 def statuses(pytester: pytest.Pytester) -> dict[str, str]:
