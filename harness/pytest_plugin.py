@@ -94,7 +94,7 @@ def pytest_name_scenarios(config: pytest.Config, items: list[pytest.Item]) -> No
     """Scenarios can be chosen by their rules."""
     if not any(workers.is_scenario(item) for item in items):
         return
-    from harness.plugin.scenarios import name_scenarios, without_other_rules
+    from harness.plugin.scenarios import name_scenarios, without_other_levels, without_other_rules
     from harness.plugin.selection import Selection
 
     config.stash[SELECTION] = Selection.of(config, items)
@@ -102,6 +102,9 @@ def pytest_name_scenarios(config: pytest.Config, items: list[pytest.Item]) -> No
         items[:], others = without_other_rules(items, patterns)
         config.hook.pytest_deselected(items=others)
     try:
+        if levels := config.option.smtp_level:
+            items[:], others = without_other_levels(items, levels)
+            config.hook.pytest_deselected(items=others)
         name_scenarios(items)
     except pytest.UsageError:
         if not workers.is_worker(config):

@@ -13,10 +13,12 @@ from fake_dns import FakeDns, load_zone_file
 from harness import settings
 from harness.cli import main
 from harness.plugin.options import OLDER, OURS
+from harness.profile.deviations import Expected
 from harness.profile.model import load
 from harness.reference_mta.config import Config
 from harness.reference_mta.mail.filter_language import parse
 from harness.rules import Catalogue
+from harness.suites import Suite
 from tests.dns_asking import answers
 
 README = Path("README.md").read_text("utf-8")
@@ -225,8 +227,18 @@ def test_the_rule_is_a_rule_and_its_scenario_is_code(tmp_path: Path) -> None:
     ast.parse(scenario)
 
 
-def test_the_number_of_rules_is_right() -> None:
-    assert f"{len(Catalogue.below(Path('scenarios')).rules)} statements" in README
+def test_the_suite_is_one(tmp_path: Path) -> None:
+    (shown,) = [block for block in blocks("scenario-author.md", "toml") if "[group." in block]
+    (tmp_path / "suite.toml").write_text(shown, "utf-8")
+    assert Suite.read(tmp_path / "suite.toml").groups["helo"].title == "Greetings"
+
+
+def test_the_known_deviation_is_one(tmp_path: Path) -> None:
+    (shown,) = [block for block in blocks("operator.md", "toml") if "[[deviation]]" in block]
+    file = tmp_path / "expected.toml"
+    file.write_text(shown, "utf-8")
+    (entry,) = settings.read(file, Expected).deviation
+    assert entry.covers("dnsbl.two", "client on two lists [one, two]")
 
 
 @pytest.mark.parametrize("mark", ["run", "test"])

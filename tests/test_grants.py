@@ -41,7 +41,7 @@ def test_what_a_rule_needs_is_looked_for_when_it_is_read(tmp_path: Path) -> None
     file = tmp_path / "rules.toml"
     file.write_text(RULES, "utf-8")
     with pytest.raises(settings.SettingsError) as refused:
-        Catalogue.load([file], CAPABILITIES.names)
+        Catalogue.load([file], capabilities=CAPABILITIES.names)
     said = "rule.mine.first.needs: unknown capability 'mialbox'; did you mean 'mailbox'?"
     assert str(refused.value) == f"{file}: {said}"
 

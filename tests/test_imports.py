@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 OURS = {"harness", "fake_dns", "scenarios", "tests", "bench"}
-GROUND = {"settings", "printable", "offence", "outcome", "wording", "verdicts", "rules"}
+GROUND = {"settings", "printable", "offence", "outcome", "wording", "verdicts", "rules", "suites"}
 
 
 def imported(file: Path) -> Iterator[str]:

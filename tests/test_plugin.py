@@ -66,7 +66,12 @@ def test_a_pass_a_failure_and_a_plain_test(pytester: pytest.Pytester) -> None:
     assert result(pytester) == {"mine.first": "failed"}
     cases = {case.get("name"): case for case in ElementTree.parse(pytester.path / "out.xml").iter("testcase")}
     properties = {entry.get("name"): entry.get("value") for entry in cases["test_wrong"].iter("property")}
-    assert properties == {"rule": "mine.first", "status": "failed"}
+    assert properties == {
+        "suite": "mine",
+        "rule": "mine.first",
+        "level": "documented",
+        "status": "failed",
+    }
     assert (
         float(cases["test_good"].get("time") or 0) >= 0.9
     )  # the scenario's own time, not that of collecting it

@@ -148,7 +148,7 @@ def test_a_dry_run_has_no_table_about_delivery(tmp_path: Path, catalogue: Catalo
         ('name = "example.org"', "", "domain.0.name: is required"),
         ('"greylist.*"]', '"gerylist.*"]', "matches no rule"),
         (', "greylist.*"]', "]", "there is no [greylist]"),
-        ('"dnsbl.*", ', "", "there is no [[dnsbl]] list"),
+        ('"dnsbl.*", ', "", "there is no [[dnsbl]]; describe it or put dnsbl.* under"),
         ('"dnsbl.*", ', "", "more are claimed, as all rules are unless [rules] says otherwise; but"),
         ('without = ["dnsbl.*", ', 'claim = ["dnsbl.one"]\nwithout = [', "rules: dnsbl.one is claimed; but"),
         ('."helo.plain-ip"]', '."helo.plane-ip"]', "did you mean 'helo.plain-ip'"),

@@ -132,9 +132,53 @@ def test_latencies_come_in_the_order_of_the_dialogue() -> None:
 def test_runs_that_say_nothing_about_each_other() -> None:
     with pytest.raises(ComparisonError, match="no rule in common"):
         compare(run(rule("a.one")), run(rule("a.two")))
-    other = run(rule("a.one"), suite=Suite(name="other", rules=("a.one",)))
-    with pytest.raises(ComparisonError, match="different suites, wiki and other"):
-        compare(run(rule("a.one")), other)
+
+
+def suite(name: str, *rules: str) -> Suite:
+    return Suite(name=name, title=f"The suite {name}", rules=rules)
+
+
+def test_what_only_one_run_knows_is_said_and_not_compared() -> None:
+    both, mine = rule("a.one", suite="one"), rule("b.one", suite="mine")
+    alone = run(both, suites=(suite("one", "a.one"),))
+    together = run(both, mine, suites=(suite("one", "a.one"), suite("mine", "b.one")))
+    for old, new, when in ((together, alone, "before"), (alone, together, "after")):
+        found = compare(old, new)
+        assert (found.rules, found.exit_status) == ((), 0)
+        said = f"Only the run {when} knows the suite «The suite mine»; not compared: 1 rule (b.one)."
+        assert said in found.doubts
+
+
+def test_a_rule_that_its_suite_has_lost_is_no_longer_tested() -> None:
+    old = run(rule("a.one"), rule("a.two"))
+    new = run(rule("a.one"))
+    (change,) = compare(old, new).rules
+    assert (change.rule, change.direction, change.after) == ("a.two", Direction.UNTESTED, "not in the run")
+
+
+def test_two_suites_have_no_rule_in_common() -> None:
+    with pytest.raises(ComparisonError, match="no rule in common"):
+        compare(
+            run(rule("a.one", suite="one"), suites=(suite("one", "a.one"),)),
+            run(rule("b.one", suite="mine"), suites=(suite("mine", "b.one"),)),
+        )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "direction"),
+    [
+        (Status.PASSED, Status.KNOWN_DEVIATION, Direction.WORSE),
+        (Status.FAILED, Status.KNOWN_DEVIATION, Direction.OTHER),
+        (Status.KNOWN_DEVIATION, Status.FAILED, Direction.WORSE),
+        (Status.KNOWN_DEVIATION, Status.PASSED, Direction.BETTER),
+        (Status.KNOWN_DEVIATION, Status.STALE, Direction.BETTER),
+        (Status.KNOWN_DEVIATION, Status.NOT_TESTABLE, Direction.UNTESTED),
+        (Status.PASSED, Status.STALE, Direction.OTHER),
+    ],
+)
+def test_known_deviations_side_by_side(before: Status, after: Status, direction: Direction) -> None:
+    (change,) = compare(run(rule("a.one", status=before)), run(rule("a.one", status=after))).rules
+    assert change.direction is direction
 
 
 def test_nothing_that_a_server_said_reaches_the_terminal_as_it_is() -> None:

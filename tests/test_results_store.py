@@ -254,3 +254,19 @@ def test_a_file_from_before_there_were_events_is_read() -> None:
     assert tried
     assert all(attempt.operator[0].act == "thaw 17" and attempt.events == () for attempt in tried)
     assert all(talk.began is None for attempt in tried for talk in attempt.dialogues)
+
+
+def test_a_file_that_knew_one_suite_is_read() -> None:
+    result = run(rule("a.one"), rule("a.two"))
+    content = json.loads(to_json(result))
+    (suite,) = content.pop("suites")
+    older = content | {"version": 3, "suite": {"name": suite["name"], "rules": suite["rules"]}}
+    for one in older["rules"]:
+        for key in ("suite", "group", "chapter"):
+            del one[key]
+    read = from_json(json.dumps(older).encode(), "older.json")
+    assert read.suites == ({"name": "wiki", "title": "wiki", "rules": ("a.one", "a.two")},)
+    assert [one.suite for one in read.rules] == ["wiki", "wiki"]
+    assert [chapter.suite for chapter in read.chapters] == ["wiki"]
+    with pytest.raises(ResultFileError, match="suite"):
+        from_json(json.dumps(older | {"suite": ["wiki"]}).encode(), "older.json")

@@ -44,7 +44,7 @@ def test_a_rule_is_read_with_all_its_facts(tmp_path: Path) -> None:
 def test_mistakes_are_named(tmp_path: Path, old: str, new: str, named: str) -> None:
     file = written(tmp_path, RULE.replace(old, new, 1))
     with pytest.raises(SettingsError) as caught:
-        Catalogue.load([file], ["dns", "tls"])
+        Catalogue.load([file], capabilities=["dns", "tls"])
     assert named in str(caught.value)
     assert str(file) in str(caught.value)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
+from harness import suites
 from harness.settings.arguments import CUT_OFF, Parser
 
 Command = Callable[[argparse.Namespace], int]
@@ -40,10 +41,11 @@ def cut_off(verdict: int) -> int:
 
 
 def default_scenarios() -> Path:
-    """The scenarios of the working directory, or those that were installed with the harness."""
-    here = Path("scenarios")
-    if here.is_dir():
-        return here
-    import scenarios
+    """The scenarios of the working directory, or those that were installed with the harness.
 
-    return Path(scenarios.__file__).parent
+    Raises `UsageError` when there are none.
+    """
+    found = suites.installed()
+    if found is None:
+        raise UsageError("no scenarios lie here or are installed with the harness; go to where they are")
+    return found

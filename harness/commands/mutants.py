@@ -14,10 +14,10 @@ def add(commands: Commands) -> None:
         "mutants",
         run,
         "prove the harness: break the reference MTA one rule at a time",
-        "smtp-harness mutants --only 'helo.*'",
+        "smtp-harness mutants --only 'GROUP.*'",
         "exit status: 0 all killed, 1 a survivor or undeclared collateral, 2 it could not be run",
     )
-    parser.add_argument("--only", action="append", metavar="PATTERN", help="of names, such as 'dnsbl.*:off'")
+    parser.add_argument("--only", action="append", metavar="PATTERN", help="of names, such as 'GROUP.*:off'")
     parser.add_argument("--parallel", type=whole(1), metavar="N", help="runs at a time (default: by cores)")
     parser.add_argument(
         "--together",

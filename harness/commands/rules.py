@@ -11,6 +11,7 @@ from harness.commands.base import Commands, UsageError, add_command, default_sce
 from harness.grants.registry import CAPABILITIES
 from harness.printable import printable_json
 from harness.rules import Catalogue, spell
+from harness.suites import Suite
 from harness.wording import counted
 
 STATUS = "exit status: 0 done, 2 there are no rules, or they cannot be read"
@@ -21,9 +22,7 @@ def add(commands: Commands) -> None:
     parser = add_command(
         commands, "rules", run, "list the documented rules", "smtp-harness rules --json", STATUS
     )
-    parser.add_argument(
-        "folder", type=Path, nargs="?", help="where rules.toml files lie (default: scenarios/)"
-    )
+    parser.add_argument("folder", type=Path, nargs="?", help="where suites lie (default: scenarios/)")
     parser.add_argument("--json", action="store_true", help="the catalogue as JSON")
 
 
@@ -43,6 +42,7 @@ def _as_json(catalogue: Catalogue) -> str:
             {
                 "id": rule.id,
                 "suite": rule.suite,
+                "group": rule.group.title,
                 "stage": rule.stage,
                 "level": rule.level,
                 "source": rule.source,
@@ -62,8 +62,13 @@ def _as_table(catalogue: Catalogue, *, colour: bool) -> str:
     bold, dim, plain = ("\033[1m", "\033[2m", "\033[0m") if colour else ("", "", "")
     width = min(shutil.get_terminal_size((100, 24)).columns, 110)
     blocks = []
+    named = ""
     for rule in catalogue:
-        facts = f"{rule.level}, {rule.source}; needs {', '.join(sorted(rule.needs)) or 'nothing'}"
+        if rule.suite != named:
+            named = rule.suite
+            blocks.append(_head(catalogue.suites[named], width))
+        needs = ", ".join(sorted(rule.needs)) or "nothing"
+        facts = f"{rule.group.title}: {rule.level}, {rule.source}; needs {needs}"
         blocks.append(
             f"{bold}{rule.id}{plain}  {spell(rule.expect)}\n"
             + textwrap.fill(rule.statement, width, initial_indent="    ", subsequent_indent="    ")
@@ -73,3 +78,10 @@ def _as_table(catalogue: Catalogue, *, colour: bool) -> str:
         )
     stages = {rule.stage for rule in catalogue}
     return "\n".join(blocks) + f"\n{counted(len(catalogue.rules), 'rule')} at {counted(len(stages), 'stage')}"
+
+
+def _head(suite: Suite, width: int) -> str:
+    claimed = (
+        "" if suite.claimed_by_default else f'; claimed by a profile with [suites] claim = ["{suite.name}"]'
+    )
+    return textwrap.fill(": ".join(filter(None, (suite.title, suite.about))) + claimed, width)

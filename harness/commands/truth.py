@@ -29,7 +29,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="another seed, other servers")
     parser.add_argument(
-        "--rules", action="append", metavar="PATTERN", help="of ids, such as 'dnsbl.*' (repeat for more)"
+        "--rules", action="append", metavar="PATTERN", help="of ids, such as 'GROUP.*' (repeat for more)"
     )
     parser.add_argument(
         "--parallel", type=whole(1), metavar="N", help="trials at a time (default: three for each core)"
@@ -55,10 +55,12 @@ def run(options: argparse.Namespace) -> int:
     from harness.grants.registry import CAPABILITIES
     from harness.rules import Catalogue
     from harness.truth.command import Wish, prove, replay
-    from harness.truth.trial import RULES, Bench
+    from harness.truth.trial import Bench
 
     scenarios = default_scenarios()
-    bench = Bench(scenarios, Catalogue.below(scenarios, CAPABILITIES.names), tuple(options.rules or RULES))
+    catalogue = Catalogue.below(scenarios, CAPABILITIES.names)
+    drawn = tuple(rule.id for rule in catalogue if rule.group.drawn)
+    bench = Bench(scenarios, catalogue, tuple(options.rules or drawn))
     if not bench.files:
         raise UsageError(f"--rules {' '.join(options.rules)} chooses none; smtp-harness rules lists them")
     parallel = options.parallel or AT_ONCE * (os.cpu_count() or 1)

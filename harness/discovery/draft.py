@@ -4,6 +4,7 @@ What can be seen from outside is written down as keys; what cannot stands as a q
 draft is a profile that the check of profiles accepts: what nothing was seen for is not claimed, and says why.
 """
 
+import fnmatch
 import re
 import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from harness.discovery.trial import Deviation, jobs_for
 from harness.offence import Offence
 from harness.outcome import DIALOGUE, Stage, Treatment
 from harness.printable import printable, shortened
-from harness.profile.model import Profile, unfounded
+from harness.profile.model import Profile, undescribed, unfounded
 from harness.rules import Catalogue, Rule
 
 TEMPLATE = "draft.toml.jinja"
@@ -27,6 +28,13 @@ LONGEST_WAIT = 120.0  # seconds for a greylist, that a run may wait unless its o
 SLACK = 5.0  # seconds
 TIME = re.compile(r"(\d+) ?(s|sec|min|h)", re.IGNORECASE)
 RESTS_ON = "it rests on"
+UNSEEN = {  # by what a profile must describe: what to say where nothing of it was seen
+    "greylist": "no stranger was put off; if one is, describe [greylist]",
+    "dnsbl": "it asked our DNS about no list; describe those that it asks as [[dnsbl]]",
+    "domain.bounce_recipients": (
+        "who never sends is not to be seen from outside; give a [[domain]] its bounce_recipients"
+    ),
+}
 NO_USER = "no mail got through to an ordinary user, on whom this rests: name one with --user"
 
 
@@ -58,9 +66,11 @@ def draft(place: Place, seen: Seen, catalogue: Catalogue, found: Sequence[Deviat
     if found is None:
         without |= _not_alike(without, seen, catalogue)
     without |= _resting_on_nothing(without, doubtful, catalogue)
+    without = {rule: why for rule, why in without.items() if profile.claims(catalogue[rule])}
     remarks = [one for one in remarks if one.id not in without]
     kept = [one for one in overrides.values() if one.id not in without]
-    return _render(place, seen, kept, _by_groups(without, catalogue), remarks, catalogue)
+    claimed = [rule for rule in catalogue if profile.claims(rule)]
+    return _render(place, seen, kept, _by_groups(without, claimed), remarks, catalogue)
 
 
 def _render(
@@ -108,12 +118,12 @@ def environment() -> jinja2.Environment:
 
 def _without(profile: Profile, seen: Seen, catalogue: Catalogue) -> Iterator[tuple[str, str]]:
     """The rules for which nothing was seen that they could rest on, each with what would do."""
-    for rule in catalogue:
+    for rule in filter(profile.claims, catalogue):
         if reason := _not_looked_at(rule, profile, seen):
             yield rule.id, reason
         elif reason := next(unfounded(profile, rule), ""):
             yield rule.id, _in_other_words(rule, profile, seen) or reason
-        elif rule.id == "tls.certificate" and seen.face.distrusted:
+        elif rule.about_certificate and seen.face.distrusted:
             yield rule.id, f"{seen.face.distrusted}; name tls.ca_file"
 
 
@@ -162,16 +172,12 @@ def _resting_on_nothing(
 
 def _in_other_words(rule: Rule, profile: Profile, seen: Seen) -> str:
     """What there is to say of a rule that has nothing to rest on, where more is known than a check knows."""
-    group = rule.id.partition(".")[0]
+    key = undescribed(profile, rule)
     late = all(outcome.late for outcome in profile.expectation(rule)[0])
-    if group == "greylist" and seen.deferral and not profile.greylist:
+    if key == "greylist" and seen.deferral:
         return f"whether its «{printable(shortened(seen.deferral.said, LONGEST))}» is a greylist is not known"
-    if group == "greylist" and not profile.greylist:
-        return "no stranger was put off; if one is, describe [greylist]"
-    if group == "dnsbl" and not profile.dnsbl:
-        return "it asked our DNS about no list; describe those that it asks as [[dnsbl]]"
-    if group == "bounce":
-        return "who never sends is not to be seen from outside; give a [[domain]] its bounce_recipients"
+    if key in UNSEEN:
+        return UNSEEN[key]
     if late and not seen.resolves:
         return "a delay was not looked for: it asks another DNS than ours"
     if late:
@@ -179,15 +185,15 @@ def _in_other_words(rule: Rule, profile: Profile, seen: Seen) -> str:
     return ""
 
 
-def _by_groups(without: Mapping[str, str], catalogue: Catalogue) -> dict[str, str]:
+def _by_groups(without: Mapping[str, str], claimed: Sequence[Rule]) -> dict[str, str]:
     """The same with one pattern for a group of rules that all have the same reason."""
     merged: dict[str, str] = {}
     for rule_id, reason in without.items():
-        group = rule_id.partition(".")[0]
-        members = [without.get(rule.id) for rule in catalogue if rule.id.partition(".")[0] == group]
+        pattern = next(f"{rule.group.prefix}.*" for rule in claimed if rule.id == rule_id)
+        members = [without.get(rule.id) for rule in claimed if fnmatch.fnmatchcase(rule.id, pattern)]
         own = {member for member in members if not (member and member.startswith(RESTS_ON))}
         if len(own) == 1 and None not in own:
-            merged[f"{group}.*"] = own.pop() or reason
+            merged[pattern] = own.pop() or reason
         else:
             merged[rule_id] = reason
     return merged

@@ -6,7 +6,8 @@ import pytest
 
 from harness.outcome import Stage
 
-LEVELS = ("documented", "optional")  # each a `harness.rules.Level`, which takes longer to read
+# Each a `harness.rules.Level`, which takes longer to read.
+LEVELS = ("must", "should", "may", "security", "documented", "optional")
 MARKS = (
     "rule(id): the documented rule that this scenario proves or refutes",
     "each(name, ...): try every thing of that name that the profile describes",

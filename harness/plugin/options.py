@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from harness.plugin.marks import LEVELS
+
 OURS = "--smtp-"
 OLDER = tuple(
     f"--{name}"
@@ -44,7 +46,14 @@ def add_options(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         metavar="PATTERN",
-        help="run the scenarios of these rules only, as 'dnsbl.*' (repeat for more)",
+        help="run the scenarios of these rules only, as 'GROUP.*' (repeat for more)",
+    )
+    group.addoption(
+        "--smtp-level",
+        action="append",
+        default=[],
+        metavar="LEVEL",
+        help=f"run the scenarios of rules of this level only: {', '.join(LEVELS)} (repeat for more)",
     )
     group.addoption("--smtp-reports", metavar="DIR", help="where the reports go (default: reports/)")
     group.addoption(

@@ -12,11 +12,11 @@ import pytest
 
 from harness import settings
 from harness.grants.registry import CAPABILITIES
-from harness.plugin.marks import level_mark, stage_mark
-from harness.plugin.selection import rules_file
+from harness.plugin.marks import LEVELS, level_mark, stage_mark
 from harness.rules import Catalogue, Rule, UnknownRuleError
 from harness.runs.play import FIXTURES, TWIN, Play
 from harness.runs.trial import Plan
+from harness.suites import files_for, installed, rules_files
 from harness.verdicts import FailedError, NotTestableError
 
 UNNAMED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -130,10 +130,18 @@ def _direct_parameters(item: pytest.Function) -> set[str]:
 
 
 def catalogue_of(items: Sequence[pytest.Item]) -> Catalogue:
-    """The rules of every `rules.toml` beside or above a scenario; raises `pytest.UsageError`."""
-    found = (rules_file(item) for item in items if item.get_closest_marker("rule"))
+    """The rules of the suites of all scenarios, beside those that are installed.
+
+    Raises `pytest.UsageError`.
+    """
+    places = dict.fromkeys(item.path for item in items if item.get_closest_marker("rule"))
+    others = installed()
     try:
-        return Catalogue.load(dict.fromkeys(file for file in found if file), CAPABILITIES.names)
+        return Catalogue.load(
+            (file for place in places for file in files_for(place)),
+            rules_files(others) if others else (),
+            CAPABILITIES.names,
+        )
     except settings.SettingsError as error:
         raise pytest.UsageError(str(error)) from None
 
@@ -142,14 +150,46 @@ def without_other_rules(
     items: Sequence[pytest.Item], patterns: Sequence[str]
 ) -> tuple[list[pytest.Item], list[pytest.Item]]:
     """The items that are no scenarios of other rules than these, and those that are."""
+
+    def fits(item: pytest.Item) -> bool:
+        rule = _rule_of(item)
+        return rule is None or any(fnmatch.fnmatchcase(rule, pattern) for pattern in patterns)
+
+    return _parted(items, fits)
+
+
+def without_other_levels(
+    items: Sequence[pytest.Item], levels: Sequence[str]
+) -> tuple[list[pytest.Item], list[pytest.Item]]:
+    """The items that are no scenarios of rules of other levels than these, and those that are.
+
+    Raises `pytest.UsageError` for what is no level.
+    """
+    for level in levels:
+        if level not in LEVELS:
+            raise pytest.UsageError(f"--smtp-level {level}: {settings.nearest(level, list(LEVELS))}")
+    rules = catalogue_of(items).rules
+
+    def fits(item: pytest.Item) -> bool:
+        rule = rules.get(_rule_of(item) or "")
+        return rule is None or rule.level in levels
+
+    return _parted(items, fits)
+
+
+def _parted(
+    items: Sequence[pytest.Item], fits: Callable[[pytest.Item], bool]
+) -> tuple[list[pytest.Item], list[pytest.Item]]:
     chosen: list[pytest.Item] = []
     others: list[pytest.Item] = []
     for item in items:
-        mark = item.get_closest_marker("rule")
-        rule = str(mark.args[0]) if mark and mark.args else None
-        fits = rule is None or any(fnmatch.fnmatchcase(rule, pattern) for pattern in patterns)
-        (chosen if fits else others).append(item)
+        (chosen if fits(item) else others).append(item)
     return chosen, others
+
+
+def _rule_of(item: pytest.Item) -> str | None:
+    mark = item.get_closest_marker("rule")
+    return str(mark.args[0]) if mark and mark.args else None
 
 
 def name_scenarios(items: Sequence[pytest.Item]) -> None:

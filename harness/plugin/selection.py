@@ -9,13 +9,7 @@ import pytest
 
 from harness.results.model import Caveat, CaveatKind
 from harness.rules import Catalogue
-
-RULES = "rules.toml"
-
-
-def rules_file(item: pytest.Item) -> Path | None:
-    """The `rules.toml` beside or above a scenario."""
-    return next((one / RULES for one in item.path.parents if (one / RULES).is_file()), None)
+from harness.suites import files_for, folders_of
 
 
 @dataclass
@@ -32,8 +26,9 @@ class Selection:
     def of(cls, config: pytest.Config, collected: list[pytest.Item]) -> Self:
         """All that was collected, before anybody takes some of it out."""
         rules = {item.nodeid: rule for item in collected if (rule := _rule(item))}
-        files = (rules_file(item) for item in collected if _rule(item))
-        return cls(config, suites=frozenset(file.parent for file in files if file), _rules=rules)
+        places = {item.path for item in collected if _rule(item)}
+        files = {file for place in places for file in files_for(place)}
+        return cls(config, suites=folders_of(files), _rules=rules)
 
     def choose(self, items: list[pytest.Item]) -> None:
         """Note what -k, -m, --deselect and other plugins have left of it."""
@@ -62,6 +57,7 @@ class Selection:
             if value:
                 yield f"{flag} {value}"
         yield from (f"--smtp-rule {pattern}" for pattern in options.smtp_rule)
+        yield from (f"--smtp-level {level}" for level in options.smtp_level)
         if options.deselect:
             yield "--deselect"
         if getattr(options, "stepwise", False):

@@ -1,9 +1,10 @@
 """One pytest session with scenarios: holds the run while the items go by, and writes its reports."""
 
 import contextlib
+import datetime
 import os
 import warnings
-from collections.abc import Generator
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,13 +23,15 @@ from harness.plugin.scenarios import Scenario, argument_names, catalogue_of, sce
 from harness.plugin.selection import Selection
 from harness.plugin.showing import SHOWN, STATUS, rule_lines, tell
 from harness.printable import printable
+from harness.profile.deviations import Deviation, unknown_cases
 from harness.results.filing import REPORTS_LOST, BaselineError, Filing
 from harness.results.formats import shown
-from harness.results.model import RunResult, Status
+from harness.results.model import BAD, DECIDED, RunResult, Status
 from harness.results.report_format import View
 from harness.results.store import ReportError, ResultFileError
 from harness.runs.assembly import Wish, begin, open_run
 from harness.runs.course import CaseResult
+from harness.runs.deviations import held_against
 from harness.runs.ending import heeding_requests, why
 from harness.runs.result_builder import Planned, ResultBuilder, RuleCase, of_a_broken_server
 from harness.runs.run import Run
@@ -46,7 +49,7 @@ FORKED = (
 )
 SHOWING = ("collectonly", "setuponly", "setupplan")  # options with which nothing is run
 NOTHING_TESTED = 5  # the exit status that pytest itself uses for «no tests»
-DECIDED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+FINISHED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
 BAD_INPUT = (
     settings.SettingsError,
     DnsServerError,
@@ -209,13 +212,14 @@ class ScenarioPlugin:
         if self.result is None or self.filing is None:
             return
         counts, passed = self.result.counts, session.exitstatus == pytest.ExitCode.OK
-        decided = counts[Status.PASSED] + counts[Status.FAILED]
-        if self.filing.before and not self.others_failed and session.exitstatus in DECIDED:
+        decided = sum(counts[status] for status in DECIDED)
+        if self.filing.before and not self.others_failed and session.exitstatus in FINISHED:
             better = pytest.ExitCode.OK if decided else NOTHING_TESTED
-            session.exitstatus = better if self.filing.is_no_worse else pytest.ExitCode.TESTS_FAILED
-        elif passed and (counts[Status.FAILED] or counts[Status.INCONCLUSIVE]):
+            well = self.filing.is_no_worse and not counts[Status.STALE]
+            session.exitstatus = better if well else pytest.ExitCode.TESTS_FAILED
+        elif passed and any(counts[status] for status in BAD):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        elif passed and not counts[Status.PASSED]:
+        elif passed and not decided:
             session.exitstatus = NOTHING_TESTED
         if session.exitstatus == pytest.ExitCode.OK and self.filing.trouble:
             session.exitstatus = REPORTS_LOST
@@ -235,7 +239,7 @@ class ScenarioPlugin:
                 f"What is wrong and how to mend it: {doctor}",
                 yellow=True,
             )
-        if not any(result.counts.get(status) for status in (Status.PASSED, Status.FAILED)):
+        if not any(result.counts[status] for status in DECIDED):
             terminalreporter.write_line(
                 "No rule was proved or refuted: see the reasons above; the profile says what can be tested.",
                 yellow=True,
@@ -279,7 +283,9 @@ class ScenarioPlugin:
         except BAD_INPUT as error:
             raise pytest.UsageError(str(error)) from None
         self.result_builder = ResultBuilder.begin(facts)
-        if part := self.selection.caveat(self.catalogue):
+        part = self.selection.caveat(self.catalogue)
+        self._hold_against_cases(run.profile.deviation, part.rules if part else ())
+        if part:
             self.result_builder.caveats.append(part)
         if options.smtp_mutant:
             self.result_builder.caveats.append(of_a_broken_server(options.smtp_mutant))
@@ -294,6 +300,26 @@ class ScenarioPlugin:
             }
         )
 
+    def _hold_against_cases(self, listed: Sequence[Deviation], left_out: Collection[str]) -> None:
+        """Each known deviation is one of a case that there is; raises `pytest.UsageError`.
+
+        `left_out` are the rules of which not all cases are there.
+        """
+        cases: dict[str, list[str]] = {}
+        for one in self.scenarios.values():
+            if one.rule.id not in left_out:
+                cases.setdefault(one.rule.id, []).append(one.case)
+        if problems := unknown_cases(listed, cases):
+            raise pytest.UsageError(f"{self.config.option.smtp_sut}: {'; '.join(problems)}")
+
+    def _reported(self, scenario: Scenario, outcome: CaseResult) -> CaseResult:
+        """An outcome beside what the profile lists as known deviations."""
+        if self.run is None:
+            return outcome
+        today = datetime.datetime.now(datetime.UTC).date()
+        listed = self.run.profile.deviation
+        return held_against(listed, scenario.rule.id, scenario.case, outcome, today)
+
     def _collect(self, scenario: Scenario, plan: Plan) -> CaseResult:
         """What a scenario came to, as it is told, kept and reported once, however often its item is run."""
         item = scenario.item
@@ -301,9 +327,16 @@ class ScenarioPlugin:
             return item.stash[OUTCOME]
         if self.scheduler is None or self.result_builder is None:
             raise RuntimeError("no run has begun")
-        outcome = self.scheduler.collect(item.nodeid, plan, self.progress.tell)
+        outcome = self._reported(scenario, self.scheduler.collect(item.nodeid, plan, self.progress.tell))
         self.progress.clear()
-        item.user_properties.extend([("rule", scenario.rule.id), ("status", outcome.status.value)])
+        item.user_properties.extend(
+            [
+                ("suite", scenario.rule.suite),
+                ("rule", scenario.rule.id),
+                ("level", scenario.rule.level.value),
+                ("status", outcome.status.value),
+            ]
+        )
         item.stash[OUTCOME] = outcome
         self.result_builder.add(RuleCase(scenario.rule, scenario.case, item.nodeid, outcome))
         return outcome
@@ -336,7 +369,8 @@ class ScenarioPlugin:
         undecided = []
         for one in left:
             if outcome := decided.get(one.item.nodeid):
-                result_builder.add(RuleCase(one.rule, one.case, one.item.nodeid, outcome))
+                told = self._reported(one, outcome)
+                result_builder.add(RuleCase(one.rule, one.case, one.item.nodeid, told))
             else:
                 undecided.append(Planned(one.rule, one.case, one.item.nodeid))
         if undecided:

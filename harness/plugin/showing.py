@@ -12,7 +12,9 @@ from harness.verdicts import ScenarioEnd
 SHOWN: dict[Status, tuple[str, str, dict[str, bool]]] = {
     Status.PASSED: (".", "PASSED", {"green": True}),
     Status.FAILED: ("F", "FAILED", {"red": True}),
+    Status.STALE: ("S", "STALE", {"red": True}),
     Status.INCONCLUSIVE: ("?", "INCONCLUSIVE", {"yellow": True}),
+    Status.KNOWN_DEVIATION: ("k", "KNOWN DEVIATION", {"purple": True}),
     Status.NOT_TESTABLE: ("t", "NOT TESTABLE", {"cyan": True}),
     Status.NOT_APPLICABLE: ("-", "NOT APPLICABLE", {"light": True}),
 }
@@ -28,7 +30,7 @@ def rule_lines(scenarios: Sequence[tuple[str, str]]) -> Iterator[str]:
 
 def tell(outcome: CaseResult) -> None:
     """Let pytest see the outcome: nothing for a pass, a skip, or what was raised."""
-    if outcome.status in (Status.NOT_TESTABLE, Status.NOT_APPLICABLE):
+    if outcome.status in (Status.NOT_TESTABLE, Status.NOT_APPLICABLE, Status.KNOWN_DEVIATION):
         pytest.skip(outcome.reason)
     if isinstance(outcome.error, ScenarioEnd):  # its text says it all; where in the harness does not help
         raise outcome.error.with_traceback(_of_the_scenario(outcome.error.__traceback__)) from None

@@ -5,13 +5,14 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Self, get_origin
 
 from pydantic import Field, model_validator
 
 from harness import settings
 from harness.offence import Offence
 from harness.outcome import Outcome, Stage, Treatment, later
+from harness.profile.deviations import BESIDE, Deviation, Expected
 from harness.profile.dialect import Dialect
 from harness.profile.mail_tables import Account, MailboxTable, MailTables
 from harness.profile.tables import (
@@ -24,6 +25,7 @@ from harness.profile.tables import (
     RouteName,
     Server,
     ServerTables,
+    SuiteClaims,
     TlsBegins,
 )
 from harness.profile.values import is_of_this_host
@@ -61,6 +63,8 @@ class Profile(ServerTables, MailTables):
     dialect: Dialect = Dialect()
     domain: tuple[Domain, ...] = Field(min_length=1)
     dnsbl: tuple[DnsList, ...] = ()
+    deviation: tuple[Deviation, ...] = ()
+    suites: SuiteClaims = SuiteClaims()
     rules: Claims = Claims()
 
     @model_validator(mode="after")
@@ -173,7 +177,13 @@ class Profile(ServerTables, MailTables):
 
     def claims(self, rule: Rule) -> bool:
         """Whether the server documents the rule at all."""
-        return _matches(rule.id, self.rules.claim) and not _matches(rule.id, self.rules.without)
+        claimed = _matches(rule.id, self.rules.claim) and not _matches(rule.id, self.rules.without)
+        return claimed and self.claims_suite(rule)
+
+    def claims_suite(self, rule: Rule) -> bool:
+        """Whether it documents the suite of the rule."""
+        by_default = rule.claimed_by_default and rule.suite not in self.suites.without
+        return by_default or rule.suite in self.suites.claim
 
     def expectation(self, rule: Rule) -> tuple[Expectation, str]:
         """What this server documents for a rule, and where it says so (empty: in the rule's own source).
@@ -227,28 +237,34 @@ def _transport(table: EndpointTable) -> type[Transport]:
 
 
 def load(path: Path, catalogue: Catalogue) -> Profile:
-    """Read a profile and hold its claims against the catalogue; raises `settings.SettingsError`."""
+    """Read a profile and hold its claims against the catalogue; raises `settings.SettingsError`.
+
+    The known deviations in an `expected.toml` beside it are added to its own.
+    """
     profile = settings.read(path, Profile)
     problems = contradictions(profile, catalogue)
     if problems:
         raise settings.SettingsError(path, problems)
-    return profile
+    beside = path.parent / BESIDE
+    if not beside.is_file():
+        return profile
+    more = settings.read(beside, Expected).deviation
+    if problems := [*_unknown_deviations(profile, catalogue, more)]:
+        raise settings.SettingsError(beside, problems)
+    return profile.model_copy(update={"deviation": (*profile.deviation, *more)})
 
 
 def contradictions(profile: Profile, catalogue: Catalogue) -> list[str]:
-    """What the profile claims and cannot mean, as sentences that begin with the key."""
-    ids = list(catalogue.rules)
+    """What the profile claims and cannot mean, as sentences that begin with the key.
+
+    What it names may be of any suite that is installed; what it must describe follows from the rules that are
+    to be tried. Raises `settings.SettingsError` for a suite that asks for keys which no profile has.
+    """
     problems = [
-        f"rules.{key}: {pattern!r} matches no rule; {settings.nearest(pattern, ids)}"
-        for key, patterns in (("claim", profile.rules.claim), ("without", profile.rules.without))
-        for pattern in patterns
-        if not any(fnmatch.fnmatchcase(rule_id, pattern) for rule_id in ids)
+        *_unknown_suites(profile, catalogue),
+        *_unknown_rules(profile, catalogue),
+        *_unknown_deviations(profile, catalogue, profile.deviation),
     ]
-    for rule_id in profile.rules.expect:
-        if rule_id not in catalogue.rules:
-            problems.append(f"rules.expect.{rule_id}: unknown rule; {settings.nearest(rule_id, ids)}")
-        elif not profile.claims(catalogue[rule_id]):
-            problems.append(f"rules.expect.{rule_id}: the rule is not claimed; claim it or drop the override")
     reasons: dict[str, list[str]] = {}
     for rule in catalogue:
         if profile.claims(rule):
@@ -263,24 +279,100 @@ def contradictions(profile: Profile, catalogue: Catalogue) -> list[str]:
     return problems
 
 
+def _unknown_suites(profile: Profile, catalogue: Catalogue) -> Iterator[str]:
+    names = list(catalogue.known_suites)
+    for key, named in (("claim", profile.suites.claim), ("without", profile.suites.without)):
+        for name in named:
+            if name not in names:
+                yield f"suites.{key}: no suite is called {name!r}; {settings.nearest(name, names)}"
+    for name in profile.suites.claim:
+        if name in profile.suites.without:
+            yield f"suites.claim: {name!r} stands under suites.without as well; leave one of them out"
+
+
+def _unknown_rules(profile: Profile, catalogue: Catalogue) -> Iterator[str]:
+    known = catalogue.known
+    for key, patterns in (("claim", profile.rules.claim), ("without", profile.rules.without)):
+        for pattern in patterns:
+            if not any(fnmatch.fnmatchcase(rule_id, pattern) for rule_id in known):
+                yield f"rules.{key}: {pattern!r} matches no rule; {settings.nearest(pattern, list(known))}"
+    for rule_id in profile.rules.expect:
+        if rule_id not in known:
+            yield f"rules.expect.{rule_id}: unknown rule; {settings.nearest(rule_id, list(known))}"
+        elif not profile.claims_suite(known[rule_id]):
+            name = known[rule_id].suite
+            yield (
+                f"rules.expect.{rule_id}: the suite {name!r} is not claimed; claim it under suites.claim or "
+                "drop the override"
+            )
+        elif not profile.claims(known[rule_id]):
+            yield f"rules.expect.{rule_id}: the rule is not claimed; claim it or drop the override"
+
+
+def _unknown_deviations(
+    profile: Profile, catalogue: Catalogue, listed: tuple[Deviation, ...]
+) -> Iterator[str]:
+    known = catalogue.known
+    for number, one in enumerate(listed):
+        about = [rule for rule in known.values() if one.is_about(rule.id)]
+        if not about:
+            near = settings.nearest(one.rule, list(known))
+            yield f"deviation.{number}.rule: {one.rule!r} matches no rule; {near}"
+        elif not any(map(profile.claims, about)):
+            yield (
+                f"deviation.{number}.rule: {one.rule!r} is not claimed, and what is not claimed cannot fail; "
+                "claim it or drop the entry"
+            )
+
+
 def unfounded(profile: Profile, rule: Rule) -> Iterator[str]:
-    """Why the profile cannot mean that it claims a rule, each with its mend."""
+    """Why the profile cannot mean that it claims a rule, each with its mend.
+
+    Raises `settings.SettingsError` for a suite that asks for keys which no profile has.
+    """
     expectation, _ = profile.expectation(rule)
-    group = rule.id.partition(".")[0]
     if profile.policy.delay == 0 and all(outcome.late for outcome in expectation):
         yield (
             "policy.delay is 0 and a delay is promised; set the delay, or say what it earns instead "
             f"{_in_the_dialect(rule)}"
         )
-    if group == "dnsbl" and not profile.dnsbl:
-        yield "there is no [[dnsbl]] list; describe those that it asks or put dnsbl.* under rules.without"
-    if group == "greylist" and profile.greylist is None:
-        yield "there is no [greylist]; describe it or put greylist.* under rules.without"
-    if rule.id == "greylist.host-whitelist" and profile.greylist and not profile.greylist.whitelist_hosts:
-        yield "greylist.whitelist_hosts is empty; name a pattern or put the rule under rules.without"
-    about_lists = group == "bounce" and rule.offence is not Offence.BOUNCE_WITHOUT_LIST
-    if about_lists and not any(domain.bounce_recipients for domain in profile.domain):
-        yield "no [[domain]] has bounce_recipients; add them or put bounce.* under rules.without"
+    if key := undescribed(profile, rule):
+        pattern = f"{rule.group.prefix}.*" if rule.must_describe is None else rule.id
+        yield f"{_lacks_key(key)} put {pattern} under rules.without"
+
+
+def undescribed(profile: Profile, rule: Rule) -> str:
+    """The first key that a profile must have to claim a rule, and has not; empty when it has them all.
+
+    Raises `settings.SettingsError` for a suite that asks for keys which no profile has.
+    """
+    for key in rule.described:
+        parts = key.split(".")
+        for depth in range(len(parts)):
+            known = settings.keys_at(Profile, tuple(parts[:depth]))
+            if parts[depth] not in known:
+                near = settings.nearest(parts[depth], known)
+                raise settings.SettingsError(
+                    rule.suite, [f"{rule.id}: must_describe has {key!r}, which no profile has; {near}"]
+                )
+    return next((key for key in rule.described if not _is_described(profile, key.split("."))), "")
+
+
+def _is_described(found: object, keys: list[str]) -> bool:
+    """Whether there is something under these keys; of several tables any one will do."""
+    if not keys or found is None:
+        return bool(found)
+    if isinstance(found, tuple):
+        return any(_is_described(one, keys) for one in found)
+    return _is_described(getattr(found, keys[0]), keys[1:])
+
+
+def _lacks_key(key: str) -> str:
+    table, _, inner = key.partition(".")
+    several = get_origin(Profile.model_fields[table].annotation) is tuple
+    if inner:
+        return f"no [[{table}]] has {inner}; add it or" if several else f"{key} is empty; fill it or"
+    return f"there is no {f'[[{table}]]' if several else f'[{table}]'}; describe it or"
 
 
 def _in_the_dialect(rule: Rule) -> str:

@@ -341,8 +341,16 @@ class Override(settings.Settings):
     reason: str = Field(min_length=1)
 
 
+class SuiteClaims(settings.Settings):
+    """The names of suites that the server documents beside those that are claimed by default, and of these
+    some that it does not."""
+
+    claim: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+
+
 class Claims(settings.Settings):
-    """Which rules the server documents (patterns of ids), and where its outcome differs."""
+    """Which rules of these suites the server documents (patterns of ids), and where its outcome differs."""
 
     claim: tuple[str, ...] = ("*",)
     without: tuple[str, ...] = ()

@@ -45,8 +45,14 @@ def blocked(run: RunResult) -> list[Group]:
 
 
 def needing_a_look(run: RunResult) -> list[Group]:
-    """What failed, then what something else keeps from being told, then what could not be decided."""
-    return [*groups(run, Status.FAILED), *blocked(run), *groups(run, Status.INCONCLUSIVE)]
+    """What failed, then what is no deviation any more, then what something else keeps from being told, then
+    what could not be decided."""
+    return [
+        *groups(run, Status.FAILED),
+        *groups(run, Status.STALE),
+        *blocked(run),
+        *groups(run, Status.INCONCLUSIVE),
+    ]
 
 
 def _is_blocked(rule: RuleResult) -> bool:

@@ -32,24 +32,37 @@ def check_pair(old: RunResult, new: RunResult) -> None:
     check_before(old)
     if new.caveat(CaveatKind.MUTANT):
         raise ComparisonError(f"the run after {_BROKEN}")
-    if old.suite["name"] != new.suite["name"]:
-        raise ComparisonError(
-            f"the runs are of different suites, {old.suite['name']} and {new.suite['name']}; "
-            "compare two runs of the same scenarios"
-        )
 
 
 def in_common(old: RunResult, new: RunResult) -> tuple[RunResult, RunResult]:
-    """The two runs without the rules and cases that were not selected for one of them.
+    """The two runs without the rules and cases that were not selected for one of them, or not known to it.
 
-    Raises `ComparisonError` when no rule is left that both looked at.
+    A rule that is no longer in a suite that both have is compared: it is not tested any more. Raises
+    `ComparisonError` when no rule is left that both looked at.
     """
+    old, new = _of_common_suites(old, new), _of_common_suites(new, old)
     parts = [one for run in (old, new) if (one := run.caveat(CaveatKind.PART))]
     left_out = {rule for part in parts for rule in part.rules}
     before, after = _cases(old), _cases(new)
     if not before.keys() & after.keys():
         raise ComparisonError("the runs have no rule in common; compare two runs of the same scenarios")
     return _without(old, left_out, after), _without(new, left_out, before)
+
+
+def only_known_to(run: RunResult, other: RunResult) -> dict[str, tuple[str, ...]]:
+    """The rules of suites that the other run has not, nor any rule of that id: by the title of the suite."""
+    names, known = {suite["name"] for suite in other.suites}, {*other.all_rules}
+    own = {
+        suite["title"]: tuple(rule for rule in suite["rules"] if rule not in known)
+        for suite in run.suites
+        if suite["name"] not in names
+    }
+    return {title: rules for title, rules in own.items() if rules}
+
+
+def _of_common_suites(run: RunResult, other: RunResult) -> RunResult:
+    unknown = {rule for rules in only_known_to(run, other).values() for rule in rules}
+    return replace(run, rules=tuple(rule for rule in run.rules if rule.id not in unknown))
 
 
 def _cases(run: RunResult) -> dict[str, frozenset[str]]:

@@ -9,13 +9,23 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from harness.printable import printable, printable_json, shortened
-from harness.results.comparable import check_pair, in_common
-from harness.results.model import LEFT_OPEN, Case, CaveatKind, RuleResult, RunResult, Status, StepFact
+from harness.results.comparable import check_pair, in_common, only_known_to
+from harness.results.model import (
+    DECIDED,
+    LEFT_OPEN,
+    Case,
+    CaveatKind,
+    RuleResult,
+    RunResult,
+    Status,
+    StepFact,
+)
 from harness.wording import counted
 
 SLOWER_BY = 1.5  # a stage's latency changed when its median did by this factor …
 SLOWER_FROM = 0.25  # … and by this many seconds
 SHOWN_TEXT = 160  # characters of a reply
+SHOWN_RULES = 3  # ids of a suite that one run only knows
 
 
 class Direction(StrEnum):
@@ -28,8 +38,7 @@ class Direction(StrEnum):
 
 
 REGRESSIONS, LESS_TESTED = 1, 3  # exit statuses; 2 is for what cannot be compared
-PROVED = Status.PASSED
-DECIDED = (Status.PASSED, Status.FAILED)
+PROVED = (Status.PASSED, Status.STALE)  # one that is stale holds, though it is listed as a deviation
 SILENT = (Status.NOT_TESTABLE, Status.NOT_APPLICABLE)
 LOSSES = (Direction.WORSE, Direction.UNTESTED)
 ABSENT = "not in the run"
@@ -122,9 +131,16 @@ def _doubts(old: RunResult, new: RunResult) -> Iterator[str]:
             part = caveat.kind is CaveatKind.PART
             left_out = f"; of {len(caveat.rules)} rules what it left out is not compared" if part else ""
             yield f"The run {when} is no whole one: {caveat.said}{left_out}."
-        unseen = set(run.suite["rules"]) - {rule.id for rule in run.rules}
+        other = new if run is old else old
+        for title, rules in only_known_to(run, other).items():
+            shown = ", ".join(rules[:SHOWN_RULES]) + (", …" if len(rules) > SHOWN_RULES else "")
+            yield (
+                f"Only the run {when} knows the suite «{title}»; not compared: "
+                f"{counted(len(rules), 'rule')} ({shown})."
+            )
+        unseen = set(run.all_rules) - {rule.id for rule in run.rules}
         if unseen and not run.caveats:
-            whole = len(run.suite["rules"])
+            whole = len(run.all_rules)
             yield f"The run {when} looked at {whole - len(unseen)} of its {counted(whole, 'rule')} only."
 
 
@@ -182,9 +198,9 @@ def _direction(was: Status | None, now: Status | None, *, untried: bool) -> Dire
         return Direction.WORSE
     if was in DECIDED and (now is None or now in SILENT or (now is Status.INCONCLUSIVE and untried)):
         return Direction.UNTESTED
-    if was is PROVED:
-        return Direction.WORSE
-    return Direction.BETTER if now is PROVED else Direction.OTHER
+    if was in PROVED:
+        return Direction.OTHER if now in PROVED else Direction.WORSE
+    return Direction.BETTER if now in PROVED else Direction.OTHER
 
 
 def _varying(old: RunResult, new: RunResult) -> frozenset[str]:

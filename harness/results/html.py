@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from harness.printable import printable, shortened
 from harness.results import attention
-from harness.results.model import RunResult, Status, count
+from harness.results.model import LISTED, RunResult, Status, count
 from harness.results.room import MOST, Room
 from harness.wording import counted
 
@@ -18,7 +18,9 @@ _TEXT = 4000  # characters of a reason or a reply
 
 MARKS = {
     Status.FAILED: "✗",
+    Status.STALE: "!",
     Status.INCONCLUSIVE: "?",
+    Status.KNOWN_DEVIATION: "≠",
     Status.PASSED: "✓",
     Status.NOT_TESTABLE: "∅",
     Status.NOT_APPLICABLE: "–",
@@ -46,7 +48,8 @@ def page(run: RunResult, most: int = MOST) -> str:
         attention=attention.needing_a_look(run),
         room=Room(run, most),
         marks=MARKS,
-        statuses=list(Status),
+        listed=LISTED,
+        chapters=run.chapters,
         count=count,
         style=style,
         script=script,
@@ -58,17 +61,28 @@ def page(run: RunResult, most: int = MOST) -> str:
 def verdict(run: RunResult) -> str:
     """The run in one sentence."""
     counts = run.counts
-    failed, doubtful, passed = (
-        counts[status] for status in (Status.FAILED, Status.INCONCLUSIVE, Status.PASSED)
+    failed, doubtful, passed, stale, known = (
+        counts[status]
+        for status in (
+            Status.FAILED,
+            Status.INCONCLUSIVE,
+            Status.PASSED,
+            Status.STALE,
+            Status.KNOWN_DEVIATION,
+        )
     )
     if failed:
-        return f"{failed} of {_rules(failed + doubtful + passed)} did not hold"
+        return f"{failed} of {_rules(failed + doubtful + passed + stale + known)} did not hold"
+    if stale:
+        return f"{_rules(stale)} held that the list of known deviations has"
     if run.findings and doubtful:
         return f"Innocent clients meet something else than documented; {_rules(doubtful)} cannot be told"
-    if not passed:
+    if not passed and not known:
         return "No rule was proved"
     if doubtful:
         return f"{_rules(passed)} held, {doubtful} could not be decided"
+    if known:
+        return f"{_rules(passed)} held, {known} deviated as is known"
     return f"{'The one rule' if passed == 1 else f'All {passed} rules'} that could be tested held"
 
 

@@ -20,7 +20,9 @@ class Status(StrEnum):
     """What a rule, a case or a try came to; in the order in which a reader wants to know."""
 
     FAILED = "failed"  # the server did something else than it documents
+    STALE = "stale"  # it is listed as a known deviation, and holds
     INCONCLUSIVE = "inconclusive"  # what was seen proves nothing, one way or the other
+    KNOWN_DEVIATION = "known_deviation"  # it failed as the profile's list of known deviations has it
     PASSED = "passed"
     NOT_TESTABLE = "not_testable"  # the profile does not grant what the scenario needs
     NOT_APPLICABLE = "not_applicable"  # the profile does not claim the rule
@@ -34,11 +36,16 @@ class Status(StrEnum):
 LEFT_OPEN = "the run ended before this case was decided"  # the reason of a case that nobody has tried
 WORST_FIRST = (
     Status.FAILED,
+    Status.STALE,
     Status.INCONCLUSIVE,
+    Status.KNOWN_DEVIATION,
     Status.NOT_TESTABLE,
     Status.NOT_APPLICABLE,
     Status.PASSED,
 )
+LISTED = (Status.STALE, Status.KNOWN_DEVIATION)  # what only a profile with a list of deviations leads to
+DECIDED = (Status.FAILED, Status.STALE, Status.KNOWN_DEVIATION, Status.PASSED)
+BAD = (Status.FAILED, Status.STALE, Status.INCONCLUSIVE)  # after which a run does not end with 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +248,9 @@ class RuleResult:
     cases: tuple[Case, ...]
     weakness: str = ""  # what is wrong with the documented rule itself
     blocked_by: str = ""  # the finding, or the rule that failed, because of which this one cannot be told
+    suite: str = ""  # the name of its suite; empty in files of older harnesses
+    group: str = ""  # the title of its group
+    chapter: str = ""  # under which heading reports have it; empty: under its stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,9 +265,10 @@ class ServerFacts:
 
 
 class Suite(TypedDict):
-    """The catalogue that a run belongs to, with all its rule ids, run or not."""
+    """A suite that a run is of, with the ids of all its rules, run or not."""
 
     name: str
+    title: str
     rules: tuple[str, ...]
 
 
@@ -273,7 +284,7 @@ class RunResult:
     sut_address: str
     route: str  # how the clients came by their addresses
     delay: float  # the server's configured delay; 0 when it has none
-    suite: Suite
+    suites: tuple[Suite, ...]
     server: ServerFacts
     rules: tuple[RuleResult, ...]
     notes: tuple[str, ...]
@@ -290,16 +301,33 @@ class RunResult:
         return count(self.rules)
 
     @property
-    def by_stage(self) -> dict[str, tuple[RuleResult, ...]]:
-        """The rules of each stage, the stages in the order of the dialogue."""
-        known = [stage.value for stage in Stage]
-        others = [rule.stage for rule in self.rules if rule.stage not in known]
-        present = {rule.stage for rule in self.rules}
-        return {
-            stage: tuple(rule for rule in self.rules if rule.stage == stage)
-            for stage in dict.fromkeys(known + others)
-            if stage in present
-        }
+    def all_rules(self) -> tuple[str, ...]:
+        """The ids of the rules of its suites, run or not."""
+        return tuple(rule for suite in self.suites for rule in suite["rules"])
+
+    @property
+    def chapters(self) -> list["Chapter"]:
+        """The rules under the headings of reports: suite by suite, the stages of the dialogue first."""
+        stages = [stage.value for stage in Stage]
+        made: list[Chapter] = []
+        titles = {suite["name"]: suite["title"] for suite in self.suites}
+        for suite in dict.fromkeys((*titles, *(rule.suite for rule in self.rules))):
+            of = [rule for rule in self.rules if rule.suite == suite]
+            headings = [rule.chapter or rule.stage for rule in of]
+            known = [stage for stage in stages if stage in headings]
+            for heading in dict.fromkeys((*known, *headings)):
+                rules = tuple(rule for rule in of if (rule.chapter or rule.stage) == heading)
+                made.append(Chapter(titles.get(suite, suite), heading, rules))
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """A part of a report."""
+
+    suite: str  # its title
+    heading: str
+    rules: tuple[RuleResult, ...]
 
 
 def _waits(step: StepFact) -> bool:

@@ -2,7 +2,7 @@
 
 Version 1 knew no findings, nothing that is blocked, and no caveats; 2 no caveats: what is missing has a
 default. Up to version 3 a dialogue had no steps but a list of replies, one for each stage, and its label said
-in which play it was held, and with whom.
+in which play it was held, and with whom; and a run had one suite, without a title.
 """
 
 from typing import Any
@@ -14,8 +14,21 @@ _CALLS = "the server calls "
 def bring_up_to_date(content: dict[str, Any], version: int) -> None:
     """Change a result of an older version in place; what has another shape than it should stays as it is."""
     if version < 4:
+        _give_suites(content)
         for talk in _dialogues(content):
             _give_steps(talk)
+
+
+def _give_suites(content: dict[str, Any]) -> None:
+    """The one suite of the run, which all its rules are of."""
+    suite = content.get("suite")
+    if not isinstance(suite, dict):
+        return
+    name = suite.get("name")
+    del content["suite"]
+    content["suites"] = [suite | {"title": name}]
+    for rule in _dicts(content.get("rules")):
+        rule["suite"] = name
 
 
 def _dialogues(content: dict[str, Any]) -> list[dict[str, Any]]:

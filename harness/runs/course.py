@@ -31,6 +31,7 @@ class CaseResult:
     blocked_by: str = ""
     came: str = ""
     lacks: str = ""
+    hits_innocents: bool = False  # whether it failed because of what clients without the offence met
 
 
 def broken_by(error: BaseException) -> CaseResult:
@@ -119,6 +120,7 @@ class Course:
             vote.error,
             vote.blocked_by,
             self._came,
+            hits_innocents=vote.hits_innocents,
         )
 
     @property

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
+from harness import suites
 from harness.results.model import (
     LEFT_OPEN,
     Case,
@@ -16,9 +17,10 @@ from harness.results.model import (
     RunResult,
     ServerFacts,
     Status,
+    Suite,
     aggregate,
 )
-from harness.rules import Rule, spell
+from harness.rules import Catalogue, Rule, spell
 from harness.runs.course import CaseResult
 from harness.runs.run import Run
 from harness.settings.hosts import endpoint_text
@@ -89,7 +91,7 @@ class ResultBuilder:
             sut_address=endpoint_text(run.profile.server.address, run.profile.server.port),
             route=run.profile.clients.route.value,
             delay=run.profile.policy.delay,
-            suite={"name": run.catalogue.suite, "rules": tuple(run.catalogue.rules)},
+            suites=tuple(_suite(run.catalogue, suite) for suite in run.catalogue.suites.values()),
             server=self.facts,
             rules=tuple(self._rule(run, rule) for rule in run.catalogue if rule.id in tested),
             notes=tuple(filter(None, (run.unusable, *run.obstacles.values(), str(run.steadiness.seen)))),
@@ -138,8 +140,16 @@ class ResultBuilder:
             reason=telling.reason if telling else "",
             cases=cases,
             weakness=rule.weakness,
+            suite=rule.suite,
+            group=rule.group.title,
+            chapter=rule.chapter,
             blocked_by=telling.blocked_by if telling else "",
         )
+
+
+def _suite(catalogue: Catalogue, suite: suites.Suite) -> Suite:
+    rules = tuple(rule.id for rule in catalogue if rule.suite == suite.name)
+    return {"name": suite.name, "title": suite.title, "rules": rules}
 
 
 def _case(case: RuleCase) -> Case:

@@ -55,6 +55,7 @@ class Vote:
     blocked_by: str = ""  # the finding that keeps the rule from being told
     lost: bool = False  # whether it says nothing because a dialogue, or the server, was lost
     late_at: Stage | None = None  # where a reply was held back that should not be, if that is all
+    hits_innocents: bool = False  # whether it failed because of what the innocent twin met
 
 
 class Came(Enum):
@@ -284,7 +285,7 @@ def _against(run: Run, plays: list[Play], broken: list[tuple[Play, _End]]) -> Vo
         return Vote(Status.FAILED, reason, end.error)  # pytest shows what it compared
     error = FailedError(reason, seen=end.error).with_traceback(end.error.__traceback__ if end.error else None)
     late = _late_at(end.error) if isinstance(end.error, ContradictionError) else None
-    return Vote(Status.FAILED, reason, error, late_at=late)
+    return Vote(Status.FAILED, reason, error, late_at=late, hits_innocents=not play.offence)
 
 
 def _trouble(run: Run, plays: list[Play], error: BaseException | None = None) -> str:

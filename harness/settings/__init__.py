@@ -188,7 +188,7 @@ def _problem(detail: ErrorDetails, model: type[BaseModel]) -> str:
     location = detail["loc"]
     key = ".".join(str(part) for part in location if part != "[key]") or "the file"
     if detail["type"] == "extra_forbidden":
-        return f"{key}: unknown key; {nearest(str(location[-1]), _keys_at(model, location[:-1]))}"
+        return f"{key}: unknown key; {nearest(str(location[-1]), keys_at(model, location[:-1]))}"
     if detail["type"] == "missing":
         return f"{key}: is required and missing; add it"
     if detail["type"] == "value_error":
@@ -236,7 +236,8 @@ def _has_unshown(annotation: Any) -> bool:
     return any(map(_has_unshown, get_args(annotation)))
 
 
-def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+def keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The keys that may stand in the table at a place; none where no table may be."""
     found: Any = model
     for part in location:
         is_container = get_origin(found) in (dict, list, tuple)

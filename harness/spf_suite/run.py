@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+from harness import suites
 from harness.grants.addresses import DNS
 from harness.grants.mail import MAILBOX
 from harness.outcome import Outcome, Stage
@@ -63,7 +64,9 @@ def subject(run: Run, suite: Suite) -> Run:
     return replace(
         run,
         profile=fitting,
-        catalogue=Catalogue({rule.id: rule for rule in rules}),
+        catalogue=Catalogue(
+            {rule.id: rule for rule in rules}, {suite.name: suites.Suite(suite.name, suite.name)}
+        ),
         endpoints=endpoints_of(fitting, run.internet),
     )
 

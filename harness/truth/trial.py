@@ -39,21 +39,6 @@ HASH_COST = 16  # of a password that lives as long as a trial
 OUTPUT = "output.txt"
 UNKNOWN_PORT = 25  # stands in the profile until the server listens
 UNKNOWN_DNS = "127.0.0.1:53"
-RULES = (  # that a dialect touches
-    "connect.*",
-    "helo.*",
-    "mail.*",
-    "rcpt.*",
-    "bounce.*",
-    "dnsbl.*",
-    "greylist.*",
-    "data.*",
-    "tls.*",
-    "auth.*",
-    "delay.*",
-    "absent.*",
-    "delivery.*",
-)
 
 
 @dataclass(frozen=True)
