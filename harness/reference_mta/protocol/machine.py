@@ -196,10 +196,10 @@ class Machine:
         try:
             command = read_command(line[: -len(LINE_END)])
             row = TABLE.get(command.verb)
-            if self.state is State.TURNED_AWAY and command.verb != "QUIT":
-                raise SyntaxFlawError(TURNED_AWAY)
             if row is None:
                 raise SyntaxFlawError(ABSENT if command.verb in NOT_IMPLEMENTED else UNKNOWN)
+            if self.state is State.TURNED_AWAY and command.verb != "QUIT":
+                raise SyntaxFlawError(TURNED_AWAY)
             if self.state not in row.where:
                 raise SyntaxFlawError(row.out_of_place)
             return replace(READERS[command.verb](self, command), line=line), row
