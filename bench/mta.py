@@ -1,12 +1,14 @@
 """Sessions a second of the reference MTA, policy on, beside bare aiosmtpd; and 1,000 held-back clients.
 
-The reference MTA keeps what it takes on disk, as aiosmtpd does with its own `Mailbox` handler.
+The reference MTA keeps what it takes on disk, as aiosmtpd does with its own `Mailbox` handler. Its protocol's
+core is measured by itself as well: all policy on, and what it takes is kept nowhere.
 """
 
 import asyncio
 import contextlib
 import json
 import multiprocessing
+import os
 import resource
 import statistics
 import subprocess
@@ -24,9 +26,14 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from table import Row, show
 
 from fake_dns import DnsServer, FakeDns, reverse_name
+from harness import settings
+from harness.reference_mta import service
+from harness.reference_mta.config import Config
+from harness.reference_mta.mail.acceptance import Acceptance
+from harness.reference_mta.mail.message import Message
 
-ROUNDS = 7  # of each server, in turn
-SESSIONS = 400  # a round
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "7"))  # of each server, in turn
+SESSIONS = int(os.environ.get("BENCH_SESSIONS", "400"))  # a round
 AT_ONCE = 20
 HELD_BACK = 1000  # clients without a name, all at once
 DELAY = 2.0  # seconds by which each of their replies is held back
@@ -35,6 +42,7 @@ FILES = 4096
 FORGETFUL = "aiosmtpd that keeps nothing"
 MAILBOX = "aiosmtpd that keeps its mail"
 REFERENCE = "reference MTA"
+CORE = "reference MTA that keeps nothing"
 CLIENT = "out.bulkmail.example"  # the name of 127.0.0.1 while this runs
 SENDER = "sender@client.example"
 RECIPIENT = "alice@castle.example"
@@ -93,9 +101,10 @@ def main() -> int:
         with (
             child(serve_forgetful) as forgetful,
             child(serve_mailbox, Path(folder) / "mailbox") as mailbox,
+            child(serve_core, configured(Path(folder) / "core", dns)) as core,
             reference(Path(folder) / "prompt", dns) as (prompt, _),
         ):
-            compare({FORGETFUL: forgetful, MAILBOX: mailbox, REFERENCE: prompt})
+            compare({FORGETFUL: forgetful, MAILBOX: mailbox, CORE: core, REFERENCE: prompt})
         with reference(Path(folder) / "slow", dns, held_back=True) as (slow, process):
             return hold_back(slow, process)
 
@@ -114,9 +123,10 @@ def compare(servers: dict[str, Address]) -> None:
     for name, found in rates.items():
         print(f"  {name:30} {statistics.median(found):8.0f}   ({min(found):.0f} to {max(found):.0f})")
     medians = {name: statistics.median(found) for name, found in rates.items()}
+    goals = ((CORE, FORGETFUL, 2), (REFERENCE, FORGETFUL, 1), (REFERENCE, MAILBOX, 2))
     show(
-        "reference MTA, all policy on",
-        [Row(f"over {bare}", medians[REFERENCE] / medians[bare], "≥ 0.5") for bare in (FORGETFUL, MAILBOX)],
+        "all policy on",
+        [Row(f"{one} over {bare}", medians[one] / medians[bare], f"≥ {goal}") for one, bare, goal in goals],
     )
 
 
@@ -244,9 +254,27 @@ def serve(told: Connection, handler: Any) -> None:
     asyncio.run(listen())
 
 
-@contextlib.contextmanager
-def reference(folder: Path, dns: Address, *, held_back: bool = False) -> Iterator[tuple[Address, Any]]:
-    """The reference MTA; yields its address and its process, whose pipes are the control channel."""
+class Forgetful(Acceptance):
+    """Takes every message and keeps none."""
+
+    async def take(self, message: Message) -> None:
+        """Forget it."""
+
+
+def serve_core(told: Connection, config: Path) -> None:
+    """The reference MTA with all its policy, and without a place to keep mail."""
+    service.Acceptance = Forgetful  # type: ignore[misc]
+
+    async def listen() -> None:
+        async with service.serving(settings.read(config, Config)) as running:
+            told.send((running.address, running.port))
+            await asyncio.Event().wait()
+
+    asyncio.run(listen())
+
+
+def configured(folder: Path, dns: Address, *, held_back: bool = False) -> Path:
+    """A configuration of the reference MTA in a folder of its own."""
     folder.mkdir()
     config = folder / "mta.toml"
     proxy, delay = ("true", DELAY) if held_back else ("false", 0.0)
@@ -254,6 +282,13 @@ def reference(folder: Path, dns: Address, *, held_back: bool = False) -> Iterato
         CONFIGURATION.format(proxy=proxy, delay=delay, state=folder / "state", dns=f"{dns[0]}:{dns[1]}"),
         "utf-8",
     )
+    return config
+
+
+@contextlib.contextmanager
+def reference(folder: Path, dns: Address, *, held_back: bool = False) -> Iterator[tuple[Address, Any]]:
+    """The reference MTA; yields its address and its process, whose pipes are the control channel."""
+    config = configured(folder, dns, held_back=held_back)
     command = [sys.executable, "-m", "harness.reference_mta", str(config), "--control"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.reference_mta.passwords import hash_password, is_hash, verify_password
-from harness.reference_mta.plain import PlainError, read_plain
+from harness.reference_mta.protocol.sasl import Credentials, SaslError, read_plain
 from tests.mta_process import FROM, NAME, PASSWORD, STRANGER, Client, RunningMta, running_mta
 
 ELSEWHERE = "RCPT TO:<someone@elsewhere.example>"
@@ -85,20 +85,19 @@ def test_any_text_is_judged_without_an_error(text: str) -> None:
 )
 def test_credentials_come_through_unchanged(user: str, password: bytes) -> None:
     given_token = base64.b64encode(b"\0" + user.encode() + b"\0" + password).decode()
-    read_user, read_password = read_plain(given_token)
-    assert read_user == user
-    assert read_password.encode("utf-8", "surrogateescape") == password
+    assert read_plain(given_token) == Credentials("", user, password.decode("utf-8", "surrogateescape"))
 
 
 @given(st.one_of(st.text(), st.binary().map(lambda raw: base64.b64encode(raw).decode())))
 def test_whatever_comes_is_read_or_refused(text: str) -> None:
-    with contextlib.suppress(PlainError):
-        assert not any("\0" in part for part in read_plain(text))
+    with contextlib.suppress(SaslError):
+        read = read_plain(text)
+        assert not any("\0" in part for part in (read.acts_for, read.user, read.password))
 
 
 @pytest.mark.parametrize("text", ["*", "", "=", "!", "AGFsaWNl", "é", "AGFsaWNlAHg"])
 def test_what_is_no_message_is_told(text: str) -> None:
-    with pytest.raises(PlainError, match=r"^501 5\."):
+    with pytest.raises(SaslError, match=r"^501 5\."):
         read_plain(text)
 
 
@@ -110,6 +109,13 @@ def test_the_right_password_opens_the_way_out(covered: Client, command: str) -> 
     assert covered.code(f"{command} {GOOD}") == 235
     assert covered.code(FROM) == 250
     assert covered.code(ELSEWHERE) == 250
+
+
+@pytest.mark.parametrize(("acts_for", "code"), [("", 235), ("alice", 235), ("bruno", 535), ("ALICE", 535)])
+def test_nobody_acts_for_somebody_else(covered: Client, acts_for: str, code: int) -> None:
+    assert covered.code(f"AUTH PLAIN {token('alice', PASSWORD, acts_for)}") == code
+    assert covered.code(FROM) == 250
+    assert covered.code(ELSEWHERE) == (250 if code == 235 else 550)
 
 
 @pytest.mark.parametrize("command", ["AUTH PLAIN", "AUTH plain"])

@@ -1,4 +1,4 @@
-"""Mailboxes of MAIL FROM and RCPT TO (RFC 5321 §4.1.2), read and never rewritten; addresses of hosts."""
+"""Mailboxes as they stand in an envelope, divided and never rewritten; addresses of hosts."""
 
 import functools
 import ipaddress
@@ -9,7 +9,7 @@ LONGEST = 320  # bytes of a mailbox
 
 @dataclass(frozen=True)
 class MailAddress:
-    """A mailbox as the client wrote it; both parts are empty for the null sender."""
+    """A mailbox; both parts are empty for the null sender."""
 
     local_part: str
     domain: str
@@ -17,28 +17,6 @@ class MailAddress:
     def __str__(self) -> str:
         """The address as in an envelope."""
         return f"{self.local_part}@{self.domain}" if self.domain else self.local_part
-
-
-def read_path(argument: str) -> tuple[str, str] | None:
-    """Address and parameters of `<address> parameters`; None when that is no path.
-
-    A source route is left out, as RFC 5321 appendix C asks; the address behind it stands as it is.
-    """
-    argument = argument.strip()
-    if not argument.startswith("<"):
-        return None
-    end = _closing(argument)
-    if end < 0:
-        return None
-    address, rest = argument[1:end], argument[end + 1 :]
-    if rest and not rest.startswith(" "):
-        return None
-    if address.startswith("@"):
-        _, colon, address = address.partition(":")
-        if not colon:
-            return None
-    sane = len(address) <= LONGEST and address.isprintable() and "<" not in address
-    return (address, rest.strip()) if sane else None
 
 
 def split(address: str) -> MailAddress:
@@ -54,17 +32,3 @@ def split(address: str) -> MailAddress:
 def reverse_pointer(address: str) -> str:
     """The name under which DNS keeps what is known of an IP address; raises `ValueError` when it is none."""
     return ipaddress.ip_address(address).reverse_pointer
-
-
-def _closing(argument: str) -> int:
-    quoted = escaped = False
-    for position, char in enumerate(argument):
-        if escaped:
-            escaped = False
-        elif char == "\\" and quoted:
-            escaped = True
-        elif char == '"':
-            quoted = not quoted
-        elif char == ">" and not quoted:
-            return position
-    return -1

@@ -10,7 +10,7 @@ from harness.reference_mta.domains import Domain
 from harness.reference_mta.tables.answers import Answers
 from harness.reference_mta.tables.mail import Delivery, Dkim, Outgoing, Spam, Spf, Srs
 from harness.reference_mta.tables.policy import DnsblPolicy, DnsList, Greylist, Speech
-from harness.reference_mta.tables.server import Auth, Dns, Mutation, Relay, Server, Tls
+from harness.reference_mta.tables.server import Auth, Dns, Limits, Mutation, Relay, Server, Tls
 
 EXAMPLE = """\
 # A configuration of the reference MTA, to be run with: smtp-harness mta THIS_FILE
@@ -53,7 +53,11 @@ whitelist_hosts = ["*.bulkmail.example"]
 [speech]
 # told = "rcpt"                  # when refusals are told: "now", or later at "mail", "rcpt", "message"
 # banner_pause = 5               # seconds that everybody waits for the greeting
-# error_limit = 20               # refused commands after which the connection ends
+# error_limit = 20               # refused commands after which the connection ends; otherwise 100
+
+[limits]
+# connections_of_client = 1000   # at once, of one address
+# content_in_flight = 268435456  # bytes of all messages that are under way
 
 [answers."helo.not-fqdn"]        # one rule's answer in place of the documented one, which is to hold back
 action = "accept"
@@ -98,6 +102,7 @@ class Config(settings.Settings):
     relay: Relay = Relay()
     domain: tuple[Domain, ...] = Field(min_length=1)
     speech: Speech = Speech()
+    limits: Limits = Limits()
     answers: Answers = Field(default_factory=dict)
     dnsbl: tuple[DnsList, ...] = ()
     dnsbl_policy: DnsblPolicy = DnsblPolicy()
@@ -136,12 +141,12 @@ class Config(settings.Settings):
         return self
 
     def hosted(self, name: str) -> Domain | None:
-        """The hosted domain of that name, in any letter case; the server's own names count, with no users."""
+        """The hosted domain of that name, in any letter case; the host's own names have a postmaster."""
         wanted = name.lower()
         for domain in self.domain:
             if domain.name.lower() == wanted:
                 return domain
-        return Domain(name=wanted, users=("postmaster",)) if wanted in self.own_names else None
+        return _of_the_host(wanted) if wanted in self.own_names else None
 
     @property
     def tls_names(self) -> tuple[str, ...]:
@@ -153,3 +158,8 @@ class Config(settings.Settings):
     def own_names(self) -> tuple[str, str]:
         """The names of the host itself, which are local domains as well."""
         return (self.server.hostname.lower(), "localhost")
+
+
+def _of_the_host(name: str) -> Domain:
+    """A name of the host itself: its postmaster gets all mail, bounces too (RFC 5321 §4.5.1)."""
+    return Domain(name=name, users=("postmaster",), bounce_recipients=())

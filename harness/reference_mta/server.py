@@ -77,7 +77,6 @@ def _log(wish: Wish, unread: Callable[[], None]) -> Iterator[Lines]:
     # Whoever steers it sees for himself what becomes of mail.
     level = logging.WARNING if wish.control or wish.quiet else logging.INFO
     logging.basicConfig(level=level, handlers=[lines], force=True)
-    logging.getLogger("mail.log").setLevel(logging.CRITICAL)  # the engine's own has the client's secrets
     try:
         yield lines
     finally:

@@ -12,7 +12,7 @@ from pathlib import Path
 from harness.reference_mta.authentication import Accounts
 from harness.reference_mta.certificate import SOUND, own_certificate, server_context
 from harness.reference_mta.config import Config
-from harness.reference_mta.connection import Connection
+from harness.reference_mta.connection import Connection, Crowd
 from harness.reference_mta.dialogue import Site
 from harness.reference_mta.greylist import Greylist, Times
 from harness.reference_mta.listening import Listener
@@ -88,11 +88,12 @@ async def serving(config: Config, mutants: Sequence[Mutant] = ()) -> AsyncIterat
         sender = Sender(config, post, Attempts(Finder(config, resolver, defects)), defects)
         await stack.enter_async_context(running(sender.run()))
         site = Site(config, policy, resolver, greylist, Accounts.of(config), post)
-        listener = _listen(site, context, config.server.listen, config.server.port)
+        crowd = Crowd.of(config)
+        listener = _listen(site, crowd, context, config.server.listen, config.server.port)
         stack.callback(listener.close)
         address, port = listener.address
         if defects.has("local-only.not-listening:off"):
-            outside = _listen(site, context, OUTSIDE, port)
+            outside = _listen(site, crowd, context, OUTSIDE, port)
             stack.callback(outside.close)
         yield Service(site, address, port)
 
@@ -152,10 +153,9 @@ def _context(config: Config, mutants: Sequence[Mutant]) -> ssl.SSLContext:
     return server_context(*own_certificate(config.server.state, config.tls_names, flaws))
 
 
-def _listen(site: Site, context: ssl.SSLContext, host: str, port: int) -> Listener:
-    loop = asyncio.get_running_loop()
+def _listen(site: Site, crowd: Crowd, context: ssl.SSLContext, host: str, port: int) -> Listener:
     try:
-        return Listener.on(host, port, lambda: Connection(site, context, loop))
+        return Listener.on(host, port, lambda: Connection(site, crowd, context).driver)
     except OSError as error:
         raise ListenError(
             f"server.listen {host}, server.port {port}: {error.strerror or error}; "

@@ -16,18 +16,8 @@ from harness.reference_mta.replies import reply
 class ReplyWriter(Protocol):
     """What a dialogue needs of its connection."""
 
-    @property
-    def covered(self) -> bool:
-        """Whether TLS is on."""
-
-    def keywords(self) -> list[str]:
-        """What EHLO lists."""
-
-    def wait_for(self, seconds: float) -> None:
-        """The server keeps the client waiting: its silence meanwhile is no idleness."""
-
     def hang_up(self) -> None:
-        """Close the connection after the reply that is about to be sent."""
+        """Close the connection behind the reply that is about to be sent."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +51,7 @@ class Teller:
                 refusal = self._refusal(answer)
                 told = await (self.tell if question.at_once else self.refuse)(refusal, line, stage)
                 return Faced(told, treatment.code)
-            await self.hold(treatment.delay * self.config.server.delay, line)
+            await self.hold(treatment.delay * self.config.server.delay)
             held = held or treatment.delay > 0
             marks += [self._said(treatment.mark)] if treatment.mark else []
         for mark in marks:
@@ -89,16 +79,15 @@ class Teller:
     async def tell(self, refusal: Refusal, line: ReplyWriter, stage: Stage) -> str:
         """The reply of a refusal, after its delay; the connection ends behind it where that is meant."""
         self.deciding.rests_on(refusal.rule)
-        await self.hold(refusal.delay * self.config.server.delay, line)
+        await self.hold(refusal.delay * self.config.server.delay)
         if refusal.close:
             line.hang_up()
         return refusal.reply
 
-    async def hold(self, seconds: float, line: ReplyWriter) -> None:
+    async def hold(self, seconds: float) -> None:
         """Keep the client waiting."""
         if seconds:
             self.deciding.held(seconds)
-            line.wait_for(seconds)
             await asyncio.sleep(seconds)
 
     def _refusal(self, answer: Answer) -> Refusal:

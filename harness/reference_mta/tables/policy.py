@@ -21,7 +21,7 @@ class Speech(settings.Settings):
 
     told: Told = "now"
     banner_pause: float = Field(default=0.0, ge=0, le=600)  # seconds, for everybody
-    error_limit: int = Field(default=0, ge=0, le=10000)  # refused commands in a connection; 0: no limit
+    error_limit: int = Field(default=100, ge=0, le=10000)  # refused commands in a connection; 0: no limit
     mark_field: Annotated[str, Field(pattern=r"^[!-9;-~]+$", max_length=60)] = "X-DNSbl-Warning"
 
 

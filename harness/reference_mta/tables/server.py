@@ -33,6 +33,20 @@ class Server(settings.Settings):
         return self
 
 
+class Limits(settings.Settings):
+    """How much clients may ask of the server; what is more is answered with 421, or 452 for content."""
+
+    connections: int = Field(default=20000, ge=1, le=1000000)  # at once
+    connections_of_client: int = Field(default=1000, ge=1, le=1000000)  # at once, of one address
+    content_in_flight: int = Field(default=268435456, ge=65536)  # bytes of all messages that are under way
+    message_time: Seconds = 3600.0  # for the content of one message
+    hops: int = Field(default=100, ge=1, le=10000)  # Received fields of a message
+    credentials: int = Field(default=10, ge=1, le=10000)  # refused AUTH commands of a connection
+    idle_commands: int = Field(
+        default=1000, ge=10, le=1000000
+    )  # RSET, NOOP and the like since the last message
+
+
 class Dns(settings.Settings):
     """The one name server that it asks."""
 

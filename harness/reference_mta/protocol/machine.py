@@ -1,0 +1,336 @@
+"""The server's side of SMTP without any input or output: bytes in, events out, and for each event its reply.
+
+```
+machine = Machine(Limits(), InFlight(...))
+machine.receive(data)            # as it comes from the network
+event = machine.next_event()     # None: more bytes are needed, or the last event waits for its reply
+machine.answered(reply)          # what the client was told; it decides what comes next
+```
+
+No rule of anybody's is known here: an event says what the client has done, and the reply to it says whether
+that holds. The table of states is in `table.py`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from harness.reference_mta.protocol.commands import (
+    Command,
+    HttpError,
+    SyntaxFlawError,
+    behind_colon,
+    read_command,
+    read_greeting,
+    without_argument,
+)
+from harness.reference_mta.protocol.content import ContentReader
+from harness.reference_mta.protocol.events import (
+    Asked,
+    Connected,
+    ContentAsked,
+    ContentReceived,
+    CredentialsAsked,
+    Event,
+    Farewell,
+    Greeted,
+    Misspoken,
+    RecipientGiven,
+    Reset,
+    Secret,
+    SenderGiven,
+    TlsAsked,
+)
+from harness.reference_mta.protocol.limits import InFlight, Limits
+from harness.reference_mta.protocol.parameters import ParameterError, read_parameters
+from harness.reference_mta.protocol.paths import NULL, read_path
+from harness.reference_mta.protocol.table import CONNECTING, END_OF_CONTENT, TABLE, Row, State
+
+LINE_END = b"\r\n"
+UNKNOWN = "500 5.5.2 That command is not known here"
+ABSENT = "502 5.5.1 That command is not implemented"
+TOO_LONG = "500 5.5.2 That line is too long"
+TOO_LONG_SECRET = "500 5.5.6 That line is too long"  # noqa: S105 - a reply
+TURNED_AWAY = "503 5.5.1 You were refused at the beginning"
+TOO_MANY_ERRORS = "421 4.7.0 That is more than I refuse to one client; come again later"
+TOO_MANY_CREDENTIALS = "421 4.7.0 Those are more credentials than one client may try"
+TOO_IDLE = "421 4.7.0 You keep me busy and bring no mail"
+NO_SENDER = "501 5.1.7 That is no sender"
+NO_RECIPIENT = "501 5.1.3 That is no mailbox"
+NOT_INTERNATIONAL = "553 5.6.7 Such an address needs SMTPUTF8"
+TOO_LARGE = "552 5.3.4 Too much mail data"
+
+
+class Machine:
+    """One connection."""
+
+    def __init__(self, limits: Limits, in_flight: InFlight) -> None:
+        """The connection stands and nothing has been said."""
+        self.state = State.CONNECTED
+        self.covered = False
+        self._limits = limits
+        self._in_flight = in_flight
+        self._input = bytearray()
+        self._skipping = False  # a line that is too long is read to its end
+        self._greeted = self._extended = False
+        self._offered: frozenset[str] = frozenset()
+        self._international = False
+        self._reader: ContentReader | None = None
+        self._waiting: tuple[Event, Row] | None = None  # an event that has no reply yet
+        self._errors = self._credentials = self._idle = 0
+
+    @property
+    def pending(self) -> int:
+        """Bytes that have come and are not read yet."""
+        return len(self._input)
+
+    @property
+    def reads_content(self) -> bool:
+        """Whether what comes now is a message."""
+        return self.state is State.CONTENT
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing that the client says is read any more."""
+        return self.state is State.ENDED
+
+    def receive(self, data: bytes) -> None:
+        """Bytes from the client, in any pieces."""
+        if self.state is not State.ENDED:
+            self._input += data
+
+    def next_event(self) -> Event | None:
+        """What the client has done; None while there is nothing, or the event before has no reply."""
+        if self._waiting or self.state in (State.ENDED, State.HANDSHAKE):
+            return None
+        event, row = self._read()
+        if event is not None:
+            self._waiting = event, row
+        return event
+
+    def answered(self, reply: str) -> str:
+        """The reply to the last event; returns another that ends the connection at a limit, or nothing.
+
+        Raises `RuntimeError` when nothing waits for a reply.
+        """
+        if self._waiting is None:
+            raise RuntimeError("no event waits for a reply")
+        (event, row), self._waiting = self._waiting, None
+        code = reply[:3]
+        if code[:1] in ("4", "5"):
+            self._enter(row.refused)
+        elif code == "334" and isinstance(event, CredentialsAsked | Secret):
+            self._enter(State.SECRET)
+        else:
+            self._accept(event, row, reply)
+        if isinstance(event, ContentReceived) and self._reader:
+            self._reader.close()
+            self._reader = None
+        if code == "421":
+            self._enter(State.ENDED)
+        return self._count(event, code)
+
+    def begin_tls(self) -> None:
+        """The handshake has succeeded; what the client said before is kept by nobody here (RFC 3207 §4.2)."""
+        self.covered = True
+        self._greeted = self._extended = False
+        self._offered = frozenset()
+        self._enter(State.UNGREETED)
+
+    def recall(self) -> None:
+        """The client counts as greeted, as it was before TLS."""
+        self._greeted = self._extended = True
+        self._enter(State.GREETED)
+
+    def end(self) -> None:
+        """The connection ends; nothing more is read, and what was taken of a message is dropped."""
+        self._enter(State.ENDED)
+
+    # Reading
+
+    def _read(self) -> tuple[Event | None, Row]:
+        if self.state is State.CONNECTED:
+            return Connected(), CONNECTING
+        if self.state is State.CONTENT:
+            return self._content(), END_OF_CONTENT
+        line = self._line()
+        if line is None:
+            return None, TABLE["NOOP"]
+        if self.state is State.SECRET:
+            return self._secret(line), TABLE["AUTH"]
+        return self._command(line)
+
+    def _line(self) -> bytes | None:
+        """The next line with its end, an empty one for a line that was too long, None where none is whole."""
+        most = self._limits.secret_line if self.state is State.SECRET else self._limits.command_line
+        end = self._input.find(LINE_END)
+        if end < 0:
+            if len(self._input) > most:
+                self._skipping = True
+                del self._input[: -len(LINE_END) + 1]  # its line end may have begun
+            return None
+        line = bytes(self._input[: min(end, most)]) + LINE_END
+        del self._input[: end + len(LINE_END)]
+        too_long, self._skipping = self._skipping or end + len(LINE_END) > most, False
+        return b"" if too_long else line
+
+    def _content(self) -> Event | None:
+        if self._reader is None:
+            self._reader = ContentReader(self._limits, self._in_flight)
+        taken, self._input = self._input, bytearray()
+        rest = self._reader.feed(taken)
+        if rest is None:
+            return None
+        self._input += rest
+        content, refusal = self._reader.message()
+        return ContentReceived(content=b"" if refusal else content, answer=refusal)
+
+    def _secret(self, line: bytes) -> Event:
+        if not line:
+            return Secret(answer=TOO_LONG_SECRET)
+        return Secret(text=line[: -len(LINE_END)].strip(b" \t").decode("ascii", "replace"))
+
+    def _command(self, line: bytes) -> tuple[Event, Row]:
+        nothing = TABLE["NOOP"]
+        if not line:
+            return Misspoken(line=b"(a line that is too long)\r\n", answer=TOO_LONG), nothing
+        try:
+            command = read_command(line[: -len(LINE_END)])
+            row = TABLE.get(command.verb)
+            if row is None:
+                raise SyntaxFlawError(ABSENT if command.verb in NOT_IMPLEMENTED else UNKNOWN)
+            if self.state is State.TURNED_AWAY and command.verb != "QUIT":
+                raise SyntaxFlawError(TURNED_AWAY)
+            if self.state not in row.where:
+                raise SyntaxFlawError(row.out_of_place)
+            return replace(READERS[command.verb](self, command), line=line), row
+        except HttpError as flaw:
+            return Misspoken(line, str(flaw)), replace(nothing, refused=State.ENDED)
+        except (SyntaxFlawError, ParameterError) as flaw:
+            return Misspoken(line, str(flaw)), nothing
+
+    def _greeting(self, command: Command) -> Event:
+        return Greeted(name=read_greeting(command), extended=command.verb == "EHLO")
+
+    def _mail(self, command: Command) -> Event:
+        found = read_path(behind_colon(command))
+        if found is None:
+            raise SyntaxFlawError(NO_SENDER)
+        path, rest = found
+        parameters = read_parameters(rest, "MAIL", self._offered)
+        if not path.domain and path != NULL:
+            raise SyntaxFlawError(NO_SENDER)
+        if not path.is_ascii and not parameters.international:
+            raise SyntaxFlawError(NOT_INTERNATIONAL)
+        if parameters.size > self._limits.content:
+            raise SyntaxFlawError(TOO_LARGE)
+        return SenderGiven(path=path, parameters=parameters)
+
+    def _rcpt(self, command: Command) -> Event:
+        found = read_path(behind_colon(command), almost=True)
+        if found is None or found[0] == NULL:
+            raise SyntaxFlawError(NO_RECIPIENT)
+        path, rest = found
+        parameters = read_parameters(rest, "RCPT", self._offered)
+        if not path.is_ascii and not self._international:
+            raise SyntaxFlawError(NOT_INTERNATIONAL)
+        return RecipientGiven(path=path, parameters=parameters)
+
+    def _data(self, command: Command) -> Event:
+        without_argument(command)
+        return ContentAsked(answer="354 End data with <CR><LF>.<CR><LF>")
+
+    def _rset(self, command: Command) -> Event:
+        without_argument(command)
+        return Reset(answer="250 2.0.0 Forgotten")
+
+    def _quit(self, command: Command) -> Event:
+        without_argument(command)
+        return Farewell(answer="221 2.0.0 Bye")
+
+    def _starttls(self, command: Command) -> Event:
+        without_argument(command)
+        if self.covered:
+            raise SyntaxFlawError("503 5.5.1 TLS is on already")
+        return TlsAsked(answer="220 2.0.0 Ready to start TLS")
+
+    def _auth(self, command: Command) -> Event:
+        if not self._extended:
+            raise SyntaxFlawError(TABLE["AUTH"].out_of_place)
+        mechanism, _, initial = command.argument.partition(" ")
+        return CredentialsAsked(mechanism=mechanism.upper(), initial=initial.strip(" \t"))
+
+    def _asked(self, command: Command) -> Event:
+        if command.verb == "VRFY" and not command.argument:
+            raise SyntaxFlawError("501 5.5.4 Syntax: VRFY <address>")
+        return Asked(answer=ANSWERS[command.verb])
+
+    # What replies lead to
+
+    def _accept(self, event: Event, row: Row, reply: str) -> None:
+        if isinstance(event, Greeted):
+            self._greeted, self._extended = True, event.extended
+            self._offered = _keywords(reply) if event.extended else frozenset()
+        elif isinstance(event, SenderGiven):
+            self._international = event.parameters.international
+        elif isinstance(event, TlsAsked):
+            self._input.clear()  # clear text behind the command is no command (RFC 3207 §6)
+        self._enter(row.accepted)
+
+    def _enter(self, state: State | None) -> None:
+        if state is None or self.state is State.ENDED:
+            return
+        self.state = State.UNGREETED if state is State.GREETED and not self._greeted else state
+        if state is State.ENDED:
+            self._input.clear()
+            if self._reader:
+                self._reader.close()
+                self._reader = None
+
+    def _count(self, event: Event, code: str) -> str:
+        """The reply that ends the connection where the client has had enough; nothing otherwise."""
+        refused = code[:1] in ("4", "5")
+        self._errors += refused
+        self._credentials += refused and isinstance(event, CredentialsAsked | Secret)
+        if isinstance(event, ContentReceived):
+            self._idle = 0
+        elif isinstance(event, Reset | Asked | Greeted):
+            self._idle += 1
+        farewell = ""
+        if self._limits.errors and self._errors >= self._limits.errors:
+            farewell = TOO_MANY_ERRORS
+        elif self._credentials >= self._limits.credentials:
+            farewell = TOO_MANY_CREDENTIALS
+        elif self._idle >= self._limits.idle_commands:
+            farewell = TOO_IDLE
+        if not farewell or self.ended:
+            return ""
+        self._enter(State.ENDED)
+        return farewell
+
+
+def _keywords(reply: str) -> frozenset[str]:
+    """What a reply to EHLO lists, in upper case (RFC 5321 §4.1.1.1)."""
+    lines = reply.split("\r\n")[1:]
+    return frozenset(words[0].upper() for line in lines if (words := line[4:].split(" ")))
+
+
+READERS: Mapping[str, Callable[[Machine, Command], Event]] = {
+    "EHLO": Machine._greeting,
+    "HELO": Machine._greeting,
+    "MAIL": Machine._mail,
+    "RCPT": Machine._rcpt,
+    "DATA": Machine._data,
+    "RSET": Machine._rset,
+    "NOOP": Machine._asked,
+    "HELP": Machine._asked,
+    "VRFY": Machine._asked,
+    "QUIT": Machine._quit,
+    "STARTTLS": Machine._starttls,
+    "AUTH": Machine._auth,
+}
+ANSWERS = {
+    "NOOP": "250 2.0.0 Still here",
+    "HELP": "214 2.0.0 See RFC 5321",
+    "VRFY": "252 2.5.0 Send to it and see",  # it tells nobody who is a user (RFC 5321 §3.5.3)
+}
+NOT_IMPLEMENTED = frozenset(("EXPN", "TURN", "SEND", "SOML", "SAML", "ETRN", "ATRN"))
