@@ -52,8 +52,8 @@ def last(heard: dict[str, str]) -> str:
 def test_what_is_switched_off_is_off_whatever_is_configured(tmp_path: Path, rule: str, action: str) -> None:
     configured_policy = spoken(configured(tmp_path, answers(action)))
     changed = find(f"{rule}:off").change(configured_policy)
-    if changed.quirks:  # the defect is known by name where it is looked for
-        assert changed.quirks == {f"{rule}:off"}
+    if changed.quirks.names:  # the defect is known by name where it is looked for
+        assert changed.quirks.names == {f"{rule}:off"}
     elif rule not in OTHERWISE_OFF:
         assert checks(changed)[rule].then == checks(configured_policy)[rule].off == checks(Policy())[rule].off
 

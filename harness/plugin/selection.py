@@ -61,6 +61,8 @@ class Selection:
         for flag, value in (("-k", options.keyword), ("-m", options.markexpr)):
             if value:
                 yield f"{flag} {value}"
+        if options.smtp_only:
+            yield "--smtp-only"
         yield from (f"--smtp-rule {pattern}" for pattern in options.smtp_rule)
         if options.deselect:
             yield "--deselect"

@@ -181,6 +181,7 @@ def _embedded_tools(profile: Profile, mta: ReferenceMta) -> Tools:
         outage=mta,
         queue=QueueControl(mta),
         rewriter=RewriterControl(mta, profile.srs.domain) if profile.srs else None,
+        reached=mta.reached,
     )
 
 

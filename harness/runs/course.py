@@ -31,6 +31,7 @@ class CaseResult:
     blocked_by: str = ""
     came: str = ""
     lacks: str = ""
+    given: frozenset[str] = frozenset()  # to its clients: addresses and domains, see `Internet.given`
 
 
 def broken_by(error: BaseException) -> CaseResult:
@@ -52,6 +53,7 @@ class Course:
         self._votes: list[Vote] = []
         self._observed = self._came = ""
         self._seconds = 0.0
+        self._given: frozenset[str] = frozenset()
 
     def untried(self) -> CaseResult | None:
         """The outcome of a scenario that is not to be tried at all."""
@@ -88,6 +90,7 @@ class Course:
     def _try(self) -> None:
         began = time.monotonic()
         vote, plays = try_once(self._run, self._plan)
+        self._given = self._given.union(*(play.world.internet.given for play in plays))
         waited = max(play.world.waited for play in plays)
         self._seconds += max(0.0, time.monotonic() - began - waited)
         self._observed, self._came = observed_in(plays), came_in(plays)
@@ -119,6 +122,7 @@ class Course:
             vote.error,
             vote.blocked_by,
             self._came,
+            given=self._given,
         )
 
     @property

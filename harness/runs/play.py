@@ -121,7 +121,7 @@ FIXTURES: Mapping[str, Callable[[Play], object]] = {
     "offence": lambda play: play.offence,
     "expect": lambda play: play.expect,
     "sut": lambda play: play.run.sut,
-    "internet": lambda play: play.run.internet,
+    "internet": lambda play: play.world.internet,
     "clock": lambda play: play.world.clock,
     "greylist": lambda play: play.greylist,
     "greylist_outage": lambda play: play.outage,

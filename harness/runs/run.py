@@ -76,14 +76,16 @@ class Run:
         """A world for one try of a scenario."""
         server = (self.profile.server.address, self.profile.server.port)
         usual = self.baseline.zones_asked
-        world = World(self.internet, self.sut, self.route, None, server, self.pace, usual, room=self.room)
+        world = World(
+            self.internet.apart(), self.sut, self.route, None, server, self.pace, usual, room=self.room
+        )
         if self.tools.clock:
             world.clock = RecordedClock(self.tools.clock, world)
         return world
 
     def client(self, world: World, kind: Kind, label: str = "client") -> Client:
         """A fresh innocent host."""
-        return Client(world, self.internet.identity(kind), kind, label)
+        return Client(world, world.internet.identity(kind), kind, label)
 
     def refusal(self, rule: Rule, needs: Iterable[Capability]) -> ScenarioEnd | None:
         """Why a case that `needs` something is not to be tried on this server; None when it is."""
@@ -225,7 +227,7 @@ class Run:
         if networks := self.profile.clients.networks:
             any_v4 = any(network.version == 4 for network in networks)
             return self.client(world, Kind.KNOWN if any_v4 else Kind.IPV6, "observer")
-        identity = self.internet.identity(Kind.KNOWN, address=self.profile.server.address)
+        identity = world.internet.identity(Kind.KNOWN, address=self.profile.server.address)
         return Client(world, identity, Kind.KNOWN, "observer")
 
     def _lacks(self, capability: Capability) -> str:

@@ -1,5 +1,6 @@
 """What scenarios can do beyond talking to the server, as the run grants it."""
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -102,6 +103,7 @@ class Tools:
     sink: Sink | None = None
     queue: QueueOperator | None = None
     rewriter: Rewriter | None = None
+    reached: Callable[[], Mapping[str, Iterable[str]]] | None = None  # parts of the server, and for whom
 
     @property
     def outages(self) -> dict[Capability, Outage]:

@@ -21,6 +21,7 @@ from harness.reference_mta.mail.message import Message
 from harness.reference_mta.mail.routing import Destinations
 from harness.reference_mta.mail.storage import Copy
 from harness.reference_mta.policy.transaction import Transaction
+from harness.reference_mta.reached import SOUND, Quirks
 from harness.reference_mta.replies import word
 
 OURS = fields_named(("Return-path", "Envelope-to", "Delivery-date"))  # only final delivery may add them
@@ -44,7 +45,7 @@ class Mailboxes:
 
     config: Config
     filters: Filters
-    quirks: frozenset[str] = frozenset()
+    quirks: Quirks = SOUND
 
     def letters(self, message: Message, destinations: Destinations) -> list[Letter]:
         """One for each mailbox; what a client wrote in place of our header lines is left out."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from harness.reference_mta.mail.files import make_folder, write_all
+from harness.reference_mta.reached import SOUND, Quirks
 
 MARK = "maildirfolder"  # tells a Maildir++ folder from an inbox
 
@@ -15,9 +16,7 @@ MARK = "maildirfolder"  # tells a Maildir++ folder from an inbox
 class MaildirCopy:
     """A message on its way into a Maildir, which is made when it is missing."""
 
-    def __init__(
-        self, folder: Path, header: bytes, content: bytes, quirks: frozenset[str] = frozenset()
-    ) -> None:
+    def __init__(self, folder: Path, header: bytes, content: bytes, quirks: Quirks = SOUND) -> None:
         """`header` are this server's header lines; `quirks` are deliberate defects."""
         shown = "cur" if "delivery.maildir:off" in quirks else "new"
         self._leaves_one_behind = "delivery.maildir:weak-leftover" in quirks

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from harness.reference_mta.mail.files import make_folder, write_all
+from harness.reference_mta.reached import SOUND, Quirks
 from harness.reference_mta.replies import word
 
 NOBODY = "MAILER-DAEMON"  # stands for the null sender, as RFC 4155 has it
@@ -23,12 +24,14 @@ LOOKS_SO = re.compile(rb"\n(?=>*+From[^:])")  # quoted by a deliberate defect
 class MboxCopy:
     """A message on its way into an mbox, which is made when it is missing."""
 
-    def __init__(self, file: Path, sender: str, text: bytes, quirks: frozenset[str] = frozenset()) -> None:
+    def __init__(self, file: Path, sender: str, text: bytes, quirks: Quirks = SOUND) -> None:
         """`text` is the whole message, CRLF line ends; `quirks` are deliberate defects."""
         self._path = file
         self._sender = sender
         self._text = text
-        self._quirks = quirks
+        self._undivided = "delivery.mbox:off" in quirks
+        self._unquoted = "delivery.mbox:weak-unquoted" in quirks
+        self._divides = LOOKS_SO if "delivery.mbox:strict-longer-words" in quirks else DIVIDES
         self._changed: list[Path] = []
         self._file = -1
         self._began = -1  # size of the file before this message
@@ -81,10 +84,9 @@ class MboxCopy:
         """From_ line, message, empty line."""
         line = f"From {word(self._sender) or NOBODY} {time.asctime(time.gmtime())}\n"
         text = self._text.replace(b"\r\n", b"\n")
-        if "delivery.mbox:off" in self._quirks:
+        if self._undivided:
             line = ""
-        if "delivery.mbox:weak-unquoted" not in self._quirks:
-            divides = LOOKS_SO if "delivery.mbox:strict-longer-words" in self._quirks else DIVIDES
-            text = divides.sub(b"\n>", text)
+        if not self._unquoted:
+            text = self._divides.sub(b"\n>", text)
         end = b"\n" if text.endswith(b"\n") else SEPARATOR
         return line.encode("ascii") + text + end

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 
+from harness.reference_mta import reached
 from harness.reference_mta.certificate import SOUND, Flaws
 from harness.reference_mta.policy import Policy
 from harness.reference_mta.policy.checks import Check, Question, Treatment, deny
@@ -22,6 +23,8 @@ class Mutant:
     description: str
     change: Change
     flaws: Flaws = SOUND
+    parts: tuple[str, ...] = ()  # that it replaces, see `reached.py`; empty: those that all come to
+    watch: Change = lambda policy: policy  # a sound policy that notes where the defect would show
 
     @property
     def name(self) -> str:
@@ -41,31 +44,56 @@ def treated(rule: str, kind: str, description: str, treat: Callable[[Check], Tre
         kind,
         description,
         lambda policy: policy.with_treatment(rule, lambda check: replace(check, then=treat(check))),
+        parts=(reached.answer(rule),),
     )
 
 
 def defective(rule: str, kind: str, description: str) -> Mutant:
     """A defect that the policy knows by name and looks for in one place; see `Transaction.quirk`."""
     name = f"{rule}:{kind}"
-    return Mutant(rule, kind, description, lambda policy: replace(policy, quirks=policy.quirks | {name}))
+    return Mutant(
+        rule,
+        kind,
+        description,
+        lambda policy: replace(policy, quirks=policy.quirks.having(name)),
+        parts=(name,),
+    )
 
 
 def claiming(rule: str, kind: str, description: str, innocent: Case) -> Mutant:
     """The rule also claims a neighbour that is innocent."""
 
-    async def sort(transaction: Transaction, found: str | None) -> str | None:
-        return rule if innocent(transaction) else found
-
-    return resorted(rule, f"strict-{kind}", description, sort)
+    return _moved(rule, f"strict-{kind}", description, lambda about, _: innocent(about), rule)
 
 
 def sparing(rule: str, kind: str, description: str, spared: Case, instead: str | None = None) -> Mutant:
     """The rule leaves some of its own cases to another one, or to none."""
 
-    async def sort(transaction: Transaction, found: str | None) -> str | None:
-        return instead if found == rule and spared(transaction) else found
+    return _moved(
+        rule, f"weak-{kind}", description, lambda about, found: found == rule and spared(about), instead
+    )
 
-    return resorted(rule, f"weak-{kind}", description, sort)
+
+def _moved(
+    rule: str,
+    kind: str,
+    description: str,
+    meant: Callable[[Transaction, str | None], bool],
+    instead: str | None,
+) -> Mutant:
+    """The cases that are meant, whatever they were sorted under, are sorted under another rule."""
+
+    async def sort(transaction: Transaction, found: str | None) -> str | None:
+        return instead if meant(transaction, found) else found
+
+    mutant = resorted(rule, kind, description, sort)
+
+    async def look(transaction: Transaction, found: str | None) -> str | None:
+        if meant(transaction, found) and found != instead:
+            transaction.quirks.note(mutant.name)
+        return found
+
+    return replace(mutant, parts=(mutant.name,), watch=resorted(rule, kind, description, look).change)
 
 
 def resorted(
@@ -82,7 +110,13 @@ def resorted(
 
         return replace(question, classify=classify)
 
-    return Mutant(rule, kind, description, lambda policy: policy.with_questions(change))
+    return Mutant(
+        rule,
+        kind,
+        description,
+        lambda policy: policy.with_questions(change),
+        parts=(reached.question(rule),),
+    )
 
 
 def delays(rule: str, unpunished: str, *, may_refuse: bool = True) -> Iterable[Mutant]:

@@ -14,6 +14,7 @@ from harness.reference_mta.policy.helo import GREETING, STICKY
 from harness.reference_mta.policy.mail import GREETED, MAIL_DELAY, RCPT_DELAY
 from harness.reference_mta.policy.rcpt import CHARACTERS, COUNT, FIRST_CHARACTER, RELAYING, USER
 from harness.reference_mta.policy.srs import SRS
+from harness.reference_mta.reached import SOUND, Quirks
 from harness.reference_mta.tables.policy import Greylist
 
 
@@ -33,7 +34,7 @@ class Policy:
     greylist: tuple[Question, ...] = (GREYLISTED,)
     header: Check = HEADER_CHECK
     bounces: dict[str, Check] = field(default_factory=lambda: {check.rule: check for check in BOUNCE_CHECKS})
-    quirks: frozenset[str] = frozenset()
+    quirks: Quirks = SOUND
 
     def recipient(self, greylist: Greylist, *, null: bool) -> tuple[Question, ...]:
         """What is asked about a recipient when it is not one too many, in order; `null`: for a bounce.

@@ -18,7 +18,7 @@ async def sort_bounce(transaction: Transaction) -> str | None:
         return "bounce.no-list"
     senders = {name.lower() for name in domain.bounce_recipients} | {"postmaster"}
     written = transaction.mailbox.local_part
-    last = transaction.quirk("bounce.tagged:weak-last") and written.count("=") > 1
+    last = written.count("=") > 1 and transaction.quirk("bounce.tagged:weak-last")
     name, equals, rest = written.rpartition("=") if last else written.partition("=")
     if name.lower() in senders:
         return _legal(written, name, equals)
@@ -34,7 +34,9 @@ async def sort_bounce(transaction: Transaction) -> str | None:
 
 def _sent_by_postmaster(transaction: Transaction) -> bool:
     name = split(transaction.sender).local_part
-    return (name if transaction.quirk("bounce.postmaster-sender:weak-case") else name.lower()) == "postmaster"
+    if name.lower() != "postmaster":
+        return False
+    return name == "postmaster" or not transaction.quirk("bounce.postmaster-sender:weak-case")
 
 
 def _legal(written: str, name: str, equals: str) -> str:

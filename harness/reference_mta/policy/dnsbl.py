@@ -49,13 +49,16 @@ async def look_up(transaction: Transaction) -> Listings:
         )
     hits: list[Hit] = []
     failed = 0
-    goes_on = transaction.quirk("dnsbl.threshold-stops:off")
+    goes_on = False
     for number, entry in enumerate(lists):
-        counted = hits[:-1] if transaction.quirk("dnsbl.threshold-stops:weak-one-more") else hits
-        if not goes_on and Listings(tuple(counted)).weight >= policy.threshold:
-            if all(other.weight > 0 for other in lists[number:]):
-                break
-            goes_on = True
+        if not goes_on and Listings(tuple(hits)).weight >= policy.threshold:
+            only_more = all(other.weight > 0 for other in lists[number:])
+            if only_more and not transaction.quirk("dnsbl.threshold-stops:off"):
+                one_less = Listings(tuple(hits[:-1])).weight < policy.threshold
+                if not (one_less and transaction.quirk("dnsbl.threshold-stops:weak-one-more")):
+                    break
+            else:
+                goes_on = True
         found_here, failures = await _ask_list(transaction, entry)
         hits += found_here
         failed += failures
@@ -67,7 +70,7 @@ async def _ask_list(transaction: Transaction, entry: DnsList) -> tuple[list[Hit]
     found = await asyncio.gather(*(_ask_zone(transaction, entry, zone) for zone in entry.zones))
     hits = [hit for hit, _ in found if hit]
     failed = sum(failure for _, failure in found)
-    if transaction.quirk("dnsbl.group-counts-once:off"):
+    if len(hits) > 1 and transaction.quirk("dnsbl.group-counts-once:off"):
         return hits, failed
     return [replace(hits[0], zones=len(hits))] if hits else [], failed
 
@@ -77,10 +80,11 @@ async def _ask_zone(transaction: Transaction, entry: DnsList, zone: str) -> tupl
     name = listing_name(transaction.client, zone)
     answer = await transaction.resolver.ask(name, "A")
     failed = answer.lookup is Lookup.FAILED
-    counts = entry
-    if entry.answers and transaction.quirk("dnsbl.one:weak-first-answer"):
-        counts = entry.model_copy(update={"answers": entry.answers[:1]})
-    listed = any(_is_listing(counts, value) for value in answer.values) and not failed
+    listed = any(_is_listing(entry, value) for value in answer.values) and not failed
+    if listed and entry.answers:
+        first = entry.model_copy(update={"answers": entry.answers[:1]})
+        by_first = any(_is_listing(first, value) for value in answer.values)
+        listed = by_first or not transaction.quirk("dnsbl.one:weak-first-answer")
     if not listed and not (failed and transaction.quirk("dnsbl.fail-open:off")):
         return None, failed
     text = await transaction.resolver.ask(name, "TXT")
@@ -114,10 +118,10 @@ def naming(transaction: Transaction) -> str:
     """What a refusal says: every list that names the client, and the list's own words."""
     hits = transaction.listings.against if transaction.listings else ()
     lines = [f"{transaction.client} is listed by {len(hits)} block list{'s' * (len(hits) != 1)}:"]
-    if transaction.quirk("dnsbl.two:weak-one-name"):
+    if len(hits) > 1 and transaction.quirk("dnsbl.two:weak-one-name"):
         hits = hits[:1]
     for hit in hits:
-        if transaction.quirk("dnsbl.two:weak-no-text"):
+        if hit.text and transaction.quirk("dnsbl.two:weak-no-text"):
             hit = replace(hit, text="")
         lines += [hit.zone, f"  {printable(hit.text) or '(it gives no reason)'}"]
     return "\n".join(lines)

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
+from harness.reference_mta import reached
 from harness.reference_mta.addresses import split
 from harness.reference_mta.greylist import PARTS, Standing, Times, Triplet, UnreachableError
 from harness.reference_mta.greylist_unit import unit_of
@@ -21,6 +22,21 @@ AT_RCPT = {
     Standing.BLACK: "greylist.blacklisted",
 }
 WAITING = {AT_RCPT[each] for each in (Standing.NEW, Standing.EARLY, Standing.EXPIRED, Standing.LAPSED)}
+SHORTER: dict[Standing, dict[str, Callable[[Times], Times]]] = {  # times of defects, where they would show
+    Standing.EARLY: {
+        "greylist.early-retry:weak-short": lambda times: replace(times, delay=0.4 * times.delay),
+        "greylist.early-retry:weak-hasty": lambda times: replace(times, delay=0.8 * times.delay),
+    },
+    Standing.RIPE: {
+        "greylist.retry-accept:strict-timeout": lambda times: replace(times, timeout=0.5 * times.timeout),
+        "greylist.retry-accept:strict-early-timeout": lambda times: replace(
+            times, timeout=0.8 * times.timeout
+        ),
+    },
+    Standing.KNOWN: {
+        "greylist.whitelisted:strict-lifetime": lambda times: replace(times, lifetime=0.8 * times.lifetime),
+    },
+}
 LATER = "I do not know you yet; please try again later"
 BLACK = "Your mail is not wanted here"
 
@@ -57,6 +73,8 @@ def of_all(question: Question, recipients: Sequence[str]) -> Question:
             transaction.address_to(recipient)
             rule = await question.classify(transaction)
             found[rule] = question.treatment(rule)
+            if rule:
+                transaction.quirks.note(reached.answer(rule))
         return max(found, key=lambda rule: _hardness(found[rule]), default=None)
 
     return replace(question, classify=sort)
@@ -102,11 +120,19 @@ def _unit(transaction: Transaction) -> str:
 
 def _stand(transaction: Transaction, sender: str, recipient: str) -> str:
     store, quirk = transaction.greylist, transaction.quirk
-    lower = not quirk("greylist.case:off")
-    triplet = (Triplet.of if lower else Triplet)(_unit(transaction), sender, recipient)
+    triplet, as_written = (make(_unit(transaction), sender, recipient) for make in (Triplet.of, Triplet))
+    if as_written != triplet and quirk("greylist.case:off"):
+        triplet = as_written
     try:
-        standing = store.look(triplet, _times(transaction, store.times))
-        store.note(triplet, standing, extend=not quirk("greylist.lifetime-extended:off"))
+        standing = store.look(triplet, store.times)
+        for name, shorter in SHORTER.get(standing, {}).items():
+            if quirk(name):
+                standing = store.look(triplet, shorter(store.times))
+        store.note(
+            triplet,
+            standing,
+            extend=standing is not Standing.KNOWN or not quirk("greylist.lifetime-extended:off"),
+        )
         if standing is Standing.NEW and sender and _known_by_two_parts(transaction, triplet):
             standing = Standing.KNOWN
     except UnreachableError as error:
@@ -117,21 +143,6 @@ def _stand(transaction: Transaction, sender: str, recipient: str) -> str:
         store.cut(triplet.client, off=False)
         return _stand(transaction, sender, recipient)
     return AT_RCPT[standing]
-
-
-def _times(transaction: Transaction, times: Times) -> Times:
-    quirk = transaction.quirk
-    if quirk("greylist.early-retry:weak-short"):
-        return replace(times, delay=0.4 * times.delay)
-    if quirk("greylist.early-retry:weak-hasty"):
-        return replace(times, delay=0.8 * times.delay)
-    if quirk("greylist.retry-accept:strict-timeout"):
-        return replace(times, timeout=0.5 * times.timeout)
-    if quirk("greylist.retry-accept:strict-early-timeout"):
-        return replace(times, timeout=0.8 * times.timeout)
-    if quirk("greylist.whitelisted:strict-lifetime"):
-        return replace(times, lifetime=0.8 * times.lifetime)
-    return times
 
 
 def _known_by_two_parts(transaction: Transaction, triplet: Triplet) -> bool:

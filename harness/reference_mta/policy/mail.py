@@ -20,9 +20,11 @@ async def owed_at_rcpt(transaction: Transaction) -> str | None:
 
 
 def _owes(transaction: Transaction, stage: str) -> bool:
+    if transaction.vouched:
+        return False
     by_host = transaction.unverified and not transaction.quirk(f"{stage}.delay-repeated:weak-helo-only")
     by_name = transaction.suspect and not transaction.quirk(f"{stage}.delay-repeated:weak-connect-only")
-    return (by_host or by_name) and not transaction.vouched
+    return by_host or by_name
 
 
 UNGREETED = deny("Say HELO first", code=503, status="5.1", late=True)

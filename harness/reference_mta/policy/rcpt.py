@@ -51,8 +51,7 @@ def _is_taken(transaction: Transaction, domain: Domain) -> bool:
     name = transaction.mailbox.local_part
     if REST in domain.aliases and transaction.quirk("delivery.catch-all:off"):
         return domain.entry(name) is not None
-    boundless = bool(domain.aliases) and transaction.quirk("delivery.no-catch-all:off")
-    return boundless or domain.takes(name)
+    return domain.takes(name) or (bool(domain.aliases) and transaction.quirk("delivery.no-catch-all:off"))
 
 
 def _is_verified(transaction: Transaction) -> bool:

@@ -9,6 +9,7 @@ from harness.reference_mta.config import Config
 from harness.reference_mta.domains import Domain
 from harness.reference_mta.greylist import Greylist
 from harness.reference_mta.policy.earned import Earned, Stage
+from harness.reference_mta.reached import SOUND, Quirks
 from harness.reference_mta.resolver import Lookup, Resolver
 
 MOST_REMEMBERED = 16  # names of a connection, whose addresses are not asked for again
@@ -58,7 +59,7 @@ class Transaction:
     config: Config
     resolver: Resolver
     greylist: Greylist
-    quirks: frozenset[str] = frozenset()  # deliberate defects
+    quirks: Quirks = SOUND  # deliberate defects
     client: str = ""
     trusted: bool = False  # it is one of the relay hosts
     host_name: str = ""  # confirmed by DNS
