@@ -16,7 +16,13 @@ from tests.mta_process import LISTED_ONCE, NAMELESS, STRANGER, TO, WHITELISTED
 UNQUALIFIED = {"helo": "EHLO host"}
 NOBODY = {"recipient": "RCPT TO:<nobody@castle.example>"}
 BROKEN = {"content": "From: <<<>>\r\n\r\nx\r\n"}
-OTHERWISE_OFF = ("dnsbl.none", "helo.forward-match")  # by a mark, and by another reading of the greeting
+OTHERWISE_OFF = (
+    "auth.unknown-user",  # by the words
+    "dnsbl.authenticated-exempt",  # by asking all the same
+    "dnsbl.group-counts-once",  # by another sum
+    "dnsbl.none",  # by a mark
+    "helo.forward-match",  # by another reading of the greeting
+)
 KNOWN = '[answers."greylist.first-defer"]\naction = "accept"\n'
 
 

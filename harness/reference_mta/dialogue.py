@@ -5,7 +5,7 @@ aiosmtpd calls the `handle_` methods; there is one `Dialogue` for each connectio
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from aiosmtpd.proxy_protocol import V2_CMD, ProxyData
@@ -50,11 +50,10 @@ class Site:
     greylist: Greylist
     accounts: Accounts
     post: Acceptance
-    spoilt: set[str] = field(default_factory=set)
 
     def transaction(self) -> Transaction:
         """A new connection's view."""
-        return Transaction(self.config, self.resolver, self.greylist, self.policy.quirks, spoilt=self.spoilt)
+        return Transaction(self.config, self.resolver, self.greylist, self.policy.quirks)
 
     async def host_name(self, client: str) -> str:
         """The name of an address as a connection from it would have it confirmed; empty for what is none."""

@@ -85,7 +85,7 @@ async def serving(
         stack.callback(queue.close)
         storage = Storage()
         stack.callback(storage.close)
-        mailboxes = Mailboxes(config, Filters(config.delivery.filters), policy.quirks)
+        mailboxes = Mailboxes(config, Filters(config.delivery.filters), policy.quirks, policy.delivery)
         defects = Defects(config, policy.quirks)
         post = Acceptance(config, storage, mailboxes, queue, waker, Srs(config, policy.quirks), defects)
         sender = Sender(config, post, Attempts(Finder(config, resolver, defects)), defects)
@@ -143,7 +143,11 @@ def _policy(config: Config, mutants: Sequence[Mutant], reached: Reached | None) 
     """The policy as the configuration has it, with what the mutants break."""
     policy = spoken(config)
     if reached is not None:
-        policy = replace(policy, quirks=replace(policy.quirks, reached=reached))
+        policy = replace(
+            policy,
+            quirks=replace(policy.quirks, reached=reached),
+            delivery=policy.delivery.noting(reached.note),
+        )
         for mutant in MUTANTS:
             policy = mutant.watch(policy)
     for mutant in mutants:

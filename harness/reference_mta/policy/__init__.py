@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from harness.reference_mta.mail.parts import AS_IT_SHOULD_BE, MailParts
 from harness.reference_mta.policy.accounts import CREDENTIALS, SENDER
 from harness.reference_mta.policy.bounce import BOUNCE
 from harness.reference_mta.policy.checks import Check, Question
@@ -20,7 +21,7 @@ from harness.reference_mta.tables.policy import Greylist
 
 @dataclass(frozen=True)
 class Policy:
-    """Every question, by the stage at which it is asked, in order."""
+    """Every question, by the stage at which it is asked, in order; and the parts that deliver mail."""
 
     connect: tuple[Question, ...] = (HOST,)
     helo: tuple[Question, ...] = (STICKY, GREETING)
@@ -34,6 +35,7 @@ class Policy:
     greylist: tuple[Question, ...] = (GREYLISTED,)
     header: Check = HEADER_CHECK
     bounces: dict[str, Check] = field(default_factory=lambda: {check.rule: check for check in BOUNCE_CHECKS})
+    delivery: MailParts = AS_IT_SHOULD_BE
     quirks: Quirks = SOUND
 
     def recipient(self, greylist: Greylist, *, null: bool) -> tuple[Question, ...]:

@@ -21,9 +21,12 @@ TEST_POINT = "127.0.0.2"  # RFC 5782 §5
 
 async def sort_listings(transaction: Transaction) -> str | None:
     """What the lists say of the client; asked once a connection."""
-    if transaction.authenticated and not transaction.quirk("dnsbl.authenticated-exempt:off"):
-        return "dnsbl.authenticated-exempt"
-    if transaction.trusted or (":" in transaction.client and transaction.quirk("dnsbl.one:weak-ipv4-only")):
+    return "dnsbl.authenticated-exempt" if transaction.authenticated else await by_lists(transaction)
+
+
+async def by_lists(transaction: Transaction) -> str | None:
+    """The same for whoever has no account."""
+    if transaction.trusted:
         return None
     if transaction.listings is None:
         transaction.listings = await look_up(transaction)
@@ -70,8 +73,6 @@ async def _ask_list(transaction: Transaction, entry: DnsList) -> tuple[list[Hit]
     found = await asyncio.gather(*(_ask_zone(transaction, entry, zone) for zone in entry.zones))
     hits = [hit for hit, _ in found if hit]
     failed = sum(failure for _, failure in found)
-    if len(hits) > 1 and transaction.quirk("dnsbl.group-counts-once:off"):
-        return hits, failed
     return [replace(hits[0], zones=len(hits))] if hits else [], failed
 
 
@@ -109,8 +110,6 @@ def warning(transaction: Transaction) -> str:
     """What the header field says of a client that a list names."""
     hits = transaction.listings.against if transaction.listings else ()
     where = ", ".join(hit.zone for hit in hits)
-    if transaction.quirk("dnsbl.one:weak-nameless-mark"):
-        where = "a block list"
     return f"{transaction.client} is listed by {where}"
 
 
@@ -118,11 +117,7 @@ def naming(transaction: Transaction) -> str:
     """What a refusal says: every list that names the client, and the list's own words."""
     hits = transaction.listings.against if transaction.listings else ()
     lines = [f"{transaction.client} is listed by {len(hits)} block list{'s' * (len(hits) != 1)}:"]
-    if len(hits) > 1 and transaction.quirk("dnsbl.two:weak-one-name"):
-        hits = hits[:1]
     for hit in hits:
-        if hit.text and transaction.quirk("dnsbl.two:weak-no-text"):
-            hit = replace(hit, text="")
         lines += [hit.zone, f"  {printable(hit.text) or '(it gives no reason)'}"]
     return "\n".join(lines)
 

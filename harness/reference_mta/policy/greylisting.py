@@ -41,18 +41,26 @@ LATER = "I do not know you yet; please try again later"
 BLACK = "Your mail is not wanted here"
 
 
-def exempt(transaction: Transaction) -> bool:
-    """Who is never greylisted: relay hosts, accounts, hosts on the whitelist."""
-    return (
-        (transaction.trusted and not transaction.quirk("greylist.relay-exempt:off"))
-        or (transaction.authenticated and not transaction.quirk("greylist.authenticated-exempt:off"))
-        or (transaction.whitelisted_host and not transaction.quirk("greylist.host-whitelist:off"))
-    )
+EXEMPT: dict[str, Callable[[Transaction], bool]] = {  # who is never greylisted, by the rule that says so
+    "greylist.relay-exempt": lambda transaction: transaction.trusted,
+    "greylist.authenticated-exempt": lambda transaction: transaction.authenticated,
+    "greylist.host-whitelist": lambda transaction: transaction.whitelisted_host,
+}
+
+
+def exempt(transaction: Transaction, but_for: str = "") -> bool:
+    """Whether one of the rules exempts the client, one of them left out."""
+    return any(spares(transaction) for rule, spares in EXEMPT.items() if rule != but_for)
 
 
 async def at_rcpt(transaction: Transaction) -> str | None:
     """The standing of the triplet; the null sender is let through until DATA."""
-    if transaction.domain is None or exempt(transaction) or _spared(transaction, str(transaction.mailbox)):
+    return None if exempt(transaction) else await of_strangers(transaction)
+
+
+async def of_strangers(transaction: Transaction) -> str | None:
+    """The same for whoever is not exempt."""
+    if transaction.domain is None or _spared(transaction, str(transaction.mailbox)):
         return None
     if not transaction.sender and not transaction.quirk("greylist.null-not-at-rcpt:off"):
         return "greylist.null-not-at-rcpt"

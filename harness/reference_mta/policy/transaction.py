@@ -68,7 +68,6 @@ class Transaction:
     extended: bool = False  # it was EHLO
     suspect: bool = False  # a delay was earned at HELO
     greeted_plainly: bool = False  # with a bare address, once on this connection
-    spoilt: set[str] = field(default_factory=set)  # of all connections; filled by a defect only
     authenticated: bool = False
     account: str = ""  # whose password it had
     known_account: bool = False  # of the credentials that it gave last
