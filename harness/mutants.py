@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -24,11 +24,13 @@ from harness.reference_mta.mutations import MUTANTS
 from harness.results.model import RuleResult, RunResult, Status, aggregate
 from harness.results.store import ResultFileError, load, newest
 from harness.rules import Catalogue
+from harness.runs.reach import Reach, ReachFileError
 from harness.wording import counted
 
 PATIENCE = 600.0  # seconds that one run may take
 CHANCES = 2  # runs without other load before a mutant counts as survivor or as hitting others
 DECLARED = "collateral.toml"
+REACHED = "reached.json"  # in the folder of a sound run
 
 
 class Declaration(settings.Settings):
@@ -56,6 +58,7 @@ class Defect:
     name: str
     rules: tuple[str, ...]
     about: str
+    parts: tuple[str, ...] = ()  # of the server that it replaces, as `Reach` knows them; empty: unknown
 
 
 class Subject(Protocol):
@@ -73,11 +76,20 @@ class Subject(Protocol):
     def defects(self) -> Sequence[Defect]:
         """All ways to break it."""
 
-    def run(self, defects: Sequence[Defect], folder: Path, *, heavy: bool) -> RunResult:
+    def run(
+        self, defects: Sequence[Defect], folder: Path, *, heavy: bool, only: Collection[str] | None = None
+    ) -> RunResult:
         """The scenarios against it, broken in these respects, those that strain it if `heavy`.
 
-        Without any, nothing else goes on meanwhile: how far it is, is told on standard error.
-        Raises `BrokenRunError` when there is no result.
+        `only` are the pytest ids of those that are played; None for all. Without any defects nothing else
+        goes on meanwhile: how far it is, is told on standard error. Raises `BrokenRunError` when there is no
+        result.
+        """
+
+    def reach(self, folder: Path) -> Reach | None:
+        """Which scenarios came to which of its parts in the sound run of that folder, if that was noted.
+
+        Raises `BrokenRunError`.
         """
 
     def fits(self, defects: Sequence[Defect]) -> bool:
@@ -85,6 +97,56 @@ class Subject(Protocol):
 
     def expects(self, defect: Defect, rule: str) -> bool:
         """Whether it is declared, with a reason, that another rule cannot help but notice."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which scenarios a defect can change: those that come to what it replaces, as the sound run had it."""
+
+    before: Mapping[str, RuleResult]  # the rules of the sound run
+    reach: Reach | None  # None: each defect meets all scenarios
+
+    @classmethod
+    def of(cls, baseline: RunResult, reach: Reach | None) -> "Selection":
+        """By what the sound run came to, and came to on the way."""
+        return cls({rule.id: rule for rule in baseline.rules}, reach)
+
+    def of_all(self, defects: Iterable[Defect]) -> frozenset[str] | None:
+        """The pytest ids of the scenarios that some of the defects can change; None for all."""
+        found: frozenset[str] = frozenset()
+        for defect in defects:
+            tests = self.reach.of(defect.parts) if self.reach else None
+            if tests is None:
+                return None
+            found |= tests
+        return found
+
+    def comes_to(self, defect: Defect) -> bool:
+        """Whether a scenario of its rules comes to what the defect replaces."""
+        tests = self.of_all([defect])
+        own = {case.test for rule in defect.rules if rule in self.before for case in self.before[rule].cases}
+        return tests is None or bool(own & tests)
+
+    def expected(self, only: Collection[str] | None) -> dict[str, RuleResult]:
+        """The rules of which a run of some scenarios says something, with those of their cases."""
+        if only is None:
+            return {**self.before}
+        parts = {
+            name: tuple(case for case in rule.cases if case.test in only)
+            for name, rule in self.before.items()
+        }
+        return {name: replace(self.before[name], cases=cases) for name, cases in parts.items() if cases}
+
+    def told(self, chosen: Sequence[Defect]) -> str:
+        """How much of the scenarios is played, in a sentence."""
+        every = {case.test for rule in self.before.values() for case in rule.cases}
+        each = [self.of_all([defect]) for defect in chosen]
+        numbers = [len(every if tests is None else tests) for tests in each]
+        whole = sum(tests is None for tests in each)
+        return (
+            f"of {counted(len(every), 'scenario')} a mutant can change {sum(numbers) / len(numbers):.0f} on "
+            f"average; {counted(whole, 'mutant')} may change any"
+        )
 
 
 @dataclass(frozen=True)
@@ -97,6 +159,7 @@ class MutantResult:
     declared: tuple[str, ...] = ()
     failure: str = ""  # why the run itself did not come to an end
     seconds: float = 0.0
+    unreached: bool = False  # whether no scenario of its rules comes to what it replaces
 
     @property
     def killed(self) -> bool:
@@ -113,6 +176,8 @@ class MutantResult:
         if self.failure:
             return f"BROKEN    {self.defect.name}: {self.failure}"
         line = f"{'killed  ' if self.killed else 'SURVIVED'}  {self.defect.name}"
+        if self.survived and self.unreached:
+            line += "  (never reached: no scenario of its rules comes to the part that it replaces)"
         if self.collateral:
             line += "  COLLATERAL " + ", ".join(
                 f"{rule} {result.status}" for rule, result in self.collateral.items()
@@ -132,13 +197,28 @@ class ReferenceMta:
     @property
     def defects(self) -> list[Defect]:
         """Each mutant breaks one rule."""
-        return [Defect(mutant.name, (mutant.rule,), mutant.description) for mutant in MUTANTS]
+        return [Defect(mutant.name, (mutant.rule,), mutant.description, mutant.parts) for mutant in MUTANTS]
 
-    def run(self, defects: Sequence[Defect], folder: Path, *, heavy: bool) -> RunResult:
-        """One run with the mutants switched on."""
+    def run(
+        self, defects: Sequence[Defect], folder: Path, *, heavy: bool, only: Collection[str] | None = None
+    ) -> RunResult:
+        """One run with the mutants switched on; a sound one notes what is reached."""
+        folder.mkdir(parents=True, exist_ok=True)
         options = [f"--smtp-mutant={defect.name}" for defect in defects]
         options += [] if heavy else ["--smtp-skip-heavy"]
+        options += [] if defects else [f"--smtp-reached-to={folder / REACHED}"]
+        if only is not None:
+            chosen = folder / "only.txt"
+            chosen.write_text("".join(f"{test}\n" for test in sorted(only)), "utf-8")
+            options.append(f"--smtp-only={chosen}")
         return run_pytest(self.scenarios, folder, options, progress=not defects)
+
+    def reach(self, folder: Path) -> Reach | None:
+        """As the sound run noted it."""
+        try:
+            return Reach.read(folder / REACHED)
+        except ReachFileError as error:
+            raise BrokenRunError(str(error)) from error
 
     def fits(self, defects: Sequence[Defect]) -> bool:
         """Each is a switch of its own."""
@@ -159,9 +239,18 @@ class ReferenceMta:
 
 
 def run_matrix(
-    subject: Subject, patterns: list[str], *, parallel: int, together: int = 1, list_only: bool = False
+    subject: Subject,
+    patterns: list[str],
+    *,
+    parallel: int,
+    together: int = 1,
+    whole: bool = False,
+    list_only: bool = False,
 ) -> int:
     """Run the chosen defects and print the kill matrix; returns the exit status.
+
+    Each defect meets the scenarios that come to what it replaces, or with `whole` all of them. What is not as
+    expected is run by itself, and then with all of them.
 
     `together` are put into one server at a time: quicker, and not the whole proof, since a defect that no
     scenario sees could hide behind another that hits its rule. Whatever is not as expected is run alone.
@@ -176,15 +265,16 @@ def run_matrix(
             print(f"{one.name}\n    {one.about}")
         print(f"{counted(len(chosen), 'mutant')} of {_count_rules(chosen)}")
         return 0
-    return _prove(subject, chosen, parallel, together)
+    return _prove(subject, chosen, parallel, together, whole=whole)
 
 
-def _prove(subject: Subject, chosen: list[Defect], parallel: int, together: int) -> int:
+def _prove(subject: Subject, chosen: list[Defect], parallel: int, together: int, *, whole: bool) -> int:
     began = time.monotonic()
     print(f"first the unbroken {subject.title}", flush=True)
     with tempfile.TemporaryDirectory(prefix="smtp-harness-mutants-") as folder:
         try:
-            baseline = _baseline(subject, chosen, Path(folder))
+            baseline, place = _baseline(subject, chosen, Path(folder))
+            reach = None if whole else subject.reach(place)
         except BrokenRunError as error:
             print(f"the unbroken {subject.title} could not be tested: {error}")
             return 1
@@ -201,11 +291,19 @@ def _prove(subject: Subject, chosen: list[Defect], parallel: int, together: int)
             f"{counted(parallel, 'run')} at a time",
             flush=True,
         )
+        selection = Selection.of(baseline, reach)
+        if reach is not None:
+            print(selection.told(chosen), flush=True)
 
-        def judge(defects: Sequence[Defect], turn: str) -> list[MutantResult]:
+        def judge(
+            defects: Sequence[Defect], turn: str, selection: Selection = selection
+        ) -> list[MutantResult]:
             strain = any(heavy & {*defect.rules} for defect in defects)
             place = Path(folder) / turn / defects[0].name
-            return _judge(subject, defects, baseline, place, catalogue, strain=strain)
+            return _judge(subject, defects, selection, place, catalogue, strain=strain)
+
+        def judge_whole(defects: Sequence[Defect], turn: str) -> list[MutantResult]:
+            return judge(defects, turn, Selection.of(baseline, None))
 
         verdicts: list[MutantResult] = []
         left, progress = chosen, Progress("mutants judged")
@@ -224,7 +322,7 @@ def _prove(subject: Subject, chosen: list[Defect], parallel: int, together: int)
                         progress.say(f"[{len(verdicts)}/{len(chosen)}] {verdict}")
                         progress.tell(len(verdicts), len(chosen))
         progress.clear()
-        verdicts = [verdict if verdict.sound else _alone(verdict.defect, judge) for verdict in verdicts]
+        verdicts = [verdict if verdict.sound else _alone(verdict, judge_whole) for verdict in verdicts]
     return _summary(verdicts, time.monotonic() - began)
 
 
@@ -275,13 +373,14 @@ def _groups(
     return groups
 
 
-def _baseline(subject: Subject, chosen: list[Defect], folder: Path) -> RunResult:
-    """The run of the unbroken server; a machine that was busy for a moment gets another chance."""
+def _baseline(subject: Subject, chosen: list[Defect], folder: Path) -> tuple[RunResult, Path]:
+    """The run of the unbroken server, and its folder; a machine that was busy gets another chance."""
     for attempt in range(CHANCES):
-        result = subject.run([], folder / f"baseline-{attempt}", heavy=True)
+        place = folder / f"baseline-{attempt}"
+        result = subject.run([], place, heavy=True)
         if not _troubled(result, chosen):
             break
-    return result
+    return result, place
 
 
 def _troubled(baseline: RunResult, chosen: list[Defect]) -> list[RuleResult]:
@@ -295,10 +394,11 @@ def _troubled(baseline: RunResult, chosen: list[Defect]) -> list[RuleResult]:
     ]
 
 
-def _alone(defect: Defect, judge: Callable[[Sequence[Defect], str], list[MutantResult]]) -> MutantResult:
+def _alone(found: MutantResult, judge: Callable[[Sequence[Defect], str], list[MutantResult]]) -> MutantResult:
     """A mutant that stood out among others is judged by runs of its own, without their load."""
     for attempt in range(CHANCES):
-        (verdict,) = judge([defect], f"alone-{attempt}")
+        (verdict,) = judge([found.defect], f"alone-{attempt}")
+        verdict = replace(verdict, unreached=found.unreached)
         print(f"[alone] {verdict}", flush=True)
         if verdict.sound:
             break
@@ -339,7 +439,10 @@ def _is_blocked(result: RuleResult, notice: Collection[str], catalogue: Catalogu
 
 
 def _differ(before: RuleResult, after: RuleResult) -> bool:
-    """Whether a rule came to something else by those cases that the second run did not spare."""
+    """Whether a rule came to something else by those cases that the second run did not spare.
+
+    Of both only those are given that the second run was to play.
+    """
     spared = {case.test for case in after.cases if case.lacks == HEAVY.name}
     one, other = (
         aggregate(case for case in rule.cases if case.test not in spared) for rule in (before, after)
@@ -350,7 +453,7 @@ def _differ(before: RuleResult, after: RuleResult) -> bool:
 def _judge(
     subject: Subject,
     defects: Sequence[Defect],
-    baseline: RunResult,
+    selection: Selection,
     folder: Path,
     catalogue: Catalogue,
     *,
@@ -361,19 +464,24 @@ def _judge(
     A rule that is blocked by what is broken has noticed nothing of its own.
     """
     began = time.monotonic()
+    unreached = {defect for defect in defects if not selection.comes_to(defect)}
+    only = selection.of_all(defects)
+    if only is not None and not only:
+        return [MutantResult(defect, defect.rules, collateral={}, unreached=True) for defect in defects]
+    before = selection.expected(only)
     try:
-        result = subject.run(defects, folder, heavy=strain)
+        result = subject.run(defects, folder, heavy=strain, only=only)
     except (BrokenRunError, subprocess.TimeoutExpired) as error:
         return [MutantResult(defect, defect.rules, collateral={}, failure=str(error)) for defect in defects]
     after = {rule.id: rule for rule in result.rules}
-    if missing := [rule.id for rule in baseline.rules if rule.id not in after]:
+    if missing := [rule for rule in before if rule not in after]:
         said = f"the run says nothing of {', '.join(missing)}"
         return [MutantResult(defect, defect.rules, collateral={}, failure=said) for defect in defects]
     broken = {rule for defect in defects for rule in defect.rules}
     changed = {
-        rule.id: after[rule.id]
-        for rule in baseline.rules
-        if rule.id not in broken and _differ(rule, after[rule.id])
+        name: after[name]
+        for name, rule in before.items()
+        if name not in broken and _differ(rule, after[name])
     }
     declared = {defect: {rule for rule in changed if subject.expects(defect, rule)} for defect in defects}
     notice = broken.union(*declared.values())
@@ -381,12 +489,15 @@ def _judge(
     return [
         MutantResult(
             defect,
-            survived=tuple(rule for rule in defect.rules if after[rule].status is not Status.FAILED),
+            survived=tuple(
+                rule for rule in defect.rules if rule not in before or after[rule].status is not Status.FAILED
+            ),
             collateral={name: rule for name, rule in changed.items() if name not in accounted},
             declared=tuple(
                 sorted(name for name in declared[defect] if changed[name].status is Status.FAILED)
             ),
             seconds=time.monotonic() - began,
+            unreached=defect in unreached,
         )
         for defect in defects
     ]

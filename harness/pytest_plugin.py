@@ -7,6 +7,7 @@ a run without scenarios next to nothing of the harness is even read.
 import inspect
 import sys
 from collections.abc import Callable, Generator
+from pathlib import Path
 
 import pytest
 
@@ -100,6 +101,14 @@ def pytest_name_scenarios(config: pytest.Config, items: list[pytest.Item]) -> No
     config.stash[SELECTION] = Selection.of(config, items)
     if patterns := config.option.smtp_rule:
         items[:], others = without_other_rules(items, patterns)
+        config.hook.pytest_deselected(items=others)
+    if file := config.option.smtp_only:
+        try:
+            wanted = {*Path(file).read_text("utf-8").splitlines()}
+        except (OSError, UnicodeError) as error:
+            raise pytest.UsageError(f"--smtp-only {file}: {error}; name a file of pytest ids") from None
+        others = [item for item in items if item.nodeid not in wanted]
+        items[:] = [item for item in items if item.nodeid in wanted]
         config.hook.pytest_deselected(items=others)
     try:
         if levels := config.option.smtp_level:

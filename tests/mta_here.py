@@ -17,6 +17,7 @@ from harness import settings
 from harness.reference_mta.config import Config
 from harness.reference_mta.mutations import Mutant, find
 from harness.reference_mta.passwords import hash_password
+from harness.reference_mta.reached import Reached
 from harness.reference_mta.service import serving
 from tests.mta_process import (
     CONFIGURATION,
@@ -33,13 +34,15 @@ from tests.mta_process import (
 
 
 @contextlib.contextmanager
-def serving_here(config: Config, mutant: Mutant | None) -> Iterator[tuple[str, int]]:
-    """The address of a server that runs as long as the context lasts."""
+def serving_here(
+    config: Config, mutant: Mutant | None, reached: Reached | None = None
+) -> Iterator[tuple[str, int]]:
+    """The address of a server that runs as long as the context lasts; in `reached` it notes its parts."""
     ready: queue.SimpleQueue[tuple[tuple[str, int], Callable[[], object]]] = queue.SimpleQueue()
 
     async def serve() -> None:
         stopped, loop = asyncio.Event(), asyncio.get_running_loop()
-        async with serving(config, [mutant] if mutant else []) as service:
+        async with serving(config, [mutant] if mutant else [], reached) as service:
             ready.put(
                 ((service.address, service.port), functools.partial(loop.call_soon_threadsafe, stopped.set))
             )

@@ -263,8 +263,7 @@ def test_names_are_on_disk_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(os, "fsync", noting)
     copies = [
-        MaildirCopy(folder, b"", HEADER) if form == "maildir" else MboxCopy(folder, "", HEADER)
-        for _ in range(2)
+        MaildirCopy(folder, b"", HEADER) if form == "maildir" else MboxCopy(folder, HEADER) for _ in range(2)
     ]
     expected = [tmp_path, tmp_path / "mail", *([folder, folder / "new"] if form == "maildir" else [])]
     for copy in copies:

@@ -1,7 +1,7 @@
 """Several mutants in one run: as telling as one by one where they do not get in each other's way."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -10,6 +10,7 @@ import pytest
 
 from harness.mutants import Defect, run_matrix
 from harness.results.model import RunResult, Status
+from harness.runs.reach import Reach
 from tests import result_builder
 
 RULES = ("helo.one", "helo.two", "rcpt.three", "rcpt.four")
@@ -31,13 +32,19 @@ class Fake:
         """One for each rule."""
         return [Defect(f"{rule}:off", (rule,), "it is off") for rule in RULES]
 
-    def run(self, defects: Sequence[Defect], folder: Path, *, heavy: bool) -> RunResult:
+    def run(
+        self, defects: Sequence[Defect], folder: Path, *, heavy: bool, only: Collection[str] | None = None
+    ) -> RunResult:
         """Each defect hits what it is said to hit, or else its own rule."""
         self.runs.append(tuple(defect.name for defect in defects))
         hit = {rule for defect in defects for rule in self.hits.get(defect.name, defect.rules)}
         statuses = {rule: Status.FAILED if rule in hit else Status.PASSED for rule in RULES}
         rules = (result_builder.rule(rule, status=status) for rule, status in statuses.items())
         return result_builder.run(*rules)
+
+    def reach(self, folder: Path) -> Reach | None:
+        """It tells nothing of its parts."""
+        return None
 
     def fits(self, defects: Sequence[Defect]) -> bool:
         """All but those that conflict."""
@@ -93,9 +100,11 @@ class Straining(Fake):
 
     else_: Status = Status.PASSED
 
-    def run(self, defects: Sequence[Defect], folder: Path, *, heavy: bool) -> RunResult:
+    def run(
+        self, defects: Sequence[Defect], folder: Path, *, heavy: bool, only: Collection[str] | None = None
+    ) -> RunResult:
         """As that of the other, but for the second rule."""
-        result = super().run(defects, folder, heavy=heavy)
+        result = super().run(defects, folder, heavy=heavy, only=only)
         spared = result_builder.case(Status.NOT_TESTABLE, name="large", lacks="heavy")
         cases = (
             result_builder.case(self.else_ if defects else Status.PASSED, name="small"),
@@ -121,9 +130,11 @@ class Blocking(Fake):
 
     blocked_by: str = ""
 
-    def run(self, defects: Sequence[Defect], folder: Path, *, heavy: bool) -> RunResult:
+    def run(
+        self, defects: Sequence[Defect], folder: Path, *, heavy: bool, only: Collection[str] | None = None
+    ) -> RunResult:
         """As that of the other, but for the second rule."""
-        result = super().run(defects, folder, heavy=heavy)
+        result = super().run(defects, folder, heavy=heavy, only=only)
         if "helo.one:off" not in self.runs[-1]:
             return result
         other = result_builder.rule(RULES[1], status=Status.INCONCLUSIVE, blocked_by=self.blocked_by)
@@ -148,13 +159,15 @@ class Stopped(Fake):
         """Many."""
         return [Defect(f"helo.one:{number}", ("helo.one",), "it is off") for number in range(100)]
 
-    def run(self, defects: Sequence[Defect], folder: Path, *, heavy: bool) -> RunResult:
+    def run(
+        self, defects: Sequence[Defect], folder: Path, *, heavy: bool, only: Collection[str] | None = None
+    ) -> RunResult:
         """Stopped where a terminal's Ctrl-C stops it."""
         if len(self.runs) == 1:
             self.runs.append(())
             raise KeyboardInterrupt
         threading.Event().wait(0.01)
-        return super().run(defects, folder, heavy=heavy)
+        return super().run(defects, folder, heavy=heavy, only=only)
 
 
 def test_when_stopped_the_mutants_that_wait_never_run(tmp_path: Path) -> None:

@@ -26,6 +26,11 @@ def add(commands: Commands) -> None:
         metavar="N",
         help="mutants in one run: quicker, and no whole proof",
     )
+    parser.add_argument(
+        "--whole",
+        action="store_true",
+        help="all scenarios for each mutant, not only those that come to what it replaces",
+    )
     parser.add_argument("--list", action="store_true", help="list the mutants and stop")
 
 
@@ -36,4 +41,11 @@ def run(options: argparse.Namespace) -> int:
     parallel = options.parallel or os.cpu_count() or 1
     subject = ReferenceMta(default_scenarios())
     only, together = options.only or ["*"], options.together
-    return run_matrix(subject, only, parallel=parallel, together=together, list_only=options.list)
+    return run_matrix(
+        subject,
+        only,
+        parallel=parallel,
+        together=together,
+        whole=options.whole,
+        list_only=options.list,
+    )

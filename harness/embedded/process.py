@@ -59,6 +59,17 @@ class ReferenceMta:
             raise InconclusiveError(f"the reference MTA refused {request['op']}: {answer['error']}")
         return answer
 
+    def reached(self) -> dict[str, set[str]]:
+        """Which parts of it were reached, each with the names of those on whose behalf; "" for unknown ones.
+
+        Raises `InconclusiveError` where that is not noted.
+        """
+        found: dict[str, set[str]] = {}
+        for mta in (self, *self.beside):
+            for part, names in mta.ask(op="reached")["parts"].items():
+                found.setdefault(part, set()).update(names)
+        return found
+
     def _exchange(self, request: dict[str, Any]) -> dict[str, Any]:
         try:
             if self.process.stdin is None or self.process.stdout is None:
@@ -120,20 +131,26 @@ class QueueControl:
     """The queue of a running reference MTA."""
 
     mta: ReferenceMta
+    _words: dict[str, str] = field(default_factory=dict)  # by which messages were found, by id
 
     def entries(self, word: str) -> list[Queued]:
         """The queued messages whose entry mentions a word, such as a recipient's domain."""
-        listed = self.mta.ask(op="queue", action="list")["messages"]
+        listed = self.mta.ask(op="queue", action="list", about=word)["messages"]
         found = [Queued(entry["id"], entry["frozen"], json.dumps(entry)) for entry in listed]
-        return [one for one in found if word.lower() in one.entry.lower()]
+        found = [one for one in found if word.lower() in one.entry.lower()]
+        self._words.update((one.id, word) for one in found)
+        return found
 
     def remove(self, message: str) -> None:
         """Take a message, by its id, off the queue."""
-        self.mta.ask(op="queue", action="remove", id=message)
+        self._act("remove", message)
 
     def thaw(self, message: str) -> None:
         """Let a frozen message be tried again."""
-        self.mta.ask(op="queue", action="thaw", id=message)
+        self._act("thaw", message)
+
+    def _act(self, action: str, message: str) -> None:
+        self.mta.ask(op="queue", action=action, id=message, about=self._words.get(message, ""))
 
 
 @dataclass(frozen=True)
@@ -149,18 +166,19 @@ class RewriterControl:
 
 
 @contextlib.contextmanager
-def running(configs: Sequence[Path]) -> Iterator[list[ReferenceMta]]:
+def running(configs: Sequence[Path], *, note_reached: bool = False) -> Iterator[list[ReferenceMta]]:
     """A reference MTA for each configuration, started side by side; raises `EmbeddedError`."""
+    options = ["--note-reached"] if note_reached else []
     with contextlib.ExitStack() as stack:
-        found = [stack.enter_context(_process(config)) for config in configs]
+        found = [stack.enter_context(_process(config, options)) for config in configs]
         for one in found:
             one.wait_until_ready()
         yield found
 
 
 @contextlib.contextmanager
-def _process(config: Path) -> Iterator[ReferenceMta]:
-    command = [sys.executable, "-m", "harness.reference_mta", str(config), "--control"]
+def _process(config: Path, options: Sequence[str]) -> Iterator[ReferenceMta]:
+    command = [sys.executable, "-m", "harness.reference_mta", str(config), "--control", *options]
     with log_of(config).open("w") as log:
         process = subprocess.Popen(  # noqa: S603 - our own module by our own interpreter
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True

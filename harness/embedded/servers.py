@@ -92,7 +92,7 @@ class _Settings:
 
 @contextlib.contextmanager
 def reference_mta(
-    dns: tuple[str, int], mutants: Sequence[str] = ()
+    dns: tuple[str, int], mutants: Sequence[str] = (), *, note_reached: bool = False
 ) -> Iterator[tuple[Profile, ReferenceMta]]:
     """Start the reference MTAs with the fake DNS at `dns` as their resolver.
 
@@ -111,7 +111,7 @@ def reference_mta(
         if several:
             smarthost = {"route": "smarthost", "smarthost": f"{SMARTHOST}:{sink_port}"}
             configs.append(common.write("smart", smarthost))
-        with running(configs) as servers:
+        with running(configs, note_reached=note_reached) as servers:
             main, local = servers[:2]
             main.beside = tuple(servers[1:])
             content["server"]["port"] = main.port

@@ -31,6 +31,8 @@ def add_options(parser: pytest.Parser) -> None:
         "--smtp-sut", metavar="PROFILE.toml", help="the server under test; without it the reference MTA"
     )
     group.addoption("--smtp-progress-to", type=int, metavar="FD", help=argparse.SUPPRESS)  # beside the dots
+    group.addoption("--smtp-only", metavar="FILE", help=argparse.SUPPRESS)  # scenarios, an id a line
+    group.addoption("--smtp-reached-to", metavar="FILE", help=argparse.SUPPRESS)  # see `runs/reach.py`
     group.addoption("--smtp-to-the-end", action="store_true", help=argparse.SUPPRESS)  # of DATA, always
     group.addoption(
         "--smtp-doctor", metavar="COMMAND", help=argparse.SUPPRESS

@@ -56,6 +56,8 @@ class Selection:
         for flag, value in (("-k", options.keyword), ("-m", options.markexpr)):
             if value:
                 yield f"{flag} {value}"
+        if options.smtp_only:
+            yield "--smtp-only"
         yield from (f"--smtp-rule {pattern}" for pattern in options.smtp_rule)
         yield from (f"--smtp-level {level}" for level in options.smtp_level)
         if options.deselect:

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import functools
 import os
 import warnings
 from collections.abc import Collection, Generator, Sequence
@@ -29,10 +30,11 @@ from harness.results.formats import shown
 from harness.results.model import BAD, DECIDED, RunResult, Status
 from harness.results.report_format import View
 from harness.results.store import ReportError, ResultFileError
-from harness.runs.assembly import Wish, begin, open_run
+from harness.runs.assembly import Embedded, Wish, begin, open_run
 from harness.runs.course import CaseResult
 from harness.runs.deviations import held_against
 from harness.runs.ending import heeding_requests, why
+from harness.runs.reach import attributed
 from harness.runs.result_builder import Planned, ResultBuilder, RuleCase, of_a_broken_server
 from harness.runs.run import Run
 from harness.runs.scheduler import Scheduler
@@ -266,6 +268,11 @@ class ScenarioPlugin:
             data_alone=options.smtp_lean,
             baseline=Path(options.smtp_baseline) if options.smtp_baseline else None,
         )
+        embedded: Embedded = reference_mta
+        if options.smtp_reached_to:
+            if sut:
+                raise pytest.UsageError("--smtp-reached-to is about the reference MTA: drop --smtp-sut")
+            embedded = functools.partial(reference_mta, note_reached=True)
         heavy = options.smtp_allow_heavy or not (sut or options.smtp_skip_heavy)
         wish = Wish(
             self.catalogue,
@@ -274,7 +281,7 @@ class ScenarioPlugin:
             heavy,
             options.smtp_lean,
             to_the_end=options.smtp_to_the_end,
-            embedded=self.config.stash.get(EMBEDDED, reference_mta),
+            embedded=self.config.stash.get(EMBEDDED, embedded),
         )
         try:
             self.filing.prepare()
@@ -347,6 +354,7 @@ class ScenarioPlugin:
             if self.scheduler and self.result_builder and self.run and self.filing:
                 self._take_the_rest(selected, self.scheduler, self.result_builder, ending)
                 self.result = self.result_builder.finish(self.run)
+                self._note_reached(self.result_builder, self.run)
                 self.filing.take(self.result)
         finally:
             try:
@@ -354,6 +362,13 @@ class ScenarioPlugin:
                     self.scheduler.stop()
             finally:
                 self.stack.close()
+
+    def _note_reached(self, result_builder: ResultBuilder, run: Run) -> None:
+        """Which scenarios came to which parts of the server, for who asked for that."""
+        if file := self.config.option.smtp_reached_to:
+            given = {case.test: case.outcome.given for case in result_builder.cases}
+            reached = run.reached() if run.reached else {}
+            attributed(reached, given, run.internet.has_given).write(Path(file))
 
     def _take_the_rest(
         self,

@@ -64,6 +64,7 @@ def _fill_server(parser: argparse.ArgumentParser) -> None:
         "--json", action="store_true", help="tell everything on standard output, an object of JSON a line"
     )
     parser.add_argument("--control", action="store_true", help="be steered by JSON on standard input")
+    parser.add_argument("--note-reached", action="store_true", help=argparse.SUPPRESS)  # for the proof
     parser.set_defaults(act=_serve)
 
 

@@ -11,10 +11,12 @@ from harness.reference_mta.greylist import LISTS, Greylist, Triplet, Unreachable
 from harness.reference_mta.greylist_unit import unit_named, unit_of
 from harness.reference_mta.mail.queue_commands import ACTIONS, QueueCommands, facts
 from harness.reference_mta.mail.srs import Srs
+from harness.reference_mta.reached import SOUND, Quirks, Reached, on_behalf_of
 
 Request = dict[str, Any]
 HostName = Callable[[str], Awaitable[str]]
 LONGEST = 1 << 16  # bytes of a request
+SPEAKS_OF = ("client", "sender", "about")  # keys of a request that say on whose behalf it comes
 
 
 class Control:
@@ -27,22 +29,22 @@ class Control:
         srs: Srs,
         host_name: HostName,
         *,
-        keeps_removed: bool = False,
+        quirks: Quirks = SOUND,
+        reached: Reached | None = None,
     ) -> None:
-        """`host_name` gives the confirmed name of an address, or nothing.
-
-        `keeps_removed` is a deliberate defect: entries cannot be removed.
-        """
+        """`host_name` gives the confirmed name of an address, or nothing. `reached` is told on demand."""
         self._greylist = greylist
         self._host_name = host_name
         self._queue_commands = queue_commands
         self._srs = srs
-        self._keeps_removed = keeps_removed
+        self._quirks = quirks
+        self._reached = reached
         self._operations: dict[str, Callable[[Request], Awaitable[Request]]] = {
             "advance": self._advance,
             "greylist": self._change,
             "outage": self._outage,
             "queue": self._queue,
+            "reached": self._tell_reached,
             "srs": self._rewrite,
         }
 
@@ -69,7 +71,8 @@ class Control:
             request = json.loads(line)
             if request.get("op") == "stop":
                 return {"ok": True}, False
-            return {"ok": True} | await self._operations[request["op"]](request), True
+            with on_behalf_of(*(str(request.get(key, "")) for key in SPEAKS_OF)):
+                return {"ok": True} | await self._operations[request["op"]](request), True
         except (
             ValueError,
             KeyError,
@@ -100,7 +103,7 @@ class Control:
         if request["action"] == "add":
             self._greylist.add(which, triplet)
         elif request["action"] == "remove":
-            if not self._keeps_removed:
+            if "greylist.manual:off" not in self._quirks:
                 self._greylist.remove(which, triplet)
         else:
             raise ValueError(f"no action {request['action']!r}; there are add, remove, list")
@@ -117,6 +120,11 @@ class Control:
             case "run":
                 return {"tried": self._queue_commands.run()}
         raise ValueError(f"no action {request['action']!r}; there are {', '.join(ACTIONS)}")
+
+    async def _tell_reached(self, request: Request) -> Request:
+        if self._reached is None:
+            raise ValueError("which parts are reached is not noted; start it with --note-reached")
+        return {"parts": {part: sorted(names) for part, names in self._reached.names.items()}}
 
     async def _rewrite(self, request: Request) -> Request:
         days = int(request.get("days", 0))

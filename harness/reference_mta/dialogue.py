@@ -3,7 +3,7 @@
 import copy
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from harness.reference_mta.authentication import Accounts, Authentication
 from harness.reference_mta.config import Config
@@ -55,11 +55,10 @@ class Site:
     greylist: Greylist
     accounts: Accounts
     post: Acceptance
-    spoilt: set[str] = field(default_factory=set)
 
     def transaction(self) -> Transaction:
         """A new connection's view."""
-        return Transaction(self.config, self.resolver, self.greylist, self.policy.quirks, spoilt=self.spoilt)
+        return Transaction(self.config, self.resolver, self.greylist, self.policy.quirks)
 
     async def host_name(self, client: str) -> str:
         """The name of an address as a connection from it would have it confirmed; empty for what is none."""

@@ -14,8 +14,10 @@ from harness import settings
 from harness.reference_mta.bounds import Bounds
 from harness.reference_mta.config import EXAMPLE, Config
 from harness.reference_mta.control import Control
+from harness.reference_mta.decisions import CLIENT
 from harness.reference_mta.mail.queue_commands import QueueCommands
 from harness.reference_mta.mutations import Mutant, UnknownMutantError, find
+from harness.reference_mta.reached import Reached
 from harness.reference_mta.service import Service, running, serving
 from harness.reference_mta.watching import Lines, form_for
 from harness.settings.arguments import CUT_OFF
@@ -31,6 +33,7 @@ class Wish:
     quiet: bool  # trouble only
     as_json: bool
     control: bool
+    note_reached: bool = False  # which parts, for whom, which the control channel tells
 
 
 def serve(options: argparse.Namespace) -> int:
@@ -46,7 +49,7 @@ def serve(options: argparse.Namespace) -> int:
         mutants = [find(name) for name in config.mutation.names] if config.mutation else []
     except UnknownMutantError as error:
         raise settings.SettingsError(options.config, [f"mutation.names: {error}"]) from error
-    wish = Wish(options.quiet, options.json and not options.control, options.control)
+    wish = Wish(options.quiet, options.json and not options.control, options.control, options.note_reached)
     return asyncio.run(_run(config, mutants, wish))
 
 
@@ -59,11 +62,12 @@ async def _run(config: Config, mutants: Sequence[Mutant], wish: Wish) -> int:
         unread.set()
         stopped.set()
 
+    reached = Reached(CLIENT.get) if wish.note_reached else None
     with _log(wish, nobody_reads) as lines:
-        async with serving(config, mutants) as service, running(_tell_now_and_then(lines)):
+        async with serving(config, mutants, reached) as service, running(_tell_now_and_then(lines)):
             _say_ready(config, service, wish)
             if wish.control:
-                await _steered(service, stopped)
+                await _steered(service, stopped, reached)
             else:
                 await stopped.wait()
     return CUT_OFF if unread.is_set() else 0
@@ -98,7 +102,7 @@ def _say_ready(config: Config, service: Service, wish: Wish) -> None:
     print(f"reference MTA {listening}; stop it with Ctrl-C", flush=True)
 
 
-async def _steered(service: Service, stopped: asyncio.Event) -> None:
+async def _steered(service: Service, stopped: asyncio.Event, reached: Reached | None) -> None:
     """Until the control channel ends, or a signal comes."""
     site = service.site
     queue_commands = QueueCommands(site.config.server.state, site.policy.quirks)
@@ -107,7 +111,8 @@ async def _steered(service: Service, stopped: asyncio.Event) -> None:
         queue_commands,
         site.post.srs,
         site.host_name,
-        keeps_removed="greylist.manual:off" in site.policy.quirks,
+        quirks=site.policy.quirks,
+        reached=reached,
     )
     steering = asyncio.create_task(control.serve())
     waiting = asyncio.create_task(stopped.wait())

@@ -6,7 +6,7 @@ import logging
 import os
 import ssl
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.reference_mta.authentication import Accounts
@@ -28,10 +28,11 @@ from harness.reference_mta.mail.sending import Sender
 from harness.reference_mta.mail.srs import Srs
 from harness.reference_mta.mail.storage import Storage
 from harness.reference_mta.mail.waking import BELL, Waker
-from harness.reference_mta.mutations import Mutant
+from harness.reference_mta.mutations import MUTANTS, Mutant
 from harness.reference_mta.operator import DATABASE
 from harness.reference_mta.policy import Policy
 from harness.reference_mta.policy.dialect import spoken
+from harness.reference_mta.reached import Reached
 from harness.reference_mta.resolver import Resolver
 
 log = logging.getLogger(__name__)
@@ -56,8 +57,10 @@ class Service:
 
 
 @contextlib.asynccontextmanager
-async def serving(config: Config, mutants: Sequence[Mutant] = ()) -> AsyncIterator[Service]:
-    """The server, listening for as long as the context lasts.
+async def serving(
+    config: Config, mutants: Sequence[Mutant] = (), reached: Reached | None = None
+) -> AsyncIterator[Service]:
+    """The server, listening for as long as the context lasts; in `reached` it notes which parts were.
 
     Raises `ListenError`, `FolderError`, `CertificateError`, `UnreachableError` (of the database) and
     `OSError`.
@@ -75,14 +78,14 @@ async def serving(config: Config, mutants: Sequence[Mutant] = ()) -> AsyncIterat
         await resolver.start()
         stack.callback(resolver.close)
         context = _context(config, mutants)
-        policy = _policy(config, mutants)
+        policy = _policy(config, mutants, reached)
         waker = Waker(state / BELL)
         stack.callback(waker.close)
         queue = Queue(state / QUEUE)
         stack.callback(queue.close)
         storage = Storage()
         stack.callback(storage.close)
-        mailboxes = Mailboxes(config, Filters(config.delivery.filters), policy.quirks)
+        mailboxes = Mailboxes(config, Filters(config.delivery.filters), policy.quirks, policy.delivery)
         defects = Defects(config, policy.quirks)
         post = Acceptance(config, storage, mailboxes, queue, waker, Srs(config, policy.quirks), defects)
         sender = Sender(config, post, Attempts(Finder(config, resolver, defects)), defects)
@@ -137,9 +140,17 @@ def _tell_of_a_defect(task: asyncio.Task[None]) -> None:
         log.critical("work has ended that should go on: %s", error, exc_info=error)
 
 
-def _policy(config: Config, mutants: Sequence[Mutant]) -> Policy:
+def _policy(config: Config, mutants: Sequence[Mutant], reached: Reached | None) -> Policy:
     """The policy as the configuration has it, with what the mutants break."""
     policy = spoken(config)
+    if reached is not None:
+        policy = replace(
+            policy,
+            quirks=replace(policy.quirks, reached=reached),
+            delivery=policy.delivery.noting(reached.note),
+        )
+        for mutant in MUTANTS:
+            policy = mutant.watch(policy)
     for mutant in mutants:
         policy = mutant.change(policy)
     return policy

@@ -88,6 +88,7 @@ def open_run(wish: Wish) -> Iterator[Run]:
             lean=wish.lean,
             to_the_end=wish.to_the_end,
             over=over,
+            reached=mta.reached if mta else None,
         )
         hosts = _hosts_of_the_pulse(run)
         pulse.probes.append(ServerProbe(_in_turn(hosts), 1 + math.ceil(pause / (NOOPS * beat))))

@@ -32,6 +32,7 @@ class CaseResult:
     came: str = ""
     lacks: str = ""
     hits_innocents: bool = False  # whether it failed because of what clients without the offence met
+    given: frozenset[str] = frozenset()  # to its clients: addresses and domains, see `Internet.given`
 
 
 def broken_by(error: BaseException) -> CaseResult:
@@ -53,6 +54,7 @@ class Course:
         self._votes: list[Vote] = []
         self._observed = self._came = ""
         self._seconds = 0.0
+        self._given: frozenset[str] = frozenset()
 
     def untried(self) -> CaseResult | None:
         """The outcome of a scenario that is not to be tried at all."""
@@ -89,6 +91,7 @@ class Course:
     def _try(self) -> None:
         began = time.monotonic()
         vote, plays = try_once(self._run, self._plan)
+        self._given = self._given.union(*(play.world.internet.given for play in plays))
         waited = max(play.world.waited for play in plays)
         self._seconds += max(0.0, time.monotonic() - began - waited)
         self._observed, self._came = observed_in(plays), came_in(plays)
@@ -121,6 +124,7 @@ class Course:
             vote.blocked_by,
             self._came,
             hits_innocents=vote.hits_innocents,
+            given=self._given,
         )
 
     @property

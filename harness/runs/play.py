@@ -126,7 +126,7 @@ OWN: Mapping[str, Callable[[Play], object]] = {
     "expect": lambda play: play.expect,
     "raw": lambda play: play.raw,
     "sut": lambda play: play.run.sut,
-    "internet": lambda play: play.run.internet,
+    "internet": lambda play: play.world.internet,
 }
 FIXTURES = frozenset((*OWN, *CAPABILITIES.fixtures))  # what a scenario can ask for
 TWIN = "offence"  # the fixture by which a scenario says that it has a twin

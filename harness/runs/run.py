@@ -4,7 +4,7 @@ import contextlib
 import ipaddress
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -51,6 +51,7 @@ class Run:
     obstacles: Mapping[str, str] = field(default_factory=dict)  # why what is granted is not there
     unusable: str = ""  # why no verdict means anything; empty when the server is fit to be judged
     over: threading.Event = field(default_factory=threading.Event)  # nothing counts any more
+    reached: Callable[[], Mapping[str, Iterable[str]]] | None = None  # parts of the server, and for whom
     pace: Pace = field(init=False)
     room: Room = field(init=False)  # for as many dialogues at a time as the profile allows
     _troubles: int = 0  # canaries in a row that were not served
@@ -71,13 +72,13 @@ class Run:
     def world(self) -> World:
         """A world for one try of a scenario."""
         usual = self.baseline.zones_asked
-        world = World(self.internet, self.sut, self.endpoints, None, self.pace, usual, room=self.room)
+        world = World(self.internet.apart(), self.sut, self.endpoints, None, self.pace, usual, room=self.room)
         world.clock = self.tools.recorded(CLOCK, world)
         return world
 
     def client(self, world: World, kind: Kind, label: str = "client") -> Client:
         """A fresh innocent host."""
-        return Client(world, self.internet.identity(kind), kind, label)
+        return Client(world, world.internet.identity(kind), kind, label)
 
     def refusal(self, rule: Rule, needs: Iterable[str]) -> ScenarioEnd | None:
         """Why a case that `needs` something is not to be tried on this server; None when it is."""
@@ -226,7 +227,7 @@ class Run:
         if networks := self.profile.clients.networks:
             any_v4 = any(network.version == 4 for network in networks)
             return self.client(world, Kind.KNOWN if any_v4 else Kind.IPV6, "observer")
-        identity = self.internet.identity(Kind.KNOWN, address=self.profile.server.address)
+        identity = world.internet.identity(Kind.KNOWN, address=self.profile.server.address)
         return Client(world, identity, Kind.KNOWN, "observer")
 
     def _lacks(self, name: str) -> str:

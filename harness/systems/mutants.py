@@ -3,7 +3,7 @@
 import fnmatch
 import functools
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, model_validator
 from harness import settings
 from harness.mutants import BrokenRunError, Defect, run_pytest
 from harness.results.model import RunResult
+from harness.runs.reach import Reach
 from harness.systems import sandbox
 from harness.systems.image import Image, mount_point
 from harness.systems.sandbox import SandboxError
@@ -73,8 +74,14 @@ class BrokenSystem:
         """Of its `mutants.toml`, those of the profile."""
         return [Defect(one.name, one.rules, one.about) for one in self._mutants.values()]
 
-    def run(self, defects: Sequence[Defect], folder: Path, *, heavy: bool) -> RunResult:
-        """Start it broken, and run the scenarios."""
+    def reach(self, folder: Path) -> Reach | None:
+        """No real server tells which of its parts are at work."""
+        return None
+
+    def run(
+        self, defects: Sequence[Defect], folder: Path, *, heavy: bool, only: Collection[str] | None = None
+    ) -> RunResult:
+        """Start it broken, and run the scenarios, all of them."""
         folder.mkdir(parents=True)
         mutants = [self._mutants[defect.name] for defect in defects]
         root = folder / "root"

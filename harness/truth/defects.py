@@ -7,6 +7,7 @@ from itertools import chain, combinations
 
 from harness.reference_mta.certificate import SOUND
 from harness.reference_mta.mutations import MUTANTS, Mutant
+from harness.reference_mta.policy.checks import Check
 from harness.truth.built import INNOCENT, OFFENCE_OF, Built, check_of, differs
 from harness.truth.draw import Blacklist, Draw
 
@@ -290,13 +291,20 @@ def _shows(built: Built, mutant: Mutant) -> bool:
     if broken == built.policy and mutant.flaws == SOUND:
         return False  # such a server is like that anyway
     before, after = check_of(built.policy, mutant.rule), check_of(broken, mutant.rule)
-    if before != after:
+    if before and after and before != after and not _is_only_said_otherwise(before, after):
         promised, met = built.shown(mutant.rule), built.shown(mutant.rule, broken)
         return promised != met if mutant.rule in MARKS else differs(promised, met)
     conditions = [*_fitting(SHOWS, mutant.name)]
     if mutant.kind == "weak-ehlo-only":
         conditions.append(_missed(mutant.rule))
     return bool(conditions) and all(shows(built) for shows in conditions)
+
+
+def _is_only_said_otherwise(before: Check, after: Check) -> bool:
+    """Whether nothing differs but the words of a refusal, or of a mark."""
+    marks = bool(before.then.mark) == bool(after.then.mark)
+    same = replace(after.then, words=before.then.words, mark=before.then.mark)
+    return marks and same == before.then
 
 
 def _fitting(table: Mapping[str, Condition], name: str) -> Iterator[Condition]:

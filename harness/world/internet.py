@@ -4,7 +4,7 @@ import ipaddress
 import itertools
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from fake_dns import FakeDns
@@ -60,11 +60,21 @@ class Internet:
     profile: Profile
     token: str = field(default_factory=lambda: made_up(TOKEN))
     nobody: str = field(default_factory=made_up)  # a local part that no user has
+    given: set[str] = field(default_factory=set)  # addresses, and domains up to the first dot, see `apart`
+    _all_given: set[str] = field(default_factory=set)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _addresses: dict[tuple[Network, ...], Addresses] = field(default_factory=dict)
     _inhabitants: Inhabitants = field(default_factory=Inhabitants)
     _hosts: dict[str, str] = field(default_factory=dict)  # by address
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def apart(self) -> "Internet":
+        """The same internet for one world: what that is given is told apart from what others have."""
+        return replace(self, given=set())
+
+    def has_given(self, name: str) -> bool:
+        """Whether an address, or a domain up to its first dot, was given to anybody."""
+        return name in self._all_given
 
     def identity(self, kind: Kind, address: str | None = None) -> Identity:
         """A new innocent host; raises `NotTestableError` when the profile has no such address."""
@@ -81,6 +91,7 @@ class Internet:
         self.dns.publish(domain, "MX", f"10 {host}.")
         self.dns.publish(domain, _address_type(address), address)
         self._hosts[address] = host
+        self._note(address, domain)
         return Identity(address, host, domain)
 
     def neighbours(self, kind: Kind) -> tuple[Identity, Identity]:
@@ -107,6 +118,7 @@ class Internet:
         """
         with self._lock:
             domain = f"d{next(self._numbers)}-{self.token}.example"
+        self._note(domain)
         self.dns.zone(domain)
         self.dns.publish(domain, "MX", f"10 mx.{domain}.")
         self.publish_host(f"mx.{domain}", self._far_away())
@@ -116,6 +128,11 @@ class Internet:
         """An address of the same space that no client has: for records that lead elsewhere."""
         with self._lock:
             return self._next_address(Kind.KNOWN)
+
+    def _note(self, *names: str) -> None:
+        known = {name.removesuffix(".example") for name in names}
+        self.given.update(known)
+        self._all_given.update(known)
 
     def _beside(self, address: str, kind: Kind) -> str | None:
         """An address next to another one in its network; None when there is none to give."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from harness.reference_mta.config import Config
 from harness.reference_mta.mail.delivery_result import DeliveryResult, State
 from harness.reference_mta.mail.message import Message
+from harness.reference_mta.reached import SOUND, Quirks
 
 RULES = {  # the rules that defects belong to, and the [outgoing] route of the servers that they show in
     "smarthost.routes-nonlocal": "smarthost",
@@ -23,12 +24,12 @@ class Defects:
     """What is wrong with a server's way of sending; nothing as a rule."""
 
     config: Config
-    quirks: frozenset[str] = frozenset()
+    quirks: Quirks = SOUND
 
     def has(self, name: str) -> bool:
         """Whether a defect is switched on, and of this server's way of sending."""
         rule = name.partition(":")[0]
-        return name in self.quirks and RULES.get(rule) == self.config.outgoing.route
+        return RULES.get(rule) == self.config.outgoing.route and name in self.quirks
 
     @property
     def pace(self) -> float:

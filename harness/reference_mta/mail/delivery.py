@@ -4,7 +4,6 @@ Mailboxes lie in the state directory: a Maildir `mail/user@domain` with folders 
 of that name with files `user@domain:NAME` beside it.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from email.utils import formatdate
 
@@ -15,12 +14,13 @@ from harness.reference_mta.mail.files import folder_name
 from harness.reference_mta.mail.filter import INBOX
 from harness.reference_mta.mail.filters import Filters
 from harness.reference_mta.mail.header import fields_named, parted, without
-from harness.reference_mta.mail.maildir import MaildirCopy
 from harness.reference_mta.mail.mbox import MboxCopy
 from harness.reference_mta.mail.message import Message
+from harness.reference_mta.mail.parts import AS_IT_SHOULD_BE, MailParts
 from harness.reference_mta.mail.routing import Destinations
 from harness.reference_mta.mail.storage import Copy
 from harness.reference_mta.policy.transaction import Transaction
+from harness.reference_mta.reached import SOUND, Quirks
 from harness.reference_mta.replies import word
 
 OURS = fields_named(("Return-path", "Envelope-to", "Delivery-date"))  # only final delivery may add them
@@ -44,7 +44,8 @@ class Mailboxes:
 
     config: Config
     filters: Filters
-    quirks: frozenset[str] = frozenset()
+    quirks: Quirks = SOUND
+    parts: MailParts = AS_IT_SHOULD_BE
 
     def letters(self, message: Message, destinations: Destinations) -> list[Letter]:
         """One for each mailbox; what a client wrote in place of our header lines is left out."""
@@ -57,14 +58,14 @@ class Mailboxes:
         place = self.config.server.state / "mail" / folder_name(letter.mailbox)
         if self._format(letter.mailbox) == "mbox":
             file = place.with_name(f"{place.name}:{letter.folder}") if letter.folder else place
-            return MboxCopy(file, letter.sender, letter.header + letter.content, self.quirks)
+            return MboxCopy(file, self.parts.mbox_entry(letter.sender, letter.header + letter.content))
         folder = place / f".{letter.folder}" if letter.folder else place
-        return MaildirCopy(folder, letter.header, letter.content, self.quirks)
+        return self.parts.maildir(folder, letter.header, letter.content)
 
     def _letter(
         self, message: Message, content: bytes, mailbox: str, recipients: tuple[str, ...]
     ) -> Letter | None:
-        lines = self._trace(message, mailbox, recipients)
+        lines = self.parts.trace(message, mailbox, recipients)
         header = replace(message, annotations=(*lines, *message.annotations)).head
         rules = self.filters.of(mailbox)
         mark = self.config.speech.mark_field
@@ -78,30 +79,9 @@ class Mailboxes:
             content = TO.sub(f"To: {mailbox}\r\n".encode(), start, count=1) + content[len(start) :]
         return Letter(mailbox, folder or INBOX, message.sender, header, content)
 
-    def _trace(self, message: Message, mailbox: str, recipients: tuple[str, ...]) -> tuple[str, ...]:
-        """The header lines of final delivery, or what a deliberate defect leaves of them."""
-        named = {"weak-mailbox": (mailbox,), "weak-everybody": message.recipients}
-        missing = {"weak-no-return-path": 0, "weak-no-envelope-to": 1, "weak-no-delivery-date": 2}
-        for kind, other in named.items():
-            recipients = other if f"delivery.trace-headers:{kind}" in self.quirks else recipients
-        lines = trace_lines(message.sender, recipients)
-        for kind, number in missing.items():
-            if f"delivery.trace-headers:{kind}" in self.quirks:
-                return lines[:number] + lines[number + 1 :]
-        return () if "delivery.trace-headers:off" in self.quirks else lines
-
     def _format(self, mailbox: str) -> Format:
         domain = self.config.hosted(split(mailbox).domain)
         return (domain.format if domain else None) or self.config.delivery.format
-
-
-def trace_lines(sender: str, recipients: Iterable[str]) -> tuple[str, ...]:
-    """The header lines of final delivery; `recipients` are those of the envelope that led to the mailbox."""
-    return (
-        f"Return-path: <{sender}>",
-        "Envelope-to: " + ",\r\n\t".join(recipients),
-        f"Delivery-date: {formatdate()}",
-    )
 
 
 def received(about: Transaction, name: str, protocol: str) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ async def signed(about: Transaction, message: Message) -> tuple[Refusal, Message
         return Refusal(""), message
     found = [_misjudged(about, one) for one in await _signatures(about, message.content)]
     results = {one.result for one in found if not one.testing}
-    false = "fail" in results or (about.quirk("dkim.no-key:strict-refused") and "permerror" in results)
+    false = "fail" in results or ("permerror" in results and about.quirk("dkim.no-key:strict-refused"))
     if mode == "reject" and false and not results & {"pass", "neutral"}:
         if "temperror" in results:
             return Refusal(reply(451, "7.5", PUT_OFF), rule=_rule(found)), message

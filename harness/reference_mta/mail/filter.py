@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.reference_mta.mail.header import decoded, parted, read
+from harness.reference_mta.reached import SOUND, Quirks
 
 INBOX = ""
 MARK_FIELD = "X-DNSbl-Warning"  # unless the configuration calls it otherwise
@@ -38,9 +39,7 @@ class Filter:
 
     rules: tuple[Rule, ...] = ()
 
-    def folder(
-        self, message: bytes, quirks: frozenset[str] = frozenset(), mark_field: str = MARK_FIELD
-    ) -> str | None:
+    def folder(self, message: bytes, quirks: Quirks = SOUND, mark_field: str = MARK_FIELD) -> str | None:
         """The folder for a message as it is to be kept; None when no rule holds.
 
         `mark_field` is the header field in which this server marks mail, which some defects look for.
@@ -60,11 +59,11 @@ class _Seen:
 
     fields: dict[str, list[str]]
     body: str
-    quirks: frozenset[str]
+    quirks: Quirks
     mark: str  # name of the field
 
     @staticmethod
-    def of(message: bytes, named: set[str], quirks: frozenset[str], mark: str) -> "_Seen":
+    def of(message: bytes, named: set[str], quirks: Quirks, mark: str) -> "_Seen":
         """Of the header only the fields that are named."""
         header, body = parted(message)
         if "filter.spam-folder:strict-subject" in quirks:

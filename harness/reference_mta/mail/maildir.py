@@ -4,7 +4,7 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from harness.reference_mta.mail.files import make_folder, write_all
@@ -16,11 +16,15 @@ class MaildirCopy:
     """A message on its way into a Maildir, which is made when it is missing."""
 
     def __init__(
-        self, folder: Path, header: bytes, content: bytes, quirks: frozenset[str] = frozenset()
+        self,
+        folder: Path,
+        header: bytes,
+        content: bytes,
+        shown: str = "new",
+        move: Callable[[Path, Path], object] = Path.rename,
     ) -> None:
-        """`header` are this server's header lines; `quirks` are deliberate defects."""
-        shown = "cur" if "delivery.maildir:off" in quirks else "new"
-        self._leaves_one_behind = "delivery.maildir:weak-leftover" in quirks
+        """`header` are this server's header lines; `move` brings the whole message to where it is `shown`."""
+        self._move = move
         name = f"{time.time_ns()}.{secrets.token_hex(8)}.reference-mta"
         self._folder = folder
         self._parts = (header, content)
@@ -47,10 +51,7 @@ class MaildirCopy:
 
     def show(self) -> None:
         """Into `new`. Raises `OSError`."""
-        if self._leaves_one_behind:
-            self._finished.hardlink_to(self._unfinished)
-        else:
-            self._unfinished.rename(self._finished)
+        self._move(self._unfinished, self._finished)
 
     def changed(self) -> Iterable[Path]:
         """Its `new`; for the first message also what holds the folders that were made."""

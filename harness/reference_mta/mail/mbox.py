@@ -17,18 +17,15 @@ from harness.reference_mta.replies import word
 NOBODY = "MAILER-DAEMON"  # stands for the null sender, as RFC 4155 has it
 SEPARATOR = b"\n\n"  # before every From_ line but the first: the end of a line and an empty one
 DIVIDES = re.compile(rb"\n(?=>*+From )")  # no message begins with such a line: header lines of ours do
-LOOKS_SO = re.compile(rb"\n(?=>*+From[^:])")  # quoted by a deliberate defect
 
 
 class MboxCopy:
     """A message on its way into an mbox, which is made when it is missing."""
 
-    def __init__(self, file: Path, sender: str, text: bytes, quirks: frozenset[str] = frozenset()) -> None:
-        """`text` is the whole message, CRLF line ends; `quirks` are deliberate defects."""
+    def __init__(self, file: Path, text: bytes) -> None:
+        """`text` is what is appended, see `entry`."""
         self._path = file
-        self._sender = sender
         self._text = text
-        self._quirks = quirks
         self._changed: list[Path] = []
         self._file = -1
         self._began = -1  # size of the file before this message
@@ -44,7 +41,7 @@ class MboxCopy:
         if not os.path.samestat(os.fstat(self._file), self._path.stat()):
             raise BlockingIOError(f"{self._path} has just been replaced")
         self._began = size
-        write_all(self._file, (self._divider(size), self._entry()))
+        write_all(self._file, (self._divider(size), self._text))
 
     def sync(self) -> None:
         """Onto the disk. Raises `OSError`."""
@@ -77,14 +74,13 @@ class MboxCopy:
             return b""
         return b"\n" if end.endswith(b"\n") else SEPARATOR
 
-    def _entry(self) -> bytes:
-        """From_ line, message, empty line."""
-        line = f"From {word(self._sender) or NOBODY} {time.asctime(time.gmtime())}\n"
-        text = self._text.replace(b"\r\n", b"\n")
-        if "delivery.mbox:off" in self._quirks:
-            line = ""
-        if "delivery.mbox:weak-unquoted" not in self._quirks:
-            divides = LOOKS_SO if "delivery.mbox:strict-longer-words" in self._quirks else DIVIDES
-            text = divides.sub(b"\n>", text)
-        end = b"\n" if text.endswith(b"\n") else SEPARATOR
-        return line.encode("ascii") + text + end
+
+def entry(sender: str, message: bytes, divides: re.Pattern[bytes] = DIVIDES) -> bytes:
+    """From_ line, message, empty line: a message with CRLF line ends, as an mbox has it.
+
+    `divides` finds where a line would be taken for a From_ line, and is quoted.
+    """
+    line = f"From {word(sender) or NOBODY} {time.asctime(time.gmtime())}\n"
+    text = divides.sub(b"\n>", message.replace(b"\r\n", b"\n"))
+    end = b"\n" if text.endswith(b"\n") else SEPARATOR
+    return line.encode("ascii") + text + end

@@ -13,6 +13,7 @@ from typing import Any
 
 from harness.reference_mta.mail.queue import QUEUE, Queue, QueueEntry
 from harness.reference_mta.mail.waking import BELL, ring
+from harness.reference_mta.reached import SOUND, Quirks
 from harness.reference_mta.replies import visible
 
 ACTIONS = ("list", "remove", "thaw", "run")
@@ -23,7 +24,7 @@ class QueueCommands:
     """The queue in a state directory. Every method raises `QueueError`, and `OSError` for the waker."""
 
     state: Path
-    quirks: frozenset[str] = frozenset()
+    quirks: Quirks = SOUND
 
     def entries(self) -> list[QueueEntry]:
         """All messages, oldest first; frozen ones are among them."""
@@ -60,7 +61,7 @@ class QueueCommands:
         return count
 
     def _does_nothing(self, defect: str) -> bool:
-        return not self.quirks.isdisjoint({f"queue.list-remove-thaw:{kind}" for kind in ("off", defect)})
+        return any(f"queue.list-remove-thaw:{kind}" in self.quirks for kind in ("off", defect))
 
     @contextlib.contextmanager
     def _queue(self) -> Iterator[Queue]:

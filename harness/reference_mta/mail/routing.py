@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from harness.reference_mta.addresses import MailAddress, split
 from harness.reference_mta.config import Config
 from harness.reference_mta.domains import REST, Domain
+from harness.reference_mta.reached import SOUND, Quirks
 
 LONGEST_CHAIN = 50  # aliases that lead to one another; what comes after is a mailbox
 
@@ -28,7 +29,7 @@ class Routes:
     remote: Destinations = field(default_factory=dict)
 
 
-def route(config: Config, recipients: Iterable[str], quirks: frozenset[str] = frozenset()) -> Routes:
+def route(config: Config, recipients: Iterable[str], quirks: Quirks = SOUND) -> Routes:
     """Where a message for these envelope recipients goes.
 
     Each recipient leads somewhere; an alias that leads back to itself is a mailbox of its own.
@@ -44,7 +45,7 @@ class _Way:
     """The way of one envelope recipient through the aliases; no alias is followed twice."""
 
     config: Config
-    quirks: frozenset[str]
+    quirks: Quirks
     routes: Routes
     recipient: str
     _followed: set[str] = field(default_factory=set)
@@ -75,25 +76,25 @@ class _Way:
     def _domain(self, mailbox: MailAddress) -> Domain | None:
         """The hosted domain of an address."""
         domain = self.config.hosted(mailbox.domain)
-        if domain is not None and "delivery.per-domain:off" in self.quirks:
-            name = mailbox.local_part.lower()
-            return next((other for other in self.config.domain if name in other.aliases), domain)
-        return domain
+        if domain is None:
+            return None
+        name = mailbox.local_part.lower()
+        first = next((other for other in self.config.domain if name in other.aliases), domain)
+        return first if first is not domain and "delivery.per-domain:off" in self.quirks else domain
 
     def _targets(self, domain: Domain, entry: str | None) -> tuple[str, ...]:
         """What an alias leads to; empty for a mailbox."""
         targets = domain.aliases.get(entry or REST, ())
-        return _mistaken(self.quirks, domain, entry, targets) if self.quirks else targets
+        return _mistaken(self.quirks, domain, entry, targets)
 
 
-def _mistaken(
-    quirks: frozenset[str], domain: Domain, entry: str | None, targets: tuple[str, ...]
-) -> tuple[str, ...]:
+def _mistaken(quirks: Quirks, domain: Domain, entry: str | None, targets: tuple[str, ...]) -> tuple[str, ...]:
     """What a deliberate defect makes of the targets of an alias or a user."""
     bystanders = tuple(user for user in domain.users if user.lower() not in map(str.lower, targets))
     everybody_else = domain.aliases.get(REST, ())
     if not targets:
-        return everybody_else if "delivery.catch-all:strict-users" in quirks else targets
+        strict = bool(everybody_else) and "delivery.catch-all:strict-users" in quirks
+        return everybody_else if strict else targets
     if entry is None:
         rule, wrong = "delivery.catch-all", {"weak-own": (), "weak-other": bystanders[:1]}
     elif len(targets) == 1:

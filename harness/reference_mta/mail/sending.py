@@ -17,6 +17,7 @@ from harness.reference_mta.mail.bounces import bounce
 from harness.reference_mta.mail.defects import Defects
 from harness.reference_mta.mail.delivery_result import DeliveryResult, State
 from harness.reference_mta.mail.queue import Queue, QueueEntry, QueueError
+from harness.reference_mta.reached import on_behalf_of
 from harness.reference_mta.replies import visible
 
 AT_ONCE = 100  # messages that are under way
@@ -74,15 +75,8 @@ class Sender:
         try:
             if found := await self._storage.run(lambda: self._queue.message(number)):
                 entry, content = found
-                began = self._queue.clock()
-
-                async def delivered(outcomes: Mapping[str, DeliveryResult]) -> None:
-                    _log(outcomes)
-                    await _whole(self._surely(lambda: self._queue.settle(number, outcomes)))
-
-                outcomes = await self._attempts.attempt(entry.sender, entry.waiting, content, delivered)
-                rest = {each: one for each, one in outcomes.items() if one.state is not State.DELIVERED}
-                await _whole(self._note(entry, content, rest, began))
+                with on_behalf_of(entry.sender, *(each.address for each in entry.recipients)):
+                    await self._send(entry, content)
         except Exception as error:
             defect = not isinstance(error, OSError)  # which is what the system lacks, and no news of the code
             log.error("the attempt to send %s failed, it is tried again: %s", number, error, exc_info=defect)
@@ -90,6 +84,18 @@ class Sender:
         finally:
             del self._under_way[number]
             self._waker.ring()
+
+    async def _send(self, entry: QueueEntry, content: bytes) -> None:
+        """One attempt, and what becomes of the message after it."""
+        began = self._queue.clock()
+
+        async def delivered(outcomes: Mapping[str, DeliveryResult]) -> None:
+            _log(outcomes)
+            await _whole(self._surely(lambda: self._queue.settle(entry.id, outcomes)))
+
+        outcomes = await self._attempts.attempt(entry.sender, entry.waiting, content, delivered)
+        rest = {each: one for each, one in outcomes.items() if one.state is not State.DELIVERED}
+        await _whole(self._note(entry, content, rest, began))
 
     async def _note(
         self, entry: QueueEntry, content: bytes, outcomes: Mapping[str, DeliveryResult], began: float

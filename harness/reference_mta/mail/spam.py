@@ -52,7 +52,7 @@ async def classified(about: Transaction, message: Message) -> Message:
     """The message with this server's marks, and without those that the client put there."""
     message = replace(message, content=without(message.content, FOREIGN))
     exempt = any(
-        about.quirk(f"absent.size-exempts-spam-check:{kind}") and len(message.content) > size
+        len(message.content) > size and about.quirk(f"absent.size-exempts-spam-check:{kind}")
         for kind, size in (("off", SMALL), ("weak-megabyte", MEDIUM))
     )
     if about.vouched or exempt or about.quirk("data.spam-classified:off"):

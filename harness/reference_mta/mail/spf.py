@@ -50,7 +50,7 @@ async def authorize(about: Transaction) -> Refusal:
     inquiry = inquiry_of(about)
     found = await check_host(about.resolver, inquiry, about.quirks)
     for defect, (result, other) in TAKEN_FOR.items():
-        if about.quirk(defect) and found.result is result:
+        if found.result is result and about.quirk(defect):
             found = replace(found, result=other)
     return Refusal(_reply(about, mode, inquiry, found), rule=f"spf.{found.result}")
 
@@ -58,7 +58,7 @@ async def authorize(about: Transaction) -> Refusal:
 def _reply(about: Transaction, mode: str, inquiry: Inquiry, found: Finding) -> str:
     """The reply that refuses the sender; without one the result is noted."""
     for defect, result in REFUSED.items():
-        if about.quirk(defect) and found.result is result:
+        if found.result is result and about.quirk(defect):
             return _refusal(inquiry, found)
     if mode == "reject" and found.result is Result.TEMPERROR:
         return reply(451, "4.3", f"DNS has no answer about {word(inquiry.domain)} now")

@@ -19,6 +19,7 @@ from typing import Literal
 
 from harness.reference_mta.addresses import LONGEST, MailAddress, split
 from harness.reference_mta.config import Config
+from harness.reference_mta.reached import SOUND, Quirks
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"  # RFC 4648 §6
 DAY = 86400  # seconds
@@ -42,7 +43,7 @@ class Srs:
     """Rewrites senders and finds them again; does neither without a secret."""
 
     config: Config
-    quirks: frozenset[str] = frozenset()
+    quirks: Quirks = SOUND
     clock: Callable[[], float] = time.time
 
     def forwarded(self, sender: str, domain: str, days: int = 0) -> str:

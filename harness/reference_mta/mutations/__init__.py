@@ -16,6 +16,7 @@ from harness.reference_mta.mutations.recipient import RECIPIENT_MUTANTS
 from harness.reference_mta.mutations.sender_authentication import AUTHENTICITY_MUTANTS
 from harness.reference_mta.mutations.session import SESSION_MUTANTS
 from harness.reference_mta.policy import Policy
+from harness.reference_mta.reached import Quirks
 
 __all__ = ["MUTANTS", "Mutant", "UnknownMutantError", "find", "quirks_of"]
 
@@ -34,9 +35,9 @@ class UnknownMutantError(Exception):
     """A name that no mutant has."""
 
 
-def quirks_of(names: Iterable[str]) -> frozenset[str]:
+def quirks_of(names: Iterable[str]) -> Quirks:
     """The defects that mutants make this server know by name; raises `UnknownMutantError`."""
-    return frozenset().union(*(find(name).change(Policy()).quirks for name in names))
+    return Quirks(frozenset().union(*(find(name).change(Policy()).quirks.names for name in names)))
 
 
 def find(name: str) -> Mutant:

@@ -1,5 +1,9 @@
 """Mutants of the rules at connect, HELO and MAIL."""
 
+import asyncio
+from dataclasses import replace
+
+from harness.reference_mta import reached
 from harness.reference_mta.mutations.kinds import (
     Mutant,
     claiming,
@@ -7,11 +11,16 @@ from harness.reference_mta.mutations.kinds import (
     delays,
     late_refusals,
     off,
+    owed_by_half,
     resorted,
     sparing,
     treated,
 )
+from harness.reference_mta.policy import Policy
+from harness.reference_mta.policy.checks import Question
+from harness.reference_mta.policy.helo import MOST_ADDRESSES
 from harness.reference_mta.policy.transaction import Transaction
+from harness.reference_mta.resolver import Answer, Lookup
 
 
 def _name(transaction: Transaction) -> str:
@@ -37,6 +46,75 @@ async def _only_by_reversal(transaction: Transaction, found: str | None) -> str 
     _, names = await transaction.names_of(transaction.client)
     given_back = _name(transaction) in [name.lower() for name in names]
     return "helo.reverse-match" if given_back else "helo.dns-mismatch"
+
+
+CONFIRMED = ("helo.forward-match", "helo.reverse-match")
+UNCONFIRMED = ("helo.dns-mismatch", "helo.own-host")  # names that DNS was asked about in vain
+
+
+async def _by_any_address(transaction: Transaction, found: str | None) -> str | None:
+    return "helo.reverse-match" if await _addresses(transaction) else found
+
+
+async def _by_any_ptr(transaction: Transaction, found: str | None) -> str | None:
+    addresses = await _addresses(transaction)
+    reversals = await asyncio.gather(*(transaction.names_of(address) for address in addresses))
+    return "helo.reverse-match" if any(names for _, names in reversals) else found
+
+
+async def _only_with_the_other_family(transaction: Transaction, found: str | None) -> str | None:
+    answer = await _ask_for_the_other_family(transaction)
+    if answer.lookup is not Lookup.FAILED:
+        return found
+    ours = any(_name(transaction).endswith(f".{domain}") for domain in _own_domains(transaction))
+    return "helo.own-host" if ours else "helo.dns-mismatch"
+
+
+async def _after_the_other_family(transaction: Transaction, found: str | None) -> str | None:
+    for _ in range(2):
+        await _ask_for_the_other_family(transaction)
+    return found
+
+
+async def _ask_for_the_other_family(transaction: Transaction) -> Answer:
+    other = "AAAA" if transaction.address_type == "A" else "A"
+    return await transaction.resolver.ask(_name(transaction).rstrip("."), other)
+
+
+async def _addresses(transaction: Transaction) -> tuple[str, ...]:
+    _, addresses = await transaction.addresses(_name(transaction).rstrip("."))
+    return addresses[:MOST_ADDRESSES]
+
+
+async def _once(transaction: Transaction, found: str | None) -> str | None:
+    transaction.greeted_plainly = False
+    return found
+
+
+def _sticking_to_the_address() -> Mutant:
+    rule, plain = "helo.plain-ip-sticky", "helo.plain-ip"
+
+    def remembering(policy: Policy) -> Policy:
+        spoilt: set[str] = set()  # addresses, of all connections of a server
+
+        def change(question: Question) -> Question:
+            async def classify(transaction: Transaction) -> str | None:
+                found = await question.classify(transaction)
+                if found == plain:
+                    spoilt.add(transaction.client)
+                return rule if rule in question.checks and transaction.client in spoilt else found
+
+            return replace(question, classify=classify) if {rule, plain} & {*question.checks} else question
+
+        return policy.with_questions(change)
+
+    return Mutant(
+        rule,
+        "strict-address",
+        "the same host with a good greeting on a new connection is refused as well",
+        remembering,
+        parts=(reached.answer(plain),),
+    )
 
 
 CONNECT = (
@@ -72,18 +150,20 @@ PLAIN_IP = (
         "helo.forward-match",
     ),
     off("helo.plain-ip-sticky", "a second greeting is taken as if nothing had been"),
-    defective("helo.plain-ip-sticky", "weak-once", "the next greeting is refused, the one after it taken"),
+    resorted(
+        "helo.plain-ip-sticky",
+        "weak-once",
+        "the next greeting is refused, the one after it taken",
+        _once,
+        of=("helo.plain-ip-sticky",),
+    ),
     treated(
         "helo.plain-ip-sticky",
         "weak-4xx",
         "later greetings are refused for the moment only",
         lambda check: check.then.temporary(),
     ),
-    defective(
-        "helo.plain-ip-sticky",
-        "strict-address",
-        "the same host with a good greeting on a new connection is refused as well",
-    ),
+    _sticking_to_the_address(),
 )
 
 OWN_NAMES = (
@@ -132,10 +212,36 @@ HELO = (
     ),
     off("helo.reverse-match", "a name that is consistent in itself is delayed"),
     *delays("helo.dns-mismatch", "a name that DNS does not confirm is not delayed"),
-    defective("helo.dns-mismatch", "weak-any-address", "a name passes that has an address, whosever it is"),
-    defective("helo.dns-mismatch", "weak-any-ptr", "a name passes whose address has a PTR, whatever it says"),
-    defective("helo.no-aaaa-stall", "off", "a failing AAAA lookup spoils a name whose A record matches"),
-    defective("helo.no-aaaa-stall", "weak-stall", "a name whose A record matches waits for its AAAA as well"),
+    resorted(
+        "helo.dns-mismatch",
+        "weak-any-address",
+        "a name passes that has an address, whosever it is",
+        _by_any_address,
+        of=UNCONFIRMED,
+    ),
+    resorted(
+        "helo.dns-mismatch",
+        "weak-any-ptr",
+        "a name passes whose address has a PTR, whatever it says",
+        _by_any_ptr,
+        of=UNCONFIRMED,
+    ),
+    resorted(
+        "helo.no-aaaa-stall",
+        "off",
+        "a failing AAAA lookup spoils a name whose A record matches",
+        _only_with_the_other_family,
+        asked="helo.forward-match",
+        of=CONFIRMED,
+    ),
+    resorted(
+        "helo.no-aaaa-stall",
+        "weak-stall",
+        "a name whose A record matches waits for its AAAA as well",
+        _after_the_other_family,
+        asked="helo.forward-match",
+        of=(*CONFIRMED, *UNCONFIRMED),
+    ),
 )
 
 EITHER_VERB = (
@@ -161,8 +267,7 @@ BY_HELO = tuple(
 MAIL = (
     *late_refusals("mail.no-helo", "MAIL without a greeting is taken"),
     *delays("mail.delay-repeated", "the earned delay does not come again at MAIL"),
-    defective("mail.delay-repeated", "weak-connect-only", "a delay that was earned at HELO is not repeated"),
-    defective("mail.delay-repeated", "weak-helo-only", "a delay that was earned at connect is not repeated"),
+    *owed_by_half("mail.delay-repeated"),
 )
 
 GREETING_MUTANTS: tuple[Mutant, ...] = (*CONNECT, *HELO, *BY_HELO, *MAIL)

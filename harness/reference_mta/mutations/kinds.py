@@ -1,16 +1,23 @@
 """How a policy is broken: another treatment, other cases sorted under a rule, or a named defect."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+from harness.reference_mta import reached
 from harness.reference_mta.certificate import SOUND, Flaws
 from harness.reference_mta.policy import Policy
-from harness.reference_mta.policy.checks import Check, Question, Treatment, deny
+from harness.reference_mta.policy.checks import Check, Classify, Question, Treatment, deny
 from harness.reference_mta.policy.transaction import Transaction
 
 Change = Callable[[Policy], Policy]
 Case = Callable[[Transaction], bool]
 SHORT = 0.4  # share of the delay that is far too short
+
+
+def unchanged(policy: Policy) -> Policy:
+    """The policy as it is."""
+    return policy
 
 
 @dataclass(frozen=True)
@@ -22,6 +29,8 @@ class Mutant:
     description: str
     change: Change
     flaws: Flaws = SOUND
+    parts: tuple[str, ...] = ()  # that it replaces, see `reached.py`; empty: those that all come to
+    watch: Change = unchanged  # a sound policy that notes where the defect would show
 
     @property
     def name(self) -> str:
@@ -41,48 +50,142 @@ def treated(rule: str, kind: str, description: str, treat: Callable[[Check], Tre
         kind,
         description,
         lambda policy: policy.with_treatment(rule, lambda check: replace(check, then=treat(check))),
+        parts=(reached.answer(rule),),
     )
 
 
 def defective(rule: str, kind: str, description: str) -> Mutant:
     """A defect that the policy knows by name and looks for in one place; see `Transaction.quirk`."""
     name = f"{rule}:{kind}"
-    return Mutant(rule, kind, description, lambda policy: replace(policy, quirks=policy.quirks | {name}))
+    return Mutant(
+        rule,
+        kind,
+        description,
+        lambda policy: replace(policy, quirks=policy.quirks.having(name)),
+        parts=(name,),
+    )
 
 
 def claiming(rule: str, kind: str, description: str, innocent: Case) -> Mutant:
     """The rule also claims a neighbour that is innocent."""
-
-    async def sort(transaction: Transaction, found: str | None) -> str | None:
-        return rule if innocent(transaction) else found
-
-    return resorted(rule, f"strict-{kind}", description, sort)
+    return moved(rule, f"strict-{kind}", description, lambda about, _: innocent(about), rule)
 
 
 def sparing(rule: str, kind: str, description: str, spared: Case, instead: str | None = None) -> Mutant:
     """The rule leaves some of its own cases to another one, or to none."""
+    return moved(
+        rule, f"weak-{kind}", description, lambda about, found: found == rule and spared(about), instead
+    )
+
+
+def moved(
+    rule: str,
+    kind: str,
+    description: str,
+    meant: Callable[[Transaction, str | None], bool],
+    instead: str | None,
+    *,
+    asked: str = "",
+) -> Mutant:
+    """The cases that are meant are sorted under another rule, `instead`, by the question that knows `asked`.
+
+    `meant` gets the rule as well under which they fall; sound servers ask it too, and it changes nothing.
+    """
 
     async def sort(transaction: Transaction, found: str | None) -> str | None:
-        return instead if found == rule and spared(transaction) else found
+        return instead if meant(transaction, found) else found
 
-    return resorted(rule, f"weak-{kind}", description, sort)
+    mutant = resorted(rule, kind, description, sort, asked=asked)
+
+    async def look(transaction: Transaction, found: str | None) -> str | None:
+        if meant(transaction, found) and found != instead:
+            transaction.quirks.note(mutant.name)
+        return found
+
+    watched = resorted(rule, kind, description, look, asked=asked)
+    return replace(mutant, parts=(mutant.name,), watch=watched.change)
 
 
 def resorted(
-    rule: str, kind: str, description: str, sort: Callable[[Transaction, str | None], Awaitable[str | None]]
+    rule: str,
+    kind: str,
+    description: str,
+    sort: Callable[[Transaction, str | None], Awaitable[str | None]],
+    *,
+    asked: str = "",
+    of: Sequence[str] = (),
 ) -> Mutant:
-    """Cases are sorted otherwise in the question that knows the rule; `sort` gets the answer so far."""
+    """Cases are sorted otherwise in the question that knows the rule, or the one that is `asked`.
+
+    `sort` gets the rule under which they fall; with `of` only the cases of these rules are sorted again.
+    """
+
+    def other(sound: Classify) -> Classify:
+        async def classify(transaction: Transaction) -> str | None:
+            found = await sound(transaction)
+            return await sort(transaction, found) if not of or found in of else found
+
+        return classify
+
+    mutant = replaced(rule, kind, description, other, asked=asked)
+    return replace(mutant, parts=tuple(map(reached.answer, of))) if of else mutant
+
+
+def replaced(
+    rule: str,
+    kind: str,
+    description: str,
+    other: Callable[[Classify], Classify],
+    *,
+    asked: str | Sequence[str] = "",
+    where: Case | None = None,
+) -> Mutant:
+    """The questions that know the rule, or those that are `asked`, are answered in another way.
+
+    `where` says of which clients; it is asked in sound servers too, and changes nothing.
+    """
+    known = [asked or rule] if isinstance(asked, str) else asked
+    name = f"{rule}:{kind}"
+
+    def noting(sound: Classify) -> Classify:
+        async def classify(transaction: Transaction) -> str | None:
+            transaction.quirks.note(name)
+            return await sound(transaction)
+
+        return classify
+
+    mutant = Mutant(rule, kind, description, _answered(known, other, where))
+    if where is None:
+        return replace(mutant, parts=tuple(map(reached.question, known)))
+    return replace(mutant, parts=(name,), watch=_answered(known, noting, where))
+
+
+def _answered(known: Sequence[str], other: Callable[[Classify], Classify], where: Case | None) -> Change:
+    """Another answer to the questions that know these rules."""
 
     def change(question: Question) -> Question:
-        if rule not in question.checks:
+        if not {*known} & {*question.checks}:
             return question
+        changed = other(question.classify)
 
         async def classify(transaction: Transaction) -> str | None:
-            return await sort(transaction, await question.classify(transaction))
+            is_meant = where is None or where(transaction)
+            return await (changed if is_meant else question.classify)(transaction)
 
         return replace(question, classify=classify)
 
-    return Mutant(rule, kind, description, lambda policy: policy.with_questions(change))
+    return lambda policy: policy.with_questions(change)
+
+
+def delivering(rule: str, kind: str, description: str, **other: Callable[..., Any]) -> Mutant:
+    """Another part takes the place of one of `MailParts`: by its name, a function of the sound one's type."""
+    return Mutant(
+        rule,
+        kind,
+        description,
+        lambda policy: replace(policy, delivery=replace(policy.delivery, **other)),
+        parts=tuple(other),
+    )
 
 
 def delays(rule: str, unpunished: str, *, may_refuse: bool = True) -> Iterable[Mutant]:
@@ -96,6 +199,13 @@ def delays(rule: str, unpunished: str, *, may_refuse: bool = True) -> Iterable[M
             "refused after the delay, not only slowed",
             lambda check: deny("No", late=True),
         )
+
+
+def owed_by_half(rule: str) -> Iterable[Mutant]:
+    """What can be wrong with a delay that comes again: where it was earned plays a part."""
+    not_at = "a delay that was earned at {} is not repeated".format
+    yield sparing(rule, "connect-only", not_at("HELO"), lambda about: not about.unverified)
+    yield sparing(rule, "helo-only", not_at("connect"), lambda about: not about.suspect)
 
 
 def late_refusals(rule: str, unpunished: str) -> Iterable[Mutant]:

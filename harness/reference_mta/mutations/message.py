@@ -1,6 +1,32 @@
 """Mutants of the rules about what becomes of a message here: aliases, mailboxes, filters, classification."""
 
-from harness.reference_mta.mutations.kinds import Mutant, defective
+import functools
+import re
+
+from harness.reference_mta.domains import REST
+from harness.reference_mta.mail.maildir import MaildirCopy
+from harness.reference_mta.mail.mbox import entry
+from harness.reference_mta.mail.message import Message
+from harness.reference_mta.mail.trace import trace_lines
+from harness.reference_mta.mutations.kinds import Mutant, defective, delivering, moved
+from harness.reference_mta.policy.rcpt import is_verified
+from harness.reference_mta.policy.transaction import Transaction
+
+LOOKS_SO = re.compile(rb"\n(?=>*+From[^:])")
+NEVER = re.compile(rb"(?!)")
+
+
+def _trace_without(field: str, message: Message, mailbox: str, led: tuple[str, ...]) -> tuple[str, ...]:
+    lines = trace_lines(message, mailbox, led)
+    return tuple(line for line in lines if not line.startswith(f"{field}:"))
+
+
+def _taken_as_the_rest(transaction: Transaction) -> bool:
+    domain = transaction.domain
+    if domain is None or not is_verified(transaction) or REST not in domain.aliases:
+        return False
+    return domain.entry(transaction.mailbox.local_part) is None
+
 
 ALIASES = (
     defective("delivery.alias", "off", "mail for an alias is kept under the alias's name"),
@@ -9,29 +35,87 @@ ALIASES = (
     defective("delivery.alias-many", "off", "only the first of several users gets the mail"),
     defective("delivery.alias-many", "weak-last", "only the last of several users gets the mail"),
     defective("delivery.alias-many", "strict-bystander", "users whom the alias does not name get a copy too"),
-    defective("delivery.catch-all", "off", 'a domain with "*" refuses the rest'),
+    moved(
+        "delivery.catch-all",
+        "off",
+        'a domain with "*" refuses the rest',
+        lambda transaction, _: _taken_as_the_rest(transaction),
+        "rcpt.unknown-user",
+        asked="rcpt.unknown-user",
+    ),
     defective("delivery.catch-all", "weak-own", "the rest is kept under its own names"),
     defective("delivery.catch-all", "weak-other", 'the rest reaches another user than "*" names'),
     defective("delivery.catch-all", "strict-users", 'a user\'s own mail goes to whom "*" names'),
-    defective("delivery.no-catch-all", "off", 'a domain whose aliases have no "*" takes the rest as well'),
+    moved(
+        "delivery.no-catch-all",
+        "off",
+        'a domain whose aliases have no "*" takes the rest as well',
+        lambda transaction, found: bool(found and transaction.domain and transaction.domain.aliases),
+        None,
+        asked="rcpt.unknown-user",
+    ),
     defective("delivery.per-domain", "off", "an alias means in every domain what it means in the first"),
 )
 
 MAILBOXES = (
     defective("delivery.to-header-kept", "off", "To: is rewritten to the mailbox"),
-    defective("delivery.trace-headers", "off", "none of the three header lines is added"),
-    defective("delivery.trace-headers", "weak-no-return-path", "Return-path is missing"),
-    defective("delivery.trace-headers", "weak-no-envelope-to", "Envelope-to is missing"),
-    defective("delivery.trace-headers", "weak-no-delivery-date", "Delivery-date is missing"),
-    defective(
-        "delivery.trace-headers", "weak-mailbox", "Envelope-to names the mailbox, not the address written to"
+    delivering(
+        "delivery.trace-headers",
+        "off",
+        "none of the three header lines is added",
+        trace=lambda message, mailbox, led: (),
     ),
-    defective("delivery.trace-headers", "weak-everybody", "Envelope-to also names the recipients of others"),
-    defective("delivery.maildir", "off", "messages come as if they had been seen, in cur"),
-    defective("delivery.maildir", "weak-leftover", "a copy of each message stays in tmp"),
-    defective("delivery.mbox", "off", "there is no From_ line between messages"),
-    defective("delivery.mbox", "weak-unquoted", "lines that look like a From_ line are not quoted"),
-    defective("delivery.mbox", "strict-longer-words", "lines that begin with a word like Fromage are quoted"),
+    *(
+        delivering(
+            "delivery.trace-headers",
+            f"weak-no-{field.lower()}",
+            f"{field} is missing",
+            trace=functools.partial(_trace_without, field),
+        )
+        for field in ("Return-path", "Envelope-to", "Delivery-date")
+    ),
+    delivering(
+        "delivery.trace-headers",
+        "weak-mailbox",
+        "Envelope-to names the mailbox, not the address written to",
+        trace=lambda message, mailbox, led: trace_lines(message, mailbox, (mailbox,)),
+    ),
+    delivering(
+        "delivery.trace-headers",
+        "weak-everybody",
+        "Envelope-to also names the recipients of others",
+        trace=lambda message, mailbox, led: trace_lines(message, mailbox, message.recipients),
+    ),
+    delivering(
+        "delivery.maildir",
+        "off",
+        "messages come as if they had been seen, in cur",
+        maildir=functools.partial(MaildirCopy, shown="cur"),
+    ),
+    delivering(
+        "delivery.maildir",
+        "weak-leftover",
+        "a copy of each message stays in tmp",
+        maildir=functools.partial(MaildirCopy, move=lambda tmp, new: new.hardlink_to(tmp)),
+    ),
+    delivering(
+        "delivery.mbox",
+        "off",
+        "there is no From_ line between messages",
+        mbox_entry=lambda sender, message: entry(sender, message).partition(b"\n")[2],
+    ),
+    delivering(
+        "delivery.mbox",
+        "weak-unquoted",
+        "lines that look like a From_ line are not quoted",
+        mbox_entry=functools.partial(entry, divides=NEVER),
+    ),
+    delivering(
+        "delivery.mbox",
+        "strict-longer-words",
+        "lines that begin with a word like Fromage are quoted",
+        mbox_entry=functools.partial(entry, divides=LOOKS_SO),
+    ),
 )
 
 FILTERS = (

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from harness.reference_mta.addresses import split
 from harness.reference_mta.mutations.kinds import (
     Case,
     Mutant,
@@ -9,11 +10,17 @@ from harness.reference_mta.mutations.kinds import (
     defective,
     delays,
     late_refusals,
+    moved,
     off,
+    owed_by_half,
     prompt_refusals,
+    replaced,
     sparing,
     treated,
 )
+from harness.reference_mta.policy.bounce import bounces_by
+from harness.reference_mta.policy.checks import Classify
+from harness.reference_mta.policy.transaction import Transaction
 
 CHARACTERS = {"at": "@", "percent": "%", "bang": "!", "slash": "/", "pipe": "|"}
 TRICKS = ("percent", "bang", "route", "quoted", "two-ats")
@@ -21,6 +28,13 @@ TRICKS = ("percent", "bang", "route", "quoted", "two-ats")
 
 def _has(character: str) -> Case:
     return lambda transaction: character in transaction.mailbox.local_part
+
+
+def _of_strangers(sound: Classify) -> Classify:
+    async def classify(transaction: Transaction) -> str | None:
+        return await sound(replace(transaction, authenticated=False, trusted=False))
+
+    return classify
 
 
 RELAY = (
@@ -31,7 +45,14 @@ RELAY = (
     ),
     off("rcpt.relay-trusted", "the relay hosts may not relay"),
     off("rcpt.relay-authenticated", "an account may not relay"),
-    defective("rcpt.relay-authenticated", "weak-verified", "recipients of an account are verified"),
+    replaced(
+        "rcpt.relay-authenticated",
+        "weak-verified",
+        "recipients of an account are verified",
+        _of_strangers,
+        asked=("rcpt.illegal-chars", "rcpt.leading-dot", "rcpt.unknown-user"),
+        where=lambda transaction: transaction.authenticated,
+    ),
 )
 
 LOCAL_PART = (
@@ -69,8 +90,15 @@ TOO_MANY = (
 BOUNCE = (
     *prompt_refusals("bounce.bogus", "a bounce to one who never sends is taken"),
     *prompt_refusals("bounce.postmaster-sender", "postmaster is a sender like any other"),
-    defective(
-        "bounce.postmaster-sender", "weak-case", "Postmaster, with a capital, is a sender like any other"
+    moved(
+        "bounce.postmaster-sender",
+        "weak-case",
+        "Postmaster, with a capital, is a sender like any other",
+        lambda transaction, _: (
+            split(transaction.sender).local_part != "postmaster"
+            and split(transaction.sender).local_part.lower() == "postmaster"
+        ),
+        None,
     ),
     claiming(
         "bounce.postmaster-sender",
@@ -82,7 +110,13 @@ BOUNCE = (
     off("bounce.postmaster-legal", "bounces to postmaster are refused"),
     off("bounce.case-insensitive", "the local part is compared with regard to letter case"),
     off("bounce.tagged", "a tagged name is not looked up without its tag"),
-    defective("bounce.tagged", "weak-last", "what stands before the last equals sign is looked up"),
+    replaced(
+        "bounce.tagged",
+        "weak-last",
+        "what stands before the last equals sign is looked up",
+        lambda _: bounces_by(lambda name: name.rpartition("=")),
+        where=lambda transaction: transaction.mailbox.local_part.count("=") > 1,
+    ),
     *prompt_refusals("bounce.tag-in-front", "the name behind a tag is looked up"),
     off("bounce.no-list", "a domain without a list takes every bounce"),
     *prompt_refusals("bounce.per-domain", "the lists of all domains are one"),
@@ -90,8 +124,7 @@ BOUNCE = (
 
 RECIPIENT_MUTANTS: tuple[Mutant, ...] = (
     *delays("rcpt.delay-repeated", "the earned delay does not come again at RCPT"),
-    defective("rcpt.delay-repeated", "weak-connect-only", "a delay that was earned at HELO is not repeated"),
-    defective("rcpt.delay-repeated", "weak-helo-only", "a delay that was earned at connect is not repeated"),
+    *owed_by_half("rcpt.delay-repeated"),
     *RELAY,
     *LOCAL_PART,
     *TOO_MANY,

@@ -1,7 +1,9 @@
 """Mutants of the rules about the message, TLS, AUTH, delays as such, and what the server does not do."""
 
+from dataclasses import replace
+
 from harness.reference_mta.certificate import Flaws
-from harness.reference_mta.mutations.kinds import Mutant, defective, prompt_refusals
+from harness.reference_mta.mutations.kinds import Mutant, defective, prompt_refusals, treated
 from harness.reference_mta.policy.data import ADDRESS_HEADERS
 
 DATA = (
@@ -34,7 +36,12 @@ AUTH = (
     defective("auth.plain-prompted", "off", "the prompt is not given"),
     defective("auth.plain-prompted", "weak-prompt", "the prompt is not empty"),
     defective("auth.wrong-password", "off", "every password of a known name is right"),
-    defective("auth.unknown-user", "off", "an unknown name is told as such"),
+    treated(
+        "auth.unknown-user",
+        "off",
+        "an unknown name is told as such",
+        lambda check: replace(check.then, words="No such account"),
+    ),
     defective("auth.login-not-offered", "off", "LOGIN is listed too"),
     defective("auth.from-anywhere", "off", "AUTH is not offered to the relay hosts"),
 )

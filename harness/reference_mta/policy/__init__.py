@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from harness.reference_mta.mail.parts import AS_IT_SHOULD_BE, MailParts
 from harness.reference_mta.policy.accounts import CREDENTIALS, SENDER
 from harness.reference_mta.policy.bounce import BOUNCE
 from harness.reference_mta.policy.checks import Check, Question
@@ -14,12 +15,13 @@ from harness.reference_mta.policy.helo import GREETING, STICKY
 from harness.reference_mta.policy.mail import GREETED, MAIL_DELAY, RCPT_DELAY
 from harness.reference_mta.policy.rcpt import CHARACTERS, COUNT, FIRST_CHARACTER, RELAYING, USER
 from harness.reference_mta.policy.srs import SRS
+from harness.reference_mta.reached import SOUND, Quirks
 from harness.reference_mta.tables.policy import Greylist
 
 
 @dataclass(frozen=True)
 class Policy:
-    """Every question, by the stage at which it is asked, in order."""
+    """Every question, by the stage at which it is asked, in order; and the parts that deliver mail."""
 
     connect: tuple[Question, ...] = (HOST,)
     helo: tuple[Question, ...] = (STICKY, GREETING)
@@ -33,7 +35,8 @@ class Policy:
     greylist: tuple[Question, ...] = (GREYLISTED,)
     header: Check = HEADER_CHECK
     bounces: dict[str, Check] = field(default_factory=lambda: {check.rule: check for check in BOUNCE_CHECKS})
-    quirks: frozenset[str] = frozenset()
+    delivery: MailParts = AS_IT_SHOULD_BE
+    quirks: Quirks = SOUND
 
     def recipient(self, greylist: Greylist, *, null: bool) -> tuple[Question, ...]:
         """What is asked about a recipient when it is not one too many, in order; `null`: for a bounce.

@@ -23,7 +23,7 @@ async def refusal(transaction: Transaction) -> str:
 
 async def refusal_of_message(transaction: Transaction, content: bytes) -> str:
     """The same for a whole message."""
-    if transaction.quirk("absent.mime-checks:off") and b'.exe"' in content:
+    if b'.exe"' in content and transaction.quirk("absent.mime-checks:off"):
         return "550 5.7.1 Programs are not accepted"
     if transaction.quirk("absent.spf-reject:weak-at-data") and await _excluded_by_spf(transaction):
         return EXCLUDED

@@ -19,14 +19,10 @@ async def sender_of_another(transaction: Transaction) -> str | None:
     return None if transaction.sender.lower() in map(str.lower, own) else "auth.own-sender"
 
 
-def _words(transaction: Transaction) -> str:
-    return "No such account" if transaction.quirk("auth.unknown-user:off") else WRONG
-
-
 CREDENTIALS = question(
     wrong_credentials,
     Check("auth.wrong-password", then=deny(WRONG, code=535, status="7.8"), off=PASS),
-    Check("auth.unknown-user", then=deny(_words, code=535, status="7.8"), off=PASS),
+    Check("auth.unknown-user", then=deny(WRONG, code=535, status="7.8"), off=PASS),
     at_once=True,
 )
 SENDER = question(

@@ -1,16 +1,29 @@
 """Bounces: only an address that could have sent mail can get some back (wiki 752–788)."""
 
+from collections.abc import Callable
+
 from harness.reference_mta.addresses import split
-from harness.reference_mta.policy.checks import PASS, Check, deny, question
+from harness.reference_mta.policy.checks import PASS, Check, Classify, deny, question
 from harness.reference_mta.policy.transaction import Transaction
 
 NEVER_SENDS = "Nobody here has sent the mail that you are answering"
 
 
-async def sort_bounce(transaction: Transaction) -> str | None:
-    """The rule under which a bounce's recipient falls; None for mail that is no bounce."""
+def bounces_by(parted: Callable[[str], tuple[str, str, str]]) -> Classify:
+    """The rule under which a bounce's recipient falls; None for mail that is no bounce.
+
+    `parted` makes of a local part the name, and behind an equals sign its tag.
+    """
+
+    async def sort(transaction: Transaction) -> str | None:
+        return _sorted(transaction, parted)
+
+    return sort
+
+
+def _sorted(transaction: Transaction, parted: Callable[[str], tuple[str, str, str]]) -> str | None:
     domain = transaction.domain
-    from_postmaster = _sent_by_postmaster(transaction)
+    from_postmaster = split(transaction.sender).local_part.lower() == "postmaster"
     spared = transaction.vouched or transaction.rewritten
     if domain is None or spared or (transaction.sender and not from_postmaster):
         return None
@@ -18,8 +31,7 @@ async def sort_bounce(transaction: Transaction) -> str | None:
         return "bounce.no-list"
     senders = {name.lower() for name in domain.bounce_recipients} | {"postmaster"}
     written = transaction.mailbox.local_part
-    last = transaction.quirk("bounce.tagged:weak-last") and written.count("=") > 1
-    name, equals, rest = written.rpartition("=") if last else written.partition("=")
+    name, equals, rest = parted(written)
     if name.lower() in senders:
         return _legal(written, name, equals)
     if from_postmaster:
@@ -32,11 +44,6 @@ async def sort_bounce(transaction: Transaction) -> str | None:
     return "bounce.bogus"
 
 
-def _sent_by_postmaster(transaction: Transaction) -> bool:
-    name = split(transaction.sender).local_part
-    return (name if transaction.quirk("bounce.postmaster-sender:weak-case") else name.lower()) == "postmaster"
-
-
 def _legal(written: str, name: str, equals: str) -> str:
     if equals:
         return "bounce.tagged"
@@ -47,7 +54,7 @@ def _legal(written: str, name: str, equals: str) -> str:
 
 REFUSED = deny(NEVER_SENDS)
 BOUNCE = question(
-    sort_bounce,
+    bounces_by(lambda name: name.partition("=")),
     Check("bounce.legal", then=PASS, off=REFUSED),
     Check("bounce.case-insensitive", then=PASS, off=REFUSED),
     Check("bounce.tagged", then=PASS, off=REFUSED),

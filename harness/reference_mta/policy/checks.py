@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from harness.reference_mta import reached
+
 if TYPE_CHECKING:
     from harness.reference_mta.policy.transaction import Transaction
 
@@ -84,7 +86,11 @@ class Question:
 
     async def ask(self, transaction: "Transaction") -> Answer:
         """What is to be done with this transaction, and by which rule."""
+        for known in self.checks:
+            transaction.quirks.note(reached.question(known))
         rule = await self.classify(transaction)
+        if rule:
+            transaction.quirks.note(reached.answer(rule))
         return Answer(rule if rule in self.checks else "", self.treatment(rule)) if rule else NO_CASE
 
     def treatment(self, rule: str | None) -> Treatment:

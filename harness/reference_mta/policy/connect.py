@@ -21,12 +21,12 @@ async def verify_host(transaction: Transaction) -> str:
         return "connect.rdns-temperror"
     if lookup is Lookup.NOTHING:
         return "connect.rdns-missing"
-    if transaction.quirk("connect.rdns-confirmed:weak-one-name"):
+    if len(names) > 1 and transaction.quirk("connect.rdns-confirmed:weak-one-name"):
         names = names[-1:]
     resolved = False
     for name in names[:MOST_NAMES]:
         _, addresses = await transaction.addresses(name)
-        if transaction.quirk("connect.rdns-confirmed:weak-one-address"):
+        if len(addresses) > 1 and transaction.quirk("connect.rdns-confirmed:weak-one-address"):
             addresses = addresses[-1:]
         if transaction.client in addresses:
             transaction.host_name = name

@@ -16,15 +16,15 @@ def header_syntax(content: bytes) -> Callable[[Transaction], Awaitable[str | Non
     """Whether every address header parses (RFC 5322 §3.4)."""
 
     async def sort(transaction: Transaction) -> str | None:
-        looked_at = {
-            name.lower()
-            for name in ADDRESS_HEADERS
-            if not transaction.quirk(f"data.header-syntax:weak-no-{name}")
-        }
+        known = {name.lower(): name for name in ADDRESS_HEADERS}
         header = content[: LARGEST_HEADER + 1].partition(b"\r\n\r\n")[0]
-        values = [value for name, value in fields(header) if name in looked_at]
-        strict = transaction.quirk("data.header-syntax:strict-quoted")
-        broken = any(not parses(value) or (strict and '"' in value) for value in values)
+        found = [(known[name], value) for name, value in fields(header) if name in known]
+        broken = any(
+            not parses(value) and not transaction.quirk(f"data.header-syntax:weak-no-{name}")
+            for name, value in found
+        )
+        quoted = any('"' in value for _, value in found)
+        broken = broken or (quoted and transaction.quirk("data.header-syntax:strict-quoted"))
         return "data.header-syntax" if broken or len(header) > LARGEST_HEADER else None
 
     return sort

@@ -21,9 +21,12 @@ TEST_POINT = "127.0.0.2"  # RFC 5782 §5
 
 async def sort_listings(transaction: Transaction) -> str | None:
     """What the lists say of the client; asked once a connection."""
-    if transaction.authenticated and not transaction.quirk("dnsbl.authenticated-exempt:off"):
-        return "dnsbl.authenticated-exempt"
-    if transaction.trusted or (":" in transaction.client and transaction.quirk("dnsbl.one:weak-ipv4-only")):
+    return "dnsbl.authenticated-exempt" if transaction.authenticated else await by_lists(transaction)
+
+
+async def by_lists(transaction: Transaction) -> str | None:
+    """The same for whoever has no account."""
+    if transaction.trusted:
         return None
     if transaction.listings is None:
         transaction.listings = await look_up(transaction)
@@ -49,13 +52,16 @@ async def look_up(transaction: Transaction) -> Listings:
         )
     hits: list[Hit] = []
     failed = 0
-    goes_on = transaction.quirk("dnsbl.threshold-stops:off")
+    goes_on = False
     for number, entry in enumerate(lists):
-        counted = hits[:-1] if transaction.quirk("dnsbl.threshold-stops:weak-one-more") else hits
-        if not goes_on and Listings(tuple(counted)).weight >= policy.threshold:
-            if all(other.weight > 0 for other in lists[number:]):
-                break
-            goes_on = True
+        if not goes_on and Listings(tuple(hits)).weight >= policy.threshold:
+            only_more = all(other.weight > 0 for other in lists[number:])
+            if only_more and not transaction.quirk("dnsbl.threshold-stops:off"):
+                one_less = Listings(tuple(hits[:-1])).weight < policy.threshold
+                if not (one_less and transaction.quirk("dnsbl.threshold-stops:weak-one-more")):
+                    break
+            else:
+                goes_on = True
         found_here, failures = await _ask_list(transaction, entry)
         hits += found_here
         failed += failures
@@ -67,8 +73,6 @@ async def _ask_list(transaction: Transaction, entry: DnsList) -> tuple[list[Hit]
     found = await asyncio.gather(*(_ask_zone(transaction, entry, zone) for zone in entry.zones))
     hits = [hit for hit, _ in found if hit]
     failed = sum(failure for _, failure in found)
-    if transaction.quirk("dnsbl.group-counts-once:off"):
-        return hits, failed
     return [replace(hits[0], zones=len(hits))] if hits else [], failed
 
 
@@ -77,10 +81,11 @@ async def _ask_zone(transaction: Transaction, entry: DnsList, zone: str) -> tupl
     name = listing_name(transaction.client, zone)
     answer = await transaction.resolver.ask(name, "A")
     failed = answer.lookup is Lookup.FAILED
-    counts = entry
-    if entry.answers and transaction.quirk("dnsbl.one:weak-first-answer"):
-        counts = entry.model_copy(update={"answers": entry.answers[:1]})
-    listed = any(_is_listing(counts, value) for value in answer.values) and not failed
+    listed = any(_is_listing(entry, value) for value in answer.values) and not failed
+    if listed and entry.answers:
+        first = entry.model_copy(update={"answers": entry.answers[:1]})
+        by_first = any(_is_listing(first, value) for value in answer.values)
+        listed = by_first or not transaction.quirk("dnsbl.one:weak-first-answer")
     if not listed and not (failed and transaction.quirk("dnsbl.fail-open:off")):
         return None, failed
     text = await transaction.resolver.ask(name, "TXT")
@@ -105,8 +110,6 @@ def warning(transaction: Transaction) -> str:
     """What the header field says of a client that a list names."""
     hits = transaction.listings.against if transaction.listings else ()
     where = ", ".join(hit.zone for hit in hits)
-    if transaction.quirk("dnsbl.one:weak-nameless-mark"):
-        where = "a block list"
     return f"{transaction.client} is listed by {where}"
 
 
@@ -114,11 +117,7 @@ def naming(transaction: Transaction) -> str:
     """What a refusal says: every list that names the client, and the list's own words."""
     hits = transaction.listings.against if transaction.listings else ()
     lines = [f"{transaction.client} is listed by {len(hits)} block list{'s' * (len(hits) != 1)}:"]
-    if transaction.quirk("dnsbl.two:weak-one-name"):
-        hits = hits[:1]
     for hit in hits:
-        if transaction.quirk("dnsbl.two:weak-no-text"):
-            hit = replace(hit, text="")
         lines += [hit.zone, f"  {printable(hit.text) or '(it gives no reason)'}"]
     return "\n".join(lines)
 

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
+from harness.reference_mta import reached
 from harness.reference_mta.addresses import split
 from harness.reference_mta.greylist import PARTS, Standing, Times, Triplet, UnreachableError
 from harness.reference_mta.greylist_unit import unit_of
@@ -21,22 +22,45 @@ AT_RCPT = {
     Standing.BLACK: "greylist.blacklisted",
 }
 WAITING = {AT_RCPT[each] for each in (Standing.NEW, Standing.EARLY, Standing.EXPIRED, Standing.LAPSED)}
+SHORTER: dict[Standing, dict[str, Callable[[Times], Times]]] = {  # times of defects, where they would show
+    Standing.EARLY: {
+        "greylist.early-retry:weak-short": lambda times: replace(times, delay=0.4 * times.delay),
+        "greylist.early-retry:weak-hasty": lambda times: replace(times, delay=0.8 * times.delay),
+    },
+    Standing.RIPE: {
+        "greylist.retry-accept:strict-timeout": lambda times: replace(times, timeout=0.5 * times.timeout),
+        "greylist.retry-accept:strict-early-timeout": lambda times: replace(
+            times, timeout=0.8 * times.timeout
+        ),
+    },
+    Standing.KNOWN: {
+        "greylist.whitelisted:strict-lifetime": lambda times: replace(times, lifetime=0.8 * times.lifetime),
+    },
+}
 LATER = "I do not know you yet; please try again later"
 BLACK = "Your mail is not wanted here"
 
 
-def exempt(transaction: Transaction) -> bool:
-    """Who is never greylisted: relay hosts, accounts, hosts on the whitelist."""
-    return (
-        (transaction.trusted and not transaction.quirk("greylist.relay-exempt:off"))
-        or (transaction.authenticated and not transaction.quirk("greylist.authenticated-exempt:off"))
-        or (transaction.whitelisted_host and not transaction.quirk("greylist.host-whitelist:off"))
-    )
+EXEMPT: dict[str, Callable[[Transaction], bool]] = {  # who is never greylisted, by the rule that says so
+    "greylist.relay-exempt": lambda transaction: transaction.trusted,
+    "greylist.authenticated-exempt": lambda transaction: transaction.authenticated,
+    "greylist.host-whitelist": lambda transaction: transaction.whitelisted_host,
+}
+
+
+def exempt(transaction: Transaction, but_for: str = "") -> bool:
+    """Whether one of the rules exempts the client, one of them left out."""
+    return any(spares(transaction) for rule, spares in EXEMPT.items() if rule != but_for)
 
 
 async def at_rcpt(transaction: Transaction) -> str | None:
     """The standing of the triplet; the null sender is let through until DATA."""
-    if transaction.domain is None or exempt(transaction) or _spared(transaction, str(transaction.mailbox)):
+    return None if exempt(transaction) else await of_strangers(transaction)
+
+
+async def of_strangers(transaction: Transaction) -> str | None:
+    """The same for whoever is not exempt."""
+    if transaction.domain is None or _spared(transaction, str(transaction.mailbox)):
         return None
     if not transaction.sender and not transaction.quirk("greylist.null-not-at-rcpt:off"):
         return "greylist.null-not-at-rcpt"
@@ -57,6 +81,8 @@ def of_all(question: Question, recipients: Sequence[str]) -> Question:
             transaction.address_to(recipient)
             rule = await question.classify(transaction)
             found[rule] = question.treatment(rule)
+            if rule:
+                transaction.quirks.note(reached.answer(rule))
         return max(found, key=lambda rule: _hardness(found[rule]), default=None)
 
     return replace(question, classify=sort)
@@ -102,11 +128,19 @@ def _unit(transaction: Transaction) -> str:
 
 def _stand(transaction: Transaction, sender: str, recipient: str) -> str:
     store, quirk = transaction.greylist, transaction.quirk
-    lower = not quirk("greylist.case:off")
-    triplet = (Triplet.of if lower else Triplet)(_unit(transaction), sender, recipient)
+    triplet, as_written = (make(_unit(transaction), sender, recipient) for make in (Triplet.of, Triplet))
+    if as_written != triplet and quirk("greylist.case:off"):
+        triplet = as_written
     try:
-        standing = store.look(triplet, _times(transaction, store.times))
-        store.note(triplet, standing, extend=not quirk("greylist.lifetime-extended:off"))
+        standing = store.look(triplet, store.times)
+        for name, shorter in SHORTER.get(standing, {}).items():
+            if quirk(name):
+                standing = store.look(triplet, shorter(store.times))
+        store.note(
+            triplet,
+            standing,
+            extend=standing is not Standing.KNOWN or not quirk("greylist.lifetime-extended:off"),
+        )
         if standing is Standing.NEW and sender and _known_by_two_parts(transaction, triplet):
             standing = Standing.KNOWN
     except UnreachableError as error:
@@ -117,21 +151,6 @@ def _stand(transaction: Transaction, sender: str, recipient: str) -> str:
         store.cut(triplet.client, off=False)
         return _stand(transaction, sender, recipient)
     return AT_RCPT[standing]
-
-
-def _times(transaction: Transaction, times: Times) -> Times:
-    quirk = transaction.quirk
-    if quirk("greylist.early-retry:weak-short"):
-        return replace(times, delay=0.4 * times.delay)
-    if quirk("greylist.early-retry:weak-hasty"):
-        return replace(times, delay=0.8 * times.delay)
-    if quirk("greylist.retry-accept:strict-timeout"):
-        return replace(times, timeout=0.5 * times.timeout)
-    if quirk("greylist.retry-accept:strict-early-timeout"):
-        return replace(times, timeout=0.8 * times.timeout)
-    if quirk("greylist.whitelisted:strict-lifetime"):
-        return replace(times, lifetime=0.8 * times.lifetime)
-    return times
 
 
 def _known_by_two_parts(transaction: Transaction, triplet: Triplet) -> bool:

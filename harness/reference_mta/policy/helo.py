@@ -5,7 +5,6 @@ import ipaddress
 
 from harness.reference_mta.policy.checks import DELAY, PASS, Check, deny, question
 from harness.reference_mta.policy.transaction import Transaction
-from harness.reference_mta.resolver import Lookup
 
 MOST_ADDRESSES = 5  # of a name that are reversed
 BARE = "A bare address is no greeting"
@@ -14,10 +13,7 @@ OWN = "That is my own name, not yours"
 
 async def stickiness(transaction: Transaction) -> str | None:
     """Whether this connection has spoilt its chance."""
-    if not transaction.greeted_plainly and transaction.client not in transaction.spoilt:
-        return None
-    transaction.greeted_plainly = not transaction.quirk("helo.plain-ip-sticky:weak-once")
-    return "helo.plain-ip-sticky"
+    return "helo.plain-ip-sticky" if transaction.greeted_plainly else None
 
 
 async def sort_greeting(transaction: Transaction) -> str:
@@ -25,8 +21,6 @@ async def sort_greeting(transaction: Transaction) -> str:
     name = transaction.greeting.lower().rstrip(".")
     if _is_address(name):
         transaction.greeted_plainly = True
-        if transaction.quirk("helo.plain-ip-sticky:strict-address"):
-            transaction.spoilt.add(transaction.client)
         return "helo.plain-ip"
     if name.startswith("[") and name.endswith("]"):
         return "helo.ip-literal"
@@ -45,24 +39,14 @@ async def sort_greeting(transaction: Transaction) -> str:
 
 async def _confirmed_by_dns(transaction: Transaction, name: str) -> str | None:
     # Only the client's own family is asked for: what the other one answers, or does not, costs nothing.
-    if transaction.quirk("helo.no-aaaa-stall:off"):
-        other = await transaction.resolver.ask(name, "AAAA" if transaction.address_type == "A" else "A")
-        if other.lookup is Lookup.FAILED:
-            return None
-    if transaction.quirk("helo.no-aaaa-stall:weak-stall"):
-        for _ in range(2):
-            await transaction.resolver.ask(name, "AAAA" if transaction.address_type == "A" else "A")
     _, addresses = await transaction.addresses(name)
     if transaction.client in addresses:
         return "helo.forward-match"
-    if addresses and transaction.quirk("helo.dns-mismatch:weak-any-address"):
-        return "helo.reverse-match"
     reversed_ones = addresses[:MOST_ADDRESSES]
     reversals = await asyncio.gather(*(transaction.names_of(address) for address in reversed_ones))
     if any(name in (found.lower() for found in names) for _, names in reversals):
         return "helo.reverse-match"
-    named = any(names for _, names in reversals)
-    return "helo.reverse-match" if named and transaction.quirk("helo.dns-mismatch:weak-any-ptr") else None
+    return None
 
 
 def _is_address(name: str) -> bool:

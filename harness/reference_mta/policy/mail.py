@@ -11,18 +11,16 @@ async def ungreeted(transaction: Transaction) -> str | None:
 
 async def owed_at_mail(transaction: Transaction) -> str | None:
     """Whether a delay comes again; relay hosts and accounts are spared."""
-    return "mail.delay-repeated" if _owes(transaction, "mail") else None
+    return "mail.delay-repeated" if _owes(transaction) else None
 
 
 async def owed_at_rcpt(transaction: Transaction) -> str | None:
     """The same at RCPT."""
-    return "rcpt.delay-repeated" if _owes(transaction, "rcpt") else None
+    return "rcpt.delay-repeated" if _owes(transaction) else None
 
 
-def _owes(transaction: Transaction, stage: str) -> bool:
-    by_host = transaction.unverified and not transaction.quirk(f"{stage}.delay-repeated:weak-helo-only")
-    by_name = transaction.suspect and not transaction.quirk(f"{stage}.delay-repeated:weak-connect-only")
-    return (by_host or by_name) and not transaction.vouched
+def _owes(transaction: Transaction) -> bool:
+    return (transaction.unverified or transaction.suspect) and not transaction.vouched
 
 
 UNGREETED = deny("Say HELO first", code=503, status="5.1", late=True)

@@ -3,7 +3,6 @@
 Relay hosts and accounts are asked nothing but how many; see `Transaction.vouched`.
 """
 
-from harness.reference_mta.domains import REST, Domain
 from harness.reference_mta.policy.checks import PASS, Check, deny, question
 from harness.reference_mta.policy.transaction import Transaction
 
@@ -29,38 +28,26 @@ async def relaying(transaction: Transaction) -> str | None:
 async def characters(transaction: Transaction) -> str | None:
     """For mail to our own domains: whether there can be such a local part."""
     illegal = ILLEGAL & set(transaction.mailbox.local_part.strip('"'))
-    return "rcpt.illegal-chars" if _is_verified(transaction) and illegal else None
+    return "rcpt.illegal-chars" if is_verified(transaction) and illegal else None
 
 
 async def first_character(transaction: Transaction) -> str | None:
     """The same for its beginning."""
     dotted = transaction.mailbox.local_part.startswith(".")
-    return "rcpt.leading-dot" if _is_verified(transaction) and dotted else None
+    return "rcpt.leading-dot" if is_verified(transaction) and dotted else None
 
 
 async def user(transaction: Transaction) -> str | None:
     """Whether there is such a user or alias; aliases without "*" refuse the rest (wiki 576–587)."""
     domain = transaction.domain
-    if domain is None or not _is_verified(transaction) or _is_taken(transaction, domain):
+    if domain is None or not is_verified(transaction) or domain.takes(transaction.mailbox.local_part):
         return None
     return "rcpt.unknown-user"
 
 
-def _is_taken(transaction: Transaction, domain: Domain) -> bool:
-    """Whether the domain has somebody who gets the mail."""
-    name = transaction.mailbox.local_part
-    if REST in domain.aliases and transaction.quirk("delivery.catch-all:off"):
-        return domain.entry(name) is not None
-    boundless = bool(domain.aliases) and transaction.quirk("delivery.no-catch-all:off")
-    return boundless or domain.takes(name)
-
-
-def _is_verified(transaction: Transaction) -> bool:
+def is_verified(transaction: Transaction) -> bool:
     """Whether the recipient is looked at: one of ours, of a client that nobody vouches for."""
-    if transaction.rewritten:
-        return False
-    all_the_same = transaction.authenticated and transaction.quirk("rcpt.relay-authenticated:weak-verified")
-    return transaction.domain is not None and (not transaction.vouched or all_the_same)
+    return transaction.domain is not None and not (transaction.vouched or transaction.rewritten)
 
 
 def honours_trick(transaction: Transaction) -> bool:

@@ -9,6 +9,7 @@ from harness.reference_mta.config import Config
 from harness.reference_mta.domains import Domain
 from harness.reference_mta.greylist import Greylist
 from harness.reference_mta.policy.earned import Earned, Stage
+from harness.reference_mta.reached import SOUND, Quirks
 from harness.reference_mta.resolver import Lookup, Resolver
 
 MOST_REMEMBERED = 16  # names of a connection, whose addresses are not asked for again
@@ -58,7 +59,7 @@ class Transaction:
     config: Config
     resolver: Resolver
     greylist: Greylist
-    quirks: frozenset[str] = frozenset()  # deliberate defects
+    quirks: Quirks = SOUND  # deliberate defects
     client: str = ""
     trusted: bool = False  # it is one of the relay hosts
     host_name: str = ""  # confirmed by DNS
@@ -67,7 +68,6 @@ class Transaction:
     extended: bool = False  # it was EHLO
     suspect: bool = False  # a delay was earned at HELO
     greeted_plainly: bool = False  # with a bare address, once on this connection
-    spoilt: set[str] = field(default_factory=set)  # of all connections; filled by a defect only
     authenticated: bool = False
     account: str = ""  # whose password it had
     known_account: bool = False  # of the credentials that it gave last

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from harness.reference_mta.addresses import reverse_pointer
+from harness.reference_mta.reached import SOUND, Quirks
 from harness.reference_mta.resolver import Answer, Lookup
 from harness.reference_mta.spf.macro import SyntaxFault, Text, expand, read, shortened
 from harness.reference_mta.spf.record import Record, Term, is_spf, parse
@@ -78,7 +79,7 @@ def _permanent(problem: str) -> _Trouble:
     return _Trouble(Result.PERMERROR, problem)
 
 
-async def check_host(names: Names, inquiry: Inquiry, quirks: frozenset[str] = frozenset()) -> Finding:
+async def check_host(names: Names, inquiry: Inquiry, quirks: Quirks = SOUND) -> Finding:
     """What the domain of the inquiry says of its client; never raises. `quirks` are deliberate defects."""
     check = _Check(names, inquiry, quirks)
     try:
@@ -96,7 +97,7 @@ class _Check:
 
     names: Names
     inquiry: Inquiry
-    quirks: frozenset[str]
+    quirks: Quirks
     lookups: int = 0
     void: int = 0
     validated: dict[str, list[str]] = field(default_factory=dict)
