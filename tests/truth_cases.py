@@ -40,7 +40,11 @@ RULES = (
     "greylist.postmaster-at-rcpt",
     "greylist.after-other-checks",
     "delay.no-early-reject",
+    "rcpt.illegal-chars",
+    "rcpt.leading-dot",
+    "bounce.bogus",
     "auth.unknown-user",
+    "delivery.catch-all",
     "delivery.mbox",
 )
 
@@ -160,6 +164,9 @@ FOUND = {
     "an mbox in which messages are not told apart": Server(Draw(mailbox="mbox"), "delivery.mbox:off"),
     "no retry is taken, and who loses an exemption by an offence is put off": Server(
         Draw(greylist="data", told="rcpt", repeated="rcpt"), "greylist.retry-accept:off"
+    ),
+    "nobody gets what is for the rest of a domain, which no user is known of": Server(
+        Draw(rest="all have a *", users=2), "delivery.catch-all:off"
     ),
     "bounces of known clients are not put off": Server(Draw(), "greylist.null-at-data:weak-any"),
 }
