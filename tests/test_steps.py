@@ -110,3 +110,14 @@ def test_what_is_said_in_raw_has_no_credentials_in_its_step() -> None:
         talk.hear()
         talk.quit()
     assert [command for _, command, _ in told(talk)][2:4] == ["AUTH PLAIN", "***"]
+
+
+def test_what_was_listened_for_in_vain_is_not_owed_any_more() -> None:
+    with talking(*EHLO, Hear(b"NO"), Hear(), Say(b"250 one\r\n250 two\r\n"), *BYE) as talk:
+        talk.ehlo("mx.example.net")
+        talk.write(b"NO", replies=0)
+        assert talk.hear(within=0.05) is None
+        talk.write(b"OP\r\n")
+        assert talk.hear()
+        talk.quit()
+    assert [step.text for step in talk.steps if not step.command and step.tag is None] == ["two"]
