@@ -54,7 +54,7 @@ def test_the_name_server_stands_alone() -> None:
         ("profile", {*GROUND, "smtp"}),
         ("capabilities", {*GROUND, "smtp", "profile", "fake_dns/"}),
         ("world", {*GROUND, "smtp", "profile", "capabilities", "fake_dns/"}),
-        ("grants", {*GROUND, "profile", "capabilities", "world", "embedded", "fake_dns/"}),
+        ("grants", {*GROUND, "smtp", "profile", "capabilities", "world", "embedded", "fake_dns/"}),
         (
             "runs",
             {
