@@ -119,7 +119,7 @@ def test_each_transport_with_each_identity(
             pytest.skip("loopback is 127.0.0.1 alone here")
         endpoint = Endpoint(transport, identity, NAME if covered else "", "door")
         door = Door(there, certificate if covered else None)
-        serving = threading.Thread(target=door.serve, args=(identity,))
+        serving = threading.Thread(target=door.serve, args=(identity,), daemon=True)
         serving.start()
         with Session(endpoint, client, reply_timeout=PATIENT) as session:
             greeting = session.open()
@@ -145,7 +145,7 @@ def test_each_transport_with_each_identity(
 def test_a_handshake_that_comes_to_nothing_ends_the_session(tmp_path: Path) -> None:
     with listening("IPv4", tmp_path) as (there, transport):
         door = Door(there)  # that speaks in clear text
-        serving = threading.Thread(target=door.serve, args=(Own(),))
+        serving = threading.Thread(target=door.serve, args=(Own(),), daemon=True)
         serving.start()
         session = Session(Endpoint(transport, tls_name=NAME), CLIENT, reply_timeout=PATIENT)
         with pytest.raises(SessionEnded, match="the TLS handshake failed"):
