@@ -654,6 +654,34 @@ def test_what_a_rule_rests_on_blocks_it_however_the_two_are_played(
     assert (came["above"].status, came["above"].blocked_by) == (Status.INCONCLUSIVE, "greylist.first-defer")
 
 
+def test_what_rests_on_a_blocked_rule_is_blocked_by_the_same(
+    monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    monkeypatch.setattr(run, "trouble", lambda server=None, like=None: "")
+    put_off = Step(DialogueStage.DATA, "DATA", (), 0.0, 0.0)
+
+    def says(play: Play) -> None:
+        raise ContradictionError("it was put off", put_off, in_greylist_words=True)
+
+    def fails(play: Play) -> None:
+        raise FAIL
+
+    plans = {
+        rule: Plan(run.catalogue[rule], frozenset(), ends, has_twin=False)
+        for rule, ends in (
+            ("mail.delay-repeated", fails),
+            ("connect.rdns-missing", says),
+            ("greylist.first-defer", fails),
+        )
+    }
+    came = scheduled(run, plans)
+    assert {rule: one.blocked_by for rule, one in came.items()} == {
+        "mail.delay-repeated": "greylist.first-defer",
+        "connect.rdns-missing": "greylist.first-defer",
+        "greylist.first-defer": "",
+    }
+
+
 @pytest.mark.parametrize(("broken", "blocked_by"), [(True, "greylist.first-defer"), (False, "")])
 def test_what_contradicts_a_rule_in_the_greylist_s_words_is_the_greylist_s_fault_where_it_is_broken(
     monkeypatch: pytest.MonkeyPatch, run: Run, broken: bool, blocked_by: str

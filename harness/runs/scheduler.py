@@ -99,9 +99,7 @@ class Scheduler:
         """
         if key not in self._outcomes:
             self._play_in_its_turn(key, plan, waiting)
-        outcome = self._await(self._outcomes[key], waiting)
-        below = {one: self._await(self._outcomes[one], waiting) for one in self._below(outcome, plan)}
-        return blocked(outcome, below, self._plans)
+        return self._with_its_root(key, lambda one: self._await(self._outcomes[one], waiting))
 
     def decided(self) -> dict[str, CaseResult]:
         """What stands by now, whether it was collected or not, by what was seen until now.
@@ -117,13 +115,34 @@ class Scheduler:
                     known.setdefault(keys[id(one.future)], outcome)
         stands = {}
         for key, outcome in known.items():
+            come = self._with_its_root(key, known.get)
             below = self._below(outcome, self._plans[key])
-            come = blocked(outcome, {one: known[one] for one in below if one in known}, self._plans)
             open_ones = dict.fromkeys(self._plans[one].rule.id for one in below if one not in known)
             if come.status is Status.FAILED and open_ones:
                 come = undecided_below(come, tuple(open_ones))
             stands[key] = come
         return stands
+
+    def _with_its_root(
+        self,
+        key: str,
+        came: Callable[[str], CaseResult | None],
+        above: frozenset[str] = frozenset(),
+    ) -> CaseResult:
+        """What a scenario came to, or what it is blocked by; so with those that may block it, first of all.
+
+        `came` is what each came to by itself, None where that is not known yet.
+        """
+        outcome = came(key)
+        if outcome is None:
+            raise KeyError(key)
+        above |= {key}
+        below = {
+            one: self._with_its_root(one, came, above)
+            for one in self._below(outcome, self._plans[key])
+            if one not in above and came(one) is not None
+        }
+        return blocked(outcome, below, self._plans)
 
     def _below(self, outcome: CaseResult, plan: Plan) -> list[str]:
         """The scenarios of the rules that may have kept another from being proved, the nearest first."""
