@@ -12,7 +12,7 @@ from harness.plugin import session
 from harness.profile.model import Profile
 from harness.results.model import ServerFacts
 from harness.runs.run import Run
-from harness.smtp.routes import Direct
+from harness.world.endpoints import endpoints_of
 from harness.world.internet import Internet
 
 @contextlib.contextmanager
@@ -23,7 +23,8 @@ def without_a_server(wish):
     content["deviation"] = {deviations}
     profile = settings.check(PROFILE, content, Profile)
     judge = Judge(profile.policy.delay, lambda since, until: 0.0)
-    run = Run(profile, wish.catalogue, Internet(FakeDns(), profile), Direct(), judge)
+    internet = Internet(FakeDns(), profile)
+    run = Run(profile, wish.catalogue, internet, endpoints_of(profile, internet), judge)
     run.trouble = lambda server=None, like=None: ""  # innocent clients are served
     yield run
 

@@ -131,7 +131,7 @@ def test_every_option_of_a_run_is_in_the_guide(pytestconfig: pytest.Config) -> N
 @pytest.mark.parametrize("file", DOCUMENTS, ids=str)
 def test_options_within_sentences_exist(help_of: Help, pytestconfig: pytest.Config, file: Path) -> None:
     """Of pytest, an older name of ours, or of one of our commands."""
-    theirs = {"--forked"}  # pytest-forked
+    theirs = {"--forked", "--lf"}  # of pytest-forked, and of a plugin of pytest that can be left out
     commands = (
         "compare",
         "discover",

@@ -206,7 +206,6 @@ def test_an_address_literal_is_where_the_mail_goes(mta: RunningMta, sink: Receiv
         ("null.example", [("MX", "0 .")], "accepts no mail"),
         ("public.example", [("A", "8.8.8.8")], "loopback and reserved addresses only"),
         ("self.example", [("MX", "10 mail.castle.example"), ("MX", "20 sink.example")], "loops back"),
-        ("[127.0.0.256]", [], "is no address"),
         ("castle.example", [], "Nobody has this address here"),
         ("mail.castle.example", [("A", "127.0.0.1")], "Nobody has this address here"),
     ],
@@ -221,9 +220,9 @@ def test_mail_that_can_go_nowhere_comes_back(
     assert not sink.sessions
 
 
-def test_a_message_that_goes_round_in_circles_comes_back(mta: RunningMta, sink: ReceivingHost) -> None:
-    relay(mta, "loop@d3.example", content=b"Received: by x\r\n" * 101 + MESSAGE)
-    assert "in circles" in str(bounce_about(mta, "loop@d3.example"))
+def test_a_message_that_goes_round_in_circles_is_refused(mta: RunningMta, sink: ReceivingHost) -> None:
+    with pytest.raises(AssertionError, match=r"554 5\.4\.6 Too many hops"):
+        relay(mta, "loop@d3.example", content=b"Received: by x\r\n" * 101 + MESSAGE)
     assert not sink.sessions
 
 

@@ -76,7 +76,7 @@ def test_pieces_make_no_difference(sizes: list[int]) -> None:
     assert told == whole
 
 
-@pytest.mark.parametrize("state", list(SESSION))
+@pytest.mark.parametrize("state", sorted(SESSION, key=str))
 @pytest.mark.parametrize("verb", list(TABLE))
 def test_each_command_has_its_place(state: State, verb: str) -> None:
     way = {
@@ -128,7 +128,6 @@ def test_a_greeting_ends_a_message_unless_it_is_refused() -> None:
         "QUIT now",
         "VRFY",
         "EHLO",
-        "EHLO a b",
         "STARTTLS now",
     ],
 )

@@ -183,7 +183,7 @@ def test_what_is_unfinished_can_be_discarded() -> None:
     assert reader.discard() == 10
     assert not reader.unfinished
     reader.feed(b"220 x\r\n")
-    assert reader.take(0, 0) == Reply(220, ("x",), b"220 x\r\n", 0, 0)
+    assert reader.take(0, 0) == Reply(220, ("x",), b"220 x\r\n", 0, 0, line=1)
 
 
 @settings(deadline=None)

@@ -42,7 +42,7 @@ def test_smtplib_quits() -> None:
 
 
 def test_smtplib_connects_nowhere_else() -> None:
-    with playing(GREETING, Stall()) as (session, _), pytest.raises(ValueError, match="its own server"):
+    with playing(GREETING, Stall()) as (session, _), pytest.raises(ValueError, match="its own endpoint"):
         session.connect("mx.example.org", 25)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.grants.registry import CAPABILITIES
 from harness.plugin.keys import SESSION
 from harness.plugin.session import ScenarioPlugin
 from harness.profile.model import Profile, load
@@ -112,7 +113,7 @@ def test_rules_are_spread_over_files_and_have_what_their_group_says(tmp_path: Pa
             "suite.toml",
             '["dns"]',
             '["dsn"]',
-            "group.session.needs: no capability is called 'dsn'; did you mean",
+            "group.session.needs: unknown capability 'dsn'; did you mean",
         ),
         ("suite.toml", 'title = "The', 'titel = "The', "titel: unknown key; did you mean 'title'"),
         ("suite.toml", '"letters"', '"The Letters"', "name: "),
@@ -125,7 +126,7 @@ def test_mistakes_are_named(tmp_path: Path, file: str, old: str, new: str, said:
     content = (suite / file).read_text("utf-8")
     (suite / file).write_text(content.replace(old, new, 1), "utf-8")
     with pytest.raises(SettingsError) as caught:
-        Catalogue.below(suite)
+        Catalogue.below(suite, CAPABILITIES.names)
     assert said in str(caught.value)
 
 

@@ -33,6 +33,7 @@ def looked_at(*scripts: Sequence[Step]) -> ServerFacts:
     with HostileServer([*scripts]) as server:
         content = settings.read_toml(PROFILE)
         content["server"] |= {"port": server.address[1], "reply_timeout": 30}
+        content["clients"] = {"route": "direct"}
         content["dns"] = {"listen": ["127.0.0.1:5353"]}
         profile = settings.check(PROFILE, content, Profile)
         judge = Judge(profile.policy.delay, lambda since, until: 0.0)

@@ -22,6 +22,7 @@ RULES = (
     "connect.rdns-confirmed",
     "connect.rdns-missing",
     "connect.rdns-temperror",
+    "mail.delay-repeated",
     "helo.plain-ip",
     "helo.plain-ip-sticky",
     "helo.own-domain",

@@ -111,7 +111,7 @@ def begin(run: Run) -> tuple[Run, ServerFacts]:
         facts = pool.submit(server_facts, run)
         run = replace(run, baseline=look(run))
     found = [finding for _, finding in examine(run, short=True) if finding.state is State.BAD]
-    wrong = [finding.saw for finding in found if finding.without is None]
+    wrong = [finding.saw for finding in found if not finding.without]
     obstacles = {finding.without: finding.saw for finding in found if finding.without}
     run = replace(run, obstacles=obstacles)
     if nobody := run.baseline.nobody_served:

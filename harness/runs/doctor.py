@@ -54,7 +54,7 @@ def examine(run: Run, *, short: bool = False) -> Iterator[tuple[Check, Finding]]
             finding = Finding(State.BAD, str(ending))
         except ScenarioEnd as ending:  # it says why there was no occasion
             finding = Finding(State.UNTOLD, str(ending))
-        if check.basic and finding.state is State.BAD and finding.without is None:
+        if check.basic and finding.state is State.BAD and not finding.without:
             fallen = check.title
         yield check, finding
 

@@ -55,13 +55,13 @@ def without_argument(command: Command) -> None:
 
 
 def read_greeting(command: Command) -> str:
-    """The name in HELO or EHLO: one word, whatever it is worth. Raises `SyntaxFlawError`.
+    """The name in HELO or EHLO, whatever it is worth. Raises `SyntaxFlawError`.
 
     The grammar asks for a domain or an address literal; who wants to refuse a bare address, or hold back
     a name without a dot, has to hear of it.
     """
     name = command.argument
-    if not name or " " in name or len(name.encode()) > LONGEST_NAME or not name.isprintable():
+    if not name or len(name.encode()) > LONGEST_NAME or not name.isprintable():
         raise SyntaxFlawError(f"501 5.5.4 Syntax: {command.verb} hostname")
     return name
 
