@@ -348,8 +348,8 @@ def _groups(
     def apart(one: Defect, other: Defect) -> bool:
         return not (
             {*one.rules} & {*other.rules}
-            or _rests_on(catalogue, one.rules, other.rules)
-            or _rests_on(catalogue, other.rules, one.rules)
+            or catalogue.rest_on(one.rules, other.rules)
+            or catalogue.rest_on(other.rules, one.rules)
             or any(subject.expects(one, rule) for rule in other.rules)
             or any(subject.expects(other, rule) for rule in one.rules)
         )
@@ -424,18 +424,12 @@ def _count_rules(defects: list[Defect]) -> str:
     return counted(len({rule for defect in defects for rule in defect.rules}), "rule")
 
 
-def _rests_on(catalogue: Catalogue, rules: Iterable[str], others: Iterable[str]) -> bool:
-    """Whether one of some rules rests on one of the others, by whatever detour."""
-    known = (catalogue.rules[rule] for rule in rules if rule in catalogue.rules)
-    return any({*catalogue.foundations(rule)} & {*others} for rule in known)
-
-
 def _is_blocked(result: RuleResult, notice: Collection[str], catalogue: Catalogue) -> bool:
     """Whether a rule cannot be told because of those that notice a defect, or of what innocents meet."""
     by = result.blocked_by
     if result.status is not Status.INCONCLUSIVE or not by:
         return False
-    return by not in catalogue.rules or by in notice or _rests_on(catalogue, [by], notice)
+    return by not in catalogue.rules or by in notice or catalogue.rest_on([by], notice)
 
 
 def _differ(before: RuleResult, after: RuleResult) -> bool:

@@ -178,6 +178,11 @@ class Catalogue:
         """The ids of all rules that a rule rests on, those that it names first."""
         return tuple(_foundations(rule, self.known))
 
+    def rest_on(self, rules: Iterable[str], others: Iterable[str]) -> bool:
+        """Whether one of some rules rests on one of the others, by whatever detour."""
+        known = (self.rules[rule] for rule in rules if rule in self.rules)
+        return any({*self.foundations(rule)} & {*others} for rule in known)
+
     def documented(self, offence: Offence) -> Outcome | None:
         """What the documents have for an offence: the first rule about it tells; None where none does.
 

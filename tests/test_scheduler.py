@@ -682,6 +682,30 @@ def test_what_rests_on_a_blocked_rule_is_blocked_by_the_same(
     }
 
 
+def test_what_rests_on_a_rule_is_not_to_blame_for_it(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    put_off = Step(DialogueStage.RCPT, "RCPT", (), 0.0, 0.0)
+    above = run.catalogue["greylist.early-retry"]
+    assert above.about_greylist
+    resting = replace(above, rests_on=(RULE,))
+    catalogue = replace(run.catalogue, rules=run.catalogue.rules | {above.id: resting})
+
+    def says(play: Play) -> None:
+        raise ContradictionError("it was put off", put_off, in_greylist_words=True)
+
+    def fails(play: Play) -> None:
+        raise FAIL
+
+    plans = {
+        "it": Plan(catalogue[RULE], frozenset(), says, has_twin=False),
+        "above": Plan(resting, frozenset(), fails, has_twin=False),
+    }
+    with_that = replace(run, catalogue=catalogue)
+    monkeypatch.setattr(with_that, "trouble", lambda server=None, like=None: "")
+    came = scheduled(with_that, plans)
+    assert (came["it"].status, came["it"].blocked_by) == (Status.FAILED, "")
+    assert (came["above"].status, came["above"].blocked_by) == (Status.INCONCLUSIVE, RULE)
+
+
 @pytest.mark.parametrize(("broken", "blocked_by"), [(True, "greylist.first-defer"), (False, "")])
 def test_what_contradicts_a_rule_in_the_greylist_s_words_is_the_greylist_s_fault_where_it_is_broken(
     monkeypatch: pytest.MonkeyPatch, run: Run, broken: bool, blocked_by: str

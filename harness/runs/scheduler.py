@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
@@ -61,6 +61,7 @@ class Scheduler:
         self._plans: dict[str, Plan] = {}
         self._outcomes: dict[str, Future[CaseResult]] = {}
         self._settled: dict[str, CaseResult] = {}  # before the run was over
+        self._rooted: dict[str, CaseResult] = {}  # as they are told, those that have been collected
         self._tried: list[_Case] = []  # once; what stands is not known yet
         self._doubts = 0  # those of them that are tried again before the others stand
         self._straining: list[str] = []
@@ -99,7 +100,9 @@ class Scheduler:
         """
         if key not in self._outcomes:
             self._play_in_its_turn(key, plan, waiting)
-        return self._with_its_root(key, lambda one: self._await(self._outcomes[one], waiting))
+        return self._with_its_root(
+            key, lambda one: self._await(self._outcomes[one], waiting), self._outcomes, self._rooted
+        )
 
     def decided(self) -> dict[str, CaseResult]:
         """What stands by now, whether it was collected or not, by what was seen until now.
@@ -113,9 +116,9 @@ class Scheduler:
             for one in self._tried:
                 if not one.course.is_doubtful and (outcome := one.course.standing):
                     known.setdefault(keys[id(one.future)], outcome)
-        stands = {}
+        stands, rooted = {}, dict[str, CaseResult]()
         for key, outcome in known.items():
-            come = self._with_its_root(key, known.get)
+            come = self._with_its_root(key, known.__getitem__, known, rooted)
             below = self._below(outcome, self._plans[key])
             open_ones = dict.fromkeys(self._plans[one].rule.id for one in below if one not in known)
             if come.status is Status.FAILED and open_ones:
@@ -126,32 +129,38 @@ class Scheduler:
     def _with_its_root(
         self,
         key: str,
-        came: Callable[[str], CaseResult | None],
-        above: frozenset[str] = frozenset(),
+        came: Callable[[str], CaseResult],
+        known: Container[str],
+        rooted: dict[str, CaseResult],
     ) -> CaseResult:
         """What a scenario came to, or what it is blocked by; so with those that may block it, first of all.
 
-        `came` is what each came to by itself, None where that is not known yet.
+        `came` is what each of those that are `known` came to by itself. `rooted` has those that were looked
+        at; where two may block each other, it is what the other came to by itself that counts.
         """
-        outcome = came(key)
-        if outcome is None:
-            raise KeyError(key)
-        above |= {key}
-        below = {
-            one: self._with_its_root(one, came, above)
-            for one in self._below(outcome, self._plans[key])
-            if one not in above and came(one) is not None
-        }
-        return blocked(outcome, below, self._plans)
+        if key not in rooted:
+            outcome = rooted[key] = came(key)
+            below = {
+                one: self._with_its_root(one, came, known, rooted)
+                for one in self._below(outcome, self._plans[key])
+                if one in known
+            }
+            rooted[key] = blocked(outcome, below, self._plans)
+        return rooted[key]
 
     def _below(self, outcome: CaseResult, plan: Plan) -> list[str]:
         """The scenarios of the rules that may have kept another from being proved, the nearest first."""
         if outcome.status not in (Status.FAILED, Status.INCONCLUSIVE) or outcome.blocked_by:
             return []
-        rests_on = self._run.catalogue.foundations(plan.rule)
+        catalogue = self._run.catalogue
+        rests_on = catalogue.foundations(plan.rule)
         for shows, is_suspect in SUSPECTS:
             if shows(outcome.error):
-                suspects = (rule.id for rule in self._run.catalogue if is_suspect(rule))
+                suspects = [
+                    rule.id
+                    for rule in catalogue
+                    if is_suspect(rule) and not catalogue.rest_on([rule.id], [plan.rule.id])
+                ]  # what rests on this rule fails because of it
                 rests_on = tuple(dict.fromkeys([*rests_on, *suspects]))
         below = [key for key, other in self._plans.items() if other.rule.id in rests_on]
         return sorted(below, key=lambda key: rests_on.index(self._plans[key].rule.id))
