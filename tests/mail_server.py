@@ -24,6 +24,8 @@ class Fault(Enum):
     ENDS_AT_BARE_LINES_WITHOUT_A_WORD = auto()
     ENDS_AT_BARE_LINES_WITH_TEXT = auto()
     REFUSES_EVERYBODY = auto()
+    DELIVERS_HALF_MESSAGES = auto()
+    LOSES_MESSAGES = auto()
 
 
 @dataclass
@@ -75,13 +77,20 @@ class MailServer:
         early = told or self.fault is Fault.ENDS_AT_BARE_LINES_WITHOUT_A_WORD
         heard = b""
         while not heard.endswith(END):
-            heard += visitor.hear(b"\n")
+            try:
+                heard += visitor.hear(b"\n")
+            except Hangup:
+                if self.fault is Fault.DELIVERS_HALF_MESSAGES:
+                    self.taken.append(heard)
+                raise
             silent = not visitor.buffer and self.fault is Fault.ENDS_AT_BARE_LINES_WITH_TEXT
             if early and heard.endswith(b"\n.\n") and not silent:
                 self.taken.append(heard)
                 early = False
                 if told:
                     return b"250 taken"
+        if self.fault is Fault.LOSES_MESSAGES:
+            return b"250 taken"
         if self.fault is not Fault.ENDS_AT_BARE_LINES_WITHOUT_A_WORD or self.taken[-1:] != [_cut(heard)]:
             self.taken.append(heard)
         return b"250 taken"

@@ -28,6 +28,7 @@ from harness.scenario import (
     Raw,
     Stage,
     Sut,
+    message,
     must_not_end_data,
 )
 from harness.world.reply_set import ReplySet
@@ -100,6 +101,18 @@ def leave(client: Client, offence: bool, raw: Raw) -> None:
             talk.must_end(within=0.5)
 
 
+def half_a_message(client: Client, offence: bool, raw: Raw, sut: Sut) -> None:
+    with raw(client, offence) as talk:
+        talk.comes_to(Stage.DATA)
+        talk.says(message(client, sut.recipient), stage=Stage.DATA)
+        if not offence:
+            talk.says(b".\r\n", replies=1, stage=Stage.DATA).must_hear("2xx")
+    if offence:
+        raw.must_not_deliver(client)
+    else:
+        raw.must_deliver(client)
+
+
 def bare_lines(client: Client, offence: bool, raw: Raw) -> None:
     must_not_end_data(raw, client, offence, b"\n.\n")
 
@@ -150,6 +163,7 @@ def test_reset_drops_the_transaction(
 ) -> None:
     with judged(catalogue, tmp_path, fault) as (run, _):
         vote, _ = said(run, "session.rset", rset, "sut")
+    assert not vote.by_absence
     assert vote.status is status, vote.reason
     assert reason in vote.reason
 
@@ -191,6 +205,7 @@ def test_quit_closes_the_connection(
 ) -> None:
     with judged(catalogue, tmp_path, fault) as (run, _):
         vote, _ = said(run, "session.quit", leave)
+    assert vote.by_absence is (status is Status.PASSED)
     assert vote.status is status, vote.reason
     assert reason in vote.reason
 
@@ -213,6 +228,25 @@ def test_what_does_not_end_the_content(
 ) -> None:
     with judged(catalogue, tmp_path, fault) as (run, _):
         vote, _ = said(run, "eod.lf-dot-lf", bare_lines)
+    assert vote.by_absence is (status is Status.PASSED)  # silence behind the form
+    assert vote.status is status, vote.reason
+    assert reason in vote.reason
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "reason"),
+    [
+        (Fault.NONE, Status.PASSED, ""),
+        (Fault.DELIVERS_HALF_MESSAGES, Status.FAILED, "was delivered all the same, to the inbox of ann@"),
+        (Fault.LOSES_MESSAGES, Status.INCONCLUSIVE, "nothing is delivered, whatever it is"),
+        (Fault.REFUSES_EVERYBODY, Status.INCONCLUSIVE, "did not come to its point"),
+    ],
+)
+def test_what_must_not_be_delivered_is_not_while_a_later_message_is(
+    catalogue: Catalogue, tmp_path: Path, fault: Fault, status: Status, reason: str
+) -> None:
+    with judged(catalogue, tmp_path, fault) as (run, _):
+        vote, _ = said(run, "session.quit", half_a_message, "sut")
     assert vote.status is status, vote.reason
     assert reason in vote.reason
 

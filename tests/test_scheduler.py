@@ -76,6 +76,10 @@ def passes(play: Play) -> None:
     play.expect.proven = True
 
 
+def passes_by_absence(play: Play) -> None:
+    play.expect.proven = play.expect.by_absence = True
+
+
 def plays(*endings: Callable[[Play], None] | Exception) -> Callable[[Play], None]:
     """A scenario that ends differently each time it is tried."""
     left = iter(endings)
@@ -169,6 +173,7 @@ def test_a_pass_that_rests_on_an_ending_needs_two_clients_where_dialogues_are_lo
     doubts = [InconclusiveError("it may have")] * 20
     assert outcome(run, passes, *doubts, rule="rcpt.too-many").status is status  # it is to drop the client
     assert outcome(run, passes, *doubts, rule=RULE).status is Status.PASSED
+    assert outcome(run, passes_by_absence, *doubts, rule=RULE).status is status
 
 
 @pytest.mark.parametrize(("jobs", "first"), [(1, "prompt"), (2, "late")])

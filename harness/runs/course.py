@@ -167,7 +167,8 @@ class Course:
             [steadiness.votes_to_fail, *(one.votes for one in self._lateness)]
         ):
             return failed[-1]
-        doubted = failed or (self._rests_on_an_ending and not steadiness.steady)
+        absent = self._rests_on_an_ending or any(vote.by_absence for vote in passed)
+        doubted = failed or (absent and not steadiness.steady)
         needed = (
             steadiness.votes_to_fail if doubted else steadiness.votes_to_pass(by_time=self._shows_by_time)
         )

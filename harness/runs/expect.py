@@ -44,6 +44,7 @@ class Expect:
     observed: str = ""
     came: str = ""  # what the offence came to, in a profile's words
     proven: bool = False
+    by_absence: bool = False  # that nothing came, or the connection ended, is what proved it
 
     @property
     def expected(self) -> tuple[Outcome, ...]:

@@ -164,7 +164,7 @@ class Talk:
                 f"the connection was not closed within {within:g} s, and nothing came on it"
             )
         talk.takes_the_end_for_an_answer()
-        self.expect.proven = True
+        self.expect.proven = self.expect.by_absence = True
 
     @property
     def strays(self) -> list[Step]:
@@ -257,6 +257,7 @@ class Said:
             self._doubt_slowness()
         self._accept_the_end(seen, these)
         self.talk.shows(seen)
+        expect.by_absence = expect.by_absence or not isinstance(seen, Step)
         return self
 
     def _accept_the_end(self, seen: Step | NoReply | None, these: ReplySet) -> None:
