@@ -20,7 +20,7 @@ from harness import settings
 from harness.grants.registry import CAPABILITIES
 from harness.grants.strain import HEAVY
 from harness.progress import Progress
-from harness.reference_mta.mutations import MUTANTS
+from harness.reference_mta.defects import MUTANTS
 from harness.results.model import RuleResult, RunResult, Status, aggregate
 from harness.results.store import ResultFileError, load, newest
 from harness.rules import Catalogue

@@ -15,7 +15,7 @@ from typing import Any
 from fake_dns import DnsServer, FakeDns
 from harness import settings
 from harness.reference_mta.config import Config
-from harness.reference_mta.mutations import Mutant, find
+from harness.reference_mta.defects import Mutant, find
 from harness.reference_mta.passwords import hash_password
 from harness.reference_mta.reached import Reached
 from harness.reference_mta.service import serving

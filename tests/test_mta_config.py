@@ -12,7 +12,7 @@ import pytest
 from harness import settings
 from harness.reference_mta.__main__ import main
 from harness.reference_mta.config import EXAMPLE, Config
-from harness.reference_mta.mutations import UnknownMutantError, find
+from harness.reference_mta.defects import UnknownMutantError, find
 from harness.reference_mta.passwords import hash_password
 from harness.settings import SettingsError
 from harness.settings.secret import Secret

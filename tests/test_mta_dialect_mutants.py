@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.reference_mta.mutations import MUTANTS, find
+from harness.reference_mta.defects import MUTANTS, find
 from harness.reference_mta.policy import Policy
 from harness.reference_mta.policy.checks import Check, Question
 from harness.reference_mta.policy.dialect import spoken

@@ -9,9 +9,9 @@ import pytest
 from fake_dns import DnsServer
 from harness import settings
 from harness.reference_mta.config import Config
+from harness.reference_mta.defects import Mutant
+from harness.reference_mta.defects.message import MESSAGE_MUTANTS
 from harness.reference_mta.greylist import Greylist, Times, Triplet
-from harness.reference_mta.mutations import Mutant
-from harness.reference_mta.mutations.message import MESSAGE_MUTANTS
 from harness.reference_mta.operator import DATABASE
 from tests.fake_spamd import GTUBE
 from tests.mta_here import serving_here

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.reference_mta.certificate import SOUND
-from harness.reference_mta.mutations import MUTANTS, Mutant, UnknownMutantError, find
+from harness.reference_mta.defects import MUTANTS, Mutant, UnknownMutantError, find
 from harness.reference_mta.policy import Policy
 from tests.mta_process import FROM, STRANGER, TO, running_mta
 

@@ -13,10 +13,10 @@ import pytest
 from fake_dns import DnsServer, FakeDns
 from harness import settings
 from harness.reference_mta.config import Config
+from harness.reference_mta.defects import Mutant, quirks_of
+from harness.reference_mta.defects.outgoing import OUTGOING_MUTANTS
 from harness.reference_mta.mail.queue_commands import QueueCommands
 from harness.reference_mta.mail.srs import Srs
-from harness.reference_mta.mutations import Mutant, quirks_of
-from harness.reference_mta.mutations.outgoing import OUTGOING_MUTANTS
 from harness.reference_mta.service import OUTSIDE
 from tests.mta_here import serving_here
 from tests.mta_process import MESSAGE, TRUSTED, WHITELISTED, connected, world

@@ -8,7 +8,7 @@ import pytest
 from fake_dns import DnsServer
 from harness.reference_mta.certificate import SOUND
 from harness.reference_mta.decisions import CLIENT
-from harness.reference_mta.mutations import MUTANTS, find
+from harness.reference_mta.defects import MUTANTS, find
 from harness.reference_mta.reached import Quirks, Reached, on_behalf_of
 from tests.mta_here import Spoken, configured, serving_here
 from tests.mta_process import (

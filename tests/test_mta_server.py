@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.reference_mta.config import Config
-from harness.reference_mta.mutations.kinds import treated
+from harness.reference_mta.defects.kinds import treated
 from harness.reference_mta.policy.checks import deny
 from harness.reference_mta.policy.transaction import Transaction
 from tests.mta_here import serving_here

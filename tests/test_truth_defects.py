@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.reference_mta.mutations import MUTANTS
+from harness.reference_mta.defects import MUTANTS
 from harness.rules import Catalogue
 from harness.truth.defects import showing
 from harness.truth.draw import Answer, Draw

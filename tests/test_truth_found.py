@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.reference_mta.mutations import find
+from harness.reference_mta.defects import find
 from harness.truth.defects import showing
 from harness.truth.dimensions import lawful
 from tests.truth_cases import FOUND

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from harness import settings
 from harness.reference_mta.certificate import CertificateError
 from harness.reference_mta.command_line import PROGRAM, fill
+from harness.reference_mta.defects import UnknownMutantError
 from harness.reference_mta.greylist import UnreachableError
-from harness.reference_mta.mutations import UnknownMutantError
 from harness.reference_mta.operator import OperatorError
 from harness.reference_mta.service import FolderError, ListenError
 from harness.settings.arguments import WRONG, Parser, bare

@@ -78,7 +78,7 @@ class Connection:
         self._entered = False
         self._met = ""
         self._refusal = ""
-        self._machine = Machine(limits, crowd.in_flight)
+        self._machine = Machine(limits, crowd.in_flight, site.policy.protocol)
         patience = Patience(config.server.idle_timeout, config.limits.message_time)
         self.driver = Driver(self._machine, self, patience, context)
         self._dialogue = Dialogue(site, self.driver, largest)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from harness.reference_mta.authentication import Accounts, Authentication
 from harness.reference_mta.config import Config
 from harness.reference_mta.decisions import Deciding
+from harness.reference_mta.greeting import KEYWORDS, Offer
 from harness.reference_mta.greylist import Greylist
 from harness.reference_mta.mail import dkim
 from harness.reference_mta.mail.acceptance import Acceptance
@@ -35,12 +36,10 @@ from harness.reference_mta.protocol.events import (
     Secret,
     SenderGiven,
 )
-from harness.reference_mta.protocol.machine import NO_RECIPIENT
-from harness.reference_mta.replies import word
+from harness.reference_mta.protocol.readers import NO_RECIPIENT
 from harness.reference_mta.resolver import Resolver
 from harness.reference_mta.telling import ReplyWriter, Teller
 
-IDENT = "ESMTP smtp-harness reference MTA"
 UNNAMED = "unknown"  # a client that has not greeted, in the trace of its message
 log = logging.getLogger(__name__)
 
@@ -112,19 +111,6 @@ class Dialogue:
                 self._begin_message()
         return event.answer
 
-    def keywords(self) -> list[str]:
-        """What EHLO lists."""
-        about = self.about
-        listed = [f"SIZE {self._largest}", "8BITMIME", "PIPELINING", "ENHANCEDSTATUSCODES"]
-        hidden = about.quirk("tls.starttls-offered:off")
-        if not hidden and (not self.covered or about.quirk("tls.starttls-offered:weak-after")):
-            listed.append("STARTTLS")
-        if self.covered or about.quirk("auth.only-under-tls:off"):
-            mechanisms = "PLAIN LOGIN" if about.quirk("auth.login-not-offered:off") else "PLAIN"
-            withheld = about.trusted and about.quirk("auth.from-anywhere:off")
-            listed += [] if withheld else [f"AUTH {mechanisms}"]
-        return listed
-
     def forget_clear_text(self) -> bool:
         """TLS has begun; whether what was told before it is forgotten, as it has to be."""
         self.covered = True
@@ -146,7 +132,7 @@ class Dialogue:
         if about.quirk("dnsbl.not-before-rcpt:weak-strangers") and not about.whitelisted_host:
             about.listings = await look_up(about)
         await self.teller.hold(self.site.config.speech.banner_pause)
-        return faced.reply or f"220 {self.site.config.server.hostname} {IDENT}"
+        return faced.reply or self.site.policy.greeting.banner(self.site.config.server.hostname)
 
     async def _greeted(self, event: Greeted) -> str:
         """HELO or EHLO; one that is refused at once leaves all as it was (RFC 5321 §4.1.4)."""
@@ -160,9 +146,11 @@ class Dialogue:
             return faced.reply
         about.suspect = about.suspect or faced.held
         self._begin_message()
-        welcome = f"{self.site.config.server.hostname} greets {word(event.name)}"
-        *lines, last = [welcome, *self.keywords()] if event.extended else [welcome]
-        return "\r\n".join([*(f"250-{line}" for line in lines), f"250 {last}"])
+        greeting = self.site.policy.greeting
+        self.site.policy.quirks.note(KEYWORDS)
+        offer = Offer(self._largest, self.covered, about.trusted)
+        listed = greeting.keywords(offer) if event.extended else []
+        return greeting.welcome(self.site.config.server.hostname, event.name, listed)
 
     async def _sender(self, sender: str) -> str:
         """MAIL FROM; without a greeting policy answers."""

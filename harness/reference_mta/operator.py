@@ -11,12 +11,12 @@ from pathlib import Path
 
 from harness import settings
 from harness.reference_mta.config import Config
+from harness.reference_mta.defects import quirks_of
 from harness.reference_mta.greylist import Greylist, GreylistEntry, Times, Triplet
 from harness.reference_mta.greylist_unit import unit_named
 from harness.reference_mta.mail.filters import read_filter
 from harness.reference_mta.mail.queue import QUEUE
 from harness.reference_mta.mail.queue_commands import QueueCommands, facts, lines
-from harness.reference_mta.mutations import quirks_of
 from harness.reference_mta.passwords import hash_password
 from harness.reference_mta.replies import visible
 

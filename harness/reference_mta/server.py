@@ -15,8 +15,8 @@ from harness.reference_mta.bounds import Bounds
 from harness.reference_mta.config import EXAMPLE, Config
 from harness.reference_mta.control import Control
 from harness.reference_mta.decisions import CLIENT
+from harness.reference_mta.defects import Mutant, UnknownMutantError, find
 from harness.reference_mta.mail.queue_commands import QueueCommands
-from harness.reference_mta.mutations import Mutant, UnknownMutantError, find
 from harness.reference_mta.reached import Reached
 from harness.reference_mta.service import Service, running, serving
 from harness.reference_mta.watching import Lines, form_for

@@ -13,6 +13,7 @@ from harness.reference_mta.authentication import Accounts
 from harness.reference_mta.certificate import SOUND, own_certificate, server_context
 from harness.reference_mta.config import Config
 from harness.reference_mta.connection import Connection, Crowd
+from harness.reference_mta.defects import MUTANTS, Mutant
 from harness.reference_mta.dialogue import Site
 from harness.reference_mta.greylist import Greylist, Times
 from harness.reference_mta.listening import Listener
@@ -28,7 +29,6 @@ from harness.reference_mta.mail.sending import Sender
 from harness.reference_mta.mail.srs import Srs
 from harness.reference_mta.mail.storage import Storage
 from harness.reference_mta.mail.waking import BELL, Waker
-from harness.reference_mta.mutations import MUTANTS, Mutant
 from harness.reference_mta.operator import DATABASE
 from harness.reference_mta.policy import Policy
 from harness.reference_mta.policy.dialect import spoken
@@ -147,6 +147,7 @@ def _policy(config: Config, mutants: Sequence[Mutant], reached: Reached | None) 
         policy = replace(
             policy,
             quirks=replace(policy.quirks, reached=reached),
+            protocol=replace(policy.protocol, note=reached.note),
             delivery=policy.delivery.noting(reached.note),
         )
         for mutant in MUTANTS:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.progress import Progress
-from harness.reference_mta.mutations import UnknownMutantError, find
+from harness.reference_mta.defects import UnknownMutantError, find
 from harness.results.model import Status
 from harness.truth.dimensions import DIMENSIONS, covering, told
 from harness.truth.pool import Order, prepared

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import chain, combinations
 
 from harness.reference_mta.certificate import SOUND
-from harness.reference_mta.mutations import MUTANTS, Mutant
+from harness.reference_mta.defects import MUTANTS, Mutant
 from harness.reference_mta.policy.checks import Check
 from harness.truth.built import INNOCENT, OFFENCE_OF, Built, check_of, differs
 from harness.truth.draw import Blacklist, Draw

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from harness.reference_mta.greeting import GreetingParts
 from harness.reference_mta.mail.parts import AS_IT_SHOULD_BE, MailParts
 from harness.reference_mta.policy.accounts import CREDENTIALS, SENDER
 from harness.reference_mta.policy.bounce import BOUNCE
@@ -15,13 +16,14 @@ from harness.reference_mta.policy.helo import GREETING, STICKY
 from harness.reference_mta.policy.mail import GREETED, MAIL_DELAY, RCPT_DELAY
 from harness.reference_mta.policy.rcpt import CHARACTERS, COUNT, FIRST_CHARACTER, RELAYING, USER
 from harness.reference_mta.policy.srs import SRS
+from harness.reference_mta.protocol.parts import ProtocolParts
 from harness.reference_mta.reached import SOUND, Quirks
 from harness.reference_mta.tables.policy import Greylist
 
 
 @dataclass(frozen=True)
 class Policy:
-    """Every question, by the stage at which it is asked, in order; and the parts that deliver mail."""
+    """Every question, by the stage at which it is asked, in order; and the parts that speak and deliver."""
 
     connect: tuple[Question, ...] = (HOST,)
     helo: tuple[Question, ...] = (STICKY, GREETING)
@@ -35,6 +37,8 @@ class Policy:
     greylist: tuple[Question, ...] = (GREYLISTED,)
     header: Check = HEADER_CHECK
     bounces: dict[str, Check] = field(default_factory=lambda: {check.rule: check for check in BOUNCE_CHECKS})
+    greeting: GreetingParts = field(default_factory=GreetingParts)
+    protocol: ProtocolParts = field(default_factory=ProtocolParts)
     delivery: MailParts = AS_IT_SHOULD_BE
     quirks: Quirks = SOUND
 

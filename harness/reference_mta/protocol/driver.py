@@ -18,7 +18,6 @@ from harness.reference_mta.protocol.machine import Machine
 
 MOST_PENDING = 65536  # bytes of commands that wait for their turn; then nothing more is read
 LINGER = 2.0  # seconds in which a client that was hung up on may see the last reply
-LINE_END = b"\r\n"
 IDLE = "421 4.4.2 You have been silent for too long"
 SLOW = "421 4.4.2 Your message takes too long"
 Result = TypeVar("Result")
@@ -218,7 +217,7 @@ class Driver(asyncio.Protocol):
 
     def _say(self, reply: str) -> None:
         self._responder.told(reply)
-        self._open().write(reply.encode("ascii", "replace") + LINE_END)
+        self._open().write(self.machine.encoded(reply))
 
     async def _begin_tls(self) -> None:
         if self._context is None:

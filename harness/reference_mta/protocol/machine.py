@@ -11,41 +11,36 @@ No rule of anybody's is known here: an event says what the client has done, and 
 that holds. The table of states is in `table.py`.
 """
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from harness.reference_mta.protocol.commands import (
-    Command,
-    HttpError,
-    SyntaxFlawError,
-    behind_colon,
-    read_command,
-    read_greeting,
-    without_argument,
-)
+from harness.reference_mta.protocol.commands import HttpError, SyntaxFlawError, read_command
 from harness.reference_mta.protocol.content import ContentReader
 from harness.reference_mta.protocol.events import (
     Asked,
     Connected,
-    ContentAsked,
     ContentReceived,
     CredentialsAsked,
     Event,
-    Farewell,
     Greeted,
     Misspoken,
-    RecipientGiven,
     Reset,
     Secret,
     SenderGiven,
     TlsAsked,
 )
 from harness.reference_mta.protocol.limits import InFlight, Limits
-from harness.reference_mta.protocol.parameters import ParameterError, read_parameters
-from harness.reference_mta.protocol.paths import NULL, read_path
-from harness.reference_mta.protocol.table import CONNECTING, END_OF_CONTENT, TABLE, Row, State
+from harness.reference_mta.protocol.lines import LINE_END
+from harness.reference_mta.protocol.parameters import ParameterError
+from harness.reference_mta.protocol.parts import (
+    AS_IT_SHOULD_BE,
+    CONTENT,
+    UNKNOWN_COMMAND,
+    ProtocolParts,
+)
+from harness.reference_mta.protocol.parts import command as part_of
+from harness.reference_mta.protocol.readers import Situation
+from harness.reference_mta.protocol.table import CONNECTING, END_OF_CONTENT, Row, State
 
-LINE_END = b"\r\n"
 UNKNOWN = "500 5.5.2 That command is not known here"
 ABSENT = "502 5.5.1 That command is not implemented"
 TOO_LONG = "500 5.5.2 That line is too long"
@@ -54,23 +49,20 @@ TURNED_AWAY = "503 5.5.1 You were refused at the beginning"
 TOO_MANY_ERRORS = "421 4.7.0 That is more than I refuse to one client; come again later"
 TOO_MANY_CREDENTIALS = "421 4.7.0 Those are more credentials than one client may try"
 TOO_IDLE = "421 4.7.0 You keep me busy and bring no mail"
-NO_SENDER = "501 5.1.7 That is no sender"
-NO_RECIPIENT = "501 5.1.3 That is no mailbox"
-NOT_INTERNATIONAL = "553 5.6.7 Such an address needs SMTPUTF8"
-TOO_LARGE = "552 5.3.4 Too much mail data"
 
 
 class Machine:
     """One connection."""
 
-    def __init__(self, limits: Limits, in_flight: InFlight) -> None:
+    def __init__(self, limits: Limits, in_flight: InFlight, parts: ProtocolParts = AS_IT_SHOULD_BE) -> None:
         """The connection stands and nothing has been said."""
         self.state = State.CONNECTED
         self.covered = False
         self._limits = limits
+        self._parts = parts
         self._in_flight = in_flight
         self._input = bytearray()
-        self._skipping = False  # a line that is too long is read to its end
+        self._lines = parts.lines()
         self._greeted = self._extended = False
         self._offered: frozenset[str] = frozenset()
         self._international = False
@@ -129,6 +121,10 @@ class Machine:
             self._enter(State.ENDED)
         return self._count(event, code)
 
+    def encoded(self, reply: str) -> bytes:
+        """The reply as bytes, with its line ends."""
+        return self._parts.encoded(reply)
+
     def begin_tls(self) -> None:
         """The handshake has succeeded; what the client said before is kept by nobody here (RFC 3207 §4.2)."""
         self.covered = True
@@ -154,28 +150,19 @@ class Machine:
             return self._content(), END_OF_CONTENT
         line = self._line()
         if line is None:
-            return None, TABLE["NOOP"]
+            return None, self._parts.table["NOOP"]
         if self.state is State.SECRET:
-            return self._secret(line), TABLE["AUTH"]
+            return self._secret(line), self._parts.table["AUTH"]
         return self._command(line)
 
     def _line(self) -> bytes | None:
-        """The next line with its end, an empty one for a line that was too long, None where none is whole."""
         most = self._limits.secret_line if self.state is State.SECRET else self._limits.command_line
-        end = self._input.find(LINE_END)
-        if end < 0:
-            if len(self._input) > most:
-                self._skipping = True
-                del self._input[: -len(LINE_END) + 1]  # its line end may have begun
-            return None
-        line = bytes(self._input[: min(end, most)]) + LINE_END
-        del self._input[: end + len(LINE_END)]
-        too_long, self._skipping = self._skipping or end + len(LINE_END) > most, False
-        return b"" if too_long else line
+        return self._lines.take(self._input, most)
 
     def _content(self) -> Event | None:
         if self._reader is None:
-            self._reader = ContentReader(self._limits, self._in_flight)
+            self._parts.note(CONTENT)
+            self._reader = self._parts.content(self._limits, self._in_flight)
         taken, self._input = self._input, bytearray()
         rest = self._reader.feed(taken)
         if rest is None:
@@ -190,79 +177,28 @@ class Machine:
         return Secret(text=line[: -len(LINE_END)].strip(b" \t").decode("ascii", "replace"))
 
     def _command(self, line: bytes) -> tuple[Event, Row]:
-        nothing = TABLE["NOOP"]
+        nothing = self._parts.table["NOOP"]
         if not line:
             return Misspoken(line=b"(a line that is too long)\r\n", answer=TOO_LONG), nothing
         try:
             command = read_command(line[: -len(LINE_END)])
-            row = TABLE.get(command.verb)
+            row = self._parts.table.get(command.verb)
+            self._parts.note(part_of(command.verb) if row else UNKNOWN_COMMAND)
             if row is None:
                 raise SyntaxFlawError(ABSENT if command.verb in NOT_IMPLEMENTED else UNKNOWN)
             if self.state is State.TURNED_AWAY and command.verb != "QUIT":
                 raise SyntaxFlawError(TURNED_AWAY)
             if self.state not in row.where:
                 raise SyntaxFlawError(row.out_of_place)
-            return replace(READERS[command.verb](self, command), line=line), row
+            return replace(self._parts.readers[command.verb](command, self._situation), line=line), row
         except HttpError as flaw:
             return Misspoken(line, str(flaw)), replace(nothing, refused=State.ENDED)
         except (SyntaxFlawError, ParameterError) as flaw:
             return Misspoken(line, str(flaw)), nothing
 
-    def _greeting(self, command: Command) -> Event:
-        return Greeted(name=read_greeting(command), extended=command.verb == "EHLO")
-
-    def _mail(self, command: Command) -> Event:
-        found = read_path(behind_colon(command))
-        if found is None:
-            raise SyntaxFlawError(NO_SENDER)
-        path, rest = found
-        parameters = read_parameters(rest, "MAIL", self._offered)
-        if not path.domain and path != NULL:
-            raise SyntaxFlawError(NO_SENDER)
-        if not path.is_ascii and not parameters.international:
-            raise SyntaxFlawError(NOT_INTERNATIONAL)
-        if parameters.size > self._limits.content:
-            raise SyntaxFlawError(TOO_LARGE)
-        return SenderGiven(path=path, parameters=parameters)
-
-    def _rcpt(self, command: Command) -> Event:
-        found = read_path(behind_colon(command), almost=True)
-        if found is None or found[0] == NULL:
-            raise SyntaxFlawError(NO_RECIPIENT)
-        path, rest = found
-        parameters = read_parameters(rest, "RCPT", self._offered)
-        if not path.is_ascii and not self._international:
-            raise SyntaxFlawError(NOT_INTERNATIONAL)
-        return RecipientGiven(path=path, parameters=parameters)
-
-    def _data(self, command: Command) -> Event:
-        without_argument(command)
-        return ContentAsked(answer="354 End data with <CR><LF>.<CR><LF>")
-
-    def _rset(self, command: Command) -> Event:
-        without_argument(command)
-        return Reset(answer="250 2.0.0 Forgotten")
-
-    def _quit(self, command: Command) -> Event:
-        without_argument(command)
-        return Farewell(answer="221 2.0.0 Bye")
-
-    def _starttls(self, command: Command) -> Event:
-        without_argument(command)
-        if self.covered:
-            raise SyntaxFlawError("503 5.5.1 TLS is on already")
-        return TlsAsked(answer="220 2.0.0 Ready to start TLS")
-
-    def _auth(self, command: Command) -> Event:
-        if not self._extended:
-            raise SyntaxFlawError(TABLE["AUTH"].out_of_place)
-        mechanism, _, initial = command.argument.partition(" ")
-        return CredentialsAsked(mechanism=mechanism.upper(), initial=initial.strip(" \t"))
-
-    def _asked(self, command: Command) -> Event:
-        if command.verb == "VRFY" and not command.argument:
-            raise SyntaxFlawError("501 5.5.4 Syntax: VRFY <address>")
-        return Asked(answer=ANSWERS[command.verb])
+    @property
+    def _situation(self) -> Situation:
+        return Situation(self._limits, self._extended, self._offered, self._international, self.covered)
 
     # What replies lead to
 
@@ -314,23 +250,4 @@ def _keywords(reply: str) -> frozenset[str]:
     return frozenset(words[0].upper() for line in lines if (words := line[4:].split(" ")))
 
 
-READERS: Mapping[str, Callable[[Machine, Command], Event]] = {
-    "EHLO": Machine._greeting,
-    "HELO": Machine._greeting,
-    "MAIL": Machine._mail,
-    "RCPT": Machine._rcpt,
-    "DATA": Machine._data,
-    "RSET": Machine._rset,
-    "NOOP": Machine._asked,
-    "HELP": Machine._asked,
-    "VRFY": Machine._asked,
-    "QUIT": Machine._quit,
-    "STARTTLS": Machine._starttls,
-    "AUTH": Machine._auth,
-}
-ANSWERS = {
-    "NOOP": "250 2.0.0 Still here",
-    "HELP": "214 2.0.0 See RFC 5321",
-    "VRFY": "252 2.5.0 Send to it and see",  # it tells nobody who is a user (RFC 5321 §3.5.3)
-}
 NOT_IMPLEMENTED = frozenset(("EXPN", "TURN", "SEND", "SOML", "SAML", "ETRN", "ATRN"))

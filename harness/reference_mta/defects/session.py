@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from harness.reference_mta.certificate import Flaws
-from harness.reference_mta.mutations.kinds import Mutant, defective, prompt_refusals, treated
+from harness.reference_mta.defects.kinds import Mutant, defective, joined, listing, prompt_refusals, treated
+from harness.reference_mta.greeting import Offer
 from harness.reference_mta.policy.data import ADDRESS_HEADERS
 
 DATA = (
@@ -20,9 +21,29 @@ def _flawed(kind: str, description: str, flaws: Flaws) -> Mutant:
     return Mutant("tls.certificate", kind, description, lambda policy: policy, flaws)
 
 
+def _without_starttls(listed: list[str], _: Offer) -> list[str]:
+    return [keyword for keyword in listed if keyword != "STARTTLS"]
+
+
+def _with_starttls(listed: list[str], offer: Offer) -> list[str]:
+    return [*_without_starttls(listed, offer), "STARTTLS"]
+
+
+def _with_auth(listed: list[str], offer: Offer) -> list[str]:
+    return listed if offer.covered else [*listed, "AUTH PLAIN"]
+
+
+def _with_login(listed: list[str], _: Offer) -> list[str]:
+    return [f"{keyword} LOGIN" if keyword.startswith("AUTH ") else keyword for keyword in listed]
+
+
+def _not_to_relay_hosts(listed: list[str], offer: Offer) -> list[str]:
+    return [keyword for keyword in listed if not (offer.trusted and keyword.startswith("AUTH "))]
+
+
 TLS = (
-    defective("tls.starttls-offered", "off", "STARTTLS is not listed"),
-    defective("tls.starttls-offered", "weak-after", "STARTTLS is still listed under TLS"),
+    listing("tls.starttls-offered", "off", "STARTTLS is not listed", _without_starttls),
+    listing("tls.starttls-offered", "weak-after", "STARTTLS is still listed under TLS", _with_starttls),
     _flawed("off", "the certificate is for another name", Flaws(other_name=True)),
     _flawed("weak-expired", "the certificate is expired", Flaws(expired=True)),
     _flawed("weak-chain", "the intermediate certificate is not sent", Flaws(without_intermediate=True)),
@@ -30,7 +51,7 @@ TLS = (
 )
 
 AUTH = (
-    defective("auth.only-under-tls", "off", "AUTH is listed in clear text"),
+    listing("auth.only-under-tls", "off", "AUTH is listed in clear text", _with_auth),
     defective("auth.plaintext-refused", "off", "AUTH is taken in clear text"),
     defective("auth.plain-initial", "off", "credentials on the same line are not taken"),
     defective("auth.plain-prompted", "off", "the prompt is not given"),
@@ -42,8 +63,11 @@ AUTH = (
         "an unknown name is told as such",
         lambda check: replace(check.then, words="No such account"),
     ),
-    defective("auth.login-not-offered", "off", "LOGIN is listed too"),
-    defective("auth.from-anywhere", "off", "AUTH is not offered to the relay hosts"),
+    listing("auth.login-not-offered", "off", "LOGIN is listed too", _with_login),
+    joined(
+        listing("auth.from-anywhere", "off", "AUTH is not offered to the relay hosts", _not_to_relay_hosts),
+        defective("auth.from-anywhere", "off", "AUTH is refused to them"),
+    ),
 )
 
 BEHAVIOUR = (

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 from harness.reference_mta import reached
-from harness.reference_mta.mutations.kinds import (
+from harness.reference_mta.defects.kinds import (
     Mutant,
     claiming,
     defective,

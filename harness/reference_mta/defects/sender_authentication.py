@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from harness.reference_mta.mutations.kinds import Mutant, defective
+from harness.reference_mta.defects.kinds import Mutant, defective
 
 
 def _spf() -> Iterable[Mutant]:

@@ -3,12 +3,12 @@
 import functools
 import re
 
+from harness.reference_mta.defects.kinds import Mutant, defective, delivering, moved
 from harness.reference_mta.domains import REST
 from harness.reference_mta.mail.maildir import MaildirCopy
 from harness.reference_mta.mail.mbox import entry
 from harness.reference_mta.mail.message import Message
 from harness.reference_mta.mail.trace import trace_lines
-from harness.reference_mta.mutations.kinds import Mutant, defective, delivering, moved
 from harness.reference_mta.policy.rcpt import is_verified
 from harness.reference_mta.policy.transaction import Transaction
 

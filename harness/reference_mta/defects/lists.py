@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from harness.reference_mta.mutations.kinds import (
+from harness.reference_mta.defects.kinds import (
     Mutant,
     defective,
     delays,

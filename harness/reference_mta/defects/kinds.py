@@ -6,9 +6,11 @@ from typing import Any
 
 from harness.reference_mta import reached
 from harness.reference_mta.certificate import SOUND, Flaws
+from harness.reference_mta.greeting import KEYWORDS, Offer
 from harness.reference_mta.policy import Policy
 from harness.reference_mta.policy.checks import Check, Classify, Question, Treatment, deny
 from harness.reference_mta.policy.transaction import Transaction
+from harness.reference_mta.protocol.parts import ProtocolParts
 
 Change = Callable[[Policy], Policy]
 Case = Callable[[Transaction], bool]
@@ -185,6 +187,48 @@ def delivering(rule: str, kind: str, description: str, **other: Callable[..., An
         description,
         lambda policy: replace(policy, delivery=replace(policy.delivery, **other)),
         parts=tuple(other),
+    )
+
+
+def listing(rule: str, kind: str, description: str, other: Callable[[list[str], Offer], list[str]]) -> Mutant:
+    """EHLO lists other keywords: what `other` makes of the right ones."""
+
+    def change(policy: Policy) -> Policy:
+        sound = policy.greeting.keywords
+        return replace(
+            policy, greeting=replace(policy.greeting, keywords=lambda offer: other(sound(offer), offer))
+        )
+
+    return Mutant(rule, kind, description, change, parts=(KEYWORDS,))
+
+
+def joined(*mutants: Mutant) -> Mutant:
+    """One defect that shows in several places: the first mutant, with what the others change."""
+
+    def change(policy: Policy) -> Policy:
+        for mutant in mutants:
+            policy = mutant.change(policy)
+        return policy
+
+    everywhere = any(not mutant.parts for mutant in mutants)
+    parts = () if everywhere else tuple(part for mutant in mutants for part in mutant.parts)
+    return replace(mutants[0], change=change, parts=parts)
+
+
+def speaking(
+    rule: str,
+    kind: str,
+    description: str,
+    other: Callable[[ProtocolParts], ProtocolParts],
+    *parts: str,
+) -> Mutant:
+    """The protocol has other parts; `parts` are their names, none where every dialogue comes to them."""
+    return Mutant(
+        rule,
+        kind,
+        description,
+        lambda policy: replace(policy, protocol=other(policy.protocol)),
+        parts=parts,
     )
 
 

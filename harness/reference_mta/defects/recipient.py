@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from harness.reference_mta.addresses import split
-from harness.reference_mta.mutations.kinds import (
+from harness.reference_mta.defects.kinds import (
     Case,
     Mutant,
     claiming,

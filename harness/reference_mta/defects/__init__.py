@@ -7,14 +7,14 @@ moment, with the wrong code or on too few, `RULE:strict-…` hits somebody innoc
 from collections.abc import Iterable
 
 from harness import settings
-from harness.reference_mta.mutations.greeting import GREETING_MUTANTS
-from harness.reference_mta.mutations.kinds import Mutant
-from harness.reference_mta.mutations.lists import LIST_MUTANTS
-from harness.reference_mta.mutations.message import MESSAGE_MUTANTS
-from harness.reference_mta.mutations.outgoing import OUTGOING_MUTANTS
-from harness.reference_mta.mutations.recipient import RECIPIENT_MUTANTS
-from harness.reference_mta.mutations.sender_authentication import AUTHENTICITY_MUTANTS
-from harness.reference_mta.mutations.session import SESSION_MUTANTS
+from harness.reference_mta.defects.greeting import GREETING_MUTANTS
+from harness.reference_mta.defects.kinds import Mutant
+from harness.reference_mta.defects.lists import LIST_MUTANTS
+from harness.reference_mta.defects.message import MESSAGE_MUTANTS
+from harness.reference_mta.defects.outgoing import OUTGOING_MUTANTS
+from harness.reference_mta.defects.recipient import RECIPIENT_MUTANTS
+from harness.reference_mta.defects.sender_authentication import AUTHENTICITY_MUTANTS
+from harness.reference_mta.defects.session import SESSION_MUTANTS
 from harness.reference_mta.policy import Policy
 from harness.reference_mta.reached import Quirks
 

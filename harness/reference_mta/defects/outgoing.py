@@ -1,6 +1,6 @@
 """Mutants of the rules about mail for others: where it goes, what is tried again, what comes back."""
 
-from harness.reference_mta.mutations.kinds import Mutant, defective, treated
+from harness.reference_mta.defects.kinds import Mutant, defective, treated
 
 SMARTHOST = (
     defective("smarthost.routes-nonlocal", "off", "mail goes to the MX of its domain, past the smarthost"),

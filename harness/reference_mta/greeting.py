@@ -1,0 +1,44 @@
+"""What the server says of itself: the banner, and the reply to HELO and EHLO (RFC 5321 §4.3.1, §4.1.1.1)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from harness.reference_mta.replies import word
+
+KEYWORDS = "keywords"  # the part that lists them, as it is called when it is noted
+IDENT = "ESMTP smtp-harness reference MTA"
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What the list of keywords depends on."""
+
+    largest: int  # bytes of a message
+    covered: bool  # TLS is on
+    trusted: bool  # the client may relay
+
+
+def banner(hostname: str) -> str:
+    """The first line of all."""
+    return f"220 {hostname} {IDENT}"
+
+
+def keywords(offer: Offer) -> list[str]:
+    """What EHLO lists."""
+    tls = ["AUTH PLAIN"] if offer.covered else ["STARTTLS"]
+    return [f"SIZE {offer.largest}", "8BITMIME", "PIPELINING", "ENHANCEDSTATUSCODES", *tls]
+
+
+def welcome(hostname: str, name: str, listed: Sequence[str]) -> str:
+    """The reply to a greeting that is taken; after HELO nothing is listed."""
+    *lines, last = [f"{hostname} greets {word(name)}", *listed]
+    return "\r\n".join([*(f"250-{line}" for line in lines), f"250 {last}"])
+
+
+@dataclass(frozen=True)
+class GreetingParts:
+    """Each as it should be; another one may take its place."""
+
+    banner: Callable[[str], str] = banner
+    keywords: Callable[[Offer], list[str]] = keywords
+    welcome: Callable[[str, str, Sequence[str]], str] = welcome  # the server's name, the client's, keywords
