@@ -27,7 +27,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.mutants import BrokenRunError, Defect, ReferenceMta, run_pytest
+from harness.mutants.reference import ReferenceMta
+from harness.mutants.subject import Defect
+from harness.pytest_runs.commanded import BrokenRunError, run_pytest
 from harness.results.model import RuleResult, RunResult, Status
 from tests.chaos_plugin import COUNTS
 from tests.chaos_trouble import Kind

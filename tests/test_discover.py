@@ -16,12 +16,12 @@ from harness.discovery.discover import DiscoveryError, Known, Place, Telling, ex
 from harness.discovery.draft import draft
 from harness.discovery.facts import Face, Seen, Sighting, Speech, Way
 from harness.discovery.trial import Deviation, deviations, time_to_try, try_rules
-from harness.mutants import BrokenRunError, run_pytest
 from harness.offence import Offence
 from harness.outcome import Outcome, Stage, Treatment
 from harness.profile.dialect import Asks, Told
 from harness.profile.model import Profile, contradictions
 from harness.profile.tables import RouteName
+from harness.pytest_runs.commanded import BrokenRunError, run_pytest
 from harness.reference_mta.certificate import own_certificate, server_context
 from harness.results.model import Status, Try
 from harness.rules import Catalogue

@@ -1,14 +1,16 @@
 """Several mutants in one run: as telling as one by one where they do not get in each other's way."""
 
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
 import pytest
 
-from harness.mutants import Defect, run_matrix
+from harness.mutants.matrix import run_matrix
+from harness.mutants.subject import Defect, Order, side_by_side
+from harness.pytest_runs.commanded import BrokenRunError
 from harness.results.model import RunResult, Status
 from harness.runs.reach import Reach
 from tests import result_builder
@@ -41,6 +43,12 @@ class Fake:
         statuses = {rule: Status.FAILED if rule in hit else Status.PASSED for rule in RULES}
         rules = (result_builder.rule(rule, status=status) for rule, status in statuses.items())
         return result_builder.run(*rules)
+
+    def play_all(
+        self, orders: Sequence[Order], parallel: int
+    ) -> Iterator[tuple[Order, RunResult | BrokenRunError]]:
+        """One beside the other."""
+        return side_by_side(self, orders, parallel)
 
     def reach(self, folder: Path) -> Reach | None:
         """It tells nothing of its parts."""

@@ -1,6 +1,6 @@
 """Which scenarios come to which parts of a server, and which of them a mutant is held against."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.mutants import Defect, run_matrix
+from harness.mutants.matrix import run_matrix
+from harness.mutants.subject import Defect, Order, side_by_side
+from harness.pytest_runs.commanded import BrokenRunError
 from harness.results.model import RunResult, Status
 from harness.runs.reach import Reach, ReachFileError, attributed
 from tests import result_builder
@@ -113,6 +115,12 @@ class Telling:
             ]
             rules += [result_builder.rule(rule, *cases)] if cases else []
         return result_builder.run(*rules)
+
+    def play_all(
+        self, orders: Sequence[Order], parallel: int
+    ) -> Iterator[tuple[Order, RunResult | BrokenRunError]]:
+        """One beside the other."""
+        return side_by_side(self, orders, parallel)
 
     def reach(self, folder: Path) -> Reach | None:
         """As it was made."""

@@ -60,8 +60,8 @@ def run(options: argparse.Namespace) -> int:
     from harness.discovery.draft import draft
     from harness.discovery.trial import Deviation, time_to_try, try_rules
     from harness.grants.registry import CAPABILITIES
-    from harness.mutants import BrokenRunError
     from harness.printable import printable
+    from harness.pytest_runs.commanded import BrokenRunError
     from harness.rules import Catalogue
 
     if options.output and options.output.exists():

@@ -18,7 +18,9 @@ def add(commands: Commands) -> None:
         "exit status: 0 all killed, 1 a survivor or undeclared collateral, 2 it could not be run",
     )
     parser.add_argument("--only", action="append", metavar="PATTERN", help="of names, such as 'GROUP.*:off'")
-    parser.add_argument("--parallel", type=whole(1), metavar="N", help="runs at a time (default: by cores)")
+    parser.add_argument(
+        "--parallel", type=whole(1), metavar="N", help="runs at a time (default: three for each core)"
+    )
     parser.add_argument(
         "--together",
         type=whole(1),
@@ -36,9 +38,10 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Returns the exit status; raises `UsageError`."""
-    from harness.mutants import ReferenceMta, run_matrix
+    from harness.mutants.matrix import run_matrix
+    from harness.mutants.reference import ReferenceMta
 
-    parallel = options.parallel or os.cpu_count() or 1
+    parallel = options.parallel or 3 * (os.cpu_count() or 1)
     subject = ReferenceMta(default_scenarios())
     only, together = options.only or ["*"], options.together
     return run_matrix(

@@ -8,8 +8,8 @@ from pathlib import Path
 from harness.discovery.dialect import NEVER_MEANT
 from harness.discovery.facts import Seen
 from harness.discovery.recipients import passed_in_time
-from harness.mutants import PATIENCE, run_pytest
 from harness.outcome import Outcome, Treatment
+from harness.pytest_runs.commanded import PATIENCE, run_pytest
 from harness.results.model import Case, RuleResult, RunResult, Status, Try
 from harness.rules import Catalogue, Rule
 from harness.world.conversation import REFUSES

@@ -4,7 +4,7 @@ import contextlib
 import secrets
 import socket
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ MBOX_DOMAIN = "orchard.example"  # its mail is kept in mbox files
 SINK_NETWORK = "127.64.0.0/10"  # all of it can be bound on Linux; elsewhere only 127.0.0.1 is there
 SMARTHOST = "127.63.0.1"
 CLOSED = "127.63.0.2"
+SERVERS = 3
+Started = Callable[[Sequence[Path]], contextlib.AbstractContextManager[list[ReferenceMta]]]
 
 
 @dataclass(frozen=True)
@@ -92,11 +94,12 @@ class _Settings:
 
 @contextlib.contextmanager
 def reference_mta(
-    dns: tuple[str, int], mutants: Sequence[str] = (), *, note_reached: bool = False
+    dns: tuple[str, int], mutants: Sequence[str] = (), *, started: Started = running
 ) -> Iterator[tuple[Profile, ReferenceMta]]:
     """Start the reference MTAs with the fake DNS at `dns` as their resolver.
 
-    Yields the profile, and the server that it describes. Raises `EmbeddedError` when one does not start.
+    `started` starts a server for each of so many configurations, `SERVERS` at most. Yields the profile, and
+    the server that it describes. Raises `EmbeddedError` when one does not start.
     """
     content = settings.read_toml(PROFILE)
     with tempfile.TemporaryDirectory(prefix="smtp-harness-") as place:
@@ -111,7 +114,7 @@ def reference_mta(
         if several:
             smarthost = {"route": "smarthost", "smarthost": f"{SMARTHOST}:{sink_port}"}
             configs.append(common.write("smart", smarthost))
-        with running(configs, note_reached=note_reached) as servers:
+        with started(configs) as servers:
             main, local = servers[:2]
             main.beside = tuple(servers[1:])
             content["server"]["port"] = main.port

@@ -14,7 +14,7 @@ import pytest
 
 from fake_dns import DnsServerError
 from harness import settings
-from harness.embedded.process import EmbeddedError
+from harness.embedded.process import EmbeddedError, running
 from harness.embedded.servers import reference_mta
 from harness.failing import RuleFailure
 from harness.plugin.described import require_described
@@ -272,7 +272,8 @@ class ScenarioPlugin:
         if options.smtp_reached_to:
             if sut:
                 raise pytest.UsageError("--smtp-reached-to is about the reference MTA: drop --smtp-sut")
-            embedded = functools.partial(reference_mta, note_reached=True)
+            noting = functools.partial(running, note_reached=True)
+            embedded = functools.partial(reference_mta, started=noting)
         heavy = options.smtp_allow_heavy or not (sut or options.smtp_skip_heavy)
         wish = Wish(
             self.catalogue,

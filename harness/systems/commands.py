@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.mutants import run_matrix
+from harness.mutants.matrix import run_matrix
 from harness.settings.secret import Secret
 from harness.systems import sandbox
 from harness.systems.image import Image, cache, mount_point

@@ -3,7 +3,7 @@
 import fnmatch
 import functools
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -11,7 +11,8 @@ from typing import Self
 from pydantic import ConfigDict, Field, model_validator
 
 from harness import settings
-from harness.mutants import BrokenRunError, Defect, run_pytest
+from harness.mutants.subject import Defect, Order, side_by_side
+from harness.pytest_runs.commanded import BrokenRunError, run_pytest
 from harness.results.model import RunResult
 from harness.runs.reach import Reach
 from harness.systems import sandbox
@@ -102,6 +103,12 @@ class BrokenSystem:
                 return run_pytest(self.scenarios, folder, options, box.beside, progress=not defects)
         except SandboxError as error:
             raise BrokenRunError(str(error)) from error
+
+    def play_all(
+        self, orders: Sequence[Order], parallel: int
+    ) -> Iterator[tuple[Order, RunResult | BrokenRunError]]:
+        """Each in a sandbox of its own."""
+        return side_by_side(self, orders, parallel)
 
     def expects(self, defect: Defect, rule: str) -> bool:
         """By what the mutant says of itself."""

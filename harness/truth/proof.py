@@ -5,7 +5,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from harness.mutants import Defect, ReferenceMta
+from harness.mutants.reference import ReferenceMta
+from harness.mutants.subject import Defect
 from harness.results.model import RunResult, Status
 from harness.truth.defects import showing
 from harness.truth.dimensions import draw

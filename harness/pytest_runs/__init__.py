@@ -1,0 +1,1 @@
+"""Runs of the scenarios that something else than a user wants: the proofs, and the trial of a draft."""
