@@ -99,12 +99,13 @@ def timed(late: int, rules: int) -> Steadiness:
     return steadiness
 
 
-def test_a_rule_whose_clients_alone_are_late_fails_on_two() -> None:
+def test_a_rule_whose_clients_alone_are_late_fails_on_two_and_on_one_more_where_mail_is_stored() -> None:
     steadiness = timed(0, 60)
-    for _ in range(2):
+    for _ in range(3):
         steadiness.timed("this one", (Stage.RCPT, Stage.DATA), Stage.DATA)
     lateness = steadiness.lateness("this one", Stage.DATA)
-    assert (lateness.rules, lateness.late, lateness.seen, lateness.votes) == (60, 0, False, 2)
+    assert (lateness.rules, lateness.late, lateness.seen, lateness.votes) == (60, 0, False, 3)
+    assert steadiness.lateness("this one", Stage.RCPT).votes == 2
 
 
 def test_where_clients_of_many_rules_are_late_lateness_tells_the_less() -> None:

@@ -135,6 +135,8 @@ class Course:
         tries = TRIES if len(silent) >= TRIES and not told else self._steadiness.tries
         if any(one.seen for one in self._lateness):
             tries = MORE_TRIES
+        elif self._lateness:  # one client of whom nothing can be told is not to decide it
+            tries = max(tries, 1 + max(one.votes for one in self._lateness))
         return len(self._votes) < tries and not self._run.unusable and not self._run.over.is_set()
 
     @property

@@ -22,6 +22,7 @@ TAKEN_FOR_WELL = 200  # innocent clients, before any is seen: most servers are s
 WORST = 0.45  # the highest chance of a wrong vote that is reckoned with
 LATE = "late"  # what a twin met for whom only the time was not as promised
 OTHERS = 2  # rules whose innocent clients were late at a stage: one may be broken, and one more notice it
+STORING = 1  # more votes where a message may have been stored: how slow that is, no probe knows
 FAILING = 2  # a failure is seen on so many clients, however steady the server
 TRIES = 3  # of a scenario, while everything is steady
 MORE_TRIES = 12  # on a server that is not
@@ -109,7 +110,7 @@ class Lateness:
     def votes(self) -> int:
         """By how many votes one side must be ahead where only lateness tells."""
         chance = (self.late + 0.5) / (self.rules + (1 if self.seen else TAKEN_FOR_WELL))
-        return max(FAILING, _margin(chance))
+        return max(FAILING, _margin(chance)) + (STORING if self.stage is Stage.DATA else 0)
 
     def __str__(self) -> str:
         """What was seen, for a reason."""
