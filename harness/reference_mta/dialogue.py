@@ -2,7 +2,6 @@
 
 import copy
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.reference_mta.authentication import Accounts, Authentication
@@ -16,14 +15,8 @@ from harness.reference_mta.mail.delivery import received
 from harness.reference_mta.mail.message import Message
 from harness.reference_mta.mail.spam import classified, is_marked
 from harness.reference_mta.mail.spf import authorize
-from harness.reference_mta.policy import Policy, absent
-from harness.reference_mta.policy.checks import Question
-from harness.reference_mta.policy.connect import verify_host
-from harness.reference_mta.policy.data import header_syntax
-from harness.reference_mta.policy.dnsbl import look_up
-from harness.reference_mta.policy.earned import Refusal, Stage
-from harness.reference_mta.policy.greylisting import at_data, leave_behind, of_all
-from harness.reference_mta.policy.rcpt import honours_trick
+from harness.reference_mta.policy import Policy
+from harness.reference_mta.policy.earned import Stage
 from harness.reference_mta.policy.transaction import Transaction
 from harness.reference_mta.protocol.events import (
     Connected,
@@ -57,7 +50,7 @@ class Site:
 
     def transaction(self) -> Transaction:
         """A new connection's view."""
-        return Transaction(self.config, self.resolver, self.greylist, self.policy.quirks)
+        return Transaction(self.config, self.resolver, self.greylist, self.policy)
 
     async def host_name(self, client: str) -> str:
         """The name of an address as a connection from it would have it confirmed; empty for what is none."""
@@ -66,7 +59,8 @@ class Site:
             about.meet(client)
         except ValueError:
             return ""
-        await verify_host(about)
+        for question in self.policy.connect:
+            await question.classify(about)
         return about.host_name
 
 
@@ -125,12 +119,8 @@ class Dialogue:
     async def _meet(self) -> str:
         """Connect: the greeting, or the refusal that stands in its place."""
         about = self.about
-        if about.quirk("dnsbl.not-before-rcpt:off"):
-            about.listings = await look_up(about)
         faced = await self.teller.face(Stage.CONNECT, self.site.policy.connect, self._line)
         about.unverified = faced.held
-        if about.quirk("dnsbl.not-before-rcpt:weak-strangers") and not about.whitelisted_host:
-            about.listings = await look_up(about)
         await self.teller.hold(self.site.config.speech.banner_pause)
         return faced.reply or self.site.policy.greeting.banner(self.site.config.server.hostname)
 
@@ -147,7 +137,7 @@ class Dialogue:
         about.suspect = about.suspect or faced.held
         self._begin_message()
         greeting = self.site.policy.greeting
-        self.site.policy.quirks.note(KEYWORDS)
+        self.site.policy.note(KEYWORDS)
         offer = Offer(self._largest, self.covered, about.trusted)
         listed = greeting.keywords(offer) if event.extended else []
         return greeting.welcome(self.site.config.server.hostname, event.name, listed)
@@ -191,16 +181,11 @@ class Dialogue:
         policy, about, line = self.site.policy, self.about, self._line
         if refusal := await self.teller.owed(Stage.MESSAGE, line):
             return refusal
-        questions = (
-            Question(header_syntax(content), {policy.header.rule: policy.header}),
-            *self._greylisting(self._recipients),
-            Question(at_data(self._recipients), policy.bounces),
-        )
+        about.accepted, about.content = tuple(self._recipients), content
+        questions = policy.message(self.site.config.greylist, null=not about.sender)
         faced = await self.teller.face(Stage.MESSAGE, questions, line)
         if faced.reply:
             return faced.reply
-        if refusal := await absent.refusal_of_message(about, content):
-            return refusal
         by_signature, message = await dkim.signed(about, self._message(content))
         self.deciding.rests_on(by_signature.rule)
         if by_signature.reply:
@@ -245,26 +230,13 @@ class Dialogue:
     async def _recipient_refused(self) -> str:
         """The refusal of a recipient that is told now, or nothing: the first one ends the questions."""
         about, policy, greylist = self.about, self.site.policy, self.site.config.greylist
-        tricked = honours_trick(about)
-        if not tricked:
-            counted = await self.teller.face(Stage.RECIPIENT, policy.rcpt_first, self._line)
-            if counted.code:
-                return counted.reply
+        counted = await self.teller.face(Stage.RECIPIENT, policy.rcpt_first, self._line)
+        if counted.code:
+            return counted.reply
         if refusal := await self.teller.owed(Stage.RECIPIENT, self._line):
             return refusal
-        if refusal := await absent.refusal(about):
-            return await self.teller.refuse(Refusal(refusal), self._line, Stage.RECIPIENT)
-        questions = () if tricked else policy.recipient(greylist, null=not about.sender)
-        faced = await self.teller.face(Stage.RECIPIENT, questions, self._line)
-        if faced.code >= 500 and about.quirk("greylist.after-other-checks:off"):
-            leave_behind(about)
-        return faced.reply
-
-    def _greylisting(self, recipients: Sequence[str]) -> list[Question]:
-        """What a server asks the greylist at the end of DATA that does not ask it before."""
-        if self.site.config.greylist.stage == "rcpt" or not self.about.sender:
-            return []
-        return [of_all(question, recipients) for question in self.site.policy.greylist]
+        questions = policy.recipient(greylist, null=not about.sender)
+        return (await self.teller.face(Stage.RECIPIENT, questions, self._line)).reply
 
     def _message(self, content: bytes) -> Message:
         about = self.about

@@ -111,7 +111,7 @@ async def _steered(service: Service, stopped: asyncio.Event, reached: Reached | 
         queue_commands,
         site.post.srs,
         site.host_name,
-        quirks=site.policy.quirks,
+        parts=site.policy.greylisting,
         reached=reached,
     )
     steering = asyncio.create_task(control.serve())

@@ -7,6 +7,7 @@ moment, with the wrong code or on too few, `RULE:strict-…` hits somebody innoc
 from collections.abc import Iterable
 
 from harness import settings
+from harness.reference_mta.defects.absent import ABSENT_MUTANTS
 from harness.reference_mta.defects.greeting import GREETING_MUTANTS
 from harness.reference_mta.defects.kinds import Mutant
 from harness.reference_mta.defects.lists import LIST_MUTANTS
@@ -25,6 +26,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *RECIPIENT_MUTANTS,
     *LIST_MUTANTS,
     *SESSION_MUTANTS,
+    *ABSENT_MUTANTS,
     *MESSAGE_MUTANTS,
     *AUTHENTICITY_MUTANTS,
     *OUTGOING_MUTANTS,

@@ -101,7 +101,7 @@ def moved(
 
     async def look(transaction: Transaction, found: str | None) -> str | None:
         if meant(transaction, found) and found != instead:
-            transaction.quirks.note(mutant.name)
+            transaction.policy.note(mutant.name)
         return found
 
     watched = resorted(rule, kind, description, look, asked=asked)
@@ -151,7 +151,7 @@ def replaced(
 
     def noting(sound: Classify) -> Classify:
         async def classify(transaction: Transaction) -> str | None:
-            transaction.quirks.note(name)
+            transaction.policy.note(name)
             return await sound(transaction)
 
         return classify
@@ -210,9 +210,14 @@ def joined(*mutants: Mutant) -> Mutant:
             policy = mutant.change(policy)
         return policy
 
+    def watch(policy: Policy) -> Policy:
+        for mutant in mutants:
+            policy = mutant.watch(policy)
+        return policy
+
     everywhere = any(not mutant.parts for mutant in mutants)
     parts = () if everywhere else tuple(part for mutant in mutants for part in mutant.parts)
-    return replace(mutants[0], change=change, parts=parts)
+    return replace(mutants[0], change=change, parts=parts, watch=watch)
 
 
 def speaking(
