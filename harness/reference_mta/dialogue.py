@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from harness.reference_mta.authentication import Accounts, Authentication
 from harness.reference_mta.config import Config
 from harness.reference_mta.decisions import Deciding
+from harness.reference_mta.earned import Stage
 from harness.reference_mta.greeting import KEYWORDS, Offer
 from harness.reference_mta.greylist import Greylist
 from harness.reference_mta.mail import dkim
@@ -16,7 +17,6 @@ from harness.reference_mta.mail.message import Message
 from harness.reference_mta.mail.spam import classified, is_marked
 from harness.reference_mta.mail.spf import authorize
 from harness.reference_mta.policy import Policy
-from harness.reference_mta.policy.earned import Stage
 from harness.reference_mta.policy.transaction import Transaction
 from harness.reference_mta.protocol.events import (
     Connected,
@@ -109,10 +109,7 @@ class Dialogue:
         """TLS has begun; whether what was told before it is forgotten, as it has to be."""
         self.covered = True
         self._recipients.clear()
-        if self.about.quirk("tls.state-reset:off") and self.about.greeting:
-            return False
-        self.about.forget_clear_text()
-        return True
+        return self.site.policy.session.forget_clear_text(self.about)
 
     # What the client does
 
@@ -165,9 +162,7 @@ class Dialogue:
         if event.path.almost and about.vouched:  # whom no rule about local parts is asked of
             return NO_RECIPIENT
         self._recipients.append(str(about.mailbox))
-        if about.quirk("delay.no-early-reject:off") and (about.unverified or about.suspect):
-            self._line.hang_up()
-        return "250 2.1.5 Recipient noted"
+        return self.site.policy.session.recipient_noted(about, self._line)
 
     async def _message_came(self, event: ContentReceived) -> str:
         """The end of the content; whatever becomes of it, the next message begins with MAIL."""

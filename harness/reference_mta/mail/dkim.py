@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from harness.reference_mta.earned import Refusal
 from harness.reference_mta.mail.authentication_fields import authserv_id, folded, quoted, value
 from harness.reference_mta.mail.header import END
 from harness.reference_mta.mail.message import Message
-from harness.reference_mta.policy.earned import Refusal
 from harness.reference_mta.policy.transaction import Transaction
 from harness.reference_mta.replies import reply
 from harness.reference_mta.resolver import Answer, Lookup

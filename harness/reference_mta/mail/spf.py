@@ -8,8 +8,8 @@ import re
 from dataclasses import replace
 
 from harness.reference_mta.addresses import split
+from harness.reference_mta.earned import Refusal, Stage
 from harness.reference_mta.mail.authentication_fields import folded, value
-from harness.reference_mta.policy.earned import Refusal, Stage
 from harness.reference_mta.policy.transaction import Transaction
 from harness.reference_mta.replies import printable, reply, word
 from harness.reference_mta.spf.check import Finding, Inquiry, Result, check_host

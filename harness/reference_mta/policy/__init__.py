@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from harness.reference_mta.authentication import LoginParts
 from harness.reference_mta.greeting import GreetingParts
 from harness.reference_mta.mail.parts import AS_IT_SHOULD_BE, MailParts
 from harness.reference_mta.policy.accounts import CREDENTIALS, SENDER
@@ -19,6 +20,7 @@ from harness.reference_mta.policy.rcpt import CHARACTERS, COUNT, FIRST_CHARACTER
 from harness.reference_mta.policy.srs import SRS
 from harness.reference_mta.protocol.parts import ProtocolParts
 from harness.reference_mta.reached import SOUND, Quirks
+from harness.reference_mta.session import SessionParts
 from harness.reference_mta.tables.policy import Greylist
 
 
@@ -42,6 +44,8 @@ class Policy:
     lists: ListParts = field(default_factory=ListParts)
     greylisting: GreylistParts = GREYLISTING
     is_broken: Callable[[str, str], bool] = is_broken  # an address header: its name, its value
+    session: SessionParts = field(default_factory=SessionParts)
+    login: LoginParts = field(default_factory=LoginParts)
     greeting: GreetingParts = field(default_factory=GreetingParts)
     protocol: ProtocolParts = field(default_factory=ProtocolParts)
     delivery: MailParts = AS_IT_SHOULD_BE

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from harness.reference_mta.addresses import MailAddress, reverse_pointer, split
 from harness.reference_mta.config import Config
 from harness.reference_mta.domains import Domain
+from harness.reference_mta.earned import Earned, Stage
 from harness.reference_mta.greylist import Greylist
-from harness.reference_mta.policy.earned import Earned, Stage
 from harness.reference_mta.reached import Quirks
 from harness.reference_mta.resolver import Lookup, Resolver
 
