@@ -17,7 +17,7 @@ from harness.reference_mta.greylist import LISTS, Greylist, Times, Triplet
 from harness.reference_mta.mail.queue_commands import QueueCommands
 from harness.reference_mta.mail.srs import Srs
 from harness.reference_mta.policy import Policy
-from harness.reference_mta.reached import Quirks, Reached
+from harness.reference_mta.reached import Reached
 from tests.mta_process import FROM, STRANGER, TO, RunningMta, running_mta
 
 TRIPLET = {"client": STRANGER, "sender": "sender@client.example", "recipient": "alice@castle.example"}
@@ -148,7 +148,7 @@ def test_the_defect_that_keeps_entries() -> None:
 
 def test_which_parts_were_reached_and_for_whom_is_told_where_it_is_noted() -> None:
     store, reached = Greylist(Path(":memory:"), NEVER), Reached(lambda: "")
-    policy = STUBBORN.watch(Policy(quirks=Quirks(reached=reached)))
+    policy = STUBBORN.watch(Policy(note=reached.note))
     control = Control(store, *OTHERS, parts=policy.greylisting, reached=reached)
     removal = {"op": "greylist", "action": "remove", "list": "white", **TRIPLET}
     asyncio.run(control.answer(json.dumps(removal).encode()))

@@ -14,7 +14,6 @@ from harness.reference_mta.mail import dkim
 from harness.reference_mta.mail.acceptance import Acceptance
 from harness.reference_mta.mail.delivery import received
 from harness.reference_mta.mail.message import Message
-from harness.reference_mta.mail.spam import classified, is_marked
 from harness.reference_mta.mail.spf import authorize
 from harness.reference_mta.policy import Policy
 from harness.reference_mta.policy.transaction import Transaction
@@ -185,11 +184,10 @@ class Dialogue:
         self.deciding.rests_on(by_signature.rule)
         if by_signature.reply:
             return by_signature.reply
-        message = await classified(about, message)
-        if is_marked(message):
-            self.deciding.rests_on("data.spam-classified")
-        if about.quirk("data.spam-classified:strict-refused") and is_marked(message):
-            return "550 5.7.1 That is spam"
+        by_content, message = await policy.spam.classified(about, message)
+        self.deciding.rests_on(by_content.rule)
+        if by_content.reply:
+            return by_content.reply
         return await self._keep(message)
 
     async def _credentials_asked(self, event: CredentialsAsked) -> str:

@@ -1,4 +1,4 @@
-"""How a policy is broken: another treatment, other cases sorted under a rule, or a named defect."""
+"""How a policy is broken: another treatment, other cases sorted under a rule, another part."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -53,18 +53,6 @@ def treated(rule: str, kind: str, description: str, treat: Callable[[Check], Tre
         description,
         lambda policy: policy.with_treatment(rule, lambda check: replace(check, then=treat(check))),
         parts=(reached.answer(rule),),
-    )
-
-
-def defective(rule: str, kind: str, description: str) -> Mutant:
-    """A defect that the policy knows by name and looks for in one place; see `Transaction.quirk`."""
-    name = f"{rule}:{kind}"
-    return Mutant(
-        rule,
-        kind,
-        description,
-        lambda policy: replace(policy, quirks=policy.quirks.having(name)),
-        parts=(name,),
     )
 
 

@@ -63,16 +63,29 @@ class _Watched:
     watchers: tuple[tuple[str, Shows], ...] = ()
 
     def __call__(self, *given: Any) -> Any:
-        found = self.sound(*given)
+        try:
+            found = self.sound(*given)
+        except BaseException:
+            self._fail()
+            raise
         if inspect.isawaitable(found):
             return self._awaited(found, given)
         self._look(found, given)
         return found
 
     async def _awaited(self, found: Awaitable[Any], given: tuple[Any, ...]) -> Any:
-        result = await found
+        try:
+            result = await found
+        except BaseException:
+            self._fail()
+            raise
         self._look(result, given)
         return result
+
+    def _fail(self) -> None:
+        """The sound part came to nothing: who knows what another one would have."""
+        for name, _ in self.watchers:
+            self.note(name)
 
     def _look(self, found: Any, given: tuple[Any, ...]) -> None:
         for name, shows in self.watchers:

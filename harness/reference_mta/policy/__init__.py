@@ -4,8 +4,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from harness.reference_mta.authentication import LoginParts
+from harness.reference_mta.config import Config
 from harness.reference_mta.greeting import GreetingParts
+from harness.reference_mta.listening import addresses
+from harness.reference_mta.mail.delivery import FilingParts
+from harness.reference_mta.mail.dkim import DkimParts
+from harness.reference_mta.mail.forwarding import ForwardingParts
+from harness.reference_mta.mail.hosts import FindingParts
 from harness.reference_mta.mail.parts import AS_IT_SHOULD_BE, MailParts
+from harness.reference_mta.mail.queue_commands import QueueParts
+from harness.reference_mta.mail.retrying import RetryingParts
+from harness.reference_mta.mail.routing import RoutingParts
+from harness.reference_mta.mail.spam import SpamParts
+from harness.reference_mta.mail.spf import SpfParts
+from harness.reference_mta.mail.srs import SrsParts
 from harness.reference_mta.policy.accounts import CREDENTIALS, SENDER
 from harness.reference_mta.policy.bounce import BOUNCE
 from harness.reference_mta.policy.checks import Check, Question
@@ -19,8 +31,9 @@ from harness.reference_mta.policy.mail import GREETED, MAIL_DELAY, RCPT_DELAY
 from harness.reference_mta.policy.rcpt import CHARACTERS, COUNT, FIRST_CHARACTER, RELAYING, USER
 from harness.reference_mta.policy.srs import SRS
 from harness.reference_mta.protocol.parts import ProtocolParts
-from harness.reference_mta.reached import SOUND, Quirks
+from harness.reference_mta.reached import unnoticed
 from harness.reference_mta.session import SessionParts
+from harness.reference_mta.spf.check import RecordParts
 from harness.reference_mta.tables.policy import Greylist
 
 
@@ -46,14 +59,22 @@ class Policy:
     is_broken: Callable[[str, str], bool] = is_broken  # an address header: its name, its value
     session: SessionParts = field(default_factory=SessionParts)
     login: LoginParts = field(default_factory=LoginParts)
+    spf: SpfParts = field(default_factory=SpfParts)
+    spf_records: RecordParts = field(default_factory=RecordParts)
+    dkim: DkimParts = field(default_factory=DkimParts)
+    spam: SpamParts = field(default_factory=SpamParts)
+    srs: SrsParts = field(default_factory=SrsParts)
+    routing: RoutingParts = field(default_factory=RoutingParts)
+    forwarding: ForwardingParts = field(default_factory=ForwardingParts)
+    filing: FilingParts = field(default_factory=FilingParts)
+    finding: FindingParts = field(default_factory=FindingParts)
+    retrying: RetryingParts = field(default_factory=RetryingParts)
+    queue: QueueParts = field(default_factory=QueueParts)
+    addresses: Callable[[Config], tuple[str, ...]] = addresses  # where the server listens
     greeting: GreetingParts = field(default_factory=GreetingParts)
     protocol: ProtocolParts = field(default_factory=ProtocolParts)
     delivery: MailParts = AS_IT_SHOULD_BE
-    quirks: Quirks = SOUND
-
-    def note(self, part: str) -> None:
-        """That part is at work."""
-        self.quirks.note(part)
+    note: Callable[[str], None] = unnoticed  # is told which part is at work
 
     def message(self, greylist: Greylist, *, null: bool) -> tuple[Question, ...]:
         """What is asked about a message, in order; `null`: about a bounce.

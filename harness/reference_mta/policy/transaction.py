@@ -10,7 +10,6 @@ from harness.reference_mta.config import Config
 from harness.reference_mta.domains import Domain
 from harness.reference_mta.earned import Earned, Stage
 from harness.reference_mta.greylist import Greylist
-from harness.reference_mta.reached import Quirks
 from harness.reference_mta.resolver import Lookup, Resolver
 
 if TYPE_CHECKING:
@@ -88,15 +87,6 @@ class Transaction:
     listings: Listings | None = None
     earned: Earned = field(default_factory=Earned)
     _resolved: dict[str, tuple[Lookup, tuple[str, ...]]] = field(default_factory=dict)
-
-    @property
-    def quirks(self) -> Quirks:
-        """The policy's."""
-        return self.policy.quirks
-
-    def quirk(self, name: str) -> bool:
-        """Whether a deliberate defect is switched on."""
-        return name in self.quirks
 
     def meet(self, client: str) -> None:
         """The client's address, in its shortest form; one that only wraps an IPv4 address is that one."""
