@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from harness.reference_mta.config import Config
 from harness.reference_mta.control import Control
+from harness.reference_mta.defects import find
 from harness.reference_mta.greylist import LISTS, Greylist, Times, Triplet
 from harness.reference_mta.mail.queue_commands import QueueCommands
 from harness.reference_mta.mail.srs import Srs
-from harness.reference_mta.reached import Quirks, Reached
+from harness.reference_mta.policy import Policy
+from harness.reference_mta.reached import Reached
 from tests.mta_process import FROM, STRANGER, TO, RunningMta, running_mta
 
 TRIPLET = {"client": STRANGER, "sender": "sender@client.example", "recipient": "alice@castle.example"}
@@ -34,7 +36,7 @@ async def nameless(client: str) -> str:
 
 
 OTHERS = (QueueCommands(CONFIG.server.state), Srs(CONFIG), nameless)
-STUBBORN = Quirks(frozenset({"greylist.manual:off"}))
+STUBBORN = find("greylist.manual:off")
 NEVER = Times(60, 28800, 5184000)
 
 
@@ -135,7 +137,9 @@ def test_the_defect_that_keeps_entries() -> None:
     store = Greylist(Path(":memory:"), NEVER)
     store.add("white", Triplet(**TRIPLET))
     removal = json.dumps({"op": "greylist", "action": "remove", "list": "white", **TRIPLET}).encode()
-    assert asyncio.run(Control(store, *OTHERS, quirks=STUBBORN).answer(removal)) == ({"ok": True}, True)
+    assert asyncio.run(
+        Control(store, *OTHERS, parts=STUBBORN.change(Policy()).greylisting).answer(removal)
+    ) == ({"ok": True}, True)
     assert len(store.entries("white")) == 1
     assert asyncio.run(Control(store, *OTHERS).answer(removal)) == ({"ok": True}, True)
     assert store.entries("white") == []
@@ -144,7 +148,8 @@ def test_the_defect_that_keeps_entries() -> None:
 
 def test_which_parts_were_reached_and_for_whom_is_told_where_it_is_noted() -> None:
     store, reached = Greylist(Path(":memory:"), NEVER), Reached(lambda: "")
-    control = Control(store, *OTHERS, quirks=Quirks(reached=reached), reached=reached)
+    policy = STUBBORN.watch(Policy(note=reached.note))
+    control = Control(store, *OTHERS, parts=policy.greylisting, reached=reached)
     removal = {"op": "greylist", "action": "remove", "list": "white", **TRIPLET}
     asyncio.run(control.answer(json.dumps(removal).encode()))
     told, _ = asyncio.run(control.answer(b'{"op": "reached"}'))

@@ -34,7 +34,6 @@ def test_every_rule_can_be_switched_off() -> None:
 def test_a_mutant_is_another_server(mutant: Mutant) -> None:
     changed = mutant.change(Policy())
     assert changed != Policy() or mutant.flaws != SOUND
-    assert mutant.change(Policy()).quirks == changed.quirks
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=names)

@@ -13,11 +13,12 @@ import pytest
 from fake_dns import DnsServer, FakeDns
 from harness import settings
 from harness.reference_mta.config import Config
-from harness.reference_mta.defects import Mutant, quirks_of
-from harness.reference_mta.defects.outgoing import OUTGOING_MUTANTS
+from harness.reference_mta.defects import Mutant
+from harness.reference_mta.defects.outgoing import OUTGOING_MUTANTS, OUTSIDE
+from harness.reference_mta.defects.srs import SRS_MUTANTS
 from harness.reference_mta.mail.queue_commands import QueueCommands
 from harness.reference_mta.mail.srs import Srs
-from harness.reference_mta.service import OUTSIDE
+from harness.reference_mta.policy import Policy
 from tests.mta_here import serving_here
 from tests.mta_process import MESSAGE, TRUSTED, WHITELISTED, connected, world
 from tests.receiving_host import ReceivingHost, Taken, receiving
@@ -60,6 +61,7 @@ bounce_recipients = ["alice"]
 """
 ALICE, BRUNO = "alice@castle.example", "bruno@castle.example"
 FRIEND = "friend@elsewhere.example"
+MUTANTS = (*OUTGOING_MUTANTS, *SRS_MUTANTS)
 Seen = TypeVar("Seen")
 
 
@@ -303,7 +305,8 @@ def observed(folder: Path, dns: tuple[str, int], rule: str, mutant: Mutant | Non
         )
         (folder / "mta.toml").write_text(content, "utf-8")
         config = settings.read(folder / "mta.toml", Config)
-        queue_commands = QueueCommands(config.server.state, quirks_of([mutant.name] if mutant else []))
+        policy = mutant.change(Policy()) if mutant else Policy()
+        queue_commands = QueueCommands(config.server.state, policy.queue)
         with serving_here(config, mutant) as address:
             return look(Probe(config, address, hosts, queue_commands))
 
@@ -319,7 +322,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], o
     dns.publish("client.example", "MX", "10 first.example")
     folder = tmp_path_factory.mktemp("mutants")
     cases: list[tuple[str, Mutant | None]] = [(rule, None) for rule in RULES]
-    cases += [(mutant.rule, mutant) for mutant in OUTGOING_MUTANTS]
+    cases += [(mutant.rule, mutant) for mutant in MUTANTS]
     with DnsServer(dns) as server, ThreadPoolExecutor(AT_ONCE) as pool:
         found = {
             mutant.name if mutant else rule: pool.submit(
@@ -335,6 +338,6 @@ def test_the_server_without_a_defect(seen: Callable[[str], object], rule: str) -
     assert seen(rule) == RULES[rule][2]
 
 
-@pytest.mark.parametrize("mutant", OUTGOING_MUTANTS, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_defect_shows(seen: Callable[[str], object], mutant: Mutant) -> None:
     assert seen(mutant.name) != RULES[mutant.rule][2]

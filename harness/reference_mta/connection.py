@@ -17,7 +17,6 @@ from harness.reference_mta.protocol.machine import Machine
 
 PROXY_TIMEOUT = 5.0  # seconds to wait for a PROXY header
 LONGEST_PROXY_LINE = 128  # bytes; version 1 allows 107
-SMALL = 10_000_000  # bytes; the size limit of a mutant
 FULL = "421 4.3.2 Too many connections; please try again later"
 CROWD_OF_ONE = "421 4.7.0 Too many connections from you; please try again later"
 FAILED = "451 4.3.0 Something went wrong here"
@@ -64,8 +63,8 @@ class Connection:
 
     def __init__(self, site: Site, crowd: Crowd, context: ssl.SSLContext) -> None:
         """For a connection that is about to be made."""
-        config, quirks = site.config, site.policy.quirks
-        largest = SMALL if "absent.size-limit:off" in quirks else config.server.size_limit
+        config = site.config
+        largest = site.policy.session.largest(config)
         limits = Limits(
             content=largest,
             hops=config.limits.hops,

@@ -11,7 +11,8 @@ from harness.reference_mta.greylist import LISTS, Greylist, Triplet, Unreachable
 from harness.reference_mta.greylist_unit import unit_named, unit_of
 from harness.reference_mta.mail.queue_commands import ACTIONS, QueueCommands, facts
 from harness.reference_mta.mail.srs import Srs
-from harness.reference_mta.reached import SOUND, Quirks, Reached, on_behalf_of
+from harness.reference_mta.policy.greylisting import AS_IT_SHOULD_BE, GreylistParts
+from harness.reference_mta.reached import Reached, on_behalf_of
 
 Request = dict[str, Any]
 HostName = Callable[[str], Awaitable[str]]
@@ -29,7 +30,7 @@ class Control:
         srs: Srs,
         host_name: HostName,
         *,
-        quirks: Quirks = SOUND,
+        parts: GreylistParts = AS_IT_SHOULD_BE,
         reached: Reached | None = None,
     ) -> None:
         """`host_name` gives the confirmed name of an address, or nothing. `reached` is told on demand."""
@@ -37,7 +38,7 @@ class Control:
         self._host_name = host_name
         self._queue_commands = queue_commands
         self._srs = srs
-        self._quirks = quirks
+        self._parts = parts
         self._reached = reached
         self._operations: dict[str, Callable[[Request], Awaitable[Request]]] = {
             "advance": self._advance,
@@ -103,8 +104,7 @@ class Control:
         if request["action"] == "add":
             self._greylist.add(which, triplet)
         elif request["action"] == "remove":
-            if "greylist.manual:off" not in self._quirks:
-                self._greylist.remove(which, triplet)
+            self._parts.remove(self._greylist, which, triplet)
         else:
             raise ValueError(f"no action {request['action']!r}; there are add, remove, list")
         return {}

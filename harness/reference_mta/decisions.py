@@ -5,7 +5,7 @@ from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from harness.reference_mta.policy.earned import Refusal
+from harness.reference_mta.earned import Refusal
 from harness.reference_mta.replies import visible
 
 LONGEST_SAID, LONGEST_REPLY = 200, 400  # characters that are shown

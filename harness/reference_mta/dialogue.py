@@ -2,28 +2,20 @@
 
 import copy
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.reference_mta.authentication import Accounts, Authentication
 from harness.reference_mta.config import Config
 from harness.reference_mta.decisions import Deciding
+from harness.reference_mta.earned import Stage
 from harness.reference_mta.greeting import KEYWORDS, Offer
 from harness.reference_mta.greylist import Greylist
 from harness.reference_mta.mail import dkim
 from harness.reference_mta.mail.acceptance import Acceptance
 from harness.reference_mta.mail.delivery import received
 from harness.reference_mta.mail.message import Message
-from harness.reference_mta.mail.spam import classified, is_marked
 from harness.reference_mta.mail.spf import authorize
-from harness.reference_mta.policy import Policy, absent
-from harness.reference_mta.policy.checks import Question
-from harness.reference_mta.policy.connect import verify_host
-from harness.reference_mta.policy.data import header_syntax
-from harness.reference_mta.policy.dnsbl import look_up
-from harness.reference_mta.policy.earned import Refusal, Stage
-from harness.reference_mta.policy.greylisting import at_data, leave_behind, of_all
-from harness.reference_mta.policy.rcpt import honours_trick
+from harness.reference_mta.policy import Policy
 from harness.reference_mta.policy.transaction import Transaction
 from harness.reference_mta.protocol.events import (
     Connected,
@@ -57,7 +49,7 @@ class Site:
 
     def transaction(self) -> Transaction:
         """A new connection's view."""
-        return Transaction(self.config, self.resolver, self.greylist, self.policy.quirks)
+        return Transaction(self.config, self.resolver, self.greylist, self.policy)
 
     async def host_name(self, client: str) -> str:
         """The name of an address as a connection from it would have it confirmed; empty for what is none."""
@@ -66,7 +58,8 @@ class Site:
             about.meet(client)
         except ValueError:
             return ""
-        await verify_host(about)
+        for question in self.policy.connect:
+            await question.classify(about)
         return about.host_name
 
 
@@ -115,22 +108,15 @@ class Dialogue:
         """TLS has begun; whether what was told before it is forgotten, as it has to be."""
         self.covered = True
         self._recipients.clear()
-        if self.about.quirk("tls.state-reset:off") and self.about.greeting:
-            return False
-        self.about.forget_clear_text()
-        return True
+        return self.site.policy.session.forget_clear_text(self.about)
 
     # What the client does
 
     async def _meet(self) -> str:
         """Connect: the greeting, or the refusal that stands in its place."""
         about = self.about
-        if about.quirk("dnsbl.not-before-rcpt:off"):
-            about.listings = await look_up(about)
         faced = await self.teller.face(Stage.CONNECT, self.site.policy.connect, self._line)
         about.unverified = faced.held
-        if about.quirk("dnsbl.not-before-rcpt:weak-strangers") and not about.whitelisted_host:
-            about.listings = await look_up(about)
         await self.teller.hold(self.site.config.speech.banner_pause)
         return faced.reply or self.site.policy.greeting.banner(self.site.config.server.hostname)
 
@@ -147,7 +133,7 @@ class Dialogue:
         about.suspect = about.suspect or faced.held
         self._begin_message()
         greeting = self.site.policy.greeting
-        self.site.policy.quirks.note(KEYWORDS)
+        self.site.policy.note(KEYWORDS)
         offer = Offer(self._largest, self.covered, about.trusted)
         listed = greeting.keywords(offer) if event.extended else []
         return greeting.welcome(self.site.config.server.hostname, event.name, listed)
@@ -175,9 +161,7 @@ class Dialogue:
         if event.path.almost and about.vouched:  # whom no rule about local parts is asked of
             return NO_RECIPIENT
         self._recipients.append(str(about.mailbox))
-        if about.quirk("delay.no-early-reject:off") and (about.unverified or about.suspect):
-            self._line.hang_up()
-        return "250 2.1.5 Recipient noted"
+        return self.site.policy.session.recipient_noted(about, self._line)
 
     async def _message_came(self, event: ContentReceived) -> str:
         """The end of the content; whatever becomes of it, the next message begins with MAIL."""
@@ -191,25 +175,19 @@ class Dialogue:
         policy, about, line = self.site.policy, self.about, self._line
         if refusal := await self.teller.owed(Stage.MESSAGE, line):
             return refusal
-        questions = (
-            Question(header_syntax(content), {policy.header.rule: policy.header}),
-            *self._greylisting(self._recipients),
-            Question(at_data(self._recipients), policy.bounces),
-        )
+        about.accepted, about.content = tuple(self._recipients), content
+        questions = policy.message(self.site.config.greylist, null=not about.sender)
         faced = await self.teller.face(Stage.MESSAGE, questions, line)
         if faced.reply:
             return faced.reply
-        if refusal := await absent.refusal_of_message(about, content):
-            return refusal
         by_signature, message = await dkim.signed(about, self._message(content))
         self.deciding.rests_on(by_signature.rule)
         if by_signature.reply:
             return by_signature.reply
-        message = await classified(about, message)
-        if is_marked(message):
-            self.deciding.rests_on("data.spam-classified")
-        if about.quirk("data.spam-classified:strict-refused") and is_marked(message):
-            return "550 5.7.1 That is spam"
+        by_content, message = await policy.spam.classified(about, message)
+        self.deciding.rests_on(by_content.rule)
+        if by_content.reply:
+            return by_content.reply
         return await self._keep(message)
 
     async def _credentials_asked(self, event: CredentialsAsked) -> str:
@@ -245,26 +223,13 @@ class Dialogue:
     async def _recipient_refused(self) -> str:
         """The refusal of a recipient that is told now, or nothing: the first one ends the questions."""
         about, policy, greylist = self.about, self.site.policy, self.site.config.greylist
-        tricked = honours_trick(about)
-        if not tricked:
-            counted = await self.teller.face(Stage.RECIPIENT, policy.rcpt_first, self._line)
-            if counted.code:
-                return counted.reply
+        counted = await self.teller.face(Stage.RECIPIENT, policy.rcpt_first, self._line)
+        if counted.code:
+            return counted.reply
         if refusal := await self.teller.owed(Stage.RECIPIENT, self._line):
             return refusal
-        if refusal := await absent.refusal(about):
-            return await self.teller.refuse(Refusal(refusal), self._line, Stage.RECIPIENT)
-        questions = () if tricked else policy.recipient(greylist, null=not about.sender)
-        faced = await self.teller.face(Stage.RECIPIENT, questions, self._line)
-        if faced.code >= 500 and about.quirk("greylist.after-other-checks:off"):
-            leave_behind(about)
-        return faced.reply
-
-    def _greylisting(self, recipients: Sequence[str]) -> list[Question]:
-        """What a server asks the greylist at the end of DATA that does not ask it before."""
-        if self.site.config.greylist.stage == "rcpt" or not self.about.sender:
-            return []
-        return [of_all(question, recipients) for question in self.site.policy.greylist]
+        questions = policy.recipient(greylist, null=not about.sender)
+        return (await self.teller.face(Stage.RECIPIENT, questions, self._line)).reply
 
     def _message(self, content: bytes) -> Message:
         about = self.about

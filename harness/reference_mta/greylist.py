@@ -152,7 +152,7 @@ class Greylist:
         """The standing of a triplet, by the store's times or others; changes nothing."""
         return judge(self._find(triplet), self.now(triplet.client), times or self.times)
 
-    def note(self, triplet: Triplet, standing: Standing, *, extend: bool = True) -> None:
+    def note(self, triplet: Triplet, standing: Standing) -> None:
         """Keep what an attempt of that standing leads to."""
         now = self.now(triplet.client)
         if standing in (Standing.NEW, Standing.EXPIRED, Standing.LAPSED):
@@ -160,7 +160,7 @@ class Greylist:
             self._since_purge += 1
             if self._since_purge >= PURGE_EVERY:
                 self.purge()
-        elif standing is Standing.RIPE or (standing is Standing.KNOWN and extend):
+        elif standing in (Standing.RIPE, Standing.KNOWN):
             with self._reach(triplet.client):
                 self._database.execute(KNOW, (now, *triplet.parts))
 

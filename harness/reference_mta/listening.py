@@ -10,10 +10,17 @@ import socket
 from collections.abc import Callable
 from typing import Self
 
+from harness.reference_mta.config import Config
+
 BACKLOG = 2048  # connections that may wait to be accepted
 AT_A_TIME = 100  # of them are accepted before others of the server have their turn
 RETRY = 0.25  # seconds; the system tells nobody when it has a descriptor again
 log = logging.getLogger(__name__)
+
+
+def addresses(config: Config) -> tuple[str, ...]:
+    """Where a server listens: its address, as the configuration has it."""
+    return (config.server.listen,)
 
 
 class Listener:

@@ -11,13 +11,14 @@ from pathlib import Path
 
 from harness import settings
 from harness.reference_mta.config import Config
-from harness.reference_mta.defects import quirks_of
+from harness.reference_mta.defects import broken
 from harness.reference_mta.greylist import Greylist, GreylistEntry, Times, Triplet
 from harness.reference_mta.greylist_unit import unit_named
 from harness.reference_mta.mail.filters import read_filter
 from harness.reference_mta.mail.queue import QUEUE
 from harness.reference_mta.mail.queue_commands import QueueCommands, facts, lines
 from harness.reference_mta.passwords import hash_password
+from harness.reference_mta.policy import Policy
 from harness.reference_mta.replies import visible
 
 DATABASE = "greylist.sqlite"  # in the state directory
@@ -58,9 +59,8 @@ def work_on_queue(options: argparse.Namespace) -> int:
     Raises `OperatorError`, `SettingsError`, `QueueError`.
     """
     config = _config(options.config, QUEUE)
-    queue_commands = QueueCommands(
-        config.server.state, quirks_of(config.mutation.names if config.mutation else ())
-    )
+    policy = broken(Policy(), config.mutation.names if config.mutation else ())
+    queue_commands = QueueCommands(config.server.state, policy.queue)
     match options.action:
         case "list":
             entries = queue_commands.entries()

@@ -38,29 +38,8 @@ class Reached:
         self.names.setdefault(part, set()).update(known)
 
 
-@dataclass(frozen=True)
-class Quirks:
-    """The deliberate defects that are switched on, by name; who asks for one is noted where wanted."""
-
-    names: frozenset[str] = frozenset()
-    reached: Reached | None = field(default=None, compare=False)
-
-    def __contains__(self, name: str) -> bool:
-        """Whether that defect is switched on."""
-        self.note(name)
-        return name in self.names
-
-    def note(self, part: str) -> None:
-        """That part of the server is at work."""
-        if self.reached is not None:
-            self.reached.note(part)
-
-    def having(self, name: str) -> "Quirks":
-        """These and that one."""
-        return Quirks(self.names | {name}, self.reached)
-
-
-SOUND = Quirks()
+def unnoticed(part: str) -> None:
+    """Nobody wants to know which parts are at work."""
 
 
 def answer(rule: str) -> str:

@@ -105,13 +105,13 @@ def _say_ready(config: Config, service: Service, wish: Wish) -> None:
 async def _steered(service: Service, stopped: asyncio.Event, reached: Reached | None) -> None:
     """Until the control channel ends, or a signal comes."""
     site = service.site
-    queue_commands = QueueCommands(site.config.server.state, site.policy.quirks)
+    queue_commands = QueueCommands(site.config.server.state, site.policy.queue)
     control = Control(
         site.greylist,
         queue_commands,
         site.post.srs,
         site.host_name,
-        quirks=site.policy.quirks,
+        parts=site.policy.greylisting,
         reached=reached,
     )
     steering = asyncio.create_task(control.serve())

@@ -19,7 +19,6 @@ from harness.reference_mta.greylist import Greylist, Times
 from harness.reference_mta.listening import Listener
 from harness.reference_mta.mail.acceptance import Acceptance
 from harness.reference_mta.mail.attempt import Attempts
-from harness.reference_mta.mail.defects import Defects
 from harness.reference_mta.mail.delivery import Mailboxes
 from harness.reference_mta.mail.files import make_folder, sync_folder
 from harness.reference_mta.mail.filters import Filters
@@ -36,7 +35,6 @@ from harness.reference_mta.reached import Reached
 from harness.reference_mta.resolver import Resolver
 
 log = logging.getLogger(__name__)
-OUTSIDE = "127.63.0.2"  # stands for an address that strangers can reach
 
 
 class FolderError(Exception):
@@ -85,19 +83,19 @@ async def serving(
         stack.callback(queue.close)
         storage = Storage()
         stack.callback(storage.close)
-        mailboxes = Mailboxes(config, Filters(config.delivery.filters), policy.quirks, policy.delivery)
-        defects = Defects(config, policy.quirks)
-        post = Acceptance(config, storage, mailboxes, queue, waker, Srs(config, policy.quirks), defects)
-        sender = Sender(config, post, Attempts(Finder(config, resolver, defects)), defects)
+        mailboxes = Mailboxes(config, Filters(config.delivery.filters), policy.delivery, policy.filing)
+        srs = Srs(config, policy.srs)
+        post = Acceptance(config, storage, mailboxes, queue, waker, srs, policy.routing, policy.forwarding)
+        finder = Finder(config, resolver, policy.finding)
+        sender = Sender(config, post, Attempts(finder), policy.retrying)
         await stack.enter_async_context(running(sender.run()))
         site = Site(config, policy, resolver, greylist, Accounts.of(config), post)
         crowd = Crowd.of(config)
-        listener = _listen(site, crowd, context, config.server.listen, config.server.port)
-        stack.callback(listener.close)
-        address, port = listener.address
-        if defects.has("local-only.not-listening:off"):
-            outside = _listen(site, crowd, context, OUTSIDE, port)
-            stack.callback(outside.close)
+        address, port = "", config.server.port
+        for host in policy.addresses(config):
+            listener = _listen(site, crowd, context, host, port)
+            stack.callback(listener.close)
+            address, port = address or listener.address[0], listener.address[1]
         yield Service(site, address, port)
 
 
@@ -146,7 +144,7 @@ def _policy(config: Config, mutants: Sequence[Mutant], reached: Reached | None) 
     if reached is not None:
         policy = replace(
             policy,
-            quirks=replace(policy.quirks, reached=reached),
+            note=reached.note,
             protocol=replace(policy.protocol, note=reached.note),
             delivery=policy.delivery.noting(reached.note),
         )

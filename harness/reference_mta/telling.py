@@ -7,8 +7,8 @@ from typing import Protocol
 
 from harness.reference_mta.config import Config
 from harness.reference_mta.decisions import Deciding
+from harness.reference_mta.earned import TOLD, Refusal, Stage
 from harness.reference_mta.policy.checks import Answer, Question, Words
-from harness.reference_mta.policy.earned import TOLD, Refusal, Stage
 from harness.reference_mta.policy.transaction import Transaction
 from harness.reference_mta.replies import reply
 

@@ -198,7 +198,8 @@ def check_of(policy: Policy, rule: str) -> Check | None:
         *policy.user,
         *policy.listed,
         *policy.greylist,
+        *policy.content,
+        *policy.bounces,
     )
     found = [question.checks[rule] for question in questions if rule in question.checks]
-    found += [check for check in (policy.header, *policy.bounces.values()) if check.rule == rule]
     return found[0] if found else None

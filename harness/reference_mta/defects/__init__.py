@@ -7,6 +7,7 @@ moment, with the wrong code or on too few, `RULE:strict-…` hits somebody innoc
 from collections.abc import Iterable
 
 from harness import settings
+from harness.reference_mta.defects.absent import ABSENT_MUTANTS
 from harness.reference_mta.defects.greeting import GREETING_MUTANTS
 from harness.reference_mta.defects.kinds import Mutant
 from harness.reference_mta.defects.lists import LIST_MUTANTS
@@ -15,19 +16,21 @@ from harness.reference_mta.defects.outgoing import OUTGOING_MUTANTS
 from harness.reference_mta.defects.recipient import RECIPIENT_MUTANTS
 from harness.reference_mta.defects.sender_authentication import AUTHENTICITY_MUTANTS
 from harness.reference_mta.defects.session import SESSION_MUTANTS
+from harness.reference_mta.defects.srs import SRS_MUTANTS
 from harness.reference_mta.policy import Policy
-from harness.reference_mta.reached import Quirks
 
-__all__ = ["MUTANTS", "Mutant", "UnknownMutantError", "find", "quirks_of"]
+__all__ = ["MUTANTS", "Mutant", "UnknownMutantError", "broken", "find"]
 
 MUTANTS: tuple[Mutant, ...] = (
     *GREETING_MUTANTS,
     *RECIPIENT_MUTANTS,
     *LIST_MUTANTS,
     *SESSION_MUTANTS,
+    *ABSENT_MUTANTS,
     *MESSAGE_MUTANTS,
     *AUTHENTICITY_MUTANTS,
     *OUTGOING_MUTANTS,
+    *SRS_MUTANTS,
 )
 
 
@@ -35,9 +38,11 @@ class UnknownMutantError(Exception):
     """A name that no mutant has."""
 
 
-def quirks_of(names: Iterable[str]) -> Quirks:
-    """The defects that mutants make this server know by name; raises `UnknownMutantError`."""
-    return Quirks(frozenset().union(*(find(name).change(Policy()).quirks.names for name in names)))
+def broken(policy: Policy, names: Iterable[str]) -> Policy:
+    """The policy with what the mutants of these names change; raises `UnknownMutantError`."""
+    for name in names:
+        policy = find(name).change(policy)
+    return policy
 
 
 def find(name: str) -> Mutant:

@@ -7,20 +7,53 @@ from harness.reference_mta import reached
 from harness.reference_mta.defects.kinds import (
     Mutant,
     claiming,
-    defective,
     delays,
+    joined,
     late_refusals,
     off,
     owed_by_half,
+    replaced,
     resorted,
     sparing,
     treated,
 )
+from harness.reference_mta.defects.parts import Part, always, exchanged
 from harness.reference_mta.policy import Policy
-from harness.reference_mta.policy.checks import Question
+from harness.reference_mta.policy.checks import Classify, Question
+from harness.reference_mta.policy.connect import Names
 from harness.reference_mta.policy.helo import MOST_ADDRESSES
 from harness.reference_mta.policy.transaction import Transaction
 from harness.reference_mta.resolver import Answer, Lookup
+
+SOON = 0.2  # seconds
+
+
+def _last_name(sound: Part) -> Part:
+    async def names(transaction: Transaction) -> Names:
+        lookup, found = await sound(transaction)
+        return lookup, found[-1:]
+
+    return names
+
+
+def _names_soon(sound: Part) -> Part:
+    """The names, or `TimeoutError`."""
+
+    async def names(transaction: Transaction) -> Names:
+        found: Names = await asyncio.wait_for(sound(transaction), SOON)
+        return found
+
+    return names
+
+
+def _verified_without_an_answer(sound: Classify) -> Classify:
+    async def classify(transaction: Transaction) -> str | None:
+        try:
+            return await sound(transaction)
+        except TimeoutError:
+            return "connect.rdns-confirmed"
+
+    return classify
 
 
 def _name(transaction: Transaction) -> str:
@@ -119,8 +152,21 @@ def _sticking_to_the_address() -> Mutant:
 
 CONNECT = (
     off("connect.rdns-confirmed", "a host with a verified name is delayed"),
-    defective("connect.rdns-confirmed", "weak-one-address", "one address of the name is compared, the last"),
-    defective("connect.rdns-confirmed", "weak-one-name", "one PTR name is followed, the last"),
+    exchanged(
+        "connect.rdns-confirmed",
+        "weak-one-address",
+        "one address of the name is compared, the last",
+        "hosts.is_one_of",
+        lambda sound: lambda client, addresses: sound(client, addresses[-1:]),
+    ),
+    exchanged(
+        "connect.rdns-confirmed",
+        "weak-one-name",
+        "one PTR name is followed, the last",
+        "hosts.names",
+        _last_name,
+        lambda found, _: len(found[1]) > 1,
+    ),
     *delays("connect.rdns-missing", "a host without a name is not delayed", may_refuse=False),
     sparing(
         "connect.rdns-missing",
@@ -129,7 +175,17 @@ CONNECT = (
         lambda transaction: ":" in transaction.client,
     ),
     *delays("connect.rdns-temperror", "a failed lookup of the name is let pass", may_refuse=False),
-    defective("connect.rdns-temperror", "weak-unanswered", "whose name is not told soon is greeted at once"),
+    joined(
+        exchanged(
+            "connect.rdns-temperror",
+            "weak-unanswered",
+            "whose name is not told soon is greeted at once",
+            "hosts.names",
+            _names_soon,
+            always,
+        ),
+        replaced("connect.rdns-temperror", "weak-unanswered", "", _verified_without_an_answer),
+    ),
     *delays("connect.rdns-unresolvable", "a name without an address is let pass", may_refuse=False),
     *delays("connect.rdns-mismatch", "a name with other addresses is let pass", may_refuse=False),
 )

@@ -1,4 +1,4 @@
-"""How a policy is broken: another treatment, other cases sorted under a rule, or a named defect."""
+"""How a policy is broken: another treatment, other cases sorted under a rule, another part."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -56,18 +56,6 @@ def treated(rule: str, kind: str, description: str, treat: Callable[[Check], Tre
     )
 
 
-def defective(rule: str, kind: str, description: str) -> Mutant:
-    """A defect that the policy knows by name and looks for in one place; see `Transaction.quirk`."""
-    name = f"{rule}:{kind}"
-    return Mutant(
-        rule,
-        kind,
-        description,
-        lambda policy: replace(policy, quirks=policy.quirks.having(name)),
-        parts=(name,),
-    )
-
-
 def claiming(rule: str, kind: str, description: str, innocent: Case) -> Mutant:
     """The rule also claims a neighbour that is innocent."""
     return moved(rule, f"strict-{kind}", description, lambda about, _: innocent(about), rule)
@@ -101,7 +89,7 @@ def moved(
 
     async def look(transaction: Transaction, found: str | None) -> str | None:
         if meant(transaction, found) and found != instead:
-            transaction.quirks.note(mutant.name)
+            transaction.policy.note(mutant.name)
         return found
 
     watched = resorted(rule, kind, description, look, asked=asked)
@@ -151,7 +139,7 @@ def replaced(
 
     def noting(sound: Classify) -> Classify:
         async def classify(transaction: Transaction) -> str | None:
-            transaction.quirks.note(name)
+            transaction.policy.note(name)
             return await sound(transaction)
 
         return classify
@@ -210,9 +198,14 @@ def joined(*mutants: Mutant) -> Mutant:
             policy = mutant.change(policy)
         return policy
 
+    def watch(policy: Policy) -> Policy:
+        for mutant in mutants:
+            policy = mutant.watch(policy)
+        return policy
+
     everywhere = any(not mutant.parts for mutant in mutants)
     parts = () if everywhere else tuple(part for mutant in mutants for part in mutant.parts)
-    return replace(mutants[0], change=change, parts=parts)
+    return replace(mutants[0], change=change, parts=parts, watch=watch)
 
 
 def speaking(

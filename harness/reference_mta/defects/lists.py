@@ -1,10 +1,10 @@
 """Mutants of the rules about block lists and the greylist."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from harness.reference_mta.defects.kinds import (
     Mutant,
-    defective,
     delays,
     late_refusals,
     off,
@@ -13,10 +13,15 @@ from harness.reference_mta.defects.kinds import (
     resorted,
     treated,
 )
-from harness.reference_mta.policy.checks import DELAY, Treatment, deny
-from harness.reference_mta.policy.dnsbl import by_lists, naming, warning
-from harness.reference_mta.policy.greylisting import EXEMPT, exempt, of_strangers
+from harness.reference_mta.defects.parts import Part, always, exchanged
+from harness.reference_mta.greylist import PARTS, Greylist, Standing, Times, Triplet
+from harness.reference_mta.policy import Policy
+from harness.reference_mta.policy.checks import DELAY, Classify, Question, Treatment, deny
+from harness.reference_mta.policy.dnsbl import by_lists, look_up, naming, warning
+from harness.reference_mta.policy.greylisting import EXEMPT, exempt, of_strangers, spared, unit
 from harness.reference_mta.policy.transaction import Listings, Transaction
+from harness.reference_mta.resolver import Answer, Lookup
+from harness.reference_mta.tables.policy import DnsList
 
 
 async def _no_case(transaction: Transaction) -> str | None:
@@ -44,6 +49,28 @@ def _naming_one(transaction: Transaction) -> str:
     return "\n".join(naming(transaction).split("\n")[:3])
 
 
+def _first_answer(sound: Part) -> Part:
+    def is_listed(entry: DnsList, answer: Answer) -> bool:
+        first = entry.answers and entry.answers[:1]
+        return bool(sound(entry.model_copy(update={"answers": first}), answer))
+
+    return is_listed
+
+
+def _asking_before(sound: Classify) -> Classify:
+    async def classify(transaction: Transaction) -> str | None:
+        transaction.listings = await look_up(transaction)
+        return await sound(transaction)
+
+    return classify
+
+
+async def _asking_about_strangers(transaction: Transaction, found: str | None) -> str | None:
+    if not transaction.whitelisted_host:
+        transaction.listings = await look_up(transaction)
+    return found
+
+
 DNSBL = (
     treated(
         "dnsbl.none",
@@ -59,7 +86,13 @@ DNSBL = (
         "the mark does not name the list",
         lambda check: replace(check.then, mark=check.then.mark and _nameless),
     ),
-    defective("dnsbl.one", "weak-first-answer", "of the answers of a list only the first counts"),
+    exchanged(
+        "dnsbl.one",
+        "weak-first-answer",
+        "of the answers of a list only the first counts",
+        "lists.is_listed",
+        _first_answer,
+    ),
     replaced(
         "dnsbl.one",
         "weak-ipv4-only",
@@ -93,10 +126,34 @@ DNSBL = (
         _zone_by_zone,
         of=("dnsbl.group-counts-once",),
     ),
-    defective("dnsbl.threshold-stops", "off", "all lists are always asked"),
-    defective("dnsbl.threshold-stops", "weak-one-more", "one list more is asked than it takes"),
-    defective("dnsbl.not-before-rcpt", "off", "the lists are asked at connect"),
-    defective("dnsbl.not-before-rcpt", "weak-strangers", "they are asked at connect about unknown hosts"),
+    exchanged(
+        "dnsbl.threshold-stops",
+        "off",
+        "all lists are always asked",
+        "lists.enough",
+        lambda _: lambda hits, threshold: False,
+    ),
+    exchanged(
+        "dnsbl.threshold-stops",
+        "weak-one-more",
+        "one list more is asked than it takes",
+        "lists.enough",
+        lambda sound: lambda hits, threshold: sound(hits[:-1], threshold),
+    ),
+    replaced(
+        "dnsbl.not-before-rcpt",
+        "off",
+        "the lists are asked at connect",
+        _asking_before,
+        asked="connect.rdns-confirmed",
+    ),
+    resorted(
+        "dnsbl.not-before-rcpt",
+        "weak-strangers",
+        "they are asked at connect about unknown hosts",
+        _asking_about_strangers,
+        asked="connect.rdns-confirmed",
+    ),
     replaced(
         "dnsbl.authenticated-exempt",
         "off",
@@ -105,8 +162,93 @@ DNSBL = (
         where=lambda transaction: transaction.authenticated,
     ),
     off("dnsbl.test-point", "the test entry is ignored"),
-    defective("dnsbl.fail-open", "off", "a list that fails counts as a hit"),
+    exchanged(
+        "dnsbl.fail-open",
+        "off",
+        "a list that fails counts as a hit",
+        "lists.is_listed",
+        lambda sound: lambda entry, answer: answer.lookup is Lookup.FAILED or sound(entry, answer),
+    ),
 )
+
+
+def _by_times(
+    rule: str, kind: str, description: str, where: Standing, other: Callable[[Times], Times]
+) -> Mutant:
+    """Triplets of a standing are looked at again, by other times."""
+
+    def looking_again(sound: Part) -> Part:
+        def look(store: Greylist, triplet: Triplet) -> Standing:
+            found: Standing = sound(store, triplet)
+            return store.look(triplet, other(store.times)) if found is where else found
+
+        return look
+
+    shows = lambda found, *_: found is where  # noqa: E731
+    return exchanged(rule, kind, description, "greylisting.look", looking_again, shows)
+
+
+def _knowing_without(*ignored: str) -> Callable[[Part], Part]:
+    """Who is new is known when a triplet is that agrees in all but one of these parts."""
+
+    def other(sound: Part) -> Part:
+        def stand(transaction: Transaction, sender: str, recipient: str) -> str:
+            found: str = sound(transaction, sender, recipient)
+            if found != "greylist.first-defer" or not sender:
+                return found
+            triplet = transaction.policy.greylisting.triplet(unit(transaction), sender, recipient)
+            known = any(transaction.greylist.known_but_for(part, triplet) for part in ignored)
+            return "greylist.whitelisted" if known else found
+
+        return stand
+
+    return other
+
+
+def _is_new(found: str, transaction: Transaction, sender: str, recipient: str) -> bool:
+    return bool(sender) and found == "greylist.first-defer"
+
+
+def _but_for_known(sound: Part) -> Part:
+    def keep(store: Greylist, triplet: Triplet, standing: Standing) -> None:
+        if standing is not Standing.KNOWN:
+            sound(store, triplet, standing)
+
+    return keep
+
+
+def _leaving_triplets_behind() -> Mutant:
+    """The greylist keeps the triplet of a refused recipient, as one does that is asked before the rest."""
+    rule, kind = "greylist.after-other-checks", "off"
+
+    def change(policy: Policy, behind: Callable[[Transaction], object]) -> Policy:
+        def changed(question: Question) -> Question:
+            async def classify(transaction: Transaction) -> str | None:
+                found = await question.classify(transaction)
+                if question.treatment(found).code >= 500:
+                    behind(transaction)
+                return found
+
+            return replace(question, classify=classify)
+
+        rcpt, user, listed = (tuple(map(changed, each)) for each in (policy.rcpt, policy.user, policy.listed))
+        return replace(policy, rcpt=rcpt, user=user, listed=listed)
+
+    return Mutant(
+        rule,
+        kind,
+        "a refused recipient leaves a triplet behind",
+        lambda policy: change(policy, _leave_behind),
+        parts=(f"{rule}:{kind}",),
+        watch=lambda policy: change(policy, lambda _: policy.note(f"{rule}:{kind}")),
+    )
+
+
+def _leave_behind(transaction: Transaction) -> None:
+    mailbox = str(transaction.mailbox)
+    if transaction.sender and not exempt(transaction) and not spared(transaction, mailbox):
+        transaction.policy.greylisting.stand(transaction, transaction.sender, mailbox)
+
 
 TRIPLETS = (
     off("greylist.first-defer", "an unknown triplet is accepted"),
@@ -117,36 +259,81 @@ TRIPLETS = (
         "greylist.first-defer", "strict-deny", "a stranger is refused for good", lambda check: deny("No")
     ),
     off("greylist.early-retry", "a retry is accepted at once"),
-    defective("greylist.early-retry", "weak-short", "a retry is accepted after less than half of the delay"),
-    defective("greylist.early-retry", "weak-hasty", "a retry is accepted after four fifths of the delay"),
+    _by_times(
+        "greylist.early-retry",
+        "weak-short",
+        "a retry is accepted after less than half of the delay",
+        Standing.EARLY,
+        lambda times: replace(times, delay=0.4 * times.delay),
+    ),
+    _by_times(
+        "greylist.early-retry",
+        "weak-hasty",
+        "a retry is accepted after four fifths of the delay",
+        Standing.EARLY,
+        lambda times: replace(times, delay=0.8 * times.delay),
+    ),
     off("greylist.retry-accept", "a retry is never accepted"),
-    defective(
+    _by_times(
         "greylist.retry-accept",
         "strict-timeout",
         "a stranger who comes back in time, after nine tenths of the time-out, starts over",
+        Standing.RIPE,
+        lambda times: replace(times, timeout=0.5 * times.timeout),
     ),
-    defective(
+    _by_times(
         "greylist.retry-accept",
         "strict-early-timeout",
         "a stranger who comes back in time, after four fifths of the time-out, starts over",
+        Standing.RIPE,
+        lambda times: replace(times, timeout=0.8 * times.timeout),
     ),
     off("greylist.whitelisted", "a known triplet is deferred again"),
-    defective(
+    _by_times(
         "greylist.whitelisted",
         "strict-lifetime",
         "a known triplet that is used again in time, after four fifths of its lifetime, starts over",
+        Standing.KNOWN,
+        lambda times: replace(times, lifetime=0.8 * times.lifetime),
     ),
     off("greylist.expired", "a retry after the time-out is accepted"),
     off("greylist.lifetime-expiry", "a known triplet stays known for ever"),
-    defective("greylist.lifetime-extended", "off", "the use of a triplet does not move its expiry on"),
-    defective("greylist.other-triplet", "off", "whoever agrees with a known triplet in two parts is known"),
+    exchanged(
+        "greylist.lifetime-extended",
+        "off",
+        "the use of a triplet does not move its expiry on",
+        "greylisting.keep",
+        _but_for_known,
+        lambda found, store, triplet, standing: standing is Standing.KNOWN,
+    ),
+    exchanged(
+        "greylist.other-triplet",
+        "off",
+        "whoever agrees with a known triplet in two parts is known",
+        "greylisting.stand",
+        _knowing_without(*PARTS),
+        _is_new,
+    ),
     *(
-        defective("greylist.other-triplet", f"weak-no-{part}", f"triplets are known without the {part}")
-        for part in ("client", "sender", "recipient")
+        exchanged(
+            "greylist.other-triplet",
+            f"weak-no-{part}",
+            f"triplets are known without the {part}",
+            "greylisting.stand",
+            _knowing_without(part),
+            _is_new,
+        )
+        for part in PARTS
     ),
     *prompt_refusals("greylist.blacklisted", "the black list has no effect"),
-    defective("greylist.after-other-checks", "off", "a refused recipient leaves a triplet behind"),
-    defective("greylist.case", "off", "triplets are compared with regard to letter case"),
+    _leaving_triplets_behind(),
+    exchanged(
+        "greylist.case",
+        "off",
+        "triplets are compared with regard to letter case",
+        "greylisting.triplet",
+        lambda _: Triplet,
+    ),
 )
 
 
@@ -161,14 +348,50 @@ def _not_exempting(rule: str, description: str) -> Mutant:
     )
 
 
+async def _stand_at_rcpt(transaction: Transaction, _: str | None) -> str | None:
+    return transaction.policy.greylisting.stand(transaction, transaction.sender, str(transaction.mailbox))
+
+
+def _known_for_any_mail(sound: Classify) -> Classify:
+    async def classify(transaction: Transaction) -> str | None:
+        known = transaction.greylist.entries("white", unit(transaction))
+        return None if known else await sound(transaction)
+
+    return classify
+
+
+def _back_in_reach(sound: Part) -> Part:
+    def stand(transaction: Transaction, sender: str, recipient: str) -> str:
+        found: str = sound(transaction, sender, recipient)
+        if found != "greylist.daemon-down":
+            return found
+        transaction.greylist.cut(unit(transaction), off=False)
+        again: str = sound(transaction, sender, recipient)
+        return again
+
+    return stand
+
+
 EXEMPTIONS = (
     _not_exempting("greylist.host-whitelist", "the host whitelist has no effect"),
     _not_exempting("greylist.relay-exempt", "relay hosts are greylisted"),
     _not_exempting("greylist.authenticated-exempt", "accounts are greylisted"),
-    defective("greylist.null-not-at-rcpt", "off", "the null sender is deferred at RCPT"),
+    resorted(
+        "greylist.null-not-at-rcpt",
+        "off",
+        "the null sender is deferred at RCPT",
+        _stand_at_rcpt,
+        of=("greylist.null-not-at-rcpt",),
+    ),
     off("greylist.postmaster-at-rcpt", "a postmaster sender is treated as the null sender"),
     off("greylist.null-at-data", "bounces are not greylisted"),
-    defective("greylist.null-at-data", "weak-any", "a client that is known for any mail may bounce"),
+    replaced(
+        "greylist.null-at-data",
+        "weak-any",
+        "a client that is known for any mail may bounce",
+        _known_for_any_mail,
+        where=lambda transaction: not transaction.sender and not exempt(transaction),
+    ),
     off("greylist.null-blacklisted", "the black list has no effect on bounces"),
     treated(
         "greylist.null-blacklisted",
@@ -177,8 +400,22 @@ EXEMPTIONS = (
         lambda check: check.then.temporary(),
     ),
     off("greylist.daemon-down", "mail is refused while the store is out of reach"),
-    defective("greylist.daemon-down", "weak-unnoticed", "a store out of reach is asked as if it were not"),
-    defective("greylist.manual", "off", "entries cannot be removed"),
+    exchanged(
+        "greylist.daemon-down",
+        "weak-unnoticed",
+        "a store out of reach is asked as if it were not",
+        "greylisting.stand",
+        _back_in_reach,
+        lambda found, *_: found == "greylist.daemon-down",
+    ),
+    exchanged(
+        "greylist.manual",
+        "off",
+        "entries cannot be removed",
+        "greylisting.remove",
+        lambda _: lambda store, which, triplet: False,
+        always,
+    ),
 )
 
 LIST_MUTANTS: tuple[Mutant, ...] = (*DNSBL, *TRIPLETS, *EXEMPTIONS)

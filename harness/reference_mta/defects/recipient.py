@@ -1,5 +1,6 @@
 """Mutants of the rules about recipients, and about bounces to them."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from harness.reference_mta.addresses import split
@@ -7,8 +8,8 @@ from harness.reference_mta.defects.kinds import (
     Case,
     Mutant,
     claiming,
-    defective,
     delays,
+    joined,
     late_refusals,
     moved,
     off,
@@ -23,11 +24,32 @@ from harness.reference_mta.policy.checks import Classify
 from harness.reference_mta.policy.transaction import Transaction
 
 CHARACTERS = {"at": "@", "percent": "%", "bang": "!", "slash": "/", "pipe": "|"}
-TRICKS = ("percent", "bang", "route", "quoted", "two-ats")
+DISGUISES: dict[str, Callable[[str], bool]] = {  # of a foreign address, in a local part
+    "percent": lambda name: "%" in name and "." in name.partition("%")[2],
+    "bang": lambda name: "!" in name and "." in name.partition("!")[0],
+    "quoted": lambda name: name.startswith('"') and "@" in name and "." in name.rpartition("@")[2],
+    "two-ats": lambda name: "@" in name and not name.startswith('"'),
+}
+ASKED_OF_RECIPIENTS = (  # by one rule of each question, but for the greylist's
+    "rcpt.too-many",
+    "rcpt.delay-repeated",
+    "auth.own-sender",
+    "rcpt.relay-denied",
+    "srs.bad-hash",
+    "rcpt.illegal-chars",
+    "rcpt.leading-dot",
+    "rcpt.unknown-user",
+    "bounce.legal",
+    "dnsbl.none",
+)
 
 
 def _has(character: str) -> Case:
     return lambda transaction: character in transaction.mailbox.local_part
+
+
+def _looking(disguised: Callable[[str], bool]) -> Case:
+    return lambda transaction: disguised(transaction.mailbox.local_part)
 
 
 def _of_strangers(sound: Classify) -> Classify:
@@ -37,12 +59,32 @@ def _of_strangers(sound: Classify) -> Classify:
     return classify
 
 
+async def _no_case(_: Transaction) -> str | None:
+    return None
+
+
+def _relaying(trick: str, tricked: Case) -> Mutant:
+    """Nothing is asked about a recipient that is disguised so."""
+    rule, kind = "rcpt.relay-denied", f"weak-{trick}"
+    description = f"a disguised foreign address is relayed: {trick}"
+
+    def at_rcpt(transaction: Transaction) -> bool:
+        asked_now = transaction.config.greylist.stage == "rcpt" or not transaction.sender
+        return asked_now and tricked(transaction)
+
+    return joined(
+        replaced(rule, kind, description, lambda _: _no_case, asked=ASKED_OF_RECIPIENTS, where=tricked),
+        replaced(rule, kind, description, lambda _: _no_case, asked="greylist.first-defer", where=at_rcpt),
+    )
+
+
 RELAY = (
     *late_refusals("rcpt.relay-denied", "an open relay"),
-    *(
-        defective("rcpt.relay-denied", f"weak-{trick}", f"a disguised foreign address is relayed: {trick}")
-        for trick in TRICKS
-    ),
+    _relaying("percent", _looking(DISGUISES["percent"])),
+    _relaying("bang", _looking(DISGUISES["bang"])),
+    _relaying("route", lambda transaction: transaction.routed),
+    _relaying("quoted", _looking(DISGUISES["quoted"])),
+    _relaying("two-ats", _looking(DISGUISES["two-ats"])),
     off("rcpt.relay-trusted", "the relay hosts may not relay"),
     off("rcpt.relay-authenticated", "an account may not relay"),
     replaced(

@@ -1,19 +1,47 @@
 """Mutants of the rules about the message, TLS, AUTH, delays as such, and what the server does not do."""
 
+import functools
 from dataclasses import replace
 
 from harness.reference_mta.certificate import Flaws
-from harness.reference_mta.defects.kinds import Mutant, defective, joined, listing, prompt_refusals, treated
+from harness.reference_mta.defects.kinds import Mutant, joined, listing, prompt_refusals, speaking, treated
+from harness.reference_mta.defects.parts import Part, always, exchanged
+from harness.reference_mta.earned import Refusal
 from harness.reference_mta.greeting import Offer
 from harness.reference_mta.policy.data import ADDRESS_HEADERS
+from harness.reference_mta.policy.transaction import Transaction
+from harness.reference_mta.protocol.commands import Command, SyntaxFlawError
+from harness.reference_mta.protocol.events import CredentialsAsked, Event
+from harness.reference_mta.protocol.parts import command
+from harness.reference_mta.protocol.readers import Reader, Situation
+from harness.reference_mta.telling import ReplyWriter
+
+SMALL = 10_000_000  # bytes
+
+
+def _but_for(left_out: str, sound: Part) -> Part:
+    return lambda name, value: name != left_out and sound(name, value)
+
 
 DATA = (
     *prompt_refusals("data.header-syntax", "headers are not looked at"),
     *(
-        defective("data.header-syntax", f"weak-no-{name}", f"the header {name} is not looked at")
+        exchanged(
+            "data.header-syntax",
+            f"weak-no-{name}",
+            f"the header {name} is not looked at",
+            "is_broken",
+            functools.partial(_but_for, name.lower()),
+        )
         for name in ADDRESS_HEADERS
     ),
-    defective("data.header-syntax", "strict-quoted", 'a sender who writes "A. Friend" <friend@…> is refused'),
+    exchanged(
+        "data.header-syntax",
+        "strict-quoted",
+        'a sender who writes "A. Friend" <friend@…> is refused',
+        "is_broken",
+        lambda sound: lambda name, value: '"' in value or sound(name, value),
+    ),
 )
 
 
@@ -41,22 +69,90 @@ def _not_to_relay_hosts(listed: list[str], offer: Offer) -> list[str]:
     return [keyword for keyword in listed if not (offer.trusted and keyword.startswith("AUTH "))]
 
 
+def _never_at_once(sound: Reader) -> Reader:
+    def read(said: Command, situation: Situation) -> Event:
+        event = sound(said, situation)
+        at_once = isinstance(event, CredentialsAsked) and event.mechanism == "PLAIN" and event.initial
+        if at_once and situation.covered:
+            raise SyntaxFlawError("501 5.5.4 Wait for the prompt")
+        return event
+
+    return read
+
+
+def _refused_inside(sound: Part) -> Part:
+    def out_of_place(about: Transaction, covered: bool) -> Refusal | None:
+        if covered and about.trusted:
+            return Refusal("503 5.5.1 Not from inside")
+        refusal: Refusal | None = sound(about, covered)
+        return refusal
+
+    return out_of_place
+
+
+def _hanging_up(sound: Part) -> Part:
+    def recipient_noted(about: Transaction, line: ReplyWriter) -> str:
+        if about.unverified or about.suspect:
+            line.hang_up()
+        reply: str = sound(about, line)
+        return reply
+
+    return recipient_noted
+
+
 TLS = (
     listing("tls.starttls-offered", "off", "STARTTLS is not listed", _without_starttls),
     listing("tls.starttls-offered", "weak-after", "STARTTLS is still listed under TLS", _with_starttls),
     _flawed("off", "the certificate is for another name", Flaws(other_name=True)),
     _flawed("weak-expired", "the certificate is expired", Flaws(expired=True)),
     _flawed("weak-chain", "the intermediate certificate is not sent", Flaws(without_intermediate=True)),
-    defective("tls.state-reset", "off", "the greeting is kept over STARTTLS"),
+    exchanged(
+        "tls.state-reset",
+        "off",
+        "the greeting is kept over STARTTLS",
+        "session.forget_clear_text",
+        lambda sound: lambda about: not about.greeting and sound(about),
+        always,
+    ),
 )
 
 AUTH = (
     listing("auth.only-under-tls", "off", "AUTH is listed in clear text", _with_auth),
-    defective("auth.plaintext-refused", "off", "AUTH is taken in clear text"),
-    defective("auth.plain-initial", "off", "credentials on the same line are not taken"),
-    defective("auth.plain-prompted", "off", "the prompt is not given"),
-    defective("auth.plain-prompted", "weak-prompt", "the prompt is not empty"),
-    defective("auth.wrong-password", "off", "every password of a known name is right"),
+    exchanged(
+        "auth.plaintext-refused",
+        "off",
+        "AUTH is taken in clear text",
+        "login.out_of_place",
+        lambda sound: lambda about, covered: sound(about, True),
+    ),
+    speaking(
+        "auth.plain-initial",
+        "off",
+        "credentials on the same line are not taken",
+        lambda parts: parts.with_command("AUTH", reader=_never_at_once(parts.readers["AUTH"])),
+        command("AUTH"),
+    ),
+    exchanged(
+        "auth.plain-prompted",
+        "off",
+        "the prompt is not given",
+        "login.prompt",
+        lambda _: lambda: "501 5.5.4 Give your credentials at once",
+    ),
+    exchanged(
+        "auth.plain-prompted",
+        "weak-prompt",
+        "the prompt is not empty",
+        "login.prompt",
+        lambda _: lambda: "334 Credentials please",
+    ),
+    exchanged(
+        "auth.wrong-password",
+        "off",
+        "every password of a known name is right",
+        "login.fits",
+        lambda _: lambda password, hashed: True,
+    ),
     treated(
         "auth.unknown-user",
         "off",
@@ -66,19 +162,28 @@ AUTH = (
     listing("auth.login-not-offered", "off", "LOGIN is listed too", _with_login),
     joined(
         listing("auth.from-anywhere", "off", "AUTH is not offered to the relay hosts", _not_to_relay_hosts),
-        defective("auth.from-anywhere", "off", "AUTH is refused to them"),
+        exchanged(
+            "auth.from-anywhere", "off", "AUTH is refused to them", "login.out_of_place", _refused_inside
+        ),
     ),
 )
 
 BEHAVIOUR = (
-    defective("delay.no-early-reject", "off", "after the last held-back reply the connection is closed"),
-    defective("absent.sender-callout", "off", "the sender's mail host is called"),
-    defective("absent.sender-callout", "weak-at-data", "its mail host is called at the end of DATA"),
-    defective("absent.recipient-callout", "off", "the recipient's mail host is called"),
-    defective("absent.spf-reject", "off", "a sender is refused by SPF"),
-    defective("absent.spf-reject", "weak-at-data", "a sender is refused by SPF when the message is there"),
-    defective("absent.size-limit", "off", "messages over 10 MB are refused"),
-    defective("absent.mime-checks", "off", "an attached program is refused"),
+    exchanged(
+        "delay.no-early-reject",
+        "off",
+        "after the last held-back reply the connection is closed",
+        "session.recipient_noted",
+        _hanging_up,
+        lambda found, about, line: about.unverified or about.suspect,
+    ),
+    exchanged(
+        "absent.size-limit",
+        "off",
+        "messages over 10 MB are refused",
+        "session.largest",
+        lambda _: lambda config: SMALL,
+    ),
 )
 
 SESSION_MUTANTS: tuple[Mutant, ...] = (*DATA, *TLS, *AUTH, *BEHAVIOUR)

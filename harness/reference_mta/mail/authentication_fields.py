@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from harness.reference_mta.policy.address_list import end_of_comment
+from harness.reference_mta.mail.address_list import end_of_comment
 from harness.reference_mta.replies import printable
 
 DOT_ATOM = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*", re.ASCII)

@@ -4,8 +4,10 @@ Mailboxes lie in the state directory: a Maildir `mail/user@domain` with folders 
 of that name with files `user@domain:NAME` beside it.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from email.utils import formatdate
+from typing import TYPE_CHECKING
 
 from harness.reference_mta.addresses import split
 from harness.reference_mta.config import Config
@@ -13,18 +15,18 @@ from harness.reference_mta.domains import Format
 from harness.reference_mta.mail.files import folder_name
 from harness.reference_mta.mail.filter import INBOX
 from harness.reference_mta.mail.filters import Filters
-from harness.reference_mta.mail.header import fields_named, parted, without
+from harness.reference_mta.mail.header import fields_named, without
 from harness.reference_mta.mail.mbox import MboxCopy
 from harness.reference_mta.mail.message import Message
 from harness.reference_mta.mail.parts import AS_IT_SHOULD_BE, MailParts
 from harness.reference_mta.mail.routing import Destinations
 from harness.reference_mta.mail.storage import Copy
-from harness.reference_mta.policy.transaction import Transaction
-from harness.reference_mta.reached import SOUND, Quirks
 from harness.reference_mta.replies import word
 
+if TYPE_CHECKING:
+    from harness.reference_mta.policy.transaction import Transaction
+
 OURS = fields_named(("Return-path", "Envelope-to", "Delivery-date"))  # only final delivery may add them
-TO = fields_named(("To",))
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,12 @@ class Mailboxes:
 
     config: Config
     filters: Filters
-    quirks: Quirks = SOUND
     parts: MailParts = AS_IT_SHOULD_BE
+    filing: "FilingParts" = field(default_factory=lambda: FilingParts())
 
     def letters(self, message: Message, destinations: Destinations) -> list[Letter]:
         """One for each mailbox; what a client wrote in place of our header lines is left out."""
-        content = without(message.content, OURS)
-        found = (self._letter(message, content, *destination) for destination in destinations.items())
-        return [letter for letter in found if letter is not None]
+        return self.filing.letters(self, message, destinations)
 
     def copy(self, letter: Letter) -> Copy:
         """The letter on its way to its folder."""
@@ -62,21 +62,11 @@ class Mailboxes:
         folder = place / f".{letter.folder}" if letter.folder else place
         return self.parts.maildir(folder, letter.header, letter.content)
 
-    def _letter(
-        self, message: Message, content: bytes, mailbox: str, recipients: tuple[str, ...]
-    ) -> Letter | None:
+    def letter(self, message: Message, content: bytes, mailbox: str, recipients: tuple[str, ...]) -> Letter:
+        """What a mailbox gets; the content is that of the message, cleaned."""
         lines = self.parts.trace(message, mailbox, recipients)
         header = replace(message, annotations=(*lines, *message.annotations)).head
-        rules = self.filters.of(mailbox)
-        mark = self.config.speech.mark_field
-        folder = rules.folder(header + content, self.quirks, mark) if rules.rules else INBOX
-        if folder is None and "filter.catch-all:off" in self.quirks:
-            return None
-        if folder is None and "filter.catch-all:weak-junk" in self.quirks:
-            folder = "Junk"
-        if "delivery.to-header-kept:off" in self.quirks:
-            start, _ = parted(content)
-            content = TO.sub(f"To: {mailbox}\r\n".encode(), start, count=1) + content[len(start) :]
+        folder = self.filing.folder(self, mailbox, header + content)
         return Letter(mailbox, folder or INBOX, message.sender, header, content)
 
     def _format(self, mailbox: str) -> Format:
@@ -84,7 +74,27 @@ class Mailboxes:
         return (domain.format if domain else None) or self.config.delivery.format
 
 
-def received(about: Transaction, name: str, protocol: str) -> tuple[str, ...]:
+def letters(mailboxes: Mailboxes, message: Message, destinations: Destinations) -> list[Letter]:
+    """See `Mailboxes.letters`."""
+    content = without(message.content, OURS)
+    return [mailboxes.letter(message, content, *destination) for destination in destinations.items()]
+
+
+def folder(mailboxes: Mailboxes, mailbox: str, message: bytes) -> str | None:
+    """The folder that a mailbox's filter chooses for a message as it is kept; None when no rule holds."""
+    rules = mailboxes.filters.of(mailbox)
+    return rules.folder(message) if rules.rules else INBOX
+
+
+@dataclass(frozen=True)
+class FilingParts:
+    """Each as it should be; another one may take its place."""
+
+    letters: Callable[[Mailboxes, Message, Destinations], list[Letter]] = letters
+    folder: Callable[[Mailboxes, str, bytes], str | None] = folder
+
+
+def received(about: "Transaction", name: str, protocol: str) -> tuple[str, ...]:
     """The header lines on top of an accepted message (RFC 5321 §4.4), warnings among them."""
     literal = f"IPv6:{about.client}" if ":" in about.client else about.client
     confirmed = f"{word(about.host_name)} " if about.host_name else ""

@@ -8,20 +8,20 @@ right. Mail of relay hosts and accounts is not looked at: nobody has signed it y
 
 import asyncio
 import re
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from harness.reference_mta.earned import Refusal
 from harness.reference_mta.mail.authentication_fields import authserv_id, folded, quoted, value
 from harness.reference_mta.mail.header import END
 from harness.reference_mta.mail.message import Message
-from harness.reference_mta.policy.earned import Refusal
-from harness.reference_mta.policy.transaction import Transaction
 from harness.reference_mta.replies import reply
 from harness.reference_mta.resolver import Answer, Lookup
 
 if TYPE_CHECKING:
     from harness.reference_mta.mail.signatures import Signature
+    from harness.reference_mta.policy.transaction import Transaction
 
 TIME_LIMIT = 20.0  # seconds for all signatures of a message
 SHOWN_VALUE = 8  # characters of a signature that tell it from others (RFC 6008)
@@ -31,7 +31,15 @@ REFUSED = "No DKIM signature of this message is right"
 PUT_OFF = "No DKIM signature of this message is right, of those whose keys are known now"
 
 
-async def signed(about: Transaction, message: Message) -> tuple[Refusal, Message]:
+def refusal(found: "Sequence[Signature]") -> str:
+    """The reply that refuses a message with these signatures; empty where none does."""
+    results = {one.result for one in found if not one.testing}
+    if "fail" not in results or results & {"pass", "neutral"}:
+        return ""
+    return reply(451, "7.5", PUT_OFF) if "temperror" in results else reply(550, "7.20", REFUSED)
+
+
+async def signed(about: "Transaction", message: Message) -> tuple[Refusal, Message]:
     """The refusal of the message, its reply empty where there is none; and the message with our results.
 
     The refusal's rule is the one that the signatures fall under, refused or not.
@@ -39,16 +47,10 @@ async def signed(about: Transaction, message: Message) -> tuple[Refusal, Message
     mode = about.config.dkim.mode
     if mode == "off" or about.vouched:
         return Refusal(""), message
-    found = [_misjudged(about, one) for one in await _signatures(about, message.content)]
-    results = {one.result for one in found if not one.testing}
-    false = "fail" in results or ("permerror" in results and about.quirk("dkim.no-key:strict-refused"))
-    if mode == "reject" and false and not results & {"pass", "neutral"}:
-        if "temperror" in results:
-            return Refusal(reply(451, "7.5", PUT_OFF), rule=_rule(found)), message
-        refusal = reply(550, "7.20", REFUSED)
-        if about.quirk("dkim.broken:weak-4xx"):
-            refusal = refusal.replace("550 5.", "450 4.")
-        return Refusal(refusal, rule=_rule(found)), message
+    parts = about.policy.dkim
+    found = await parts.signatures(about, message.content)
+    if mode == "reject" and (told := parts.refusal(found)):
+        return Refusal(told, rule=_rule(found)), message
     host = about.config.server.hostname
     results_field = folded("Authentication-Results", host, [_written(one) for one in found] or ["dkim=none"])
     content = without_results_of(host, message.content)
@@ -82,7 +84,7 @@ def without_results_of(host: str, content: bytes) -> bytes:
     return RESULTS.sub(kept, header) + rest
 
 
-async def _signatures(about: Transaction, content: bytes) -> "list[Signature]":
+async def signatures_of(about: "Transaction", content: bytes) -> "list[Signature]":
     """Every signature with its result; what is not done in time has none for now."""
     from harness.reference_mta.mail import signatures  # with dkimpy, which those without DKIM do not need
 
@@ -110,24 +112,12 @@ async def _verified(content: bytes, signature: "Signature", answer: Answer) -> "
     return await asyncio.to_thread(signatures.verify, content, signature, answer.values[0])
 
 
-def _misjudged(about: Transaction, one: "Signature") -> "Signature":
-    """The signature as a deliberate defect sees it."""
-    body = "body hash" in one.reason
-    defects = {
-        "dkim.pass:off": one.result == "pass",
-        "dkim.pass:weak-no-ed25519": one.result == "pass" and one.algorithm.startswith("ed25519"),
-        "dkim.pass:weak-simple-only": one.result == "pass" and "relaxed" in one.canonical,
-    }
-    if any(about.quirk(name) for name, meant in defects.items() if meant):
-        return replace(one, result="permerror", reason="not known here")
-    missed = {
-        "dkim.broken:off": one.result == "fail" and body,
-        "dkim.wrong-key:off": one.result == "fail" and not body,
-        "dkim.no-key:off": one.reason == NO_KEY,
-    }
-    if any(about.quirk(name) for name, meant in missed.items() if meant):
-        return replace(one, result="pass", reason="")
-    return one
+@dataclass(frozen=True)
+class DkimParts:
+    """Each as it should be; another one may take its place."""
+
+    signatures: Callable[["Transaction", bytes], "Awaitable[list[Signature]]"] = signatures_of
+    refusal: Callable[["Sequence[Signature]"], str] = refusal
 
 
 def _written(one: "Signature") -> str:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.reference_mta.mail.header import decoded, parted, read
-from harness.reference_mta.reached import SOUND, Quirks
 
 INBOX = ""
 MARK_FIELD = "X-DNSbl-Warning"  # unless the configuration calls it otherwise
@@ -39,18 +38,14 @@ class Filter:
 
     rules: tuple[Rule, ...] = ()
 
-    def folder(self, message: bytes, quirks: Quirks = SOUND, mark_field: str = MARK_FIELD) -> str | None:
+    def folder(self, message: bytes, visible: int = BODY_START) -> str | None:
         """The folder for a message as it is to be kept; None when no rule holds.
 
-        `mark_field` is the header field in which this server marks mail, which some defects look for.
+        `visible`: characters of the body that are looked at.
         """
-        rules = self.rules
-        named = {condition.field for rule in rules for condition in rule.conditions}
-        mark = mark_field.lower()
-        seen = _Seen.of(message, named, quirks, mark)
-        if "filter.dnsbl-folder:weak-first" in quirks:
-            rules = tuple(sorted(rules, key=lambda rule: rule.conditions[0].field != mark))
-        return next((rule.folder for rule in rules if any(map(seen.meets, rule.conditions))), None)
+        named = {condition.field for rule in self.rules for condition in rule.conditions}
+        seen = _Seen.of(message, named, visible)
+        return next((rule.folder for rule in self.rules if any(map(seen.meets, rule.conditions))), None)
 
 
 @dataclass(frozen=True)
@@ -59,53 +54,22 @@ class _Seen:
 
     fields: dict[str, list[str]]
     body: str
-    quirks: Quirks
-    mark: str  # name of the field
 
     @staticmethod
-    def of(message: bytes, named: set[str], quirks: Quirks, mark: str) -> "_Seen":
+    def of(message: bytes, named: set[str], visible: int) -> "_Seen":
         """Of the header only the fields that are named."""
         header, body = parted(message)
-        if "filter.spam-folder:strict-subject" in quirks:
-            named = named | {"subject"}
         found = {name: values for name, values in read(header).items() if name in named}
         fields = {name: [value.lower() for value in decoded(values)] for name, values in found.items()}
-        limit = BODY_START
-        if "filter.body:strict-beyond" in quirks:
-            limit = len(body)
-        elif "filter.body:weak-short" in quirks:
-            limit = BODY_START // 10
-        start = body[: limit * 4].decode("utf-8", "replace").replace("\r\n", " ")[:limit]
-        return _Seen(fields, start.lower(), quirks, mark)
+        start = body[: visible * 4].decode("utf-8", "replace").replace("\r\n", " ")[:visible]
+        return _Seen(fields, start.lower())
 
     def meets(self, condition: Condition) -> bool:
         """Whether a condition holds."""
         values = self.fields.get(condition.field, []) if condition.field else [self.body]
-        broken = self._broken(condition, values)
-        if broken is not None:
-            return broken
         match condition.test:
             case "defined":
                 return bool(values)
             case "is":
                 return condition.text in values
         return any(condition.text in value for value in values)
-
-    def _broken(self, condition: Condition, values: list[str]) -> bool | None:
-        """What a deliberate defect makes of a condition; None where it leaves it alone."""
-        rule = "filter.dnsbl-folder" if condition.field == self.mark else _rule_about(condition.field)
-        if f"{rule}:off" in self.quirks:
-            return False
-        if "filter.spam-folder:strict-subject" in self.quirks and rule == "filter.spam-folder":
-            values = [*values, *self.fields.get("subject", [])]
-            return any(condition.text in value for value in values) if condition.text else None
-        if "filter.list-folder:strict-others" in self.quirks and rule == "filter.list-folder":
-            return any(condition.text.rpartition("@")[2] in value for value in values)
-        return None
-
-
-def _rule_about(field: str) -> str:
-    """The documented rule that a condition on a header field, or on the body, serves."""
-    if field.startswith("x-spam-"):
-        return "filter.spam-folder"
-    return {"to": "filter.list-folder", "": "filter.body"}.get(field, "")

@@ -1,13 +1,12 @@
 """The header section of a message: read, and rid of fields that only this server may add."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from email.errors import MessageError
 from email.header import decode_header, make_header
 
-from harness.reference_mta.policy.data import fields
-
 END = b"\r\n\r\n"
+FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:((?:[^\r]|\r(?!\n)|\r\n[ \t])*+)(?:\r\n|$)")
 LARGEST = 1 << 20  # bytes of a header section that are looked at
 DECODED = 1000  # characters of the fields of one name that are searched for encoded words
 
@@ -26,6 +25,14 @@ def read(header: bytes) -> dict[str, list[str]]:
     for name, value in fields(header[:LARGEST]):
         found.setdefault(name, []).append(value.replace("\r\n", "").strip())
     return found
+
+
+def fields(header: bytes) -> Iterator[tuple[str, str]]:
+    """The fields up to the first line that is none: names in lower case, values as they stand."""
+    position = 0
+    while field := FIELD.match(header, position):
+        yield field[1].decode("ascii").lower(), field[2].decode("utf-8", "replace")
+        position = field.end()
 
 
 def decoded(values: Iterable[str]) -> list[str]:

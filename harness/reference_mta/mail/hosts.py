@@ -2,10 +2,10 @@
 
 import ipaddress
 import secrets
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 
 from harness.reference_mta.config import Config
-from harness.reference_mta.mail.defects import Defects
 from harness.reference_mta.mail.delivery_result import DeliveryResult, failed, later
 from harness.reference_mta.resolver import Lookup, Resolver
 
@@ -45,58 +45,14 @@ class Finder:
 
     config: Config
     resolver: Resolver
-    defects: Defects
+    parts: "FindingParts" = field(default_factory=lambda: FindingParts())
 
     async def hosts(self, domain: str) -> tuple[Host, ...]:
         """At least one; the last resort is one that is in trouble."""
-        if self.config.hosted(domain) and not self.defects.has("smarthost.routes-nonlocal:strict-local"):
-            return (_none(domain, failed("Nobody has this address here", "5.1.1")),)
-        outgoing = self.config.outgoing
-        if outgoing.smarthost is not None and not await self._passes_by(domain):
-            return (Host(outgoing.smarthost[0], *outgoing.smarthost),)
-        if outgoing.route == "none" and not self.defects.has("local-only.nonlocal-refused:off"):
-            kept = self.defects.has("local-only.nonlocal-refused:weak-kept")
-            return (_none(domain, (later if kept else failed)(NOT_SUPPORTED, "5.4.4")),)
-        if domain.startswith("["):
-            return (self._literal(domain),)
-        answer = await self.resolver.ask(domain, "MX")
-        if answer.lookup is Lookup.FAILED:
-            return (_none(domain, later(f"The MX records of {domain} could not be looked up", "4.4.3")),)
-        if answer.lookup is Lookup.NOTHING or self.defects.has("smarthost.off:off"):
-            return await self._addresses(domain)  # the implicit MX
-        names = self._preferred(answer.values)
-        if names == [""]:
-            return (_none(domain, failed(f"{domain} accepts no mail (null MX)", "5.1.10")),)
-        if not names:
-            return (_none(domain, failed(f"Mail for {domain} loops back to this server", "5.4.6")),)
-        found: list[Host] = []
-        most = 1 if self.defects.has("smarthost.off:weak-first-only") else MOST_HOSTS
-        for name in names[:most]:
-            found += await self._addresses(name)
-        return tuple(found)
+        return await self.parts.hosts(self, domain)
 
-    async def _passes_by(self, domain: str) -> bool:
-        """Whether a defect sends mail for a domain past the smarthost."""
-        if self.defects.has("smarthost.routes-nonlocal:off"):
-            return True
-        weak = self.defects.has("smarthost.routes-nonlocal:weak-last-resort")
-        return weak and (await self.resolver.ask(domain, "MX")).lookup is Lookup.FOUND
-
-    def _preferred(self, values: tuple[str, ...]) -> list[str]:
-        """Names by preference, equals in any order; those that prefer others to this server itself."""
-        records = [
-            (int(preference), name) for preference, _, name in (each.partition(" ") for each in values)
-        ]
-        if self.defects.has("smarthost.off:weak-unsorted"):
-            return [name for _, name in records]
-        own = self.config.own_names
-        limit = min((preference for preference, name in records if name.lower() in own), default=1 << 16)
-        _order.shuffle(records)
-        if self.defects.has("smarthost.off:weak-backwards"):
-            records = [(-preference, name) for preference, name in records]
-        return [name for preference, name in sorted(records, key=lambda each: each[0]) if preference < limit]
-
-    async def _addresses(self, name: str) -> tuple[Host, ...]:
+    async def addresses(self, name: str) -> tuple[Host, ...]:
+        """Those of a host, or its trouble."""
         answers = [await self.resolver.ask(name, kind) for kind in ("A", "AAAA")]
         found = [address for answer in answers for address in answer.values]
         if found:
@@ -106,13 +62,69 @@ class Finder:
             return (_none(name, later(f"The addresses of {name} could not be looked up", "4.4.3")),)
         return (_none(name, failed(f"The mail host {name} has no address", "5.1.2", elsewhere=True)),)
 
-    def _literal(self, domain: str) -> Host:
+    def literal(self, domain: str) -> Host:
+        """The host of an address literal."""
         text = domain.strip("[]")
         try:
             address = str(ipaddress.ip_address(text[5:] if text.lower().startswith("ipv6:") else text))
         except ValueError:
             return _none(domain, failed(f"{domain} is no address", "5.1.2"))
         return Host(domain, address, self.config.outgoing.port)
+
+
+async def hosts(finder: Finder, domain: str) -> tuple[Host, ...]:
+    """See `Finder.hosts`."""
+    if finder.config.hosted(domain):
+        return (_none(domain, failed("Nobody has this address here", "5.1.1")),)
+    outgoing = finder.config.outgoing
+    if outgoing.smarthost is not None:
+        return (Host(outgoing.smarthost[0], *outgoing.smarthost),)
+    if outgoing.route == "none":
+        return (_none(domain, failed(NOT_SUPPORTED, "5.4.4")),)
+    return await finder.parts.by_dns(finder, domain)
+
+
+async def by_dns(finder: Finder, domain: str) -> tuple[Host, ...]:
+    """The hosts that DNS names, or the address that the domain is."""
+    if domain.startswith("["):
+        return (finder.literal(domain),)
+    answer = await finder.resolver.ask(domain, "MX")
+    if answer.lookup is Lookup.FAILED:
+        return (_none(domain, later(f"The MX records of {domain} could not be looked up", "4.4.3")),)
+    if answer.lookup is Lookup.NOTHING:
+        return await finder.addresses(domain)  # the implicit MX
+    names = finder.parts.preferred(finder.config, answer.values)
+    if names == [""]:
+        return (_none(domain, failed(f"{domain} accepts no mail (null MX)", "5.1.10")),)
+    if not names:
+        return (_none(domain, failed(f"Mail for {domain} loops back to this server", "5.4.6")),)
+    found: list[Host] = []
+    for name in names[:MOST_HOSTS]:
+        found += await finder.addresses(name)
+    return tuple(found)
+
+
+def preferred(config: Config, values: Sequence[str]) -> list[str]:
+    """The names in MX records by preference, equals in any order; those that prefer others to this server."""
+    records = mx_records(values)
+    own = config.own_names
+    limit = min((preference for preference, name in records if name.lower() in own), default=1 << 16)
+    _order.shuffle(records)
+    return [name for preference, name in sorted(records, key=lambda each: each[0]) if preference < limit]
+
+
+def mx_records(values: Sequence[str]) -> list[tuple[int, str]]:
+    """Preferences and names."""
+    return [(int(preference), name) for preference, _, name in (each.partition(" ") for each in values)]
+
+
+@dataclass(frozen=True)
+class FindingParts:
+    """Each as it should be; another one may take its place."""
+
+    hosts: Callable[[Finder, str], Awaitable[tuple[Host, ...]]] = hosts
+    by_dns: Callable[[Finder, str], Awaitable[tuple[Host, ...]]] = by_dns
+    preferred: Callable[[Config, Sequence[str]], list[str]] = preferred
 
 
 def permitted(address: str, *, allow_public: bool) -> bool:

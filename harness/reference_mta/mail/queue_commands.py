@@ -6,17 +6,28 @@ what is to be tried at once is rung for, see `waker.py`.
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.reference_mta.mail.queue import QUEUE, Queue, QueueEntry
 from harness.reference_mta.mail.waking import BELL, ring
-from harness.reference_mta.reached import SOUND, Quirks
 from harness.reference_mta.replies import visible
 
 ACTIONS = ("list", "remove", "thaw", "run")
+
+
+@dataclass(frozen=True)
+class QueueParts:
+    """Each as it should be; another one may take its place."""
+
+    entries: Callable[[Queue], list[QueueEntry]] = Queue.entries
+    remove: Callable[[Queue, str], bool] = Queue.remove
+    thaw: Callable[[Queue, str], bool] = Queue.thaw
+
+
+AS_IT_SHOULD_BE = QueueParts()
 
 
 @dataclass(frozen=True)
@@ -24,32 +35,22 @@ class QueueCommands:
     """The queue in a state directory. Every method raises `QueueError`, and `OSError` for the waker."""
 
     state: Path
-    quirks: Quirks = SOUND
+    parts: QueueParts = AS_IT_SHOULD_BE
 
     def entries(self) -> list[QueueEntry]:
         """All messages, oldest first; frozen ones are among them."""
         with self._queue() as queue:
-            entries = queue.entries()
-        if "queue.list-remove-thaw:off" in self.quirks:
-            return []
-        if "queue.list-remove-thaw:weak-unmarked" in self.quirks:
-            return [replace(entry, frozen=False) for entry in entries]
-        hidden = "queue.list-remove-thaw:weak-hidden" in self.quirks
-        return [entry for entry in entries if not (hidden and entry.frozen)]
+            return self.parts.entries(queue)
 
     def remove(self, number: str) -> bool:
         """Forget a message; nobody is told. An attempt that is under way is not broken off."""
-        if self._does_nothing("weak-no-remove"):
-            return True
         with self._queue() as queue:
-            return queue.remove(number)
+            return self.parts.remove(queue, number)
 
     def thaw(self, number: str) -> bool:
         """Let a frozen message be tried at once; whether there was one of that id."""
-        if self._does_nothing("weak-no-thaw"):
-            return True
         with self._queue() as queue:
-            found = queue.thaw(number)
+            found = self.parts.thaw(queue, number)
         ring(self.state / BELL)
         return found
 
@@ -59,9 +60,6 @@ class QueueCommands:
             count = queue.run()
         ring(self.state / BELL)
         return count
-
-    def _does_nothing(self, defect: str) -> bool:
-        return any(f"queue.list-remove-thaw:{kind}" in self.quirks for kind in ("off", defect))
 
     @contextlib.contextmanager
     def _queue(self) -> Iterator[Queue]:

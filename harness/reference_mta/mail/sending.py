@@ -13,10 +13,9 @@ from dataclasses import replace
 from harness.reference_mta.config import Config
 from harness.reference_mta.mail.acceptance import Acceptance
 from harness.reference_mta.mail.attempt import Attempts
-from harness.reference_mta.mail.bounces import bounce
-from harness.reference_mta.mail.defects import Defects
 from harness.reference_mta.mail.delivery_result import DeliveryResult, State
 from harness.reference_mta.mail.queue import Queue, QueueEntry, QueueError
+from harness.reference_mta.mail.retrying import RetryingParts
 from harness.reference_mta.reached import on_behalf_of
 from harness.reference_mta.replies import visible
 
@@ -28,7 +27,7 @@ log = logging.getLogger(__name__)
 class Sender:
     """The part of a server that sends; one message is never under way twice."""
 
-    def __init__(self, config: Config, post: Acceptance, attempts: Attempts, defects: Defects) -> None:
+    def __init__(self, config: Config, post: Acceptance, attempts: Attempts, parts: RetryingParts) -> None:
         """`post` has the queue, and takes the notifications."""
         self._config = config
         self._acceptance = post
@@ -36,7 +35,7 @@ class Sender:
         self._storage = post.storage
         self._attempts = attempts
         self._waker = post.waker
-        self._defects = defects
+        self._parts = parts
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
 
@@ -107,17 +106,17 @@ class Sender:
         _log(outcomes)
         now, outgoing = self._queue.clock(), self._config.outgoing
         end = entry.arrived + outgoing.lifetime
-        known = {address: self._defects.outcome(each) for address, each in outcomes.items()}
-        if now >= end:
-            known = {address: _given_up(each) for address, each in known.items()}
+        known = {
+            address: self._parts.judged(self._config, entry, each, now >= end)
+            for address, each in outcomes.items()
+        }
         lost = {address: outcome for address, outcome in known.items() if outcome.state is State.FAILED}
         others_wait = any(outcome.state is State.WAITING for outcome in known.values())
-        restless = self._defects.has("queue.list-remove-thaw:weak-restless")
         failures = bool(lost) or any(each.state is State.FAILED for each in entry.recipients)
-        frozen = failures and not (entry.sender or others_wait or restless)
-        if lost and not (await self._told(entry, content, lost) if entry.sender else not restless):
+        frozen = failures and not (entry.sender or others_wait)
+        if lost and entry.sender and not await self._told(entry, content, lost):
             known |= {address: replace(outcome, state=State.WAITING) for address, outcome in lost.items()}
-        due = began + outgoing.interval * self._defects.pace
+        due = self._parts.due(self._config, began)
         next_try = max(now, min(due, end) if now < end else due)  # the last attempt comes at the very end
         await self._surely(lambda: self._queue.note(entry.id, known, next_try, frozen=frozen))
 
@@ -134,12 +133,11 @@ class Sender:
 
     async def _told(self, entry: QueueEntry, content: bytes, lost: dict[str, DeliveryResult]) -> bool:
         """Whether the sender has been told of the recipients that are lost, or nobody wants to know."""
-        notice = bounce(self._config.server.hostname, entry, content, self._defects.lost(lost))
+        notice = self._parts.notice(self._config, entry, content, lost)
         try:
             if not await self._storage.run(lambda: self._queue.entries(entry.id)):
                 return True  # an operator has removed it meanwhile
-            if sent := self._defects.notice(notice, lost):
-                await self._acceptance.take(sent)
+            await self._acceptance.take(notice)
         except OSError as error:
             log.error("the sender of %s cannot be told: %s", entry.id, error)
             return False
@@ -159,8 +157,3 @@ async def _whole(work: Coroutine[None, None, None]) -> None:
 def _log(outcomes: Mapping[str, DeliveryResult]) -> None:
     for address, each in outcomes.items():
         log.info("queued mail to <%s>: %s: %s", visible(address), each.state, visible(each.words))
-
-
-def _given_up(outcome: DeliveryResult) -> DeliveryResult:
-    """What a temporary failure becomes when the lifetime is over (RFC 3463 §3.5: X.4.7)."""
-    return replace(outcome, state=State.FAILED, status="5.4.7") if outcome.state is State.WAITING else outcome

@@ -17,13 +17,17 @@ whoever it is. Mail of relay hosts and accounts is not classified.
 """
 
 import logging
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
+from harness.reference_mta.earned import Refusal
 from harness.reference_mta.mail.header import LARGEST, decoded, fields_named, parted, read, without
 from harness.reference_mta.mail.message import Message
 from harness.reference_mta.mail.spamd import Judgement, SpamdError, judge
-from harness.reference_mta.policy.transaction import Transaction
+
+if TYPE_CHECKING:
+    from harness.reference_mta.policy.transaction import Transaction
 
 GTUBE = b"XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 EMBEDDED = "smtp-harness reference MTA (GTUBE and header tests, no SpamAssassin)"
@@ -31,7 +35,6 @@ FOREIGN = fields_named(("X-Spam-*",))
 MOST_STARS = 50
 MOST_TESTS = 900  # characters
 FLAG = "X-Spam-Flag: YES"
-SMALL, MEDIUM = 256 * 1024, 1024 * 1024  # bytes; above them a deliberate defect does not look
 log = logging.getLogger(__name__)
 
 Fields = dict[str, list[str]]
@@ -48,29 +51,18 @@ HEADER_TESTS: tuple[tuple[str, float, Callable[[Fields], bool]], ...] = (
 )
 
 
-async def classified(about: Transaction, message: Message) -> Message:
-    """The message with this server's marks, and without those that the client put there."""
+async def classified(about: "Transaction", message: Message) -> tuple[Refusal, Message]:
+    """The message with this server's marks, and without those that the client put there; it is not refused.
+
+    The refusal's rule is the one that spam falls under.
+    """
     message = replace(message, content=without(message.content, FOREIGN))
-    exempt = any(
-        len(message.content) > size and about.quirk(f"absent.size-exempts-spam-check:{kind}")
-        for kind, size in (("off", SMALL), ("weak-megabyte", MEDIUM))
-    )
-    if about.vouched or exempt or about.quirk("data.spam-classified:off"):
-        return message
-    judgement = await _judgement(about, message)
+    judgement = None if about.vouched else await about.policy.spam.judgement(about, message)
     if judgement is None:
-        return message
-    if about.quirk("data.spam-classified:weak-blind"):
-        judgement = replace(judgement, score=0.0)
-    elif about.quirk("data.spam-classified:strict-ham"):
-        judgement = replace(judgement, score=about.config.spam.threshold)
+        return Refusal(""), message
     marks = marks_of(judgement, about.config.spam.threshold)
-    return replace(message, annotations=(*marks, *message.annotations))
-
-
-def is_marked(message: Message) -> bool:
-    """Whether this server takes the message for spam."""
-    return FLAG in message.annotations
+    rule = "data.spam-classified" if FLAG in marks else ""
+    return Refusal("", rule=rule), replace(message, annotations=(*marks, *message.annotations))
 
 
 def marks_of(judgement: Judgement, threshold: float) -> tuple[str, ...]:
@@ -88,7 +80,8 @@ def marks_of(judgement: Judgement, threshold: float) -> tuple[str, ...]:
     )
 
 
-async def _judgement(about: Transaction, message: Message) -> Judgement | None:
+async def judgement_of(about: "Transaction", message: Message) -> Judgement | None:
+    """What decides about spam says of a message; None where it says nothing in time."""
     spam = about.config.spam
     if spam.spamd is None:
         return embedded(message.content)
@@ -99,6 +92,14 @@ async def _judgement(about: Transaction, message: Message) -> Judgement | None:
         where = f"{spam.spamd[0]}:{spam.spamd[1]}"
         log.warning("spamd at %s: no verdict, the message passes: %s", where, error or type(error).__name__)
         return None
+
+
+@dataclass(frozen=True)
+class SpamParts:
+    """Each as it should be; another one may take its place."""
+
+    classified: Callable[["Transaction", Message], Awaitable[tuple[Refusal, Message]]] = classified
+    judgement: Callable[["Transaction", Message], Awaitable[Judgement | None]] = judgement_of
 
 
 def embedded(content: bytes) -> Judgement:

@@ -5,14 +5,18 @@ Relay hosts and accounts are not checked: the domain's policy is about hosts tha
 
 import ipaddress
 import re
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from harness.reference_mta.addresses import split
+from harness.reference_mta.earned import Refusal, Stage
 from harness.reference_mta.mail.authentication_fields import folded, value
-from harness.reference_mta.policy.earned import Refusal, Stage
-from harness.reference_mta.policy.transaction import Transaction
 from harness.reference_mta.replies import printable, reply, word
-from harness.reference_mta.spf.check import Finding, Inquiry, Result, check_host
+from harness.reference_mta.spf.check import Finding, Inquiry, Names, RecordParts, Result, check_host
+
+if TYPE_CHECKING:
+    from harness.reference_mta.policy.transaction import Transaction
 
 QUOTED_PAIR = re.compile(r"\\(.)")
 WORDS = {
@@ -24,52 +28,40 @@ WORDS = {
     Result.TEMPERROR: "DNS did not answer",
     Result.PERMERROR: "the domain's record cannot be read",
 }
-REFUSED = {  # by deliberate defects
-    "spf.neutral:strict-refused": Result.NEUTRAL,
-    "spf.none:strict-refused": Result.NONE,
-    "spf.softfail:strict-refused": Result.SOFTFAIL,
-    "spf.permerror:strict-refused": Result.PERMERROR,
-    "spf.temperror:strict-refused": Result.TEMPERROR,
-}
-TAKEN_FOR = {  # by deliberate defects
-    "spf.pass:off": (Result.PASS, Result.NONE),
-    "spf.none:off": (Result.NONE, Result.PASS),
-    "spf.temperror:off": (Result.TEMPERROR, Result.NONE),
-    "spf.permerror:off": (Result.PERMERROR, Result.NONE),
-}
 
 
-async def authorize(about: Transaction) -> Refusal:
+def refusal(mode: str, inquiry: Inquiry, found: Finding) -> str:
+    """The reply that refuses the sender; empty where none does."""
+    if mode == "reject" and found.result is Result.TEMPERROR:
+        return reply(451, "4.3", f"DNS has no answer about {word(inquiry.domain)} now")
+    return not_permitted(inquiry, found) if mode == "reject" and found.result is Result.FAIL else ""
+
+
+@dataclass(frozen=True)
+class SpfParts:
+    """Each as it should be; another one may take its place."""
+
+    check_host: Callable[[Names, Inquiry, RecordParts], Awaitable[Finding]] = check_host
+    refusal: Callable[[str, Inquiry, Finding], str] = refusal  # `spf.mode`
+
+
+async def authorize(about: "Transaction") -> Refusal:
     """The refusal of a sender, its reply empty where there is none; the result goes on top of the message.
 
     Its rule is the one that the result falls under, refused or not.
     """
-    mode = about.config.spf.mode
+    mode, policy = about.config.spf.mode, about.policy
     if mode == "off" or about.vouched:
         return Refusal("")
     inquiry = inquiry_of(about)
-    found = await check_host(about.resolver, inquiry, about.quirks)
-    for defect, (result, other) in TAKEN_FOR.items():
-        if found.result is result and about.quirk(defect):
-            found = replace(found, result=other)
-    return Refusal(_reply(about, mode, inquiry, found), rule=f"spf.{found.result}")
+    found = await policy.spf.check_host(about.resolver, inquiry, policy.spf_records)
+    told = policy.spf.refusal(mode, inquiry, found)
+    if not told:
+        about.earned.note(Stage.SENDER, received_spf(inquiry, found, null=not about.sender))
+    return Refusal(told, rule=f"spf.{found.result}")
 
 
-def _reply(about: Transaction, mode: str, inquiry: Inquiry, found: Finding) -> str:
-    """The reply that refuses the sender; without one the result is noted."""
-    for defect, result in REFUSED.items():
-        if found.result is result and about.quirk(defect):
-            return _refusal(inquiry, found)
-    if mode == "reject" and found.result is Result.TEMPERROR:
-        return reply(451, "4.3", f"DNS has no answer about {word(inquiry.domain)} now")
-    if mode == "reject" and found.result is Result.FAIL:
-        refusal = _refusal(inquiry, found)
-        return refusal.replace("550 5.", "450 4.", 1) if about.quirk("spf.fail:weak-4xx") else refusal
-    about.earned.note(Stage.SENDER, received_spf(inquiry, found, null=not about.sender))
-    return ""
-
-
-def inquiry_of(about: Transaction) -> Inquiry:
+def inquiry_of(about: "Transaction") -> Inquiry:
     """Whom to ask about: the sender's domain, or for the null sender the name in the greeting (§2.4)."""
     sender = split(about.sender) if about.sender else None
     return Inquiry(
@@ -98,7 +90,7 @@ def received_spf(inquiry: Inquiry, found: Finding, *, null: bool) -> str:
     return folded("Received-SPF", f"{found.result} ({WORDS[found.result]}) {told[0]}", told[1:])
 
 
-def _refusal(inquiry: Inquiry, found: Finding) -> str:
+def not_permitted(inquiry: Inquiry, found: Finding) -> str:
     """The reply to a failure, with the domain's own words, named as such (§6.2, §8.4)."""
     domain = word(inquiry.domain)
     said = f"; {domain} says: {printable(found.explanation)}" if found.explanation else ""

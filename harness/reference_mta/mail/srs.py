@@ -14,18 +14,18 @@ import hmac
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from harness.reference_mta.addresses import LONGEST, MailAddress, split
 from harness.reference_mta.config import Config
-from harness.reference_mta.reached import SOUND, Quirks
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"  # RFC 4648 §6
 DAY = 86400  # seconds
 DAYS = 1024  # after so many, a timestamp comes again
 HASHED = 8  # characters
 OURS0 = re.compile(r"(?i)SRS0[=+-]([^=]+)=([a-z2-7]{2})=([^=]+)=(.*)")
+THEIRS = re.compile(r"(?i)SRS0([=+-].+)")
 OURS1 = re.compile(r"(?i)SRS1[=+-]([^=]+)=([^=]+)=([=+-].+)")
 Flaw = Literal["", "srs.bad-hash", "srs.expired"]
 
@@ -43,7 +43,7 @@ class Srs:
     """Rewrites senders and finds them again; does neither without a secret."""
 
     config: Config
-    quirks: Quirks = SOUND
+    parts: "SrsParts" = field(default_factory=lambda: SrsParts())
     clock: Callable[[], float] = time.time
 
     def forwarded(self, sender: str, domain: str, days: int = 0) -> str:
@@ -51,74 +51,94 @@ class Srs:
 
         Senders without a domain, senders of hosted ones, and what would become too long stay as they are.
         """
-        mailbox = split(sender)
-        if not self.config.srs.secret or self.config.hosted(mailbox.domain) or self._has("srs.forward:off"):
-            return sender
-        if self._has("srs.forward:weak-null"):
-            return ""
-        if not sender and self._has("srs.forward:strict-null"):
-            mailbox = MailAddress("MAILER-DAEMON", domain)
-        if not mailbox.domain or "=" in mailbox.domain:
-            return sender
-        name = _unquoted(mailbox.local_part)
-        first = re.fullmatch(r"(?i)SRS0([=+-].+)", name)
-        later = OURS1.fullmatch(name)
-        if (first or later) and self._has("srs.second-hop:weak-kept"):
-            return sender
-        if self._has("srs.second-hop:off"):
-            first = later = None
-        if later:
-            rewritten = self._srs1(later[2], later[3])
-        elif first:
-            rewritten = self._srs1(mailbox.domain, first[1])
-        else:
-            day = _stamp(int(self.clock()) // DAY - days)
-            digest = self._hash(day, mailbox.domain, name)
-            rewritten = f"SRS0={digest}={day}={mailbox.domain}={name}"
-        address = f"{_quoted(rewritten, like=mailbox.local_part)}@{domain}"
-        return address if len(address) <= LONGEST else sender
+        return self.parts.forwarded(self, sender, domain, days)
 
     def origin(self, address: str) -> Origin | None:
         """Where an address of a hosted domain leads back to; None when it is not a rewritten one."""
-        mailbox = split(address)
-        name = _unquoted(mailbox.local_part)
-        if not self.config.srs.secret or not re.match(r"(?i)SRS[01][=+-]", name):
-            return None
-        if self._has("srs.bounce-back:off") and not OURS1.fullmatch(name):
-            return None
-        if found := OURS0.fullmatch(name):
-            given, day, domain, user = found.groups()
-            source = f"{_quoted(user, like=mailbox.local_part)}@{domain}"
-            return Origin(source, self._flaw(given, (day, domain, user), day))
-        if (found := OURS1.fullmatch(name)) and not self._has("srs.second-hop:weak-one-way"):
-            given, domain, rest = found.groups()
-            source = f"{_quoted(f'SRS0{rest}', like=mailbox.local_part)}@{domain}"
-            return Origin(source, self._flaw(given, (domain, rest)))
-        return Origin("", "srs.bad-hash")
+        return self.parts.origin(self, address)
 
-    def _srs1(self, domain: str, rest: str) -> str:
+    def first(self, mailbox: MailAddress, days: int) -> str:
+        """The local part that the first forwarder gives to an address."""
+        day, name = _stamp(int(self.clock()) // DAY - days), unquoted(mailbox.local_part)
+        return f"SRS0={self._hash(day, mailbox.domain, name)}={day}={mailbox.domain}={name}"
+
+    def later(self, domain: str, rest: str) -> str:
+        """The local part that later ones give, which leads to the first."""
         return f"SRS1={self._hash(domain, rest)}={domain}={rest}"
 
-    def _flaw(self, given: str, parts: tuple[str, ...], day: str = "") -> Flaw:
-        expected = self._hash(*parts)
-        shown = given if self._has("srs.bad-hash:strict-case") else given.upper()
-        if self._has("srs.bad-hash:weak-beginning"):
-            shown, expected = shown[:1], expected[:1]
-        sound = hmac.compare_digest(shown.encode(), expected.encode())
-        if not sound and not self._has("srs.bad-hash:off"):
+    def flaw(self, given: str, parts: tuple[str, ...], day: str = "") -> Flaw:
+        """What is wrong with a hash of these parts, or with the day."""
+        if not self.parts.is_same(given, self._hash(*parts)):
             return "srs.bad-hash"
-        lifetime = 0 if self._has("srs.expired:strict-short") else self.config.srs.lifetime
-        expired = day and _age(day, self.clock()) > lifetime
-        return "srs.expired" if expired and not self._has("srs.expired:off") else ""
-
-    def _has(self, defect: str) -> bool:
-        return defect in self.quirks
+        expired = day and self.parts.is_expired(day, self.clock(), self.config.srs.lifetime)
+        return "srs.expired" if expired else ""
 
     def _hash(self, *parts: str) -> str:
         """The beginning of an HMAC; each part is told apart from the next."""
         text = "\0".join(parts).lower().encode("utf-8", "surrogateescape")
         digest = hmac.new(self.config.srs.secret.reveal().encode(), text, hashlib.sha256).digest()
         return base64.b32encode(digest)[:HASHED].decode()
+
+
+def forwarded(srs: Srs, sender: str, domain: str, days: int) -> str:
+    """See `Srs.forwarded`."""
+    mailbox = split(sender)
+    if not srs.config.srs.secret or srs.config.hosted(mailbox.domain):
+        return sender
+    if not mailbox.domain or "=" in mailbox.domain:
+        return sender
+    address = srs.parts.rewritten(srs, mailbox, domain, days)
+    return address if len(address) <= LONGEST else sender
+
+
+def rewritten(srs: Srs, mailbox: MailAddress, domain: str, days: int) -> str:
+    """An address of `domain` that leads back to the mailbox, or to the forwarder that came before it."""
+    name = unquoted(mailbox.local_part)
+    if later := OURS1.fullmatch(name):
+        found = srs.later(later[2], later[3])
+    elif first := THEIRS.fullmatch(name):
+        found = srs.later(mailbox.domain, first[1])
+    else:
+        found = srs.first(mailbox, days)
+    return f"{quoted(found, like=mailbox.local_part)}@{domain}"
+
+
+def origin(srs: Srs, address: str) -> Origin | None:
+    """See `Srs.origin`."""
+    mailbox = split(address)
+    name = unquoted(mailbox.local_part)
+    if not srs.config.srs.secret or not re.match(r"(?i)SRS[01][=+-]", name):
+        return None
+    if found := OURS0.fullmatch(name):
+        given, day, domain, user = found.groups()
+        source = f"{quoted(user, like=mailbox.local_part)}@{domain}"
+        return Origin(source, srs.flaw(given, (day, domain, user), day))
+    if found := OURS1.fullmatch(name):
+        given, domain, rest = found.groups()
+        source = f"{quoted(f'SRS0{rest}', like=mailbox.local_part)}@{domain}"
+        return Origin(source, srs.flaw(given, (domain, rest)))
+    return Origin("", "srs.bad-hash")
+
+
+def is_same(given: str, expected: str) -> bool:
+    """Whether a hash is the expected one, in any letter case."""
+    return hmac.compare_digest(given.upper().encode(), expected.encode())
+
+
+def is_expired(day: str, now: float, lifetime: int) -> bool:
+    """Whether an address of that day (a timestamp) is too old now; the lifetime is in days."""
+    return _age(day, now) > lifetime
+
+
+@dataclass(frozen=True)
+class SrsParts:
+    """Each as it should be; another one may take its place."""
+
+    forwarded: Callable[[Srs, str, str, int], str] = forwarded
+    rewritten: Callable[[Srs, MailAddress, str, int], str] = rewritten
+    origin: Callable[[Srs, str], Origin | None] = origin
+    is_same: Callable[[str, str], bool] = is_same
+    is_expired: Callable[[str, float, int], bool] = is_expired
 
 
 def _stamp(day: int) -> str:
@@ -132,11 +152,11 @@ def _age(stamp: str, now: float) -> int:
     return (int(now) // DAY - (high * len(ALPHABET) + low)) % DAYS
 
 
-def _unquoted(local_part: str) -> str:
+def unquoted(local_part: str) -> str:
     """What stands between the quotes, its backslashes as they are."""
     return local_part[1:-1] if len(local_part) > 1 and local_part[0] == local_part[-1] == '"' else local_part
 
 
-def _quoted(text: str, *, like: str) -> str:
+def quoted(text: str, *, like: str) -> str:
     """In quotes where the other local part is."""
     return f'"{text}"' if like.startswith('"') else text

@@ -1,23 +1,39 @@
 """The policy of the reference MTA: a module a stage, and the whole of it as one value."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from harness.reference_mta.authentication import LoginParts
+from harness.reference_mta.config import Config
 from harness.reference_mta.greeting import GreetingParts
+from harness.reference_mta.listening import addresses
+from harness.reference_mta.mail.delivery import FilingParts
+from harness.reference_mta.mail.dkim import DkimParts
+from harness.reference_mta.mail.forwarding import ForwardingParts
+from harness.reference_mta.mail.hosts import FindingParts
 from harness.reference_mta.mail.parts import AS_IT_SHOULD_BE, MailParts
+from harness.reference_mta.mail.queue_commands import QueueParts
+from harness.reference_mta.mail.retrying import RetryingParts
+from harness.reference_mta.mail.routing import RoutingParts
+from harness.reference_mta.mail.spam import SpamParts
+from harness.reference_mta.mail.spf import SpfParts
+from harness.reference_mta.mail.srs import SrsParts
 from harness.reference_mta.policy.accounts import CREDENTIALS, SENDER
 from harness.reference_mta.policy.bounce import BOUNCE
 from harness.reference_mta.policy.checks import Check, Question
-from harness.reference_mta.policy.connect import HOST
-from harness.reference_mta.policy.data import HEADER_CHECK
-from harness.reference_mta.policy.dnsbl import LISTED
-from harness.reference_mta.policy.greylisting import BOUNCE_CHECKS, GREYLISTED
+from harness.reference_mta.policy.connect import HOST, HostParts
+from harness.reference_mta.policy.data import HEADER, is_broken
+from harness.reference_mta.policy.dnsbl import LISTED, ListParts
+from harness.reference_mta.policy.greylisting import AS_IT_SHOULD_BE as GREYLISTING
+from harness.reference_mta.policy.greylisting import BOUNCES, GREYLISTED, GreylistParts, of_all
 from harness.reference_mta.policy.helo import GREETING, STICKY
 from harness.reference_mta.policy.mail import GREETED, MAIL_DELAY, RCPT_DELAY
 from harness.reference_mta.policy.rcpt import CHARACTERS, COUNT, FIRST_CHARACTER, RELAYING, USER
 from harness.reference_mta.policy.srs import SRS
 from harness.reference_mta.protocol.parts import ProtocolParts
-from harness.reference_mta.reached import SOUND, Quirks
+from harness.reference_mta.reached import unnoticed
+from harness.reference_mta.session import SessionParts
+from harness.reference_mta.spf.check import RecordParts
 from harness.reference_mta.tables.policy import Greylist
 
 
@@ -35,12 +51,38 @@ class Policy:
     user: tuple[Question, ...] = (CHARACTERS, FIRST_CHARACTER, USER, BOUNCE)
     listed: tuple[Question, ...] = (LISTED,)
     greylist: tuple[Question, ...] = (GREYLISTED,)
-    header: Check = HEADER_CHECK
-    bounces: dict[str, Check] = field(default_factory=lambda: {check.rule: check for check in BOUNCE_CHECKS})
+    content: tuple[Question, ...] = (HEADER,)
+    bounces: tuple[Question, ...] = (BOUNCES,)
+    hosts: HostParts = field(default_factory=HostParts)
+    lists: ListParts = field(default_factory=ListParts)
+    greylisting: GreylistParts = GREYLISTING
+    is_broken: Callable[[str, str], bool] = is_broken  # an address header: its name, its value
+    session: SessionParts = field(default_factory=SessionParts)
+    login: LoginParts = field(default_factory=LoginParts)
+    spf: SpfParts = field(default_factory=SpfParts)
+    spf_records: RecordParts = field(default_factory=RecordParts)
+    dkim: DkimParts = field(default_factory=DkimParts)
+    spam: SpamParts = field(default_factory=SpamParts)
+    srs: SrsParts = field(default_factory=SrsParts)
+    routing: RoutingParts = field(default_factory=RoutingParts)
+    forwarding: ForwardingParts = field(default_factory=ForwardingParts)
+    filing: FilingParts = field(default_factory=FilingParts)
+    finding: FindingParts = field(default_factory=FindingParts)
+    retrying: RetryingParts = field(default_factory=RetryingParts)
+    queue: QueueParts = field(default_factory=QueueParts)
+    addresses: Callable[[Config], tuple[str, ...]] = addresses  # where the server listens
     greeting: GreetingParts = field(default_factory=GreetingParts)
     protocol: ProtocolParts = field(default_factory=ProtocolParts)
     delivery: MailParts = AS_IT_SHOULD_BE
-    quirks: Quirks = SOUND
+    note: Callable[[str], None] = unnoticed  # is told which part is at work
+
+    def message(self, greylist: Greylist, *, null: bool) -> tuple[Question, ...]:
+        """What is asked about a message, in order; `null`: about a bounce.
+
+        A server that greylists at the end of DATA asks there about all its recipients at once.
+        """
+        late = greylist.stage != "rcpt" and not null
+        return (*self.content, *(map(of_all, self.greylist) if late else ()), *self.bounces)
 
     def recipient(self, greylist: Greylist, *, null: bool) -> tuple[Question, ...]:
         """What is asked about a recipient when it is not one too many, in order; `null`: for a bounce.
@@ -67,14 +109,17 @@ class Policy:
             user=tuple(map(change, self.user)),
             listed=tuple(map(change, self.listed)),
             greylist=tuple(map(change, self.greylist)),
+            content=tuple(map(change, self.content)),
+            bounces=tuple(map(change, self.bounces)),
         )
 
     def with_treatment(self, rule: str, change: Callable[[Check], Check]) -> "Policy":
         """The policy with what `change` makes of one rule's check, wherever it is asked for."""
 
-        def swap(checks: Mapping[str, Check]) -> dict[str, Check]:
-            return {name: change(check) if name == rule else check for name, check in checks.items()}
+        def swapped(question: Question) -> Question:
+            checks = {
+                name: change(check) if name == rule else check for name, check in question.checks.items()
+            }
+            return replace(question, checks=checks)
 
-        header = swap({self.header.rule: self.header})[self.header.rule]
-        asked = self.with_questions(lambda question: replace(question, checks=swap(question.checks)))
-        return replace(asked, header=header, bounces=swap(self.bounces))
+        return self.with_questions(swapped)

@@ -87,10 +87,10 @@ class Question:
     async def ask(self, transaction: "Transaction") -> Answer:
         """What is to be done with this transaction, and by which rule."""
         for known in self.checks:
-            transaction.quirks.note(reached.question(known))
+            transaction.policy.note(reached.question(known))
         rule = await self.classify(transaction)
         if rule:
-            transaction.quirks.note(reached.answer(rule))
+            transaction.policy.note(reached.answer(rule))
         return Answer(rule if rule in self.checks else "", self.treatment(rule)) if rule else NO_CASE
 
     def treatment(self, rule: str | None) -> Treatment:

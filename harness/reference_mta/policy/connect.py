@@ -1,34 +1,46 @@
 """Connect: a host without a verifiable name waits for the greeting (wiki 693–697)."""
 
-import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 from harness.reference_mta.policy.checks import DELAY, PASS, Check, question
 from harness.reference_mta.policy.transaction import Transaction
 from harness.reference_mta.resolver import Lookup
 
 MOST_NAMES = 10  # PTR names that are followed
-SOON = 0.2  # seconds for which a defect waits for an answer
+Names = tuple[Lookup, tuple[str, ...]]
+
+
+async def names_of(transaction: Transaction) -> Names:
+    """The names that the client's address has."""
+    return await transaction.names_of(transaction.client)
+
+
+def is_one_of(client: str, addresses: Sequence[str]) -> bool:
+    """Whether the client has one of the addresses of a name."""
+    return client in addresses
+
+
+@dataclass(frozen=True)
+class HostParts:
+    """How a host is verified: each part as it should be; another one may take its place."""
+
+    names: Callable[[Transaction], Awaitable[Names]] = names_of
+    is_one_of: Callable[[str, Sequence[str]], bool] = is_one_of
 
 
 async def verify_host(transaction: Transaction) -> str:
     """The rule under which the client's reverse and forward lookup fall."""
-    patience = SOON if transaction.quirk("connect.rdns-temperror:weak-unanswered") else None
-    try:
-        lookup, names = await asyncio.wait_for(transaction.names_of(transaction.client), patience)
-    except TimeoutError:
-        return "connect.rdns-confirmed"
+    parts = transaction.policy.hosts
+    lookup, names = await parts.names(transaction)
     if lookup is Lookup.FAILED:
         return "connect.rdns-temperror"
     if lookup is Lookup.NOTHING:
         return "connect.rdns-missing"
-    if len(names) > 1 and transaction.quirk("connect.rdns-confirmed:weak-one-name"):
-        names = names[-1:]
     resolved = False
     for name in names[:MOST_NAMES]:
         _, addresses = await transaction.addresses(name)
-        if len(addresses) > 1 and transaction.quirk("connect.rdns-confirmed:weak-one-address"):
-            addresses = addresses[-1:]
-        if transaction.client in addresses:
+        if parts.is_one_of(transaction.client, addresses):
             transaction.host_name = name
             return "connect.rdns-confirmed"
         resolved = resolved or bool(addresses)

@@ -7,7 +7,7 @@ from harness.reference_mta.config import Config
 from harness.reference_mta.policy import Policy
 from harness.reference_mta.policy.checks import Check, Treatment, Words
 from harness.reference_mta.policy.dnsbl import LISTED, naming, warning
-from harness.reference_mta.policy.greylisting import BOUNCE_CHECKS, GREYLISTED, unreachable
+from harness.reference_mta.policy.greylisting import BOUNCES, GREYLISTED, unreachable
 from harness.reference_mta.tables.answers import Answer
 
 
@@ -16,7 +16,7 @@ def spoken(config: Config) -> Policy:
     chosen = unreachable(config.greylist.when_unreachable)
     policy = Policy().with_treatment("greylist.daemon-down", lambda check: replace(check, then=chosen))
     deferring = partial(_deferring, code=config.greylist.code)
-    for rule in {*GREYLISTED.checks, *(check.rule for check in BOUNCE_CHECKS)}:
+    for rule in {*GREYLISTED.checks, *BOUNCES.checks}:
         policy = policy.with_treatment(rule, deferring)
     for rule, answer in config.answers.items():
         policy = policy.with_treatment(rule, partial(_answering, answer=answer))

@@ -2,13 +2,14 @@
 
 import asyncio
 import ipaddress
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from harness.reference_mta.addresses import reverse_pointer
 from harness.reference_mta.policy.checks import DELAY, PASS, Check, Treatment, deny, question
 from harness.reference_mta.policy.transaction import Hit, Listings, Transaction
 from harness.reference_mta.replies import printable
-from harness.reference_mta.resolver import Lookup
+from harness.reference_mta.resolver import Answer, Lookup
 from harness.reference_mta.tables.policy import DnsList
 from harness.settings.hosts import LISTINGS
 
@@ -54,14 +55,10 @@ async def look_up(transaction: Transaction) -> Listings:
     failed = 0
     goes_on = False
     for number, entry in enumerate(lists):
-        if not goes_on and Listings(tuple(hits)).weight >= policy.threshold:
-            only_more = all(other.weight > 0 for other in lists[number:])
-            if only_more and not transaction.quirk("dnsbl.threshold-stops:off"):
-                one_less = Listings(tuple(hits[:-1])).weight < policy.threshold
-                if not (one_less and transaction.quirk("dnsbl.threshold-stops:weak-one-more")):
-                    break
-            else:
-                goes_on = True
+        if not goes_on and transaction.policy.lists.enough(hits, policy.threshold):
+            if all(other.weight > 0 for other in lists[number:]):
+                break
+            goes_on = True
         found_here, failures = await _ask_list(transaction, entry)
         hits += found_here
         failed += failures
@@ -81,12 +78,7 @@ async def _ask_zone(transaction: Transaction, entry: DnsList, zone: str) -> tupl
     name = listing_name(transaction.client, zone)
     answer = await transaction.resolver.ask(name, "A")
     failed = answer.lookup is Lookup.FAILED
-    listed = any(_is_listing(entry, value) for value in answer.values) and not failed
-    if listed and entry.answers:
-        first = entry.model_copy(update={"answers": entry.answers[:1]})
-        by_first = any(_is_listing(first, value) for value in answer.values)
-        listed = by_first or not transaction.quirk("dnsbl.one:weak-first-answer")
-    if not listed and not (failed and transaction.quirk("dnsbl.fail-open:off")):
+    if not transaction.policy.lists.is_listed(entry, answer):
         return None, failed
     text = await transaction.resolver.ask(name, "TXT")
     return Hit(entry.name, zone, 1, " ".join(text.values), entry.weight), failed
@@ -98,6 +90,24 @@ def _is_listing(entry: DnsList, value: str) -> bool:
     if entry.answers is not None:
         return any(address in network for network in entry.answers)
     return address in LISTINGS and not any(address in network for network in NO_LISTINGS)
+
+
+def enough(hits: Sequence[Hit], threshold: int) -> bool:
+    """Whether so many listings decide."""
+    return Listings(tuple(hits)).weight >= threshold
+
+
+def is_listed(entry: DnsList, answer: Answer) -> bool:
+    """Whether a list's answer about a client says that it is on the list."""
+    return answer.lookup is not Lookup.FAILED and any(_is_listing(entry, value) for value in answer.values)
+
+
+@dataclass(frozen=True)
+class ListParts:
+    """How lists are asked: each part as it should be; another one may take its place."""
+
+    enough: Callable[[Sequence[Hit], int], bool] = enough
+    is_listed: Callable[[DnsList, Answer], bool] = is_listed
 
 
 def listing_name(address: str, zone: str) -> str:

@@ -50,21 +50,6 @@ def is_verified(transaction: Transaction) -> bool:
     return transaction.domain is not None and not (transaction.vouched or transaction.rewritten)
 
 
-def honours_trick(transaction: Transaction) -> bool:
-    """Whether a defect lets a disguised foreign address through."""
-    name = transaction.mailbox.local_part
-    tricks = {
-        "percent": "%" in name and "." in name.partition("%")[2],
-        "bang": "!" in name and "." in name.partition("!")[0],
-        "route": transaction.routed,
-        "quoted": name.startswith('"') and "@" in name and "." in name.rpartition("@")[2],
-        "two-ats": "@" in name and not name.startswith('"'),
-    }
-    return any(
-        seen and transaction.quirk(f"rcpt.relay-denied:weak-{trick}") for trick, seen in tricks.items()
-    )
-
-
 REFUSED = deny(NO_RELAY, late=True)
 TOO_MANY = deny("Too many recipients", status="5.3", drop=True)
 COUNT = question(count, Check("rcpt.too-many", then=TOO_MANY, off=PASS), at_once=True)

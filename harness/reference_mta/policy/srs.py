@@ -7,7 +7,7 @@ from harness.reference_mta.policy.transaction import Transaction
 
 async def rewritten(transaction: Transaction) -> str | None:
     """The rule that a rewritten address breaks, whoever writes to it; a good one need not be a user."""
-    srs = Srs(transaction.config, transaction.quirks)
+    srs = Srs(transaction.config, transaction.policy.srs)
     origin = srs.origin(str(transaction.mailbox)) if transaction.domain else None
     transaction.rewritten = origin is not None
     return (origin.flaw or None) if origin else None

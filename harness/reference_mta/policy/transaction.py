@@ -3,14 +3,17 @@
 import fnmatch
 import ipaddress
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from harness.reference_mta.addresses import MailAddress, reverse_pointer, split
 from harness.reference_mta.config import Config
 from harness.reference_mta.domains import Domain
+from harness.reference_mta.earned import Earned, Stage
 from harness.reference_mta.greylist import Greylist
-from harness.reference_mta.policy.earned import Earned, Stage
-from harness.reference_mta.reached import SOUND, Quirks
 from harness.reference_mta.resolver import Lookup, Resolver
+
+if TYPE_CHECKING:
+    from harness.reference_mta.policy import Policy
 
 MOST_REMEMBERED = 16  # names of a connection, whose addresses are not asked for again
 NOBODY = MailAddress("", "")
@@ -59,7 +62,7 @@ class Transaction:
     config: Config
     resolver: Resolver
     greylist: Greylist
-    quirks: Quirks = SOUND  # deliberate defects
+    policy: "Policy"
     client: str = ""
     trusted: bool = False  # it is one of the relay hosts
     host_name: str = ""  # confirmed by DNS
@@ -79,13 +82,11 @@ class Transaction:
     routed: bool = False  # the recipient came with a source route
     rewritten: bool = False  # the recipient is a sender that was rewritten, see policy/srs.py
     recipients: int = 0  # RCPT commands of this message, refused ones included
+    accepted: tuple[str, ...] = ()  # recipients of the message, once its content is there
+    content: bytes = b""
     listings: Listings | None = None
     earned: Earned = field(default_factory=Earned)
     _resolved: dict[str, tuple[Lookup, tuple[str, ...]]] = field(default_factory=dict)
-
-    def quirk(self, name: str) -> bool:
-        """Whether a deliberate defect is switched on."""
-        return name in self.quirks
 
     def meet(self, client: str) -> None:
         """The client's address, in its shortest form; one that only wraps an IPv4 address is that one."""
@@ -104,6 +105,7 @@ class Transaction:
         self.sender = ""
         self.address_to("")
         self.recipients = 0
+        self.accepted, self.content = (), b""
         self.earned.forget(Stage.SENDER)
 
     def forget_clear_text(self) -> None:

@@ -3,13 +3,12 @@
 import asyncio
 import ipaddress
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
 from harness.reference_mta.addresses import reverse_pointer
-from harness.reference_mta.reached import SOUND, Quirks
 from harness.reference_mta.resolver import Answer, Lookup
 from harness.reference_mta.spf.macro import SyntaxFault, Text, expand, read, shortened
 from harness.reference_mta.spf.record import Record, Term, is_spf, parse
@@ -35,7 +34,6 @@ class Result(StrEnum):
     PERMERROR = "permerror"
 
 
-DEFECTS = {"-": ("spf.fail:off", "?"), "?": ("spf.neutral:off", "+"), "~": ("spf.softfail:off", "+")}
 QUALIFIERS = {"+": Result.PASS, "-": Result.FAIL, "~": Result.SOFTFAIL, "?": Result.NEUTRAL}
 
 
@@ -79,9 +77,55 @@ def _permanent(problem: str) -> _Trouble:
     return _Trouble(Result.PERMERROR, problem)
 
 
-async def check_host(names: Names, inquiry: Inquiry, quirks: Quirks = SOUND) -> Finding:
-    """What the domain of the inquiry says of its client; never raises. `quirks` are deliberate defects."""
-    check = _Check(names, inquiry, quirks)
+def records(texts: Iterable[str]) -> list[str]:
+    """The SPF records among the texts of a domain (§4.5)."""
+    return [text for text in texts if is_spf(text)]
+
+
+def result_of(term: Term) -> Result:
+    """What a term says of whom it matches (§4.6.2)."""
+    return QUALIFIERS[term.qualifier]
+
+
+def includes(found: Finding) -> bool:
+    """Whether an include matches, by what the other domain says (§5.2)."""
+    return found.result is Result.PASS
+
+
+def too_many(lookups: int) -> bool:
+    """Whether so many terms that ask DNS are more than one check may have (§4.6.4)."""
+    return lookups > MOST_LOOKUPS
+
+
+async def is_mail_host(check: "_Check", name: str, term: Term) -> bool:
+    """Whether the client is a mail host of a name (§5.4)."""
+    exchanges = [value.partition(" ")[2] for value in await check.ask(name, "MX")]
+    hosts = [host for host in exchanges if host]  # an empty name is no host (RFC 7505)
+    if len(hosts) > MOST_NAMES:
+        raise _permanent(f"{name} has more than {MOST_NAMES} mail hosts")
+    for host in hosts:
+        if check.near(await check.ask(host, check.family, countable=False), term):
+            return True
+    return False
+
+
+@dataclass(frozen=True)
+class RecordParts:
+    """How records are read: each part as it should be; another one may take its place."""
+
+    records: Callable[[Iterable[str]], list[str]] = records
+    result_of: Callable[[Term], Result] = result_of
+    includes: Callable[[Finding], bool] = includes
+    is_mail_host: Callable[["_Check", str, Term], Awaitable[bool]] = is_mail_host
+    too_many: Callable[[int], bool] = too_many
+
+
+AS_IT_SHOULD_BE = RecordParts()
+
+
+async def check_host(names: Names, inquiry: Inquiry, parts: RecordParts = AS_IT_SHOULD_BE) -> Finding:
+    """What the domain of the inquiry says of its client; never raises."""
+    check = _Check(names, inquiry, parts)
     try:
         async with asyncio.timeout(TIME_LIMIT):
             return await check.of(inquiry.domain, explaining=True)
@@ -97,7 +141,7 @@ class _Check:
 
     names: Names
     inquiry: Inquiry
-    quirks: Quirks
+    parts: RecordParts
     lookups: int = 0
     void: int = 0
     validated: dict[str, list[str]] = field(default_factory=dict)
@@ -109,7 +153,7 @@ class _Check:
             return Finding(Result.NONE)
         for term in record.terms:
             if await self._matches(term, domain):
-                result = self._result(term)
+                result = self.parts.result_of(term)
                 explains = explaining and result is Result.FAIL and "exp" in record.modifiers
                 words = await self._explanation(record.modifiers["exp"], domain) if explains else ""
                 return Finding(result, term.source, words)
@@ -122,10 +166,6 @@ class _Check:
             return found
         return Finding(Result.NEUTRAL, "default")
 
-    def _result(self, term: Term) -> Result:
-        defect = DEFECTS.get(term.qualifier)
-        return QUALIFIERS[defect[1] if defect and defect[0] in self.quirks else term.qualifier]
-
     async def _record(self, domain: str) -> Record | None:
         """The one SPF record of a domain (§4.4, §4.5); a name that cannot be has none (§4.3)."""
         labels = domain.removesuffix(".").split(".")
@@ -134,10 +174,10 @@ class _Check:
         answer = await self.names.ask(domain, "TXT")
         if answer.lookup is Lookup.FAILED:
             raise _Trouble(Result.TEMPERROR, f"no answer about {domain}")
-        texts = [text for text in answer.values if is_spf(text)]
+        texts = self.parts.records(answer.values)
         if not texts:
             return None
-        if len(texts) > 1 and "spf.permerror:weak-first-record" not in self.quirks:
+        if len(texts) > 1:
             raise _permanent(f"{domain} has several records")
         try:
             return parse(texts[0])
@@ -158,11 +198,11 @@ class _Check:
             case "include":
                 return await self._includes(name)
             case "exists":
-                return bool(await self._ask(name, "A"))
+                return bool(await self.ask(name, "A"))
             case "a":
-                return self._near(await self._ask(name, self._family), term)
+                return self.near(await self.ask(name, self.family), term)
             case "mx":
-                return await self._is_mail_host(name, term)
+                return await self.parts.is_mail_host(self, name, term)
         return any(_below(found, name) for found in await self._own_names())
 
     async def _includes(self, name: str) -> bool:
@@ -170,21 +210,7 @@ class _Check:
         found = await self.of(name)
         if found.result is Result.NONE:
             raise _permanent(f"include leads to {name}, which has no record")
-        if "spf.include:off" in self.quirks:
-            return False
-        return found.result is Result.PASS or "spf.include:weak-any-result" in self.quirks
-
-    async def _is_mail_host(self, name: str, term: Term) -> bool:
-        if "spf.pass:weak-no-mx" in self.quirks:
-            return False
-        exchanges = [value.partition(" ")[2] for value in await self._ask(name, "MX")]
-        hosts = [host for host in exchanges if host]  # an empty name is no host (RFC 7505)
-        if len(hosts) > MOST_NAMES:
-            raise _permanent(f"{name} has more than {MOST_NAMES} mail hosts")
-        for host in hosts:
-            if self._near(await self._ask(host, self._family, countable=False), term):
-                return True
-        return False
+        return self.parts.includes(found)
 
     async def _own_names(self) -> list[str]:
         """The client's names that lead back to it (§5.5); DNS errors are as if there were none."""
@@ -193,13 +219,14 @@ class _Check:
             answer = await self.names.ask(reverse_pointer(client), "PTR")
             confirmed = []
             for name in answer.values[:MOST_NAMES]:
-                addresses = (await self.names.ask(name, self._family)).values
+                addresses = (await self.names.ask(name, self.family)).values
                 if any(ipaddress.ip_address(value) == self.inquiry.client for value in addresses):
                     confirmed.append(name)
             self.validated[client] = confirmed
         return self.validated[client]
 
-    def _near(self, addresses: tuple[str, ...], term: Term) -> bool:
+    def near(self, addresses: tuple[str, ...], term: Term) -> bool:
+        """Whether the client is one of the addresses, or in their networks as the term has them."""
         length = term.lengths[0 if self.inquiry.client.version == 4 else 1]
         return any(
             self.inquiry.client in ipaddress.ip_network(f"{address}/{length}", strict=False)
@@ -207,10 +234,11 @@ class _Check:
         )
 
     @property
-    def _family(self) -> str:
+    def family(self) -> str:
+        """The record type of addresses in the client's family."""
         return "A" if self.inquiry.client.version == 4 else "AAAA"
 
-    async def _ask(self, name: str, record_type: str, *, countable: bool = True) -> tuple[str, ...]:
+    async def ask(self, name: str, record_type: str, *, countable: bool = True) -> tuple[str, ...]:
         """Records that a term needs. Raises `_Trouble` when DNS fails, or has too often had nothing."""
         answer = await self.names.ask(name, record_type)
         if answer.lookup is Lookup.FAILED:
@@ -223,9 +251,7 @@ class _Check:
 
     def _count(self) -> None:
         self.lookups += 1
-        if "spf.lookup-limit:off" in self.quirks:
-            return
-        if self.lookups > MOST_LOOKUPS - ("spf.lookup-limit:strict-nine" in self.quirks):
+        if self.parts.too_many(self.lookups):
             raise _permanent(f"more than {MOST_LOOKUPS} terms that ask DNS")
 
     # Macros

@@ -1,0 +1,40 @@
+"""What becomes of mail that could not be sent: when it is tried again, and what its sender is told."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from harness.reference_mta.config import Config
+from harness.reference_mta.mail.bounces import bounce
+from harness.reference_mta.mail.delivery_result import DeliveryResult, State
+from harness.reference_mta.mail.message import Message
+from harness.reference_mta.mail.queue import QueueEntry
+
+Results = Mapping[str, DeliveryResult]  # by recipient
+
+
+def judged(config: Config, entry: QueueEntry, result: DeliveryResult, late: bool) -> DeliveryResult:
+    """What an attempt has come to for one recipient; `late`: the lifetime of the message is over.
+
+    A temporary failure is one for good then (RFC 3463 §3.5: X.4.7).
+    """
+    given_up = late and result.state is State.WAITING
+    return replace(result, state=State.FAILED, status="5.4.7") if given_up else result
+
+
+def due(config: Config, began: float) -> float:
+    """When the next attempt is due; times are in seconds of the epoch, as that when the last one began."""
+    return began + config.outgoing.interval
+
+
+def notice(config: Config, entry: QueueEntry, content: bytes, lost: Results) -> Message:
+    """What the sender is told of the recipients that failed."""
+    return bounce(config.server.hostname, entry, content, lost)
+
+
+@dataclass(frozen=True)
+class RetryingParts:
+    """Each as it should be; another one may take its place."""
+
+    judged: Callable[[Config, QueueEntry, DeliveryResult, bool], DeliveryResult] = judged
+    due: Callable[[Config, float], float] = due
+    notice: Callable[[Config, QueueEntry, bytes, Results], Message] = notice
