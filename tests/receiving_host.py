@@ -1,6 +1,7 @@
 """A small mail host that takes what the reference MTA sends, and answers as it is told."""
 
 import contextlib
+import dataclasses
 import socketserver
 import threading
 import time
@@ -82,6 +83,11 @@ class Dialogue(socketserver.StreamRequestHandler):
 
     def _command(self, line: str, taken: Taken) -> None:
         verb = line[:4].upper()
+        if verb == "BDAT":
+            taken.content = self.rfile.read(int(line.split()[1]))
+            if self._say("END") == "2":
+                self.server.note(dataclasses.replace(taken))
+            return
         code = self._say(verb, line)
         if verb in ("EHLO", "HELO"):
             taken.hello = line

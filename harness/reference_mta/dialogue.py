@@ -148,7 +148,13 @@ class Dialogue:
         self._begin_message()
         greeting = self.site.policy.greeting
         self.site.policy.quirks.note(KEYWORDS)
-        offer = Offer(self._largest, self.covered, about.trusted)
+        offer = Offer(
+            self._largest,
+            self.covered,
+            about.trusted,
+            self.site.config.offered,
+            self.site.policy.most_recipients(self.site.config.server.max_recipients),
+        )
         listed = greeting.keywords(offer) if event.extended else []
         return greeting.welcome(self.site.config.server.hostname, event.name, listed)
 

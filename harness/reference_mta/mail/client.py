@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from harness.reference_mta.mail.delivery_result import Delivered, DeliveryResult, State, failed, later
 from harness.reference_mta.mail.hosts import Host
 from harness.reference_mta.mail.wire import Reply, Wire, WireError, connect
+from harness.reference_mta.protocol.content import is_binary
 
 FAREWELL = 5.0  # seconds for the reply to QUIT, which changes nothing any more
 START_INPUT = 354
@@ -81,7 +82,13 @@ class Session:
         for address in (sender, *recipients):
             if not (address.isascii() and address.isprintable()):
                 raise _RefusedError(failed("An address that is not ASCII cannot be sent", "5.6.7"))
-        reply = await wire.command(" ".join((f"MAIL FROM:<{sender}>", *self._parameters(content))))
+        binary = is_binary(content)
+        if binary and not {"BINARYMIME", "CHUNKING"} <= self._keywords:
+            raise _RefusedError(self._unable("binary content", "BINARYMIME and CHUNKING"))
+        if not (binary or content.isascii() or "8BITMIME" in self._keywords):
+            raise _RefusedError(self._unable("8-bit content", "8BITMIME"))
+        parameters = self._parameters(content, binary=binary)
+        reply = await wire.command(" ".join((f"MAIL FROM:<{sender}>", *parameters)))
         if reply.kind != 2:
             raise _RefusedError(self._outcome(reply))
         accepted = []
@@ -92,7 +99,8 @@ class Session:
             else:
                 outcomes[address] = self._outcome(reply, passing=reply.code == EXCEEDED)
         if accepted:
-            outcome = await self._data(wire, content)
+            send = self._chunk if binary else self._data
+            outcome = await send(wire, content)
             outcomes.update(dict.fromkeys(accepted, outcome))
             if outcome.state is State.DELIVERED:
                 await self._delivered(dict.fromkeys(accepted, outcome))
@@ -111,11 +119,26 @@ class Session:
         self._in_doubt = False
         return outcome
 
-    def _parameters(self, content: bytes) -> list[str]:
+    async def _chunk(self, wire: Wire, content: bytes) -> DeliveryResult:
+        """The whole message in one chunk (RFC 3030)."""
+        self._in_doubt = True
+        outcome = self._outcome(await wire.chunk(content))
+        self._in_doubt = False
+        return outcome
+
+    def _unable(self, what: str, keywords: str) -> DeliveryResult:
+        """Nothing is changed on its way here, so the host has to be up to it (RFC 6152 §3, RFC 3030 §3)."""
+        return failed(
+            f"{self._host.name} takes no {what}: it does not offer {keywords}", "5.6.3", elsewhere=True
+        )
+
+    def _parameters(self, content: bytes, *, binary: bool) -> list[str]:
         parameters = []
         if "SIZE" in self._keywords:
             parameters.append(f"SIZE={len(content)}")
-        if "8BITMIME" in self._keywords and not content.isascii():
+        if binary:
+            parameters.append("BODY=BINARYMIME")
+        elif not content.isascii():
             parameters.append("BODY=8BITMIME")
         return parameters
 

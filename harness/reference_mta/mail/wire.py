@@ -75,6 +75,16 @@ class Wire:
         await self._send(b".\r\n")
         return await self.reply(PATIENT * self._patience)
 
+    async def chunk(self, content: bytes) -> Reply:
+        """Send a whole message as one chunk, no byte touched (RFC 3030 §2), and read whether it was taken.
+
+        Raises `WireError`.
+        """
+        await self._send(f"BDAT {len(content)} LAST\r\n".encode("ascii"))
+        for start in range(0, len(content), PIECE):
+            await self._send(content[start : start + PIECE])
+        return await self.reply(PATIENT * self._patience)
+
     def abort(self) -> None:
         """Be gone at once; what is not yet sent never is."""
         self._writer.transport.abort()

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from harness.reference_mta.protocol.chunks import read_chunk
 from harness.reference_mta.protocol.commands import (
     Command,
     SyntaxFlawError,
@@ -12,6 +13,7 @@ from harness.reference_mta.protocol.commands import (
 )
 from harness.reference_mta.protocol.events import (
     Asked,
+    ChunkAnnounced,
     ContentAsked,
     CredentialsAsked,
     Event,
@@ -31,6 +33,8 @@ NO_SENDER = "501 5.1.7 That is no sender"
 NO_RECIPIENT = "501 5.1.3 That is no mailbox"
 NOT_INTERNATIONAL = "553 5.6.7 Such an address needs SMTPUTF8"
 TOO_LARGE = "552 5.3.4 Too much mail data"
+NO_CHUNKS = "502 5.5.1 CHUNKING is not offered here"
+BINARY = "503 5.5.1 Content that is BINARYMIME comes by BDAT"
 FORGOTTEN = "250 2.0.0 Forgotten"
 ANSWERS = {
     "NOOP": "250 2.0.0 Still here",
@@ -48,6 +52,7 @@ class Situation:
     offered: frozenset[str]  # the keywords of its reply
     international: bool  # the message that is begun asks for SMTPUTF8
     covered: bool  # TLS is on
+    binary: bool = False  # that message says BODY=BINARYMIME
 
 
 # Raises `SyntaxFlawError` or `ParameterError` for what cannot be taken; the text is the reply.
@@ -84,9 +89,20 @@ def _rcpt(command: Command, situation: Situation) -> Event:
     return RecipientGiven(path=path, parameters=parameters)
 
 
-def _data(command: Command, _: Situation) -> Event:
+def _data(command: Command, situation: Situation) -> Event:
     without_argument(command)
+    if situation.binary:
+        raise SyntaxFlawError(BINARY)
     return ContentAsked(answer="354 End data with <CR><LF>.<CR><LF>")
+
+
+def _bdat(command: Command, situation: Situation) -> Event:
+    if not situation.extended:
+        raise SyntaxFlawError("503 5.5.1 BDAT comes after EHLO")
+    if "CHUNKING" not in situation.offered:
+        raise SyntaxFlawError(NO_CHUNKS)
+    chunk = read_chunk(command)
+    return ChunkAnnounced(size=chunk.size, last=chunk.last)
 
 
 def _rset(command: Command, _: Situation) -> Event:
@@ -125,6 +141,7 @@ READERS: Mapping[str, Reader] = {
     "MAIL": _mail,
     "RCPT": _rcpt,
     "DATA": _data,
+    "BDAT": _bdat,
     "RSET": _rset,
     "NOOP": _asked,
     "HELP": _asked,
