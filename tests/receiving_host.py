@@ -79,7 +79,7 @@ class Dialogue(socketserver.StreamRequestHandler):
         with contextlib.suppress(ConnectionError):
             self._say("GREETING")
             while line := self.rfile.readline():
-                self._command(line.decode("ascii").rstrip("\r\n"), taken)
+                self._command(line.decode().rstrip("\r\n"), taken)
 
     def _command(self, line: str, taken: Taken) -> None:
         verb = line[:4].upper()

@@ -16,6 +16,7 @@ from harness.reference_mta.mail.delivery import received
 from harness.reference_mta.mail.message import Message
 from harness.reference_mta.mail.spam import classified, is_marked
 from harness.reference_mta.mail.spf import authorize
+from harness.reference_mta.mail.trace import protocol
 from harness.reference_mta.policy import Policy, absent
 from harness.reference_mta.policy.checks import Question
 from harness.reference_mta.policy.connect import verify_host
@@ -84,6 +85,7 @@ class Dialogue:
         self._largest = largest
         self._authentication = Authentication(self.about, site.accounts)
         self._recipients: list[str] = []
+        self._international = False  # the message that is begun is
 
     def know(self, client: str) -> None:
         """The client's address."""
@@ -98,7 +100,7 @@ class Dialogue:
             case Greeted():
                 return await self._greeted(event)
             case SenderGiven():
-                return await self._sender(str(event.path))
+                return await self._sender(event)
             case RecipientGiven():
                 return await self._recipient(event)
             case ContentReceived():
@@ -158,13 +160,14 @@ class Dialogue:
         listed = greeting.keywords(offer) if event.extended else []
         return greeting.welcome(self.site.config.server.hostname, event.name, listed)
 
-    async def _sender(self, sender: str) -> str:
+    async def _sender(self, event: SenderGiven) -> str:
         """MAIL FROM; without a greeting policy answers."""
         ungreeted = await self.teller.face(Stage.GREETING, self.site.policy.mail_first, self._line)
         if ungreeted.reply:
             return ungreeted.reply
         self._begin_message()
-        self.about.sender = sender
+        self.about.sender = str(event.path)
+        self._international = event.parameters.international
         if refusal := await self._sender_refused():
             return refusal
         self.about.in_message = True
@@ -236,6 +239,7 @@ class Dialogue:
     def _begin_message(self) -> None:
         self.about.begin_message()
         self._recipients.clear()
+        self._international = False
 
     async def _sender_refused(self) -> str:
         """The refusal of a sender that is told now, or nothing."""
@@ -274,10 +278,17 @@ class Dialogue:
 
     def _message(self, content: bytes) -> Message:
         about = self.about
-        protocol = "ESMTP" if about.extended else "SMTP"
-        protocol += ("S" if self.covered else "") + ("A" if about.authenticated else "")
-        header = received(about, about.greeting or UNNAMED, protocol)
-        return Message(about.sender, tuple(self._recipients), content, header)
+        header = received(
+            about,
+            about.greeting or UNNAMED,
+            protocol(
+                extended=about.extended,
+                international=self._international,
+                covered=self.covered,
+                authenticated=about.authenticated,
+            ),
+        )
+        return Message(about.sender, tuple(self._recipients), content, header, self._international)
 
     async def _keep(self, message: Message) -> str:
         try:

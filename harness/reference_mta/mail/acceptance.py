@@ -77,7 +77,10 @@ class Acceptance:
             if forwarded or "srs.forward:strict-relayed" in self.srs.quirks:
                 sender = self.srs.forwarded(sender, self._forwarder(origins[each] for each in led))
             senders.setdefault(sender, []).append(address)
-        return [self.queue.copy(sender, found, message.text) for sender, found in senders.items()]
+        return [
+            self.queue.copy(sender, found, message.text, international=message.international)
+            for sender, found in senders.items()
+        ]
 
     def _forwarder(self, recipients: Iterable[str]) -> str:
         """The domain that the envelope named, when an alias led elsewhere."""

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Sequence
 
 from harness.reference_mta.mail.delivery_result import Delivered, DeliveryResult, State, failed, later
+from harness.reference_mta.mail.header import parted
 from harness.reference_mta.mail.hosts import Host
 from harness.reference_mta.mail.wire import Reply, Wire, WireError, connect
 from harness.reference_mta.protocol.content import is_binary
@@ -35,10 +36,17 @@ class Session:
         self._hello = hello
         self._timeout = timeout
         self._keywords: set[str] = set()
+        self._international = False
         self._in_doubt = False  # the message was sent, and nothing said of it
 
-    async def send(self, sender: str, recipients: Sequence[str], content: bytes) -> dict[str, DeliveryResult]:
-        """What each recipient came to. Raises nothing that the host can bring about."""
+    async def send(
+        self, sender: str, recipients: Sequence[str], content: bytes, *, international: bool = False
+    ) -> dict[str, DeliveryResult]:
+        """What each recipient came to; `international`: the message has come with SMTPUTF8 (RFC 6531).
+
+        Raises nothing that the host can bring about.
+        """
+        self._international = international
         outcomes: dict[str, DeliveryResult] = {}
         try:
             wire = await connect(self._host.address, self._host.port, self._timeout)
@@ -79,15 +87,17 @@ class Session:
         content: bytes,
         outcomes: dict[str, DeliveryResult],
     ) -> None:
-        for address in (sender, *recipients):
-            if not (address.isascii() and address.isprintable()):
-                raise _RefusedError(failed("An address that is not ASCII cannot be sent", "5.6.7"))
+        international = self._speaks_utf8(sender, recipients, content, outcomes)
+        recipients = [address for address in recipients if address not in outcomes]
+        if not recipients:
+            return
+        wire.international = international
         binary = is_binary(content)
         if binary and not {"BINARYMIME", "CHUNKING"} <= self._keywords:
             raise _RefusedError(self._unable("binary content", "BINARYMIME and CHUNKING"))
         if not (binary or content.isascii() or "8BITMIME" in self._keywords):
             raise _RefusedError(self._unable("8-bit content", "8BITMIME"))
-        parameters = self._parameters(content, binary=binary)
+        parameters = self._parameters(content, binary=binary) + ["SMTPUTF8"] * international
         reply = await wire.command(" ".join((f"MAIL FROM:<{sender}>", *parameters)))
         if reply.kind != 2:
             raise _RefusedError(self._outcome(reply))
@@ -126,11 +136,35 @@ class Session:
         self._in_doubt = False
         return outcome
 
-    def _unable(self, what: str, keywords: str) -> DeliveryResult:
+    def _speaks_utf8(
+        self,
+        sender: str,
+        recipients: Sequence[str],
+        content: bytes,
+        outcomes: dict[str, DeliveryResult],
+    ) -> bool:
+        """Whether the message needs SMTPUTF8; the recipients are noted that this host cannot be told of.
+
+        One that came with SMTPUTF8 and has nothing beyond ASCII goes to any host.
+        """
+        if not all(address.isprintable() for address in (sender, *recipients)):
+            raise _RefusedError(failed("An address that does not print cannot be sent", "5.6.7"))
+        able = {"SMTPUTF8", "8BITMIME"} <= self._keywords
+        header = self._international and not parted(content)[0].isascii()
+        beyond = [address for address in recipients if not address.isascii()]
+        if not able:
+            if not sender.isascii():
+                raise _RefusedError(self._unable("sender beyond ASCII", "SMTPUTF8", "5.6.7"))
+            if header:
+                raise _RefusedError(self._unable("header beyond ASCII", "SMTPUTF8", "5.6.9"))
+            unable = self._unable("recipient beyond ASCII", "SMTPUTF8", "5.6.7")
+            outcomes.update(dict.fromkeys(beyond, unable))
+        return able and (header or bool(beyond) or not sender.isascii())
+
+    def _unable(self, what: str, keywords: str, status: str = "5.6.3") -> DeliveryResult:
         """Nothing is changed on its way here, so the host has to be up to it (RFC 6152 §3, RFC 3030 §3)."""
-        return failed(
-            f"{self._host.name} takes no {what}: it does not offer {keywords}", "5.6.3", elsewhere=True
-        )
+        words = f"{self._host.name} takes no {what}: it does not offer {keywords}"
+        return failed(words, status, elsewhere=True)
 
     def _parameters(self, content: bytes, *, binary: bool) -> list[str]:
         parameters = []

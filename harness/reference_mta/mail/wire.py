@@ -42,15 +42,16 @@ class Wire:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, patience: float) -> None:
         """Made by `connect`."""
+        self.international = False  # the message that is sent has SMTPUTF8 (RFC 6531)
         self._reader = reader
         self._writer = writer
         self._patience = patience
 
     async def command(self, line: str, patience: float | None = None) -> Reply:
         """Send a command, without control characters, and read its reply. Raises `WireError`."""
-        if not (line.isascii() and line.isprintable()):
+        if not (line.isprintable() and (line.isascii() or self.international)):
             raise WireError("a command with control characters is never sent")
-        await self._send(f"{line}\r\n".encode("ascii"))
+        await self._send(f"{line}\r\n".encode())
         return await self.reply(patience)
 
     async def reply(self, patience: float | None = None) -> Reply:

@@ -26,7 +26,7 @@ from harness.reference_mta.protocol.events import (
 )
 from harness.reference_mta.protocol.limits import Limits
 from harness.reference_mta.protocol.parameters import read_parameters
-from harness.reference_mta.protocol.paths import NULL, read_path
+from harness.reference_mta.protocol.paths import NULL, Path, in_one_form, read_path
 from harness.reference_mta.protocol.table import TABLE
 
 NO_SENDER = "501 5.1.7 That is no sender"
@@ -75,7 +75,7 @@ def _mail(command: Command, situation: Situation) -> Event:
         raise SyntaxFlawError(NOT_INTERNATIONAL)
     if parameters.size > situation.limits.content:
         raise SyntaxFlawError(TOO_LARGE)
-    return SenderGiven(path=path, parameters=parameters)
+    return SenderGiven(path=_in_one_form(path, NO_SENDER), parameters=parameters)
 
 
 def _rcpt(command: Command, situation: Situation) -> Event:
@@ -86,7 +86,14 @@ def _rcpt(command: Command, situation: Situation) -> Event:
     parameters = read_parameters(rest, "RCPT", situation.offered)
     if not path.is_ascii and not situation.international:
         raise SyntaxFlawError(NOT_INTERNATIONAL)
-    return RecipientGiven(path=path, parameters=parameters)
+    return RecipientGiven(path=_in_one_form(path, NO_RECIPIENT), parameters=parameters)
+
+
+def _in_one_form(path: Path, refusal: str) -> Path:
+    found = in_one_form(path)
+    if found is None:
+        raise SyntaxFlawError(refusal)
+    return found
 
 
 def _data(command: Command, situation: Situation) -> Event:
@@ -130,8 +137,17 @@ def _auth(command: Command, situation: Situation) -> Event:
 
 
 def _asked(command: Command, _: Situation) -> Event:
-    if command.verb == "VRFY" and not command.argument:
+    return Asked(answer=ANSWERS[command.verb])
+
+
+def _vrfy(command: Command, situation: Situation) -> Event:
+    """A name beyond ASCII needs the parameter SMTPUTF8 (RFC 6531 §3.7.4.2); the reply is ASCII anyhow."""
+    name, space, parameter = command.argument.rpartition(" ")
+    international = bool(space) and parameter.upper() == "SMTPUTF8" and "SMTPUTF8" in situation.offered
+    if not (name.strip(" ") if international else command.argument):
         raise SyntaxFlawError("501 5.5.4 Syntax: VRFY <address>")
+    if not (command.argument.isascii() or international):
+        raise SyntaxFlawError(NOT_INTERNATIONAL)
     return Asked(answer=ANSWERS[command.verb])
 
 
@@ -145,7 +161,7 @@ READERS: Mapping[str, Reader] = {
     "RSET": _rset,
     "NOOP": _asked,
     "HELP": _asked,
-    "VRFY": _asked,
+    "VRFY": _vrfy,
     "QUIT": _quit,
     "STARTTLS": _starttls,
     "AUTH": _auth,

@@ -16,11 +16,13 @@ class Extension(StrEnum):
     STATUS_CODES = "ENHANCEDSTATUSCODES"  # RFC 2034
     CHUNKING = "CHUNKING"  # RFC 3030
     BINARY = "BINARYMIME"  # RFC 3030
+    INTERNATIONAL = "SMTPUTF8"  # RFC 6531
     LIMITS = "LIMITS"  # RFC 9422
 
 
 NEEDED = {  # what an extension cannot be offered without
     Extension.BINARY: (Extension.CHUNKING, "RFC 3030 section 3"),
+    Extension.INTERNATIONAL: (Extension.EIGHT_BIT, "RFC 6531 section 3.1"),
 }
 
 
