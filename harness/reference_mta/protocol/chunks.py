@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from harness.reference_mta.protocol.commands import Command, SyntaxFlawError
-from harness.reference_mta.protocol.content import BARE, NO_ROOM, TOO_LARGE, flaw
+from harness.reference_mta.protocol.content import NO_ROOM, TOO_LARGE, flaw
 from harness.reference_mta.protocol.limits import InFlight, Limits
 
 UNREADABLE = "501 5.5.4 Syntax: BDAT size [LAST]; where its chunk ends is not known, so this is the end"
@@ -91,6 +91,4 @@ def binary_flaw(content: bytes, limits: Limits) -> str:
     if content.startswith(b"\r\n"):
         return ""
     header = content.partition(b"\r\n\r\n")[0]
-    if header.endswith(b"\r"):  # the bare CR of a header without a body
-        return BARE
     return flaw(header.removesuffix(b"\r\n") + b"\r\n", limits)
