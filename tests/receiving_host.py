@@ -1,6 +1,7 @@
 """A small mail host that takes what the reference MTA sends, and answers as it is told."""
 
 import contextlib
+import dataclasses
 import socketserver
 import threading
 import time
@@ -78,10 +79,15 @@ class Dialogue(socketserver.StreamRequestHandler):
         with contextlib.suppress(ConnectionError):
             self._say("GREETING")
             while line := self.rfile.readline():
-                self._command(line.decode("ascii").rstrip("\r\n"), taken)
+                self._command(line.decode().rstrip("\r\n"), taken)
 
     def _command(self, line: str, taken: Taken) -> None:
         verb = line[:4].upper()
+        if verb == "BDAT":
+            taken.content = self.rfile.read(int(line.split()[1]))
+            if self._say("END") == "2":
+                self.server.note(dataclasses.replace(taken))
+            return
         code = self._say(verb, line)
         if verb in ("EHLO", "HELO"):
             taken.hello = line

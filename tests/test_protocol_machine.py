@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from harness.reference_mta.protocol.content import ContentReader
 from harness.reference_mta.protocol.events import (
+    ChunkReceived,
     ContentAsked,
     ContentReceived,
     CredentialsAsked,
@@ -25,9 +26,12 @@ from harness.reference_mta.protocol.machine import Machine
 from harness.reference_mta.protocol.parameters import ParameterError, read_parameters
 from harness.reference_mta.protocol.table import SESSION, TABLE, State
 
-LISTED = "250-mx.example greets you\r\n250-SIZE 1000\r\n250-8BITMIME\r\n250-DSN\r\n250 AUTH PLAIN"
+LISTED = (
+    "250-mx.example greets you\r\n250-SIZE 1000\r\n250-8BITMIME\r\n250-DSN\r\n250-CHUNKING\r\n250 AUTH PLAIN"
+)
 ENVELOPE = b"EHLO a.example\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\n"
 ROOM = 10_000_000
+CHUNKED = TABLE["BDAT"].where
 
 
 def machine(limits: Limits | None = None, room: InFlight | None = None) -> Machine:
@@ -84,6 +88,7 @@ def test_each_command_has_its_place(state: State, verb: str) -> None:
         State.GREETED: ENVELOPE[:16],
         State.SENDER: ENVELOPE[: ENVELOPE.index(b"RCPT")],
         State.RECIPIENTS: ENVELOPE,
+        State.CHUNKS: ENVELOPE + b"BDAT 0\r\n",
     }
     arguments = {
         "EHLO": "x",
@@ -92,6 +97,7 @@ def test_each_command_has_its_place(state: State, verb: str) -> None:
         "RCPT": "TO:<x@y>",
         "VRFY": "x",
         "AUTH": "PLAIN",
+        "BDAT": "0 LAST",
     }
     server = machine()
     list(play(server, way[state]))
@@ -346,7 +352,10 @@ def test_each_limit_ends_the_connection(limits: Limits, said: bytes, expected: l
             st.binary(max_size=40),
             st.sampled_from(ENVELOPE.splitlines(keepends=True)),
             st.sampled_from(
-                [b"DATA\r\n", b".\r\n", b"\r\n.\r\n", b"RSET\r\n", b"AUTH PLAIN\r\n", b"STARTTLS\r\n"]
+                [
+                    *(b"DATA\r\n", b".\r\n", b"\r\n.\r\n", b"RSET\r\n", b"AUTH PLAIN\r\n", b"STARTTLS\r\n"),
+                    *(b"BDAT 3\r\n", b"BDAT 0 LAST\r\n", b"BDAT 20 LAST\r\n", b"BDAT x\r\n"),
+                ]
             ),
         ),
         max_size=30,
@@ -363,5 +372,6 @@ def test_whatever_comes_each_event_has_a_reply_and_its_place(pieces: list[bytes]
                 break
             assert not isinstance(event, RecipientGiven) or before in TABLE["RCPT"].where
             assert not isinstance(event, ContentAsked) or before is State.RECIPIENTS
-            assert not isinstance(event, ContentReceived) or before is State.CONTENT
+            assert not isinstance(event, ContentReceived) or before in (*CHUNKED, State.CONTENT)
+            assert not isinstance(event, ChunkReceived) or before in CHUNKED
             server.answered(event.answer or "250 2.0.0 Yes")

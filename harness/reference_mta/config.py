@@ -8,6 +8,7 @@ from harness import settings
 from harness.reference_mta.addresses import split
 from harness.reference_mta.domains import Domain
 from harness.reference_mta.tables.answers import Answers
+from harness.reference_mta.tables.extensions import Extension, Extensions
 from harness.reference_mta.tables.mail import Delivery, Dkim, Outgoing, Spam, Spf, Srs
 from harness.reference_mta.tables.policy import DnsblPolicy, DnsList, Greylist, Speech
 from harness.reference_mta.tables.server import Auth, Dns, Limits, Mutation, Relay, Server, Tls
@@ -59,6 +60,9 @@ whitelist_hosts = ["*.bulkmail.example"]
 # connections_of_client = 1000   # at once, of one address
 # content_in_flight = 268435456  # bytes of all messages that are under way
 
+[extensions]                     # of SMTP: all are offered but those that stand here
+# without = ["CHUNKING", "BINARYMIME"]
+
 [answers."helo.not-fqdn"]        # one rule's answer in place of the documented one, which is to hold back
 action = "accept"
 held = true
@@ -103,6 +107,7 @@ class Config(settings.Settings):
     domain: tuple[Domain, ...] = Field(min_length=1)
     speech: Speech = Speech()
     limits: Limits = Limits()
+    extensions: Extensions = Extensions()
     answers: Answers = Field(default_factory=dict)
     dnsbl: tuple[DnsList, ...] = ()
     dnsbl_policy: DnsblPolicy = DnsblPolicy()
@@ -147,6 +152,13 @@ class Config(settings.Settings):
             if domain.name.lower() == wanted:
                 return domain
         return _of_the_host(wanted) if wanted in self.own_names else None
+
+    @property
+    def offered(self) -> frozenset[Extension]:
+        """The extensions that this server is up to: an mbox keeps lines of text, and nothing binary."""
+        formats = {domain.format or self.delivery.format for domain in self.domain} | {self.delivery.format}
+        keeps_all = formats == {"maildir"}
+        return self.extensions.offered - (frozenset() if keeps_all else {Extension.BINARY})
 
     @property
     def tls_names(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from harness.reference_mta.earned import Refusal
 from harness.reference_mta.replies import visible
 
 LONGEST_SAID, LONGEST_REPLY = 200, 400  # characters that are shown
-STAGES = {"EHLO": "helo", "HELO": "helo", "MAIL": "mail", "RCPT": "rcpt", "DATA": "data"}
+STAGES = {"EHLO": "helo", "HELO": "helo", "MAIL": "mail", "RCPT": "rcpt", "DATA": "data", "BDAT": "data"}
 STAGES |= {verb: verb.lower() for verb in ("AUTH", "STARTTLS", "RSET", "NOOP", "QUIT", "VRFY", "HELP")}
 UNKNOWN = "command"  # the stage of what is none of these
 SECRET = "AUTH"  # noqa: S105 - the command whose argument is nobody's business

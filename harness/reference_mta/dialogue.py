@@ -15,6 +15,7 @@ from harness.reference_mta.mail.acceptance import Acceptance
 from harness.reference_mta.mail.delivery import received
 from harness.reference_mta.mail.message import Message
 from harness.reference_mta.mail.spf import authorize
+from harness.reference_mta.mail.trace import protocol
 from harness.reference_mta.policy import Policy
 from harness.reference_mta.policy.transaction import Transaction
 from harness.reference_mta.protocol.events import (
@@ -77,6 +78,7 @@ class Dialogue:
         self._largest = largest
         self._authentication = Authentication(self.about, site.accounts)
         self._recipients: list[str] = []
+        self._international = False  # the message that is begun is
 
     def know(self, client: str) -> None:
         """The client's address."""
@@ -91,7 +93,7 @@ class Dialogue:
             case Greeted():
                 return await self._greeted(event)
             case SenderGiven():
-                return await self._sender(str(event.path))
+                return await self._sender(event)
             case RecipientGiven():
                 return await self._recipient(event)
             case ContentReceived():
@@ -134,17 +136,24 @@ class Dialogue:
         self._begin_message()
         greeting = self.site.policy.greeting
         self.site.policy.note(KEYWORDS)
-        offer = Offer(self._largest, self.covered, about.trusted)
+        offer = Offer(
+            self._largest,
+            self.covered,
+            about.trusted,
+            self.site.config.offered,
+            self.site.policy.most_recipients(self.site.config.server.max_recipients),
+        )
         listed = greeting.keywords(offer) if event.extended else []
         return greeting.welcome(self.site.config.server.hostname, event.name, listed)
 
-    async def _sender(self, sender: str) -> str:
+    async def _sender(self, event: SenderGiven) -> str:
         """MAIL FROM; without a greeting policy answers."""
         ungreeted = await self.teller.face(Stage.GREETING, self.site.policy.mail_first, self._line)
         if ungreeted.reply:
             return ungreeted.reply
         self._begin_message()
-        self.about.sender = sender
+        self.about.sender = str(event.path)
+        self._international = event.parameters.international
         if refusal := await self._sender_refused():
             return refusal
         self.about.in_message = True
@@ -208,6 +217,7 @@ class Dialogue:
     def _begin_message(self) -> None:
         self.about.begin_message()
         self._recipients.clear()
+        self._international = False
 
     async def _sender_refused(self) -> str:
         """The refusal of a sender that is told now, or nothing."""
@@ -233,10 +243,17 @@ class Dialogue:
 
     def _message(self, content: bytes) -> Message:
         about = self.about
-        protocol = "ESMTP" if about.extended else "SMTP"
-        protocol += ("S" if self.covered else "") + ("A" if about.authenticated else "")
-        header = received(about, about.greeting or UNNAMED, protocol)
-        return Message(about.sender, tuple(self._recipients), content, header)
+        header = received(
+            about,
+            about.greeting or UNNAMED,
+            protocol(
+                extended=about.extended,
+                international=self._international,
+                covered=self.covered,
+                authenticated=about.authenticated,
+            ),
+        )
+        return Message(about.sender, tuple(self._recipients), content, header, self._international)
 
     async def _keep(self, message: Message) -> str:
         try:

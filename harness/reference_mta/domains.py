@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from harness import settings
-from harness.settings.hosts import DomainName, LocalPart, Target, twice
+from harness.reference_mta.tables.values import MailboxName
+from harness.settings.hosts import DomainName, Target, twice
 
 Format = Literal["maildir", "mbox"]
 Targets = Annotated[tuple[Target, ...], Field(min_length=1)]
@@ -25,10 +26,10 @@ class Domain(settings.Settings):
     """
 
     name: DomainName
-    users: tuple[LocalPart, ...] = ()
-    aliases: dict[LocalPart, Targets] = Field(default_factory=dict)
+    users: tuple[MailboxName, ...] = ()
+    aliases: dict[MailboxName, Targets] = Field(default_factory=dict)
     catch_all: bool = False
-    bounce_recipients: tuple[LocalPart, ...] | None = None
+    bounce_recipients: tuple[MailboxName, ...] | None = None
     format: Format | None = None  # of its mailboxes; None for the one of [delivery]
 
     @field_validator("users", "aliases")

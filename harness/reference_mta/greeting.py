@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from harness.reference_mta.replies import word
+from harness.reference_mta.tables.extensions import Extension
 
 KEYWORDS = "keywords"  # the part that lists them, as it is called when it is noted
 IDENT = "ESMTP smtp-harness reference MTA"
@@ -16,6 +17,8 @@ class Offer:
     largest: int  # bytes of a message
     covered: bool  # TLS is on
     trusted: bool  # the client may relay
+    extensions: frozenset[Extension] = frozenset(Extension)
+    most_recipients: int = 0  # of a message, refused ones included; 0: it is not told
 
 
 def banner(hostname: str) -> str:
@@ -26,7 +29,14 @@ def banner(hostname: str) -> str:
 def keywords(offer: Offer) -> list[str]:
     """What EHLO lists."""
     tls = ["AUTH PLAIN"] if offer.covered else ["STARTTLS"]
-    return [f"SIZE {offer.largest}", "8BITMIME", "PIPELINING", "ENHANCEDSTATUSCODES", *tls]
+    listed = [one for one in Extension if one in offer.extensions and one is not Extension.LIMITS]
+    limits = [f"LIMITS RCPTMAX={offer.most_recipients}"] if _tells_limits(offer) else []
+    return [f"SIZE {offer.largest}", *listed, *limits, *tls]
+
+
+def _tells_limits(offer: Offer) -> bool:
+    """Whether there is a limit to tell (RFC 9422); of messages and of domains a connection has any number."""
+    return Extension.LIMITS in offer.extensions and offer.most_recipients > 0
 
 
 def welcome(hostname: str, name: str, listed: Sequence[str]) -> str:

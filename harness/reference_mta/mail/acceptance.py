@@ -39,7 +39,10 @@ class Acceptance:
         routes = self.routing.route(self.config, origins, self.routing)
         letters = self.mailboxes.letters(message, routes.local)
         senders = self.forwarding.senders(self.config, self.srs, message, routes.remote, origins)
-        elsewhere = [self.queue.copy(sender, found, message.text) for sender, found in senders.items()]
+        elsewhere = [
+            self.queue.copy(sender, found, message.text, international=message.international)
+            for sender, found in senders.items()
+        ]
         try:
             letters = await self._keep(letters, elsewhere)
         finally:  # also when the client is gone: its message may be in the queue all the same

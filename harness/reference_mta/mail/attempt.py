@@ -10,6 +10,7 @@ from harness.reference_mta.mail.client import Session
 from harness.reference_mta.mail.delivery_result import Delivered, DeliveryResult, State, failed, later
 from harness.reference_mta.mail.header import parted, read
 from harness.reference_mta.mail.hosts import Finder, Host, permitted
+from harness.reference_mta.mail.queue import QueueEntry
 
 MOST_HOPS = 100  # Received fields of a message that is not in a loop (RFC 5321 §6.3)
 log = logging.getLogger(__name__)
@@ -22,12 +23,13 @@ class Attempts:
     finder: Finder
 
     async def attempt(
-        self, sender: str, recipients: Sequence[str], content: bytes, delivered: Delivered
+        self, entry: QueueEntry, content: bytes, delivered: Delivered
     ) -> dict[str, DeliveryResult]:
-        """What each recipient came to; those that have the same hosts share a session.
+        """What each waiting recipient came to; those that have the same hosts share a session.
 
         `delivered` hears of it as soon as a host has taken the message: other hosts may take their time.
         """
+        recipients = entry.waiting
         if len(read(parted(content)[0]).get("received", ())) > MOST_HOPS:
             return dict.fromkeys(recipients, failed("The message goes round in circles", "5.4.6"))
         groups: dict[tuple[Host, ...], list[str]] = {}
@@ -38,14 +40,14 @@ class Attempts:
                 hosts[domain] = await self.finder.hosts(domain)
             groups.setdefault(hosts[domain], []).append(address)
         found = await asyncio.gather(
-            *(self._to_hosts(each, sender, group, content, delivered) for each, group in groups.items())
+            *(self._to_hosts(each, entry, group, content, delivered) for each, group in groups.items())
         )
         return {address: outcome for each in found for address, outcome in each.items()}
 
     async def _to_hosts(
         self,
         hosts: Sequence[Host],
-        sender: str,
+        entry: QueueEntry,
         recipients: Sequence[str],
         content: bytes,
         delivered: Delivered,
@@ -54,7 +56,7 @@ class Attempts:
         outcomes: dict[str, DeliveryResult] = {}
         rest = list(recipients)
         for host in hosts:
-            found = await self._to_host(host, sender, rest, content, delivered)
+            found = await self._to_host(host, entry, rest, content, delivered)
             for address, outcome in found.items():
                 before = outcomes.get(address)
                 if before is None or outcome.settled or before.state is not State.WAITING:
@@ -65,7 +67,7 @@ class Attempts:
         return outcomes
 
     async def _to_host(
-        self, host: Host, sender: str, recipients: Sequence[str], content: bytes, delivered: Delivered
+        self, host: Host, entry: QueueEntry, recipients: Sequence[str], content: bytes, delivered: Delivered
     ) -> Mapping[str, DeliveryResult]:
         config = self.finder.config
         if host.trouble:
@@ -78,7 +80,7 @@ class Attempts:
             return dict.fromkeys(recipients, failed(words, "5.7.1", elsewhere=True))
         session = Session(host, config.server.hostname, config.outgoing.timeout, delivered)
         try:
-            return await session.send(sender, recipients, content)
+            return await session.send(entry.sender, recipients, content, international=entry.international)
         except Exception:  # a defect: what the other hosts said counts all the same
             log.exception("the session with %s failed", host.name)
             return dict.fromkeys(recipients, later("This server failed to send it", "4.3.0", in_doubt=True))

@@ -14,6 +14,8 @@ from harness.reference_mta.mail.message import Message
 from harness.reference_mta.mail.queue import QueueEntry
 
 MOST_RETURNED = 65536  # bytes of the header section that go back
+ASCII = ("us-ascii", "message/delivery-status", "text/rfc822-headers")
+INTERNATIONAL = ("utf-8", "message/global-delivery-status", "message/global-headers")  # RFC 6533
 PREFACE = """\
 This is the mail system at {hostname}.
 
@@ -24,12 +26,12 @@ Your message could not be delivered to one or more recipients. It is not tried a
 def bounce(hostname: str, entry: QueueEntry, content: bytes, lost: Mapping[str, DeliveryResult]) -> Message:
     """The notification to the sender of a message, about the recipients that failed."""
     boundary = f"=_{secrets.token_hex(16)}"
-    header = parted(content)[0][:MOST_RETURNED].rstrip(b"\r\n")
-    parts = (
-        ("text/plain; charset=us-ascii", _text(hostname, lost)),
-        ("message/delivery-status", _status(hostname, entry, lost)),
-        ("text/rfc822-headers", header.decode("latin-1") + "\r\n"),
-    )
+    header = parted(content)[0][:MOST_RETURNED].rstrip(b"\r\n").decode("utf-8", "surrogateescape")
+    text, status = _text(hostname, lost), _status(hostname, entry, lost)
+    plain = all(each.isascii() for each in (entry.sender, header, text, status))
+    charset, *kinds = INTERNATIONAL if entry.international and not plain else ASCII
+    kinds = [f"text/plain; charset={charset}", *kinds]
+    parts = tuple(zip(kinds, (text, status, header + "\r\n"), strict=True))
     lines = [
         f"From: Mail Delivery System <MAILER-DAEMON@{hostname}>",
         f"To: <{entry.sender}>",
@@ -39,7 +41,7 @@ def bounce(hostname: str, entry: QueueEntry, content: bytes, lost: Mapping[str, 
         "Auto-Submitted: auto-replied",
         "MIME-Version: 1.0",
         f'Content-Type: multipart/report; report-type=delivery-status; boundary="{boundary}"',
-        *([] if header.isascii() else ["Content-Transfer-Encoding: 8bit"]),
+        *([] if plain else ["Content-Transfer-Encoding: 8bit"]),
         "",
     ]
     for kind, text in parts:
@@ -52,7 +54,8 @@ def bounce(hostname: str, entry: QueueEntry, content: bytes, lost: Mapping[str, 
             *text.replace("\r\n", "\n").split("\n"),
         ]
     lines += [f"--{boundary}--", ""]
-    return Message("", (entry.sender,), "\r\n".join(lines).encode("latin-1", "replace"))
+    told = "\r\n".join(lines).encode("utf-8", "surrogateescape")
+    return Message("", (entry.sender,), told, international=entry.international)
 
 
 def _text(hostname: str, lost: Mapping[str, DeliveryResult]) -> str:
@@ -72,7 +75,7 @@ def _status(hostname: str, entry: QueueEntry, lost: Mapping[str, DeliveryResult]
         remote = [f"Remote-MTA: dns; {outcome.host}"] if outcome.host else []
         blocks.append(
             [
-                f"Final-Recipient: rfc822; {address}",
+                f"Final-Recipient: {'rfc822' if address.isascii() else 'utf-8'}; {address}",
                 "Action: failed",
                 f"Status: {outcome.status}",
                 *remote,

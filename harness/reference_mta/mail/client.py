@@ -7,8 +7,10 @@ import contextlib
 from collections.abc import Sequence
 
 from harness.reference_mta.mail.delivery_result import Delivered, DeliveryResult, State, failed, later
+from harness.reference_mta.mail.header import parted
 from harness.reference_mta.mail.hosts import Host
 from harness.reference_mta.mail.wire import Reply, Wire, WireError, connect
+from harness.reference_mta.protocol.content import is_binary
 
 FAREWELL = 5.0  # seconds for the reply to QUIT, which changes nothing any more
 START_INPUT = 354
@@ -34,10 +36,17 @@ class Session:
         self._hello = hello
         self._timeout = timeout
         self._keywords: set[str] = set()
+        self._international = False
         self._in_doubt = False  # the message was sent, and nothing said of it
 
-    async def send(self, sender: str, recipients: Sequence[str], content: bytes) -> dict[str, DeliveryResult]:
-        """What each recipient came to. Raises nothing that the host can bring about."""
+    async def send(
+        self, sender: str, recipients: Sequence[str], content: bytes, *, international: bool = False
+    ) -> dict[str, DeliveryResult]:
+        """What each recipient came to; `international`: the message has come with SMTPUTF8 (RFC 6531).
+
+        Raises nothing that the host can bring about.
+        """
+        self._international = international
         outcomes: dict[str, DeliveryResult] = {}
         try:
             wire = await connect(self._host.address, self._host.port, self._timeout)
@@ -78,10 +87,18 @@ class Session:
         content: bytes,
         outcomes: dict[str, DeliveryResult],
     ) -> None:
-        for address in (sender, *recipients):
-            if not (address.isascii() and address.isprintable()):
-                raise _RefusedError(failed("An address that is not ASCII cannot be sent", "5.6.7"))
-        reply = await wire.command(" ".join((f"MAIL FROM:<{sender}>", *self._parameters(content))))
+        international = self._speaks_utf8(sender, recipients, content, outcomes)
+        recipients = [address for address in recipients if address not in outcomes]
+        if not recipients:
+            return
+        wire.international = international
+        binary = is_binary(content)
+        if binary and not {"BINARYMIME", "CHUNKING"} <= self._keywords:
+            raise _RefusedError(self._unable("binary content", "BINARYMIME and CHUNKING"))
+        if not (binary or content.isascii() or "8BITMIME" in self._keywords):
+            raise _RefusedError(self._unable("8-bit content", "8BITMIME"))
+        parameters = self._parameters(content, binary=binary) + ["SMTPUTF8"] * international
+        reply = await wire.command(" ".join((f"MAIL FROM:<{sender}>", *parameters)))
         if reply.kind != 2:
             raise _RefusedError(self._outcome(reply))
         accepted = []
@@ -92,7 +109,8 @@ class Session:
             else:
                 outcomes[address] = self._outcome(reply, passing=reply.code == EXCEEDED)
         if accepted:
-            outcome = await self._data(wire, content)
+            send = self._chunk if binary else self._data
+            outcome = await send(wire, content)
             outcomes.update(dict.fromkeys(accepted, outcome))
             if outcome.state is State.DELIVERED:
                 await self._delivered(dict.fromkeys(accepted, outcome))
@@ -111,11 +129,50 @@ class Session:
         self._in_doubt = False
         return outcome
 
-    def _parameters(self, content: bytes) -> list[str]:
+    async def _chunk(self, wire: Wire, content: bytes) -> DeliveryResult:
+        """The whole message in one chunk (RFC 3030)."""
+        self._in_doubt = True
+        outcome = self._outcome(await wire.chunk(content))
+        self._in_doubt = False
+        return outcome
+
+    def _speaks_utf8(
+        self,
+        sender: str,
+        recipients: Sequence[str],
+        content: bytes,
+        outcomes: dict[str, DeliveryResult],
+    ) -> bool:
+        """Whether the message needs SMTPUTF8; the recipients are noted that this host cannot be told of.
+
+        One that came with SMTPUTF8 and has nothing beyond ASCII goes to any host.
+        """
+        if not all(address.isprintable() for address in (sender, *recipients)):
+            raise _RefusedError(failed("An address that does not print cannot be sent", "5.6.7"))
+        able = {"SMTPUTF8", "8BITMIME"} <= self._keywords
+        header = self._international and not parted(content)[0].isascii()
+        beyond = [address for address in recipients if not address.isascii()]
+        if not able:
+            if not sender.isascii():
+                raise _RefusedError(self._unable("sender beyond ASCII", "SMTPUTF8", "5.6.7"))
+            if header:
+                raise _RefusedError(self._unable("header beyond ASCII", "SMTPUTF8", "5.6.9"))
+            unable = self._unable("recipient beyond ASCII", "SMTPUTF8", "5.6.7")
+            outcomes.update(dict.fromkeys(beyond, unable))
+        return able and (header or bool(beyond) or not sender.isascii())
+
+    def _unable(self, what: str, keywords: str, status: str = "5.6.3") -> DeliveryResult:
+        """Nothing is changed on its way here, so the host has to be up to it (RFC 6152 §3, RFC 3030 §3)."""
+        words = f"{self._host.name} takes no {what}: it does not offer {keywords}"
+        return failed(words, status, elsewhere=True)
+
+    def _parameters(self, content: bytes, *, binary: bool) -> list[str]:
         parameters = []
         if "SIZE" in self._keywords:
             parameters.append(f"SIZE={len(content)}")
-        if "8BITMIME" in self._keywords and not content.isascii():
+        if binary:
+            parameters.append("BODY=BINARYMIME")
+        elif not content.isascii():
             parameters.append("BODY=8BITMIME")
         return parameters
 

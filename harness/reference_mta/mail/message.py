@@ -11,6 +11,7 @@ class Message:
     recipients: tuple[str, ...]
     content: bytes  # as the client sent it, CRLF line ends
     annotations: tuple[str, ...] = ()  # header lines of this server, such as Received; they go on top
+    international: bool = False  # it came with SMTPUTF8 (RFC 6531)
 
     @property
     def head(self) -> bytes:

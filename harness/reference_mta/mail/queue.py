@@ -28,7 +28,12 @@ CREATE TABLE IF NOT EXISTS recipient (
 );
 CREATE INDEX IF NOT EXISTS upcoming ON message (frozen, next_try);
 """
-PUT = "INSERT INTO message (id, arrived, next_try, sender, size, content) VALUES (?, ?, ?, ?, ?, ?)"
+# From each version of the file to the next; the first is 0, which is what the schema above makes.
+UPGRADES = ("ALTER TABLE message ADD COLUMN international INTEGER NOT NULL DEFAULT 0",)
+PUT = (
+    "INSERT INTO message (id, arrived, next_try, sender, size, content, international)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
 PUT_RECIPIENT = "INSERT INTO recipient (message, address) VALUES (?, ?)"
 NOTE = "UPDATE recipient SET state = ?, attempts = attempts + 1, reply = ? WHERE message = ? AND address = ?"
 AGAIN = "UPDATE recipient SET state = 'waiting' WHERE message = ? AND state = 'failed'"
@@ -67,6 +72,7 @@ class QueueEntry:
     sender: str
     size: int
     recipients: tuple[Recipient, ...]
+    international: bool = False  # it came with SMTPUTF8 (RFC 6531)
 
     @property
     def waiting(self) -> tuple[str, ...]:
@@ -77,16 +83,19 @@ class QueueEntry:
 class QueueCopy:
     """A message on its way into the queue; see `Copy` in storage.py."""
 
-    def __init__(self, queue: "Queue", sender: str, recipients: Sequence[str], text: bytes) -> None:
+    def __init__(
+        self, queue: "Queue", sender: str, recipients: Sequence[str], text: bytes, *, international: bool
+    ) -> None:
         """`text` is the whole message; each recipient is there once."""
         self._queue = queue
         self.id = f"{time.time_ns() // 1000:x}-{secrets.token_hex(4)}"
         self._message = (sender, tuple(recipients), text)
+        self._international = international
         self._written = False
 
     def write(self) -> None:
         """As part of the transaction of all messages that are written now. Raises `QueueError`."""
-        self._queue.put(self.id, *self._message)
+        self._queue.put(self.id, *self._message, international=self._international)
         self._written = True
 
     def sync(self) -> None:
@@ -128,22 +137,27 @@ class Queue:
             self._database.execute("PRAGMA synchronous = FULL")  # a commit is on disk when it returns
             self._database.execute("PRAGMA foreign_keys = ON")
             self._database.executescript(SCHEMA)
+            self._upgrade()
 
     def close(self) -> None:
         """Close the database."""
         self._database.close()
 
-    def copy(self, sender: str, recipients: Sequence[str], text: bytes) -> QueueCopy:
-        """A message to be put in, to be tried at once."""
-        return QueueCopy(self, sender, recipients, text)
+    def copy(
+        self, sender: str, recipients: Sequence[str], text: bytes, *, international: bool = False
+    ) -> QueueCopy:
+        """A message to be put in, to be tried at once; `international`: it came with SMTPUTF8."""
+        return QueueCopy(self, sender, recipients, text, international=international)
 
-    def put(self, number: str, sender: str, recipients: Sequence[str], text: bytes) -> None:
+    def put(
+        self, number: str, sender: str, recipients: Sequence[str], text: bytes, *, international: bool = False
+    ) -> None:
         """Put a message in; the transaction that this begins or joins ends with `commit`."""
         now = self.clock()
         with _told(self._file):
             if not self._database.in_transaction:
                 self._database.execute("BEGIN IMMEDIATE")
-            self._database.execute(PUT, (number, now, now, sender, len(text), text))
+            self._database.execute(PUT, (number, now, now, sender, len(text), text, international))
             self._database.executemany(PUT_RECIPIENT, [(number, address) for address in recipients])
 
     def commit(self) -> None:
@@ -215,6 +229,16 @@ class Queue:
                 "UPDATE message SET next_try = ? WHERE frozen = 0", (self.clock(),)
             ).rowcount
 
+    def _upgrade(self) -> None:
+        """Bring an older file to this version. Raises `ValueError` for one of a newer server."""
+        with self._transaction():
+            (version,) = self._database.execute("PRAGMA user_version").fetchone()
+            if version > len(UPGRADES):
+                raise ValueError(f"a newer version of this server has made it (version {version})")
+            for step in UPGRADES[version:]:
+                self._database.execute(step)
+            self._database.execute(f"PRAGMA user_version = {len(UPGRADES)}")
+
     def _settle(self, number: str, outcomes: Mapping[str, DeliveryResult]) -> None:
         for address, outcome in outcomes.items():
             self._database.execute(NOTE, (outcome.state, outcome.words, number, address))
@@ -222,13 +246,15 @@ class Queue:
 
     def _entries(self, number: str | None) -> list[QueueEntry]:
         rows = self._database.execute(
-            "SELECT id, arrived, next_try, frozen, sender, size FROM message"
+            "SELECT id, arrived, next_try, frozen, sender, size, international FROM message"
             " WHERE ? IS NULL OR id = ? ORDER BY arrived, id",
             (number, number),
         ).fetchall()
         return [
-            QueueEntry(number, arrived, next_try, bool(frozen), sender, size, self._recipients(number))
-            for number, arrived, next_try, frozen, sender, size in rows
+            QueueEntry(
+                number, arrived, next_try, bool(frozen), sender, size, self._recipients(number), bool(utf8)
+            )
+            for number, arrived, next_try, frozen, sender, size, utf8 in rows
         ]
 
     def _recipients(self, number: str) -> tuple[Recipient, ...]:

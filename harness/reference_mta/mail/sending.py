@@ -92,7 +92,7 @@ class Sender:
             _log(outcomes)
             await _whole(self._surely(lambda: self._queue.settle(entry.id, outcomes)))
 
-        outcomes = await self._attempts.attempt(entry.sender, entry.waiting, content, delivered)
+        outcomes = await self._attempts.attempt(entry, content, delivered)
         rest = {each: one for each, one in outcomes.items() if one.state is not State.DELIVERED}
         await _whole(self._note(entry, content, rest, began))
 

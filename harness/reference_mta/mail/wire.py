@@ -42,15 +42,16 @@ class Wire:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, patience: float) -> None:
         """Made by `connect`."""
+        self.international = False  # the message that is sent has SMTPUTF8 (RFC 6531)
         self._reader = reader
         self._writer = writer
         self._patience = patience
 
     async def command(self, line: str, patience: float | None = None) -> Reply:
         """Send a command, without control characters, and read its reply. Raises `WireError`."""
-        if not (line.isascii() and line.isprintable()):
+        if not (line.isprintable() and (line.isascii() or self.international)):
             raise WireError("a command with control characters is never sent")
-        await self._send(f"{line}\r\n".encode("ascii"))
+        await self._send(f"{line}\r\n".encode())
         return await self.reply(patience)
 
     async def reply(self, patience: float | None = None) -> Reply:
@@ -73,6 +74,16 @@ class Wire:
     async def end_of_content(self) -> Reply:
         """Send the final dot, and read whether the message was taken. Raises `WireError`."""
         await self._send(b".\r\n")
+        return await self.reply(PATIENT * self._patience)
+
+    async def chunk(self, content: bytes) -> Reply:
+        """Send a whole message as one chunk, no byte touched (RFC 3030 §2), and read whether it was taken.
+
+        Raises `WireError`.
+        """
+        await self._send(f"BDAT {len(content)} LAST\r\n".encode("ascii"))
+        for start in range(0, len(content), PIECE):
+            await self._send(content[start : start + PIECE])
         return await self.reply(PATIENT * self._patience)
 
     def abort(self) -> None:

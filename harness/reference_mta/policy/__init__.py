@@ -28,7 +28,7 @@ from harness.reference_mta.policy.greylisting import AS_IT_SHOULD_BE as GREYLIST
 from harness.reference_mta.policy.greylisting import BOUNCES, GREYLISTED, GreylistParts, of_all
 from harness.reference_mta.policy.helo import GREETING, STICKY
 from harness.reference_mta.policy.mail import GREETED, MAIL_DELAY, RCPT_DELAY
-from harness.reference_mta.policy.rcpt import CHARACTERS, COUNT, FIRST_CHARACTER, RELAYING, USER
+from harness.reference_mta.policy.rcpt import CHARACTERS, COUNT, COUNTED, FIRST_CHARACTER, RELAYING, USER
 from harness.reference_mta.policy.srs import SRS
 from harness.reference_mta.protocol.parts import ProtocolParts
 from harness.reference_mta.reached import unnoticed
@@ -94,6 +94,11 @@ class Policy:
         if greylist.before_users:
             return (*self.rcpt, *greylisting, *self.user, *self.listed)
         return (*self.rcpt, *self.user, *self.listed, *greylisting)
+
+    def most_recipients(self, most: int) -> int:
+        """The limit on a message's recipients, where policy holds every client to it; 0 where it does not."""
+        counts = [check for question in self.rcpt_first for check in question.checks.values()]
+        return most if any(check.then.refuses for check in counts if check.rule == COUNTED) else 0
 
     def with_questions(self, change: Callable[[Question], Question]) -> "Policy":
         """The policy with every question replaced by what `change` makes of it."""

@@ -7,13 +7,14 @@ from harness.reference_mta.policy.checks import PASS, Check, deny, question
 from harness.reference_mta.policy.transaction import Transaction
 
 ILLEGAL = frozenset("@%!/|")
+COUNTED = "rcpt.too-many"
 NO_RELAY = "I do not relay for you"
 
 
 async def count(transaction: Transaction) -> str | None:
     """Whether the message has too many recipients."""
     too_many = transaction.recipients > transaction.config.server.max_recipients
-    return "rcpt.too-many" if too_many else None
+    return COUNTED if too_many else None
 
 
 async def relaying(transaction: Transaction) -> str | None:
@@ -52,7 +53,7 @@ def is_verified(transaction: Transaction) -> bool:
 
 REFUSED = deny(NO_RELAY, late=True)
 TOO_MANY = deny("Too many recipients", status="5.3", drop=True)
-COUNT = question(count, Check("rcpt.too-many", then=TOO_MANY, off=PASS), at_once=True)
+COUNT = question(count, Check(COUNTED, then=TOO_MANY, off=PASS), at_once=True)
 RELAYING = question(
     relaying,
     Check("rcpt.relay-authenticated", then=PASS, off=REFUSED),

@@ -83,15 +83,25 @@ def flaw(content: bytes, limits: Limits) -> str:
     A bare CR or LF (RFC 5321 §2.3.8) is an end of line to some and none to others: passed on, it could become
     a header field of this server's own that nobody has looked at here.
     """
+    return flaw_of_lines(content, limits.text_line) or (LOOP if hops(content) > limits.hops else "")
+
+
+def flaw_of_lines(content: bytes, longest: int) -> str:
+    """The refusal of what is not made of lines of so many bytes at most, or nothing."""
     if not content.count(b"\r") == content.count(b"\n") == content.count(b"\r\n"):
         return BARE
     start = 0
     while start < len(content):
-        end = content.rfind(b"\r\n", start, start + limits.text_line)
+        end = content.rfind(b"\r\n", start, start + longest)
         if end < 0:
             return LONG_LINE
         start = end + 2
-    return LOOP if hops(content) > limits.hops else ""
+    return ""
+
+
+def is_binary(content: bytes) -> bool:
+    """Whether DATA cannot carry it: it is not made of lines, or has a NUL (RFC 2045 §2.9, RFC 3030 §3)."""
+    return b"\0" in content or bool(flaw_of_lines(content, Limits().text_line))
 
 
 def hops(content: bytes) -> int:

@@ -79,6 +79,7 @@ class Driver(asyncio.Protocol):
         self._parting = False
         self._deadline: float | None = None
         self._message_end = 0.0
+        self._in_message = False
         self._timer: asyncio.TimerHandle | None = None
 
     # What the responder may do
@@ -198,11 +199,11 @@ class Driver(asyncio.Protocol):
 
     async def _next(self) -> Event | None:
         """The next event; None when the client has said all that it will ever say, or says it too slowly."""
+        self._time_message()
         event = self.machine.next_event()
         if event is not None:
             return event
-        self._message_end = self._loop.time() + self._patience.message
-        self._expire_in(self._patience.idle)
+        self._expire()
         while not self._at_end:
             self._read_on()
             await self._more()
@@ -211,9 +212,21 @@ class Driver(asyncio.Protocol):
                 if not self._at_end:
                     self._deadline = None
                 return event
+            self._time_message()
             if self.machine.reads_content:
-                self._expire_in(min(self._patience.idle, self._message_end - self._loop.time()))
+                self._expire()
         return None
+
+    def _expire(self) -> None:
+        """Wait for the next that comes, and no longer than the message has time."""
+        left = self._message_end - self._loop.time() if self._in_message else self._patience.idle
+        self._expire_in(min(self._patience.idle, left))
+
+    def _time_message(self) -> None:
+        """A message has its time from its beginning on, be it in one piece or in chunks."""
+        if not (self.machine.holds_content and self._in_message):
+            self._message_end = self._loop.time() + self._patience.message
+        self._in_message = self.machine.holds_content
 
     def _say(self, reply: str) -> None:
         self._responder.told(reply)
@@ -291,7 +304,7 @@ class Driver(asyncio.Protocol):
         if self._at_end or self._arrival is None:
             transport.abort()
             return
-        slow = self.machine.reads_content and self._loop.time() >= self._message_end
+        slow = self._in_message and self._loop.time() >= self._message_end
         self.machine.end()
         self._say(SLOW if slow else IDLE)
         self._at_end = True

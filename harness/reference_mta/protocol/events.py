@@ -54,12 +54,30 @@ class RecipientGiven(Event):
 
 @dataclass(frozen=True)
 class ContentAsked(Event):
-    """DATA in its place, or the first chunk: with 354 the content follows."""
+    """DATA in its place: with 354 the content follows."""
+
+
+@dataclass(frozen=True)
+class ChunkAnnounced(Event):
+    """BDAT; the core keeps it to itself until the bytes that it announces are there (RFC 3030 §2)."""
+
+    size: int = 0
+    last: bool = False
+
+
+@dataclass(frozen=True)
+class ChunkReceived(Event):
+    """A chunk is there that is not the last of its message."""
+
+    size: int = 0
 
 
 @dataclass(frozen=True)
 class ContentReceived(Event):
-    """The whole message; with an answer of the core's own it is not to be taken, and `content` is empty."""
+    """The whole message; with an answer of the core's own it is not to be taken, and `content` is empty.
+
+    Of a message in chunks that is the last one, or the one with which it is refused.
+    """
 
     content: bytes = b""
 

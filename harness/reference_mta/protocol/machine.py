@@ -11,12 +11,15 @@ No rule of anybody's is known here: an event says what the client has done, and 
 that holds. The table of states is in `table.py`.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from harness.reference_mta.protocol.chunks import ChunkReader, ChunkUnreadableError
 from harness.reference_mta.protocol.commands import HttpError, SyntaxFlawError, read_command
 from harness.reference_mta.protocol.content import ContentReader
 from harness.reference_mta.protocol.events import (
     Asked,
+    ChunkAnnounced,
+    ChunkReceived,
     Connected,
     ContentReceived,
     CredentialsAsked,
@@ -66,7 +69,10 @@ class Machine:
         self._greeted = self._extended = False
         self._offered: frozenset[str] = frozenset()
         self._international = False
+        self._binary = False
         self._reader: ContentReader | None = None
+        self._chunks: ChunkReader | None = None
+        self._chunk: _ChunkUnderWay | None = None
         self._waiting: tuple[Event, Row] | None = None  # an event that has no reply yet
         self._errors = self._credentials = self._idle = 0
 
@@ -77,8 +83,13 @@ class Machine:
 
     @property
     def reads_content(self) -> bool:
-        """Whether what comes now is a message."""
-        return self.state is State.CONTENT
+        """Whether what comes now is a message, or a part of one."""
+        return self.state is State.CONTENT or self._chunk is not None
+
+    @property
+    def holds_content(self) -> bool:
+        """Whether a message has begun to come and is not yet answered."""
+        return self.reads_content or self._chunks is not None
 
     @property
     def ended(self) -> bool:
@@ -114,9 +125,8 @@ class Machine:
             self._enter(State.SECRET)
         else:
             self._accept(event, row, reply)
-        if isinstance(event, ContentReceived) and self._reader:
-            self._reader.close()
-            self._reader = None
+        if isinstance(event, ContentReceived):
+            self._drop_content()
         if code == "421":
             self._enter(State.ENDED)
         return self._count(event, code)
@@ -148,6 +158,8 @@ class Machine:
             return Connected(), CONNECTING
         if self.state is State.CONTENT:
             return self._content(), END_OF_CONTENT
+        if self._chunk is not None:
+            return self._bytes_of(self._chunk)
         line = self._line()
         if line is None:
             return None, self._parts.table["NOOP"]
@@ -176,7 +188,7 @@ class Machine:
             return Secret(answer=TOO_LONG_SECRET)
         return Secret(text=line[: -len(LINE_END)].strip(b" \t").decode("ascii", "replace"))
 
-    def _command(self, line: bytes) -> tuple[Event, Row]:
+    def _command(self, line: bytes) -> tuple[Event | None, Row]:
         nothing = self._parts.table["NOOP"]
         if not line:
             return Misspoken(line=b"(a line that is too long)\r\n", answer=TOO_LONG), nothing
@@ -188,17 +200,53 @@ class Machine:
                 raise SyntaxFlawError(ABSENT if command.verb in NOT_IMPLEMENTED else UNKNOWN)
             if self.state is State.TURNED_AWAY and command.verb != "QUIT":
                 raise SyntaxFlawError(TURNED_AWAY)
-            if self.state not in row.where:
+            placed = self.state in row.where
+            if not placed and not row.brings_bytes:
                 raise SyntaxFlawError(row.out_of_place)
-            return replace(self._parts.readers[command.verb](command, self._situation), line=line), row
-        except HttpError as flaw:
+            event = replace(self._parts.readers[command.verb](command, self._situation), line=line)
+            if isinstance(event, ChunkAnnounced):
+                return self._bytes_of(self._begin_chunk(event, row, placed=placed))
+            return event, row
+        except (HttpError, ChunkUnreadableError) as flaw:
             return Misspoken(line, str(flaw)), replace(nothing, refused=State.ENDED)
         except (SyntaxFlawError, ParameterError) as flaw:
             return Misspoken(line, str(flaw)), nothing
 
+    def _begin_chunk(self, event: ChunkAnnounced, row: Row, *, placed: bool) -> "_ChunkUnderWay":
+        if placed:
+            if self._chunks is None:
+                self._parts.note(CONTENT)
+                self._chunks = self._parts.chunks(self._limits, self._in_flight)
+            self._chunks.begin(event.size)
+        self._chunk = _ChunkUnderWay(event, row, self._chunks if placed else None, event.size)
+        return self._chunk
+
+    def _bytes_of(self, chunk: "_ChunkUnderWay") -> tuple[Event | None, Row]:
+        """The event of a chunk that is there as a whole; where it has no place its bytes are read as well.
+
+        A client may have sent more than one before it hears that the first was refused (RFC 3030 §4.2).
+        """
+        piece = bytes(self._input[: chunk.left])
+        del self._input[: len(piece)]
+        chunk.left -= len(piece)
+        event, reader = chunk.event, chunk.reader
+        if reader:
+            reader.feed(piece)
+        if chunk.left:
+            return None, chunk.row
+        self._chunk = None
+        if reader is None:
+            return Misspoken(event.line, chunk.row.out_of_place), self._parts.table["NOOP"]
+        if event.last or reader.refusal:
+            content, refusal = reader.message(binary=self._binary)
+            return ContentReceived(event.line, refusal, b"" if refusal else content), END_OF_CONTENT
+        return ChunkReceived(event.line, f"250 2.0.0 {event.size} bytes noted", event.size), chunk.row
+
     @property
     def _situation(self) -> Situation:
-        return Situation(self._limits, self._extended, self._offered, self._international, self.covered)
+        return Situation(
+            self._limits, self._extended, self._offered, self._international, self.covered, self._binary
+        )
 
     # What replies lead to
 
@@ -208,6 +256,7 @@ class Machine:
             self._offered = _keywords(reply) if event.extended else frozenset()
         elif isinstance(event, SenderGiven):
             self._international = event.parameters.international
+            self._binary = event.parameters.binary
         elif isinstance(event, TlsAsked):
             self._input.clear()  # clear text behind the command is no command (RFC 3207 §6)
         self._enter(row.accepted)
@@ -216,11 +265,17 @@ class Machine:
         if state is None or self.state is State.ENDED:
             return
         self.state = State.UNGREETED if state is State.GREETED and not self._greeted else state
+        if self.state not in (State.CONTENT, State.CHUNKS):
+            self._drop_content()
         if state is State.ENDED:
             self._input.clear()
-            if self._reader:
-                self._reader.close()
-                self._reader = None
+
+    def _drop_content(self) -> None:
+        """Nothing is left of a message, and its place is free for others."""
+        for reader in (self._reader, self._chunks):
+            if reader:
+                reader.close()
+        self._reader = self._chunks = self._chunk = None
 
     def _count(self, event: Event, code: str) -> str:
         """The reply that ends the connection where the client has had enough; nothing otherwise."""
@@ -229,7 +284,7 @@ class Machine:
         self._credentials += refused and isinstance(event, CredentialsAsked | Secret)
         if isinstance(event, ContentReceived):
             self._idle = 0
-        elif isinstance(event, Reset | Asked | Greeted):
+        elif isinstance(event, Reset | Asked | Greeted) or _is_empty(event):
             self._idle += 1
         farewell = ""
         if self._limits.errors and self._errors >= self._limits.errors:
@@ -242,6 +297,21 @@ class Machine:
             return ""
         self._enter(State.ENDED)
         return farewell
+
+
+@dataclass
+class _ChunkUnderWay:
+    """A chunk of which not all bytes are there; one that has no place has no reader."""
+
+    event: ChunkAnnounced
+    row: Row
+    reader: ChunkReader | None
+    left: int
+
+
+def _is_empty(event: Event) -> bool:
+    """Whether it is a chunk that brought nothing, and was not the last."""
+    return isinstance(event, ChunkReceived) and event.size == 0
 
 
 def _keywords(reply: str) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from harness.reference_mta.protocol.paths import read_mailbox
 
@@ -32,6 +32,11 @@ class Parameters:
         return int(self.values.get("SIZE", "0"))
 
     @property
+    def binary(self) -> bool:
+        """Whether MAIL says that the content is no text of lines (RFC 3030 §3)."""
+        return self.values.get("BODY", "").upper() == "BINARYMIME"
+
+    @property
     def international(self) -> bool:
         """Whether MAIL asks for SMTPUTF8 (RFC 6531)."""
         return "SMTPUTF8" in self.values
@@ -59,7 +64,8 @@ def read_parameters(text: str, verb: str, offered: frozenset[str]) -> Parameters
             raise ParameterError("555 5.5.4 That parameter is not known here")
         if keyword in values:
             raise ParameterError("501 5.5.4 A parameter stands there once")
-        if not known.fits(value):
+        belongs = known.extensions.get(value.upper(), known.extension)
+        if not known.fits(value) or belongs not in offered:
             raise ParameterError(f"501 5.5.4 {keyword} has no such value")
         values[keyword] = value
     if len(values) > MOST:
@@ -105,11 +111,16 @@ class _Known:
 
     extension: str
     fits: Callable[[str], bool]
+    extensions: Mapping[str, str] = field(default_factory=dict)  # values that belong to another extension
 
 
 KNOWN: Mapping[tuple[str, str], _Known] = {
     ("MAIL", "SIZE"): _Known("SIZE", lambda value: _DIGITS.fullmatch(value) is not None),  # RFC 1870 §5
-    ("MAIL", "BODY"): _Known("8BITMIME", lambda value: value.upper() in ("7BIT", "8BITMIME")),  # RFC 6152 §3
+    ("MAIL", "BODY"): _Known(
+        "8BITMIME",  # RFC 6152 §3
+        lambda value: value.upper() in ("7BIT", "8BITMIME", "BINARYMIME"),
+        {"BINARYMIME": "BINARYMIME"},  # RFC 3030 §3
+    ),
     ("MAIL", "SMTPUTF8"): _Known("SMTPUTF8", lambda value: not value),  # RFC 6531 §3.4
     ("MAIL", "AUTH"): _Known("AUTH", _is_sender),
     ("MAIL", "RET"): _Known("DSN", lambda value: value.upper() in ("FULL", "HDRS")),  # RFC 3461 §4.3

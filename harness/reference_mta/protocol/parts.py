@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from harness.reference_mta.protocol.chunks import ChunkReader
 from harness.reference_mta.protocol.content import ContentReader
 from harness.reference_mta.protocol.limits import InFlight, Limits
 from harness.reference_mta.protocol.lines import LineReader
@@ -33,6 +34,7 @@ class ProtocolParts:
 
     lines: Callable[[], LineReader] = LineReader
     content: Callable[[Limits, InFlight], ContentReader] = ContentReader
+    chunks: Callable[[Limits, InFlight], ChunkReader] = ChunkReader
     table: Mapping[str, Row] = field(default_factory=lambda: TABLE)
     readers: Mapping[str, Reader] = field(default_factory=lambda: READERS)
     encoded: Callable[[str], bytes] = encoded

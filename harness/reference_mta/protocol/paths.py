@@ -6,7 +6,8 @@ since `"a"@x.example` and `a@x.example` are one mailbox.
 
 import ipaddress
 import re
-from dataclasses import dataclass
+import unicodedata
+from dataclasses import dataclass, replace
 
 LONGEST_PATH = 320  # bytes of a mailbox; RFC 5321 §4.5.3.1.3 asks for 256 with the brackets
 _ATOM = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~\u0080-\U0010ffff]+"
@@ -20,6 +21,8 @@ _ROUTE = re.compile(rf"@{_DOMAIN}(?:,@{_DOMAIN})*:")
 _MAILBOX = re.compile(rf"(?P<local>{_DOT_STRING}|{_QUOTED})@(?P<domain>{_DOMAIN}|{_LITERAL})")
 _ALMOST = re.compile(rf"(?P<local>{_LOOSE})@(?P<domain>{_DOMAIN}|{_LITERAL})")
 _IN_QUOTES = re.compile(rf"[^>\"]*(?:{_QUOTED}[^>\"]*)*>")
+_ANY_LOCAL = re.compile(rf"{_DOT_STRING}|{_QUOTED}")
+_ALMOST_LOCAL = re.compile(_LOOSE)
 _PLAIN = re.compile(_DOT_STRING)
 _PAIR = re.compile(r"\\(.)", re.DOTALL)
 POSTMASTER = "postmaster"
@@ -63,11 +66,43 @@ def read_path(text: str, *, almost: bool = False) -> tuple[Path, str] | None:
         return None
     if not inner:
         return NULL, rest
-    if len(inner) > LONGEST_PATH or not inner.isprintable():
+    if not inner.isprintable() or len(inner.encode()) > LONGEST_PATH:
         return None
     route = _ROUTE.match(inner)
     path = _read_mailbox(inner[route.end() :] if route else inner, routed=bool(route), almost=almost)
     return (path, rest) if path else None
+
+
+def in_one_form(path: Path) -> Path | None:
+    """The path in the one form that all of its spellings have; None where it has none.
+
+    The domain is as DNS has it (A-labels, RFC 5890), the local part in normalization form C (RFC 6530 §10.1),
+    and then still one by the grammar. A domain has to be spelled in that form, letter case aside: one that
+    has to be mapped, such as letters of full width, may be another one to others.
+    """
+    if path.is_ascii:
+        return path
+    local_part = unicodedata.normalize("NFC", path.local_part)
+    domain = path.domain if path.domain.isascii() else _for_dns(path.domain)
+    grammar = _ANY_LOCAL if not path.almost else _ALMOST_LOCAL
+    if domain is None or not grammar.fullmatch(local_part):
+        return None
+    return replace(path, local_part=local_part, domain=domain)
+
+
+def _for_dns(domain: str) -> str | None:
+    """The A-labels of a domain; Python's encoding, that of RFC 3490, maps some of what RFC 5891 refuses."""
+    labels = []
+    for label in domain.split("."):
+        try:
+            encoded = label.encode("idna")
+            plain = label.isascii() or encoded.decode("idna") == unicodedata.normalize("NFC", label).lower()
+        except UnicodeError:
+            return None
+        if not plain:
+            return None
+        labels.append(encoded.decode("ascii"))
+    return ".".join(labels)
 
 
 def read_mailbox(text: str) -> Path | None:

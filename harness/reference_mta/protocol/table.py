@@ -15,6 +15,7 @@ class State(Enum):
     SENDER = auto()  # MAIL was accepted
     RECIPIENTS = auto()  # and a RCPT at least
     CONTENT = auto()  # between 354 and the end of the content
+    CHUNKS = auto()  # chunks of a message were accepted, the last is not among them (RFC 3030)
     SECRET = auto()  # between 334 and the client's answer (RFC 4954 §4)
     HANDSHAKE = auto()  # between the 220 of STARTTLS and TLS (RFC 3207 §4)
     ENDED = auto()  # nothing more is read
@@ -32,9 +33,10 @@ class Row:
     accepted: State | None = None
     refused: State | None = None
     out_of_place: str = ""  # the reply where it has no place
+    brings_bytes: bool = False  # content follows its line, which is to be read in any case
 
 
-SESSION = frozenset((State.UNGREETED, State.GREETED, State.SENDER, State.RECIPIENTS))
+SESSION = frozenset((State.UNGREETED, State.GREETED, State.SENDER, State.RECIPIENTS, State.CHUNKS))
 NO_MESSAGE = frozenset((State.UNGREETED, State.GREETED))
 TABLE: Mapping[str, Row] = {
     "EHLO": Row(SESSION, State.GREETED),
@@ -44,12 +46,19 @@ TABLE: Mapping[str, Row] = {
     "RCPT": Row(
         frozenset((State.SENDER, State.RECIPIENTS)),
         State.RECIPIENTS,
-        out_of_place="503 5.5.1 RCPT TO comes after MAIL FROM",
+        out_of_place="503 5.5.1 RCPT TO comes after MAIL FROM, and before content",
     ),
     "DATA": Row(
         frozenset((State.RECIPIENTS,)),
         State.CONTENT,
-        out_of_place="503 5.5.1 DATA comes after RCPT TO",
+        out_of_place="503 5.5.1 DATA comes after RCPT TO, and not behind a chunk",
+    ),
+    "BDAT": Row(
+        frozenset((State.RECIPIENTS, State.CHUNKS)),
+        State.CHUNKS,
+        State.GREETED,
+        out_of_place="503 5.5.1 BDAT comes after RCPT TO, and not after the last chunk",
+        brings_bytes=True,
     ),
     "RSET": Row(SESSION, State.GREETED),
     "NOOP": Row(SESSION),
@@ -65,4 +74,4 @@ TABLE: Mapping[str, Row] = {
     ),
 }
 CONNECTING = Row(frozenset((State.CONNECTED,)), State.UNGREETED, State.TURNED_AWAY)
-END_OF_CONTENT = Row(frozenset((State.CONTENT,)), State.GREETED, State.GREETED)
+END_OF_CONTENT = Row(frozenset((State.CONTENT, State.CHUNKS)), State.GREETED, State.GREETED)

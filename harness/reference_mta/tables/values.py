@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
 from harness import settings
 from harness.reference_mta.passwords import is_hash
+from harness.reference_mta.protocol.paths import in_one_form, read_mailbox
 from harness.settings import hosts
 from harness.settings.hosts import Network
 from harness.settings.secret import Secret
@@ -27,6 +28,19 @@ def _network(value: object) -> Network:
     return network
 
 
+def _mailbox_name(value: object) -> object:
+    """A local part, beyond ASCII in the form that those of envelopes have (RFC 6531)."""
+    if not isinstance(value, str) or value.isascii():
+        return hosts.local_part(value)
+    path = read_mailbox(f"{value}@localhost") if value.isprintable() else None
+    found = in_one_form(path) if path else None
+    if found is None:
+        raise ValueError(
+            f"{hosts.shown(value)} is no local part; write what stands before the @, such as ann"
+        )
+    return found.local_part
+
+
 def _hash(value: Secret) -> Secret:
     if not is_hash(value.reveal()):
         raise ValueError("is no password hash; make one with: smtp-harness mta hash-password")
@@ -44,3 +58,4 @@ RelayNetwork = Annotated[Network, PlainValidator(_network)]
 PasswordHash = Annotated[settings.SecretText, AfterValidator(_hash)]
 CertificateName = Annotated[str, BeforeValidator(_certificate_name)]
 Seconds = Annotated[float, Field(gt=0, le=86400 * 365)]
+MailboxName = Annotated[str, BeforeValidator(_mailbox_name)]
