@@ -13,6 +13,9 @@ from harness.reference_mta.defects.lists import LIST_MUTANTS
 from harness.reference_mta.defects.message import MESSAGE_MUTANTS
 from harness.reference_mta.defects.outgoing import OUTGOING_MUTANTS
 from harness.reference_mta.defects.recipient import RECIPIENT_MUTANTS
+from harness.reference_mta.defects.rfc_commands import RFC_COMMAND_MUTANTS
+from harness.reference_mta.defects.rfc_greeting import RFC_GREETING_MUTANTS
+from harness.reference_mta.defects.rfc_session import RFC_SESSION_MUTANTS
 from harness.reference_mta.defects.sender_authentication import AUTHENTICITY_MUTANTS
 from harness.reference_mta.defects.session import SESSION_MUTANTS
 from harness.reference_mta.policy import Policy
@@ -28,6 +31,9 @@ MUTANTS: tuple[Mutant, ...] = (
     *MESSAGE_MUTANTS,
     *AUTHENTICITY_MUTANTS,
     *OUTGOING_MUTANTS,
+    *RFC_GREETING_MUTANTS,
+    *RFC_SESSION_MUTANTS,
+    *RFC_COMMAND_MUTANTS,
 )
 
 

@@ -39,7 +39,7 @@ from harness.reference_mta.protocol.parts import (
 )
 from harness.reference_mta.protocol.parts import command as part_of
 from harness.reference_mta.protocol.readers import Situation
-from harness.reference_mta.protocol.table import CONNECTING, END_OF_CONTENT, Row, State
+from harness.reference_mta.protocol.table import CONNECTING, Row, State
 
 UNKNOWN = "500 5.5.2 That command is not known here"
 ABSENT = "502 5.5.1 That command is not implemented"
@@ -147,7 +147,7 @@ class Machine:
         if self.state is State.CONNECTED:
             return Connected(), CONNECTING
         if self.state is State.CONTENT:
-            return self._content(), END_OF_CONTENT
+            return self._content(), self._parts.end_of_content
         line = self._line()
         if line is None:
             return None, self._parts.table["NOOP"]
@@ -180,6 +180,7 @@ class Machine:
         nothing = self._parts.table["NOOP"]
         if not line:
             return Misspoken(line=b"(a line that is too long)\r\n", answer=TOO_LONG), nothing
+        row: Row | None = None
         try:
             command = read_command(line[: -len(LINE_END)])
             row = self._parts.table.get(command.verb)
@@ -194,7 +195,7 @@ class Machine:
         except HttpError as flaw:
             return Misspoken(line, str(flaw)), replace(nothing, refused=State.ENDED)
         except (SyntaxFlawError, ParameterError) as flaw:
-            return Misspoken(line, str(flaw)), nothing
+            return Misspoken(line, str(flaw)), replace(row, refused=row.misspoken) if row else nothing
 
     @property
     def _situation(self) -> Situation:

@@ -24,14 +24,16 @@ class State(Enum):
 class Row:
     """One command: where it has its place, and where the connection is after it is accepted or refused.
 
-    Without a state to go to it stays where it was. A client that has not greeted gets from any of them to
-    `UNGREETED` where the table says `GREETED`.
+    Without a state to go to it stays where it was, as it always does when the command was `misspoken`: out of
+    its place, or none by the grammar (RFC 5321 §4.1.4). A client that has not greeted gets from any of them
+    to `UNGREETED` where the table says `GREETED`.
     """
 
     where: frozenset[State]
     accepted: State | None = None
     refused: State | None = None
     out_of_place: str = ""  # the reply where it has no place
+    misspoken: State | None = None
 
 
 SESSION = frozenset((State.UNGREETED, State.GREETED, State.SENDER, State.RECIPIENTS))
