@@ -7,17 +7,21 @@ from typing import TypeVar
 from harness.reference_mta.defects.commands import answering, read_by, ruled
 from harness.reference_mta.defects.kinds import Mutant, speaking
 from harness.reference_mta.protocol.commands import Command
-from harness.reference_mta.protocol.events import Event
+from harness.reference_mta.protocol.events import Asked, Event
 from harness.reference_mta.protocol.lines import LINE_END, LineReader
 from harness.reference_mta.protocol.machine import NOT_IMPLEMENTED
 from harness.reference_mta.protocol.parameters import ParameterError
 from harness.reference_mta.protocol.parts import UNKNOWN_COMMAND, ProtocolParts, command
-from harness.reference_mta.protocol.readers import FORGOTTEN, READERS, Reader, Situation
+from harness.reference_mta.protocol.readers import READERS, Reader, Situation
 from harness.reference_mta.protocol.table import NO_MESSAGE, SESSION, TABLE, Row, State
 
 T = TypeVar("T")
 UNREADABLE = b"?" + LINE_END  # what is no command, whoever reads it
 GREETED = SESSION - {State.UNGREETED}
+
+
+def _forgetting_nothing(given: Command, situation: Situation) -> Event:
+    return Asked(answer=READERS["RSET"](given, situation).answer)
 
 
 RESET = (
@@ -27,7 +31,7 @@ RESET = (
         "off",
         "RSET leaves the transaction as it is",
         Row(SESSION),
-        answering(FORGOTTEN),
+        _forgetting_nothing,
     ),
     ruled("RSET", "session.rset", "weak-closes", "RSET ends the connection", Row(SESSION, State.ENDED)),
     ruled(

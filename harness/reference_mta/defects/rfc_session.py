@@ -5,11 +5,12 @@ from dataclasses import replace
 from harness.reference_mta.defects.commands import answering, read_by, ruled
 from harness.reference_mta.defects.kinds import Mutant, speaking
 from harness.reference_mta.protocol.commands import Command, SyntaxFlawError
+from harness.reference_mta.protocol.content import ContentReader
 from harness.reference_mta.protocol.events import Event, SenderGiven
+from harness.reference_mta.protocol.lines import LINE_END
 from harness.reference_mta.protocol.parts import CONTENT, ProtocolParts, command
 from harness.reference_mta.protocol.readers import READERS, Reader, Situation
 from harness.reference_mta.protocol.table import (
-    END_OF_CONTENT,
     NO_MESSAGE,
     SESSION,
     TABLE,
@@ -128,6 +129,15 @@ def _no_greeting_within(parts: ProtocolParts) -> ProtocolParts:
     return parts
 
 
+class _PieceByPiece(ContentReader):
+    """Takes a piece that ends with a line for the whole message, whether its end has come or not."""
+
+    def feed(self, data: bytearray) -> bytes | None:
+        has_line = data.endswith(LINE_END)
+        rest = super().feed(data)
+        return b"" if rest is None and has_line else rest
+
+
 TRANSACTIONS = (
     speaking(
         "session.second-ehlo-resets",
@@ -154,14 +164,21 @@ TRANSACTIONS = (
         "session.buffers-cleared",
         "off",
         "the transaction goes on behind a message that was taken",
-        lambda parts: replace(parts, end_of_content=replace(END_OF_CONTENT, accepted=State.RECIPIENTS)),
+        lambda parts: replace(parts, end_of_content=replace(parts.end_of_content, accepted=State.RECIPIENTS)),
         CONTENT,
     ),
     speaking(
         "session.failed-data-clears",
         "off",
         "the transaction goes on behind a message that was refused",
-        lambda parts: replace(parts, end_of_content=replace(END_OF_CONTENT, refused=State.RECIPIENTS)),
+        lambda parts: replace(parts, end_of_content=replace(parts.end_of_content, refused=State.RECIPIENTS)),
+        CONTENT,
+    ),
+    speaking(
+        "session.half-message",
+        "off",
+        "what has come of a message is delivered, whether its end comes or not",
+        lambda parts: replace(parts, content=_PieceByPiece),
         CONTENT,
     ),
 )
