@@ -116,7 +116,7 @@ def test_data_with_an_argument(client: Client, offence: bool, raw: Raw) -> None:
 @rule("session.trailing-space")
 @pytest.mark.parametrize(
     ("stage", "line", "code"),
-    [(Stage.HELO, "NOOP", 250), (Stage.RCPT, "RSET", 250), (Stage.RCPT, "DATA", 354)],
+    [(Stage.HELO, "NOOP", 250), (Stage.HELO, "RSET", 250), (Stage.RCPT, "DATA", 354)],
 )
 def test_white_space_behind_a_command(
     client: Client, offence: bool, raw: Raw, stage: Stage, line: str, code: int
@@ -135,7 +135,7 @@ def test_white_space_behind_a_command(
         (Stage.HELO, "mAiL fRoM:<{sender}>", 250),
         (Stage.MAIL, "rCpT tO:<{recipient}>", 250),
         (Stage.RCPT, "dAtA", 354),
-        (Stage.RCPT, "rSeT", 250),
+        (Stage.HELO, "rSeT", 250),
     ],
     ids=["EHLO", "HELO", "MAIL", "RCPT", "DATA", "RSET"],
 )

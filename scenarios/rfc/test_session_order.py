@@ -8,7 +8,7 @@ from harness.scenario import Client, Expect, Raw, Stage, Sut, message, needs, ru
 from scenarios.rfc.reply_sets import REFUSED
 from scenarios.rfc.transactions import content, must_have_no_transaction
 
-HOPS = 150  # more than any server takes for a way that a message may have come
+HOP = b"Received: from one.example by another.example; Thu, 1 Jan 2026 00:00:00 +0000\r\n"
 
 
 @rule("session.out-of-order-503")
@@ -74,11 +74,9 @@ def test_rcpt_without_a_path(client: Client, offence: bool, raw: Raw, sut: Sut, 
 @rule("session.buffers-cleared")
 def test_nothing_is_left_of_a_message_that_was_taken(client: Client, offence: bool, raw: Raw) -> None:
     with raw(client, offence) as talk:
-        talk.comes_to(Stage.DATA)
-        talk.says(content(client), replies=1, stage=Stage.DATA).hears("2xx")
-        if not offence:
-            talk.says(f"MAIL FROM:<{client.sender}>").hears(250)
-            talk.says(f"RCPT TO:<{client.world.sut.recipient}>").hears("25x")
+        talk.comes_to(Stage.DATA if offence else Stage.RCPT)
+        if offence:
+            talk.says(content(client), replies=1, stage=Stage.DATA).hears("2xx")
         must_have_no_transaction(talk, client, offence)
 
 
@@ -106,14 +104,19 @@ def test_a_message_goes_to_its_own_recipients(client: Client, offence: bool, raw
 
 
 @rule("session.failed-data-clears")
+@pytest.mark.parametrize(
+    "header",
+    [HOP * 150, b"From: <<<>>\r\n"],  # more hops than there are on any way; what is no address
+    ids=["loop", "no header"],
+)
 def test_nothing_is_left_of_a_message_that_was_refused(
-    client: Client, offence: bool, raw: Raw, expect: Expect
+    client: Client, offence: bool, raw: Raw, expect: Expect, header: bytes
 ) -> None:
     with raw(client, offence) as talk:
         talk.comes_to(Stage.DATA if offence else Stage.RCPT)
         if offence:
-            refused = talk.says(_loop(client), replies=1, stage=Stage.DATA).hears("2xx", *REFUSED).step.code
-            expect.applicable(refused >= 400, f"this server takes a message with {HOPS} Received fields")
+            end = talk.says(header + content(client), replies=1, stage=Stage.DATA).hears("2xx", *REFUSED)
+            expect.applicable(end.step.code >= 400, "this server takes a message with such a header")
         must_have_no_transaction(talk, client, offence)
 
 
@@ -129,9 +132,3 @@ def test_a_message_whose_end_never_came(client: Client, offence: bool, raw: Raw,
         raw.must_not_deliver(client)
     else:
         raw.must_deliver(client)
-
-
-def _loop(client: Client) -> bytes:
-    """A message that has come a very long way."""
-    hop = b"Received: from one.example by another.example; Thu, 1 Jan 2026 00:00:00 +0000\r\n"
-    return hop * HOPS + content(client)
