@@ -16,6 +16,7 @@ from harness.reference_mta.protocol.readers import READERS, Reader, Situation
 from harness.reference_mta.protocol.table import NO_MESSAGE, SESSION, TABLE, Row, State
 
 T = TypeVar("T")
+EVERY_OTHER = "every other verb"  # as the table has them
 UNREADABLE = b"?" + LINE_END  # what is no command, whoever reads it
 GREETED = SESSION - {State.UNGREETED}
 
@@ -129,10 +130,10 @@ class _ForEveryVerb(Mapping[str, T]):
         return self._known[verb] if verb in NOT_IMPLEMENTED else self._known.get(verb, self._other)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._known)
+        return iter((*self._known, EVERY_OTHER))
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._known) + 1
 
 
 def _knowing_every_verb(parts: ProtocolParts) -> ProtocolParts:

@@ -135,7 +135,7 @@ RFC_GREETING_MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "session.ehlo-mismatch-accepted",
-        "strict-refused",
+        "off",
         "a client is refused whose name has another address",
         lambda policy: policy.with_treatment(
             MISMATCH, lambda check: replace(check, then=deny("That name is not yours"))
