@@ -1,7 +1,6 @@
 """The deliberate defects: each is real, has a name of its own, and no rule is without one."""
 
 import re
-import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -10,11 +9,11 @@ import pytest
 from harness.reference_mta.certificate import SOUND
 from harness.reference_mta.defects import MUTANTS, Mutant, UnknownMutantError, find
 from harness.reference_mta.policy import Policy
+from harness.rules import Catalogue
 from tests.mta_process import FROM, STRANGER, TO, running_mta
 
-CATALOGUE = tomllib.loads(Path("scenarios/wiki/rules.toml").read_text("utf-8"))["rule"]
 # It has no directory of accounts: what is about that is proved by the mutants of a real server.
-RULES = frozenset(rule for rule, entry in CATALOGUE.items() if "directory" not in entry["needs"])
+RULES = frozenset(rule.id for rule in Catalogue.below(Path("scenarios")) if "directory" not in rule.needs)
 KIND = re.compile("off|(strict|weak)-[A-Za-z0-9-]+")
 
 

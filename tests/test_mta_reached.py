@@ -9,6 +9,7 @@ from fake_dns import DnsServer
 from harness.reference_mta.certificate import SOUND
 from harness.reference_mta.decisions import CLIENT
 from harness.reference_mta.defects import MUTANTS, find
+from harness.reference_mta.greeting import BANNER, KEYWORDS
 from harness.reference_mta.reached import Reached, on_behalf_of
 from tests.mta_here import Spoken, configured, serving_here
 from tests.mta_process import (
@@ -86,6 +87,17 @@ def test_where_a_defect_would_show_its_part_is_reached(
                 Spoken(address, dns, config.server.state).play(client, **words)
         names = {name for part in parts for name in reached.names.get(part, ())}
         assert names == ({client} if expected else set())
+
+
+def test_what_the_server_says_of_itself_is_noted_when_it_is_said(tmp_path: Path) -> None:
+    reached, dns = Reached(CLIENT.get), world()
+    with DnsServer(dns) as server:
+        config = configured(tmp_path, KNOWN, dns=server.addresses[0])
+        with serving_here(config, None, reached) as address:
+            client = Spoken(address, dns, config.server.state)
+            assert not {BANNER, KEYWORDS} & reached.names.keys()
+            client.play(WHITELISTED)
+    assert reached.names[BANNER] == reached.names[KEYWORDS] == {WHITELISTED}
 
 
 def test_every_mutant_says_what_it_replaces() -> None:

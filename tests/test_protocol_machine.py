@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -24,7 +25,8 @@ from harness.reference_mta.protocol.events import (
 from harness.reference_mta.protocol.limits import InFlight, Limits
 from harness.reference_mta.protocol.machine import Machine
 from harness.reference_mta.protocol.parameters import ParameterError, read_parameters
-from harness.reference_mta.protocol.table import SESSION, TABLE, State
+from harness.reference_mta.protocol.parts import AS_IT_SHOULD_BE, ProtocolParts
+from harness.reference_mta.protocol.table import END_OF_CONTENT, SESSION, TABLE, State
 
 LISTED = (
     "250-mx.example greets you\r\n250-SIZE 1000\r\n250-8BITMIME\r\n250-DSN\r\n250-CHUNKING\r\n250 AUTH PLAIN"
@@ -34,9 +36,11 @@ ROOM = 10_000_000
 CHUNKED = TABLE["BDAT"].where
 
 
-def machine(limits: Limits | None = None, room: InFlight | None = None) -> Machine:
+def machine(
+    limits: Limits | None = None, room: InFlight | None = None, parts: ProtocolParts = AS_IT_SHOULD_BE
+) -> Machine:
     """One that has greeted its client."""
-    found = Machine(limits or Limits(), room or InFlight(ROOM))
+    found = Machine(limits or Limits(), room or InFlight(ROOM), parts)
     found.next_event()
     found.answered("220 mx.example")
     return found
@@ -375,3 +379,20 @@ def test_whatever_comes_each_event_has_a_reply_and_its_place(pieces: list[bytes]
             assert not isinstance(event, ContentReceived) or before in (*CHUNKED, State.CONTENT)
             assert not isinstance(event, ChunkReceived) or before in CHUNKED
             server.answered(event.answer or "250 2.0.0 Yes")
+
+
+def test_another_row_may_say_where_a_misspoken_command_leads() -> None:
+    dropping = replace(TABLE["RCPT"], misspoken=State.GREETED)
+    for parts, data in (
+        (AS_IT_SHOULD_BE, "354"),
+        (AS_IT_SHOULD_BE.with_command("RCPT", row=dropping), "503"),
+        (AS_IT_SHOULD_BE.with_command("MAIL", row=replace(TABLE["MAIL"], misspoken=State.GREETED)), "354"),
+    ):
+        assert codes(machine(parts=parts), ENVELOPE + b"RCPT TO:<>\r\nDATA\r\n")[-2:] == ["501", data]
+
+
+def test_another_row_may_say_where_the_end_of_content_leads() -> None:
+    going_on = replace(AS_IT_SHOULD_BE, end_of_content=replace(END_OF_CONTENT, accepted=State.RECIPIENTS))
+    said = ENVELOPE + b"DATA\r\nx\r\n.\r\nDATA\r\n"
+    for parts, data in ((AS_IT_SHOULD_BE, "503"), (going_on, "354")):
+        assert codes(machine(parts=parts), said)[-1] == data

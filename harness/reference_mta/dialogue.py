@@ -8,7 +8,7 @@ from harness.reference_mta.authentication import Accounts, Authentication
 from harness.reference_mta.config import Config
 from harness.reference_mta.decisions import Deciding
 from harness.reference_mta.earned import Stage
-from harness.reference_mta.greeting import KEYWORDS, Offer
+from harness.reference_mta.greeting import BANNER, KEYWORDS, Offer
 from harness.reference_mta.greylist import Greylist
 from harness.reference_mta.mail import dkim
 from harness.reference_mta.mail.acceptance import Acceptance
@@ -120,7 +120,10 @@ class Dialogue:
         faced = await self.teller.face(Stage.CONNECT, self.site.policy.connect, self._line)
         about.unverified = faced.held
         await self.teller.hold(self.site.config.speech.banner_pause)
-        return faced.reply or self.site.policy.greeting.banner(self.site.config.server.hostname)
+        if faced.reply:
+            return faced.reply
+        self.site.policy.note(BANNER)
+        return self.site.policy.greeting.banner(self.site.config.server.hostname)
 
     async def _greeted(self, event: Greeted) -> str:
         """HELO or EHLO; one that is refused at once leaves all as it was (RFC 5321 §4.1.4)."""

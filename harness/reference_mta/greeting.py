@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from harness.reference_mta.replies import word
 from harness.reference_mta.tables.extensions import Extension
 
-KEYWORDS = "keywords"  # the part that lists them, as it is called when it is noted
+BANNER = "banner"  # the parts, as they are called when they are noted: the first line of all,
+KEYWORDS = "keywords"  # and what lists the keywords, with the lines that they stand in
 IDENT = "ESMTP smtp-harness reference MTA"
 
 

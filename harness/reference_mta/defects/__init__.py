@@ -14,6 +14,9 @@ from harness.reference_mta.defects.lists import LIST_MUTANTS
 from harness.reference_mta.defects.message import MESSAGE_MUTANTS
 from harness.reference_mta.defects.outgoing import OUTGOING_MUTANTS
 from harness.reference_mta.defects.recipient import RECIPIENT_MUTANTS
+from harness.reference_mta.defects.rfc_commands import RFC_COMMAND_MUTANTS
+from harness.reference_mta.defects.rfc_greeting import RFC_GREETING_MUTANTS
+from harness.reference_mta.defects.rfc_session import RFC_SESSION_MUTANTS
 from harness.reference_mta.defects.sender_authentication import AUTHENTICITY_MUTANTS
 from harness.reference_mta.defects.session import SESSION_MUTANTS
 from harness.reference_mta.defects.srs import SRS_MUTANTS
@@ -31,6 +34,9 @@ MUTANTS: tuple[Mutant, ...] = (
     *AUTHENTICITY_MUTANTS,
     *OUTGOING_MUTANTS,
     *SRS_MUTANTS,
+    *RFC_GREETING_MUTANTS,
+    *RFC_SESSION_MUTANTS,
+    *RFC_COMMAND_MUTANTS,
 )
 
 

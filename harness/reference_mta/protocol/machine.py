@@ -42,7 +42,7 @@ from harness.reference_mta.protocol.parts import (
 )
 from harness.reference_mta.protocol.parts import command as part_of
 from harness.reference_mta.protocol.readers import Situation
-from harness.reference_mta.protocol.table import CONNECTING, END_OF_CONTENT, Row, State
+from harness.reference_mta.protocol.table import CONNECTING, Row, State
 
 UNKNOWN = "500 5.5.2 That command is not known here"
 ABSENT = "502 5.5.1 That command is not implemented"
@@ -157,7 +157,7 @@ class Machine:
         if self.state is State.CONNECTED:
             return Connected(), CONNECTING
         if self.state is State.CONTENT:
-            return self._content(), END_OF_CONTENT
+            return self._content(), self._parts.end_of_content
         if self._chunk is not None:
             return self._bytes_of(self._chunk)
         line = self._line()
@@ -192,6 +192,7 @@ class Machine:
         nothing = self._parts.table["NOOP"]
         if not line:
             return Misspoken(line=b"(a line that is too long)\r\n", answer=TOO_LONG), nothing
+        row: Row | None = None
         try:
             command = read_command(line[: -len(LINE_END)])
             row = self._parts.table.get(command.verb)
@@ -210,7 +211,7 @@ class Machine:
         except (HttpError, ChunkUnreadableError) as flaw:
             return Misspoken(line, str(flaw)), replace(nothing, refused=State.ENDED)
         except (SyntaxFlawError, ParameterError) as flaw:
-            return Misspoken(line, str(flaw)), nothing
+            return Misspoken(line, str(flaw)), replace(row, refused=row.misspoken) if row else nothing
 
     def _begin_chunk(self, event: ChunkAnnounced, row: Row, *, placed: bool) -> "_ChunkUnderWay":
         if placed:
@@ -239,7 +240,9 @@ class Machine:
             return Misspoken(event.line, chunk.row.out_of_place), self._parts.table["NOOP"]
         if event.last or reader.refusal:
             content, refusal = reader.message(binary=self._binary)
-            return ContentReceived(event.line, refusal, b"" if refusal else content), END_OF_CONTENT
+            return ContentReceived(
+                event.line, refusal, b"" if refusal else content
+            ), self._parts.end_of_content
         return ChunkReceived(event.line, f"250 2.0.0 {event.size} bytes noted", event.size), chunk.row
 
     @property

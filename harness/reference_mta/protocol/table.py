@@ -25,8 +25,9 @@ class State(Enum):
 class Row:
     """One command: where it has its place, and where the connection is after it is accepted or refused.
 
-    Without a state to go to it stays where it was. A client that has not greeted gets from any of them to
-    `UNGREETED` where the table says `GREETED`.
+    Without a state to go to it stays where it was, as it always does when the command was `misspoken`: out of
+    its place, or none by the grammar (RFC 5321 §4.1.4). A client that has not greeted gets from any of them
+    to `UNGREETED` where the table says `GREETED`.
     """
 
     where: frozenset[State]
@@ -34,6 +35,7 @@ class Row:
     refused: State | None = None
     out_of_place: str = ""  # the reply where it has no place
     brings_bytes: bool = False  # content follows its line, which is to be read in any case
+    misspoken: State | None = None
 
 
 SESSION = frozenset((State.UNGREETED, State.GREETED, State.SENDER, State.RECIPIENTS, State.CHUNKS))

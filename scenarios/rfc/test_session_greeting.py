@@ -1,0 +1,181 @@
+"""Greetings: who the server says to be, which names it takes, what EHLO lists and what that is worth."""
+
+import re
+
+import pytest
+
+from harness.scenario import Client, Expect, Internet, Raw, Stage, Talk, rule
+from scenarios.rfc.reply_sets import IMPLEMENTED, KNOWN_PARAMETER, NO_SYNTAX_ERROR, REFUSED
+from scenarios.rfc.transactions import must_have_no_transaction
+
+LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+HOST = re.compile(rf"{LABEL}(?:\.{LABEL})+|\[[!-Z^-~]+\]")  # of a name of a host, more than one label
+KEYWORD_LINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*(?: [!-~]+)*")
+FOR_OLD_CLIENTS = "AUTH="
+VERBS = pytest.mark.parametrize("verb", ["EHLO", "HELO"])
+COMMANDS = {  # by the keyword that promises them, in a form that does no harm
+    "VRFY": "VRFY postmaster",
+    "EXPN": "EXPN postmaster",
+    "HELP": "HELP",
+    "ETRN": "ETRN {host}",
+    "STARTTLS": "STARTTLS",
+    "CHUNKING": "BDAT 0",
+    "AUTH": "AUTH {first}",
+}
+PARAMETERS = {
+    "SIZE": "SIZE=1000",
+    "8BITMIME": "BODY=8BITMIME",
+    "SMTPUTF8": "SMTPUTF8",
+    "DSN": "RET=HDRS",
+    "BINARYMIME": "BODY=BINARYMIME",
+    "DELIVERBY": "BY=86400;N",
+    "MT-PRIORITY": "MT-PRIORITY=0",
+    "FUTURERELEASE": "HOLDFOR=60",
+}
+
+
+def listed_for(client: Client, raw: Raw) -> dict[str, str]:
+    """The keywords that EHLO lists, in upper case, with their parameters."""
+    with raw(client, label="what EHLO lists") as talk:
+        talk.hears(220)
+        return talk.says(f"EHLO {client.host}").hears(250).step.keywords
+
+
+def first_word(line: str) -> str:
+    return line.partition(" ")[0]
+
+
+@rule("session.greeting")
+def test_the_opening_message_names_the_server(client: Client, raw: Raw) -> None:
+    with raw(client) as talk:
+        line = talk.must_hear(220).step.text.partition("\n")[0]
+    assert HOST.fullmatch(first_word(line)), (
+        f"the opening message has {line[:80]!r} where the server's full name should stand, or its address "
+        "in brackets"
+    )
+
+
+@rule("session.helo-plain")
+def test_helo_lists_nothing(client: Client, raw: Raw) -> None:
+    listed = listed_for(client, raw)
+    with raw(client) as talk:
+        talk.hears(220)
+        keywords = talk.says(f"HELO {client.host}").must_hear(250).step.keywords
+    found = sorted(keywords.keys() & listed)
+    assert not found, f"HELO lists {', '.join(found)[:200]!r} as EHLO does"
+
+
+@rule("session.ehlo-first-line")
+def test_each_line_of_the_reply_to_ehlo(client: Client, raw: Raw) -> None:
+    with raw(client) as talk:
+        talk.hears(220)
+        reply = talk.says(f"EHLO {client.host}").must_hear(250).step.reply
+    first, *lines = reply.lines if reply else ("",)
+    assert HOST.fullmatch(first_word(first)), f"the reply begins with {first[:80]!r} and no name of a server"
+    for line in lines:
+        assert KEYWORD_LINE.fullmatch(line) or line.startswith(FOR_OLD_CLIENTS), (
+            f"the line {line[:80]!r} is no keyword with its parameters"
+        )
+
+
+@rule("session.ehlo-literal")
+@pytest.mark.parametrize("literal", ["", "[IPv6:2001:db8::1]"], ids=["its own", "IPv6"])
+def test_an_address_literal_is_no_syntax_error(client: Client, offence: bool, raw: Raw, literal: str) -> None:
+    tag = "IPv6:" if ":" in client.address else ""
+    with raw(client, offence) as talk:
+        talk.hears(220)
+        talk.fault(f"EHLO {literal or f'[{tag}{client.address}]'}", instead=(f"EHLO {client.host}",))
+        talk.must_hear(*NO_SYNTAX_ERROR, twin=250)
+
+
+@rule("session.ehlo-empty")
+@VERBS
+def test_a_greeting_without_a_name(client: Client, offence: bool, raw: Raw, verb: str) -> None:
+    with raw(client, offence) as talk:
+        talk.hears(220)
+        talk.fault(verb, instead=(f"{verb} {client.host}",)).must_hear("5xx", twin=250)
+
+
+@rule("session.ehlo-mismatch-accepted")
+def test_mail_of_a_host_whose_name_has_another_address(
+    client: Client, offence: bool, internet: Internet, expect: Expect
+) -> None:
+    name = client.name("elsewhere")
+    client.publish(name, "A", internet.spare_address() if offence else client.address)
+    expect.accepted(client.attempt(helo=name, upto=Stage.DATA), Stage.DATA)
+
+
+@rule("session.second-ehlo-resets")
+@VERBS
+def test_a_second_greeting_drops_the_transaction(client: Client, offence: bool, raw: Raw, verb: str) -> None:
+    with raw(client, offence) as talk:
+        talk.comes_to(Stage.RCPT)
+        talk.fault(f"{verb} {client.host}").must_hear(250)
+        must_have_no_transaction(talk, client, offence)
+
+
+@rule("session.refused-ehlo-keeps-state")
+def test_a_refused_greeting_is_none(client: Client, offence: bool, raw: Raw, expect: Expect) -> None:
+    with raw(client, offence) as talk:
+        talk.hears(220)
+        talk.fault("EHLO").hears("5xx")
+        mail = talk.says(f"MAIL FROM:<{client.sender}>").must_hear(*REFUSED, twin=("2xx", *REFUSED))
+        needs_greeting = offence or mail.step.code >= 400
+    expect.applicable(needs_greeting, "this server takes MAIL from clients that have not greeted")
+
+
+@rule("session.refused-ehlo-keeps-state")
+def test_a_refused_greeting_drops_no_transaction(client: Client, offence: bool, raw: Raw) -> None:
+    with raw(client, offence) as talk:
+        talk.comes_to(Stage.RCPT)
+        talk.fault("EHLO").hears("5xx")
+        talk.says("DATA").must_hear(354)
+
+
+@rule("session.keywords-honoured")
+def test_commands_of_listed_extensions(client: Client, raw: Raw, expect: Expect) -> None:
+    listed = listed_for(client, raw)
+    wanted = [keyword for keyword in COMMANDS if keyword in listed]
+    expect.applicable(bool(wanted), "EHLO lists no extension that has a command")
+    for keyword in wanted:
+        line = COMMANDS[keyword].format(host=client.host, first=first_word(listed[keyword]))
+        with raw(client, label=keyword) as talk:
+            talk.comes_to(Stage.HELO)
+            talk.says(line).must_hear(*IMPLEMENTED)
+
+
+@rule("session.keywords-honoured")
+def test_parameters_of_listed_extensions(client: Client, raw: Raw, expect: Expect) -> None:
+    listed = listed_for(client, raw)
+    wanted = [keyword for keyword in PARAMETERS if keyword in listed]
+    expect.applicable(bool(wanted), "EHLO lists no extension that has a parameter")
+    for keyword in wanted:
+        with raw(client, label=keyword) as talk:
+            talk.comes_to(Stage.HELO)
+            talk.says(f"MAIL FROM:<{client.sender}> {PARAMETERS[keyword]}").must_hear(*KNOWN_PARAMETER)
+
+
+@rule("session.unlisted-not-honoured")
+def test_expn_that_is_not_listed(client: Client, raw: Raw, expect: Expect) -> None:
+    listed = listed_for(client, raw)
+    expect.applicable("EXPN" not in listed, "EHLO lists EXPN")
+    with raw(client) as talk:
+        talk.comes_to(Stage.HELO)
+        talk.says("EXPN postmaster").must_hear(252, *REFUSED)  # 252: switched off (RFC 5321 §7.3)
+
+
+@rule("session.unlisted-not-honoured")
+@pytest.mark.parametrize("stage", [Stage.MAIL, Stage.RCPT], ids=str)
+def test_a_parameter_that_nobody_knows(client: Client, offence: bool, raw: Raw, stage: Stage) -> None:
+    with raw(client, offence) as talk:
+        line = _up_to(talk, client, stage)
+        talk.fault(f"{line} XHARNESS=1", instead=(line,)).must_hear(*REFUSED, twin=250)
+
+
+def _up_to(talk: Talk, client: Client, stage: Stage) -> str:
+    """Come to what is before MAIL or RCPT; the command that follows."""
+    if stage is Stage.MAIL:
+        talk.comes_to(Stage.HELO)
+        return f"MAIL FROM:<{client.sender}>"
+    talk.comes_to(Stage.MAIL)
+    return f"RCPT TO:<{client.world.sut.recipient}>"

@@ -1,0 +1,134 @@
+"""The order of commands: what stands in the wrong place, what has no path, and what ends a transaction."""
+
+from dataclasses import replace
+
+import pytest
+
+from harness.scenario import Client, Expect, Raw, Stage, Sut, message, needs, rule
+from scenarios.rfc.reply_sets import REFUSED
+from scenarios.rfc.transactions import content, must_have_no_transaction
+
+HOP = b"Received: from one.example by another.example; Thu, 1 Jan 2026 00:00:00 +0000\r\n"
+
+
+@rule("session.out-of-order-503")
+def test_rcpt_before_mail(client: Client, offence: bool, raw: Raw, sut: Sut) -> None:
+    with raw(client, offence) as talk:
+        talk.comes_to(Stage.HELO)
+        talk.fault(f"RCPT TO:<{sut.recipient}>").must_hear(503, 530)  # 530: TLS or AUTH before anything
+        talk.says(f"MAIL FROM:<{client.sender}>").must_hear(250)
+
+
+@rule("session.out-of-order-503")
+@pytest.mark.parametrize("stage", [Stage.HELO, Stage.MAIL], ids=["before MAIL", "before RCPT"])
+def test_data_without_a_recipient(client: Client, offence: bool, raw: Raw, stage: Stage) -> None:
+    with raw(client, offence) as talk:
+        talk.comes_to(stage if offence else Stage.RCPT)
+        must_have_no_transaction(talk, client, offence)
+
+
+@rule("session.out-of-order-503")
+@pytest.mark.parametrize("stage", [Stage.HELO, Stage.MAIL], ids=["before MAIL", "before RCPT"])
+def test_refused_data_changes_nothing(
+    client: Client, offence: bool, raw: Raw, sut: Sut, expect: Expect, stage: Stage
+) -> None:
+    with raw(client, offence) as talk:
+        talk.comes_to(stage)
+        early = talk.fault("DATA").hears(354, *REFUSED).step.code
+        expect.applicable(not offence or early != 354, "this server lets DATA pass without a recipient")
+        if stage is Stage.MAIL:
+            talk.says(f"RCPT TO:<{sut.recipient}>").must_hear("25x")
+        else:
+            talk.says(f"MAIL FROM:<{client.sender}>").must_hear(250)
+
+
+@rule("session.out-of-order-503")
+def test_a_second_mail(client: Client, offence: bool, raw: Raw) -> None:
+    with raw(client, offence) as talk:
+        talk.comes_to(Stage.RCPT)
+        second = talk.fault(f"MAIL FROM:<{client.sender}>").must_hear("2xx", *REFUSED)
+        if offence and second.step.code < 300:
+            must_have_no_transaction(talk, client, offence)
+        else:
+            talk.says("DATA").must_hear(354)
+
+
+@rule("session.bad-argument-keeps-state")
+@pytest.mark.parametrize("argument", ["", " FROM:", " FROM:<x@", " FROM:<{}>z"])
+def test_mail_without_a_path(client: Client, offence: bool, raw: Raw, argument: str) -> None:
+    with raw(client, offence) as talk:
+        talk.comes_to(Stage.HELO)
+        talk.fault("MAIL" + argument.format(client.sender)).must_hear(*REFUSED)
+        talk.says(f"MAIL FROM:<{client.sender}>").must_hear(250)
+
+
+@rule("session.bad-argument-keeps-state")
+@pytest.mark.parametrize("argument", ["", " TO:", " TO:<>", " TO:<{}>z"])
+def test_rcpt_without_a_path(client: Client, offence: bool, raw: Raw, sut: Sut, argument: str) -> None:
+    with raw(client, offence) as talk:
+        talk.comes_to(Stage.MAIL)
+        talk.fault("RCPT" + argument.format(sut.recipient)).must_hear(*REFUSED)
+        talk.says(f"RCPT TO:<{sut.recipient}>").must_hear("25x")
+
+
+@rule("session.buffers-cleared")
+def test_nothing_is_left_of_a_message_that_was_taken(client: Client, offence: bool, raw: Raw) -> None:
+    with raw(client, offence) as talk:
+        talk.comes_to(Stage.DATA if offence else Stage.RCPT)
+        if offence:
+            talk.says(content(client), replies=1, stage=Stage.DATA).hears("2xx")
+        must_have_no_transaction(talk, client, offence)
+
+
+@rule("session.buffers-cleared")
+@needs("mailbox")
+def test_a_message_goes_to_its_own_recipients(client: Client, offence: bool, raw: Raw, sut: Sut) -> None:
+    other = sut.another_recipient
+    first = replace(client, word="first", label="the first message")
+    second = replace(client, word="second", label="the second message")
+    client.be_known(other)
+    with raw(first) as talk:
+        talk.comes_to(Stage.DATA, other)
+        talk.says(content(first, other), replies=1, stage=Stage.DATA).hears("2xx")
+        if offence:
+            talk.says(f"MAIL FROM:<{second.sender}>").hears(250)
+            talk.says(f"RCPT TO:<{sut.recipient}>").hears("25x")
+            talk.says("DATA").hears(354)
+            talk.says(content(second), replies=1, stage=Stage.DATA).hears("2xx")
+    if not offence:
+        with raw(second) as talk:
+            talk.comes_to(Stage.DATA)
+            talk.says(content(second), replies=1, stage=Stage.DATA).hears("2xx")
+    raw.must_deliver(second)
+    raw.must_not_deliver(second, recipient=other)
+
+
+@rule("session.failed-data-clears")
+@pytest.mark.parametrize(
+    "header",
+    [HOP * 150, b"From: <<<>>\r\n"],  # more hops than there are on any way; what is no address
+    ids=["loop", "no header"],
+)
+def test_nothing_is_left_of_a_message_that_was_refused(
+    client: Client, offence: bool, raw: Raw, expect: Expect, header: bytes
+) -> None:
+    with raw(client, offence) as talk:
+        talk.comes_to(Stage.DATA if offence else Stage.RCPT)
+        if offence:
+            end = talk.says(header + content(client), replies=1, stage=Stage.DATA).hears("2xx", *REFUSED)
+            expect.applicable(end.step.code >= 400, "this server takes a message with such a header")
+        must_have_no_transaction(talk, client, offence)
+
+
+@rule("session.half-message")
+def test_a_message_whose_end_never_came(client: Client, offence: bool, raw: Raw, sut: Sut) -> None:
+    with raw(client, offence) as talk:
+        talk.comes_to(Stage.DATA)
+        if offence:
+            talk.says(message(client, sut.recipient), stage=Stage.DATA)
+        else:
+            talk.says(content(client), replies=1, stage=Stage.DATA).must_hear("2xx")
+    if offence:
+        raw.must_not_deliver(client)
+    else:
+        raw.must_deliver(client)
