@@ -19,7 +19,7 @@ from harness.outcome import Stage, Treatment
 from harness.profile.mail_tables import Account
 from harness.profile.tables import Domain
 from harness.profile.values import is_of_this_host
-from harness.runs.end_of_data import must_not_end_data
+from harness.runs.end_of_data import must_end_data, must_not_end_data
 from harness.runs.expect import Expect
 from harness.runs.raw import Raw
 from harness.runs.talk import Talk
@@ -108,6 +108,7 @@ __all__ = [
     "each",
     "is_of_this_host",
     "message",
+    "must_end_data",
     "must_not_end_data",
     "named",
     "needs",

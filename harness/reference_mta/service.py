@@ -88,7 +88,7 @@ async def serving(
         mailboxes = Mailboxes(config, Filters(config.delivery.filters), policy.quirks, policy.delivery)
         defects = Defects(config, policy.quirks)
         post = Acceptance(config, storage, mailboxes, queue, waker, Srs(config, policy.quirks), defects)
-        sender = Sender(config, post, Attempts(Finder(config, resolver, defects)), defects)
+        sender = Sender(config, post, Attempts(Finder(config, resolver, defects), policy.delivery), defects)
         await stack.enter_async_context(running(sender.run()))
         site = Site(config, policy, resolver, greylist, Accounts.of(config), post)
         crowd = Crowd.of(config)

@@ -166,6 +166,14 @@ class Talk:
         talk.takes_the_end_for_an_answer()
         self.expect.proven = self.expect.by_absence = True
 
+    def all_that_comes(self) -> list[Step]:
+        """Every reply that still comes until there is silence, or the connection ends, each as a step."""
+        come: list[Step] = []
+        anything = ReplySet.of("2xx", "3xx", "4xx", "5xx", SILENCE)
+        while isinstance(seen := self.look_at(anything), Step):
+            come.append(seen)
+        return come
+
     @property
     def strays(self) -> list[Step]:
         """The replies so far that nothing had asked for."""

@@ -13,6 +13,7 @@ from harness.reference_mta.defects.lists import LIST_MUTANTS
 from harness.reference_mta.defects.message import MESSAGE_MUTANTS
 from harness.reference_mta.defects.outgoing import OUTGOING_MUTANTS
 from harness.reference_mta.defects.recipient import RECIPIENT_MUTANTS
+from harness.reference_mta.defects.rfc_content import CONTENT_MUTANTS
 from harness.reference_mta.defects.sender_authentication import AUTHENTICITY_MUTANTS
 from harness.reference_mta.defects.session import SESSION_MUTANTS
 from harness.reference_mta.policy import Policy
@@ -28,6 +29,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *MESSAGE_MUTANTS,
     *AUTHENTICITY_MUTANTS,
     *OUTGOING_MUTANTS,
+    *CONTENT_MUTANTS,
 )
 
 

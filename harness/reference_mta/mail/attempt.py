@@ -10,6 +10,7 @@ from harness.reference_mta.mail.client import Session
 from harness.reference_mta.mail.delivery_result import Delivered, DeliveryResult, State, failed, later
 from harness.reference_mta.mail.header import parted, read
 from harness.reference_mta.mail.hosts import Finder, Host, permitted
+from harness.reference_mta.mail.parts import AS_IT_SHOULD_BE, MailParts
 
 MOST_HOPS = 100  # Received fields of a message that is not in a loop (RFC 5321 §6.3)
 log = logging.getLogger(__name__)
@@ -20,6 +21,7 @@ class Attempts:
     """Makes attempts; knows what this server is called, how long it waits and where it may connect."""
 
     finder: Finder
+    parts: MailParts = AS_IT_SHOULD_BE
 
     async def attempt(
         self, sender: str, recipients: Sequence[str], content: bytes, delivered: Delivered
@@ -76,7 +78,9 @@ class Attempts:
                 "reserved addresses only; set [server] allow_public = true if it is to reach others"
             )
             return dict.fromkeys(recipients, failed(words, "5.7.1", elsewhere=True))
-        session = Session(host, config.server.hostname, config.outgoing.timeout, delivered)
+        session = Session(
+            host, config.server.hostname, config.outgoing.timeout, delivered, self.parts.outgoing
+        )
         try:
             return await session.send(sender, recipients, content)
         except Exception:  # a defect: what the other hosts said counts all the same

@@ -14,7 +14,7 @@ that holds. The table of states is in `table.py`.
 from dataclasses import replace
 
 from harness.reference_mta.protocol.commands import HttpError, SyntaxFlawError, read_command
-from harness.reference_mta.protocol.content import ContentReader
+from harness.reference_mta.protocol.content import Content
 from harness.reference_mta.protocol.events import (
     Asked,
     Connected,
@@ -66,7 +66,7 @@ class Machine:
         self._greeted = self._extended = False
         self._offered: frozenset[str] = frozenset()
         self._international = False
-        self._reader: ContentReader | None = None
+        self._reader: Content | None = None
         self._waiting: tuple[Event, Row] | None = None  # an event that has no reply yet
         self._errors = self._credentials = self._idle = 0
 
