@@ -22,6 +22,7 @@ from harness.profile.values import is_of_this_host
 from harness.runs.end_of_data import must_end_data, must_not_end_data
 from harness.runs.expect import Expect
 from harness.runs.raw import Raw
+from harness.runs.reply_form import replies_must_be_sound
 from harness.runs.talk import Talk
 from harness.sender_authentication import dkim_results, refusal, spf_mark
 from harness.settings.secret import Secret
@@ -113,6 +114,7 @@ __all__ = [
     "named",
     "needs",
     "refusal",
+    "replies_must_be_sound",
     "rule",
     "spf_mark",
 ]

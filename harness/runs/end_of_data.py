@@ -61,6 +61,7 @@ def must_end_data(talk: Talk, *wanted: Wanted) -> None:
     if not come:
         raise InconclusiveError("nothing was said, and nothing at another dot behind it")
     if len(come) == 1:
+        talk.must_not_be_slow()
         raise FailedError(
             f"it did not end the content: only another dot behind it was answered, by {come[0]}"
         )

@@ -14,6 +14,7 @@ from harness.reference_mta.defects.message import MESSAGE_MUTANTS
 from harness.reference_mta.defects.outgoing import OUTGOING_MUTANTS
 from harness.reference_mta.defects.recipient import RECIPIENT_MUTANTS
 from harness.reference_mta.defects.rfc_content import CONTENT_MUTANTS
+from harness.reference_mta.defects.rfc_reply import REPLY_MUTANTS
 from harness.reference_mta.defects.sender_authentication import AUTHENTICITY_MUTANTS
 from harness.reference_mta.defects.session import SESSION_MUTANTS
 from harness.reference_mta.policy import Policy
@@ -30,6 +31,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *AUTHENTICITY_MUTANTS,
     *OUTGOING_MUTANTS,
     *CONTENT_MUTANTS,
+    *REPLY_MUTANTS,
 )
 
 

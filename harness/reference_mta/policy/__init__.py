@@ -18,6 +18,7 @@ from harness.reference_mta.policy.rcpt import CHARACTERS, COUNT, FIRST_CHARACTER
 from harness.reference_mta.policy.srs import SRS
 from harness.reference_mta.protocol.parts import ProtocolParts
 from harness.reference_mta.reached import SOUND, Quirks
+from harness.reference_mta.replies import reply
 from harness.reference_mta.tables.policy import Greylist
 
 
@@ -40,6 +41,7 @@ class Policy:
     greeting: GreetingParts = field(default_factory=GreetingParts)
     protocol: ProtocolParts = field(default_factory=ProtocolParts)
     delivery: MailParts = AS_IT_SHOULD_BE
+    phrase: Callable[[int, str, str], str] = reply  # a refusal in the words of a check
     quirks: Quirks = SOUND
 
     def recipient(self, greylist: Greylist, *, null: bool) -> tuple[Question, ...]:

@@ -1,0 +1,1 @@
+"""Rules of the RFCs of SMTP, one module or a few for each group."""
