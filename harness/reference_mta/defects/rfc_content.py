@@ -14,6 +14,7 @@ from harness.reference_mta.protocol.parts import CONTENT, ProtocolParts
 
 TRUE_END = rb"(\r\n)\.\r\n"  # the first group is the end of the line before
 LONGEST_FORM = 16  # bytes
+NO_CONTROLS = "550 5.6.0 Control characters are not taken"
 CONTROLS = re.compile(rb"[\x0b\x0c\x1b\x7f]")
 WITHOUT_RETURN = re.compile(rb"(?<!\r)\n")
 DOTS = re.compile(rb"(?m)^\.+")
@@ -33,7 +34,7 @@ class Misreading:
     ends: re.Pattern[bytes]  # its first group that matches is the end of the line before, and belongs to it
     text: Text = as_it_is  # dots of transparency are still in it
     at_false_end: bytes = b""  # what stands in the content for a form that is not its true end
-    refuses: Callable[[bytes, str], str] = lambda content, refusal: refusal
+    becomes: Callable[[bytes, str], tuple[bytes, str]] = lambda content, refusal: (content, refusal)
     by_read: bool = False  # the end has to come in one read
 
     def reading(self, parts: ProtocolParts) -> ProtocolParts:
@@ -73,8 +74,7 @@ class _Misread:
 
     def message(self) -> tuple[bytes, str]:
         """What the sound reader makes of it, and another refusal perhaps."""
-        content, refusal = self._sound.message()
-        return content, self._how.refuses(content, refusal)
+        return self._how.becomes(*self._sound.message())
 
     def close(self) -> None:
         """The sound reader gives back what it took."""
@@ -90,12 +90,16 @@ def _ending(rule: str, kind: str, description: str, form: bytes) -> Mutant:
     return _reading(rule, kind, f"{description} is taken for the end", Misreading(ends))
 
 
-def _forgiving(content: bytes, refusal: str) -> str:
-    return "" if refusal == BARE else refusal
+def _forgiven(content: bytes, refusal: str) -> tuple[bytes, str]:
+    return content, "" if refusal == BARE else refusal
 
 
-def _refusing_controls(content: bytes, refusal: str) -> str:
-    return refusal or ("550 5.6.0 Control characters are not taken" if CONTROLS.search(content) else "")
+def _with_whole_lines(content: bytes, refusal: str) -> tuple[bytes, str]:
+    return _forgiven(WITHOUT_RETURN.sub(LINE_END, content), refusal)
+
+
+def _controls_refused(content: bytes, refusal: str) -> tuple[bytes, str]:
+    return content, refusal or (NO_CONTROLS if CONTROLS.search(content) else "")
 
 
 SOUND_END = re.compile(TRUE_END)
@@ -174,7 +178,7 @@ KEPT = (
             "eod.bare-lf-content",
             "off",
             "a bare CR or LF is sent on as it came",
-            Misreading(SOUND_END, refuses=_forgiving),
+            Misreading(SOUND_END, becomes=_forgiven),
         ),
         delivering("eod.bare-lf-content", "off", "", outgoing=lambda content: DOT.sub(b"..", content)),
     ),
@@ -183,7 +187,7 @@ KEPT = (
             "eod.bare-lf-content",
             "weak-cr",
             "a bare LF becomes the end of a line, and a bare CR is sent on as it came",
-            Misreading(SOUND_END, text=lambda text: WITHOUT_RETURN.sub(b"\r\n", text), refuses=_forgiving),
+            Misreading(SOUND_END, becomes=_with_whole_lines),
         ),
         delivering("eod.bare-lf-content", "weak-cr", "", outgoing=lambda content: DOT.sub(b"..", content)),
     ),
@@ -197,7 +201,7 @@ KEPT = (
         "eod.controls-kept",
         "weak-refused",
         "a message with control characters is refused",
-        Misreading(SOUND_END, refuses=_refusing_controls),
+        Misreading(SOUND_END, becomes=_controls_refused),
     ),
     _reading(
         "eod.empty-data",

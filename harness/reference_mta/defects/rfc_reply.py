@@ -88,7 +88,7 @@ def _without_controls(text: str) -> str:
 
 
 def _but_line_ends(text: str) -> str:
-    return "".join(one if one in "\r\n" or " " <= one <= "~" else "?" for one in text)
+    return "".join(one if one in "\r\n" or " " <= one <= "~" else "?" for one in text[:400])
 
 
 def _without_a_word(mutant: Mutant) -> Mutant:
