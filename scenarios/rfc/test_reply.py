@@ -115,7 +115,9 @@ def test_line_ends_in_the_words_of_a_list(
 
 @rule("reply.no-echo-injection")
 @pytest.mark.parametrize(
-    "line", [b"EHLO a\r%b", b"MAIL FROM:<a\r%b>", b"XYZZY\r%b"], ids=["EHLO", "MAIL", "unknown"]
+    "line",
+    [b"EHLO a\r%b", b"EHLO a\n%b", b"MAIL FROM:<a\r%b>", b"XYZZY\r%b"],
+    ids=["CR in EHLO", "LF in EHLO", "CR in MAIL", "CR in what is unknown"],
 )
 def test_line_ends_in_what_is_said(client: Client, offence: bool, raw: Raw, line: bytes) -> None:
     line = line.replace(b"%b", INJECTED.encode())
@@ -218,7 +220,8 @@ def too_long(reply: bytes) -> str:
 def injected(reply: bytes) -> str:
     """Whether somebody else's words begin a line, for whoever takes a CR or an LF for the end of one."""
     lines = re.split(rb"[\r\n]+", reply)
-    return "has a line that somebody else has written" if INJECTED.encode() in lines else ""
+    is_theirs = any(line.startswith(INJECTED.encode()) for line in lines)
+    return "has a line that somebody else has written" if is_theirs else ""
 
 
 def telling_of_itself(reply: bytes) -> str:

@@ -4,12 +4,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from harness.reference_mta.defects.command_lines import at_lines
 from harness.reference_mta.defects.kinds import Mutant, delivering, joined, speaking
 from harness.reference_mta.mail.wire import DOT
 from harness.reference_mta.policy import Policy
 from harness.reference_mta.protocol.content import BARE, Content
 from harness.reference_mta.protocol.limits import InFlight, Limits
-from harness.reference_mta.protocol.lines import LINE_END, Lines
+from harness.reference_mta.protocol.lines import LINE_END
 from harness.reference_mta.protocol.parts import CONTENT, ProtocolParts
 
 TRUE_END = rb"(\r\n)\.\r\n"  # the first group is the end of the line before
@@ -135,27 +136,12 @@ FORMS = (
 )
 
 
-@dataclass(frozen=True)
-class _AtBareLineFeeds:
-    """Does something where a command that is still to be read has a bare LF, and then reads as ever."""
-
-    sound: Lines
-    act: Callable[[bytearray], None]
-
-    def take(self, given: bytearray, most: int) -> bytes | None:
-        """The next line."""
-        if WITHOUT_RETURN.search(given):
-            self.act(given)
-        return self.sound.take(given, most)
-
-
 def _end_at_line_feeds(given: bytearray) -> None:
     given[:] = WITHOUT_RETURN.sub(LINE_END, given)
 
 
 def _where_bare(policy: Policy, act: Callable[[bytearray], None]) -> Policy:
-    sound = policy.protocol.lines
-    return replace(policy, protocol=replace(policy.protocol, lines=lambda: _AtBareLineFeeds(sound(), act)))
+    return replace(policy, protocol=at_lines(policy.protocol, WITHOUT_RETURN, act))
 
 
 def _bare_lines() -> Mutant:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from harness.reference_mta import reached
+from harness.reference_mta.defects.command_lines import at_lines
 from harness.reference_mta.defects.kinds import Mutant
 from harness.reference_mta.policy import Policy
 from harness.reference_mta.policy.checks import Treatment
@@ -16,6 +17,8 @@ from harness.reference_mta.replies import printable
 
 AS_IT_CAME = "\ue000"  # begins a line of words that nobody makes fit for a reply
 LINE_FEED = "\ue001"  # in it, where words have lines of their own
+RETURN = "\ue002"  # in the name of a greeting, where a bare CR stood
+BARE_RETURN = re.compile(rb"\r(?=[^\n])")
 ODD = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -73,6 +76,34 @@ def _listed(rule: str, kind: str, description: str, form: Callable[[str], str]) 
         return replace(treatment, words=naming)
 
     return Mutant(rule, kind, description, change, parts=(reached.answer("dnsbl.two"),))
+
+
+def _echoing() -> Mutant:
+    """A greeting that is no name is shown as it came, its bare CRs among it."""
+    rule, kind = "reply.no-echo-injection", "weak-greeting"
+
+    def keep(given: bytearray) -> None:
+        given[:] = BARE_RETURN.sub(RETURN.encode(), given)
+
+    def change(policy: Policy) -> Policy:
+        sound = policy.protocol.readers["EHLO"]
+
+        def read(command: Command, situation: Situation) -> Event:
+            if RETURN in command.argument:
+                name = command.argument.replace(RETURN, "\r")
+                raise SyntaxFlawError(f"501 5.5.4 {name} is no host name")
+            return sound(command, situation)
+
+        protocol = at_lines(policy.protocol, BARE_RETURN, keep).with_command("EHLO", reader=read)
+        return replace(policy, protocol=protocol)
+
+    def watch(policy: Policy) -> Policy:
+        note = policy.protocol.note
+        protocol = at_lines(policy.protocol, BARE_RETURN, lambda _: note(f"{rule}:{kind}"))
+        return replace(policy, protocol=protocol)
+
+    about = "a greeting that is no name is shown as it came"
+    return Mutant(rule, kind, about, change, parts=(f"{rule}:{kind}",), watch=watch)
 
 
 def _as_it_came(line: str) -> str:
@@ -178,6 +209,7 @@ REPLY_MUTANTS: tuple[Mutant, ...] = (
         "of the line ends in the words of a block list a bare CR stays",
         lambda text: _but_line_ends(text).replace("\r\n", " ").replace("\n", " "),
     ),
+    _echoing(),
     _misanswered(
         "reply.no-internals",
         "off",
