@@ -19,9 +19,10 @@ from harness.outcome import Stage, Treatment
 from harness.profile.mail_tables import Account
 from harness.profile.tables import Domain
 from harness.profile.values import is_of_this_host
-from harness.runs.end_of_data import must_not_end_data
+from harness.runs.end_of_data import must_end_data, must_not_end_data
 from harness.runs.expect import Expect
 from harness.runs.raw import Raw
+from harness.runs.reply_form import replies_must_be_sound
 from harness.runs.talk import Talk
 from harness.sender_authentication import dkim_results, refusal, spf_mark
 from harness.settings.secret import Secret
@@ -108,10 +109,12 @@ __all__ = [
     "each",
     "is_of_this_host",
     "message",
+    "must_end_data",
     "must_not_end_data",
     "named",
     "needs",
     "refusal",
+    "replies_must_be_sound",
     "rule",
     "spf_mark",
 ]

@@ -26,6 +26,11 @@ class Fault(Enum):
     REFUSES_EVERYBODY = auto()
     DELIVERS_HALF_MESSAGES = auto()
     LOSES_MESSAGES = auto()
+    NEEDS_ANOTHER_DOT = auto()
+    ENDS_AT_A_RETURN_TOO_MANY = auto()
+    SAYS_CONTROLS = auto()
+    SAYS_CONTROLS_TO_ONE = auto()
+    CLOSES_AMID_A_REPLY = auto()
 
 
 @dataclass
@@ -34,6 +39,7 @@ class MailServer:
 
     fault: Fault = Fault.NONE
     taken: list[bytes] = field(default_factory=list)
+    unknown: int = 0  # commands
 
     def play(self, visitor: Visitor) -> None:
         greeted, sender, recipients = False, False, 0
@@ -59,10 +65,19 @@ class MailServer:
             elif verb == b"QUIT":
                 reply = b"221 bye"
             elif verb != b"NOOP":
-                reply = b"500 what?"
+                reply = self._unknown(visitor)
             self._say(visitor, reply)
             if reply.startswith((b"421", b"221")) and self.fault is not Fault.STAYS_AFTER_QUIT:
                 raise Hangup
+
+    def _unknown(self, visitor: Visitor) -> bytes:
+        self.unknown += 1
+        if self.fault is Fault.CLOSES_AMID_A_REPLY:
+            self._say(visitor, b"500-what?")
+            raise Hangup
+        to_all = self.fault is Fault.SAYS_CONTROLS
+        to_this_one = self.fault is Fault.SAYS_CONTROLS_TO_ONE and self.unknown == 1
+        return b"500 what\x1b?" if to_all or to_this_one else b"500 what?"
 
     def _reset(self) -> bytes:
         if self.fault is Fault.CLOSES_AT_RESET:
@@ -74,9 +89,12 @@ class MailServer:
         """Up to the true end; what is wrong with it may be taken for the end before that."""
         self._say(visitor, b"354 go on")
         told = self.fault in (Fault.ENDS_AT_BARE_LINES, Fault.ENDS_AT_BARE_LINES_WITH_TEXT)
+        dots = 2 if self.fault is Fault.NEEDS_ANOTHER_DOT else 1
         early = told or self.fault is Fault.ENDS_AT_BARE_LINES_WITHOUT_A_WORD
         heard = b""
-        while not heard.endswith(END):
+        while not heard.endswith(END) or heard.count(END) < dots:
+            if self.fault is Fault.ENDS_AT_A_RETURN_TOO_MANY and heard.endswith(b"\r\n.\r\r\n"):
+                break
             try:
                 heard += visitor.hear(b"\n")
             except Hangup:

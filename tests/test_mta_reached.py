@@ -70,6 +70,16 @@ KNOWN = '[answers."greylist.first-defer"]\naction = "accept"\n'
             (WHITELISTED, {"content": "From: <<<>>\r\n\r\nx\r\n"}),
             (WHITELISTED, INNOCENT),
         ),
+        (
+            "reply.code-range:off",
+            (WHITELISTED, {"helo": "EHLO a\x1b.example"}),
+            (WHITELISTED, {"helo": "EHLO"}),
+        ),
+        (
+            "eod.bare-lf-command:off",
+            (WHITELISTED, {"helo": "EHLO x.example\nNOOP"}),
+            (WHITELISTED, INNOCENT),
+        ),
         ("delivery.maildir:off", (WHITELISTED, INNOCENT), (WHITELISTED, BARE)),
         ("delivery.trace-headers:off", (WHITELISTED, INNOCENT), (WHITELISTED, BARE)),
         ("data.spam-classified:off", (WHITELISTED, INNOCENT), (TRUSTED, INNOCENT)),

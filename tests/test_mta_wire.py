@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from harness.reference_mta.mail.wire import Wire, WireError, connect
+from harness.reference_mta.mail.wire import Wire, WireError, connect, stuffed
 
 Act = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 PATIENCE = 5.0  # seconds
@@ -48,7 +48,7 @@ def heard(content: bytes) -> bytes:
         nonlocal got
         got = asyncio.get_running_loop().create_future()
         async with host(act) as wire:
-            await wire.content(content)
+            await wire.content(stuffed(content))
             await wire.content(b"END")
             return (await got).removesuffix(b"END")
 

@@ -1,6 +1,7 @@
 """Raw dialogues: a suite of three rules, against servers that keep them, break them, or say nothing."""
 
 import contextlib
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -28,8 +29,11 @@ from harness.scenario import (
     Raw,
     Stage,
     Sut,
+    Talk,
     message,
+    must_end_data,
     must_not_end_data,
+    replies_must_be_sound,
 )
 from harness.world.reply_set import ReplySet
 from tests.hostile_server import HostileServer
@@ -247,6 +251,85 @@ def test_what_must_not_be_delivered_is_not_while_a_later_message_is(
 ) -> None:
     with judged(catalogue, tmp_path, fault) as (run, _):
         vote, _ = said(run, "session.quit", half_a_message, "sut")
+    assert vote.status is status, vote.reason
+    assert reason in vote.reason
+
+
+def test_what_does_not_end_the_content_by_itself_is_followed_by_nothing_that_makes_it(
+    catalogue: Catalogue, tmp_path: Path
+) -> None:
+    def one_return(client: Client, offence: bool, raw: Raw) -> None:
+        must_not_end_data(raw, client, offence, b"\r\n.\r")
+
+    with judged(catalogue, tmp_path, Fault.ENDS_AT_A_RETURN_TOO_MANY) as (run, _):
+        vote, _ = said(run, "eod.lf-dot-lf", one_return)
+    assert vote.status is Status.PASSED, vote.reason
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "reason"),
+    [
+        (Fault.NONE, Status.PASSED, ""),
+        (Fault.NEEDS_ANOTHER_DOT, Status.FAILED, "only another dot behind it was answered, by 250 taken"),
+        (Fault.REFUSES_EVERYBODY, Status.INCONCLUSIVE, "did not come to its point"),
+    ],
+)
+def test_what_ends_the_content(
+    catalogue: Catalogue, tmp_path: Path, fault: Fault, status: Status, reason: str
+) -> None:
+    whole = b"\r\n.\r\n" * (2 if fault is Fault.NEEDS_ANOTHER_DOT else 1)
+
+    def by_octets(client: Client, offence: bool, raw: Raw, sut: Sut) -> None:
+        with raw(client, offence) as talk:
+            talk.comes_to(Stage.DATA)
+            talk.says(message(client, sut.recipient, body="x"), stage=Stage.DATA)
+            talk.fault(b"\r", b"\n", b".", b"\r", b"\n", instead=(whole,), apart=0.01, replies=1)
+            must_end_data(talk)
+
+    with judged(catalogue, tmp_path, fault) as (run, _):
+        vote, _ = said(run, "eod.lf-dot-lf", by_octets, "sut")
+    assert vote.status is status, vote.reason
+    assert reason in vote.reason
+
+
+def test_silence_behind_a_reply_is_as_long_as_it_lasts(catalogue: Catalogue, tmp_path: Path) -> None:
+    def nothing_more(client: Client, offence: bool, raw: Raw) -> None:
+        with raw(client, offence) as talk:
+            talk.comes_to(Stage.HELO)
+            talk.says("NOOP").must_hear(250).must_hear(SILENCE)
+
+    with judged(catalogue, tmp_path, Fault.NONE) as (whole, _):
+        measured = replace(whole.judge, noise=lambda since, until: 0.0 if until - since > 0.2 else math.inf)
+        vote, _ = said(replace(whole, judge=measured), "session.quit", nothing_more)
+    assert vote.status is Status.PASSED, vote.reason
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "reason"),
+    [
+        (Fault.NONE, Status.PASSED, ""),
+        (Fault.SAYS_CONTROLS, Status.FAILED, r"reply 3 of the dialogue has an escape: 500 what\x1b?"),
+        (Fault.SAYS_CONTROLS_TO_ONE, Status.INCONCLUSIVE, "on one connection a reply has an escape, and on"),
+        (Fault.CLOSES_AMID_A_REPLY, Status.FAILED, "reply 3 of the dialogue goes on: 500-what?"),
+    ],
+)
+def test_what_is_wrong_with_a_reply_is_seen_on_two_connections(
+    catalogue: Catalogue, tmp_path: Path, fault: Fault, status: Status, reason: str
+) -> None:
+    def wrong(reply: bytes) -> str:
+        last = reply.splitlines()[-1]
+        return "has an escape" if b"\x1b" in reply else "goes on" if last[3:4] == b"-" else ""
+
+    def say(talk: Talk) -> None:
+        talk.comes_to(Stage.HELO)
+        talk.fault("XYZZY", instead=("NOOP",))
+        talk.hears_anything()
+
+    def odd(client: Client, offence: bool, raw: Raw) -> None:
+        replies_must_be_sound(raw, client, offence, say, wrong)
+
+    with judged(catalogue, tmp_path, fault) as (run, _):
+        vote, _ = said(run, "session.quit", odd)
     assert vote.status is status, vote.reason
     assert reason in vote.reason
 

@@ -72,7 +72,7 @@ class Dialogue:
         self.site = site
         self.about = site.transaction()
         self.deciding = Deciding()
-        self.teller = Teller(site.config, self.about, self.deciding)
+        self.teller = Teller(site.config, self.about, self.deciding, site.policy.phrase)
         self.covered = False  # TLS is on
         self._line = line
         self._largest = largest

@@ -87,7 +87,7 @@ async def serving(
         srs = Srs(config, policy.srs)
         post = Acceptance(config, storage, mailboxes, queue, waker, srs, policy.routing, policy.forwarding)
         finder = Finder(config, resolver, policy.finding)
-        sender = Sender(config, post, Attempts(finder), policy.retrying)
+        sender = Sender(config, post, Attempts(finder, policy.delivery), policy.retrying)
         await stack.enter_async_context(running(sender.run()))
         site = Site(config, policy, resolver, greylist, Accounts.of(config), post)
         crowd = Crowd.of(config)

@@ -1,7 +1,7 @@
 """How treatments reach the client: refusals at once or where this server tells them, delays, marks."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,6 +36,7 @@ class Teller:
     config: Config
     about: Transaction
     deciding: Deciding
+    phrase: Callable[[int, str, str], str] = reply  # code, status and words of a refusal as its reply
 
     async def face(self, stage: Stage, questions: Iterable[Question], line: ReplyWriter) -> Faced:
         """Ask one question after the other until one refuses; delays are imposed as they come.
@@ -92,7 +93,7 @@ class Teller:
 
     def _refusal(self, answer: Answer) -> Refusal:
         treatment = answer.treatment
-        text = reply(treatment.code, treatment.status, self._said(treatment.words))
+        text = self.phrase(treatment.code, treatment.status, self._said(treatment.words))
         return Refusal(text, treatment.delay, treatment.drop, answer.rule)
 
     def _said(self, words: Words) -> str:

@@ -1,4 +1,4 @@
-"""What must not end the content of a message: judged with silence behind it, with text, and by what came."""
+"""What ends the content of a message, and what must not: judged with silence behind it, text, by effect."""
 
 from dataclasses import replace
 
@@ -7,13 +7,14 @@ from harness.runs.raw import Raw
 from harness.runs.talk import Talk
 from harness.verdicts import FailedError, InconclusiveError, NeverCameError
 from harness.world.client import Client, message
-from harness.world.reply_set import CLOSED, SILENCE, ReplySet
+from harness.world.reply_set import CLOSED, SILENCE, Wanted
 from harness.world.step import Step
 
 FIRST = b"This is the first part."
 SECOND = b"This is the second part."
 END = b"\r\n.\r\n"
-WHATEVER = ("2xx", "4xx", "5xx", CLOSED)
+ANY = ("2xx", "4xx", "5xx")
+WHATEVER = (*ANY, CLOSED)
 
 
 def must_not_end_data(raw: Raw, client: Client, offence: bool, form: bytes) -> None:
@@ -29,8 +30,8 @@ def must_not_end_data(raw: Raw, client: Client, offence: bool, form: bytes) -> N
         _begins(talk, silent)
         seen = talk.fault(form, stage=Stage.DATA).must_hear(SILENCE, CLOSED, "4xx", "5xx").seen
         taken = False
-        if seen is SILENCE or not offence:
-            talk.says(b"\r\n" + SECOND + END, replies=1, stage=Stage.DATA)
+        if seen is SILENCE or not offence:  # what follows must not make another form of this one
+            talk.says(SECOND + END, replies=1, stage=Stage.DATA)
             taken = _is_taken(talk, form, offence)
     texts = replace(client, word="text", label="with text behind it")
     with raw(texts, offence) as talk:
@@ -46,6 +47,26 @@ def must_not_end_data(raw: Raw, client: Client, offence: bool, form: bytes) -> N
                 _comes_whole(raw, one)
 
 
+def must_end_data(talk: Talk, *wanted: Wanted) -> None:
+    """What was said last ends the content: it has a reply of its own, and needs no other dot to get it.
+
+    The reply is one of those `wanted`, or any where none is named; the twin's message is taken.
+    Where nothing comes, a command and another dot are sent. A server that is still reading content answers
+    once, which contradicts; one that is only slow answers each. Raises what `Talk.must_hear` raises.
+    """
+    if talk.must_hear(*(wanted or ANY), SILENCE, twin="2xx").seen is not SILENCE:
+        return
+    talk.says(b"NOOP\r\n.\r\n", replies=1, stage=Stage.DATA)
+    come = talk.all_that_comes()
+    if not come:
+        raise InconclusiveError("nothing was said, and nothing at another dot behind it")
+    if len(come) == 1:
+        talk.must_not_be_slow()
+        raise FailedError(
+            f"it did not end the content: only another dot behind it was answered, by {come[0]}"
+        )
+
+
 def _begins(talk: Talk, client: Client) -> None:
     talk.comes_to(Stage.DATA)
     recipient = client.world.sut.recipient
@@ -56,12 +77,17 @@ def _is_taken(talk: Talk, form: bytes, offence: bool) -> bool:
     """Whether the message is taken at its true end, with one reply and no more; an innocent one is."""
     seen = talk.hears(*WHATEVER).seen if offence else talk.must_hear("2xx").seen
     taken = isinstance(seen, Step) and seen.code // 100 == 2
-    more = talk.says("NOOP").hears("2xx").listen(ReplySet.of(SILENCE)) if taken else None
-    extra = [*talk.strays, *([more] if isinstance(more, Step) else [])]
-    if commands := [step for step in extra if step.code // 100 in (2, 3)]:
-        said = f"what stood behind {form!r} was taken for commands: nothing had asked for {commands[0]}"
-        raise FailedError(said) if offence else InconclusiveError(f"nothing had asked for {commands[0]}")
-    return taken
+    if not taken:
+        return False
+    talk.says("NOOP")
+    come = [*talk.all_that_comes(), *talk.strays]
+    obeyed = [step for step in come if step.code // 100 in (2, 3)]
+    if not obeyed and not offence:
+        raise InconclusiveError("NOOP after the message has no positive reply")
+    if len(obeyed) > 1:
+        said = f"what stood behind {form!r} was taken for commands: nothing had asked for {obeyed[-1]}"
+        raise FailedError(said) if offence else InconclusiveError(f"nothing had asked for {obeyed[-1]}")
+    return True
 
 
 def _commands(client: Client) -> bytes:

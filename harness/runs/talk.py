@@ -1,5 +1,6 @@
 """A notation for raw dialogues: what is sent to the byte, what may come back as a set, one fault at most."""
 
+import time
 from dataclasses import dataclass, field
 
 from harness.outcome import Stage
@@ -14,6 +15,7 @@ from harness.world.reply_set import CLOSED, SILENCE, THROUGH, NoReply, ReplySet,
 QUIET = 2.0  # seconds, beyond what the server may hold a reply back, after which there is silence
 SOON = 5.0  # seconds within which a connection is closed that is to be closed now
 ANY = ReplySet.of("2xx", "3xx", "4xx", "5xx")
+ANYTHING = ReplySet.of("2xx", "3xx", "4xx", "5xx", SILENCE, CLOSED)
 LEFT = (Ending.SERVER_CLOSED, Ending.RESET, Ending.QUIT)
 
 _STAGES = {
@@ -166,6 +168,24 @@ class Talk:
         talk.takes_the_end_for_an_answer()
         self.expect.proven = self.expect.by_absence = True
 
+    def all_that_comes(self) -> list[Step]:
+        """Every reply that still comes until there is silence, or the connection ends, each as a step."""
+        come: list[Step] = []
+        while isinstance(seen := self.look_at(ANYTHING), Step):
+            come.append(seen)
+        return come
+
+    def hears_anything(self) -> Step | NoReply:
+        """Whatever comes next, of whatever code, or that nothing does; raises `InconclusiveError` if lost."""
+        seen = self.look_at(ANYTHING)
+        if seen is None:
+            raise InconclusiveError(f"what is said was not heard: {self.conversation.broken}")
+        return seen
+
+    def must_not_be_slow(self) -> None:
+        """That nothing more comes says something; raises `InconclusiveError` where everything is slow."""
+        self._last.doubt_slowness()
+
     @property
     def strays(self) -> list[Step]:
         """The replies so far that nothing had asked for."""
@@ -254,7 +274,7 @@ class Said:
                 f"expected {these} at {self.step.name}, and there was {self._nothing(seen)}"
             )
         elif seen is SILENCE:
-            self._doubt_slowness()
+            self.doubt_slowness()
         self._accept_the_end(seen, these)
         self.talk.shows(seen)
         expect.by_absence = expect.by_absence or not isinstance(seen, Step)
@@ -265,10 +285,10 @@ class Said:
         if ended or (isinstance(seen, Step) and seen.code == SERVICE_ENDS and these.has(seen.code)):
             self.talk.conversation.takes_the_end_for_an_answer()
 
-    def _doubt_slowness(self) -> None:
-        """Silence is no answer of a server that is slow."""
+    def doubt_slowness(self) -> None:
+        """Silence is no answer of a server that is slow; raises `InconclusiveError`."""
         step = self.step
-        slow = self.talk.expect.slowness(step.began, step.began + step.seconds)
+        slow = self.talk.expect.slowness(step.began, time.monotonic())
         if slow >= QUIET:
             raise InconclusiveError(
                 f"nothing was said at {step.name} within {self.talk.quiet:g} s, but everything was slow then"

@@ -39,6 +39,7 @@ class Conversation:
     last_written: Step | None = None  # the last step by `write`, with what was heard since
     _all_said: bool = False  # but for what parts us
     _ending_tells: bool = False  # whether it is an answer that the server ends the dialogue
+    _form_tells: bool = False  # whether it is an answer that a reply is none
     _parting: bool = False  # whether QUIT was sent
     _sorted: int = 0  # how many of the session's replies have been looked at for what nothing had asked for
 
@@ -157,6 +158,11 @@ class Conversation:
         """How the connection ended, or that a 421 came, is what was to be seen: nothing was lost by it."""
         self._all_said = self._ending_tells = True
 
+    def takes_the_form_for_an_answer(self) -> None:
+        """That replies are not sound, or not whole, is what was to be seen: nothing was lost by it."""
+        self._form_tells = True
+        self.takes_the_end_for_an_answer()
+
     @property
     def staged(self) -> tuple[Step, ...]:
         """The steps that tell of a stage, in order."""
@@ -196,7 +202,7 @@ class Conversation:
         with a 421, or says what is no reply, has not; neither has a network that fails.
         """
         mangled = next((step for step in self.staged if step.mangled), None)
-        if mangled:
+        if mangled and not self._form_tells:
             return f"what came at {mangled.name} is no sound reply ({mangled.mangled})"
         said = next((step for step in reversed(self.staged) if step.reply), None)
         if said and said.code == SERVICE_ENDS and not self._ending_tells:

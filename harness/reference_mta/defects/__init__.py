@@ -15,7 +15,9 @@ from harness.reference_mta.defects.message import MESSAGE_MUTANTS
 from harness.reference_mta.defects.outgoing import OUTGOING_MUTANTS
 from harness.reference_mta.defects.recipient import RECIPIENT_MUTANTS
 from harness.reference_mta.defects.rfc_commands import RFC_COMMAND_MUTANTS
+from harness.reference_mta.defects.rfc_content import CONTENT_MUTANTS
 from harness.reference_mta.defects.rfc_greeting import RFC_GREETING_MUTANTS
+from harness.reference_mta.defects.rfc_reply import REPLY_MUTANTS
 from harness.reference_mta.defects.rfc_session import RFC_SESSION_MUTANTS
 from harness.reference_mta.defects.sender_authentication import AUTHENTICITY_MUTANTS
 from harness.reference_mta.defects.session import SESSION_MUTANTS
@@ -37,6 +39,8 @@ MUTANTS: tuple[Mutant, ...] = (
     *RFC_GREETING_MUTANTS,
     *RFC_SESSION_MUTANTS,
     *RFC_COMMAND_MUTANTS,
+    *CONTENT_MUTANTS,
+    *REPLY_MUTANTS,
 )
 
 

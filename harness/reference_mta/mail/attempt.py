@@ -10,6 +10,7 @@ from harness.reference_mta.mail.client import Session
 from harness.reference_mta.mail.delivery_result import Delivered, DeliveryResult, State, failed, later
 from harness.reference_mta.mail.header import parted, read
 from harness.reference_mta.mail.hosts import Finder, Host, permitted
+from harness.reference_mta.mail.parts import AS_IT_SHOULD_BE, MailParts
 from harness.reference_mta.mail.queue import QueueEntry
 
 MOST_HOPS = 100  # Received fields of a message that is not in a loop (RFC 5321 §6.3)
@@ -21,6 +22,7 @@ class Attempts:
     """Makes attempts; knows what this server is called, how long it waits and where it may connect."""
 
     finder: Finder
+    parts: MailParts = AS_IT_SHOULD_BE
 
     async def attempt(
         self, entry: QueueEntry, content: bytes, delivered: Delivered
@@ -78,7 +80,9 @@ class Attempts:
                 "reserved addresses only; set [server] allow_public = true if it is to reach others"
             )
             return dict.fromkeys(recipients, failed(words, "5.7.1", elsewhere=True))
-        session = Session(host, config.server.hostname, config.outgoing.timeout, delivered)
+        session = Session(
+            host, config.server.hostname, config.outgoing.timeout, delivered, self.parts.outgoing
+        )
         try:
             return await session.send(entry.sender, recipients, content, international=entry.international)
         except Exception:  # a defect: what the other hosts said counts all the same

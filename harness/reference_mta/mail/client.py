@@ -4,12 +4,12 @@ On the server's event loop, so that a host that hangs costs no thread. The words
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from harness.reference_mta.mail.delivery_result import Delivered, DeliveryResult, State, failed, later
 from harness.reference_mta.mail.header import parted
 from harness.reference_mta.mail.hosts import Host
-from harness.reference_mta.mail.wire import Reply, Wire, WireError, connect
+from harness.reference_mta.mail.wire import Reply, Wire, WireError, connect, stuffed
 from harness.reference_mta.protocol.content import is_binary
 
 FAREWELL = 5.0  # seconds for the reply to QUIT, which changes nothing any more
@@ -29,12 +29,23 @@ class _RefusedError(Exception):
 class Session:
     """A session with one host."""
 
-    def __init__(self, host: Host, hello: str, timeout: float, delivered: Delivered) -> None:
-        """`hello` is this server's name; `timeout` is in seconds, for each reply."""
+    def __init__(
+        self,
+        host: Host,
+        hello: str,
+        timeout: float,
+        delivered: Delivered,
+        outgoing: Callable[[bytes], bytes] = stuffed,
+    ) -> None:
+        """`hello` is this server's name; `timeout` is in seconds, for each reply.
+
+        `outgoing` makes of a message what goes over the wire, all but its end.
+        """
         self._host = host
         self._delivered = delivered
         self._hello = hello
         self._timeout = timeout
+        self._outgoing = outgoing
         self._keywords: set[str] = set()
         self._international = False
         self._in_doubt = False  # the message was sent, and nothing said of it
@@ -123,7 +134,7 @@ class Session:
             if reply.kind in (2, 3):
                 raise WireError(f"{reply.code} in answer to DATA, where 354 belongs")
             return self._outcome(reply)
-        await wire.content(content)
+        await wire.content(self._outgoing(content))
         self._in_doubt = True
         outcome = self._outcome(await wire.end_of_content())
         self._in_doubt = False

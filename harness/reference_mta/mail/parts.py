@@ -1,4 +1,4 @@
-"""The parts of local delivery that another one may take the place of: a writer, the lines on top."""
+"""The parts of delivery that another one may take the place of: a writer, the lines on top, the wire."""
 
 import functools
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from harness.reference_mta.mail.mbox import entry
 from harness.reference_mta.mail.message import Message
 from harness.reference_mta.mail.storage import Copy
 from harness.reference_mta.mail.trace import trace_lines
+from harness.reference_mta.mail.wire import stuffed
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class MailParts:
     maildir: Callable[[Path, bytes, bytes], Copy] = MaildirCopy  # folder, header, content
     mbox_entry: Callable[[str, bytes], bytes] = entry  # sender, the whole message
     trace: Callable[[Message, str, tuple[str, ...]], tuple[str, ...]] = trace_lines  # mailbox, who led to it
+    outgoing: Callable[[bytes], bytes] = stuffed  # a message for another host
 
     def noting(self, note: Callable[[str], None]) -> "MailParts":
         """The same; each tells its name when it is at work."""

@@ -62,12 +62,8 @@ class Wire:
                 return await self._read()
 
     async def content(self, content: bytes) -> None:
-        """Send a message after 354 (RFC 5321 §4.5.2), all but the end of it. Raises `WireError`.
-
-        A CR or LF by itself goes out as a blank, so that nothing is smuggled behind it.
-        """
-        text = DOT.sub(b"..", ODD_END.sub(b" ", content))
-        text += b"" if text.endswith(b"\r\n") or not text else b"\r\n"
+        """Send a message after 354 that is `stuffed`, all but the end of it. Raises `WireError`."""
+        text = content if content.endswith(b"\r\n") or not content else content + b"\r\n"
         for start in range(0, len(text), PIECE):
             await self._send(text[start : start + PIECE])
 
@@ -116,6 +112,14 @@ async def connect(address: str, port: int, patience: float) -> Wire:
         async with asyncio.timeout(patience):
             reader, writer = await asyncio.open_connection(address, port, limit=LONGEST_LINE)
     return Wire(reader, writer, patience)
+
+
+def stuffed(content: bytes) -> bytes:
+    """A message as it goes out: lines that begin with a dot have another one (RFC 5321 §4.5.2).
+
+    A CR or LF by itself goes out as a blank, so that nothing is smuggled behind it.
+    """
+    return DOT.sub(b"..", ODD_END.sub(b" ", content))
 
 
 @contextlib.contextmanager

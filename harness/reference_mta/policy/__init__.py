@@ -32,6 +32,7 @@ from harness.reference_mta.policy.rcpt import CHARACTERS, COUNT, COUNTED, FIRST_
 from harness.reference_mta.policy.srs import SRS
 from harness.reference_mta.protocol.parts import ProtocolParts
 from harness.reference_mta.reached import unnoticed
+from harness.reference_mta.replies import reply
 from harness.reference_mta.session import SessionParts
 from harness.reference_mta.spf.check import RecordParts
 from harness.reference_mta.tables.policy import Greylist
@@ -74,6 +75,7 @@ class Policy:
     greeting: GreetingParts = field(default_factory=GreetingParts)
     protocol: ProtocolParts = field(default_factory=ProtocolParts)
     delivery: MailParts = AS_IT_SHOULD_BE
+    phrase: Callable[[int, str, str], str] = reply  # a refusal in the words of a check
     note: Callable[[str], None] = unnoticed  # is told which part is at work
 
     def message(self, greylist: Greylist, *, null: bool) -> tuple[Question, ...]:

@@ -4,6 +4,8 @@ It is kept in one piece: an object for each line would make a client's four mega
 hundred megabytes of this server's memory.
 """
 
+from typing import Protocol
+
 from harness.reference_mta.protocol.limits import InFlight, Limits
 
 END = b"\r\n.\r\n"
@@ -12,6 +14,19 @@ LONG_LINE = "500 5.5.2 A line is too long (RFC 5321 4.5.3.1.6)"
 TOO_LARGE = "552 5.3.4 Too much mail data"
 NO_ROOM = "452 4.3.1 Too much mail comes in at once; please try again later"
 LOOP = "554 5.4.6 Too many hops, so this message is in a loop (RFC 5321 6.3)"
+
+
+class Content(Protocol):
+    """One message that is being read."""
+
+    def feed(self, data: bytearray) -> bytes | None:
+        """Take more in; when the end is among it, what comes behind it, and None as long as it is not."""
+
+    def message(self) -> tuple[bytes, str]:
+        """The content, and the refusal of what is not taken, or nothing."""
+
+    def close(self) -> None:
+        """The message has been answered, or its client is gone."""
 
 
 class ContentReader:

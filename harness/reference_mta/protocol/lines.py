@@ -1,6 +1,15 @@
 """Command lines out of the bytes that come: CR LF ends a line, and nothing else does (RFC 5321 §2.3.8)."""
 
+from typing import Protocol
+
 LINE_END = b"\r\n"
+
+
+class Lines(Protocol):
+    """What reads the lines of one connection."""
+
+    def take(self, given: bytearray, most: int) -> bytes | None:
+        """The next line with its end, off `given`; empty when it is too long, None where none is whole."""
 
 
 class LineReader:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from harness.reference_mta.protocol.chunks import ChunkReader, ChunkUnreadableError
 from harness.reference_mta.protocol.commands import HttpError, SyntaxFlawError, read_command
-from harness.reference_mta.protocol.content import ContentReader
+from harness.reference_mta.protocol.content import Content
 from harness.reference_mta.protocol.events import (
     Asked,
     ChunkAnnounced,
@@ -70,7 +70,7 @@ class Machine:
         self._offered: frozenset[str] = frozenset()
         self._international = False
         self._binary = False
-        self._reader: ContentReader | None = None
+        self._reader: Content | None = None
         self._chunks: ChunkReader | None = None
         self._chunk: _ChunkUnderWay | None = None
         self._waiting: tuple[Event, Row] | None = None  # an event that has no reply yet

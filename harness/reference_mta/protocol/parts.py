@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from harness.reference_mta.protocol.chunks import ChunkReader
-from harness.reference_mta.protocol.content import ContentReader
+from harness.reference_mta.protocol.content import Content, ContentReader
 from harness.reference_mta.protocol.limits import InFlight, Limits
-from harness.reference_mta.protocol.lines import LineReader
+from harness.reference_mta.protocol.lines import LineReader, Lines
 from harness.reference_mta.protocol.readers import READERS, Reader
 from harness.reference_mta.protocol.table import END_OF_CONTENT, TABLE, Row
 
@@ -32,8 +32,8 @@ def unnoticed(part: str) -> None:
 class ProtocolParts:
     """Each as it should be."""
 
-    lines: Callable[[], LineReader] = LineReader
-    content: Callable[[Limits, InFlight], ContentReader] = ContentReader
+    lines: Callable[[], Lines] = LineReader
+    content: Callable[[Limits, InFlight], Content] = ContentReader
     chunks: Callable[[Limits, InFlight], ChunkReader] = ChunkReader
     table: Mapping[str, Row] = field(default_factory=lambda: TABLE)
     end_of_content: Row = END_OF_CONTENT

@@ -1,0 +1,39 @@
+"""Refusals of clients that block lists name, with words that came from DNS."""
+
+from collections.abc import Callable
+
+from harness.scenario import Client, Expect, Raw, Stage, Step, Sut, Talk, replies_must_be_sound
+
+
+def must_be_sound_when_listed(
+    client: Client,
+    offence: bool,
+    raw: Raw,
+    sut: Sut,
+    expect: Expect,
+    text: str,
+    wrong: Callable[[bytes], str],
+) -> None:
+    """Nothing is `wrong` with the replies to a client that all block lists name with a text of theirs.
+
+    Its twin is listed with a plain text. Where no list is asked for its text nothing is shown; where the
+    client is not refused, as by a server that only marks its mail, the case is not applicable.
+    """
+    lists = [blocklist for blocklist in sut.dnsbl if blocklist.weight > 0]
+    expect.needed(bool(lists), "no [[dnsbl]] list counts against a client")
+    for blocklist in lists:
+        client.list_on(blocklist, text=text if offence else "listed for testing")
+    refused: list[Step] = []
+
+    def say(talk: Talk) -> None:
+        talk.comes_to(Stage.HELO)
+        for line in (f"MAIL FROM:<{client.sender}>", f"RCPT TO:<{sut.recipient}>", "DATA"):
+            step = talk.says(line).hears("2xx", "3xx", "4xx", "5xx").step
+            if step.code >= 400:
+                refused.append(step)
+                break
+
+    replies_must_be_sound(raw, client, offence, say, wrong)
+    expect.applicable(len(refused) == 2, "who is listed is not refused, so no reply has the words of a list")
+    queries = [entry for one in lists for entry in client.queries_for(one)]
+    expect.given(any(entry.type == "TXT" for entry in queries), "no list was asked for its words")
