@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import NoReturn
 
 from harness.outcome import DIALOGUE, Outcome, Stage, Treatment
 from harness.profile.tables import Greylist
@@ -210,11 +211,12 @@ class Judge:
     def heard(self, attempt: Attempt, step: Step, wanted: ReplySet) -> None:
         """Raise unless the last reply of a step is one of a set, and nobody else's word than the rule's."""
         self._expect_evidence(step, str(wanted), wanted.codes)
-        seen = f"expected {wanted} at {step.name}, and the server said {step}"
-        if attempt.awaits_greylist and self._is_the_greylist_s(step, attempt):
-            raise GreylistWordError(f"{seen}, which may be the greylist's word and not that of this rule")
+        said = f"the server said {step}"
         if not wanted.has(step.code):
-            raise ContradictionError(seen.replace(", and the", ", but the"), step)
+            self._contradict(f"expected {wanted} at {step.name}, but {said}", step, attempt)
+        if attempt.awaits_greylist and self.says_the_greylist(step, attempt):
+            seen = f"expected {wanted} at {step.name}, and {said}"
+            raise GreylistWordError(f"{seen}, which may be the greylist's word and not that of this rule")
 
     def came_to(self, attempt: Attempt) -> str:
         """What a dialogue came to, in the words of a profile; empty when there is no evidence of it.
@@ -248,7 +250,7 @@ class Judge:
         self._expect_evidence(step, str(outcome), _as_numbers(outcome.codes))
         if not outcome.answer.admits(step.code, step.reply.enhanced if step.reply else None):
             self._mismatch(step, outcome, attempt)
-        if attempt.awaits_greylist and self._is_the_greylist_s(step, attempt):
+        if attempt.awaits_greylist and self.says_the_greylist(step, attempt):
             raise GreylistWordError(
                 f"at {step.name} the server said {step}, as promised; but that may be the greylist's word"
             )
@@ -303,12 +305,16 @@ class Judge:
         closed = " and closed the connection" if step.dropped else ""
         seen = f"expected {outcome}, but at {step.name} the server said {step}{closed}"
         seen += _drop_or_deny(step, outcome)
-        greylists = self._is_the_greylist_s(step, attempt)
+        self._contradict(seen, step, attempt)
+
+    def _contradict(self, seen: str, step: Step, attempt: Attempt) -> NoReturn:
+        """What was seen contradicts the rule, unless it may be the greylist that says so."""
+        greylists = self.says_the_greylist(step, attempt)
         if attempt.awaits_greylist and greylists:
             raise GreylistWordError(f"{seen}, which may be the greylist's word and not that of this rule")
         raise ContradictionError(seen, step, in_greylist_words=greylists)
 
-    def _is_the_greylist_s(self, step: Step, attempt: Attempt) -> bool:
+    def says_the_greylist(self, step: Step, attempt: Attempt) -> bool:
         """Whether a reply is what the greylist says, where it says it; bounces may be put off later."""
         if self.greylist is None:
             return False

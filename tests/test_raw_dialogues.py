@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from harness.grants.capability import Tools
 from harness.grants.mail import MAILBOX
+from harness.judge import in_greylist_words
 from harness.outcome import Outcome
+from harness.profile.tables import Greylist
 from harness.results.model import Status
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, open_run
@@ -149,6 +151,24 @@ def said(run: Run, rule: str, scenario: Scenario, *wanted: str) -> tuple[Vote, l
     names = ("client", "offence", "raw", *wanted)
     plan = Plan(run.catalogue[rule], frozenset(), lambda play: play.call(scenario, {}, names))
     return try_once(run, plan)
+
+
+@pytest.mark.parametrize("says", ["hears", "must_hear"])
+@pytest.mark.parametrize("has_greylist", [True, False])
+def test_a_deferral_may_be_the_word_of_a_greylist(
+    catalogue: Catalogue, tmp_path: Path, says: str, has_greylist: bool
+) -> None:
+    def recipient(client: Client, offence: bool, raw: Raw, sut: Sut) -> None:
+        with raw(client, offence) as talk:
+            talk.comes_to(Stage.MAIL)
+            getattr(talk.says(f"RCPT TO:<{sut.recipient}>"), says)(250)
+
+    greylist = Greylist() if has_greylist else None
+    with judged(catalogue, tmp_path, Fault.REFUSES_EVERYBODY) as (run, _):
+        judging = replace(run, judge=replace(run.judge, greylist=greylist))
+        vote, _ = said(judging, "session.quit", recipient, "sut")
+    assert vote.status is not Status.PASSED
+    assert in_greylist_words(vote.error) is has_greylist, vote.reason
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass, field
 
+from harness.judge import GreylistWordError
 from harness.outcome import Stage
 from harness.runs.expect import EndedError, Expect
 from harness.smtp.channel import UNSOLICITED
@@ -244,9 +245,13 @@ class Said:
             seen = self.listen(these)
             self._accept_the_end(seen, these)
             if not (these.has(seen.code) if isinstance(seen, Step) else seen in these.instead):
-                raise InconclusiveError(
+                reason = (
                     f"the dialogue did not come to its point: expected {these} at {self.step.name}, "
                     f"and there was {seen if isinstance(seen, Step) else self._nothing(seen)}"
+                )
+                # Where the greylist says so, its rules are asked whether they keep this one from being told.
+                raise (
+                    GreylistWordError(reason) if self._says_the_greylist(seen) else InconclusiveError(reason)
                 )
         return self
 
@@ -279,6 +284,10 @@ class Said:
         self.talk.shows(seen)
         expect.by_absence = expect.by_absence or not isinstance(seen, Step)
         return self
+
+    def _says_the_greylist(self, seen: Step | NoReply | None) -> bool:
+        judge, attempt = self.talk.expect.judge, self.talk.conversation.attempt
+        return isinstance(seen, Step) and judge.says_the_greylist(seen, attempt)
 
     def _accept_the_end(self, seen: Step | NoReply | None, these: ReplySet) -> None:
         ended = seen is CLOSED and CLOSED in these.instead
