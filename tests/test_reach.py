@@ -120,7 +120,13 @@ class Telling:
         self, orders: Sequence[Order], parallel: int
     ) -> Iterator[tuple[Order, RunResult | BrokenRunError]]:
         """One beside the other."""
-        return side_by_side(self, orders, parallel)
+        return side_by_side(
+            lambda one: self.run(one.defects, one.folder, heavy=one.heavy, only=one.only), orders, parallel
+        )
+
+    def sound(self, folder: Path) -> RunResult:
+        """Without a defect."""
+        return self.run([], folder, heavy=True)
 
     def reach(self, folder: Path) -> Reach | None:
         """As it was made."""

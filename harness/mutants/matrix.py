@@ -145,7 +145,7 @@ def _baseline(subject: Subject, chosen: list[Defect], folder: Path) -> tuple[Run
     """The run of the unbroken server, and its folder; a machine that was busy gets another chance."""
     for attempt in range(CHANCES):
         place = folder / f"baseline-{attempt}"
-        result = subject.run([], place, heavy=True)
+        result = subject.sound(place)
         if not _troubled(result, chosen):
             break
     return result, place

@@ -1,6 +1,6 @@
 """A server that can be broken on purpose, and what a proof asks of it."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,15 +46,8 @@ class Subject(Protocol):
     def defects(self) -> Sequence[Defect]:
         """All ways to break it."""
 
-    def run(
-        self, defects: Sequence[Defect], folder: Path, *, heavy: bool, only: Collection[str] | None = None
-    ) -> RunResult:
-        """The scenarios against it, broken in these respects, those that strain it if `heavy`.
-
-        `only` are the pytest ids of those that are played; None for all. Without any defects nothing else
-        goes on meanwhile: how far it is, is told on standard error. Raises `BrokenRunError` when there is no
-        result.
-        """
+    def sound(self, folder: Path) -> RunResult:
+        """The scenarios against it as it should be, all of them; raises `BrokenRunError`."""
 
     def reach(self, folder: Path) -> Reach | None:
         """Which scenarios came to which of its parts in the sound run of that folder, if that was noted.
@@ -75,13 +68,13 @@ class Subject(Protocol):
 
 
 def side_by_side(
-    subject: Subject, orders: Sequence[Order], parallel: int
+    play: Callable[[Order], RunResult], orders: Sequence[Order], parallel: int
 ) -> Iterator[tuple[Order, RunResult | BrokenRunError]]:
     """Each run from a thread. When we are stopped, those that have not begun never do."""
 
     def run(order: Order) -> RunResult | BrokenRunError:
         try:
-            return subject.run(order.defects, order.folder, heavy=order.heavy, only=order.only)
+            return play(order)
         except BrokenRunError as error:
             return error
 

@@ -38,10 +38,6 @@ class Reached:
         self.names.setdefault(part, set()).update(known)
 
 
-def unnoticed(part: str) -> None:
-    """Nobody wants to know which parts are at work."""
-
-
 def answer(rule: str) -> str:
     """The part that says what is done with the cases of a rule."""
     return f"answer {rule}"

@@ -3,7 +3,7 @@
 import fnmatch
 import functools
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -79,10 +79,32 @@ class BrokenSystem:
         """No real server tells which of its parts are at work."""
         return None
 
-    def run(
-        self, defects: Sequence[Defect], folder: Path, *, heavy: bool, only: Collection[str] | None = None
-    ) -> RunResult:
-        """Start it broken, and run the scenarios, all of them."""
+    def sound(self, folder: Path) -> RunResult:
+        """As its files have it."""
+        return self._play((), folder, heavy=True)
+
+    def play_all(
+        self, orders: Sequence[Order], parallel: int
+    ) -> Iterator[tuple[Order, RunResult | BrokenRunError]]:
+        """Each in a sandbox of its own."""
+        return side_by_side(
+            lambda order: self._play(order.defects, order.folder, heavy=order.heavy), orders, parallel
+        )
+
+    def expects(self, defect: Defect, rule: str) -> bool:
+        """By what the mutant says of itself."""
+        return any(fnmatch.fnmatchcase(rule, pattern) for pattern in self._mutants[defect.name].also)
+
+    def fits(self, defects: Sequence[Defect]) -> bool:
+        """Unless they change the same place."""
+        try:
+            self._edited([self._mutants[defect.name] for defect in defects])
+        except settings.SettingsError:
+            return len(defects) == 1  # which is told when it is run
+        return True
+
+    def _play(self, defects: Sequence[Defect], folder: Path, *, heavy: bool) -> RunResult:
+        """Start it with these defects, and run the scenarios, all of them."""
         folder.mkdir(parents=True)
         mutants = [self._mutants[defect.name] for defect in defects]
         root = folder / "root"
@@ -103,24 +125,6 @@ class BrokenSystem:
                 return run_pytest(self.scenarios, folder, options, box.beside, progress=not defects)
         except SandboxError as error:
             raise BrokenRunError(str(error)) from error
-
-    def play_all(
-        self, orders: Sequence[Order], parallel: int
-    ) -> Iterator[tuple[Order, RunResult | BrokenRunError]]:
-        """Each in a sandbox of its own."""
-        return side_by_side(self, orders, parallel)
-
-    def expects(self, defect: Defect, rule: str) -> bool:
-        """By what the mutant says of itself."""
-        return any(fnmatch.fnmatchcase(rule, pattern) for pattern in self._mutants[defect.name].also)
-
-    def fits(self, defects: Sequence[Defect]) -> bool:
-        """Unless they change the same place."""
-        try:
-            self._edited([self._mutants[defect.name] for defect in defects])
-        except settings.SettingsError:
-            return len(defects) == 1  # which is told when it is run
-        return True
 
     def _edited(self, mutants: Sequence[Mutant]) -> dict[str, str]:
         files: dict[str, str] = {}

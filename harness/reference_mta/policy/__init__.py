@@ -30,8 +30,7 @@ from harness.reference_mta.policy.helo import GREETING, STICKY
 from harness.reference_mta.policy.mail import GREETED, MAIL_DELAY, RCPT_DELAY
 from harness.reference_mta.policy.rcpt import CHARACTERS, COUNT, COUNTED, FIRST_CHARACTER, RELAYING, USER
 from harness.reference_mta.policy.srs import SRS
-from harness.reference_mta.protocol.parts import ProtocolParts
-from harness.reference_mta.reached import unnoticed
+from harness.reference_mta.protocol.parts import ProtocolParts, unnoticed
 from harness.reference_mta.replies import reply
 from harness.reference_mta.session import SessionParts
 from harness.reference_mta.spf.check import RecordParts
