@@ -1,7 +1,7 @@
 """Mutants of the rules about where a message ends: other readers of content, other ways to send it on."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from harness.reference_mta.defects.command_lines import at_lines
@@ -158,6 +158,10 @@ def _bare_lines() -> Mutant:
     )
 
 
+AS_TEXT: Mapping[str, Callable[[bytes], object]] = {  # whatever is in it
+    "is_binary": lambda content: False,
+    "outgoing": lambda content: DOT.sub(b"..", content),
+}
 KEPT = (
     joined(
         _reading(
@@ -166,7 +170,7 @@ KEPT = (
             "a bare CR or LF is sent on as it came",
             Misreading(SOUND_END, becomes=_forgiven),
         ),
-        delivering("eod.bare-lf-content", "off", "", outgoing=lambda content: DOT.sub(b"..", content)),
+        delivering("eod.bare-lf-content", "off", "", **AS_TEXT),
     ),
     joined(
         _reading(
@@ -175,7 +179,7 @@ KEPT = (
             "a bare LF becomes the end of a line, and a bare CR is sent on as it came",
             Misreading(SOUND_END, becomes=_with_whole_lines),
         ),
-        delivering("eod.bare-lf-content", "weak-cr", "", outgoing=lambda content: DOT.sub(b"..", content)),
+        delivering("eod.bare-lf-content", "weak-cr", "", **AS_TEXT),
     ),
     _reading(
         "eod.controls-kept",

@@ -80,9 +80,7 @@ class Attempts:
                 "reserved addresses only; set [server] allow_public = true if it is to reach others"
             )
             return dict.fromkeys(recipients, failed(words, "5.7.1", elsewhere=True))
-        session = Session(
-            host, config.server.hostname, config.outgoing.timeout, delivered, self.parts.outgoing
-        )
+        session = Session(host, config.server.hostname, config.outgoing.timeout, delivered, self.parts)
         try:
             return await session.send(entry.sender, recipients, content, international=entry.international)
         except Exception:  # a defect: what the other hosts said counts all the same

@@ -4,13 +4,13 @@ On the server's event loop, so that a host that hangs costs no thread. The words
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from harness.reference_mta.mail.delivery_result import Delivered, DeliveryResult, State, failed, later
 from harness.reference_mta.mail.header import parted
 from harness.reference_mta.mail.hosts import Host
-from harness.reference_mta.mail.wire import Reply, Wire, WireError, connect, stuffed
-from harness.reference_mta.protocol.content import is_binary
+from harness.reference_mta.mail.parts import AS_IT_SHOULD_BE, MailParts
+from harness.reference_mta.mail.wire import Reply, Wire, WireError, connect
 
 FAREWELL = 5.0  # seconds for the reply to QUIT, which changes nothing any more
 START_INPUT = 354
@@ -35,17 +35,14 @@ class Session:
         hello: str,
         timeout: float,
         delivered: Delivered,
-        outgoing: Callable[[bytes], bytes] = stuffed,
+        parts: MailParts = AS_IT_SHOULD_BE,
     ) -> None:
-        """`hello` is this server's name; `timeout` is in seconds, for each reply.
-
-        `outgoing` makes of a message what goes over the wire, all but its end.
-        """
+        """`hello` is this server's name; `timeout` is in seconds, for each reply."""
         self._host = host
         self._delivered = delivered
         self._hello = hello
         self._timeout = timeout
-        self._outgoing = outgoing
+        self._parts = parts
         self._keywords: set[str] = set()
         self._international = False
         self._in_doubt = False  # the message was sent, and nothing said of it
@@ -103,7 +100,7 @@ class Session:
         if not recipients:
             return
         wire.international = international
-        binary = is_binary(content)
+        binary = self._parts.is_binary(content)
         if binary and not {"BINARYMIME", "CHUNKING"} <= self._keywords:
             raise _RefusedError(self._unable("binary content", "BINARYMIME and CHUNKING"))
         if not (binary or content.isascii() or "8BITMIME" in self._keywords):
@@ -134,7 +131,7 @@ class Session:
             if reply.kind in (2, 3):
                 raise WireError(f"{reply.code} in answer to DATA, where 354 belongs")
             return self._outcome(reply)
-        await wire.content(self._outgoing(content))
+        await wire.content(self._parts.outgoing(content))
         self._in_doubt = True
         outcome = self._outcome(await wire.end_of_content())
         self._in_doubt = False

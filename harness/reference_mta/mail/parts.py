@@ -12,6 +12,7 @@ from harness.reference_mta.mail.message import Message
 from harness.reference_mta.mail.storage import Copy
 from harness.reference_mta.mail.trace import trace_lines
 from harness.reference_mta.mail.wire import stuffed
+from harness.reference_mta.protocol.content import is_binary
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class MailParts:
     maildir: Callable[[Path, bytes, bytes], Copy] = MaildirCopy  # folder, header, content
     mbox_entry: Callable[[str, bytes], bytes] = entry  # sender, the whole message
     trace: Callable[[Message, str, tuple[str, ...]], tuple[str, ...]] = trace_lines  # mailbox, who led to it
-    outgoing: Callable[[bytes], bytes] = stuffed  # a message for another host
+    is_binary: Callable[[bytes], bool] = is_binary  # whether a host must take it in chunks
+    outgoing: Callable[[bytes], bytes] = stuffed  # a message for another host, all but its end
 
     def noting(self, note: Callable[[str], None]) -> "MailParts":
         """The same; each tells its name when it is at work."""
