@@ -26,11 +26,15 @@ def must_be_sound_when_listed(
 ) -> None:
     """Nothing is `wrong` with the replies to a client that all block lists name with a text of theirs.
 
-    Its twin is listed with a plain text. Where no list is asked for its text nothing is shown; where the
-    twin is not refused, as by a server that only marks its mail, the case is not applicable.
+    Its twin is listed with a plain text. Where no list is asked for its text, or the client is not refused,
+    nothing is shown; where who is listed gets through, as with a server that only marks its mail, the case is
+    not applicable.
     """
     lists = [blocklist for blocklist in sut.dnsbl if blocklist.weight > 0]
     expect.needed(bool(lists), "no [[dnsbl]] list counts against a client")
+    earned = sut.earned_by(*lists)
+    gets_through = earned is None or expect.lets_through_if(earned)
+    expect.applicable(not gets_through, "who is listed gets through, so no reply has the words of a list")
     for blocklist in lists:
         client.list_on(blocklist, text=text if offence else "listed for testing")
     refused: list[Step] = []
@@ -44,8 +48,9 @@ def must_be_sound_when_listed(
                 break
 
     replies_must_be_sound(raw, client, offence, say, wrong)
-    if offence and len(refused) < 2:  # its twin tells whether this server refuses who is listed at all
-        raise InconclusiveError("with such words of the lists the client was not refused each time")
-    expect.applicable(len(refused) == 2, "who is listed is not refused, so no reply has the words of a list")
+    if len(refused) < 2:
+        raise InconclusiveError(
+            "who is listed was not refused each time, so the words of a list were not seen"
+        )
     queries = [entry for one in lists for entry in client.queries_for(one)]
     expect.given(any(entry.type == "TXT" for entry in queries), "no list was asked for its words")
