@@ -5,7 +5,6 @@ from collections.abc import Callable
 from harness.scenario import (
     Client,
     Expect,
-    InconclusiveError,
     Raw,
     Stage,
     Step,
@@ -33,8 +32,9 @@ def must_be_sound_when_listed(
     lists = [blocklist for blocklist in sut.dnsbl if blocklist.weight > 0]
     expect.needed(bool(lists), "no [[dnsbl]] list counts against a client")
     earned = sut.earned_by(*lists)
-    gets_through = earned is None or expect.lets_through_if(earned)
-    expect.applicable(not gets_through, "who is listed gets through, so no reply has the words of a list")
+    is_told = earned is not None and expect.claimed(earned)  # by a rule that is played beside these
+    if earned is None or (is_told and expect.lets_through_if(earned)):
+        expect.applicable(False, "who is listed gets through, so no reply has the words of a list")
     for blocklist in lists:
         client.list_on(blocklist, text=text if offence else "listed for testing")
     refused: list[Step] = []
@@ -48,9 +48,10 @@ def must_be_sound_when_listed(
                 break
 
     replies_must_be_sound(raw, client, offence, say, wrong)
-    if len(refused) < 2:
-        raise InconclusiveError(
-            "who is listed was not refused each time, so the words of a list were not seen"
-        )
+    if not (refused or offence or is_told):
+        expect.applicable(False, "who is listed was let through, so no reply has the words of a list")
+    expect.given(
+        len(refused) == 2, "who is listed was not refused each time, so no list was quoted"
+    )
     queries = [entry for one in lists for entry in client.queries_for(one)]
     expect.given(any(entry.type == "TXT" for entry in queries), "no list was asked for its words")
