@@ -50,8 +50,6 @@ def must_be_sound_when_listed(
     replies_must_be_sound(raw, client, offence, say, wrong)
     if not (refused or offence or is_told):
         expect.applicable(False, "who is listed was let through, so no reply has the words of a list")
-    expect.given(
-        len(refused) == 2, "who is listed was not refused each time, so no list was quoted"
-    )
+    expect.given(len(refused) == 2, "who is listed was not refused each time, so no list was quoted")
     queries = [entry for one in lists for entry in client.queries_for(one)]
     expect.given(any(entry.type == "TXT" for entry in queries), "no list was asked for its words")
