@@ -36,7 +36,10 @@ class Taken:
 
 
 class ReceivingHost(socketserver.ThreadingTCPServer):
-    """`replies` maps verbs, GREETING and END to replies, `RCPT someone@x` to one of its own; "" hangs up."""
+    """`replies` maps verbs, GREETING and END to replies, `RCPT someone@x` to one of its own; "" hangs up.
+
+    A session keeps the replies with which it began: what a test sets meanwhile is for the next one.
+    """
 
     daemon_threads = True
     allow_reuse_address = True
@@ -73,6 +76,7 @@ class Dialogue(socketserver.StreamRequestHandler):
     server: ReceivingHost
 
     def handle(self) -> None:
+        self._replies = USUAL | self.server.replies
         self.server.note()
         self._verb = "GREETING"
         taken = Taken()
@@ -98,8 +102,7 @@ class Dialogue(socketserver.StreamRequestHandler):
         elif verb == "DATA" and code == "3":
             lines = iter(self._line, b".\r\n")
             content = b"".join(each[each.startswith(b".") :] for each in lines)
-            reply = self.server.replies.get("END", USUAL["END"])
-            if reply.startswith("2"):
+            if self._replies["END"].startswith("2"):
                 whole = Taken(taken.hello, taken.mail, list(taken.recipients), content)
                 self.server.note(whole)
             self._say("END")
@@ -112,8 +115,7 @@ class Dialogue(socketserver.StreamRequestHandler):
 
     def _say(self, verb: str, line: str = "") -> str:
         address = line.partition("<")[2].rpartition(">")[0]
-        replies = USUAL | self.server.replies
-        reply = replies.get(f"{verb} {address}", replies.get(verb, "500 5.5.1 What?"))
+        reply = self._replies.get(f"{verb} {address}", self._replies.get(verb, "500 5.5.1 What?"))
         if not reply:
             raise ConnectionAbortedError
         self.wfile.write(f"{reply}\r\n".encode())
