@@ -47,6 +47,7 @@ RULES = (
     "auth.unknown-user",
     "delivery.catch-all",
     "delivery.mbox",
+    "delivery.trace-headers",
 )
 
 
@@ -168,6 +169,9 @@ FOUND = {
     ),
     "nobody gets what is for the rest of a domain, which no user is known of": Server(
         Draw(rest="all have a *", users=2), "delivery.catch-all:off"
+    ),
+    "a user's own mail comes to whoever gets the rest, beside what is for him": Server(
+        Draw(rest="all have a *", users=2), "delivery.catch-all:strict-users"
     ),
     "bounces of known clients are not put off": Server(Draw(), "greylist.null-at-data:weak-any"),
 }
