@@ -133,6 +133,10 @@ FOUND = {
     "a list whose further answers do not count": Server(
         Draw(answers="a network"), "dnsbl.one:weak-first-answer"
     ),
+    "a list that is enough by itself, and whose further answers do not count": Server(
+        Draw(answers="a network", weights="the last three", lists=4, zones="two each"),
+        "dnsbl.one:weak-first-answer",
+    ),
     "one list more is asked than it takes, where the first is enough": Server(
         Draw(weights="the first two"), "dnsbl.threshold-stops:weak-one-more"
     ),
@@ -142,6 +146,9 @@ FOUND = {
     ),
     "who should be marked is refused by the greylist": Server(
         Draw(failed_lookup=HELD_MARK), "greylist.first-defer:strict-deny"
+    ),
+    "everybody is refused by the greylist, where others are refused for want of a name": Server(
+        Draw(told="rcpt", greylist_hosts=False, unverified_host=CLOSE), "greylist.first-defer:strict-deny"
     ),
     "strangers are put off with another code": Server(
         Draw(greylist="data", greylist_hosts=False), "greylist.first-defer:weak-450"
