@@ -23,6 +23,8 @@ RULES = (
     "connect.rdns-missing",
     "connect.rdns-temperror",
     "mail.delay-repeated",
+    "rcpt.delay-repeated",
+    "helo.not-fqdn",
     "helo.plain-ip",
     "helo.plain-ip-sticky",
     "helo.own-domain",
@@ -143,6 +145,12 @@ FOUND = {
     "everybody's mail is marked": Server(Draw(bare_address_greeting=MARK), "dnsbl.none:off"),
     "everybody's mail is marked, and for no list": Server(
         Draw(borrowed_greeting=MARK), "helo.forward-match:off"
+    ),
+    "who should be marked is refused where the delay comes again": Server(
+        Draw(failed_lookup=HELD_MARK), "rcpt.delay-repeated:strict-deny"
+    ),
+    "who should be marked is refused by a rule that rests on his": Server(
+        Draw(unqualified_greeting=HELD_MARK), "mail.delay-repeated:strict-deny"
     ),
     "who should be marked is refused by the greylist": Server(
         Draw(failed_lookup=HELD_MARK), "greylist.first-defer:strict-deny"
