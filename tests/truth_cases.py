@@ -33,6 +33,7 @@ RULES = (
     "helo.forward-match",
     "helo.no-aaaa-stall",
     "bounce.legal",
+    "bounce.postmaster-legal",
     "dnsbl.*",
     "greylist.first-defer",
     "greylist.early-retry",
@@ -187,6 +188,15 @@ FOUND = {
     ),
     "a user's own mail comes to whoever gets the rest, beside what is for him": Server(
         Draw(rest="all have a *", users=2), "delivery.catch-all:strict-users"
+    ),
+    "bounces to postmaster are refused, who gets all the bounces that there are": Server(
+        Draw(told="data", sending="postmaster", domains=1, users=1), "bounce.postmaster-legal:off"
+    ),
+    "nobody gets what is for the rest of a domain, and postmaster is among them": Server(
+        Draw(rest="the last has a *", domains=1, users=2, postmaster=False), "delivery.catch-all:off"
+    ),
+    "everybody's greeting is refused, where those without a name are marked": Server(
+        Draw(unverified_host=MARK, unconfirmed_greeting=REFUSE), "helo.forward-match:off"
     ),
     "bounces of known clients are not put off": Server(Draw(), "greylist.null-at-data:weak-any"),
 }

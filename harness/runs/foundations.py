@@ -15,9 +15,18 @@ from harness.verdicts import FailedError, InconclusiveError, UnreadableMailError
 if TYPE_CHECKING:
     from harness.runs.course import CaseResult
 
+
+def refused_at(error: BaseException | None) -> Stage | None:
+    """The stage of the refusal that contradicts what is documented; None where it is something else."""
+    seen = error.seen if isinstance(error, FailedError) and error.seen else error
+    refused = isinstance(seen, ContradictionError) and seen.step.treatment not in (None, Treatment.PASS)
+    return seen.step.tag if refused and isinstance(seen, ContradictionError) else None
+
+
 SUSPECTS: tuple[tuple[Callable[[BaseException | None], bool], Callable[[Rule], bool]], ...] = (
     (in_greylist_words, lambda rule: rule.about_greylist),
     (lambda ending: isinstance(ending, UnreadableMailError), lambda rule: rule.about_storage),
+    (lambda ending: refused_at(ending) is Stage.RCPT, lambda rule: rule.about_recipients),
 )  # what was seen, and the rules of which it shows the fault where they are broken
 
 
@@ -36,19 +45,17 @@ def may_block(outcome: "CaseResult", rule: Rule, catalogue: Catalogue, profile: 
 
 
 def refused_beyond(error: BaseException | None, rule: Rule, profile: Profile) -> Stage | None:
-    """The stage of a refusal that is told where a rule does not speak, and of which others may be the cause.
+    """The stage of a refusal that comes after a rule has spoken, and of which others may be the cause.
 
     A rule speaks at its stage, where the server tells what was earned there, and where its outcomes are told.
     While one that speaks at that stage is broken it is named: what rests on this rule may do so as well,
     because whoever comes to its stage has earned something before.
     """
-    seen = error.seen if isinstance(error, FailedError) and error.seen else error
-    if not isinstance(seen, ContradictionError) or seen.step.treatment in (None, Treatment.PASS):
-        return None
+    stage, stages = refused_at(error), list(Stage)
     promised, _ = profile.expectation(rule)
-    speaks = {rule.stage, profile.dialect.tells(rule.stage), *(one.stage for one in promised)}
-    stage = seen.step.tag
-    return stage if stage and stage not in speaks else None
+    speaks = {profile.dialect.tells(rule.stage), *(one.stage for one in promised)}
+    later = stage and stages.index(stage) > stages.index(rule.stage) and stage not in speaks
+    return stage if later else None
 
 
 def blocked(
