@@ -301,7 +301,10 @@ def _trouble(run: Run, plays: list[Play], error: BaseException | None = None) ->
 
 
 def _nearest_innocent(run: Run, plays: list[Play], error: BaseException | None) -> Innocent | None:
-    """The innocent client of the baseline that is most like whoever met an error, up to that stage."""
+    """The innocent client of the baseline that is most like whoever met an error, up to that stage.
+
+    Before all else it logs in where that one did, or tried to: an account may be out of use for a while.
+    """
     talks = [(client, talk) for play in plays for _, client, talk in play.world.conversations if talk.staged]
     step = error.step if isinstance(error, ContradictionError | UnclearTimingError) else None
     met = [one for one in talks if step in one[1].steps] if step else talks[:1]
@@ -312,7 +315,12 @@ def _nearest_innocent(run: Run, plays: list[Play], error: BaseException | None) 
     known = [one.innocent for one in run.baseline.meetings]
     nearest = max(
         known,
-        key=lambda one: (one.kind is client.kind, one.manner == talk.manner, one.recipient == talk.recipient),
+        key=lambda one: (
+            one.authenticated == talk.at_auth,
+            one.kind is client.kind,
+            one.manner == talk.manner,
+            one.recipient == talk.recipient,
+        ),
     )
     return replace(nearest, goal=later(Stage.RCPT, reached))
 

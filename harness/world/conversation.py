@@ -195,6 +195,11 @@ class Conversation:
         return Manner(greeted[-1:] != ["HELO"], self.session.encrypted, let_in)
 
     @property
+    def at_auth(self) -> bool:
+        """Whether the client came as far as to log in, let in or not."""
+        return any(step.tag is Stage.AUTH for step in self.staged)
+
+    @property
     def lost(self) -> str:
         """How the dialogue was lost for no reason that a reply gives; empty when it was not.
 
