@@ -21,7 +21,7 @@ from harness.runs.steadiness import Steadiness
 from harness.smtp.endpoint import Endpoint
 from harness.verdicts import NotApplicableError, NotTestableError, ScenarioEnd
 from harness.world.client import Client
-from harness.world.conversation import Attempt
+from harness.world.conversation import SERVICE_ENDS, Attempt
 from harness.world.endpoints import Endpoints
 from harness.world.internet import Internet, Kind
 from harness.world.pace import Pace
@@ -73,6 +73,9 @@ class Run:
         """A world for one try of a scenario."""
         usual = self.baseline.zones_asked
         world = World(self.internet.apart(), self.sut, self.endpoints, None, self.pace, usual, room=self.room)
+        greylist = self.profile.greylist
+        if greylist and SERVICE_ENDS in greylist.codes:
+            world.may_end = frozenset({greylist.stage, Stage.DATA})  # where it tells bounces
         world.clock = self.tools.recorded(CLOCK, world)
         return world
 
@@ -238,10 +241,10 @@ class Run:
 def ailing(attempt: Attempt, put_off_with: tuple[int, ...] = ()) -> str:
     """Where an innocent dialogue was stopped, unless by a greylist's code at RCPT; empty when it was not."""
     for step in attempt.staged:
-        if step.reply is None or step.code == 421:
+        if step.stage is Stage.RCPT and step.code in put_off_with:
+            continue
+        if step.reply is None or step.code == SERVICE_ENDS:
             return f"an innocent client got no further than {step.stage}: {step}"
-        if step.treatment is not Treatment.PASS and not (
-            step.stage is Stage.RCPT and step.code in put_off_with
-        ):
+        if step.treatment is not Treatment.PASS:
             return f"an innocent client was refused at {step.stage}: {step}"
     return ""

@@ -65,7 +65,7 @@ def test_name_that_means_something(
     attempt = logged_in(client, name if offence else user, secret)
     expect(attempt)
     if offence:
-        looks_like_a_wrong_password(attempt, client, expect)
+        looks_like_a_wrong_password(attempt, name, client, expect)
 
 
 @rule("auth.directory-name-is-data")
