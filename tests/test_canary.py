@@ -16,6 +16,7 @@ from harness.runs.run import MOST_TROUBLES, Run, ailing
 from harness.runs.steadiness import Steadiness
 from harness.smtp.reply import Reply
 from harness.smtp.session import Ending
+from harness.world.client import Client
 from harness.world.conversation import Attempt, Step
 from harness.world.internet import Kind
 
@@ -109,3 +110,31 @@ def test_a_greylist_that_puts_off_with_421_is_heard(run: Run) -> None:
     rules = run.profile.rules.model_copy(update={"expect": {"mail.no-helo": promised}})
     documented = replace(run, profile=run.profile.model_copy(update={"rules": rules}))
     assert Play(documented, run.catalogue["mail.no-helo"]).world.may_end == {Stage.MAIL}
+
+
+@pytest.mark.parametrize(
+    ("codes", "found"),
+    [
+        ((250, 250, 450), "that come 3 times in a row are refused: 450"),
+        ((450, 450, 450), ""),
+        ((451, 250, 250), ""),
+        ((250, 250, 250), ""),
+        ((451, 451, 550), "that come 3 times in a row are refused: 550"),
+    ],
+)
+def test_some_servers_take_no_more_of_one_client_for_a_while(
+    monkeypatch: pytest.MonkeyPatch, run: Run, codes: tuple[int, ...], found: str
+) -> None:
+    left, hosts = [*codes], set()
+
+    def meet(run: Run, innocent: Innocent, *, patient: bool, client: Client | None = None) -> Meeting:
+        client = client or run.observer(run.world())
+        hosts.add(client.address)
+        met = Step(Stage.MAIL, "", (Reply(left.pop(0), ("text",), b"", 0.0, 0.0),), 0.0, 0.0)
+        return Meeting(innocent, client, Attempt(client.address, (met,), Ending.QUIT))
+
+    monkeypatch.setattr("harness.runs.run.meet", meet)
+    said = run.wearied(Innocent(Kind.STRANGER, run.sut.recipient), 2)
+    assert found in said
+    assert bool(said) is bool(found)
+    assert len(hosts) == 1

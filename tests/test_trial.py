@@ -236,3 +236,28 @@ def test_an_account_that_is_out_of_use_is_looked_for_where_one_is_not_let_in(
     assert (found.status, found.lost) == (Status.INCONCLUSIVE, True)
     assert "afterwards accounts are refused" in found.reason
     assert [like and like.authenticated for like in sent] == [True]
+
+
+@pytest.mark.parametrize("visits", [1, 3])
+def test_who_came_before_is_held_beside_an_innocent_client_that_comes_as_often(
+    monkeypatch: pytest.MonkeyPatch, run: Run, visits: int
+) -> None:
+    asked: list[int] = []
+
+    def wearied(run: Run, like: Innocent, times: int) -> str:
+        asked.append(times)
+        return "innocent clients that come so often are refused"
+
+    def comes_again(play: Play) -> None:
+        play.new_client(Kind.KNOWN).attempt()
+        client = play.new_client(Kind.KNOWN)
+        attempts = [client.attempt() for _ in range(visits)]
+        raise ContradictionError("450 at helo", attempts[-1].helo)
+
+    monkeypatch.setattr(Run, "trouble", lambda run, server=None, like=None: "")
+    monkeypatch.setattr(Run, "wearied", wearied)
+    client = run.client(run.world(), Kind.KNOWN)
+    meeting = Meeting(next(innocents(run.profile)), client, Attempt(client.address, (), SessionEnding.QUIT))
+    found = vote(replace(run, baseline=Baseline((meeting,))), comes_again, keeps)
+    assert asked == [visits - 1][: visits > 1]
+    assert found.status is (Status.INCONCLUSIVE if visits > 1 else Status.FAILED)

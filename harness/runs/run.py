@@ -16,7 +16,7 @@ from harness.judge import Fault, Judge
 from harness.outcome import Stage, Treatment, later
 from harness.profile.model import Profile
 from harness.rules import Catalogue, Rule
-from harness.runs.baseline import Baseline, Innocent, innocents, meet
+from harness.runs.baseline import Baseline, Innocent, Meeting, innocents, meet
 from harness.runs.steadiness import Steadiness
 from harness.smtp.endpoint import Endpoint
 from harness.verdicts import NotApplicableError, NotTestableError, ScenarioEnd
@@ -152,6 +152,22 @@ class Run:
                     self._count(self._send_canary(server, plain) if found and like != plain else found)
             return found
 
+    def wearied(self, like: Innocent, times: int) -> str:
+        """How an innocent client is refused that comes again so many `times`; empty when it is not.
+
+        That is one in the manner of whoever met something, and as far as that (`like`): some servers take no
+        more than so many messages of one client in a while. What it met the first time counts for nothing.
+        """
+        first = meet(self, like, patient=False)
+        usual = _refused_at(first)
+        for number in range(times):
+            again = meet(self, like, patient=False, client=first.client)
+            refused = _refused_at(again)
+            if again.lost or not refused or refused == usual:
+                continue
+            return f"{like} that come {number + 2} times in a row are refused: {again.attempt.staged[-1]}"
+        return ""
+
     def _count(self, found: str) -> None:
         """What a canary met; a server that is being started again serves the next ones."""
         now = time.monotonic()
@@ -236,6 +252,13 @@ class Run:
     def _lacks(self, name: str) -> str:
         capability = CAPABILITIES[name]
         return "" if self.tools.get(capability) is not None else capability.lacking(self.profile)
+
+
+def _refused_at(met: Meeting) -> tuple[Stage, int] | None:
+    """Where an innocent client was refused, for now or for good, and by which code; None when it was not."""
+    last = met.attempt.staged[-1] if met.attempt.staged else None
+    refused = last is not None and last.treatment not in (None, Treatment.PASS)
+    return (last.stage, last.code) if last and refused else None
 
 
 def ailing(attempt: Attempt, put_off_with: tuple[int, ...] = ()) -> str:

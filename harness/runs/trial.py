@@ -297,7 +297,23 @@ def _trouble(run: Run, plays: list[Play], error: BaseException | None = None) ->
     servers = dict.fromkeys(server for play in plays for server in play.world.servers)
     like = _nearest_innocent(run, plays, error)
     found = (run.trouble(server, like) for server in servers or {run.endpoints.first: None})
-    return next(filter(None, found), "")
+    trouble = next(filter(None, found), "")
+    times = _came_before(run, plays, error)
+    return trouble or (run.wearied(like, times) if like and times else "")
+
+
+def _came_before(run: Run, plays: list[Play], error: BaseException | None) -> int:
+    """How often whoever met an error had come before, where that was a reply that says something else."""
+    if not isinstance(error, ContradictionError) or error.fault is not Fault.REPLY:
+        return 0
+    for play in plays:
+        talks = [(client, talk) for _, client, talk in play.world.conversations]
+        for number, (client, talk) in enumerate(talks):
+            if error.step in talk.steps:
+                there = client.reached_at == run.endpoints.first
+                before = [other for other, _ in talks[:number] if other.address == client.address]
+                return len(before) if there else 0
+    return 0
 
 
 def _nearest_innocent(run: Run, plays: list[Play], error: BaseException | None) -> Innocent | None:
