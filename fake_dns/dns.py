@@ -86,16 +86,22 @@ class FakeDns:
             return self._records.withdraw(owner, number)
 
     def list_address(
-        self, zone: str, address: str, code: str = "127.0.0.2", text: str | None = "spam source"
+        self,
+        zone: str,
+        address: str,
+        code: str = "127.0.0.2",
+        text: str | None = "spam source",
+        *,
+        ttl: int = DEFAULT_TTL,
     ) -> None:
         """Put an address on a block list: an A record with the code and, unless `text` is `None`, a TXT.
 
-        It replaces what the list said of that address.
+        It replaces what the list said of that address; `ttl` in seconds.
         """
         owner = name_key(listing_name(address, zone))
-        records = [make_record("A", code, DEFAULT_TTL)]
+        records = [make_record("A", code, ttl)]
         if text is not None:
-            records.append(make_record("TXT", quote(text), DEFAULT_TTL))
+            records.append(make_record("TXT", quote(text), ttl))
         with self._change():
             self._withdraw_listing(owner)
             for record in records:

@@ -19,7 +19,7 @@ NOISE_BELOW = 0.4  # of the configured delay: what everything else may take mean
 
 REPEATING = (Stage.MAIL, Stage.RCPT)  # a delay that was earned before is imposed here again
 
-FULL = ("4.2.2", "4.3.1")  # the mailbox, the mail system
+FULL = ("4.2.2", "5.2.2", "4.3.1", "5.3.1")  # the mailbox, the mail system
 
 
 class Timing(Enum):
@@ -341,7 +341,7 @@ class Judge:
             )
 
     def _short_of_room(self, step: Step) -> bool:
-        """Whether there is no room for mail at the moment (RFC 5321 §4.2.3; RFC 3463 §3.3, §3.4).
+        """Whether there is no room for mail (RFC 5321 §4.2.3; RFC 3463 §3.3, §3.4): a mailbox has a quota.
 
         At RCPT a bare 452 means too many recipients just as well (RFC 5321 §4.5.3.1.10).
         """

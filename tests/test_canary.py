@@ -6,14 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from harness.outcome import Stage
+from harness.outcome import Outcome, Stage
+from harness.profile.tables import Override
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, begin, open_run
 from harness.runs.baseline import Baseline, Innocent, Meeting
-from harness.runs.run import MOST_TROUBLES, Run
+from harness.runs.play import Play
+from harness.runs.run import MOST_TROUBLES, Run, ailing
 from harness.runs.steadiness import Steadiness
 from harness.smtp.reply import Reply
 from harness.smtp.session import Ending
+from harness.world.client import Client
 from harness.world.conversation import Attempt, Step
 from harness.world.internet import Kind
 
@@ -91,3 +94,47 @@ def test_who_is_put_off_as_at_the_beginning_is_in_no_trouble(monkeypatch: pytest
 
         monkeypatch.setattr("harness.runs.run.meet", never_let_through)
         assert "put off" in begun.trouble()
+
+
+def test_a_greylist_that_puts_off_with_421_is_heard(run: Run) -> None:
+    """Some do, and close the connection: nothing is lost by that at the stage at which they say so."""
+    greylist = run.sut.greylist.model_copy(update={"codes": (421,)})
+    leaving = replace(run, profile=run.profile.model_copy(update={"greylist": greylist}))
+    assert not run.world().may_end
+    assert leaving.world().may_end == {Stage.RCPT, Stage.DATA}
+    said = Reply(421, ("4.7.1 Come again later",), b"", 0.0, 0.0)
+    put_off = Attempt("198.18.0.1", (Step(Stage.RCPT, "", (said,), 0.0, 0.0),), Ending.SERVER_CLOSED)
+    assert ailing(put_off, (421,)) == ""
+    assert ailing(put_off, (451,)).startswith("an innocent client got no further than rcpt: 421")
+    promised = Override(outcome=(Outcome.parse("defer at mail with 421"),), reason="the handbook")
+    rules = run.profile.rules.model_copy(update={"expect": {"mail.no-helo": promised}})
+    documented = replace(run, profile=run.profile.model_copy(update={"rules": rules}))
+    assert Play(documented, run.catalogue["mail.no-helo"]).world.may_end == {Stage.MAIL}
+
+
+@pytest.mark.parametrize(
+    ("codes", "found"),
+    [
+        ((250, 250, 450), "that come 3 times in a row are refused: 450"),
+        ((450, 450, 450), ""),
+        ((451, 250, 250), ""),
+        ((250, 250, 250), ""),
+        ((451, 451, 550), "that come 3 times in a row are refused: 550"),
+    ],
+)
+def test_some_servers_take_no_more_of_one_client_for_a_while(
+    monkeypatch: pytest.MonkeyPatch, run: Run, codes: tuple[int, ...], found: str
+) -> None:
+    left, hosts = [*codes], set()
+
+    def meet(run: Run, innocent: Innocent, *, patient: bool, client: Client | None = None) -> Meeting:
+        client = client or run.observer(run.world())
+        hosts.add(client.address)
+        met = Step(Stage.MAIL, "", (Reply(left.pop(0), ("text",), b"", 0.0, 0.0),), 0.0, 0.0)
+        return Meeting(innocent, client, Attempt(client.address, (met,), Ending.QUIT))
+
+    monkeypatch.setattr("harness.runs.run.meet", meet)
+    said = run.wearied(Innocent(Kind.STRANGER, run.sut.recipient), 2)
+    assert found in said
+    assert bool(said) is bool(found)
+    assert len(hosts) == 1

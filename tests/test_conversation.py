@@ -1,8 +1,10 @@
 """What a server did to a connection: a refusal that closes it is another one than a refusal that does not."""
 
+from collections.abc import Collection
+
 import pytest
 
-from harness.outcome import Treatment
+from harness.outcome import Stage, Treatment
 from harness.smtp.endpoint import Endpoint
 from harness.smtp.session import Session
 from harness.smtp.transport import Tcp
@@ -14,11 +16,13 @@ REFUSAL = Say(b"550 5.7.1 no\r\n")
 FINE = Say(b"250 fine\r\n")
 
 
-def spoken(*script: Step, patience: float = 5.0) -> tuple[Attempt, str]:
+def spoken(
+    *script: Step, patience: float = 5.0, may_end: frozenset[Stage] = frozenset()
+) -> tuple[Attempt, str]:
     """A greeting, EHLO and QUIT with such a server; the dialogue, and how it was lost if it was."""
     with HostileServer([script]) as server:
         session = Session(Endpoint(Tcp(*server.address)), "127.0.0.1", reply_timeout=patience)
-        talk = Conversation(session, "127.0.0.1", lambda since, until: 0.0)
+        talk = Conversation(session, "127.0.0.1", lambda since, until: 0.0, may_end=may_end)
         talk.connect()
         talk.ehlo("client.example")
         return talk.quit(), talk.lost
@@ -54,3 +58,11 @@ def test_a_server_that_says_nothing_more_has_refused_all_the_same() -> None:
     assert attempt.helo.treatment is Treatment.DENY
     assert not attempt.parted
     assert not lost
+
+
+@pytest.mark.parametrize(("documented", "lost"), [({Stage.HELO}, False), ({Stage.RCPT}, True), ({}, True)])
+def test_a_421_is_an_answer_where_it_is_documented(documented: Collection[Stage], lost: bool) -> None:
+    leaves = Say(b"421 4.7.1 Come again later\r\n")
+    attempt, why = spoken(GREETING, Hear(), leaves, may_end=frozenset(documented))
+    assert attempt.helo.treatment is Treatment.DEFER
+    assert bool(why) is lost

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from fake_dns import FakeDns
+from fake_dns import FakeDns, listing_name, reverse_name
 from harness import settings
 from harness.embedded.servers import PROFILE
 from harness.profile.model import Profile
 from harness.profile.values import neighbourhood
 from harness.verdicts import NotTestableError
+from harness.world.acts import Acts, DnsInHand
 from harness.world.internet import Internet, Kind
-from tests.dns_asking import answers
+from tests.dns_asking import Question, answers, ask
 
 
 def internet(networks: Sequence[str] = (), key: str = "address") -> Internet:
@@ -93,3 +94,22 @@ def test_no_name_looks_like_an_address_in_disguise() -> None:
                 groups = re.findall(r"[0-9]+", name)
                 assert len(groups) == 1, name
                 assert re.match(r"(mx\.)?[cd]\d+-[a-z]{6}\.", name), name
+
+
+def test_no_resolver_is_to_keep_what_will_not_be_so_for_long() -> None:
+    """A listing, which is taken back, and the name of an address that another host will have as well."""
+    world = internet()
+    ordinary, prescribed = world.identity(Kind.KNOWN), world.identity(Kind.KNOWN, "127.0.0.2")
+    hand = DnsInHand(world.dns, Acts())
+    hand.list_address("bl.example", ordinary.address, "127.0.0.2", "listed for testing")
+    listing = listing_name(ordinary.address, "bl.example")
+    kept = {
+        (name, type_): ask(world.dns, Question(name, type_)).rr[0].ttl
+        for name, type_ in (
+            (listing, "A"),
+            (listing, "TXT"),
+            (reverse_name(prescribed.address), "PTR"),
+            (reverse_name(ordinary.address), "PTR"),
+        )
+    }
+    assert [*kept.values()] == [0, 0, 0, 60]

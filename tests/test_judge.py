@@ -192,19 +192,24 @@ def test_a_refusal_before_its_stage_is_no_refusal_at_its_stage() -> None:
         (Stage.DATA, 452, "4.3.1 No room", True),
         (Stage.DATA, 431, "4.3.1 No room", True),
         (Stage.RCPT, 452, "4.2.2 The mailbox is full", True),
+        (Stage.DATA, 552, "5.2.2 The mailbox is full", True),
+        (Stage.RCPT, 552, "5.2.2 The mailbox is full", True),
+        (Stage.DATA, 554, "5.3.1 Mail system full", True),
+        (Stage.DATA, 552, "5.3.4 The message is too big", False),
+        (Stage.DATA, 552, "The message is too big", False),
         (Stage.RCPT, 452, "too many recipients", False),
         (Stage.RCPT, 452, "4.5.3 Too many recipients", False),
         (Stage.DATA, 451, "4.7.1 Not now", False),
     ],
 )
-@pytest.mark.parametrize("outcome", ["pass", "deny"])
+@pytest.mark.parametrize("outcome", ["pass at {}", "defer at {} with 450"])
 def test_a_server_without_room_says_nothing_of_its_rules(
     stage: Stage, code: int, text: str, full: bool, outcome: str
 ) -> None:
     reply = Reply(code=code, lines=(text,), raw=b"", at=PROMPT, seconds=PROMPT)
     refused = replace(step(stage, code), replies=(reply,))
     with pytest.raises(NoEvidenceError if full else ContradictionError, match="storage" if full else "said"):
-        judge().expect(attempt(refused), (Outcome.parse(f"{outcome} at {stage}"),))
+        judge().expect(attempt(refused), (Outcome.parse(outcome.format(stage)),))
 
 
 MANGLED = replace(

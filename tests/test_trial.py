@@ -11,13 +11,15 @@ from harness.outcome import Stage
 from harness.results.model import Status
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, open_run
-from harness.runs.baseline import Baseline, Finding, Innocent
+from harness.runs.baseline import Baseline, Finding, Innocent, Meeting, innocents
 from harness.runs.course import CaseResult, run_scenario
 from harness.runs.expect import EndedError
 from harness.runs.play import Play
 from harness.runs.run import Run
 from harness.runs.steadiness import Steadiness
 from harness.runs.trial import Plan, Vote, try_once
+from harness.smtp.endpoint import Endpoint
+from harness.smtp.session import Ending as SessionEnding
 from harness.verdicts import (
     FailedError,
     InconclusiveError,
@@ -25,6 +27,7 @@ from harness.verdicts import (
     NotApplicableError,
     NotTestableError,
 )
+from harness.world.conversation import Attempt
 from harness.world.internet import Kind
 
 Ending = Callable[[Play], None]
@@ -198,3 +201,63 @@ def test_lateness_that_others_have_as_well_is_no_failure(run: Run) -> None:
     among_others = outcome(slow, late_at_the_end)
     assert among_others.status is Status.INCONCLUSIVE
     assert "innocent clients of 10 of 20 other rules were late at data, too" in among_others.reason
+
+
+def tries_to_log_in(play: Play) -> None:
+    """What a stranger meets that is not let in."""
+    client = play.new_client(Kind.STRANGER)
+    user, secret = client.account()
+    with client.conversation() as talk:
+        client.begin_tls(talk)
+        client.authenticate(talk, user, "not-" + secret)
+        attempt = talk.quit()
+    raise ContradictionError("535 at auth", attempt.auth)
+
+
+def test_an_account_that_is_out_of_use_is_looked_for_where_one_is_not_let_in(
+    monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    """Some servers lock an account after wrong passwords: who does not log in is served all the while."""
+    sent: list[Innocent | None] = []
+
+    def trouble(run: Run, server: Endpoint | None = None, like: Innocent | None = None) -> str:
+        sent.append(like)
+        return "accounts are refused" if like and like.authenticated else ""
+
+    monkeypatch.setattr(Run, "trouble", trouble)
+    address = run.client(run.world(), Kind.KNOWN)
+    meetings = (
+        Meeting(innocent, address, Attempt(address.address, (), SessionEnding.QUIT))
+        for innocent in innocents(run.profile)
+    )
+    found = vote(
+        replace(run, baseline=Baseline(tuple(meetings))), tries_to_log_in, None, "auth.from-anywhere"
+    )
+    assert (found.status, found.lost) == (Status.INCONCLUSIVE, True)
+    assert "afterwards accounts are refused" in found.reason
+    assert [like and like.authenticated for like in sent] == [True]
+
+
+@pytest.mark.parametrize("visits", [1, 3])
+def test_who_came_before_is_held_beside_an_innocent_client_that_comes_as_often(
+    monkeypatch: pytest.MonkeyPatch, run: Run, visits: int
+) -> None:
+    asked: list[int] = []
+
+    def wearied(run: Run, like: Innocent, times: int) -> str:
+        asked.append(times)
+        return "innocent clients that come so often are refused"
+
+    def comes_again(play: Play) -> None:
+        play.new_client(Kind.KNOWN).attempt()
+        client = play.new_client(Kind.KNOWN)
+        attempts = [client.attempt() for _ in range(visits)]
+        raise ContradictionError("450 at helo", attempts[-1].helo)
+
+    monkeypatch.setattr(Run, "trouble", lambda run, server=None, like=None: "")
+    monkeypatch.setattr(Run, "wearied", wearied)
+    client = run.client(run.world(), Kind.KNOWN)
+    meeting = Meeting(next(innocents(run.profile)), client, Attempt(client.address, (), SessionEnding.QUIT))
+    found = vote(replace(run, baseline=Baseline((meeting,))), comes_again, keeps)
+    assert asked == [visits - 1][: visits > 1]
+    assert found.status is (Status.INCONCLUSIVE if visits > 1 else Status.FAILED)

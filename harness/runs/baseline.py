@@ -230,11 +230,16 @@ def ordinary_recipient(profile: Profile) -> str:
     return names[0] if names else f"{profile.domain[0].users[0]}@{profile.domain[0].name}"
 
 
-def meet(run: "Run", innocent: Innocent, *, patient: bool = True) -> Meeting:
-    """One innocent client, and what it met; one that is not `patient` does not come again when put off."""
-    world = run.world()
+def meet(run: "Run", innocent: Innocent, *, patient: bool = True, client: Client | None = None) -> Meeting:
+    """One innocent client, and what it met; one that is not `patient` does not come again when put off.
+
+    It is a fresh one, unless it is to be a certain `client`.
+    """
+    if client is None:
+        fresh = run.world()
+        client = run.observer(fresh) if innocent.kind is Kind.KNOWN else run.client(fresh, innocent.kind)
+    world = client.world
     world.goal = innocent.goal
-    client = run.observer(world) if innocent.kind is Kind.KNOWN else run.client(world, innocent.kind)
     try:
         attempt = client.attempt(
             recipient=innocent.recipient,

@@ -18,6 +18,7 @@ from harness.runs.talk import QUIET
 from harness.verdicts import NotTestableError
 from harness.world.cast import NothingDescribed
 from harness.world.client import Client
+from harness.world.conversation import SERVICE_ENDS
 from harness.world.internet import Kind
 from harness.world.world import World
 
@@ -41,6 +42,8 @@ class Play:
         """A world and expectations of its own."""
         profile = self.run.profile
         self.world = self.run.world()
+        promised = profile.expectation(self.rule)[0]
+        self.world.may_end |= {one.stage for one in promised if str(SERVICE_ENDS) in one.codes}
         self.world.goal = Stage.DATA if self.run.to_the_end else goal_of(profile, self.rule)
         judge = replace(self.run.judge, greylist=None if self.rule.about_greylist else profile.greylist)
         mailbox = self.tool(MAILBOX)

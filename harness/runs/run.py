@@ -16,12 +16,12 @@ from harness.judge import Fault, Judge
 from harness.outcome import Stage, Treatment, later
 from harness.profile.model import Profile
 from harness.rules import Catalogue, Rule
-from harness.runs.baseline import Baseline, Innocent, innocents, meet
+from harness.runs.baseline import Baseline, Innocent, Meeting, innocents, meet
 from harness.runs.steadiness import Steadiness
 from harness.smtp.endpoint import Endpoint
 from harness.verdicts import NotApplicableError, NotTestableError, ScenarioEnd
 from harness.world.client import Client
-from harness.world.conversation import Attempt
+from harness.world.conversation import SERVICE_ENDS, Attempt
 from harness.world.endpoints import Endpoints
 from harness.world.internet import Internet, Kind
 from harness.world.pace import Pace
@@ -73,6 +73,9 @@ class Run:
         """A world for one try of a scenario."""
         usual = self.baseline.zones_asked
         world = World(self.internet.apart(), self.sut, self.endpoints, None, self.pace, usual, room=self.room)
+        greylist = self.profile.greylist
+        if greylist and SERVICE_ENDS in greylist.codes:
+            world.may_end = frozenset({greylist.stage, Stage.DATA})  # where it tells bounces
         world.clock = self.tools.recorded(CLOCK, world)
         return world
 
@@ -148,6 +151,22 @@ class Run:
                 if server == main:
                     self._count(self._send_canary(server, plain) if found and like != plain else found)
             return found
+
+    def wearied(self, like: Innocent, times: int) -> str:
+        """How an innocent client is refused that comes again so many `times`; empty when it is not.
+
+        That is one in the manner of whoever met something, and as far as that (`like`): some servers take no
+        more than so many messages of one client in a while. What it met the first time counts for nothing.
+        """
+        first = meet(self, like, patient=False)
+        usual = _refused_at(first)
+        for number in range(times):
+            again = meet(self, like, patient=False, client=first.client)
+            refused = _refused_at(again)
+            if again.lost or not refused or refused == usual:
+                continue
+            return f"{like} that come {number + 2} times in a row are refused: {again.attempt.staged[-1]}"
+        return ""
 
     def _count(self, found: str) -> None:
         """What a canary met; a server that is being started again serves the next ones."""
@@ -235,13 +254,20 @@ class Run:
         return "" if self.tools.get(capability) is not None else capability.lacking(self.profile)
 
 
+def _refused_at(met: Meeting) -> tuple[Stage, int] | None:
+    """Where an innocent client was refused, for now or for good, and by which code; None when it was not."""
+    last = met.attempt.staged[-1] if met.attempt.staged else None
+    refused = last is not None and last.treatment not in (None, Treatment.PASS)
+    return (last.stage, last.code) if last and refused else None
+
+
 def ailing(attempt: Attempt, put_off_with: tuple[int, ...] = ()) -> str:
     """Where an innocent dialogue was stopped, unless by a greylist's code at RCPT; empty when it was not."""
     for step in attempt.staged:
-        if step.reply is None or step.code == 421:
+        if step.stage is Stage.RCPT and step.code in put_off_with:
+            continue
+        if step.reply is None or step.code == SERVICE_ENDS:
             return f"an innocent client got no further than {step.stage}: {step}"
-        if step.treatment is not Treatment.PASS and not (
-            step.stage is Stage.RCPT and step.code in put_off_with
-        ):
+        if step.treatment is not Treatment.PASS:
             return f"an innocent client was refused at {step.stage}: {step}"
     return ""

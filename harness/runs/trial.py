@@ -302,11 +302,30 @@ def _trouble(run: Run, plays: list[Play], error: BaseException | None = None) ->
     servers = dict.fromkeys(server for play in plays for server in play.world.servers)
     like = _nearest_innocent(run, plays, error)
     found = (run.trouble(server, like) for server in servers or {run.endpoints.first: None})
-    return next(filter(None, found), "")
+    trouble = next(filter(None, found), "")
+    times = _came_before(run, plays, error)
+    return trouble or (run.wearied(like, times) if like and times else "")
+
+
+def _came_before(run: Run, plays: list[Play], error: BaseException | None) -> int:
+    """How often whoever met an error had come before, where that was a reply that says something else."""
+    if not isinstance(error, ContradictionError) or error.fault is not Fault.REPLY:
+        return 0
+    for play in plays:
+        talks = [(client, talk) for _, client, talk in play.world.conversations]
+        for number, (client, talk) in enumerate(talks):
+            if error.step in talk.steps:
+                there = client.reached_at == run.endpoints.first
+                before = [other for other, _ in talks[:number] if other.address == client.address]
+                return len(before) if there else 0
+    return 0
 
 
 def _nearest_innocent(run: Run, plays: list[Play], error: BaseException | None) -> Innocent | None:
-    """The innocent client of the baseline that is most like whoever met an error, up to that stage."""
+    """The innocent client of the baseline that is most like whoever met an error, up to that stage.
+
+    Before all else it logs in where that one did, or tried to: an account may be out of use for a while.
+    """
     talks = [(client, talk) for play in plays for _, client, talk in play.world.conversations if talk.staged]
     step = error.step if isinstance(error, ContradictionError | UnclearTimingError) else None
     met = [one for one in talks if step in one[1].steps] if step else talks[:1]
@@ -317,7 +336,12 @@ def _nearest_innocent(run: Run, plays: list[Play], error: BaseException | None) 
     known = [one.innocent for one in run.baseline.meetings]
     nearest = max(
         known,
-        key=lambda one: (one.kind is client.kind, one.manner == talk.manner, one.recipient == talk.recipient),
+        key=lambda one: (
+            one.authenticated == talk.at_auth,
+            one.kind is client.kind,
+            one.manner == talk.manner,
+            one.recipient == talk.recipient,
+        ),
     )
     return replace(nearest, goal=later(Stage.RCPT, reached))
 

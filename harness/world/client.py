@@ -81,6 +81,7 @@ class Client(Host):
                 self.silence,
                 token=self.token,
                 may_be_greylisted=self._may_be_greylisted,
+                may_end=self.world.may_end,
             )
             self.world.conversations.append((label or self.label, self, conversation))
             try:

@@ -34,6 +34,7 @@ class Conversation:
     token: str = ""  # by which the client's message is found
     recipient: str = ""  # the first one of its last message
     may_be_greylisted: Callable[[], bool] = bool  # whether no exemption of the client is certain
+    may_end: frozenset[Stage] = frozenset()  # where a 421 is what this server documents
     steps: list[Step] = field(default_factory=list)  # every one in order
     broken: str = ""
     last_written: Step | None = None  # the last step by `write`, with what was heard since
@@ -195,17 +196,23 @@ class Conversation:
         return Manner(greeted[-1:] != ["HELO"], self.session.encrypted, let_in)
 
     @property
+    def at_auth(self) -> bool:
+        """Whether the client came as far as to log in, let in or not."""
+        return any(step.tag is Stage.AUTH for step in self.staged)
+
+    @property
     def lost(self) -> str:
         """How the dialogue was lost for no reason that a reply gives; empty when it was not.
 
         A server that refuses and closes the connection has said why. One that goes away without a word, or
-        with a 421, or says what is no reply, has not; neither has a network that fails.
+        with a 421 that nobody documents, or says what is no reply, has not; neither has a failing network.
         """
         mangled = next((step for step in self.staged if step.mangled), None)
         if mangled and not self._form_tells:
             return f"what came at {mangled.name} is no sound reply ({mangled.mangled})"
         said = next((step for step in reversed(self.staged) if step.reply), None)
-        if said and said.code == SERVICE_ENDS and not self._ending_tells:
+        unexplained = said is not None and said.code == SERVICE_ENDS and said.tag not in self.may_end
+        if said and unexplained and not self._ending_tells:
             return f"at {said.name} the server said {said}"
         refused = said is not None and said.code >= REFUSES and said.dropped
         tls = self.session.tls

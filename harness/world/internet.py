@@ -78,6 +78,7 @@ class Internet:
 
     def identity(self, kind: Kind, address: str | None = None) -> Identity:
         """A new innocent host; raises `NotTestableError` when the profile has no such address."""
+        prescribed = address is not None
         with self._lock:
             number = next(self._numbers)
             address = address or self._next_address(kind)
@@ -86,7 +87,10 @@ class Internet:
         suffix = self._known_suffix() if kind in (Kind.KNOWN, Kind.IPV6) else None
         host = f"mx.c{number}-{self.token}.{suffix}" if suffix else f"mx.{domain}"
         self.publish_host(host, address)
-        self.dns.publish_ptr(address, host)
+        if prescribed:  # and the next host with it, in this run or another, has another name
+            self.dns.publish_ptr(address, host, ttl=0)
+        else:
+            self.dns.publish_ptr(address, host)
         self.dns.zone(domain)
         self.dns.publish(domain, "MX", f"10 {host}.")
         self.dns.publish(domain, _address_type(address), address)

@@ -63,6 +63,7 @@ class World:
     clock: Clock | None
     pace: Pace
     usual: frozenset[tuple[str, int]] = frozenset()  # zones that were asked about innocents of an IP version
+    may_end: frozenset[Stage] = frozenset()  # where a 421 is an answer, as the profile has it
     goal: Stage = Stage.RCPT  # how far dialogues go: to where the server tells the verdict in question
     waited: float = 0.0  # seconds, for a place and for turns to connect
     room: Room = field(default_factory=Room)

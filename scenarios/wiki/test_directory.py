@@ -51,7 +51,7 @@ def test_account_of_another_class(
     if offence:
         directory.vouch_for(outsider)  # or it is refused for its password
         user, secret = outsider.user, outsider.secret
-    expect(logged_in(client, user, secret))
+    expect(logged_in(client, user, secret), whenever=True)
 
 
 @rule("auth.directory-name-is-data")
@@ -63,9 +63,9 @@ def test_name_that_means_something(
     name = written(user)
     expect.applicable(name not in sut.account_names, "there is an account of that very name")
     attempt = logged_in(client, name if offence else user, secret)
-    expect(attempt)
+    expect(attempt, whenever=True)
     if offence:
-        looks_like_a_wrong_password(attempt, client, expect)
+        looks_like_a_wrong_password(attempt, name, client, expect)
 
 
 @rule("auth.directory-name-is-data")
@@ -74,7 +74,7 @@ def test_user_whose_name_has_such_characters(
     client: Client, offence: bool, odd_account: Account, expect: Expect
 ) -> None:
     secret = odd_account.secret
-    expect(logged_in(client, odd_account.user, "not-" + secret if offence else secret))
+    expect(logged_in(client, odd_account.user, "not-" + secret if offence else secret), whenever=True)
 
 
 @rule("auth.directory-down")
@@ -91,6 +91,6 @@ def test_directory_out_of_reach(
     if password == "empty":  # noqa: S105 - which is no password, whatever a directory would say
         expect.turned_away(attempt, Stage.AUTH)
     else:
-        expect(attempt)
+        expect(attempt, whenever=True)  # a directory may be waited for
     directory_outage.end()
     expect.accepts(logged_in(client.another("another host, after"), user, secret), Stage.AUTH)

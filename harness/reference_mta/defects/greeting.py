@@ -195,7 +195,7 @@ PLAIN_IP = (
     claiming(
         "helo.plain-ip",
         "digits",
-        "a host that greets with a name of its own such as 192-0-2-1.example.net is taken for an address",
+        "a host that greets with a name of its own such as 2-mx.example.net is taken for an address",
         _begins_with_digits,
     ),
     sparing(

@@ -71,6 +71,12 @@ async def _asking_about_strangers(transaction: Transaction, found: str | None) -
     return found
 
 
+async def _look_up_accounts(transaction: Transaction, found: str | None) -> str | None:
+    if transaction.authenticated:
+        transaction.listings = await look_up(transaction)
+    return found
+
+
 DNSBL = (
     treated(
         "dnsbl.none",
@@ -160,6 +166,13 @@ DNSBL = (
         "accounts are looked up as well",
         lambda _: by_lists,
         where=lambda transaction: transaction.authenticated,
+    ),
+    resorted(
+        "dnsbl.authenticated-exempt",
+        "weak-message",
+        "accounts are looked up when their message is there",
+        _look_up_accounts,
+        asked="data.header-syntax",
     ),
     off("dnsbl.test-point", "the test entry is ignored"),
     exchanged(
