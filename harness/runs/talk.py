@@ -8,7 +8,8 @@ from harness.outcome import Stage
 from harness.runs.expect import EndedError, Expect
 from harness.smtp.channel import UNSOLICITED
 from harness.smtp.session import Ending
-from harness.verdicts import InconclusiveError
+from harness.verdicts import InconclusiveError, NotApplicableError
+from harness.wording import counted
 from harness.world.client import Client
 from harness.world.conversation import SERVICE_ENDS, Conversation, Step
 from harness.world.reply_set import CLOSED, SILENCE, THROUGH, NoReply, ReplySet, Wanted
@@ -18,6 +19,8 @@ SOON = 5.0  # seconds within which a connection is closed that is to be closed n
 ANY = ReplySet.of("2xx", "3xx", "4xx", "5xx")
 ANYTHING = ReplySet.of("2xx", "3xx", "4xx", "5xx", SILENCE, CLOSED)
 LEFT = (Ending.SERVER_CLOSED, Ending.RESET, Ending.QUIT)
+REFUSES = 400
+FAREWELL = 221  # to QUIT, and to nothing else (RFC 5321 §4.2.3)
 
 _STAGES = {
     "EHLO": Stage.HELO,
@@ -125,10 +128,11 @@ class Talk:
             raise NotationError(f"a raw dialogue does not come to {stage} by itself; say what leads there")
         self.hears(220)
         self.conversation.recipient = recipient
+        wanted: tuple[Wanted, ...] = (250, 250, (250, 251), 354)
         for one, line, code in zip(
             stages[1:],
             (f"EHLO {self.client.host}", f"MAIL FROM:<{sender}>", f"RCPT TO:<{recipient}>", "DATA"),
-            (250, 250, 250, 354),
+            wanted,
             strict=True,
         ):
             if stages.index(one) <= stages.index(stage):
@@ -139,6 +143,7 @@ class Talk:
         self.says("NOOP")
         while self._due:
             seen = self.look_at(ANY)
+            self.must_not_have_ended_as_documented()
             if seen is CLOSED and not self._was_put_off:
                 self.conversation.takes_the_end_for_an_answer()
                 raise EndedError(f"the connection did not go on: {self.conversation.broken}")
@@ -175,6 +180,35 @@ class Talk:
         while isinstance(seen := self.look_at(ANYTHING), Step):
             come.append(seen)
         return come
+
+    def all_before_quit(self) -> list[Step]:
+        """Every reply that still comes before that to QUIT, however slow the server is: none is missing.
+
+        Raises `InconclusiveError` where QUIT is not answered with 221.
+        """
+        self.says("QUIT")
+        come: list[Step] = []
+        while isinstance(seen := self.look_at(ANY), Step):
+            if seen.code == FAREWELL:
+                self.conversation.takes_the_end_for_an_answer()
+                return come
+            come.append(seen)
+        self.must_not_have_ended_as_documented()
+        raise InconclusiveError(f"QUIT was not answered with {FAREWELL}: {self.conversation.broken}")
+
+    def must_not_have_ended_as_documented(self) -> None:
+        """What follows as many refused commands as the profile says end a connection is not to be seen.
+
+        Raises `NotApplicableError` where the server has ended the dialogue, and had refused so many.
+        """
+        most = self.expect.profile.dialect.max_errors
+        replies = (reply for step in self.conversation.steps for reply in step.replies)
+        refused = sum(reply.code >= REFUSES for reply in replies)
+        if 0 < most <= refused and self.conversation.session.ending in LEFT:
+            raise NotApplicableError(
+                f"{counted(most, 'refused command')} may end a connection here (dialect.max_errors), and "
+                "did: what would have followed is not seen"
+            )
 
     def hears_anything(self) -> Step | NoReply:
         """Whatever comes next, of whatever code, or that nothing does; raises `InconclusiveError` if lost."""
@@ -245,6 +279,7 @@ class Said:
             seen = self.listen(these)
             self._accept_the_end(seen, these)
             if not (these.has(seen.code) if isinstance(seen, Step) else seen in these.instead):
+                self.talk.must_not_have_ended_as_documented()
                 reason = (
                     f"the dialogue did not come to its point: expected {these} at {self.step.name}, "
                     f"and there was {seen if isinstance(seen, Step) else self._nothing(seen)}"
@@ -275,6 +310,7 @@ class Said:
             expect.observed = f"{seen.name}: {seen}"
             expect.judge.heard(self.talk.conversation.attempt, seen, these)
         elif seen is None or seen not in these.instead:
+            self.talk.must_not_have_ended_as_documented()
             raise InconclusiveError(
                 f"expected {these} at {self.step.name}, and there was {self._nothing(seen)}"
             )
