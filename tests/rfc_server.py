@@ -3,11 +3,16 @@
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
+from typing import Any
+
+import dnslib as untyped
 
 from harness.capabilities.mailbox import Delivered
 from harness.verdicts import NeverCameError
 from tests.hostile_server import Hangup, Visitor
 
+dnslib: Any = untyped
+LIST = "list.example"
 END = b"\r\n.\r\n"
 SIMPLE = {
     b"NOOP": b"250 fine",
@@ -28,12 +33,15 @@ class Way(Enum):
     LETS_DATA_PASS = auto()  # without a recipient as well, and refuses the message (RFC 5321 §3.3)
     WANTS_TLS = auto()  # before anything (RFC 3207 §4)
     HESITATES_AFTER_ERRORS = auto()  # from an error on each reply takes a while
+    REFUSES_LISTED_AT_CONNECT = auto()  # in the words of the list
+    REFUSES_LISTED_AT_END = auto()  # of the content, likewise
     SLOW_TO_QUIT = auto()  # 221 takes a while
     SCANS = auto()  # the end of the content takes a while
     REFUSES_ALL = auto()  # at the greeting: 554
     # as the profile has it
     ENDS_AFTER_ONE_ERROR = auto()
     # wrong
+    SAYS_WORDS_AS_THEY_CAME = auto()  # of a list
     KEEPS_SENDER = auto()  # behind RSET
     KEEPS_RECIPIENTS = auto()  # behind RSET, for the next sender
     KEEPS_RECIPIENTS_OF_MESSAGE = auto()  # behind a message, for the next sender
@@ -47,11 +55,15 @@ class Way(Enum):
     REFUSES_MAIL = auto()  # all of it, of those who have greeted
 
 
+ASKING = {Way.REFUSES_LISTED_AT_CONNECT, Way.REFUSES_LISTED_AT_END}
+
+
 @dataclass
 class RfcServer:
     """Plays one visitor after the other; what it takes it delivers at once, to whom it is for."""
 
     ways: Collection[Way] = ()
+    dns: tuple[str, int] = ("", 0)  # where it asks
     taken: list[tuple[list[bytes], bytes]] = field(default_factory=list)  # recipients, content
 
     def play(self, visitor: Visitor) -> None:
@@ -72,6 +84,9 @@ class Dialogue:
     def go(self) -> None:
         if Way.REFUSES_ALL in self.server.ways:
             self.say(b"554 mx.example.org no service")
+        elif refusal := self.listed(Way.REFUSES_LISTED_AT_CONNECT):
+            self.say(refusal)
+            raise Hangup
         else:
             self.say(b"220 mx.example.org ESMTP")
         while True:
@@ -90,6 +105,18 @@ class Dialogue:
         if self.erred and Way.HESITATES_AFTER_ERRORS in self.server.ways and not slow:
             self.visitor.over.wait(PAUSE)
         self.visitor.socket.sendall(reply + b"\r\n")
+
+    def listed(self, way: Way) -> bytes:
+        """The refusal of a client that the list names, where that is its way; who asks at all asks always."""
+        if ASKING.isdisjoint(self.server.ways):
+            return b""
+        octets = reversed(self.visitor.socket.getpeername()[0].split("."))
+        question = dnslib.DNSRecord.question(f"{'.'.join(octets)}.{LIST}", "TXT")
+        reply = dnslib.DNSRecord.parse(question.send(*self.server.dns))
+        words = b" ".join(b"".join(record.rdata.data) for record in reply.rr)
+        if Way.SAYS_WORDS_AS_THEY_CAME not in self.server.ways:
+            words = bytes(octet if 32 <= octet < 127 else 63 for octet in words)
+        return b"554 5.7.1 " + words if words and way in self.server.ways else b""
 
     def drop(self) -> None:
         self.sender, self.recipients = False, []
@@ -175,6 +202,8 @@ class Dialogue:
         if Way.FLUSHES_COMMANDS in ways:
             self.visitor.buffer = b""
         self.greeted = Way.WANTS_GREETING_AGAIN not in ways
+        if refusal := self.listed(Way.REFUSES_LISTED_AT_END):
+            return refusal
         if not recipients:
             return b"554 no recipients"
         kept = b"\n".join(line.removeprefix(b".") for line in heard.removesuffix(END[2:]).split(b"\r\n"))

@@ -1,7 +1,8 @@
 """The scenarios of the RFCs, against servers that are lawful in an odd way, and that are odd and wrong."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+import socket
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from harness.rules import Catalogue
 from harness.runs.assembly import Wish, open_run
 from harness.runs.run import Run
 from harness.runs.trial import Plan, Vote, try_once
+from harness.settings.hosts import endpoint_text
 from scenarios.rfc import test_eod as eod
 from scenarios.rfc import test_reply as reply
 from scenarios.rfc import test_session_commands as commands
@@ -22,12 +24,17 @@ from scenarios.rfc import test_session_greeting as greeting
 from scenarios.rfc import test_session_order as order
 from scenarios.rfc.transactions import must_have_no_recipients, must_have_no_sender
 from tests.hostile_server import HostileServer
-from tests.rfc_server import ItsMailbox, RfcServer, Way
+from tests.rfc_server import ASKING, LIST, ItsMailbox, RfcServer, Way
 from tests.test_raw_dialogues import PROFILE as SMALL
 
-PROFILE = SMALL.replace("127.1.2.0/24", "127.16.0.0/12").replace(
-    "reply_timeout = 2.0", "reply_timeout = 20.0"
-)
+ASKS = """
+[dns]
+listen = ["{dns}"]
+[[dnsbl]]
+name = "first"
+zones = ["{list}"]
+"""
+PROFILE = SMALL.replace("127.1.2.0/24", "127.16.0.0/12").replace("= 2.0", "= 20.0")
 CATALOGUE = Catalogue.below(Path("scenarios/rfc"))
 Scenario = Callable[..., None]
 Given = dict[str, object]
@@ -40,16 +47,27 @@ NO_RECIPIENTS: Given = {"must_have_nothing": must_have_no_recipients}
 
 
 @contextlib.contextmanager
-def judged(folder: Path, ways: set[Way], described: str = "", *, has_mailbox: bool = True) -> Iterator[Run]:
+def judged(
+    folder: Path, ways: Collection[Way], described: str = "", *, has_mailbox: bool = True
+) -> Iterator[Run]:
     """A run against a server with ways of its own; it is never slow. More of it may be `described`."""
-    server = RfcServer(ways)
+    server = RfcServer(ways, a_free_port())
     with HostileServer([[server]]) as listening:
         profile = folder / "profile.toml"
+        if not ASKING.isdisjoint(ways):
+            described += ASKS.format(dns=endpoint_text(*server.dns), list=LIST)
         profile.write_text(PROFILE.format(port=listening.address[1]) + described, "utf-8")
         with open_run(Wish(CATALOGUE, profile)) as run:
             made = {**run.tools.made, **({MAILBOX: ItsMailbox(server)} if has_mailbox else {})}
             judge = replace(run.judge, noise=lambda since, until: 0.0)
             yield replace(run, tools=Tools(made), judge=judge)
+
+
+def a_free_port() -> tuple[str, int]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        host, port = free.getsockname()
+        return host, port
 
 
 @pytest.fixture(autouse=True)
@@ -194,3 +212,18 @@ def test_a_server_that_goes_on_is_judged_whatever_its_profile_allows(tmp_path: P
         assert vote.status is Status.PASSED, vote.reason
         vote = said(run, "session.no-effect-verbs", commands.test_commands_without_effect, line="NOOP")
         assert vote.status is Status.FAILED, vote.reason
+
+
+@pytest.mark.parametrize("way", [Way.REFUSES_LISTED_AT_CONNECT, Way.REFUSES_LISTED_AT_END])
+@pytest.mark.parametrize(
+    ("wrong", "status"), [((), Status.PASSED), ((Way.SAYS_WORDS_AS_THEY_CAME,), Status.FAILED)]
+)
+def test_who_is_listed_may_be_refused_at_any_stage(
+    tmp_path: Path, way: Way, wrong: tuple[Way, ...], status: Status
+) -> None:
+    text = "a\x1b[1mb\x7f"
+    with judged(tmp_path, {way, *wrong}) as run:
+        vote = said(
+            run, "reply.crlf-framed", reply.test_lines_of_a_refusal_with_the_words_of_a_list, text=text
+        )
+    assert vote.status is status, vote.reason
