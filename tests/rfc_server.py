@@ -45,6 +45,8 @@ class Way(Enum):
     KEEPS_SENDER = auto()  # behind RSET
     KEEPS_RECIPIENTS = auto()  # behind RSET, for the next sender
     KEEPS_RECIPIENTS_OF_MESSAGE = auto()  # behind a message, for the next sender
+    DELIVERS_HALF_AT_RESET = auto()  # of the connection
+    LISTS_WHAT_IT_HAS_NOT = auto()  # DSN and AUTH, whose parameters are not known
     NOOP_DROPS = auto()  # the transaction
     SILENT_AT_UNKNOWN = auto()  # no reply
     ENDS_AT_LF = auto()  # LF . LF ends the content
@@ -156,10 +158,15 @@ class Dialogue:
             return b"501 who?"
         self.drop()
         self.greeted = True
-        tls = b"250-STARTTLS\r\n" if {Way.WANTS_TLS, Way.NO_RSET_BEFORE_TLS} & {*self.server.ways} else b""
-        return (
-            b"250-mx.example.org\r\n" + tls + b"250 PIPELINING" if verb == b"EHLO" else b"250 mx.example.org"
-        )
+        if verb == b"HELO":
+            return b"250 mx.example.org"
+        listed = [b"PIPELINING"]
+        if {Way.WANTS_TLS, Way.NO_RSET_BEFORE_TLS} & {*self.server.ways}:
+            listed += [b"STARTTLS"]
+        if Way.LISTS_WHAT_IT_HAS_NOT in self.server.ways:
+            listed += [b"DSN", b"AUTH PLAIN"]
+        *first, last = [b"mx.example.org", *listed]
+        return b"".join(b"250-" + line + b"\r\n" for line in first) + b"250 " + last
 
     def mail(self, rest: bytes) -> bytes:
         path, space, parameters = rest[5:].partition(b" ")
@@ -213,7 +220,12 @@ class Dialogue:
     def content(self) -> bytes:
         heard = b"\r\n"
         while not heard.endswith(END):
-            heard += self.visitor.hear(b"\n")
+            try:
+                heard += self.visitor.hear(b"\n")
+            except ConnectionResetError:
+                if Way.DELIVERS_HALF_AT_RESET in self.server.ways:
+                    self.server.taken.append(([*self.recipients], heard))
+                raise
             if Way.ENDS_AT_LF in self.server.ways and heard.endswith(b"\n.\n"):
                 break
         return heard[2:]

@@ -119,14 +119,30 @@ class Talk:
         """What the rule says that comes, in answer to what was said last."""
         return self._last.must_hear(*wanted, twin=twin)
 
+    def begins_tls(self) -> None:
+        """Greeting, EHLO, STARTTLS and the handshake; `comes_to` goes on from there, under TLS.
+
+        Raises `InconclusiveError` where it does not come to that.
+        """
+        self.comes_to(Stage.HELO)
+        if self.conversation.session.encrypted:  # since before the greeting
+            return
+        self.conversation.starttls(self.client.tls_context(), self.client.world.sut.hostname)
+        if not self.conversation.session.encrypted:
+            raise InconclusiveError(f"no TLS began: {self.conversation.attempt.tls}")
+
     def comes_to(self, stage: Stage, recipient: str = "", sender: str | None = None) -> None:
-        """An innocent dialogue from the greeting up to a stage, which has its usual reply; DATA has 354."""
+        """An innocent dialogue up to a stage, which has its usual reply; DATA has 354.
+
+        It begins with the greeting, or with EHLO where that has come before.
+        """
         recipient = recipient or self.client.world.sut.recipient
         sender = self.client.sender if sender is None else sender
         stages = [Stage.CONNECT, Stage.HELO, Stage.MAIL, Stage.RCPT, Stage.DATA]
         if stage not in stages:
             raise NotationError(f"a raw dialogue does not come to {stage} by itself; say what leads there")
-        self.hears(220)
+        if not self._greeted:
+            self.hears(220)
         self.conversation.recipient = recipient
         wanted: tuple[Wanted, ...] = (250, 250, (250, 251), 354)
         for one, line, code in zip(
@@ -137,6 +153,10 @@ class Talk:
         ):
             if stages.index(one) <= stages.index(stage):
                 self.says(line).hears(code)
+
+    def breaks_off(self) -> None:
+        """The client resets the connection; nothing is said or heard on it any more."""
+        self.conversation.session.reset()
 
     def must_go_on(self) -> None:
         """The connection is still there: NOOP has a reply, after all those that are due."""

@@ -32,7 +32,9 @@ PARAMETERS = {
     "DELIVERBY": "BY=86400;N",
     "MT-PRIORITY": "MT-PRIORITY=0",
     "FUTURERELEASE": "HOLDFOR=60",
+    "AUTH": "AUTH=<>",
 }
+PARAMETERS_OF_RCPT = {"DSN": "NOTIFY=NEVER"}
 
 
 def listed_for(client: Client, raw: Raw) -> dict[str, str]:
@@ -170,6 +172,17 @@ def test_parameters_of_listed_extensions(client: Client, raw: Raw, expect: Expec
         with raw(client, label=keyword) as talk:
             talk.comes_to(Stage.HELO)
             talk.says(f"MAIL FROM:<{client.sender}> {PARAMETERS[keyword]}").must_hear(*KNOWN_PARAMETER)
+
+
+@rule("session.keywords-honoured")
+def test_parameters_of_rcpt_of_listed_extensions(client: Client, raw: Raw, sut: Sut, expect: Expect) -> None:
+    listed = listed_for(client, raw)
+    wanted = [keyword for keyword in PARAMETERS_OF_RCPT if keyword in listed]
+    expect.applicable(bool(wanted), "EHLO lists no extension that has a parameter of RCPT")
+    for keyword in wanted:
+        with raw(client, label=keyword) as talk:
+            talk.comes_to(Stage.MAIL)
+            talk.says(f"RCPT TO:<{sut.recipient}> {PARAMETERS_OF_RCPT[keyword]}").must_hear(*KNOWN_PARAMETER)
 
 
 @rule("session.unlisted-not-honoured")

@@ -136,13 +136,33 @@ def test_nothing_is_left_of_a_message_that_was_refused(
 
 
 @rule("session.half-message")
-def test_a_message_whose_end_never_came(client: Client, offence: bool, raw: Raw, sut: Sut) -> None:
+@pytest.mark.parametrize("has_reset", [False, True], ids=["closed", "reset"])
+def test_a_message_whose_end_never_came(client: Client, offence: bool, raw: Raw, has_reset: bool) -> None:
     with raw(client, offence) as talk:
-        talk.comes_to(Stage.DATA)
-        if offence:
-            talk.says(message(client, sut.recipient), stage=Stage.DATA)
-        else:
-            talk.says(content(client), replies=1, stage=Stage.DATA).must_hear("2xx")
+        _ends_within_a_message(talk, client, offence, has_reset=has_reset)
+    _must_deliver_no_half(client, offence, raw)
+
+
+@rule("session.half-message")
+@needs("tls")
+def test_a_message_whose_end_never_came_under_tls(client: Client, offence: bool, raw: Raw) -> None:
+    with raw(client, offence) as talk:
+        talk.begins_tls()
+        _ends_within_a_message(talk, client, offence)  # without the farewell of TLS, too
+    _must_deliver_no_half(client, offence, raw)
+
+
+def _ends_within_a_message(talk: Talk, client: Client, offence: bool, *, has_reset: bool = False) -> None:
+    talk.comes_to(Stage.DATA)
+    if not offence:
+        talk.says(content(client), replies=1, stage=Stage.DATA).must_hear("2xx")
+        return
+    talk.says(message(client, client.world.sut.recipient), stage=Stage.DATA)
+    if has_reset:
+        talk.breaks_off()
+
+
+def _must_deliver_no_half(client: Client, offence: bool, raw: Raw) -> None:
     if offence:
         raw.must_not_deliver(client)
     else:
