@@ -37,7 +37,6 @@ class Way(Enum):
     REFUSES_LISTED_AT_END = auto()  # of the content, likewise
     SLOW_TO_QUIT = auto()  # 221 takes a while
     SCANS = auto()  # the end of the content takes a while
-    REFUSES_ALL = auto()  # at the greeting: 554
     # as the profile has it
     ENDS_AFTER_ONE_ERROR = auto()
     # wrong
@@ -51,7 +50,6 @@ class Way(Enum):
     SILENT_AT_UNKNOWN = auto()  # no reply
     ENDS_AT_LF = auto()  # LF . LF ends the content
     FLUSHES_COMMANDS = auto()  # each that has come before the one before it is answered is an error
-    NO_RSET_BEFORE_TLS = auto()  # 530, and all else is served
     REFUSED_GREETING_COUNTS = auto()
     WANTS_GREETING_AGAIN = auto()  # behind a message
     REFUSES_MAIL = auto()  # all of it, of those who have greeted
@@ -84,13 +82,10 @@ class Dialogue:
     erred: bool = False
 
     def go(self) -> None:
-        if Way.REFUSES_ALL in self.server.ways:
-            self.say(b"554 mx.example.org no service")
-        elif refusal := self.listed(Way.REFUSES_LISTED_AT_CONNECT):
+        if refusal := self.listed(Way.REFUSES_LISTED_AT_CONNECT):
             self.say(refusal)
             raise Hangup
-        else:
-            self.say(b"220 mx.example.org ESMTP")
+        self.say(b"220 mx.example.org ESMTP")
         while True:
             line = self.visitor.hear(b"\r\n")[:-2]
             reply = self.answer(line)
@@ -126,8 +121,9 @@ class Dialogue:
     def answer(self, line: bytes) -> bytes:
         verb, _, rest = line.partition(b" ")
         verb = verb.upper()
-        if refusal := self.refusal(verb):
-            return refusal
+        before_tls = (b"EHLO", b"NOOP", b"QUIT", b"STARTTLS")
+        if Way.WANTS_TLS in self.server.ways and verb not in before_tls:
+            return b"530 5.7.0 Must issue a STARTTLS command first"
         if verb in (b"EHLO", b"HELO"):
             return self.greet(verb, rest)
         known = {b"MAIL": self.mail, b"RCPT": self.rcpt, b"DATA": self.data, b"RSET": self.rset}
@@ -136,14 +132,6 @@ class Dialogue:
         if verb == b"NOOP" and Way.NOOP_DROPS in self.server.ways:
             self.drop()
         return SIMPLE.get(verb, b"" if Way.SILENT_AT_UNKNOWN in self.server.ways else b"500 what?")
-
-    def refusal(self, verb: bytes) -> bytes:
-        ways = self.server.ways
-        if Way.REFUSES_ALL in ways:
-            return b"221 bye" if verb == b"QUIT" else b"503 no service"
-        wants_tls = Way.WANTS_TLS in ways and verb not in (b"EHLO", b"NOOP", b"QUIT", b"STARTTLS")
-        no_reset = Way.NO_RSET_BEFORE_TLS in ways and verb == b"RSET" and not self.greeted
-        return b"530 5.7.0 Must issue a STARTTLS command first" if wants_tls or no_reset else b""
 
     def rset(self, rest: bytes) -> bytes:
         if rest.strip():
@@ -161,7 +149,7 @@ class Dialogue:
         if verb == b"HELO":
             return b"250 mx.example.org"
         listed = [b"PIPELINING"]
-        if {Way.WANTS_TLS, Way.NO_RSET_BEFORE_TLS} & {*self.server.ways}:
+        if Way.WANTS_TLS in self.server.ways:
             listed += [b"STARTTLS"]
         if Way.LISTS_WHAT_IT_HAS_NOT in self.server.ways:
             listed += [b"DSN", b"AUTH PLAIN"]

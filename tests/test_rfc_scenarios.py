@@ -40,6 +40,7 @@ Scenario = Callable[..., None]
 Given = dict[str, object]
 RCPT_IN_ODD_CASE: Given = {"stage": Stage.MAIL, "line": "rCpT tO:<{recipient}>", "code": (250, 251)}
 AT_RCPT: Given = {"stage": Stage.RCPT}
+RSET_AT_ONCE: Given = {"line": "RSET", "wanted": (250,)}
 XYZZY: Given = {"stage": Stage.HELO, "line": "XYZZY"}
 UNKNOWN: Given = {"line": b"XYZZY all"}
 NO_SENDER: Given = {"must_have_nothing": must_have_no_sender}
@@ -245,3 +246,20 @@ def test_who_is_listed_may_be_refused_at_any_stage(
             run, "reply.crlf-framed", reply.test_lines_of_a_refusal_with_the_words_of_a_list, text=text
         )
     assert vote.status is status, vote.reason
+
+
+@pytest.mark.parametrize(
+    ("rule", "scenario", "given"),
+    [
+        ("session.helo-plain", greeting.test_helo_lists_nothing, {}),
+        ("session.before-ehlo", commands.test_commands_that_need_no_greeting, RSET_AT_ONCE),
+        ("session.unknown-command", commands.test_a_command_that_nobody_knows, {}),
+        ("session.refused-ehlo-keeps-state", greeting.test_a_refused_greeting_is_none, {}),
+    ],
+)
+def test_a_server_that_wants_tls_before_anything_is_not_judged_without(
+    tmp_path: Path, rule: str, scenario: Scenario, given: Given
+) -> None:
+    with judged(tmp_path, {Way.WANTS_TLS}) as run:
+        vote = said(run, rule, scenario, **given)
+    assert vote.status is Status.INCONCLUSIVE, vote.reason
