@@ -22,7 +22,7 @@ SIMPLE = {
     b"HELP": b"214 no help",
     b"STARTTLS": b"454 not now",
 }
-PAUSE = 0.6  # seconds that one takes for a reply who hesitates
+PAUSE = 0.8  # seconds that one takes for a reply who hesitates
 
 
 class Way(Enum):

@@ -91,7 +91,10 @@ def said(run: Run, rule: str, scenario: Scenario, **given: object) -> Vote:
         (Way.FORWARDS, "session.unlisted-not-honoured", greeting.test_a_parameter_that_nobody_knows, AT_RCPT),
         (Way.FORWARDS, "session.no-effect-verbs", commands.test_commands_without_effect, {"line": "NOOP"}),
         (Way.HESITATES_AFTER_ERRORS, "reply.one-per-command", reply.test_a_command_has_one_reply, UNKNOWN),
+        (Way.HESITATES_AFTER_ERRORS, "reply.crlf-framed", reply.test_lines_of_all_replies, UNKNOWN),
         (Way.SCANS, "eod.lf-dot-lf", eod.test_dot_between_bare_lfs, {}),
+        (Way.SCANS, "eod.split-writes", eod.test_end_octet_by_octet, {}),
+        (Way.SCANS, "eod.empty-data", eod.test_dot_right_behind_the_go_ahead, {}),
     ],
 )
 def test_a_server_is_lawful_in_its_own_way(

@@ -60,7 +60,8 @@ def must_end_data(talk: Talk, *wanted: Wanted) -> None:
     if talk.must_hear(*(wanted or ANY), SILENCE, twin="2xx").seen is not SILENCE:
         return
     talk.says(b"NOOP\r\n.\r\n", replies=1, stage=Stage.DATA)
-    come = talk.all_that_comes()
+    first = talk.hears_anything(patiently=True)
+    come = [first, *talk.all_that_comes()] if isinstance(first, Step) else []
     if not come:
         raise InconclusiveError("nothing was said, and nothing at another dot behind it")
     if len(come) == 1:

@@ -230,9 +230,12 @@ class Talk:
                 "did: what would have followed is not seen"
             )
 
-    def hears_anything(self) -> Step | NoReply:
-        """Whatever comes next, of whatever code, or that nothing does; raises `InconclusiveError` if lost."""
-        seen = self.look_at(ANYTHING)
+    def hears_anything(self, *, patiently: bool = False) -> Step | NoReply:
+        """Whatever comes next, of whatever code, or that nothing does; raises `InconclusiveError` if lost.
+
+        It is waited for `patiently` for as long as a reply may take, and then it is lost.
+        """
+        seen = self.look_at(ANY if patiently else ANYTHING)
         if seen is None:
             raise InconclusiveError(f"what is said was not heard: {self.conversation.broken}")
         return seen

@@ -145,7 +145,7 @@ def saying(client: Client, line: bytes) -> Callable[[Talk], None]:
         if isinstance(talk.hears_anything(), Step):
             return
         talk.says("NOOP")  # which a reply that is not whole may end with
-        if not isinstance(talk.hears_anything(), Step):
+        if not isinstance(talk.hears_anything(patiently=True), Step):
             raise InconclusiveError("neither the line nor NOOP behind it has a reply")
 
     return say
