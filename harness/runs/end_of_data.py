@@ -4,9 +4,10 @@ from dataclasses import replace
 
 from harness.outcome import Stage
 from harness.runs.raw import Raw
-from harness.runs.talk import Talk
+from harness.runs.talk import REFUSES, Talk
 from harness.verdicts import FailedError, InconclusiveError, NeverCameError
 from harness.world.client import Client, message
+from harness.world.conversation import SERVICE_ENDS
 from harness.world.reply_set import CLOSED, SILENCE, Wanted
 from harness.world.step import Step
 
@@ -29,22 +30,24 @@ def must_not_end_data(raw: Raw, client: Client, offence: bool, form: bytes) -> N
     with raw(silent, offence) as talk:
         _begins(talk, silent)
         seen = talk.fault(form, stage=Stage.DATA).must_hear(SILENCE, CLOSED, "4xx", "5xx").seen
-        taken = False
+        taken: Step | None = None
         if seen is SILENCE or not offence:  # what follows must not make another form of this one
             talk.says(SECOND + END, replies=1, stage=Stage.DATA)
-            taken = _is_taken(talk, form, offence)
+            taken = _taken(talk, form, offence)
     texts = replace(client, word="text", label="with text behind it")
     with raw(texts, offence) as talk:
         _begins(talk, texts)
         behind = _commands(texts) + SECOND + END
         talk.fault(form + behind, instead=(b"\r\n" + behind,), replies=1, stage=Stage.DATA)
-        also_taken = _is_taken(talk, form, offence)
+        also_taken = _taken(talk, form, offence)
     if raw.mailbox:
         for one, is_taken in ((silent, taken), (texts, also_taken)):
             if offence:
-                _is_not_cut(raw, one, form, is_taken)
+                _is_not_cut(raw, one, form, taken=is_taken is not None)
             else:
                 _comes_whole(raw, one)
+    elif offence:
+        _is_told_in_time(raw, taken, also_taken)
 
 
 def must_end_data(talk: Talk, *wanted: Wanted) -> None:
@@ -57,7 +60,8 @@ def must_end_data(talk: Talk, *wanted: Wanted) -> None:
     if talk.must_hear(*(wanted or ANY), SILENCE, twin="2xx").seen is not SILENCE:
         return
     talk.says(b"NOOP\r\n.\r\n", replies=1, stage=Stage.DATA)
-    come = talk.all_that_comes()
+    first = talk.hears_anything(patiently=True)
+    come = [first, *talk.all_that_comes()] if isinstance(first, Step) else []
     if not come:
         raise InconclusiveError("nothing was said, and nothing at another dot behind it")
     if len(come) == 1:
@@ -73,21 +77,30 @@ def _begins(talk: Talk, client: Client) -> None:
     talk.says(message(client, recipient, body=FIRST.decode()), stage=Stage.DATA)
 
 
-def _is_taken(talk: Talk, form: bytes, offence: bool) -> bool:
-    """Whether the message is taken at its true end, with one reply and no more; an innocent one is."""
+def _taken(talk: Talk, form: bytes, offence: bool) -> Step | None:
+    """The true end of the message, where that is taken, with one reply and no more; an innocent one is."""
     seen = talk.hears(*WHATEVER).seen if offence else talk.must_hear("2xx").seen
-    taken = isinstance(seen, Step) and seen.code // 100 == 2
-    if not taken:
-        return False
+    if not isinstance(seen, Step) or seen.code // 100 != 2:
+        return None
     talk.says("NOOP")
-    come = [*talk.all_that_comes(), *talk.strays]
-    obeyed = [step for step in come if step.code // 100 in (2, 3)]
-    if not obeyed and not offence:
+    come = talk.all_that_comes() or talk.all_before_quit()
+    come = [step for step in (*come, *talk.strays) if step.code != SERVICE_ENDS]
+    if not come or (come[0].code >= REFUSES and not offence):
         raise InconclusiveError("NOOP after the message has no positive reply")
-    if len(obeyed) > 1:
-        said = f"what stood behind {form!r} was taken for commands: nothing had asked for {obeyed[-1]}"
-        raise FailedError(said) if offence else InconclusiveError(f"nothing had asked for {obeyed[-1]}")
-    return True
+    if len(come) > 1:  # errors as well: nothing was said but NOOP since the message was taken
+        said = f"what stood behind {form!r} was taken for commands: nothing had asked for {come[-1]}"
+        raise FailedError(said) if offence else InconclusiveError(f"nothing had asked for {come[-1]}")
+    return seen
+
+
+def _is_told_in_time(raw: Raw, *taken: Step | None) -> None:
+    """Where only silence tells that something is no end, a true one must be answered sooner than that."""
+    slowest = max((step.seconds for step in taken if step), default=0.0)
+    if slowest >= raw.quiet:
+        raise InconclusiveError(
+            f"the end of a message is answered after {slowest:.2f} s, so {raw.quiet:g} s of silence behind "
+            "what is none show nothing; set server.scan to the seconds that it may take"
+        )
 
 
 def _commands(client: Client) -> bytes:
@@ -97,7 +110,7 @@ def _commands(client: Client) -> bytes:
     return lines.encode() + message(client, recipient, subject="behind")
 
 
-def _is_not_cut(raw: Raw, client: Client, form: bytes, taken: bool) -> None:
+def _is_not_cut(raw: Raw, client: Client, form: bytes, *, taken: bool) -> None:
     """What is in the mailbox is one message with both parts, whatever the server said of it."""
     recipient = client.world.sut.recipient
     try:

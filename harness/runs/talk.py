@@ -8,7 +8,8 @@ from harness.outcome import Stage
 from harness.runs.expect import EndedError, Expect
 from harness.smtp.channel import UNSOLICITED
 from harness.smtp.session import Ending
-from harness.verdicts import InconclusiveError
+from harness.verdicts import InconclusiveError, NotApplicableError
+from harness.wording import counted
 from harness.world.client import Client
 from harness.world.conversation import SERVICE_ENDS, Conversation, Step
 from harness.world.reply_set import CLOSED, SILENCE, THROUGH, NoReply, ReplySet, Wanted
@@ -18,6 +19,8 @@ SOON = 5.0  # seconds within which a connection is closed that is to be closed n
 ANY = ReplySet.of("2xx", "3xx", "4xx", "5xx")
 ANYTHING = ReplySet.of("2xx", "3xx", "4xx", "5xx", SILENCE, CLOSED)
 LEFT = (Ending.SERVER_CLOSED, Ending.RESET, Ending.QUIT)
+REFUSES = 400
+FAREWELL = 221  # to QUIT, and to nothing else (RFC 5321 §4.2.3)
 
 _STAGES = {
     "EHLO": Stage.HELO,
@@ -116,29 +119,51 @@ class Talk:
         """What the rule says that comes, in answer to what was said last."""
         return self._last.must_hear(*wanted, twin=twin)
 
+    def begins_tls(self) -> None:
+        """Greeting, EHLO, STARTTLS and the handshake; `comes_to` goes on from there, under TLS.
+
+        Raises `InconclusiveError` where it does not come to that.
+        """
+        self.comes_to(Stage.HELO)
+        if self.conversation.session.encrypted:  # since before the greeting
+            return
+        self.conversation.starttls(self.client.tls_context(), self.client.world.sut.hostname)
+        if not self.conversation.session.encrypted:
+            raise InconclusiveError(f"no TLS began: {self.conversation.attempt.tls}")
+
     def comes_to(self, stage: Stage, recipient: str = "", sender: str | None = None) -> None:
-        """An innocent dialogue from the greeting up to a stage, which has its usual reply; DATA has 354."""
+        """An innocent dialogue up to a stage, which has its usual reply; DATA has 354.
+
+        It begins with the greeting, or with EHLO where that has come before.
+        """
         recipient = recipient or self.client.world.sut.recipient
         sender = self.client.sender if sender is None else sender
         stages = [Stage.CONNECT, Stage.HELO, Stage.MAIL, Stage.RCPT, Stage.DATA]
         if stage not in stages:
             raise NotationError(f"a raw dialogue does not come to {stage} by itself; say what leads there")
-        self.hears(220)
+        if not self._greeted:
+            self.hears(220)
         self.conversation.recipient = recipient
+        wanted: tuple[Wanted, ...] = (250, 250, (250, 251), 354)
         for one, line, code in zip(
             stages[1:],
             (f"EHLO {self.client.host}", f"MAIL FROM:<{sender}>", f"RCPT TO:<{recipient}>", "DATA"),
-            (250, 250, 250, 354),
+            wanted,
             strict=True,
         ):
             if stages.index(one) <= stages.index(stage):
                 self.says(line).hears(code)
+
+    def breaks_off(self) -> None:
+        """The client resets the connection; nothing is said or heard on it any more."""
+        self.conversation.session.reset()
 
     def must_go_on(self) -> None:
         """The connection is still there: NOOP has a reply, after all those that are due."""
         self.says("NOOP")
         while self._due:
             seen = self.look_at(ANY)
+            self.must_not_have_ended_as_documented()
             if seen is CLOSED and not self._was_put_off:
                 self.conversation.takes_the_end_for_an_answer()
                 raise EndedError(f"the connection did not go on: {self.conversation.broken}")
@@ -176,9 +201,41 @@ class Talk:
             come.append(seen)
         return come
 
-    def hears_anything(self) -> Step | NoReply:
-        """Whatever comes next, of whatever code, or that nothing does; raises `InconclusiveError` if lost."""
-        seen = self.look_at(ANYTHING)
+    def all_before_quit(self) -> list[Step]:
+        """Every reply that still comes before that to QUIT, however slow the server is: none is missing.
+
+        Raises `InconclusiveError` where QUIT is not answered with 221.
+        """
+        self.says("QUIT")
+        come: list[Step] = []
+        while isinstance(seen := self.look_at(ANY), Step):
+            if seen.code == FAREWELL:
+                self.conversation.takes_the_end_for_an_answer()
+                return come
+            come.append(seen)
+        self.must_not_have_ended_as_documented()
+        raise InconclusiveError(f"QUIT was not answered with {FAREWELL}: {self.conversation.broken}")
+
+    def must_not_have_ended_as_documented(self) -> None:
+        """What follows as many refused commands as the profile says end a connection is not to be seen.
+
+        Raises `NotApplicableError` where the server has ended the dialogue, and had refused so many.
+        """
+        most = self.expect.profile.dialect.max_errors
+        replies = (reply for step in self.conversation.steps for reply in step.replies)
+        refused = sum(reply.code >= REFUSES for reply in replies)
+        if 0 < most <= refused and self.conversation.session.ending in LEFT:
+            raise NotApplicableError(
+                f"{counted(most, 'refused command')} may end a connection here (dialect.max_errors), and "
+                "did: what would have followed is not seen"
+            )
+
+    def hears_anything(self, *, patiently: bool = False) -> Step | NoReply:
+        """Whatever comes next, of whatever code, or that nothing does; raises `InconclusiveError` if lost.
+
+        It is waited for `patiently` for as long as a reply may take, and then it is lost.
+        """
+        seen = self.look_at(ANY if patiently else ANYTHING)
         if seen is None:
             raise InconclusiveError(f"what is said was not heard: {self.conversation.broken}")
         return seen
@@ -245,6 +302,7 @@ class Said:
             seen = self.listen(these)
             self._accept_the_end(seen, these)
             if not (these.has(seen.code) if isinstance(seen, Step) else seen in these.instead):
+                self.talk.must_not_have_ended_as_documented()
                 reason = (
                     f"the dialogue did not come to its point: expected {these} at {self.step.name}, "
                     f"and there was {seen if isinstance(seen, Step) else self._nothing(seen)}"
@@ -275,6 +333,7 @@ class Said:
             expect.observed = f"{seen.name}: {seen}"
             expect.judge.heard(self.talk.conversation.attempt, seen, these)
         elif seen is None or seen not in these.instead:
+            self.talk.must_not_have_ended_as_documented()
             raise InconclusiveError(
                 f"expected {these} at {self.step.name}, and there was {self._nothing(seen)}"
             )

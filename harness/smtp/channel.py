@@ -230,6 +230,12 @@ class Channel:
         if self.ending is Ending.OPEN:
             self._close(Ending.QUIT if self._dismissed else Ending.CLIENT_CLOSED, "closed by the client")
 
+    def reset(self) -> None:
+        """Break the connection off (RST), whatever is under way."""
+        if self._wire:
+            self._wire.reset()
+            self._close(Ending.CLIENT_CLOSED, "reset by the client")
+
     @property
     def connected(self) -> bool:
         """Whether there is a connection, as far as is known without listening."""

@@ -191,6 +191,10 @@ class Session(smtplib.SMTP):
         """
         return self._channel.closed_by_server(within)
 
+    def reset(self) -> None:
+        """Break the connection off (RST), if there is one."""
+        self._channel.reset()
+
     def quit_politely(self) -> Reply | None:
         """QUIT, then close; None when there is no connection. Raises `SessionEnded` for no answer."""
         if not self.connected:

@@ -5,6 +5,7 @@ import os
 import select
 import socket
 import ssl
+import struct
 import time
 
 # Bytes read at once: as many as a TLS record holds (RFC 8446 §5.1), so that none stay behind, decrypted,
@@ -93,6 +94,11 @@ class Wire:
     def close(self) -> None:
         """Close, at once and without a word."""
         self.socket.close()
+
+    def reset(self) -> None:
+        """Close so that the peer sees a connection that is broken (RST), as far as the socket has that."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # socket(7)
+        self.close()
 
     def _await(self, event: int, deadline: float) -> None:
         poller = select.poll()

@@ -191,7 +191,7 @@ class Conversation:
     @property
     def manner(self) -> Manner:
         """How the client has spoken so far."""
-        greeted = [step.command[:4] for step in self.staged if step.tag is Stage.HELO]
+        greeted = [step.command[:4].upper() for step in self.staged if step.tag is Stage.HELO]
         let_in = any(step.treatment is Treatment.PASS for step in self.staged if step.tag is Stage.AUTH)
         return Manner(greeted[-1:] != ["HELO"], self.session.encrypted, let_in)
 

@@ -1,18 +1,23 @@
 """Single commands: what they do and leave alone, how they are written, and what nobody knows."""
 
+from collections.abc import Callable
+
 import pytest
 
-from harness.scenario import CLOSED, SILENCE, Client, Expect, Raw, Stage, Sut, rule
+from harness.scenario import CLOSED, SILENCE, Client, Expect, Raw, Stage, Sut, Talk, rule
 from scenarios.rfc.reply_sets import ANY, IMPLEMENTED, IN_PLACE, REFUSED
-from scenarios.rfc.transactions import must_have_no_transaction
+from scenarios.rfc.transactions import must_have_transaction, nothing_is_left
 
 
 @rule("session.rset")
-def test_rset_drops_the_transaction(client: Client, offence: bool, raw: Raw) -> None:
+@nothing_is_left
+def test_rset_drops_the_transaction(
+    client: Client, offence: bool, raw: Raw, must_have_nothing: Callable[[Talk, Client, bool], None]
+) -> None:
     with raw(client, offence) as talk:
         talk.comes_to(Stage.RCPT)
         talk.fault("RSET").must_hear(250)
-        must_have_no_transaction(talk, client, offence)
+        must_have_nothing(talk, client, offence)
 
 
 @rule("session.rset")
@@ -53,7 +58,7 @@ def test_commands_without_effect(client: Client, offence: bool, raw: Raw, line: 
     with raw(client, offence) as talk:
         talk.comes_to(Stage.RCPT)
         talk.fault(line).hears(*ANY)
-        talk.says("DATA").must_hear(354)
+        must_have_transaction(talk, client)
 
 
 @rule("session.quit")
@@ -102,7 +107,7 @@ def test_rset_with_an_argument(client: Client, offence: bool, raw: Raw) -> None:
     with raw(client, offence) as talk:
         talk.comes_to(Stage.RCPT)
         talk.fault("RSET now").must_hear(*REFUSED)
-        talk.says("DATA").must_hear(354)
+        must_have_transaction(talk, client)
 
 
 @rule("session.arguments-on-argless")
@@ -110,7 +115,7 @@ def test_data_with_an_argument(client: Client, offence: bool, raw: Raw) -> None:
     with raw(client, offence) as talk:
         talk.comes_to(Stage.RCPT)
         talk.fault("DATA now").must_hear(*REFUSED)
-        talk.says("DATA").must_hear(354)
+        must_have_transaction(talk, client)
 
 
 @rule("session.trailing-space")
@@ -133,14 +138,14 @@ def test_white_space_behind_a_command(
         (Stage.CONNECT, "eHlO {host}", 250),
         (Stage.CONNECT, "hElO {host}", 250),
         (Stage.HELO, "mAiL fRoM:<{sender}>", 250),
-        (Stage.MAIL, "rCpT tO:<{recipient}>", 250),
+        (Stage.MAIL, "rCpT tO:<{recipient}>", (250, 251)),
         (Stage.RCPT, "dAtA", 354),
         (Stage.HELO, "rSeT", 250),
     ],
     ids=["EHLO", "HELO", "MAIL", "RCPT", "DATA", "RSET"],
 )
 def test_letters_of_either_case(
-    client: Client, offence: bool, raw: Raw, sut: Sut, stage: Stage, line: str, code: int
+    client: Client, offence: bool, raw: Raw, sut: Sut, stage: Stage, line: str, code: int | tuple[int, ...]
 ) -> None:
     verb, colon, rest = line.partition(":") if ":" in line else line.partition(" ")
     words = {"host": client.host, "sender": client.sender, "recipient": sut.recipient}

@@ -1,12 +1,18 @@
 """The order of commands: what stands in the wrong place, what has no path, and what ends a transaction."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from harness.scenario import Client, Expect, Raw, Stage, Sut, message, needs, rule
+from harness.scenario import Client, Expect, Raw, Stage, Sut, Talk, message, needs, rule
 from scenarios.rfc.reply_sets import REFUSED
-from scenarios.rfc.transactions import content, must_have_no_transaction
+from scenarios.rfc.transactions import (
+    content,
+    must_have_no_transaction,
+    must_have_transaction,
+    nothing_is_left,
+)
 
 HOP = b"Received: from one.example by another.example; Thu, 1 Jan 2026 00:00:00 +0000\r\n"
 
@@ -48,7 +54,7 @@ def test_a_second_mail(client: Client, offence: bool, raw: Raw) -> None:
         talk.comes_to(Stage.RCPT)
         second = talk.fault(f"MAIL FROM:<{client.sender}>").must_hear("2xx", *REFUSED)
         if offence and second.step.code >= 400:
-            talk.says("DATA").must_hear(354)
+            must_have_transaction(talk, client)
         else:
             must_have_no_transaction(talk, client, offence)
 
@@ -72,12 +78,15 @@ def test_rcpt_without_a_path(client: Client, offence: bool, raw: Raw, sut: Sut, 
 
 
 @rule("session.buffers-cleared")
-def test_nothing_is_left_of_a_message_that_was_taken(client: Client, offence: bool, raw: Raw) -> None:
+@nothing_is_left
+def test_nothing_is_left_of_a_message_that_was_taken(
+    client: Client, offence: bool, raw: Raw, must_have_nothing: Callable[[Talk, Client, bool], None]
+) -> None:
     with raw(client, offence) as talk:
         talk.comes_to(Stage.DATA if offence else Stage.RCPT)
         if offence:
             talk.says(content(client), replies=1, stage=Stage.DATA).hears("2xx")
-        must_have_no_transaction(talk, client, offence)
+        must_have_nothing(talk, client, offence)
 
 
 @rule("session.buffers-cleared")
@@ -109,25 +118,51 @@ def test_a_message_goes_to_its_own_recipients(client: Client, offence: bool, raw
     [HOP * 150, b"From: <<<>>\r\n"],  # more hops than there are on any way; what is no address
     ids=["loop", "no header"],
 )
+@nothing_is_left
 def test_nothing_is_left_of_a_message_that_was_refused(
-    client: Client, offence: bool, raw: Raw, expect: Expect, header: bytes
+    client: Client,
+    offence: bool,
+    raw: Raw,
+    expect: Expect,
+    header: bytes,
+    must_have_nothing: Callable[[Talk, Client, bool], None],
 ) -> None:
     with raw(client, offence) as talk:
         talk.comes_to(Stage.DATA if offence else Stage.RCPT)
         if offence:
             end = talk.says(header + content(client), replies=1, stage=Stage.DATA).hears("2xx", *REFUSED)
             expect.applicable(end.step.code >= 400, "this server takes a message with such a header")
-        must_have_no_transaction(talk, client, offence)
+        must_have_nothing(talk, client, offence)
 
 
 @rule("session.half-message")
-def test_a_message_whose_end_never_came(client: Client, offence: bool, raw: Raw, sut: Sut) -> None:
+@pytest.mark.parametrize("has_reset", [False, True], ids=["closed", "reset"])
+def test_a_message_whose_end_never_came(client: Client, offence: bool, raw: Raw, has_reset: bool) -> None:
     with raw(client, offence) as talk:
-        talk.comes_to(Stage.DATA)
-        if offence:
-            talk.says(message(client, sut.recipient), stage=Stage.DATA)
-        else:
-            talk.says(content(client), replies=1, stage=Stage.DATA).must_hear("2xx")
+        _ends_within_a_message(talk, client, offence, has_reset=has_reset)
+    _must_deliver_no_half(client, offence, raw)
+
+
+@rule("session.half-message")
+@needs("tls")
+def test_a_message_whose_end_never_came_under_tls(client: Client, offence: bool, raw: Raw) -> None:
+    with raw(client, offence) as talk:
+        talk.begins_tls()
+        _ends_within_a_message(talk, client, offence)  # without the farewell of TLS, too
+    _must_deliver_no_half(client, offence, raw)
+
+
+def _ends_within_a_message(talk: Talk, client: Client, offence: bool, *, has_reset: bool = False) -> None:
+    talk.comes_to(Stage.DATA)
+    if not offence:
+        talk.says(content(client), replies=1, stage=Stage.DATA).must_hear("2xx")
+        return
+    talk.says(message(client, client.world.sut.recipient), stage=Stage.DATA)
+    if has_reset:
+        talk.breaks_off()
+
+
+def _must_deliver_no_half(client: Client, offence: bool, raw: Raw) -> None:
     if offence:
         raw.must_not_deliver(client)
     else:

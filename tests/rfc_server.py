@@ -1,0 +1,241 @@
+"""A small mail server with ways of its own: some that the RFCs allow, and some that they do not."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from typing import Any
+
+import dnslib as untyped
+
+from harness.capabilities.mailbox import Delivered
+from harness.verdicts import NeverCameError
+from tests.hostile_server import Hangup, Visitor
+
+dnslib: Any = untyped
+LIST = "list.example"
+END = b"\r\n.\r\n"
+SIMPLE = {
+    b"NOOP": b"250 fine",
+    b"QUIT": b"221 bye",
+    b"VRFY": b"252 try it",
+    b"EXPN": b"502 no",
+    b"HELP": b"214 no help",
+    b"STARTTLS": b"454 not now",
+}
+PAUSE = 0.8  # seconds that one takes for a reply who hesitates
+
+
+class Way(Enum):
+    """What is particular about it."""
+
+    # lawful
+    FORWARDS = auto()  # RCPT has 251
+    LETS_DATA_PASS = auto()  # without a recipient as well, and refuses the message (RFC 5321 §3.3)
+    WANTS_TLS = auto()  # before anything (RFC 3207 §4)
+    HESITATES_AFTER_ERRORS = auto()  # from an error on each reply takes a while
+    REFUSES_LISTED_AT_CONNECT = auto()  # in the words of the list
+    REFUSES_LISTED_AT_END = auto()  # of the content, likewise
+    SLOW_TO_QUIT = auto()  # 221 takes a while
+    SCANS = auto()  # the end of the content takes a while
+    # as the profile has it
+    ENDS_AFTER_ONE_ERROR = auto()
+    # wrong
+    SAYS_WORDS_AS_THEY_CAME = auto()  # of a list
+    KEEPS_SENDER = auto()  # behind RSET
+    KEEPS_RECIPIENTS = auto()  # behind RSET, for the next sender
+    KEEPS_RECIPIENTS_OF_MESSAGE = auto()  # behind a message, for the next sender
+    DELIVERS_HALF_AT_RESET = auto()  # of the connection
+    LISTS_WHAT_IT_HAS_NOT = auto()  # DSN and AUTH, whose parameters are not known
+    NOOP_DROPS = auto()  # the transaction
+    SILENT_AT_UNKNOWN = auto()  # no reply
+    ENDS_AT_LF = auto()  # LF . LF ends the content
+    FLUSHES_COMMANDS = auto()  # each that has come before the one before it is answered is an error
+    REFUSED_GREETING_COUNTS = auto()
+    WANTS_GREETING_AGAIN = auto()  # behind a message
+    REFUSES_MAIL = auto()  # all of it, of those who have greeted
+
+
+ASKING = {Way.REFUSES_LISTED_AT_CONNECT, Way.REFUSES_LISTED_AT_END}
+
+
+@dataclass
+class RfcServer:
+    """Plays one visitor after the other; what it takes it delivers at once, to whom it is for."""
+
+    ways: Collection[Way] = ()
+    dns: tuple[str, int] = ("", 0)  # where it asks
+    taken: list[tuple[list[bytes], bytes]] = field(default_factory=list)  # recipients, content
+
+    def play(self, visitor: Visitor) -> None:
+        Dialogue(self, visitor).go()
+
+
+@dataclass
+class Dialogue:
+    """One dialogue of it."""
+
+    server: RfcServer
+    visitor: Visitor
+    greeted: bool = False
+    sender: bool = False
+    recipients: list[bytes] = field(default_factory=list)
+    erred: bool = False
+
+    def go(self) -> None:
+        if refusal := self.listed(Way.REFUSES_LISTED_AT_CONNECT):
+            self.say(refusal)
+            raise Hangup
+        self.say(b"220 mx.example.org ESMTP")
+        while True:
+            line = self.visitor.hear(b"\r\n")[:-2]
+            reply = self.answer(line)
+            if reply:
+                self.say(reply)
+            if reply[:3] == b"221" or (self.erred and Way.ENDS_AFTER_ONE_ERROR in self.server.ways):
+                raise Hangup
+
+    def say(self, reply: bytes) -> None:
+        slow = self.erred and Way.HESITATES_AFTER_ERRORS in self.server.ways
+        if slow or (reply[:3] == b"221" and Way.SLOW_TO_QUIT in self.server.ways):
+            self.visitor.over.wait(PAUSE)
+        self.erred = self.erred or reply[:1] in b"45"
+        if self.erred and Way.HESITATES_AFTER_ERRORS in self.server.ways and not slow:
+            self.visitor.over.wait(PAUSE)
+        self.visitor.socket.sendall(reply + b"\r\n")
+
+    def listed(self, way: Way) -> bytes:
+        """The refusal of a client that the list names, where that is its way; who asks at all asks always."""
+        if ASKING.isdisjoint(self.server.ways):
+            return b""
+        octets = reversed(self.visitor.socket.getpeername()[0].split("."))
+        question = dnslib.DNSRecord.question(f"{'.'.join(octets)}.{LIST}", "TXT")
+        reply = dnslib.DNSRecord.parse(question.send(*self.server.dns))
+        words = b" ".join(b"".join(record.rdata.data) for record in reply.rr)
+        if Way.SAYS_WORDS_AS_THEY_CAME not in self.server.ways:
+            words = bytes(octet if 32 <= octet < 127 else 63 for octet in words)
+        return b"554 5.7.1 " + words if words and way in self.server.ways else b""
+
+    def drop(self) -> None:
+        self.sender, self.recipients = False, []
+
+    def answer(self, line: bytes) -> bytes:
+        verb, _, rest = line.partition(b" ")
+        verb = verb.upper()
+        before_tls = (b"EHLO", b"NOOP", b"QUIT", b"STARTTLS")
+        if Way.WANTS_TLS in self.server.ways and verb not in before_tls:
+            return b"530 5.7.0 Must issue a STARTTLS command first"
+        if verb in (b"EHLO", b"HELO"):
+            return self.greet(verb, rest)
+        known = {b"MAIL": self.mail, b"RCPT": self.rcpt, b"DATA": self.data, b"RSET": self.rset}
+        if verb in known:
+            return known[verb](rest)
+        if verb == b"NOOP" and Way.NOOP_DROPS in self.server.ways:
+            self.drop()
+        return SIMPLE.get(verb, b"" if Way.SILENT_AT_UNKNOWN in self.server.ways else b"500 what?")
+
+    def rset(self, rest: bytes) -> bytes:
+        if rest.strip():
+            return b"501 no argument"
+        self.sender = self.sender and Way.KEEPS_SENDER in self.server.ways
+        self.recipients = self.recipients if Way.KEEPS_RECIPIENTS in self.server.ways else []
+        return b"250 fine"
+
+    def greet(self, verb: bytes, rest: bytes) -> bytes:
+        if not rest.strip():
+            self.greeted = self.greeted or Way.REFUSED_GREETING_COUNTS in self.server.ways
+            return b"501 who?"
+        self.drop()
+        self.greeted = True
+        if verb == b"HELO":
+            return b"250 mx.example.org"
+        listed = [b"PIPELINING"]
+        if Way.WANTS_TLS in self.server.ways:
+            listed += [b"STARTTLS"]
+        if Way.LISTS_WHAT_IT_HAS_NOT in self.server.ways:
+            listed += [b"DSN", b"AUTH PLAIN"]
+        *first, last = [b"mx.example.org", *listed]
+        return b"".join(b"250-" + line + b"\r\n" for line in first) + b"250 " + last
+
+    def mail(self, rest: bytes) -> bytes:
+        path, space, parameters = rest[5:].partition(b" ")
+        if not self.greeted:
+            return b"503 EHLO first"
+        if Way.REFUSES_MAIL in self.server.ways:
+            return b"550 no mail"
+        if self.sender and Way.KEEPS_SENDER not in self.server.ways:
+            return b"503 there is one"
+        if rest[:5].upper() != b"FROM:" or not (path.startswith(b"<") and path.endswith(b">")):
+            return b"501 no path"
+        if space and parameters.upper() != b"BODY=7BIT":
+            return b"555 unknown parameter"
+        self.sender = True
+        return b"250 fine"
+
+    def rcpt(self, rest: bytes) -> bytes:
+        path, space, _ = rest[3:].partition(b" ")
+        if not self.sender:
+            return b"503 MAIL first"
+        if rest[:3].upper() != b"TO:" or not (path.startswith(b"<") and path.endswith(b">")) or path == b"<>":
+            return b"501 no path"
+        if space:
+            return b"555 unknown parameter"
+        self.recipients.append(path[1:-1])
+        return b"251 forwards" if Way.FORWARDS in self.server.ways else b"250 fine"
+
+    def data(self, rest: bytes) -> bytes:
+        ways = self.server.ways
+        if rest.strip():
+            return b"501 no argument"
+        recipients = self.recipients if self.sender else []
+        if not recipients and Way.LETS_DATA_PASS not in ways:
+            return b"503 RCPT first"
+        self.say(b"354 go on")
+        heard = self.content()
+        if Way.SCANS in ways:
+            self.visitor.over.wait(PAUSE)
+        self.sender, self.recipients = False, recipients if Way.KEEPS_RECIPIENTS_OF_MESSAGE in ways else []
+        if Way.FLUSHES_COMMANDS in ways:
+            self.visitor.buffer = b""
+        self.greeted = Way.WANTS_GREETING_AGAIN not in ways
+        if refusal := self.listed(Way.REFUSES_LISTED_AT_END):
+            return refusal
+        if not recipients:
+            return b"554 no recipients"
+        kept = b"\n".join(line.removeprefix(b".") for line in heard.removesuffix(END[2:]).split(b"\r\n"))
+        self.server.taken.append(([*recipients], kept))
+        return b"250 taken"
+
+    def content(self) -> bytes:
+        heard = b"\r\n"
+        while not heard.endswith(END):
+            try:
+                heard += self.visitor.hear(b"\n")
+            except ConnectionResetError:
+                if Way.DELIVERS_HALF_AT_RESET in self.server.ways:
+                    self.server.taken.append(([*self.recipients], heard))
+                raise
+            if Way.ENDS_AT_LF in self.server.ways and heard.endswith(b"\n.\n"):
+                break
+        return heard[2:]
+
+
+@dataclass(frozen=True)
+class ItsMailbox:
+    """What the server has taken, each recipient's own."""
+
+    server: RfcServer
+
+    def find(self, recipient: str, token: str) -> Delivered:
+        """The first copy with `token` in it."""
+        if found := self.copies(recipient, token):
+            return found[0]
+        raise NeverCameError("it never came", token)
+
+    def copies(self, recipient: str, token: str) -> list[Delivered]:
+        """Every copy with `token` in it."""
+        copy = Delivered(recipient, "", "", b"")
+        return [
+            replace(copy, where=str(number), content=content)
+            for number, (recipients, content) in enumerate(self.server.taken)
+            if recipient.encode() in recipients and token.encode() in content
+        ]

@@ -1,0 +1,268 @@
+"""The scenarios of the RFCs, against servers that are lawful in an odd way, and that are odd and wrong."""
+
+import contextlib
+import socket
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.grants.capability import Tools
+from harness.grants.mail import MAILBOX
+from harness.outcome import Stage
+from harness.results.model import Status
+from harness.rules import Catalogue
+from harness.runs.assembly import Wish, open_run
+from harness.runs.run import Run
+from harness.runs.trial import Plan, Vote, try_once
+from harness.settings.hosts import endpoint_text
+from scenarios.rfc import test_eod as eod
+from scenarios.rfc import test_reply as reply
+from scenarios.rfc import test_session_commands as commands
+from scenarios.rfc import test_session_greeting as greeting
+from scenarios.rfc import test_session_order as order
+from scenarios.rfc.transactions import must_have_no_recipients, must_have_no_sender
+from tests.hostile_server import HostileServer
+from tests.rfc_server import ASKING, LIST, ItsMailbox, RfcServer, Way
+from tests.test_raw_dialogues import PROFILE as SMALL
+
+ASKS = """
+[dns]
+listen = ["{dns}"]
+[[dnsbl]]
+name = "first"
+zones = ["{list}"]
+"""
+PROFILE = SMALL.replace("127.1.2.0/24", "127.16.0.0/12").replace("= 2.0", "= 20.0")
+CATALOGUE = Catalogue.below(Path("scenarios/rfc"))
+Scenario = Callable[..., None]
+Given = dict[str, object]
+RCPT_IN_ODD_CASE: Given = {"stage": Stage.MAIL, "line": "rCpT tO:<{recipient}>", "code": (250, 251)}
+AT_RCPT: Given = {"stage": Stage.RCPT}
+RSET_AT_ONCE: Given = {"line": "RSET", "wanted": (250,)}
+XYZZY: Given = {"stage": Stage.HELO, "line": "XYZZY"}
+UNKNOWN: Given = {"line": b"XYZZY all"}
+NO_SENDER: Given = {"must_have_nothing": must_have_no_sender}
+NO_RECIPIENTS: Given = {"must_have_nothing": must_have_no_recipients}
+
+
+@contextlib.contextmanager
+def judged(
+    folder: Path, ways: Collection[Way], described: str = "", *, has_mailbox: bool = True
+) -> Iterator[Run]:
+    """A run against a server with ways of its own; it is never slow. More of it may be `described`."""
+    server = RfcServer(ways, a_free_port())
+    with HostileServer([[server]]) as listening:
+        profile = folder / "profile.toml"
+        if not ASKING.isdisjoint(ways):
+            described += ASKS.format(dns=endpoint_text(*server.dns), list=LIST)
+        profile.write_text(PROFILE.format(port=listening.address[1]) + described, "utf-8")
+        with open_run(Wish(CATALOGUE, profile)) as run:
+            made = {**run.tools.made, **({MAILBOX: ItsMailbox(server)} if has_mailbox else {})}
+            judge = replace(run.judge, noise=lambda since, until: 0.0)
+            yield replace(run, tools=Tools(made), judge=judge)
+
+
+def a_free_port() -> tuple[str, int]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        host, port = free.getsockname()
+        return host, port
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.runs.play.QUIET", 0.3)
+
+
+def said(run: Run, rule: str, scenario: Scenario, **given: object) -> Vote:
+    code = scenario.__code__
+    wanted = tuple(name for name in code.co_varnames[: code.co_argcount] if name not in given)
+    has_twin = "offence" in wanted
+    plan = Plan(run.catalogue[rule], frozenset(), lambda play: play.call(scenario, given, wanted), has_twin)
+    return try_once(run, plan)[0]
+
+
+@pytest.mark.parametrize(
+    ("way", "rule", "scenario", "given"),
+    [
+        (Way.FORWARDS, "session.verb-case", commands.test_letters_of_either_case, RCPT_IN_ODD_CASE),
+        (Way.FORWARDS, "session.unlisted-not-honoured", greeting.test_a_parameter_that_nobody_knows, AT_RCPT),
+        (Way.FORWARDS, "session.no-effect-verbs", commands.test_commands_without_effect, {"line": "NOOP"}),
+        (Way.HESITATES_AFTER_ERRORS, "reply.one-per-command", reply.test_a_command_has_one_reply, UNKNOWN),
+        (Way.HESITATES_AFTER_ERRORS, "reply.crlf-framed", reply.test_lines_of_all_replies, UNKNOWN),
+        (Way.SCANS, "eod.lf-dot-lf", eod.test_dot_between_bare_lfs, {}),
+        (Way.SCANS, "eod.split-writes", eod.test_end_octet_by_octet, {}),
+        (Way.SCANS, "eod.empty-data", eod.test_dot_right_behind_the_go_ahead, {}),
+    ],
+)
+def test_a_server_is_lawful_in_its_own_way(
+    tmp_path: Path, way: Way, rule: str, scenario: Scenario, given: Given
+) -> None:
+    with judged(tmp_path, {way}) as run:
+        vote = said(run, rule, scenario, **given)
+    assert vote.status is Status.PASSED, vote.reason
+
+
+@pytest.mark.parametrize(
+    ("ways", "rule", "scenario", "given"),
+    [
+        ({Way.KEEPS_SENDER}, "session.rset", commands.test_rset_drops_the_transaction, NO_SENDER),
+        ({Way.KEEPS_RECIPIENTS}, "session.rset", commands.test_rset_drops_the_transaction, NO_RECIPIENTS),
+        (
+            {Way.KEEPS_RECIPIENTS_OF_MESSAGE},
+            "session.buffers-cleared",
+            order.test_nothing_is_left_of_a_message_that_was_taken,
+            NO_RECIPIENTS,
+        ),
+        (
+            {Way.KEEPS_RECIPIENTS_OF_MESSAGE},
+            "session.buffers-cleared",
+            order.test_a_message_goes_to_its_own_recipients,
+            {},
+        ),
+        (
+            {Way.NOOP_DROPS, Way.LETS_DATA_PASS},
+            "session.no-effect-verbs",
+            commands.test_commands_without_effect,
+            {"line": "NOOP"},
+        ),
+        (
+            {Way.DELIVERS_HALF_AT_RESET},
+            "session.half-message",
+            order.test_a_message_whose_end_never_came,
+            {"has_reset": True},
+        ),
+        (
+            {Way.LISTS_WHAT_IT_HAS_NOT},
+            "session.keywords-honoured",
+            greeting.test_parameters_of_listed_extensions,
+            {},
+        ),
+        (
+            {Way.LISTS_WHAT_IT_HAS_NOT},
+            "session.keywords-honoured",
+            greeting.test_parameters_of_rcpt_of_listed_extensions,
+            {},
+        ),
+        ({Way.SILENT_AT_UNKNOWN}, "reply.one-per-command", reply.test_a_command_has_one_reply, UNKNOWN),
+        ({Way.ENDS_AT_LF}, "eod.lf-dot-lf", eod.test_dot_between_bare_lfs, {}),
+        ({Way.ENDS_AT_LF, Way.SCANS}, "eod.lf-dot-lf", eod.test_dot_between_bare_lfs, {}),
+        (
+            {Way.ENDS_AT_LF, Way.SCANS, Way.FLUSHES_COMMANDS},
+            "eod.lf-dot-lf",
+            eod.test_dot_between_bare_lfs,
+            {},
+        ),
+    ],
+)
+def test_a_server_is_wrong_in_its_own_way(
+    tmp_path: Path, ways: set[Way], rule: str, scenario: Scenario, given: Given
+) -> None:
+    with judged(tmp_path, ways) as run:
+        vote = said(run, rule, scenario, **given)
+    assert vote.status is Status.FAILED, vote.reason
+
+
+def test_errors_behind_a_message_that_was_taken_are_what_stood_behind_a_false_end(tmp_path: Path) -> None:
+    with judged(tmp_path, {Way.ENDS_AT_LF, Way.SCANS, Way.WANTS_GREETING_AGAIN}, has_mailbox=False) as run:
+        vote = said(run, "eod.lf-dot-lf", eod.test_dot_between_bare_lfs)
+    assert vote.status is Status.FAILED, vote.reason
+    assert "was taken for commands: nothing had asked for 5" in vote.reason
+
+
+def test_silence_tells_nothing_where_a_true_end_is_answered_later_than_that(tmp_path: Path) -> None:
+    with judged(tmp_path, {Way.SCANS}, has_mailbox=False) as run:
+        vote = said(run, "eod.lf-dot-lf", eod.test_dot_between_bare_lfs)
+    assert vote.status is Status.INCONCLUSIVE
+    assert "of silence behind what is none show nothing; set server.scan" in vote.reason
+
+
+def test_that_quit_is_answered_late_does_not_make_it_lost(tmp_path: Path) -> None:
+    with judged(tmp_path, {Way.SLOW_TO_QUIT}) as run:
+        vote = said(run, "eod.split-writes", eod.test_end_in_one_piece_with_the_next_command)
+    assert vote.status is Status.INCONCLUSIVE
+    assert "QUIT was answered after 0.3 s and more: 221 bye" in vote.reason
+
+
+def test_what_the_rfc_lets_a_server_do_with_data_is_no_missing_reply(tmp_path: Path) -> None:
+    with judged(tmp_path, {Way.LETS_DATA_PASS}) as run:
+        vote = said(run, "reply.one-per-command", reply.test_a_command_has_one_reply, line=b"DATA")
+    assert vote.status is Status.NOT_APPLICABLE
+    assert "lets DATA pass without a recipient" in vote.reason
+
+
+def test_mail_that_is_refused_to_everybody_shows_nothing_of_a_refused_greeting(tmp_path: Path) -> None:
+    with judged(tmp_path, {Way.REFUSED_GREETING_COUNTS, Way.REFUSES_MAIL}) as run:
+        vote = said(run, "session.refused-ehlo-keeps-state", greeting.test_a_refused_greeting_is_none)
+    assert vote.status is Status.INCONCLUSIVE
+    assert "expected 250 at mail, and there was 550 no mail" in vote.reason
+
+
+@pytest.mark.parametrize(
+    ("rule", "scenario", "given"),
+    [
+        ("session.no-close-on-error", commands.test_one_error_does_not_end_the_connection, XYZZY),
+        ("session.bad-argument-keeps-state", order.test_mail_without_a_path, {"argument": ""}),
+        ("session.arguments-on-argless", commands.test_rset_with_an_argument, {}),
+        ("reply.one-per-command", reply.test_a_command_has_one_reply, UNKNOWN),
+    ],
+)
+@pytest.mark.parametrize(
+    ("described", "statuses"),
+    [
+        ("[dialect]\nmax_errors = 1\n", {Status.NOT_APPLICABLE}),
+        ("[dialect]\nmax_errors = 2\n", {Status.FAILED, Status.INCONCLUSIVE}),
+        ("", {Status.FAILED, Status.INCONCLUSIVE}),
+    ],
+)
+def test_what_follows_the_errors_that_end_a_connection_by_its_profile_is_not_to_be_seen(
+    tmp_path: Path, rule: str, scenario: Scenario, given: Given, described: str, statuses: set[Status]
+) -> None:
+    with judged(tmp_path, {Way.ENDS_AFTER_ONE_ERROR}, described) as run:
+        vote = said(run, rule, scenario, **given)
+    assert vote.status in statuses, vote.reason
+    assert ("1 refused command may end a connection here" in vote.reason) is ("= 1" in described)
+
+
+def test_a_server_that_goes_on_is_judged_whatever_its_profile_allows(tmp_path: Path) -> None:
+    with judged(tmp_path, {Way.NOOP_DROPS}, "[dialect]\nmax_errors = 1\n") as run:
+        vote = said(
+            run, "session.no-close-on-error", commands.test_one_error_does_not_end_the_connection, **XYZZY
+        )
+        assert vote.status is Status.PASSED, vote.reason
+        vote = said(run, "session.no-effect-verbs", commands.test_commands_without_effect, line="NOOP")
+        assert vote.status is Status.FAILED, vote.reason
+
+
+@pytest.mark.parametrize("way", [Way.REFUSES_LISTED_AT_CONNECT, Way.REFUSES_LISTED_AT_END])
+@pytest.mark.parametrize(
+    ("wrong", "status"), [((), Status.PASSED), ((Way.SAYS_WORDS_AS_THEY_CAME,), Status.FAILED)]
+)
+def test_who_is_listed_may_be_refused_at_any_stage(
+    tmp_path: Path, way: Way, wrong: tuple[Way, ...], status: Status
+) -> None:
+    text = "a\x1b[1mb\x7f"
+    with judged(tmp_path, {way, *wrong}) as run:
+        vote = said(
+            run, "reply.crlf-framed", reply.test_lines_of_a_refusal_with_the_words_of_a_list, text=text
+        )
+    assert vote.status is status, vote.reason
+
+
+@pytest.mark.parametrize(
+    ("rule", "scenario", "given"),
+    [
+        ("session.helo-plain", greeting.test_helo_lists_nothing, {}),
+        ("session.before-ehlo", commands.test_commands_that_need_no_greeting, RSET_AT_ONCE),
+        ("session.unknown-command", commands.test_a_command_that_nobody_knows, {}),
+        ("session.refused-ehlo-keeps-state", greeting.test_a_refused_greeting_is_none, {}),
+    ],
+)
+def test_a_server_that_wants_tls_before_anything_is_not_judged_without(
+    tmp_path: Path, rule: str, scenario: Scenario, given: Given
+) -> None:
+    with judged(tmp_path, {Way.WANTS_TLS}) as run:
+        vote = said(run, rule, scenario, **given)
+    assert vote.status is Status.INCONCLUSIVE, vote.reason
