@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from harness.discovery.evidence import says
 from harness.discovery.facts import Sighting
-from harness.outcome import Outcome, Stage, Treatment
+from harness.outcome import Outcome, Stage, Treatment, later
 from harness.world.conversation import Attempt, Step
 
 HELD_FROM = 0.4  # seconds by which an odd client must wait longer than the slowest innocent one
@@ -84,17 +84,24 @@ def _passed(outcome: Outcome) -> bool:
 def _well(came: Came, usual: Usual, *, late: bool) -> bool:
     """Whether an innocent client met what they all met before, and was not `late` where that matters."""
     _, step, waited = came
-    if step is None or not says(step):
+    if step is None or (late and waited):
         return False
-    return (step.treatment is Treatment.PASS or usual.includes(step)) and not (late and waited)
+    return usual.includes(step) or (says(step) and step.treatment is Treatment.PASS)
 
 
-def came_out(attempt: Attempt, usual: Usual, *, by_time: bool) -> Came:
-    """In the words of a profile, with the step that shows it, and how much longer that took than usual."""
+def came_out(attempt: Attempt, usual: Usual, *, by_time: bool, since: Stage = Stage.CONNECT) -> Came:
+    """In the words of a profile, with the step that shows it, and how much longer that took than usual.
+
+    What a client did at the stage `since`, or in DNS before it came (the default), has no effect before that.
+    """
     held: tuple[Step, float] | None = None
     for step in attempt.staged:
         if not says(step) or usual.includes(step):
             return None, step, 0.0
+        if later(step.stage, since) is not step.stage:
+            if step.treatment is not Treatment.PASS:
+                return None, step, 0.0
+            continue
         waited = usual.late(step) if by_time else 0.0
         if step.treatment is not Treatment.PASS:
             return Outcome(step.treatment or Treatment.DENY, step.stage, late=waited > 0), step, waited
