@@ -12,6 +12,7 @@ import pytest
 from fake_dns import listing_name, reverse_name
 from harness import settings
 from harness.cli import main
+from harness.discovery.dialect import speech_of
 from harness.discovery.discover import DiscoveryError, Known, Place, Telling, explore
 from harness.discovery.draft import draft
 from harness.discovery.facts import Face, Seen, Sighting, Speech, Way
@@ -262,7 +263,7 @@ def test_without_a_user_nothing_is_said_of_what_shows_only_there(
     assert found.profile.claims(catalogue["rcpt.relay-denied"])
     for unknown in ("helo.plain-ip", "rcpt.unknown-user", "dnsbl.one", "connect.rdns-confirmed"):
         assert not found.profile.claims(catalogue[unknown])
-    assert "name one with --user" in found.text
+    assert "name one who gets mail with --user" in found.text
     assert "# catch_all" not in found.text  # an invented user was refused
 
 
@@ -335,6 +336,7 @@ def test_a_server_that_knows_no_ehlo(catalogue: Catalogue) -> None:
     assert found.profile.server.hostname == "old.example.org"
     assert found.seen.recipient == ANN
     assert any("clients greet with HELO" in line for line in found.told)
+    assert "# Noticed: it does not know EHLO, with which scenarios greet" in found.text
 
 
 def test_a_server_that_demands_tls(catalogue: Catalogue) -> None:
@@ -680,6 +682,16 @@ def test_what_came_out_differently_is_not_claimed_without_a_closer_look(catalogu
 def test_a_server_that_reads_messages_at_leisure(catalogue: Catalogue) -> None:
     assert checked(draft(PLACE, seen_of(reading=0.79), catalogue), catalogue).server.scan == 1.6
     assert checked(draft(PLACE, seen_of(reading=0.01), catalogue), catalogue).server.scan is None
+
+
+def test_each_kind_of_offence_has_one_voice_in_where_refusals_are_told(catalogue: Catalogue) -> None:
+    at_rcpt, at_data = (Outcome(Treatment.DENY, stage) for stage in (Stage.RCPT, Stage.DATA))
+    kinds = (Offence.RELAYING, Offence.UNKNOWN_USER, Offence.ILLEGAL_RECIPIENT)
+    listed = [Sighting(Offence.LISTED_ENOUGH, f"is on {number} lists", at_data, "") for number in range(9)]
+    speech = speech_of([*(Sighting(kind, "", at_rcpt, "") for kind in kinds), *listed], 0.0, catalogue)
+    assert speech.told is Told.AT_ONCE
+    assert "rcpt.relay-denied" not in speech.overrides
+    assert speech.overrides["dnsbl.two"] == at_data
 
 
 def test_what_a_dialect_cannot_say_is_an_override(catalogue: Catalogue) -> None:

@@ -231,8 +231,10 @@ def test_a_retry_that_comes_to_nothing_leaves_a_question() -> None:
     assert "at first rcpt: 451 later" in seen.said
 
 
-@pytest.mark.parametrize(("times", "waited"), [(1, False), (4, True)], ids=["once", "always"])
-def test_a_wait_that_was_seen_once_is_no_delay(times: int, waited: bool) -> None:
+@pytest.mark.parametrize(
+    ("times", "waited"), [(1, False), (2, False), (4, True)], ids=["once", "twice", "always"]
+)
+def test_a_short_wait_that_was_not_seen_each_time_is_no_delay(times: int, waited: bool) -> None:
     left, never = [times], threading.Event()
 
     def slow(said: bytes) -> bytes:

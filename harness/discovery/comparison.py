@@ -11,6 +11,8 @@ from harness.world.conversation import Attempt, Step
 
 HELD_FROM = 0.4  # seconds by which an odd client must wait longer than the slowest innocent one
 AGREEING = 2  # odd clients that met the same
+SHORT = 2.0  # seconds; who waited no longer may have waited for a busy machine
+AGREEING_IN_A_SHORT_WAIT = 4
 
 Came = tuple[Outcome | None, Step | None, float]  # what came, the step that shows it, seconds of waiting
 
@@ -50,17 +52,19 @@ class Usual:
 def agreed(blank: Sighting, seen: Sequence[Came], innocent: Sequence[Came], usual: Usual) -> Sighting | None:
     """What clients enough met alike, and more than met anything else; None when there is no such thing.
 
-    Nobody is said to be refused or kept waiting unless most innocent clients beside them were not. Where
-    innocent clients get no further, replies say nothing of odd ones, and more of them would not either.
+    Nobody is said to be refused or kept waiting unless most innocent clients beside them were not; that of a
+    short wait more must have met. Where innocent clients get no further, replies say nothing of odd ones, and
+    more of them would not either.
     """
     votes = Counter(outcome for outcome, step, _ in seen if outcome or (step and says(step)))
     if not votes:
         return None
     outcome, count = votes.most_common(1)[0]
-    if count < AGREEING or count <= len(seen) - count:
-        return None
     waited = min(waited for one, _, waited in seen if one == outcome)
     late = outcome.late if outcome else waited > 0
+    enough = AGREEING_IN_A_SHORT_WAIT if late and waited < SHORT else AGREEING
+    if count < enough or count <= len(seen) - count:
+        return None
     suffering = 2 * sum(not _well(one, usual, late=late) for one in innocent) >= len(innocent)
     if suffering and (late or (outcome and not _passed(outcome))):
         return None

@@ -40,6 +40,8 @@ def explore(place: Place, known: Known, catalogue: Catalogue, telling: Telling) 
         dialogues = Dialogues.by(place, way, dns)
         face = look_at_face(dialogues, telling)
         notes = [] if listening else [f"{place.dns[0]}:{place.dns[1]} was not to be had, so nobody asks us"]
+        if not way.extended:
+            notes.append("it does not know EHLO, with which scenarios greet, so no verdict could be had")
         if face.closed:
             notes.append(
                 f"it takes no mail in clear text without more: «{face.closed}»; scenarios speak clear text"

@@ -35,7 +35,7 @@ UNSEEN = {  # by what a profile must describe: what to say where nothing of it w
         "who never sends is not to be seen from outside; give a [[domain]] its bounce_recipients"
     ),
 }
-NO_USER = "no mail got through to an ordinary user, on whom this rests: name one with --user"
+NO_USER = "no mail got through to an ordinary user, on whom this rests: name one who gets mail with --user"
 
 
 @dataclass(frozen=True)

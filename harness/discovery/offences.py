@@ -21,7 +21,7 @@ from harness.world.conversation import Attempt
 from harness.world.made_up import made_up
 
 INNOCENTS = 4  # clients, for a comparison
-CHANCES = 4  # odd clients at most
+CHANCES = 6  # odd clients at most
 LONG_PAUSE = 2.0  # seconds of waiting for a greeting, which cost nobody any work
 BROKEN = "<broken@@example..com"  # no address under any reading of RFC 5322
 

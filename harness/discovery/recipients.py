@@ -49,7 +49,8 @@ def look_at_users(dialogues: Dialogues, users: Iterable[str], wait: float, telli
         else:
             last = attempt.staged[-1]
             put_off += [user] if last.treatment is Treatment.DEFER or not says(last) else []
-            notes.append(f"mail of an innocent client to {user} did not get through: {last.stage}: {last}")
+            unsent = " (the answer to DATA itself)" if last.command == "DATA" else ""
+            notes.append(f"mail of an innocent client to {user} did not get through: {words(last)}{unsent}")
             telling.say(notes[-1])
     ordinary = [user for user in taken if user.partition("@")[0].lower() != POSTMASTER]
     return Welcome(ordinary[0] if ordinary else "", (*taken, *put_off), deferral, tuple(notes))

@@ -287,7 +287,8 @@ def _unknown_suites(profile: Profile, catalogue: Catalogue) -> Iterator[str]:
                 near = settings.nearest(name, names)
                 yield (
                     f"suites.{key}: no suite is called {name!r}; {near}; one that lies elsewhere than below "
-                    "scenarios/ is known where its folder is named: pytest FOLDER, smtp-harness doctor PROFILE FOLDER"
+                    "scenarios/ is known where its folder is named: pytest FOLDER, or "
+                    "smtp-harness doctor PROFILE FOLDER"
                 )
     for name in profile.suites.claim:
         if name in profile.suites.without:
