@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from fake_dns import reverse_name
+from fake_dns import listing_name, reverse_name
 from harness import settings
 from harness.cli import main
+from harness.discovery.dialect import speech_of
 from harness.discovery.discover import DiscoveryError, Known, Place, Telling, explore
 from harness.discovery.draft import draft
 from harness.discovery.facts import Face, Seen, Sighting, Speech, Way
@@ -262,7 +263,7 @@ def test_without_a_user_nothing_is_said_of_what_shows_only_there(
     assert found.profile.claims(catalogue["rcpt.relay-denied"])
     for unknown in ("helo.plain-ip", "rcpt.unknown-user", "dnsbl.one", "connect.rdns-confirmed"):
         assert not found.profile.claims(catalogue[unknown])
-    assert "name one with --user" in found.text
+    assert "name one who gets mail with --user" in found.text
     assert "# catch_all" not in found.text  # an invented user was refused
 
 
@@ -317,7 +318,7 @@ def test_a_server_that_asks_another_dns(catalogue: Catalogue) -> None:
         found = explored(server.address, no_dns(), catalogue, users=(ANN,))
     assert found.profile.dns is None
     assert found.profile.policy.delay == 0
-    assert "not looked at: it asks another DNS than ours" in found.text
+    assert "not looked at: it asked our DNS nothing" in found.text
     assert "nobody was kept waiting" not in found.text
     assert not found.profile.claims(catalogue["connect.rdns-missing"])
     assert str(found.profile.dialect.answers[Offence.RELAYING]) == "deny"
@@ -335,14 +336,54 @@ def test_a_server_that_knows_no_ehlo(catalogue: Catalogue) -> None:
     assert found.profile.server.hostname == "old.example.org"
     assert found.seen.recipient == ANN
     assert any("clients greet with HELO" in line for line in found.told)
+    assert "# Noticed: it does not know EHLO, with which scenarios greet" in found.text
 
 
 def test_a_server_that_demands_tls(catalogue: Catalogue) -> None:
     words = b"530 5.7.0 Must issue a STARTTLS command first"
     with HostileServer([[Politely(lambda said: words if said[:4] == b"MAIL" else b"")]]) as server:
         found = explored(server.address, no_dns(), catalogue, users=(ANN,))
-    assert "it takes no mail in clear text without more: «530 5.7.0 Must issue a STARTTLS" in found.text
+    assert "it takes no mail in clear text without more: «mail: 530 5.7.0 Must issue a STARTTLS" in found.text
     assert found.seen.sightings == () or all(one.outcome is None for one in found.seen.sightings)
+
+
+def test_a_server_that_demands_tls_at_the_recipient(catalogue: Catalogue) -> None:
+    words = b"530 5.7.0 Must issue a STARTTLS command first"
+    with HostileServer([[Politely(lambda said: words if said[:4] == b"RCPT" else b"")]]) as server:
+        found = explored(server.address, no_dns(), catalogue, users=(ANN,))
+    assert "it takes no mail in clear text without more: «rcpt: 530 5.7.0" in found.text
+    assert "is not taken" not in found.text
+    assert [domain.users for domain in found.profile.domain] == [("ann",)]  # by her owner's word
+    assert all(one.outcome is None for one in found.seen.sightings if one.offence is Offence.RELAYING)
+
+
+def test_a_server_that_bans_who_comes_often(catalogue: Catalogue) -> None:
+    server = Politely()
+    server.answers = lambda said: (
+        foreign(said) or (b"554 5.7.1 you are banned" if not said and len(server.visits) > 9 else b"")
+    )
+    with HostileServer([[server]]) as listening:
+        found = explored(listening.address, no_dns(), catalogue, users=(ANN,))
+    stopped = "# Noticed: innocent clients do not get through by now, as they did at first "
+    assert stopped in found.text
+    assert "connect: 554 5.7.1 you are banned" in found.text
+    assert not found.seen.heard_out  # so the scenarios are not run
+    assert found.seen.sightings == ()  # nor is it bothered any more
+    assert "waited longer than innocent ones" not in found.text
+    assert "innocent clients got no further than connect: 554" in found.text
+    for unseen in ("helo.plain-ip", "rcpt.unknown-user", "greylist.first-defer"):
+        assert not found.profile.claims(catalogue[unseen])
+
+
+def test_lists_that_are_asked_where_no_address_can_be_chosen(catalogue: Catalogue) -> None:
+    dns = no_dns()
+    with HostileServer([[Asking(foreign, resolver=dns, zone="traps.bl.example")]]) as server:
+        found = explored(server.address, dns, catalogue, users=(ANN,))
+    assert '# zones = ["traps.bl.example"]' in found.text
+    assert "for no client's address can be chosen: how does it count" in found.text
+    assert "how the lists count that it asks about its clients is not known" in found.text
+    assert "about no list" not in found.text
+    assert "threshold" not in found.text  # nobody was refused for being on one
 
 
 @dataclass
@@ -350,6 +391,7 @@ class Asking(Politely):
     """Polite, unless told otherwise, and asks DNS for each client's name, and for the one in its greeting."""
 
     resolver: tuple[str, int] = ("127.0.0.1", 9)
+    zone: str = ""  # of a list, about every client
 
     def play(self, visitor: Visitor) -> None:
         polite = self.answers
@@ -359,7 +401,10 @@ class Asking(Politely):
                 self._ask(said[5:].decode(), "A")
             return polite(said)
 
-        self._ask(reverse_name(visitor.socket.getpeername()[0]), "PTR")
+        address = visitor.socket.getpeername()[0]
+        self._ask(reverse_name(address), "PTR")
+        if self.zone:
+            self._ask(listing_name(address, self.zone), "A")
         Politely(answer, self.greeting_after).play(visitor)
 
     def _ask(self, name: str, record_type: str) -> None:
@@ -564,7 +609,10 @@ def test_a_draft_of_next_to_nothing_is_a_profile(catalogue: Catalogue) -> None:
 def test_what_is_left_out_says_why(catalogue: Catalogue) -> None:
     text = draft(PLACE, seen_of(resolves=True, recipient=ANN), catalogue)
     checked(text, catalogue)
-    assert '"dnsbl.*",  # it asked our DNS about no list; describe those that it asks as [[dnsbl]]' in text
+    assert (
+        '"dnsbl.*",  # it asked our DNS about no list of clients; describe those that it asks as [[dnsbl]]'
+        in text
+    )
     for line in text.partition("without = [")[2].partition("]\n")[0].splitlines():
         assert "#" in line
 
@@ -634,6 +682,16 @@ def test_what_came_out_differently_is_not_claimed_without_a_closer_look(catalogu
 def test_a_server_that_reads_messages_at_leisure(catalogue: Catalogue) -> None:
     assert checked(draft(PLACE, seen_of(reading=0.79), catalogue), catalogue).server.scan == 1.6
     assert checked(draft(PLACE, seen_of(reading=0.01), catalogue), catalogue).server.scan is None
+
+
+def test_each_kind_of_offence_has_one_voice_in_where_refusals_are_told(catalogue: Catalogue) -> None:
+    at_rcpt, at_data = (Outcome(Treatment.DENY, stage) for stage in (Stage.RCPT, Stage.DATA))
+    kinds = (Offence.RELAYING, Offence.UNKNOWN_USER, Offence.ILLEGAL_RECIPIENT)
+    listed = [Sighting(Offence.LISTED_ENOUGH, f"is on {number} lists", at_data, "") for number in range(9)]
+    speech = speech_of([*(Sighting(kind, "", at_rcpt, "") for kind in kinds), *listed], 0.0, catalogue)
+    assert speech.told is Told.AT_ONCE
+    assert "rcpt.relay-denied" not in speech.overrides
+    assert speech.overrides["dnsbl.two"] == at_data
 
 
 def test_what_a_dialect_cannot_say_is_an_override(catalogue: Catalogue) -> None:

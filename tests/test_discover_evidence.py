@@ -20,10 +20,10 @@ from harness.discovery.greylist import look_at_deferral
 from harness.discovery.limits import look_at_recipients
 from harness.discovery.lists import look_at_lists
 from harness.discovery.names import look_at_face
-from harness.discovery.offences import Oddity, look_at_innocents, look_at_oddities
+from harness.discovery.offences import Oddity, look_at_innocents, look_at_oddities, oddities
 from harness.discovery.place import Place, Telling
 from harness.discovery.reach import as_a_stranger
-from harness.discovery.recipients import look_at_domains
+from harness.discovery.recipients import look_at_domains, look_at_users
 from harness.offence import Offence
 from harness.outcome import Outcome, Stage, Treatment
 from harness.profile.tables import RouteName
@@ -197,6 +197,24 @@ def test_what_only_odd_clients_meet_is_a_fact() -> None:
     assert seen.outcome == REFUSED
 
 
+@pytest.mark.parametrize("greeting", [b"", b"554 enough"], ids=["late", "refused"])
+def test_what_comes_before_an_offence_is_not_its_doing(greeting: bytes) -> None:
+    server, never = Politely(), threading.Event()
+
+    def greets(said: bytes) -> bytes:
+        if said or len(server.visits) not in (5, 7, 9, 11):  # odd clients, after and beside innocent ones
+            return b""
+        never.wait(0 if greeting else 0.6)
+        return greeting
+
+    server.answers = greets
+    with served_by(server) as dialogues:
+        (undotted,) = [one for one in oddities(dialogues, "", [], []) if one.did == "greets without a dot"]
+        usual = look_at_innocents(dialogues, one_by_one())
+        (seen,) = look_at_oddities(dialogues, [undotted], usual, one_by_one(), by_time=True)
+    assert (seen.outcome, seen.waited) == (None if greeting else PASSED, 0.0)
+
+
 def test_a_retry_that_comes_to_nothing_leaves_a_question() -> None:
     greeted: list[bytes] = []
 
@@ -213,8 +231,10 @@ def test_a_retry_that_comes_to_nothing_leaves_a_question() -> None:
     assert "at first rcpt: 451 later" in seen.said
 
 
-@pytest.mark.parametrize(("times", "waited"), [(1, False), (4, True)], ids=["once", "always"])
-def test_a_wait_that_was_seen_once_is_no_delay(times: int, waited: bool) -> None:
+@pytest.mark.parametrize(
+    ("times", "waited"), [(1, False), (2, False), (4, True)], ids=["once", "twice", "always"]
+)
+def test_a_short_wait_that_was_not_seen_each_time_is_no_delay(times: int, waited: bool) -> None:
     left, never = [times], threading.Event()
 
     def slow(said: bytes) -> bytes:
@@ -317,8 +337,29 @@ def test_a_postmaster_of_whom_nothing_was_heard_is_looked_at_again() -> None:
     hosted, notes = hosted_by(to(b"postmaster", otherwise=b"421 busy"))
     assert hosted == []
     assert notes[0].startswith(
-        "example.org: what becomes of mail to its postmaster was not to be seen: 421 busy"
+        "example.org: what becomes of mail to its postmaster was not to be seen: rcpt: 421 busy"
     )
+
+
+@pytest.mark.parametrize("stop", [b"554 go away", b"530 5.7.0 Must issue a STARTTLS command first"])
+def test_what_stops_a_dialogue_before_the_recipient_says_nothing_of_it(stop: bytes) -> None:
+    hosted, notes = hosted_by(lambda said: stop if said[:4] == b"MAIL" else b"")
+    assert hosted == []
+    unseen = f"what becomes of mail to its postmaster was not to be seen: mail: {stop.decode()}"
+    assert notes[0].startswith(f"example.org: {unseen}")
+
+
+def test_who_wants_tls_first_does_not_refuse_a_user() -> None:
+    wanting = to(b"nobody-of-that-name", otherwise=b"530 5.7.0 Must issue a STARTTLS command first")
+    hosted, _ = hosted_by(wanting, users=[ANN])
+    assert [domain.catch_all for domain in hosted] == [None]
+
+
+def test_a_message_that_was_never_sent_was_not_taken() -> None:
+    with served_by(Politely(lambda said: b"250 fine" if said == b"DATA" else b"")) as dialogues:
+        welcome = look_at_users(dialogues, [ANN], 0.0, SILENT)
+    assert welcome.recipient == ""
+    assert welcome.notes[0].startswith(f"mail of an innocent client to {ANN} did not get through: data: 250")
 
 
 def test_mail_for_others_of_which_nothing_was_heard_is_not_refused() -> None:

@@ -74,6 +74,7 @@ def test_the_profile_of_another_server(sound: Run) -> None:
     assert found["reachable"].mend == "another-server"
     assert "mx.elsewhere.example" in found["reachable"].saw
     assert found["logs_in"].state is State.UNKNOWN
+    assert found["has_addresses"].state is State.GOOD  # which the profile alone tells
     assert CHECKS[0].title in found["logs_in"].saw
 
 
@@ -233,7 +234,78 @@ def test_no_truncated_answer_was_given(tmp_path: Path, capsys: pytest.CaptureFix
     doctors(tmp_path, Politely(), 'dns = { listen = ["127.0.0.1:0"] }')
     shown = capsys.readouterr().out
     assert "untold  it resolves over TCP too" in shown
-    assert "it asked nothing to which a truncated answer was given" in shown
+    assert "it asked nothing to which a truncated answer was given, in a dialogue to " in shown
+
+
+def test_a_dialogue_that_was_lost_shows_nothing_of_truncated_answers(
+    tmp_path: Path, catalogue: Catalogue
+) -> None:
+    profile, banned = tmp_path / "profile.toml", list[bytes]()
+    with HostileServer([[Politely(lambda said: b"" if said else b"".join(banned))]]) as server:
+        profile.write_text(
+            PROFILE.format(port=server.address[1]) + 'dns = { listen = ["127.0.0.1:0"] }', "utf-8"
+        )
+        with open_run(Wish(catalogue, profile)) as run:
+            run = begin(run)[0]
+            banned.append(b"421 busy")
+            found = resolves_over_tcp(Patient(run))
+    assert found.state is State.UNTOLD
+    assert found.saw.startswith("a dialogue was lost: 421 busy")
+
+
+RULE = """
+[rule."house.greeting"]
+stage = "helo"
+level = "must"
+source = "our handbook, section 4"
+statement = "Whoever greets politely is let in."
+expect = "pass at helo"
+"""
+
+
+def test_a_suite_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "handbook"
+    folder.mkdir()
+    (folder / "rules.toml").write_text(RULE, "utf-8")
+    (folder / "suite.toml").write_text(
+        'name = "ours"\ntitle = "Ours"\nabout = "what we promise"\nclaimed_by_default = false\n'
+        '[group.house]\ntitle = "House"\n',
+        "utf-8",
+    )
+    profile = tmp_path / "profile.toml"
+    with HostileServer([[Politely()]]) as server:
+        claim = 'suites = { claim = ["ours"], without = ["wiki"] }\n'
+        profile.write_text(
+            PROFILE.format(port=server.address[1]).replace('claim = ["rcpt.*"]', "") + claim, "utf-8"
+        )
+        assert main(["doctor", str(profile), str(folder)]) == 0
+        capsys.readouterr()
+        assert main(["doctor", str(profile), str(tmp_path / "nowhere")]) == 2
+        assert "nowhere: no rules.toml here or below" in capsys.readouterr().err
+        assert main(["doctor", str(profile)]) == 2
+        assert "is known where its folder is named" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("at", "said", "mend"),
+    [
+        (b"STAR", b"454 4.7.0 TLS is not available", "STARTTLS is not taken, or no handshake follows"),
+        (
+            b"RCPT",
+            b"530 5.7.0 Must issue a STARTTLS command first",
+            "The server wants TLS or an account before",
+        ),
+    ],
+)
+def test_a_mend_is_for_what_was_seen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], at: bytes, said: bytes, mend: str
+) -> None:
+    server = Politely(lambda command: said if command[:4] == at else b"")
+    assert doctors(tmp_path, server, 'tls = { name = "mx.example.org" }') == 1
+    title, words, first, *_ = capsys.readouterr().out.splitlines()
+    assert title.startswith("   WRONG  known innocent clients ")
+    assert said.decode() in words
+    assert first.strip().startswith(mend)
 
 
 @pytest.mark.parametrize(
@@ -435,6 +507,13 @@ def test_connections_at_once_are_held_until_all_were_greeted(catalogue: Catalogu
         found = room_at(server, catalogue, jobs=4)
     assert (found.state, found.mend) == (State.BAD, "connections")
     assert found.saw.startswith("3 of 4 connections at once: ")
+
+
+def test_who_is_turned_away_alone_as_well_is_not_one_of_too_many(catalogue: Catalogue) -> None:
+    with HostileServer([[Say(b"554 5.7.1 you are banned\r\n"), Hear(), Say(b"221 bye\r\n")]]) as server:
+        found = room_at(server, catalogue, jobs=3)
+    assert (found.state, found.mend) == (State.BAD, "refused")
+    assert "3 of 3 connections at once: 554 5.7.1 you are banned; and one that came alone after" in found.saw
 
 
 def test_more_connections_than_were_tried_are_not_said_to_be_there(catalogue: Catalogue) -> None:

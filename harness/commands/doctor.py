@@ -18,6 +18,9 @@ def add(commands: Commands) -> None:
         "exit status: 0 all is well, 1 something is wrong, 2 nothing could be checked",
     )
     parser.add_argument("profile", type=Path, metavar="PROFILE.toml", help="the server under test")
+    parser.add_argument(
+        "folders", type=Path, nargs="*", metavar="FOLDER", help="where the suites lie (default: scenarios/)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -27,10 +30,20 @@ def run(options: argparse.Namespace) -> int:
     from harness.rules import Catalogue
     from harness.runs.assembly import Wish, begin, open_run
     from harness.runs.doctor import report
+    from harness.suites import installed, rules_files
     from harness.verdicts import NotTestableError
 
+    places = options.folders or [default_scenarios()]
+    if bare := next((place for place in places if not rules_files(place)), None):
+        raise UsageError(f"{bare}: no rules.toml here or below; name the folder of your scenarios")
+    others = installed()
+    catalogue = Catalogue.load(
+        (file for place in places for file in rules_files(place)),
+        rules_files(others) if others else (),
+        CAPABILITIES.names,
+    )
     try:
-        with open_run(Wish(Catalogue.below(default_scenarios(), CAPABILITIES.names), options.profile)) as run:
+        with open_run(Wish(catalogue, options.profile)) as run:
             run, _ = begin(run)
             well = report(run, lambda line: print(line, flush=True), colour=sys.stdout.isatty())
     except (DnsServerError, NotTestableError) as error:

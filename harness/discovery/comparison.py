@@ -6,11 +6,13 @@ from dataclasses import dataclass, field, replace
 
 from harness.discovery.evidence import says
 from harness.discovery.facts import Sighting
-from harness.outcome import Outcome, Stage, Treatment
+from harness.outcome import Outcome, Stage, Treatment, later
 from harness.world.conversation import Attempt, Step
 
 HELD_FROM = 0.4  # seconds by which an odd client must wait longer than the slowest innocent one
 AGREEING = 2  # odd clients that met the same
+SHORT = 2.0  # seconds; who waited no longer may have waited for a busy machine
+AGREEING_IN_A_SHORT_WAIT = 4
 
 Came = tuple[Outcome | None, Step | None, float]  # what came, the step that shows it, seconds of waiting
 
@@ -50,17 +52,19 @@ class Usual:
 def agreed(blank: Sighting, seen: Sequence[Came], innocent: Sequence[Came], usual: Usual) -> Sighting | None:
     """What clients enough met alike, and more than met anything else; None when there is no such thing.
 
-    Nobody is said to be refused or kept waiting unless most innocent clients beside them were not. Where
-    innocent clients get no further, replies say nothing of odd ones, and more of them would not either.
+    Nobody is said to be refused or kept waiting unless most innocent clients beside them were not; that of a
+    short wait more must have met. Where innocent clients get no further, replies say nothing of odd ones, and
+    more of them would not either.
     """
     votes = Counter(outcome for outcome, step, _ in seen if outcome or (step and says(step)))
     if not votes:
         return None
     outcome, count = votes.most_common(1)[0]
-    if count < AGREEING or count <= len(seen) - count:
-        return None
     waited = min(waited for one, _, waited in seen if one == outcome)
     late = outcome.late if outcome else waited > 0
+    enough = AGREEING_IN_A_SHORT_WAIT if late and waited < SHORT else AGREEING
+    if count < enough or count <= len(seen) - count:
+        return None
     suffering = 2 * sum(not _well(one, usual, late=late) for one in innocent) >= len(innocent)
     if suffering and (late or (outcome and not _passed(outcome))):
         return None
@@ -84,17 +88,24 @@ def _passed(outcome: Outcome) -> bool:
 def _well(came: Came, usual: Usual, *, late: bool) -> bool:
     """Whether an innocent client met what they all met before, and was not `late` where that matters."""
     _, step, waited = came
-    if step is None or not says(step):
+    if step is None or (late and waited):
         return False
-    return (step.treatment is Treatment.PASS or usual.includes(step)) and not (late and waited)
+    return usual.includes(step) or (says(step) and step.treatment is Treatment.PASS)
 
 
-def came_out(attempt: Attempt, usual: Usual, *, by_time: bool) -> Came:
-    """In the words of a profile, with the step that shows it, and how much longer that took than usual."""
+def came_out(attempt: Attempt, usual: Usual, *, by_time: bool, since: Stage = Stage.CONNECT) -> Came:
+    """In the words of a profile, with the step that shows it, and how much longer that took than usual.
+
+    What a client did at the stage `since`, or in DNS before it came (the default), has no effect before that.
+    """
     held: tuple[Step, float] | None = None
     for step in attempt.staged:
         if not says(step) or usual.includes(step):
             return None, step, 0.0
+        if later(step.stage, since) is not step.stage:
+            if step.treatment is not Treatment.PASS:
+                return None, step, 0.0
+            continue
         waited = usual.late(step) if by_time else 0.0
         if step.treatment is not Treatment.PASS:
             return Outcome(step.treatment or Treatment.DENY, step.stage, late=waited > 0), step, waited

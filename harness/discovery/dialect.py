@@ -39,16 +39,17 @@ def speech_of(sightings: Sequence[Sighting], pause: float, catalogue: Catalogue)
 
 
 def _told(sightings: Iterable[Sighting], catalogue: Catalogue) -> Told:
-    """Where most refusals are told; at once unless they speak for another stage."""
+    """Where most kinds of offences are refused; at once unless they speak for another stage.
+
+    However often one was tried, as lists in every company are, it has one voice for each stage.
+    """
     votes: Counter[Told] = Counter()
-    for one in sightings:
-        documented = catalogue.documented(one.offence)
-        if documented is None or one.offence in AT_ONCE or one.outcome is None:
+    for offence, outcome in dict.fromkeys((one.offence, one.outcome) for one in sightings):
+        documented = catalogue.documented(offence)
+        if documented is None or offence in AT_ONCE or outcome is None:
             continue
-        if one.outcome.treatment is not Treatment.PASS and documented.stage is not Stage.DATA:
-            votes.update(
-                told for told in Told if Dialect(told=told).tells(documented.stage) is one.outcome.stage
-            )
+        if outcome.treatment is not Treatment.PASS and documented.stage is not Stage.DATA:
+            votes.update(told for told in Told if Dialect(told=told).tells(documented.stage) is outcome.stage)
     return max(Told, key=lambda told: votes[told])
 
 

@@ -8,7 +8,7 @@ from fake_dns import DnsServer, DnsServerError, FakeDns
 from harness.discovery.comparison import Usual
 from harness.discovery.dialect import speech_of
 from harness.discovery.dialogues import Dialogues
-from harness.discovery.facts import Face, HostedDomain, ListsSeen, Seen, Sighting
+from harness.discovery.facts import Face, HostedDomain, ListSeen, ListsSeen, Seen, Sighting
 from harness.discovery.greylist import introduce
 from harness.discovery.limits import look_at_recipients
 from harness.discovery.lists import look_at_lists, zones_asked
@@ -27,6 +27,7 @@ __all__ = ["DiscoveryError", "Known", "Place", "Telling", "explore"]
 WATCHED = 2  # clients about whom it may ask lists
 INTRODUCED = 160  # clients that one wait for a greylist makes known to it
 PULSE = "pulse.invalid"  # our own question
+UNTRIED = "nobody could be put on it, for no client's address can be chosen: how does it count"
 
 
 def explore(place: Place, known: Known, catalogue: Catalogue, telling: Telling) -> Seen:
@@ -39,6 +40,8 @@ def explore(place: Place, known: Known, catalogue: Catalogue, telling: Telling) 
         dialogues = Dialogues.by(place, way, dns)
         face = look_at_face(dialogues, telling)
         notes = [] if listening else [f"{place.dns[0]}:{place.dns[1]} was not to be had, so nobody asks us"]
+        if not way.extended:
+            notes.append("it does not know EHLO, with which scenarios greet, so no verdict could be had")
         if face.closed:
             notes.append(
                 f"it takes no mail in clear text without more: «{face.closed}»; scenarios speak clear text"
@@ -69,19 +72,16 @@ def _look(
     to_rcpt = replace(further, goal=max(goal, Stage.RCPT, key=list(Stage).index))
     domains, of_domains = look_at_domains(to_rcpt, names, welcome.users, telling)
     usual = look_at_innocents(further, telling)
+    if usual.stopped:
+        notes.append(_stopped(usual, welcome.recipient))
+        telling.say(notes[-1])
     resolves = any(entry.name != PULSE for entry in dialogues.dns.queries())
     if not resolves:
         telling.say("it asked our DNS nothing, so nothing is said of names, lists and delays")
     wait = None if further.greylist else known.wait
     sightings = _look_at_offences(further, face, domains, usual, telling, resolves=resolves, wait=wait)
     limit = look_at_recipients(further, telling) if welcome.recipient and not usual.stopped else None
-    lists = ListsSeen()
-    if resolves and welcome.recipient and dialogues.chooses_addresses:
-        zones: dict[str, None] = {}
-        for _ in range(WATCHED):  # what was not asked about one of them may have been lost on its way
-            client = further.client()
-            zones |= dict.fromkeys(zones_asked(further, client, further.attempt(client)))
-        lists = look_at_lists(further, list(zones), usual, telling)
+    lists = _lists(further, usual, telling) if resolves and welcome.recipient else ListsSeen()
     return Seen(
         way=dialogues.way,
         face=face,
@@ -95,7 +95,25 @@ def _look(
         limit=limit,
         reading=usual.seconds.get(Stage.DATA, 0.0),
         notes=(*notes, *welcome.notes, *of_domains),
+        stopped=usual.stopped,
     )
+
+
+def _stopped(usual: Usual, recipient: str) -> str:
+    """That innocent clients do not get through, and whether they did before."""
+    before = " by now, as they did at first (does it slow down or ban who comes often?)" if recipient else ""
+    return f"innocent clients do not get through{before}: {usual.stopped}"
+
+
+def _lists(dialogues: Dialogues, usual: Usual, telling: Telling) -> ListsSeen:
+    """The lists that it asks about its clients, and how they count where addresses can be chosen."""
+    zones: dict[str, None] = {}
+    for _ in range(WATCHED):  # what was not asked about one of them may have been lost on its way
+        client = dialogues.client()
+        zones |= dict.fromkeys(zones_asked(dialogues, client, dialogues.attempt(client)))
+    if dialogues.chooses_addresses:
+        return look_at_lists(dialogues, list(zones), usual, telling)
+    return ListsSeen(tuple(ListSeen((zone,), question=UNTRIED) for zone in zones))
 
 
 def _look_at_offences(
@@ -108,7 +126,7 @@ def _look_at_offences(
     resolves: bool,
     wait: float | None,
 ) -> list[Sighting]:
-    if dialogues.way.trusted or usual.reached is None:
+    if dialogues.way.trusted or usual.reached in (None, Stage.CONNECT):
         return []
     strict = [domain.name for domain in domains if domain.ordinary and domain.catch_all is False]
     chosen = oddities(dialogues, face.hostname, [domain.name for domain in domains], strict)

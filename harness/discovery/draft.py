@@ -29,13 +29,13 @@ SLACK = 5.0  # seconds
 TIME = re.compile(r"(\d+) ?(s|sec|min|h)", re.IGNORECASE)
 RESTS_ON = "it rests on"
 UNSEEN = {  # by what a profile must describe: what to say where nothing of it was seen
-    "greylist": "no stranger was put off; if one is, describe [greylist]",
-    "dnsbl": "it asked our DNS about no list; describe those that it asks as [[dnsbl]]",
+    "greylist": "no client was put off; if one is, describe [greylist]",
+    "dnsbl": "it asked our DNS about no list of clients; describe those that it asks as [[dnsbl]]",
     "domain.bounce_recipients": (
         "who never sends is not to be seen from outside; give a [[domain]] its bounce_recipients"
     ),
 }
-NO_USER = "no mail got through to an ordinary user, on whom this rests: name one with --user"
+NO_USER = "no mail got through to an ordinary user, on whom this rests: name one who gets mail with --user"
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,8 @@ def _not_looked_at(rule: Rule, profile: Profile, seen: Seen) -> str:
         return ""
     if seen.way.trusted:
         return "it relays for all addresses that clients could come from, so nothing follows for strangers"
+    if seen.recipient:
+        return f"by the time that this was looked at innocent clients got no further than {seen.stopped}"
     return NO_USER
 
 
@@ -176,10 +178,16 @@ def _in_other_words(rule: Rule, profile: Profile, seen: Seen) -> str:
     late = all(outcome.late for outcome in profile.expectation(rule)[0])
     if key == "greylist" and seen.deferral:
         return f"whether its «{printable(shortened(seen.deferral.said, LONGEST))}» is a greylist is not known"
+    if key == "dnsbl" and seen.lists.lists:
+        return "how the lists count that it asks about its clients is not known"
     if key in UNSEEN:
         return UNSEEN[key]
     if late and not seen.resolves:
-        return "a delay was not looked for: it asks another DNS than ours"
+        return "a delay was not looked for: it asked our DNS nothing"
+    if late and not seen.compared:
+        return "a delay was not looked for: nothing followed from what odd clients met"
+    if late and rule.offence and not any(one.offence is rule.offence for one in seen.sightings):
+        return "whether anybody is kept waiting for this was not tried; if so, set policy.delay"
     if late:
         return "nobody was kept waiting for what was tried; if somebody is, set policy.delay"
     return ""

@@ -27,7 +27,7 @@ class Face:
     hostname: str = ""
     keywords: Mapping[str, str] = field(default_factory=dict)
     keywords_tls: Mapping[str, str] = field(default_factory=dict)
-    closed: str = ""  # the reply to MAIL by which it wants TLS or an account first
+    closed: str = ""  # the stage and the reply by which it wants TLS or an account first
     distrusted: str = ""  # why the authorities that this machine trusts do not vouch for its certificate
     unseen: str = ""  # why it may offer more than was seen
 
@@ -112,6 +112,11 @@ class ListsSeen:
     question: str = ""
     sightings: tuple[Sighting, ...] = ()
 
+    @property
+    def weighed(self) -> bool:
+        """Whether clients were seen to fare worse for being on lists, and it is known how these count."""
+        return not self.question and any(one.weight for one in self.lists)
+
 
 @dataclass(frozen=True)
 class RecipientLimit:
@@ -149,8 +154,14 @@ class Seen:
     limit: RecipientLimit | None = None
     reading: float = 0.0  # seconds that the end of DATA took an innocent client at most
     notes: tuple[str, ...] = ()
+    stopped: str = ""  # what innocent clients met beside the odd ones instead of getting through
 
     @property
     def heard_out(self) -> bool:
         """Whether innocent strangers got as far as the end of DATA, so that it shows whom it lets through."""
-        return bool(self.recipient) and not self.way.trusted
+        return bool(self.recipient) and not self.way.trusted and not self.stopped
+
+    @property
+    def compared(self) -> bool:
+        """Whether something followed from what an odd client met beside innocent ones."""
+        return any(one.outcome for one in self.sightings)

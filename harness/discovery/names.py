@@ -2,22 +2,22 @@
 
 import ssl
 
-from harness.discovery.dialogues import Dialogues
-from harness.discovery.evidence import CHANCES, heard, says
+from harness.discovery.comparison import words
+from harness.discovery.dialogues import NOBODY, Dialogues
+from harness.discovery.evidence import CHANCES, heard, says, wants_more
 from harness.discovery.facts import Face
 from harness.discovery.place import Telling
+from harness.outcome import Treatment
 from harness.smtp.host_name import host_name
 from harness.world.client import Client
 from harness.world.conversation import Attempt, Step
-
-WANTS_MORE = 530  # TLS (RFC 3207 §4) or an account (RFC 4954 §6) before mail
 
 
 def look_at_face(dialogues: Dialogues, telling: Telling) -> Face:
     """Its name and its keywords, in clear text and under TLS, and whether it takes mail without that."""
     client = dialogues.client()
     seen = heard(lambda: _in_clear_text(dialogues, client))
-    greeting, clear, mail = seen.connect, seen.helo, seen.mail
+    greeting, clear = seen.connect, seen.helo
     keywords_tls: dict[str, str] = {}
     distrusted = unseen = ""
     if not says(clear):
@@ -41,9 +41,9 @@ def look_at_face(dialogues: Dialogues, telling: Telling) -> Face:
     telling.say(f"it calls itself {hostname}" if hostname else "it does not say its own name")
     clear_words, covered_words = (", ".join(one) or "nothing" for one in (clear.keywords, keywords_tls))
     telling.say(f"it offers {clear_words}; under TLS {covered_words}")
-    closed = str(mail) if mail.code == WANTS_MORE else ""
+    closed = next((words(step) for step in seen.staged if wants_more(step)), "")
     if closed:
-        telling.say(f"it takes no mail in clear text: mail: {closed}")
+        telling.say(f"it takes no mail in clear text: {closed}")
     return Face(hostname, clear.keywords, keywords_tls, closed, distrusted, unseen)
 
 
@@ -51,7 +51,8 @@ def _in_clear_text(dialogues: Dialogues, client: Client) -> Attempt:
     with client.conversation() as talk:
         talk.connect()
         (talk.ehlo if dialogues.way.extended else talk.helo)(client.host)
-        talk.mail(client.sender)
+        if talk.mail(client.sender).treatment is Treatment.PASS:
+            talk.rcpt(NOBODY)
         return talk.quit()
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from harness.discovery.comparison import words
 from harness.discovery.dialogues import Dialogues
 from harness.discovery.evidence import heard, says
 from harness.discovery.facts import Deferral, GreylistSeen, HostedDomain
@@ -42,13 +43,14 @@ def look_at_users(dialogues: Dialogues, users: Iterable[str], wait: float, telli
             deferral = look_at_deferral(writing, deferred_at, wait, telling)
             if greylist := passed_in_time(deferral):
                 attempt = heard(replace(writing, greylist=greylist).attempt)
-        if attempt.data.treatment is Treatment.PASS:
+        if attempt.data.treatment is Treatment.PASS and says(attempt.data):
             taken.append(user)
             telling.say(f"a message to {user} was taken: {attempt.data}")
         else:
             last = attempt.staged[-1]
             put_off += [user] if last.treatment is Treatment.DEFER or not says(last) else []
-            notes.append(f"mail of an innocent client to {user} did not get through: {last.stage}: {last}")
+            unsent = " (the answer to DATA itself)" if last.command == "DATA" else ""
+            notes.append(f"mail of an innocent client to {user} did not get through: {words(last)}{unsent}")
             telling.say(notes[-1])
     ordinary = [user for user in taken if user.partition("@")[0].lower() != POSTMASTER]
     return Welcome(ordinary[0] if ordinary else "", (*taken, *put_off), deferral, tuple(notes))
@@ -98,28 +100,39 @@ def look_at_domains(
     attempts = telling.over("domains", write, [*letters, *once_more], at_once=len(letters))
     came = dict(zip(letters, attempts[: len(letters)], strict=True))
     again = dict(zip(named, attempts[len(letters) :], strict=True))
-    foreign = came[ELSEWHERE, POSTMASTER].step(Stage.RCPT)
+    foreign = _at_rcpt(came[ELSEWHERE, POSTMASTER])
     hosted: list[HostedDomain] = []
     notes: list[str] = []
     for name, known in named.items():
-        postmaster = came[name, POSTMASTER].step(Stage.RCPT)
+        postmaster = _at_rcpt(came[name, POSTMASTER])
         note = _doubt(known, postmaster, foreign)
         if note:
             notes.append(f"{name}: {note}")
         else:
             taken = _users(known, postmaster)
             hosted.append(_hosted(name, taken, (came[name, invented], again[name]), came[name, BOUNCE]))
-        telling.say(f"{name}: {note or 'takes ' + ', '.join(hosted[-1].users)}")
+        telling.say(f"{name}: {note or 'its users are ' + ', '.join(hosted[-1].users)}")
     hosted.sort(key=lambda domain: not domain.ordinary)
     return hosted, notes
 
 
+def _at_rcpt(attempt: Attempt) -> Step:
+    """The answer to RCPT, or what ended the dialogue before that."""
+    return attempt.at(Stage.RCPT) or attempt.staged[-1]
+
+
+def _tells(step: Step) -> bool:
+    """Whether it is an answer to RCPT that says something."""
+    return step.stage is Stage.RCPT and says(step)
+
+
 def _doubt(users: list[str], postmaster: Step, foreign: Step) -> str:
     """Why a domain is not said to be hosted; empty when it is."""
-    if not users and not says(postmaster):
-        return f"what becomes of mail to its postmaster was not to be seen: {postmaster}"
-    if not users and postmaster.treatment is Treatment.PASS and not says(foreign):
-        return f"its postmaster is taken, and whether that of {ELSEWHERE} is was not to be seen: {foreign}"
+    if not users and not _tells(postmaster):
+        return f"what becomes of mail to its postmaster was not to be seen: {words(postmaster)}"
+    if not users and postmaster.treatment is Treatment.PASS and not _tells(foreign):
+        unseen = f"whether that of {ELSEWHERE} is was not to be seen: {words(foreign)}"
+        return f"its postmaster is taken, and {unseen}"
     if users or (
         postmaster.treatment is Treatment.PASS and foreign.treatment in (Treatment.DENY, Treatment.DROP)
     ):
@@ -134,20 +147,20 @@ def _doubt(users: list[str], postmaster: Step, foreign: Step) -> str:
 def _users(known: list[str], postmaster: Step) -> tuple[str, ...]:
     """Those that were named, and the postmaster where that one is taken."""
     has_him = POSTMASTER in (user.lower() for user in known)
-    return (*known, *([POSTMASTER] if postmaster.treatment is Treatment.PASS and not has_him else []))
+    is_taken = _tells(postmaster) and postmaster.treatment is Treatment.PASS
+    return (*known, *([POSTMASTER] if is_taken and not has_him else []))
 
 
 def _hosted(name: str, users: tuple[str, ...], invented: Sequence[Attempt], bounce: Attempt) -> HostedDomain:
     last = [attempt.staged[-1] for attempt in invented]
     catch_all: bool | None = None
-    if all(_refuses(step) for step in last):
+    if all(_refuses(step) and step.stage in (Stage.RCPT, Stage.DATA) for step in last):
         catch_all = False
-    elif all(step.stage is Stage.DATA and step.treatment is Treatment.PASS for step in last):
+    elif all(says(step) and step.stage is Stage.DATA and step.treatment is Treatment.PASS for step in last):
         catch_all = True
-    refused = [one for one in bounce.staged if one.treatment in (Treatment.DENY, Treatment.DROP)]
-    said = f"{refused[0].stage}: {refused[0]}" if refused else ""
-    return HostedDomain(name, users, catch_all, str(last[0]), said)
+    refused = next((step for step in bounce.staged if _refuses(step)), None)
+    return HostedDomain(name, users, catch_all, words(last[0]), words(refused))
 
 
 def _refuses(step: Step) -> bool:
-    return step.stage in (Stage.RCPT, Stage.DATA) and step.treatment in (Treatment.DENY, Treatment.DROP)
+    return says(step) and step.treatment in (Treatment.DENY, Treatment.DROP)

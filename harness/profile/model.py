@@ -284,7 +284,12 @@ def _unknown_suites(profile: Profile, catalogue: Catalogue) -> Iterator[str]:
     for key, named in (("claim", profile.suites.claim), ("without", profile.suites.without)):
         for name in named:
             if name not in names:
-                yield f"suites.{key}: no suite is called {name!r}; {settings.nearest(name, names)}"
+                near = settings.nearest(name, names)
+                yield (
+                    f"suites.{key}: no suite is called {name!r}; {near}; one that lies elsewhere than below "
+                    "scenarios/ is known where its folder is named: pytest FOLDER, or "
+                    "smtp-harness doctor PROFILE FOLDER"
+                )
     for name in profile.suites.claim:
         if name in profile.suites.without:
             yield f"suites.claim: {name!r} stands under suites.without as well; leave one of them out"

@@ -86,7 +86,8 @@ def resolves_over_tcp(patient: Patient) -> Finding:
     asked = client.queries()
     truncated = {entry.name for entry in asked if entry.transport == "udp" and "truncated" in entry.answer}
     if not truncated:
-        return Finding(State.UNTOLD, "it asked nothing to which a truncated answer was given")
+        saw = f"it asked nothing to which a truncated answer was given, in a dialogue to {_last(attempt)}"
+        return patient.unsaid(client, attempt, Finding(State.UNTOLD, saw))
     if truncated & {entry.name for entry in asked if entry.transport == "tcp"}:
         return Finding(State.GOOD, "asked over UDP, and over TCP after a truncated answer")
     again = Finding(State.BAD, "a truncated answer was not asked for again over TCP", "tcp")
@@ -286,11 +287,14 @@ def leaves_room(patient: Patient) -> Finding:
     finally:
         for session in sessions:
             session.close()
-    refused = [said for said in greeted if said]
-    if refused:
-        return Finding(
-            State.BAD, f"{len(refused)} of {wanted} connections at once: {refused[0]}", "connections"
-        )
+    if refused := [said for said in greeted if said]:
+        saw = f"{len(refused)} of {wanted} connections at once: {refused[0]}"
+        with _observe(patient.run).conversation() as talk:
+            alone = talk.connect()
+            talk.quit()
+        if alone.reply is None or alone.treatment is Treatment.PASS:
+            return Finding(State.BAD, saw, "connections")
+        return Finding(State.BAD, f"{saw}; and one that came alone after them: {alone}", "refused")
     more = f"; server.jobs is {allowed}, and more than {wanted} were not tried" if allowed > wanted else ""
     return Finding(State.GOOD, f"{wanted} connections at once were greeted and held{more}")
 
@@ -299,7 +303,7 @@ CHECKS = (
     Check("the server answers, and is the one that the profile describes", reachable, basic=True),
     Check("it sees the client address that we play, and asks our DNS", sees_address, basic=True),
     Check("it resolves over TCP too", resolves_over_tcp),
-    Check("there are addresses enough to play", has_addresses),
+    Check("there are addresses enough to play", has_addresses, asks_nobody=True),
     Check("the account works under TLS", logs_in),
     Check("delivered mail can be read", delivers),
     Check("what is for others arrives at the mail hosts that we play", sends),

@@ -40,6 +40,7 @@ class Check:
     title: str
     look: Callable[["Patient"], Finding]
     basic: bool = False  # without it nothing else can be looked at
+    asks_nobody: bool = False  # the profile alone tells, whatever is wrong with the server
 
 
 @dataclass

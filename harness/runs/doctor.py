@@ -25,6 +25,7 @@ from harness.world.internet import Kind
 
 MENDS = Path(__file__).with_name("mends.toml")
 RESET = "\033[0m"
+WANTS_MORE = 530  # TLS (RFC 3207 §4) or an account (RFC 4954 §6)
 EACH_TIME = "a server that does the same each time would decide it"
 CAN_JUDGE = "a run can judge this server"
 AS_PROMISED = "innocent clients meet what the profile says"
@@ -45,7 +46,7 @@ def examine(run: Run, *, short: bool = False) -> Iterator[tuple[Check, Finding]]
     for check in CHECKS:
         if short and not check.basic:
             continue
-        if fallen:
+        if fallen and not check.asks_nobody:
             yield check, Finding(State.UNKNOWN, f"it rests on what is wrong above: {fallen}")
             continue
         try:
@@ -121,6 +122,10 @@ def _decides(run: Run, met: Meeting) -> str:
 def _mend_of(found: Deviation) -> str:
     """The key of the advice about something that innocent clients met."""
     step, kind = found.step, found.innocent.kind
+    if step.stage is Stage.TLS:
+        return "tls"
+    if step.code == WANTS_MORE:
+        return "clear-text"
     if found.innocent.authenticated:
         return "credentials"
     if step.treatment is Treatment.PASS:
