@@ -90,11 +90,14 @@ mode = "off"                     # or "mark", "reject"
 [dkim]
 mode = "off"                     # or "mark", "reject"
 
+[auth]
+# mechanisms = ["PLAIN"]         # those that EHLO lists, in this order; also LOGIN, CRAM-MD5, SCRAM-SHA-256
+
 [auth.senders]
 # alice = ["alice@castle.example"]   # the only envelope senders of that account; without it any
 
 [auth.users]
-# alice = "scrypt$..."           # from: smtp-harness mta hash-password
+# alice = "scrypt$..."           # from: smtp-harness mta hash-password; several in a list
 """
 
 

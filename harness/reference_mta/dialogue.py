@@ -144,6 +144,7 @@ class Dialogue:
             self.covered,
             about.trusted,
             self.site.config.offered,
+            self.site.config.auth.mechanisms,
             self.site.policy.most_recipients(self.site.config.server.max_recipients),
         )
         listed = greeting.keywords(offer) if event.extended else []

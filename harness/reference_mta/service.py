@@ -13,6 +13,7 @@ from harness.reference_mta.authentication import Accounts
 from harness.reference_mta.certificate import SOUND, own_certificate, server_context
 from harness.reference_mta.config import Config
 from harness.reference_mta.connection import Connection, Crowd
+from harness.reference_mta.decoys import kept_key
 from harness.reference_mta.defects import MUTANTS, Mutant
 from harness.reference_mta.dialogue import Site
 from harness.reference_mta.greylist import Greylist, Times
@@ -33,6 +34,7 @@ from harness.reference_mta.policy import Policy
 from harness.reference_mta.policy.dialect import spoken
 from harness.reference_mta.reached import Reached
 from harness.reference_mta.resolver import Resolver
+from harness.reference_mta.verifiers import Mechanism
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +91,7 @@ async def serving(
         finder = Finder(config, resolver, policy.finding)
         sender = Sender(config, post, Attempts(finder, policy.delivery), policy.retrying)
         await stack.enter_async_context(running(sender.run()))
-        site = Site(config, policy, resolver, greylist, Accounts.of(config), post)
+        site = Site(config, policy, resolver, greylist, Accounts.of(config, _decoys_key(config)), post)
         crowd = Crowd.of(config)
         address, port = "", config.server.port
         for host in policy.addresses(config):
@@ -122,6 +124,11 @@ def _state(config: Config) -> Path:
             f"server.state {state}: {os.strerror(error.errno or 0)}; name a folder that this server may make"
         ) from error
     return state
+
+
+def _decoys_key(config: Config) -> bytes:
+    """Only with SCRAM does a decoy show itself to those who try a name."""
+    return kept_key(config.server.state) if Mechanism.SCRAM_SHA_256 in config.auth.mechanisms else b""
 
 
 def _check_filters(config: Config) -> None:
