@@ -22,13 +22,13 @@ class ScramClient:
         """The first message."""
         return (self._header + self._bare).encode()
 
-    def final(self, answer: bytes) -> bytes:
-        """The last one, to the server's answer."""
+    def final(self, answer: bytes, *, nonce: str = "") -> bytes:
+        """The last one, to the server's answer; with another nonce it is one that the server did not give."""
         given = dict(part.split("=", 1) for part in answer.decode().split(","))
         salt = base64.b64decode(given["s"])
         salted = hashlib.pbkdf2_hmac("sha256", self.password.encode(), salt, int(given["i"]))
         header = base64.b64encode(self._header.encode()).decode()
-        said = f"c={header},r={given['r']}{self.extensions[1]}"
+        said = f"c={header},r={nonce or given['r']}{self.extensions[1]}"
         everything = f"{self._bare},{answer.decode()},{said}".encode()
         key = hmac.digest(salted, b"Client Key", "sha256")
         signature = hmac.digest(hashlib.sha256(key).digest(), everything, "sha256")

@@ -16,7 +16,7 @@ from harness.reference_mta.__main__ import main
 from harness.reference_mta.authentication import Accounts
 from harness.reference_mta.config import Config
 from harness.reference_mta.decoys import KEY, kept_key
-from harness.reference_mta.passwords import hash_password
+from harness.reference_mta.passwords import cost_of, hash_password
 from harness.reference_mta.protocol.scram import ScramVerifier
 from harness.reference_mta.tables.server import Auth
 from harness.reference_mta.verifiers import Kind, Mechanism, kind_of, made, read_scram, scram_text
@@ -161,7 +161,7 @@ def test_scram_may_wait_for_the_prompt(covered: Client) -> None:
     assert covered.code("") == 235
 
 
-@pytest.mark.parametrize("initial", ["=", "*", spelt("alice x")])
+@pytest.mark.parametrize("initial", ["=", "*", spelt(f"alice {'0' * 32}")])
 def test_where_the_server_begins_nothing_comes_with_the_command(covered: Client, initial: str) -> None:
     assert covered.code(f"AUTH CRAM-MD5 {initial}") == 501
     assert by_cram(covered, "alice", PASSWORD).startswith("235 ")
@@ -269,7 +269,9 @@ def test_decoys_outlive_the_server_and_fit_nothing(tmp_path: Path) -> None:
     assert first == again
     assert first.salt != other.salt
     assert first.iterations == ITERATIONS
-    assert not Accounts.of(config, key).serve("nobody", Mechanism.SCRAM_SHA_256)
+    accounts = Accounts.of(config, key)
+    assert not accounts.serve("nobody", Mechanism.SCRAM_SHA_256)
+    assert cost_of(accounts.hash_of("nobody").reveal()) == cost_of(HASH)
 
 
 # The configuration

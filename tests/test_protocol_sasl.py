@@ -204,6 +204,15 @@ def test_a_change_of_the_first_message_is_found() -> None:
     assert dialogue.step(FINAL) == Proof("", "user", right=False)
 
 
+@pytest.mark.parametrize("nonce", ["fyko+d2lbbFgONRv9qkxdawL", "fyko+d2lbbFgONRv9qkxdawLx", "x"])
+def test_a_nonce_of_the_clients_own_is_found(nonce: str) -> None:
+    client = ScramClient("user", "pencil")
+    dialogue = scram("3rfcNHYJY1ZVvWVs7j")
+    answer = dialogue.step(client.first())
+    assert isinstance(answer, Challenge)
+    assert dialogue.step(client.final(answer.data, nonce=nonce)) == Proof("", "user", right=False)
+
+
 def test_a_dialogue_is_not_played_again() -> None:
     dialogue = Scram(lambda _: PENCIL)
     dialogue.step(FIRST)
