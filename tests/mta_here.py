@@ -38,21 +38,29 @@ def serving_here(
     config: Config, mutant: Mutant | None, reached: Reached | None = None
 ) -> Iterator[tuple[str, int]]:
     """The address of a server that runs as long as the context lasts; in `reached` it notes its parts."""
-    ready: queue.SimpleQueue[tuple[tuple[str, int], Callable[[], object]]] = queue.SimpleQueue()
+    with serving_at(config, mutant, reached) as addresses:
+        yield addresses[0]
+
+
+@contextlib.contextmanager
+def serving_at(
+    config: Config, mutant: Mutant | None = None, reached: Reached | None = None
+) -> Iterator[list[tuple[str, int]]]:
+    """The same with all its addresses, the first one first."""
+    ready: queue.SimpleQueue[tuple[list[tuple[str, int]], Callable[[], object]]] = queue.SimpleQueue()
 
     async def serve() -> None:
         stopped, loop = asyncio.Event(), asyncio.get_running_loop()
         async with serving(config, [mutant] if mutant else [], reached) as service:
-            ready.put(
-                ((service.address, service.port), functools.partial(loop.call_soon_threadsafe, stopped.set))
-            )
+            addresses = [(service.address, service.port), *service.further]
+            ready.put((addresses, functools.partial(loop.call_soon_threadsafe, stopped.set)))
             await stopped.wait()
 
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(asyncio.run, serve())
-        address, stop = ready.get(timeout=PATIENCE)
+        addresses, stop = ready.get(timeout=PATIENCE)
         try:
-            yield address
+            yield addresses
         finally:
             stop()
             running.result(PATIENCE)
@@ -65,10 +73,11 @@ class Spoken:
     address: tuple[str, int]
     dns: FakeDns
     state: Path
+    further: tuple[tuple[str, int], ...] = ()
 
-    def connect(self, client: str) -> contextlib.AbstractContextManager[Client]:
-        """A connection of that client, by PROXY."""
-        return connected(self.address, client)
+    def connect(self, client: str, *, further: int = -1) -> contextlib.AbstractContextManager[Client]:
+        """A connection of that client, by PROXY, to the first address or to one of the further ones."""
+        return connected(self.address if further < 0 else self.further[further], client)
 
     def play(self, client: str, **words: str) -> dict[str, str]:
         """One dialogue of that client; see `play`."""
@@ -107,8 +116,8 @@ def speaking(folder: Path, tables: str = "", *, without: str = "", mutant: str =
     dns = world()
     with DnsServer(dns) as server:
         config = configured(folder, tables, without=without, dns=server.addresses[0])
-        with serving_here(config, find(mutant) if mutant else None) as address:
-            yield Spoken(address, dns, config.server.state)
+        with serving_at(config, find(mutant) if mutant else None) as addresses:
+            yield Spoken(addresses[0], dns, config.server.state, tuple(addresses[1:]))
 
 
 def play(client: Client, *, helo: str = f"EHLO {NAME}", **words: str) -> dict[str, str]:

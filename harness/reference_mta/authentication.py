@@ -94,6 +94,11 @@ def out_of_place(about: "Transaction", covered: bool) -> Refusal | None:
     return Refusal("503 5.5.1 Not now") if about.authenticated else None
 
 
+def demanded(about: "Transaction") -> Refusal | None:
+    """The refusal of mail from somebody who has not logged in where he has to (RFC 6409 §4.3); None else."""
+    return Refusal("530 5.7.0 Log in first") if about.submission and not about.authenticated else None
+
+
 def prompt() -> str:
     """The reply to AUTH without credentials, where the client begins: an empty challenge (RFC 4954 §4)."""
     return sasl.prompt_of(Challenge())
@@ -118,6 +123,7 @@ class LoginParts:
     """Each as it should be; another one may take its place."""
 
     out_of_place: Callable[["Transaction", bool], Refusal | None] = out_of_place
+    demanded: Callable[["Transaction"], Refusal | None] = demanded
     prompt: Callable[[], str] = prompt
     fits: Callable[[str, Secret], bool] = fits
     mechanisms: Mapping[Mechanism, Begin] = field(default_factory=lambda: MECHANISMS)

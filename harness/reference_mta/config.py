@@ -9,9 +9,20 @@ from harness.reference_mta.addresses import split
 from harness.reference_mta.domains import Domain
 from harness.reference_mta.tables.answers import Answers
 from harness.reference_mta.tables.extensions import Extension, Extensions
+from harness.reference_mta.tables.listener import Listening
 from harness.reference_mta.tables.mail import Delivery, Dkim, Outgoing, Spam, Spf, Srs
 from harness.reference_mta.tables.policy import DnsblPolicy, DnsList, Greylist, Speech
-from harness.reference_mta.tables.server import Auth, Dns, Limits, Mutation, Relay, Server, Tls
+from harness.reference_mta.tables.server import (
+    NOT_LOOPBACK,
+    Auth,
+    Dns,
+    Limits,
+    Mutation,
+    Relay,
+    Server,
+    Tls,
+    is_loopback,
+)
 
 EXAMPLE = """\
 # A configuration of the reference MTA, to be run with: smtp-harness mta THIS_FILE
@@ -22,6 +33,11 @@ port = 2525
 delay = 20                       # seconds
 state = "mta-state"              # database, certificate, accepted mail, beside this file
 # proxy_protocol = true          # for tests: every client then says its address by PROXY, and is believed
+
+# [[listener]]                   # further ports, each with a table of its own
+# port = 4650
+# tls = "implicit"               # from the first octet; otherwise the client asks for it
+# submission = true              # for accounts alone
 
 [dns]                            # without an answer every client is delayed, so start this one first
 server = "127.0.0.1:5353"        # the only name server it asks, such as: smtp-harness dns zone.toml
@@ -105,6 +121,7 @@ class Config(settings.Settings):
     """The whole configuration."""
 
     server: Server
+    listener: tuple[Listening, ...] = ()
     dns: Dns
     relay: Relay = Relay()
     domain: tuple[Domain, ...] = Field(min_length=1)
@@ -132,6 +149,18 @@ class Config(settings.Settings):
             twice = next((name for name in names if names.count(name) > 1), None)
             if twice:
                 raise ValueError(f"{key}: {twice!r} is there twice; merge the two")
+        return self
+
+    @model_validator(mode="after")
+    def _listeners_are_to_be_had(self) -> Self:
+        ports = {(self.server.listen, self.server.port)}
+        for number, each in enumerate(self.listener):
+            where = each.address or self.server.listen, each.port
+            if not (self.server.allow_public or is_loopback(where[0])):
+                raise ValueError(f"listener.{number}.address: {NOT_LOOPBACK.format(where[0])}")
+            if each.port and where in ports:
+                raise ValueError(f"listener.{number}.port: {each.port} is there twice; choose another port")
+            ports.add(where)
         return self
 
     @model_validator(mode="after")

@@ -34,6 +34,7 @@ from harness.reference_mta.policy import Policy
 from harness.reference_mta.policy.dialect import spoken
 from harness.reference_mta.reached import Reached
 from harness.reference_mta.resolver import Resolver
+from harness.reference_mta.tables.listener import Listening
 from harness.reference_mta.verifiers import Mechanism
 
 log = logging.getLogger(__name__)
@@ -49,11 +50,12 @@ class ListenError(Exception):
 
 @dataclass(frozen=True)
 class Service:
-    """A server that listens."""
+    """A server that listens; `further` are its other addresses and ports, as the configuration has them."""
 
     site: Site
     address: str
     port: int
+    further: tuple[tuple[str, int], ...] = ()
 
 
 @contextlib.asynccontextmanager
@@ -92,13 +94,16 @@ async def serving(
         sender = Sender(config, post, Attempts(finder, policy.delivery), policy.retrying)
         await stack.enter_async_context(running(sender.run()))
         site = Site(config, policy, resolver, greylist, Accounts.of(config, _decoys_key(config)), post)
-        crowd = Crowd.of(config)
+        listeners = _Listeners(site, Crowd.of(config), context, stack)
         address, port = "", config.server.port
         for host in policy.addresses(config):
-            listener = _listen(site, crowd, context, host, port)
-            stack.callback(listener.close)
-            address, port = address or listener.address[0], listener.address[1]
-        yield Service(site, address, port)
+            found = listeners.open(f"server.listen {host}, server.port {port}", host, Listening(port=port))
+            address, port = address or found[0], found[1]
+        further = [
+            listeners.open(f"listener.{number}: port {each.port}", each.address or config.server.listen, each)
+            for number, each in enumerate(config.listener)
+        ]
+        yield Service(site, address, port, tuple(further))
 
 
 @contextlib.asynccontextmanager
@@ -170,11 +175,27 @@ def _context(config: Config, mutants: Sequence[Mutant]) -> ssl.SSLContext:
     return server_context(*own_certificate(config.server.state, config.tls_names, flaws))
 
 
-def _listen(site: Site, crowd: Crowd, context: ssl.SSLContext, host: str, port: int) -> Listener:
-    try:
-        return Listener.on(host, port, lambda: Connection(site, crowd, context).driver)
-    except OSError as error:
-        raise ListenError(
-            f"server.listen {host}, server.port {port}: {error.strerror or error}; "
-            "stop what listens there, or choose another port (0: any that is free)"
-        ) from error
+@dataclass(frozen=True)
+class _Listeners:
+    """What all ports share, and where they are closed together."""
+
+    site: Site
+    crowd: Crowd
+    context: ssl.SSLContext
+    stack: contextlib.AsyncExitStack
+
+    def open(self, key: str, host: str, listening: Listening) -> tuple[str, int]:
+        """Listen at an address; `key` is what the configuration calls it. Raises `ListenError`."""
+        try:
+            listener = Listener.on(
+                host,
+                listening.port,
+                lambda: Connection(self.site, self.crowd, self.context, listening).driver,
+            )
+        except OSError as error:
+            raise ListenError(
+                f"{key}: {error.strerror or error}; "
+                "stop what listens there, or choose another port (0: any that is free)"
+            ) from error
+        self.stack.callback(listener.close)
+        return listener.address

@@ -12,6 +12,13 @@ from harness.reference_mta.verifiers import Kind, Mechanism
 from harness.settings import hosts
 from harness.settings.hosts import Address, DomainName, EndpointToCall, MailAddress
 
+NOT_LOOPBACK = "{} is not loopback; set allow_public = true if strangers are to reach it"
+
+
+def is_loopback(address: str) -> bool:
+    """Whether strangers cannot reach an address."""
+    return ipaddress.ip_address(address).is_loopback
+
 
 class Server(settings.Settings):
     """How it listens, and its numbers."""
@@ -29,10 +36,8 @@ class Server(settings.Settings):
 
     @model_validator(mode="after")
     def _loopback_unless_told(self) -> Self:
-        if not self.allow_public and not ipaddress.ip_address(self.listen).is_loopback:
-            raise ValueError(
-                f"listen: {self.listen} is not loopback; set allow_public = true if strangers are to reach it"
-            )
+        if not self.allow_public and not is_loopback(self.listen):
+            raise ValueError(f"listen: {NOT_LOOPBACK.format(self.listen)}")
         return self
 
 
