@@ -228,12 +228,9 @@ def test_who_ends_before_he_has_said_so_is_gone(mta: Spoken, begun: bytes) -> No
 
 
 def test_without_proxies_the_client_is_who_it_is(tmp_path: Path) -> None:
-    config = configured(tmp_path, TABLES + "\n[relay]\nfrom_hosts = ['127.0.0.0/8']\n")
-    server = config.server.model_copy(update={"proxy_protocol": False})
-    with (
-        serving_at(config.model_copy(update={"server": server})) as addresses,
-        connected(addresses[3]) as client,
-    ):
+    tables = "[server]\nproxy_protocol = false\n[relay]\nfrom_hosts = ['127.0.0.0/8']\n"
+    config = configured(tmp_path, tables + TABLES)
+    with serving_at(config) as addresses, connected(addresses[1 + COVERED]) as client:
         client.wrap(config.server.state / "ca.pem")
         client.greet()
         assert client.code(FROM) == 250
@@ -241,20 +238,16 @@ def test_without_proxies_the_client_is_who_it_is(tmp_path: Path) -> None:
 
 
 def test_all_ports_together_have_so_many_connections(tmp_path: Path) -> None:
-    limits = "[limits]\nconnections = 2\nconnections_of_client = 1\n"
-    with (
-        speaking(tmp_path, limits + TABLES) as mta,
-        mta.connect(WHITELISTED) as one,
-        mta.connect(STRANGER, further=SUBMISSIONS) as other,
-    ):
-        assert one.reply().startswith("220")
-        other.wrap(mta.state / "ca.pem")
-        assert other.reply().startswith("220")
-        with mta.connect(TRUSTED, further=SUBMISSION) as third:
-            assert third.reply().startswith("421 4.3.2 ")
-        with mta.connect(TRUSTED, further=SUBMISSIONS) as third:
-            assert everything(third) == b""  # no handshake for who is too many
-        assert one.code("NOOP") == 250
+    """Also while TLS has not begun; and there is no handshake for who is too many."""
+    config = configured(tmp_path, "[server]\nproxy_protocol = false\n[limits]\nconnections = 1\n" + TABLES)
+    with serving_at(config) as (first, submission, submissions, _), connected(submissions) as one:
+        for place in (first, submission):
+            with connected(place) as other:
+                assert other.reply().startswith("421 4.3.2 ")
+        with connected(submissions) as other:
+            assert everything(other) == b""
+        one.wrap(config.server.state / "ca.pem")
+        assert one.reply().startswith("220 ")
 
 
 def test_one_client_has_so_many_connections_to_all_ports_together(tmp_path: Path) -> None:
