@@ -16,7 +16,7 @@ from harness.reference_mta.__main__ import main
 from harness.reference_mta.authentication import Accounts
 from harness.reference_mta.config import Config
 from harness.reference_mta.decoys import KEY, kept_key
-from harness.reference_mta.passwords import cost_of, hash_password
+from harness.reference_mta.passwords import cost_of
 from harness.reference_mta.protocol.scram import ScramVerifier
 from harness.reference_mta.tables.server import Auth
 from harness.reference_mta.verifiers import Kind, Mechanism, kind_of, made, read_scram, scram_text
@@ -27,7 +27,8 @@ from tests.scram_client import ScramClient
 
 ELSEWHERE = "RCPT TO:<someone@elsewhere.example>"
 ITERATIONS = 4096
-HASH = hash_password(PASSWORD, cost=16)
+DERIVED = hashlib.scrypt(PASSWORD.encode(), salt=b"salt of alice", n=16, r=8, p=1, dklen=32)
+HASH = f"scrypt$16${base64.b64encode(b'salt of alice').decode()}${base64.b64encode(DERIVED).decode()}"
 SHARED = made(PASSWORD, Mechanism.CRAM_MD5)
 SCRAM = scram_text(ScramVerifier.of(PASSWORD, b"salt of alice", ITERATIONS))
 OF_BRUNO = scram_text(ScramVerifier.of(PASSWORD, b"salt of bruno", ITERATIONS))
@@ -356,6 +357,7 @@ name = "castle.example"
         SCRAM[:-4],
         SCRAM + "$",
         "scram-sha-256$4096$$$",
+        SCRAM.replace(spelt(b"salt of alice"), spelt(b"s" * 65)),
         "scram-sha-256$4096$é$é$é",
     ],
 )

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.reference_mta.config import Config
@@ -110,12 +110,6 @@ def fits(password: str, hashed: Secret) -> bool:
 
 
 Begin = Callable[[Accounts, Config], sasl.Mechanism]
-MECHANISMS: Mapping[Mechanism, Begin] = {
-    Mechanism.PLAIN: plain,
-    Mechanism.LOGIN: login,
-    Mechanism.CRAM_MD5: cram_md5,
-    Mechanism.SCRAM_SHA_256: scram_sha_256,
-}
 
 
 @dataclass(frozen=True)
@@ -126,7 +120,20 @@ class LoginParts:
     demanded: Callable[["Transaction"], Refusal | None] = demanded
     prompt: Callable[[], str] = prompt
     fits: Callable[[str, Secret], bool] = fits
-    mechanisms: Mapping[Mechanism, Begin] = field(default_factory=lambda: MECHANISMS)
+    plain: Begin = plain
+    login: Begin = login
+    cram_md5: Begin = cram_md5
+    scram_sha_256: Begin = scram_sha_256
+
+    def begin(self, mechanism: Mechanism, accounts: Accounts, config: Config) -> sasl.Mechanism:
+        """A dialogue by a mechanism."""
+        beginnings: Mapping[Mechanism, Begin] = {
+            Mechanism.PLAIN: self.plain,
+            Mechanism.LOGIN: self.login,
+            Mechanism.CRAM_MD5: self.cram_md5,
+            Mechanism.SCRAM_SHA_256: self.scram_sha_256,
+        }
+        return beginnings[mechanism](accounts, config)
 
 
 class Authentication:
@@ -149,7 +156,7 @@ class Authentication:
         if mechanism not in config.auth.mechanisms:
             return UNKNOWN
         self._name = Mechanism(mechanism)
-        self._mechanism = login.mechanisms[self._name](self._accounts, config)
+        self._mechanism = login.begin(self._name, self._accounts, config)
         if initial:
             return await self._take(initial, initial=True) if self._mechanism.client_begins else NO_INITIAL
         challenge = self._mechanism.begin()

@@ -26,6 +26,10 @@ from harness.reference_mta.tables.server import (
 
 EXAMPLE = """\
 # A configuration of the reference MTA, to be run with: smtp-harness mta THIS_FILE
+
+# Further ports; TLS may begin with the first octet, and a port may be for accounts alone.
+# listener = [{ port = 5870, submission = true }, { port = 4650, tls = "implicit", submission = true }]
+
 [server]
 hostname = "mail.castle.example"
 listen = "127.0.0.1"
@@ -33,11 +37,6 @@ port = 2525
 delay = 20                       # seconds
 state = "mta-state"              # database, certificate, accepted mail, beside this file
 # proxy_protocol = true          # for tests: every client then says its address by PROXY, and is believed
-
-# [[listener]]                   # further ports, each with a table of its own
-# port = 4650
-# tls = "implicit"               # from the first octet; otherwise the client asks for it
-# submission = true              # for accounts alone
 
 [dns]                            # without an answer every client is delayed, so start this one first
 server = "127.0.0.1:5353"        # the only name server it asks, such as: smtp-harness dns zone.toml

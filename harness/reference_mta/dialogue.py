@@ -120,9 +120,10 @@ class Dialogue:
         """Connect: the greeting, or the refusal that stands in its place."""
         about = self.about
         policy = self.site.policy
-        faced = await self.teller.face(Stage.CONNECT, policy.before_login(policy.connect, about), self._line)
+        stranger = policy.session.may_be_stranger(about)
+        faced = await self.teller.face(Stage.CONNECT, policy.connect if stranger else (), self._line)
         about.unverified = faced.held
-        await self.teller.hold(0 if about.submission else self.site.config.speech.banner_pause)
+        await self.teller.hold(self.site.config.speech.banner_pause if stranger else 0)
         if faced.reply:
             return faced.reply
         self.site.policy.note(BANNER)
@@ -135,7 +136,8 @@ class Dialogue:
         about.greeting, about.extended = event.name, event.extended
         about.earned.forget(Stage.GREETING)
         policy = self.site.policy
-        faced = await self.teller.face(Stage.GREETING, policy.before_login(policy.helo, about), self._line)
+        questions = policy.helo if policy.session.may_be_stranger(about) else ()
+        faced = await self.teller.face(Stage.GREETING, questions, self._line)
         if faced.reply:
             about.greeting, about.extended, about.earned = before
             return faced.reply

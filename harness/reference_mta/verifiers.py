@@ -14,6 +14,7 @@ FEWEST_ITERATIONS = 4096  # RFC 7677 §4
 MOST_ITERATIONS = 10_000_000  # a client would take it for an attack
 ITERATIONS = 100_000  # a tenth of a second of a client's time, or less
 SALT = 16  # octets
+LONGEST_SALT = 64  # octets; a decoy's has no more
 
 
 class Mechanism(StrEnum):
@@ -116,7 +117,7 @@ def read_scram(verifier: Secret) -> ScramVerifier | None:
     except ValueError:
         return None
     iterations = int(parts[0]) if len(parts[0]) <= len(str(MOST_ITERATIONS)) else 0
-    sizes_fit = bool(salt) and len(stored_key) == len(server_key) == SIZE
+    sizes_fit = 0 < len(salt) <= LONGEST_SALT and len(stored_key) == len(server_key) == SIZE
     if not sizes_fit or not FEWEST_ITERATIONS <= iterations <= MOST_ITERATIONS:
         return None
     return ScramVerifier(iterations, salt, stored_key, server_key)

@@ -30,7 +30,6 @@ from harness.reference_mta.policy.helo import GREETING, STICKY
 from harness.reference_mta.policy.mail import GREETED, MAIL_DELAY, RCPT_DELAY
 from harness.reference_mta.policy.rcpt import CHARACTERS, COUNT, COUNTED, FIRST_CHARACTER, RELAYING, USER
 from harness.reference_mta.policy.srs import SRS
-from harness.reference_mta.policy.transaction import Transaction
 from harness.reference_mta.protocol.parts import ProtocolParts, unnoticed
 from harness.reference_mta.replies import reply
 from harness.reference_mta.session import SessionParts
@@ -77,10 +76,6 @@ class Policy:
     delivery: MailParts = AS_IT_SHOULD_BE
     phrase: Callable[[int, str, str], str] = reply  # a refusal in the words of a check
     note: Callable[[str], None] = unnoticed  # is told which part is at work
-
-    def before_login(self, questions: tuple[Question, ...], about: Transaction) -> tuple[Question, ...]:
-        """What is asked about a client before it can have logged in: nothing where it has to."""
-        return () if about.submission else questions
 
     def message(self, greylist: Greylist, *, null: bool) -> tuple[Question, ...]:
         """What is asked about a message, in order; `null`: about a bounce.
