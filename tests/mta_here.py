@@ -4,10 +4,9 @@ import asyncio
 import base64
 import contextlib
 import functools
-import queue
 import tomllib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,19 +45,24 @@ def serving_here(
 def serving_at(
     config: Config, mutant: Mutant | None = None, reached: Reached | None = None
 ) -> Iterator[list[tuple[str, int]]]:
-    """The same with all its addresses, the first one first."""
-    ready: queue.SimpleQueue[tuple[list[tuple[str, int]], Callable[[], object]]] = queue.SimpleQueue()
+    """The same with all its addresses, the first one first; raises what kept the server from starting."""
+    ready: Future[tuple[list[tuple[str, int]], Callable[[], object]]] = Future()
 
     async def serve() -> None:
         stopped, loop = asyncio.Event(), asyncio.get_running_loop()
-        async with serving(config, [mutant] if mutant else [], reached) as service:
-            addresses = [(service.address, service.port), *service.further]
-            ready.put((addresses, functools.partial(loop.call_soon_threadsafe, stopped.set)))
-            await stopped.wait()
+        try:
+            async with serving(config, [mutant] if mutant else [], reached) as service:
+                addresses = [(service.address, service.port), *service.further]
+                ready.set_result((addresses, functools.partial(loop.call_soon_threadsafe, stopped.set)))
+                await stopped.wait()
+        except Exception as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)
 
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(asyncio.run, serve())
-        addresses, stop = ready.get(timeout=PATIENCE)
+        addresses, stop = ready.result()
         try:
             yield addresses
         finally:

@@ -1,6 +1,5 @@
 """Further ports of the reference MTA: TLS from the first octet, and mail of accounts alone."""
 
-import asyncio
 import base64
 import json
 import socket
@@ -11,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.reference_mta.config import Config
-from harness.reference_mta.service import ListenError, serving
+from harness.reference_mta.service import ListenError
 from harness.settings import SettingsError
 from tests.mta_here import Spoken, configured, send, serving_at, speaking
 from tests.mta_process import (
@@ -308,12 +306,9 @@ def test_the_server_says_where_it_listens(tmp_path: Path, quietly: bool) -> None
 
 
 def test_a_further_port_that_is_taken_is_told(tmp_path: Path) -> None:
-    async def serve(config: Config) -> None:
-        async with serving(config):
-            raise AssertionError("nobody else listens there")
-
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         config = configured(tmp_path, f"[[listener]]\nport = {port}\n")
-        with pytest.raises(ListenError, match=rf"^listener\.0: port {port}: .*choose another port"):
-            asyncio.run(serve(config))
+        message = rf"^listener\.0: port {port}: .*choose another port"
+        with pytest.raises(ListenError, match=message), serving_at(config):
+            pass
