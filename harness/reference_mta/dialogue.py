@@ -161,13 +161,13 @@ class Dialogue:
         ungreeted = await self.teller.face(Stage.GREETING, self.site.policy.mail_first, self._line)
         if ungreeted.reply:
             return ungreeted.reply
-        if refusal := self.site.policy.login.demanded(self.about):
-            return refusal.reply
+        if unknown := self.site.policy.login.demanded(self.about):
+            return unknown.reply
         self._begin_message()
         self.about.sender = str(event.path)
         self._international = event.parameters.international
-        if refused := await self._sender_refused():
-            return refused
+        if refusal := await self._sender_refused():
+            return refusal
         self.about.in_message = True
         return "250 2.1.0 Sender noted"
 
