@@ -4,16 +4,19 @@ import asyncio
 import base64
 import contextlib
 import functools
+import logging
 import tomllib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fake_dns import DnsServer, FakeDns
 from harness import settings
+from harness.reference_mta import decisions
 from harness.reference_mta.config import Config
+from harness.reference_mta.decisions import Decision
 from harness.reference_mta.defects import Mutant, find
 from harness.reference_mta.passwords import hash_password
 from harness.reference_mta.reached import Reached
@@ -70,14 +73,44 @@ def serving_at(
             running.result(PATIENCE)
 
 
+class Decisions(logging.Handler):
+    """What the servers of this process decide, in order."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.made: list[Decision] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.made.append(record.decision)  # type: ignore[attr-defined]
+
+
+@contextlib.contextmanager
+def decided() -> Iterator[list[Decision]]:
+    """The decisions that are made while the context lasts; who has a reply finds its decision there."""
+    heard, before = Decisions(), decisions.log.level
+    decisions.log.addHandler(heard)
+    decisions.log.setLevel(logging.INFO)
+    try:
+        yield heard.made
+    finally:
+        decisions.log.setLevel(before)
+        decisions.log.removeHandler(heard)
+
+
 @dataclass(frozen=True)
 class Spoken:
-    """A server on a thread, its name server, and what it keeps."""
+    """A server on a thread, its name server, what it keeps and what it decides."""
 
     address: tuple[str, int]
     dns: FakeDns
     state: Path
+    decisions: list[Decision] = field(default_factory=list)
     further: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def held(self) -> float:
+        """The seconds for which it meant to hold its last reply back."""
+        return self.decisions[-1].delay
 
     def connect(self, client: str, *, further: int = -1) -> contextlib.AbstractContextManager[Client]:
         """A connection of that client, by PROXY, to the first address or to one of the further ones."""
@@ -118,10 +151,10 @@ def configured(
 def speaking(folder: Path, tables: str = "", *, without: str = "", mutant: str = "") -> Iterator[Spoken]:
     """A server of that dialect; it asks a name server that comes with it, see `mta_process.world`."""
     dns = world()
-    with DnsServer(dns) as server:
+    with DnsServer(dns) as server, decided() as made:
         config = configured(folder, tables, without=without, dns=server.addresses[0])
         with serving_at(config, find(mutant) if mutant else None) as addresses:
-            yield Spoken(addresses[0], dns, config.server.state, tuple(addresses[1:]))
+            yield Spoken(addresses[0], dns, config.server.state, made, tuple(addresses[1:]))
 
 
 def play(client: Client, *, helo: str = f"EHLO {NAME}", **words: str) -> dict[str, str]:

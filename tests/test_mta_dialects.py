@@ -90,7 +90,8 @@ def test_a_reply_is_held_back_when_the_answer_says_so(tmp_path: Path, action: st
             client.say(FROM)
             started = time.monotonic()
             assert client.code(NOBODY) == {"accept": 250, "refuse": 550}[action]
-            assert (time.monotonic() - started >= 0.4) == (held == "true")
+            assert mta.held == (0.4 if held == "true" else 0)
+            assert time.monotonic() - started >= mta.held
 
 
 def test_a_delay_that_is_configured_comes_again(tmp_path: Path) -> None:
@@ -102,7 +103,8 @@ def test_a_delay_that_is_configured_comes_again(tmp_path: Path) -> None:
             for command in (FROM, TO):
                 started = time.monotonic()
                 assert client.code(command) == 250
-                assert (time.monotonic() - started >= 0.3) == (held == "true")
+                assert mta.held == (0.3 if held == "true" else 0)
+                assert time.monotonic() - started >= mta.held
 
 
 @pytest.mark.parametrize("field", ["X-DNSbl-Warning", "X-Suspect"])
@@ -350,7 +352,8 @@ def test_a_refusal_is_held_back_where_it_is_told(tmp_path: Path) -> None:
         for command, code, late in ((UNQUALIFIED, 250, False), (FROM, 250, False), (TO, 550, True)):
             started = time.monotonic()
             assert client.code(command) == code
-            assert (time.monotonic() - started >= 0.4) == late
+            assert mta.held == (0.4 if late else 0)
+            assert time.monotonic() - started >= mta.held
         assert client.reply() == ""
 
 
@@ -386,7 +389,7 @@ def test_everybody_waits_for_the_greeting(tmp_path: Path, pause: float) -> None:
             with mta.connect(client) as connection:
                 assert connection.reply().startswith("220 ")
                 waited = time.monotonic() - started
-            assert earned + pause <= waited < earned + pause + 0.35
+            assert waited >= mta.held == earned + pause
 
 
 def test_too_many_errors_end_the_connection(tmp_path: Path) -> None:

@@ -247,11 +247,10 @@ def test_mail_that_is_put_off_is_tried_again_each_interval(
     recipient = f"{stage.lower()}{len(reply)}@d4.example"
     relay(mta, recipient)
     sink.wait(sessions=3)
-    gaps = [later - before for before, later in zip(sink.sessions, sink.sessions[1:], strict=False)]
-    assert all(INTERVAL * 0.5 <= gap < INTERVAL * 6 for gap in gaps[:2]), gaps
     (message,) = queued(mta, recipient)
     assert message["sender"] == ALICE
-    assert message["recipients"][0]["attempts"] >= 2
+    assert (attempts := message["recipients"][0]["attempts"]) >= 2
+    assert message["next_try"] - message["arrived"] >= (attempts - 1) * INTERVAL
     assert ("451 4.3.0 Later" if reply else "sink.example [127.0.0.1]") in message["recipients"][0]["reply"]
     sink.replies = {}
     sink.wait(1)
@@ -383,7 +382,9 @@ def test_a_lifetime_ends_with_a_notification(tmp_path: Path, sink: ReceivingHost
         notice = str(bounce_about(mta, "one@d9.example"))
         assert "Status: 5.4.7" in notice
         assert "451 4.7.1 Never" in notice
-        assert len(sink.sessions) == 4, "at 0, 0.4, 0.8, and at the very end"
+        *tries, last = sink.sessions
+        assert len(tries) >= 2, "at 0, 0.4 and, where there is time, at 0.8"
+        assert last - tries[0] >= 1, "and at the very end"
         eventually(lambda: not queued(mta, "one@d9.example"))
 
 

@@ -23,6 +23,8 @@ RULES = (
     "connect.rdns-missing",
     "connect.rdns-temperror",
     "mail.delay-repeated",
+    "rcpt.delay-repeated",
+    "helo.not-fqdn",
     "helo.plain-ip",
     "helo.plain-ip-sticky",
     "helo.own-domain",
@@ -47,6 +49,7 @@ RULES = (
     "auth.unknown-user",
     "delivery.catch-all",
     "delivery.mbox",
+    "delivery.trace-headers",
 )
 
 
@@ -132,6 +135,10 @@ FOUND = {
     "a list whose further answers do not count": Server(
         Draw(answers="a network"), "dnsbl.one:weak-first-answer"
     ),
+    "a list that is enough by itself, and whose further answers do not count": Server(
+        Draw(answers="a network", weights="the last three", lists=4, zones="two each"),
+        "dnsbl.one:weak-first-answer",
+    ),
     "one list more is asked than it takes, where the first is enough": Server(
         Draw(weights="the first two"), "dnsbl.threshold-stops:weak-one-more"
     ),
@@ -139,8 +146,17 @@ FOUND = {
     "everybody's mail is marked, and for no list": Server(
         Draw(borrowed_greeting=MARK), "helo.forward-match:off"
     ),
+    "who should be marked is refused where the delay comes again": Server(
+        Draw(failed_lookup=HELD_MARK), "rcpt.delay-repeated:strict-deny"
+    ),
+    "who should be marked is refused by a rule that rests on his": Server(
+        Draw(unqualified_greeting=HELD_MARK), "mail.delay-repeated:strict-deny"
+    ),
     "who should be marked is refused by the greylist": Server(
         Draw(failed_lookup=HELD_MARK), "greylist.first-defer:strict-deny"
+    ),
+    "everybody is refused by the greylist, where others are refused for want of a name": Server(
+        Draw(told="rcpt", greylist_hosts=False, unverified_host=CLOSE), "greylist.first-defer:strict-deny"
     ),
     "strangers are put off with another code": Server(
         Draw(greylist="data", greylist_hosts=False), "greylist.first-defer:weak-450"
@@ -168,6 +184,9 @@ FOUND = {
     ),
     "nobody gets what is for the rest of a domain, which no user is known of": Server(
         Draw(rest="all have a *", users=2), "delivery.catch-all:off"
+    ),
+    "a user's own mail comes to whoever gets the rest, beside what is for him": Server(
+        Draw(rest="all have a *", users=2), "delivery.catch-all:strict-users"
     ),
     "bounces of known clients are not put off": Server(Draw(), "greylist.null-at-data:weak-any"),
 }

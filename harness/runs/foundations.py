@@ -1,15 +1,54 @@
 """Trouble is named once: while a rule is broken, those that rest on it cannot be told."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from harness.judge import ContradictionError, in_greylist_words
+from harness.outcome import Stage, Treatment
+from harness.profile.model import Profile
 from harness.results.model import Status
+from harness.rules import Catalogue, Rule
 from harness.runs.trial import Plan
-from harness.verdicts import InconclusiveError
+from harness.verdicts import FailedError, InconclusiveError, UnreadableMailError
 
 if TYPE_CHECKING:
     from harness.runs.course import CaseResult
+
+SUSPECTS: tuple[tuple[Callable[[BaseException | None], bool], Callable[[Rule], bool]], ...] = (
+    (in_greylist_words, lambda rule: rule.about_greylist),
+    (lambda ending: isinstance(ending, UnreadableMailError), lambda rule: rule.about_storage),
+)  # what was seen, and the rules of which it shows the fault where they are broken
+
+
+def may_block(outcome: "CaseResult", rule: Rule, catalogue: Catalogue, profile: Profile) -> tuple[str, ...]:
+    """The rules that may have kept a scenario of this one from being proved, the nearest first."""
+    found = dict.fromkeys(catalogue.foundations(rule))
+    for shows, is_suspect in SUSPECTS:
+        if shows(outcome.error):
+            others = (one.id for one in catalogue if is_suspect(one))
+            # What rests on this rule fails because of it.
+            found |= {one: None for one in others if not catalogue.rest_on([one], [rule.id])}
+    if stage := refused_beyond(outcome.error, rule, profile):
+        found |= {one.id: None for one in catalogue if one.stage is stage}
+    found.pop(rule.id, None)
+    return tuple(found)
+
+
+def refused_beyond(error: BaseException | None, rule: Rule, profile: Profile) -> Stage | None:
+    """The stage of a refusal that is told where a rule does not speak, and of which others may be the cause.
+
+    A rule speaks at its stage, where the server tells what was earned there, and where its outcomes are told.
+    While one that speaks at that stage is broken it is named: what rests on this rule may do so as well,
+    because whoever comes to its stage has earned something before.
+    """
+    seen = error.seen if isinstance(error, FailedError) and error.seen else error
+    if not isinstance(seen, ContradictionError) or seen.step.treatment in (None, Treatment.PASS):
+        return None
+    promised, _ = profile.expectation(rule)
+    speaks = {rule.stage, profile.dialect.tells(rule.stage), *(one.stage for one in promised)}
+    stage = seen.step.tag
+    return stage if stage and stage not in speaks else None
 
 
 def blocked(

@@ -8,24 +8,17 @@ from dataclasses import dataclass
 
 from harness.grants.mail import QUEUE
 from harness.grants.strain import HEAVY
-from harness.judge import in_greylist_words
 from harness.outcome import DIALOGUE
 from harness.results.model import Status
-from harness.rules import Rule
 from harness.runs.course import CaseResult, Course, broken_by
-from harness.runs.foundations import blocked, undecided_below
+from harness.runs.foundations import blocked, may_block, refused_beyond, undecided_below
 from harness.runs.in_turn import InTurn
 from harness.runs.run import Run
 from harness.runs.trial import Plan
-from harness.verdicts import ScenarioEnd, UnreadableMailError
+from harness.verdicts import ScenarioEnd
 
 FEW = 24  # scenarios at a time when the crowd is gone
 LAST = 4  # of the crowd, that are waiting for late replies and will not be disturbed by what strains a server
-Ending = BaseException | None
-SUSPECTS: tuple[tuple[Callable[[Ending], bool], Callable[[Rule], bool]], ...] = (
-    (in_greylist_words, lambda rule: rule.about_greylist),
-    (lambda ending: isinstance(ending, UnreadableMailError), lambda rule: rule.about_storage),
-)  # what was seen, and the rules of which it shows the fault where they are broken
 
 
 @dataclass(frozen=True)
@@ -143,7 +136,7 @@ class Scheduler:
             below = {
                 one: self._with_its_root(one, came, known, rooted)
                 for one in self._below(outcome, self._plans[key])
-                if one in known
+                if one in known and not self._is_hit_by(key, one, came(one))
             }
             rooted[key] = blocked(outcome, below, self._plans)
         return rooted[key]
@@ -152,18 +145,14 @@ class Scheduler:
         """The scenarios of the rules that may have kept another from being proved, the nearest first."""
         if outcome.status not in (Status.FAILED, Status.INCONCLUSIVE) or outcome.blocked_by:
             return []
-        catalogue = self._run.catalogue
-        rests_on = catalogue.foundations(plan.rule)
-        for shows, is_suspect in SUSPECTS:
-            if shows(outcome.error):
-                suspects = [
-                    rule.id
-                    for rule in catalogue
-                    if is_suspect(rule) and not catalogue.rest_on([rule.id], [plan.rule.id])
-                ]  # what rests on this rule fails because of it
-                rests_on = tuple(dict.fromkeys([*rests_on, *suspects]))
+        rests_on = may_block(outcome, plan.rule, self._run.catalogue, self._run.profile)
         below = [key for key, other in self._plans.items() if other.rule.id in rests_on]
         return sorted(below, key=lambda key: rests_on.index(self._plans[key].rule.id))
+
+    def _is_hit_by(self, key: str, below: str, outcome: CaseResult) -> bool:
+        """Whether a scenario failed at the stage of another that rests on it, and kept what it promises."""
+        beyond = refused_beyond(outcome.error, self._plans[below].rule, self._run.profile)
+        return outcome.status is Status.FAILED and beyond is self._plans[key].rule.stage
 
     def _play_in_its_turn(self, key: str, plan: Plan, waiting: Callable[[int, int], None]) -> None:
         others = [*self._outcomes.values()]

@@ -242,7 +242,7 @@ def _blocked(run: Run, plan: Plan, play: Play, end: _End) -> Vote | None:
         finding = run.baseline.explains(client, shown.step, talk.manner, shown.fault)
     if isinstance(end.error, MarkedInnocentError):
         finding = run.baseline.marking
-    if finding is None or (play.offence and _is_about(plan.rule, finding)):
+    if finding is None or (play.offence and _is_about(run, plan.rule, finding)):
         return None
     reason = f"{end.reason}; this is what innocent clients meet: {finding.statement}"
     return Vote(Status.INCONCLUSIVE, reason, InconclusiveError(reason), True, finding.id)
@@ -261,10 +261,15 @@ def _hindrance(run: Run, play: Play, end: _End) -> Finding | None:
     return None
 
 
-def _is_about(rule: Rule, finding: Finding) -> bool:
-    """Whether what innocent clients meet may be what a rule is about, and is no trouble before that."""
-    stages = list(Stage)
-    return rule.about_innocents and stages.index(finding.step.stage) >= stages.index(rule.stage)
+def _is_about(run: Run, rule: Rule, finding: Finding) -> bool:
+    """Whether what innocent clients meet is what a rule about them promises, told where it promises it.
+
+    A rule that promises to let them through speaks of its own stage only: what refuses them later, be it a
+    refusal that was kept until then, may be any other rule's.
+    """
+    promised, _ = run.profile.expectation(rule)
+    told = {one.stage for one in promised if one.treatment is not Treatment.PASS}
+    return rule.about_innocents and finding.step.stage in (told or {rule.stage})
 
 
 def _who_met(play: Play, step: Step) -> tuple[Client, Conversation] | None:

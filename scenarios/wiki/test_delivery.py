@@ -118,8 +118,9 @@ def test_what_final_delivery_adds(
     recipients = {alias.address: alias.targets[0]} | {other: other for other in alias.neighbours[:1]}
     content = message(client, alias.address)
     expect(client.attempt(recipient=list(recipients), message=content))
-    for recipient, reached in recipients.items():
-        is_traced(mailbox.find(reached, client.token), client.sender, recipient)
+    copies = {recipient: mailbox.find(reached, client.token) for recipient, reached in recipients.items()}
+    for recipient, copy in copies.items():  # each has come to its own mailbox, and none to that of another
+        is_traced(copy, client.sender, recipient)
 
 
 @rule("delivery.trace-headers")
