@@ -5,10 +5,9 @@ import base64
 import contextlib
 import functools
 import logging
-import queue
 import tomllib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,21 +40,34 @@ def serving_here(
     config: Config, mutant: Mutant | None, reached: Reached | None = None
 ) -> Iterator[tuple[str, int]]:
     """The address of a server that runs as long as the context lasts; in `reached` it notes its parts."""
-    ready: queue.SimpleQueue[tuple[tuple[str, int], Callable[[], object]]] = queue.SimpleQueue()
+    with serving_at(config, mutant, reached) as addresses:
+        yield addresses[0]
+
+
+@contextlib.contextmanager
+def serving_at(
+    config: Config, mutant: Mutant | None = None, reached: Reached | None = None
+) -> Iterator[list[tuple[str, int]]]:
+    """The same with all its addresses, the first one first; raises what kept the server from starting."""
+    ready: Future[tuple[list[tuple[str, int]], Callable[[], object]]] = Future()
 
     async def serve() -> None:
         stopped, loop = asyncio.Event(), asyncio.get_running_loop()
-        async with serving(config, [mutant] if mutant else [], reached) as service:
-            ready.put(
-                ((service.address, service.port), functools.partial(loop.call_soon_threadsafe, stopped.set))
-            )
-            await stopped.wait()
+        try:
+            async with serving(config, [mutant] if mutant else [], reached) as service:
+                addresses = [(service.address, service.port), *service.further]
+                ready.set_result((addresses, functools.partial(loop.call_soon_threadsafe, stopped.set)))
+                await stopped.wait()
+        except Exception as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)
 
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(asyncio.run, serve())
-        address, stop = ready.get(timeout=PATIENCE)
+        addresses, stop = ready.result()
         try:
-            yield address
+            yield addresses
         finally:
             stop()
             running.result(PATIENCE)
@@ -93,15 +105,16 @@ class Spoken:
     dns: FakeDns
     state: Path
     decisions: list[Decision] = field(default_factory=list)
+    further: tuple[tuple[str, int], ...] = ()
 
     @property
     def held(self) -> float:
         """The seconds for which it meant to hold its last reply back."""
         return self.decisions[-1].delay
 
-    def connect(self, client: str) -> contextlib.AbstractContextManager[Client]:
-        """A connection of that client, by PROXY."""
-        return connected(self.address, client)
+    def connect(self, client: str, *, further: int = -1) -> contextlib.AbstractContextManager[Client]:
+        """A connection of that client, by PROXY, to the first address or to one of the further ones."""
+        return connected(self.address if further < 0 else self.further[further], client)
 
     def play(self, client: str, **words: str) -> dict[str, str]:
         """One dialogue of that client; see `play`."""
@@ -140,8 +153,8 @@ def speaking(folder: Path, tables: str = "", *, without: str = "", mutant: str =
     dns = world()
     with DnsServer(dns) as server, decided() as made:
         config = configured(folder, tables, without=without, dns=server.addresses[0])
-        with serving_here(config, find(mutant) if mutant else None) as address:
-            yield Spoken(address, dns, config.server.state, made)
+        with serving_at(config, find(mutant) if mutant else None) as addresses:
+            yield Spoken(addresses[0], dns, config.server.state, made, tuple(addresses[1:]))
 
 
 def play(client: Client, *, helo: str = f"EHLO {NAME}", **words: str) -> dict[str, str]:

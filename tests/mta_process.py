@@ -102,6 +102,17 @@ class Client:
             if lines[-1][3:4] != "-":
                 return "\n".join(lines)
 
+    def receive(self) -> bytes:
+        """What has come, whatever it is; empty when the server has hung up."""
+        try:
+            return self._file.read1(65536)
+        except ConnectionError:
+            return b""
+
+    def end(self) -> None:
+        """Nothing more is sent."""
+        self._sock.shutdown(socket.SHUT_WR)
+
     def say(self, line: str) -> str:
         """Send a command and read its reply."""
         self.send(line.encode("utf-8", "surrogateescape") + b"\r\n")
@@ -152,6 +163,7 @@ class RunningMta:
     address: tuple[str, int]
     state: Path
     dns: FakeDns
+    ready: str  # what it said when it was
 
     def control(self, line: str) -> dict[str, Any]:
         """One line to the control channel; the answer."""
@@ -249,6 +261,6 @@ def running_mta(
                 ready = process.stdout.readline()
                 where = READY.search(ready)
                 assert where, ready + (folder / "mta.log").read_text("utf-8")
-                yield RunningMta(process, (where[1], int(where[2])), folder / "state", dns)
+                yield RunningMta(process, (where[1], int(where[2])), folder / "state", dns, ready)
             finally:
                 process.terminate()

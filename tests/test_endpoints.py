@@ -27,9 +27,12 @@ from harness.smtp.identity import PROXY_V2_SIGNATURE, Argument, Bind, Identity, 
 from harness.smtp.session import Session, SessionEnded
 from harness.smtp.transport import Tcp, Transport, UnixSocket
 from harness.verdicts import NotTestableError
+from harness.world.client import message
 from harness.world.endpoints import endpoints_of
 from harness.world.internet import Internet, Kind
 from tests.certificate_file import self_signed
+from tests.mta_here import speaking
+from tests.mta_process import PASSWORD
 from tests.smtp_dialogue import PATIENT, events
 from tests.test_smtp_routes import here
 
@@ -180,7 +183,7 @@ def test_what_does_not_go_together(transport: Transport, identity: Identity, tls
         Endpoint(transport, identity, tls)
 
 
-def described(*endpoints: dict[str, Any], **clients: Any) -> Profile:
+def described(*endpoints: dict[str, Any], tables: dict[str, Any] | None = None, **clients: Any) -> Profile:
     content = {
         "name": "mine",
         "server": {"address": "127.0.0.1", "port": 2525, "hostname": NAME},
@@ -188,6 +191,7 @@ def described(*endpoints: dict[str, Any], **clients: Any) -> Profile:
         "policy": {"delay": 0},
         "domain": [{"name": "here.example", "users": ["ann"]}],
         "endpoint": list(endpoints),
+        **(tables or {}),
     }
     return settings.check("mine.toml", content, Profile)
 
@@ -258,6 +262,29 @@ def test_a_scenario_asks_for_a_client_at_an_endpoint(run: Run) -> None:
     assert play.new_client(Kind.KNOWN).reached_at == run.endpoints.first
     client.server = ("127.0.0.1", 9)  # another instance, which has no such endpoint
     assert client.reached_at == Endpoint(Tcp("127.0.0.1", 9), ProxyV2())
+
+
+def test_a_client_of_a_scenario_sends_at_the_submissions_of_the_reference_mta(tmp_path: Path) -> None:
+    listener = "[[listener]]\nport = 0\ntls = 'implicit'\nsubmission = true\n"
+    with speaking(tmp_path, listener) as mta:
+        catalogue = Catalogue.below(Path("scenarios"))
+        account = {"auth": {"user": "alice", "password": PASSWORD}}
+        profile = described(SUBMISSIONS | {"port": mta.further[0][1]}, tables=account)
+        internet, judge = Internet(FakeDns(), profile), Judge(0.0, lambda since, until: 0.0)
+        endpoints = endpoints_of(profile, internet)
+        run = Run(profile, catalogue, internet, endpoints, judge, side_by_side=False)
+        client = Play(run, catalogue["rcpt.unknown-user"]).new_client(Kind.KNOWN, endpoint="submissions")
+        with client.conversation() as talk:
+            assert talk.connect().code == 220
+            assert client.authenticate(talk, "alice", PASSWORD).code == 503  # it has not greeted
+            assert client.log_in(talk).code == 235
+            assert talk.mail("alice@castle.example").code == 250
+            assert talk.rcpt("bruno@castle.example").code == 250
+            assert talk.data(message(client, "bruno@castle.example")).code == 250
+        endpoints.close()
+        (kept,) = mta.mail("bruno@castle.example")
+    assert f"[{client.address}]" in kept
+    assert " with ESMTPSA;" in kept
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
-"""AUTH PLAIN on the reference MTA, and the passwords behind it."""
+"""AUTH PLAIN on the reference MTA, and the hashes behind it."""
 
 import base64
-import contextlib
 from collections.abc import Iterator
 
 import pytest
@@ -9,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.reference_mta.passwords import hash_password, is_hash, verify_password
-from harness.reference_mta.protocol.sasl import Credentials, SaslError, read_plain
 from tests.mta_process import FROM, NAME, PASSWORD, STRANGER, Client, RunningMta, running_mta
 
 ELSEWHERE = "RCPT TO:<someone@elsewhere.example>"
@@ -74,31 +72,6 @@ def test_a_hash_made_by_another_program_is_known() -> None:
 @given(st.text(max_size=80))
 def test_any_text_is_judged_without_an_error(text: str) -> None:
     assert not is_hash(text)
-
-
-# The message
-
-
-@given(
-    st.text(st.characters(exclude_characters="\0", codec="utf-8")),
-    st.binary().filter(lambda raw: b"\0" not in raw),
-)
-def test_credentials_come_through_unchanged(user: str, password: bytes) -> None:
-    given_token = base64.b64encode(b"\0" + user.encode() + b"\0" + password).decode()
-    assert read_plain(given_token) == Credentials("", user, password.decode("utf-8", "surrogateescape"))
-
-
-@given(st.one_of(st.text(), st.binary().map(lambda raw: base64.b64encode(raw).decode())))
-def test_whatever_comes_is_read_or_refused(text: str) -> None:
-    with contextlib.suppress(SaslError):
-        read = read_plain(text)
-        assert not any("\0" in part for part in (read.acts_for, read.user, read.password))
-
-
-@pytest.mark.parametrize("text", ["*", "", "=", "!", "AGFsaWNl", "é", "AGFsaWNlAHg"])
-def test_what_is_no_message_is_told(text: str) -> None:
-    with pytest.raises(SaslError, match=r"^501 5\."):
-        read_plain(text)
 
 
 # Over a connection

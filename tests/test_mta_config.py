@@ -14,6 +14,7 @@ from harness.reference_mta.__main__ import main
 from harness.reference_mta.config import EXAMPLE, Config
 from harness.reference_mta.defects import UnknownMutantError, find
 from harness.reference_mta.passwords import hash_password
+from harness.reference_mta.verifiers import Account
 from harness.settings import SettingsError
 from harness.settings.secret import Secret
 
@@ -259,7 +260,7 @@ def test_the_example_is_a_configuration(tmp_path: Path, capsys: pytest.CaptureFi
     assert config.server.hostname == "mail.castle.example"
     assert read(tmp_path, shown.replace("# proxy_protocol", "proxy_protocol")).server.proxy_protocol
     made = hash_password("sesame", cost=2)
-    assert read(tmp_path, f'{shown}alice = "{made}"\n').auth.users == {"alice": Secret(made)}
+    assert read(tmp_path, f'{shown}alice = "{made}"\n').auth.users == {"alice": Account.of(Secret(made))}
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,11 @@ from harness.profile.model import Profile
 from harness.reference_mta.authentication import Accounts
 from harness.reference_mta.certificate import own_certificate, server_context
 from harness.reference_mta.config import EXAMPLE, Config
+from harness.reference_mta.decoys import Decoys
 from harness.reference_mta.passwords import hash_password
+from harness.reference_mta.protocol.sasl import Credentials
+from harness.reference_mta.protocol.scram import ScramVerifier
+from harness.reference_mta.verifiers import Account, Kind
 from harness.runs.showing import Showing
 from harness.settings import SettingsError
 from harness.settings.secret import DOTS, Secret
@@ -42,6 +46,8 @@ from tests.smtp_dialogue import GREETING, playing
 
 TEXT = "hunter2-of-old"
 HIDDEN = Secret(TEXT)
+VERIFIER = ScramVerifier(4096, TEXT.encode(), TEXT.encode(), TEXT.encode())
+DECOYS = Decoys.like((), (), TEXT.encode())
 
 
 def assert_unsaid(shown: str) -> None:
@@ -104,7 +110,11 @@ def test_secrets_are_the_same_by_their_text() -> None:
     [
         MailHost("example.net", "mail.example.net", "127.0.0.1", (HIDDEN,)),
         Parameters(password=HIDDEN, hash=HIDDEN),
-        Accounts({"alice": HIDDEN}, HIDDEN),
+        Account({Kind.SCRYPT: HIDDEN}),
+        Accounts({"alice": Account({Kind.SCRYPT: HIDDEN})}, DECOYS, {"alice": HIDDEN}, {"alice": VERIFIER}),
+        VERIFIER,
+        DECOYS,
+        Credentials("", "alice", TEXT),
         CommandOutage(["mysql", TEXT], ["mysql", TEXT]),
         Command(("ssh", TEXT)),
         Masker([HIDDEN]),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from harness.reference_mta.greylist import LISTS
+from harness.reference_mta.verifiers import Mechanism
 from harness.settings.arguments import Parser, examples
 
 PROGRAM = "smtp-harness mta"
@@ -84,11 +85,23 @@ def _fill_parts(parser: argparse.ArgumentParser) -> None:
     example = f"{PROGRAM} hash-password < password.txt"
     hashing = _action(parts, "hash-password", _hash_password, "make an entry of [auth.users]")
     hashing.description = (
-        "Print what stands in [auth.users] in place of a password: its scrypt hash.\n"
+        "Print what stands in [auth.users] in place of a password: for PLAIN and LOGIN its scrypt hash, for\n"
+        "SCRAM-SHA-256 the keys that are made of it, for CRAM-MD5 the password itself in base64, as that\n"
+        "can do with nothing less. An account that is to have several stands there with a list of them.\n"
         "A terminal is asked for the password and does not show it; otherwise the first line of standard\n"
         "input is the password."
     )
-    hashing.epilog = examples((f"{PROGRAM} hash-password", example), "0 done, 2 there was no password")
+    other = f"{PROGRAM} hash-password --mechanism SCRAM-SHA-256"
+    statuses = "0 done, 2 there was no password, or none that can be used"
+    hashing.epilog = examples((f"{PROGRAM} hash-password", example, other), statuses)
+    hashing.add_argument(
+        "--mechanism",
+        type=str.upper,
+        choices=list(map(str, Mechanism)),
+        default=str(Mechanism.PLAIN),
+        metavar="NAME",
+        help=f"of AUTH, that it is for: {', '.join(Mechanism)}",
+    )
 
 
 def _greylist(parser: argparse.ArgumentParser) -> None:
@@ -193,4 +206,4 @@ def _check_filter(options: argparse.Namespace) -> int:
 def _hash_password(options: argparse.Namespace) -> int:
     from harness.reference_mta import operator
 
-    return operator.print_hash()
+    return operator.print_hash(options.mechanism)

@@ -9,12 +9,27 @@ from harness.reference_mta.addresses import split
 from harness.reference_mta.domains import Domain
 from harness.reference_mta.tables.answers import Answers
 from harness.reference_mta.tables.extensions import Extension, Extensions
+from harness.reference_mta.tables.listener import Listening
 from harness.reference_mta.tables.mail import Delivery, Dkim, Outgoing, Spam, Spf, Srs
 from harness.reference_mta.tables.policy import DnsblPolicy, DnsList, Greylist, Speech
-from harness.reference_mta.tables.server import Auth, Dns, Limits, Mutation, Relay, Server, Tls
+from harness.reference_mta.tables.server import (
+    NOT_LOOPBACK,
+    Auth,
+    Dns,
+    Limits,
+    Mutation,
+    Relay,
+    Server,
+    Tls,
+    is_loopback,
+)
 
 EXAMPLE = """\
 # A configuration of the reference MTA, to be run with: smtp-harness mta THIS_FILE
+
+# Further ports; TLS may begin with the first octet, and a port may be for accounts alone.
+# listener = [{ port = 5870, submission = true }, { port = 4650, tls = "implicit", submission = true }]
+
 [server]
 hostname = "mail.castle.example"
 listen = "127.0.0.1"
@@ -90,11 +105,14 @@ mode = "off"                     # or "mark", "reject"
 [dkim]
 mode = "off"                     # or "mark", "reject"
 
+[auth]
+# mechanisms = ["PLAIN"]         # those that EHLO lists, in this order; also LOGIN, CRAM-MD5, SCRAM-SHA-256
+
 [auth.senders]
 # alice = ["alice@castle.example"]   # the only envelope senders of that account; without it any
 
 [auth.users]
-# alice = "scrypt$..."           # from: smtp-harness mta hash-password
+# alice = "scrypt$..."           # from: smtp-harness mta hash-password; several in a list
 """
 
 
@@ -102,6 +120,7 @@ class Config(settings.Settings):
     """The whole configuration."""
 
     server: Server
+    listener: tuple[Listening, ...] = ()
     dns: Dns
     relay: Relay = Relay()
     domain: tuple[Domain, ...] = Field(min_length=1)
@@ -129,6 +148,18 @@ class Config(settings.Settings):
             twice = next((name for name in names if names.count(name) > 1), None)
             if twice:
                 raise ValueError(f"{key}: {twice!r} is there twice; merge the two")
+        return self
+
+    @model_validator(mode="after")
+    def _listeners_are_to_be_had(self) -> Self:
+        ports = {(self.server.listen, self.server.port)}
+        for number, each in enumerate(self.listener):
+            where = each.address or self.server.listen, each.port
+            if not (self.server.allow_public or is_loopback(where[0])):
+                raise ValueError(f"listener.{number}.address: {NOT_LOOPBACK.format(where[0])}")
+            if each.port and where in ports:
+                raise ValueError(f"listener.{number}.port: {each.port} is there twice; choose another port")
+            ports.add(where)
         return self
 
     @model_validator(mode="after")

@@ -14,6 +14,7 @@ from harness.reference_mta.protocol.driver import Driver, Patience
 from harness.reference_mta.protocol.events import Connected, Event
 from harness.reference_mta.protocol.limits import InFlight, Limits
 from harness.reference_mta.protocol.machine import Machine
+from harness.reference_mta.tables.listener import Listening
 
 PROXY_TIMEOUT = 5.0  # seconds to wait for a PROXY header
 LONGEST_PROXY_LINE = 128  # bytes; version 1 allows 107
@@ -61,8 +62,8 @@ class Crowd:
 class Connection:
     """Answers one client; `driver` is what asyncio talks to."""
 
-    def __init__(self, site: Site, crowd: Crowd, context: ssl.SSLContext) -> None:
-        """For a connection that is about to be made."""
+    def __init__(self, site: Site, crowd: Crowd, context: ssl.SSLContext, listening: Listening) -> None:
+        """For a connection that is about to be made, at one of the ports."""
         config = site.config
         largest = site.policy.session.largest(config)
         limits = Limits(
@@ -77,17 +78,21 @@ class Connection:
         self._entered = False
         self._met = ""
         self._refusal = ""
-        self._machine = Machine(limits, crowd.in_flight, site.policy.protocol)
+        self._covered = listening.covered
+        self._machine = Machine(limits, crowd.in_flight, site.policy.protocol, covered=self._covered)
         patience = Patience(config.server.idle_timeout, config.limits.message_time)
         self.driver = Driver(self._machine, self, patience, context)
-        self._dialogue = Dialogue(site, self.driver, largest)
+        self._dialogue = Dialogue(site, self.driver, largest, listening)
 
     async def begin(self, driver: Driver) -> bool:
-        """The client is known: by its address, or by a PROXY header, which has to name one."""
+        """The client is known: by its address, or by a PROXY header, which has to name one.
+
+        Where TLS begins first, one who is too many is hung up on: a reply would cost a handshake.
+        """
         self._entered = True
         if not self._crowd.enter():
             self._refusal = FULL
-            return True
+            return not self._covered
         client = await _named_by_proxy(driver) if self._proxied else driver.peer
         if not client:
             return False
@@ -95,6 +100,7 @@ class Connection:
         self._met = self._dialogue.about.client
         if not self._crowd.meet(self._met):
             self._refusal = CROWD_OF_ONE
+            return not self._covered
         return True
 
     async def answer(self, event: Event) -> str:

@@ -31,6 +31,7 @@ from harness.reference_mta.protocol.events import (
 )
 from harness.reference_mta.protocol.readers import NO_RECIPIENT
 from harness.reference_mta.resolver import Resolver
+from harness.reference_mta.tables.listener import Listening
 from harness.reference_mta.telling import ReplyWriter, Teller
 
 UNNAMED = "unknown"  # a client that has not greeted, in the trace of its message
@@ -67,13 +68,14 @@ class Site:
 class Dialogue:
     """One connection's dialogue."""
 
-    def __init__(self, site: Site, line: ReplyWriter, largest: int) -> None:
+    def __init__(self, site: Site, line: ReplyWriter, largest: int, listening: Listening) -> None:
         """Before the client is known; `largest` is the size limit in bytes, as EHLO tells it."""
         self.site = site
         self.about = site.transaction()
+        self.about.submission = listening.submission
         self.deciding = Deciding()
         self.teller = Teller(site.config, self.about, self.deciding, site.policy.phrase)
-        self.covered = False  # TLS is on
+        self.covered = listening.covered  # TLS is on
         self._line = line
         self._largest = largest
         self._authentication = Authentication(self.about, site.accounts)
@@ -117,9 +119,11 @@ class Dialogue:
     async def _meet(self) -> str:
         """Connect: the greeting, or the refusal that stands in its place."""
         about = self.about
-        faced = await self.teller.face(Stage.CONNECT, self.site.policy.connect, self._line)
+        policy = self.site.policy
+        stranger = policy.session.may_be_stranger(about)
+        faced = await self.teller.face(Stage.CONNECT, policy.connect if stranger else (), self._line)
         about.unverified = faced.held
-        await self.teller.hold(self.site.config.speech.banner_pause)
+        await self.teller.hold(self.site.config.speech.banner_pause if stranger else 0)
         if faced.reply:
             return faced.reply
         self.site.policy.note(BANNER)
@@ -131,7 +135,9 @@ class Dialogue:
         before = about.greeting, about.extended, copy.deepcopy(about.earned)
         about.greeting, about.extended = event.name, event.extended
         about.earned.forget(Stage.GREETING)
-        faced = await self.teller.face(Stage.GREETING, self.site.policy.helo, self._line)
+        policy = self.site.policy
+        questions = policy.helo if policy.session.may_be_stranger(about) else ()
+        faced = await self.teller.face(Stage.GREETING, questions, self._line)
         if faced.reply:
             about.greeting, about.extended, about.earned = before
             return faced.reply
@@ -144,6 +150,7 @@ class Dialogue:
             self.covered,
             about.trusted,
             self.site.config.offered,
+            self.site.config.auth.mechanisms,
             self.site.policy.most_recipients(self.site.config.server.max_recipients),
         )
         listed = greeting.keywords(offer) if event.extended else []
@@ -154,6 +161,8 @@ class Dialogue:
         ungreeted = await self.teller.face(Stage.GREETING, self.site.policy.mail_first, self._line)
         if ungreeted.reply:
             return ungreeted.reply
+        if unknown := self.site.policy.login.demanded(self.about):
+            return unknown.reply
         self._begin_message()
         self.about.sender = str(event.path)
         self._international = event.parameters.international

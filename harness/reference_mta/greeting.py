@@ -19,6 +19,7 @@ class Offer:
     covered: bool  # TLS is on
     trusted: bool  # the client may relay
     extensions: frozenset[Extension] = frozenset(Extension)
+    mechanisms: tuple[str, ...] = ("PLAIN",)  # of AUTH
     most_recipients: int = 0  # of a message, refused ones included; 0: it is not told
 
 
@@ -29,7 +30,8 @@ def banner(hostname: str) -> str:
 
 def keywords(offer: Offer) -> list[str]:
     """What EHLO lists."""
-    tls = ["AUTH PLAIN"] if offer.covered else ["STARTTLS"]
+    login = [" ".join(("AUTH", *offer.mechanisms))] if offer.mechanisms else []
+    tls = login if offer.covered else ["STARTTLS"]
     listed = [one for one in Extension if one in offer.extensions and one is not Extension.LIMITS]
     limits = [f"LIMITS RCPTMAX={offer.most_recipients}"] if _tells_limits(offer) else []
     return [f"SIZE {offer.largest}", *listed, *limits, *tls]

@@ -17,9 +17,10 @@ from harness.reference_mta.greylist_unit import unit_named
 from harness.reference_mta.mail.filters import read_filter
 from harness.reference_mta.mail.queue import QUEUE
 from harness.reference_mta.mail.queue_commands import QueueCommands, facts, lines
-from harness.reference_mta.passwords import hash_password
 from harness.reference_mta.policy import Policy
+from harness.reference_mta.protocol.saslprep import PreparationError
 from harness.reference_mta.replies import visible
+from harness.reference_mta.verifiers import Mechanism, made
 
 DATABASE = "greylist.sqlite"  # in the state directory
 ANY_TIMES = Times(60, 28800, 5184000)  # play no part in adding, removing and listing
@@ -84,8 +85,11 @@ def check_filter(file: Path) -> int:
     return 0
 
 
-def print_hash() -> int:
-    """`mta hash-password`; returns the exit status. Raises `OperatorError` without a password."""
+def print_hash(mechanism: str) -> int:
+    """`mta hash-password`, for a mechanism of AUTH; returns the exit status.
+
+    Raises `OperatorError` without a password, or with one that the mechanism cannot do with.
+    """
     try:
         password = getpass.getpass() if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
     except EOFError:
@@ -94,7 +98,10 @@ def print_hash() -> int:
         raise OperatorError("the password on standard input is not in UTF-8") from None
     if not password:
         raise OperatorError("there was no password; type one, or give it on standard input")
-    print(hash_password(password))
+    try:
+        print(made(password, Mechanism(mechanism)))
+    except PreparationError as error:
+        raise OperatorError(f"the password {error}; choose another one for {mechanism}") from None
     return 0
 
 

@@ -96,10 +96,14 @@ async def _tell_now_and_then(lines: Lines) -> None:
 
 def _say_ready(config: Config, service: Service, wish: Wish) -> None:
     if wish.control or wish.as_json:
-        print(json.dumps({"ready": True, "address": service.address, "port": service.port}), flush=True)
+        further = [{"address": address, "port": port} for address, port in service.further]
+        facts = {"ready": True, "address": service.address, "port": service.port, "further": further}
+        print(json.dumps(facts), flush=True)
         return
-    listening = f"{config.server.hostname} on {endpoint_text(service.address, service.port)}"
-    print(f"reference MTA {listening}; stop it with Ctrl-C", flush=True)
+    places = [endpoint_text(service.address, service.port)]
+    for place, listening in zip(service.further, config.listener, strict=True):
+        places.append(f"{endpoint_text(*place)}{f' ({listening})' if str(listening) else ''}")
+    print(f"reference MTA {config.server.hostname} on {', '.join(places)}; stop it with Ctrl-C", flush=True)
 
 
 async def _steered(service: Service, stopped: asyncio.Event, reached: Reached | None) -> None:

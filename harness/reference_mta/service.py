@@ -13,6 +13,7 @@ from harness.reference_mta.authentication import Accounts
 from harness.reference_mta.certificate import SOUND, own_certificate, server_context
 from harness.reference_mta.config import Config
 from harness.reference_mta.connection import Connection, Crowd
+from harness.reference_mta.decoys import kept_key
 from harness.reference_mta.defects import MUTANTS, Mutant
 from harness.reference_mta.dialogue import Site
 from harness.reference_mta.greylist import Greylist, Times
@@ -33,6 +34,8 @@ from harness.reference_mta.policy import Policy
 from harness.reference_mta.policy.dialect import spoken
 from harness.reference_mta.reached import Reached
 from harness.reference_mta.resolver import Resolver
+from harness.reference_mta.tables.listener import Listening
+from harness.reference_mta.verifiers import Mechanism
 
 log = logging.getLogger(__name__)
 
@@ -47,11 +50,12 @@ class ListenError(Exception):
 
 @dataclass(frozen=True)
 class Service:
-    """A server that listens."""
+    """A server that listens; `further` are its other addresses and ports, as the configuration has them."""
 
     site: Site
     address: str
     port: int
+    further: tuple[tuple[str, int], ...] = ()
 
 
 @contextlib.asynccontextmanager
@@ -89,14 +93,17 @@ async def serving(
         finder = Finder(config, resolver, policy.finding)
         sender = Sender(config, post, Attempts(finder, policy.delivery), policy.retrying)
         await stack.enter_async_context(running(sender.run()))
-        site = Site(config, policy, resolver, greylist, Accounts.of(config), post)
-        crowd = Crowd.of(config)
+        site = Site(config, policy, resolver, greylist, Accounts.of(config, _decoys_key(config)), post)
+        listeners = _Listeners(site, Crowd.of(config), context, stack)
         address, port = "", config.server.port
         for host in policy.addresses(config):
-            listener = _listen(site, crowd, context, host, port)
-            stack.callback(listener.close)
-            address, port = address or listener.address[0], listener.address[1]
-        yield Service(site, address, port)
+            found = listeners.open(f"server.listen {host}, server.port {port}", host, Listening(port=port))
+            address, port = address or found[0], found[1]
+        further = [
+            listeners.open(f"listener.{number}: port {each.port}", each.address or config.server.listen, each)
+            for number, each in enumerate(config.listener)
+        ]
+        yield Service(site, address, port, tuple(further))
 
 
 @contextlib.asynccontextmanager
@@ -122,6 +129,11 @@ def _state(config: Config) -> Path:
             f"server.state {state}: {os.strerror(error.errno or 0)}; name a folder that this server may make"
         ) from error
     return state
+
+
+def _decoys_key(config: Config) -> bytes:
+    """Only with SCRAM does a decoy show itself to those who try a name."""
+    return kept_key(config.server.state) if Mechanism.SCRAM_SHA_256 in config.auth.mechanisms else b""
 
 
 def _check_filters(config: Config) -> None:
@@ -163,11 +175,27 @@ def _context(config: Config, mutants: Sequence[Mutant]) -> ssl.SSLContext:
     return server_context(*own_certificate(config.server.state, config.tls_names, flaws))
 
 
-def _listen(site: Site, crowd: Crowd, context: ssl.SSLContext, host: str, port: int) -> Listener:
-    try:
-        return Listener.on(host, port, lambda: Connection(site, crowd, context).driver)
-    except OSError as error:
-        raise ListenError(
-            f"server.listen {host}, server.port {port}: {error.strerror or error}; "
-            "stop what listens there, or choose another port (0: any that is free)"
-        ) from error
+@dataclass(frozen=True)
+class _Listeners:
+    """What all ports share, and where they are closed together."""
+
+    site: Site
+    crowd: Crowd
+    context: ssl.SSLContext
+    stack: contextlib.AsyncExitStack
+
+    def open(self, key: str, host: str, listening: Listening) -> tuple[str, int]:
+        """Listen at an address; `key` is what the configuration calls it. Raises `ListenError`."""
+        try:
+            listener = Listener.on(
+                host,
+                listening.port,
+                lambda: Connection(self.site, self.crowd, self.context, listening).driver,
+            )
+        except OSError as error:
+            raise ListenError(
+                f"{key}: {error.strerror or error}; "
+                "stop what listens there, or choose another port (0: any that is free)"
+            ) from error
+        self.stack.callback(listener.close)
+        return listener.address

@@ -22,6 +22,11 @@ def recipient_noted(about: "Transaction", line: "ReplyWriter") -> str:
     return "250 2.1.5 Recipient noted"
 
 
+def may_be_stranger(about: "Transaction") -> bool:
+    """Whether a client that never logs in may send here: then host and greeting are asked about."""
+    return not about.submission
+
+
 def largest(config: Config) -> int:
     """The size limit of a message, in bytes."""
     return config.server.size_limit
@@ -33,4 +38,5 @@ class SessionParts:
 
     forget_clear_text: Callable[["Transaction"], bool] = forget_clear_text
     recipient_noted: Callable[["Transaction", "ReplyWriter"], str] = recipient_noted
+    may_be_stranger: Callable[["Transaction"], bool] = may_be_stranger
     largest: Callable[[Config], int] = largest

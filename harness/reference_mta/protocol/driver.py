@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from harness.reference_mta.protocol.events import Event, TlsAsked
+from harness.reference_mta.protocol.exact_reader import ExactReader
 from harness.reference_mta.protocol.machine import Machine
 
 MOST_PENDING = 65536  # bytes of commands that wait for their turn; then nothing more is read
@@ -61,7 +62,7 @@ class Driver(asyncio.Protocol):
         patience: Patience,
         context: ssl.SSLContext | None,
     ) -> None:
-        """`context` is that of STARTTLS."""
+        """`context` is that of STARTTLS; of TLS before the greeting, where the machine begins `covered`."""
         self.machine = machine
         self.early = bytearray()  # what came before the core was told of it, see `take_early`
         self._responder = responder
@@ -72,6 +73,7 @@ class Driver(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._arrival: asyncio.Future[None] | None = None  # somebody waits for bytes, or for room
         self._room: asyncio.Future[None] | None = None
+        self._before_tls: ExactReader | None = None  # what comes before TLS, where that begins at once
         self._begun = False  # the core reads
         self._at_end = False  # the client sends nothing more
         self._reading = True
@@ -96,6 +98,8 @@ class Driver(asyncio.Protocol):
 
     async def take_early(self, size: int) -> bytes:
         """So many of the bytes that come before SMTP begins; raises `EOFError` when there are no more."""
+        if self._before_tls:
+            return await self._before_tls.read(size)
         while len(self.early) < size:
             if self._at_end:
                 raise EOFError
@@ -110,6 +114,8 @@ class Driver(asyncio.Protocol):
         """Begin."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - that of a stream
         self._transport = transport
+        if self.machine.covered:
+            self._before_tls = ExactReader(transport, self.connection_lost)
         self._task = self._loop.create_task(self._run())
         self._task.add_done_callback(self._ended)
 
@@ -123,7 +129,8 @@ class Driver(asyncio.Protocol):
         else:
             self.machine.receive(data)
             pending = self.machine.pending
-        if pending > MOST_PENDING and not self.machine.reads_content and self._reading:
+        starts_tls = self._before_tls and not self._begun  # then there is no transport yet to be paused
+        if pending > MOST_PENDING and self._reading and not (starts_tls or self.machine.reads_content):
             self._reading = False
             self._open().pause_reading()
         self._wake()
@@ -159,6 +166,8 @@ class Driver(asyncio.Protocol):
         try:
             with contextlib.suppress(ConnectionError, EOFError, ssl.SSLError):
                 if await self._responder.begin(self):
+                    if self._before_tls:
+                        await self._shake_hands()
                     self._begun = True
                     self.machine.receive(bytes(self.early))
                     self.early.clear()
@@ -233,8 +242,13 @@ class Driver(asyncio.Protocol):
         self._open().write(self.machine.encoded(reply))
 
     async def _begin_tls(self) -> None:
+        await self._shake_hands()
+        self.machine.begin_tls()
+        self._responder.covered()
+
+    async def _shake_hands(self) -> None:
         if self._context is None:
-            raise RuntimeError("STARTTLS was answered and there is no certificate")
+            raise RuntimeError("TLS is to begin and there is no certificate")
         transport = await self._loop.start_tls(
             self._open(),
             self,
@@ -245,8 +259,6 @@ class Driver(asyncio.Protocol):
         if transport is None:
             raise ConnectionResetError("the client has gone while TLS began")
         self._transport = transport
-        self.machine.begin_tls()
-        self._responder.covered()
 
     async def _part(self) -> None:
         """End so that the last reply arrives: with input unread, the system would reset the connection."""

@@ -8,7 +8,7 @@ class Limits:
     """Sizes are in bytes with the CR LF; 0 is no limit where it says so."""
 
     command_line: int = 2048  # RFC 5321 §4.5.3.1.4 asks for 512, extensions for more
-    secret_line: int = 12288  # of an answer within AUTH (RFC 4954 §4)
+    secret_line: int = 12290  # of an answer within AUTH (RFC 4954 §4: 12,288 and the line end)
     text_line: int = 1000  # of content, without the dot of transparency (RFC 5321 §4.5.3.1.6)
     content: int = 52428800
     hops: int = 100  # Received fields of a message that is not in a loop (RFC 5321 §6.3)

@@ -57,10 +57,17 @@ TOO_IDLE = "421 4.7.0 You keep me busy and bring no mail"
 class Machine:
     """One connection."""
 
-    def __init__(self, limits: Limits, in_flight: InFlight, parts: ProtocolParts = AS_IT_SHOULD_BE) -> None:
-        """The connection stands and nothing has been said."""
+    def __init__(
+        self,
+        limits: Limits,
+        in_flight: InFlight,
+        parts: ProtocolParts = AS_IT_SHOULD_BE,
+        *,
+        covered: bool = False,
+    ) -> None:
+        """The connection stands and nothing has been said; `covered`: TLS begins before anything is."""
         self.state = State.CONNECTED
-        self.covered = False
+        self.covered = covered
         self._limits = limits
         self._parts = parts
         self._in_flight = in_flight

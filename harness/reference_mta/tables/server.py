@@ -3,11 +3,21 @@
 import ipaddress
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from harness import settings
-from harness.reference_mta.tables.values import CertificateName, PasswordHash, RelayNetwork, Seconds
+from harness.reference_mta.protocol.saslprep import PreparationError, prepared
+from harness.reference_mta.tables.values import CertificateName, KnownBy, RelayNetwork, Seconds
+from harness.reference_mta.verifiers import Kind, Mechanism
+from harness.settings import hosts
 from harness.settings.hosts import Address, DomainName, EndpointToCall, MailAddress
+
+NOT_LOOPBACK = "{} is not loopback; set allow_public = true if strangers are to reach it"
+
+
+def is_loopback(address: str) -> bool:
+    """Whether strangers cannot reach an address."""
+    return ipaddress.ip_address(address).is_loopback
 
 
 class Server(settings.Settings):
@@ -26,10 +36,8 @@ class Server(settings.Settings):
 
     @model_validator(mode="after")
     def _loopback_unless_told(self) -> Self:
-        if not self.allow_public and not ipaddress.ip_address(self.listen).is_loopback:
-            raise ValueError(
-                f"listen: {self.listen} is not loopback; set allow_public = true if strangers are to reach it"
-            )
+        if not self.allow_public and not is_loopback(self.listen):
+            raise ValueError(f"listen: {NOT_LOOPBACK.format(self.listen)}")
         return self
 
 
@@ -76,13 +84,49 @@ class Tls(settings.Settings):
 
 
 class Auth(settings.Settings):
-    """Accounts: a name and the hash of its password; and the envelope senders that an account may use.
+    """Mechanisms, as EHLO lists them; accounts: a name and the hash of its password, or one of each kind.
 
-    An account that `senders` does not name may use any. The null sender is everybody's.
+    An account that `senders` does not name may use any envelope sender. The null sender is everybody's.
     """
 
-    users: dict[str, PasswordHash] = Field(default_factory=dict)
+    mechanisms: tuple[str, ...] = (Mechanism.PLAIN,)
+    users: dict[str, KnownBy] = Field(default_factory=dict)
     senders: dict[str, tuple[MailAddress, ...]] = Field(default_factory=dict)
+
+    @field_validator("mechanisms")
+    @classmethod
+    def _known(cls, mechanisms: tuple[str, ...]) -> tuple[Mechanism, ...]:
+        known = [str(mechanism) for mechanism in Mechanism]
+        for name in mechanisms:
+            if name not in known:
+                nearest = settings.nearest(name.upper(), known)
+                raise ValueError(f"there is no mechanism {hosts.shown(name)}; {nearest}")
+        if name := hosts.twice(list(mechanisms)):
+            raise ValueError(f"{name!r} is there twice; leave one out")
+        return tuple(map(Mechanism, mechanisms))
+
+    @model_validator(mode="after")
+    def _accounts_are_served(self) -> Self:
+        """An account that nobody can ever log in to is a mistake."""
+        for name, account in self.users.items():
+            if any(account.serves(Mechanism(mechanism)) for mechanism in self.mechanisms):
+                continue
+            kinds = ", ".join(account.verifiers)
+            others = ", ".join(mechanism for mechanism in Mechanism if account.serves(mechanism))
+            raise ValueError(
+                f"users.{name}: none of the mechanisms ({', '.join(self.mechanisms) or 'none'}) can do with "
+                f"{kinds}; add one of {others} to auth.mechanisms, or another hash to the account"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _names_are_prepared(self) -> Self:
+        """Clients of SCRAM bring names into one form, and would not find another (RFC 5802 §5.1)."""
+        for name, account in self.users.items():
+            if Kind.SCRAM_SHA_256 in account.verifiers and (form := _prepared(name)) != name:
+                mend = f"write {form!r}" if form else "choose another name"
+                raise ValueError(f"users.{name}: is not as SASLprep has names (RFC 4013); {mend}")
+        return self
 
     @model_validator(mode="after")
     def _senders_of_accounts(self) -> Self:
@@ -91,6 +135,13 @@ class Auth(settings.Settings):
                 known = settings.nearest(account, list(self.users)) or "there is no account in auth.users"
                 raise ValueError(f"senders.{account}: no such account; {known}")
         return self
+
+
+def _prepared(name: str) -> str:
+    try:
+        return prepared(name)
+    except PreparationError:
+        return ""
 
 
 class Mutation(settings.Settings):

@@ -3,11 +3,11 @@
 import ipaddress
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
+from pydantic import BeforeValidator, Field, PlainValidator
 
 from harness import settings
-from harness.reference_mta.passwords import is_hash
 from harness.reference_mta.protocol.paths import in_one_form, read_mailbox
+from harness.reference_mta.verifiers import Account
 from harness.settings import hosts
 from harness.settings.hosts import Network
 from harness.settings.secret import Secret
@@ -41,10 +41,14 @@ def _mailbox_name(value: object) -> object:
     return found.local_part
 
 
-def _hash(value: Secret) -> Secret:
-    if not is_hash(value.reveal()):
-        raise ValueError("is no password hash; make one with: smtp-harness mta hash-password")
-    return value
+def _account(value: object) -> Account:
+    """One hash, or several of different kinds; no error shows one."""
+    if isinstance(value, Account):
+        return value
+    texts = value if isinstance(value, list) else [value]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("must be a password hash in quotes, or a list of them")
+    return Account.of(*map(Secret, texts))
 
 
 def _certificate_name(value: object) -> object:
@@ -55,7 +59,7 @@ def _certificate_name(value: object) -> object:
 
 
 RelayNetwork = Annotated[Network, PlainValidator(_network)]
-PasswordHash = Annotated[settings.SecretText, AfterValidator(_hash)]
+KnownBy = Annotated[Account, PlainValidator(_account), settings.UNSHOWN]
 CertificateName = Annotated[str, BeforeValidator(_certificate_name)]
 Seconds = Annotated[float, Field(gt=0, le=86400 * 365)]
 MailboxName = Annotated[str, BeforeValidator(_mailbox_name)]
