@@ -14,6 +14,7 @@ from harness.reference_mta.mail import dkim
 from harness.reference_mta.mail.acceptance import Acceptance
 from harness.reference_mta.mail.delivery import received
 from harness.reference_mta.mail.message import Message
+from harness.reference_mta.mail.requests import NONE, requests_of
 from harness.reference_mta.mail.spf import authorize
 from harness.reference_mta.mail.trace import protocol
 from harness.reference_mta.policy import Policy
@@ -79,6 +80,7 @@ class Dialogue:
         self._authentication = Authentication(self.about, site.accounts)
         self._recipients: list[str] = []
         self._international = False  # the message that is begun is
+        self._requests = NONE  # what its sender wants to be told of it
 
     def know(self, client: str) -> None:
         """The client's address."""
@@ -157,6 +159,7 @@ class Dialogue:
         self._begin_message()
         self.about.sender = str(event.path)
         self._international = event.parameters.international
+        self._requests = requests_of(event.parameters)
         if refusal := await self._sender_refused():
             return refusal
         self.about.in_message = True
@@ -173,6 +176,7 @@ class Dialogue:
         if event.path.almost and about.vouched:  # whom no rule about local parts is asked of
             return NO_RECIPIENT
         self._recipients.append(str(about.mailbox))
+        self._requests = self._requests.with_recipient(str(about.mailbox), event.parameters)
         return self.site.policy.session.recipient_noted(about, self._line)
 
     async def _message_came(self, event: ContentReceived) -> str:
@@ -221,6 +225,7 @@ class Dialogue:
         self.about.begin_message()
         self._recipients.clear()
         self._international = False
+        self._requests = NONE
 
     async def _sender_refused(self) -> str:
         """The refusal of a sender that is told now, or nothing."""
@@ -256,7 +261,9 @@ class Dialogue:
                 authenticated=about.authenticated,
             ),
         )
-        return Message(about.sender, tuple(self._recipients), content, header, self._international)
+        return Message(
+            about.sender, tuple(self._recipients), content, header, self._international, self._requests
+        )
 
     async def _keep(self, message: Message) -> str:
         try:

@@ -34,6 +34,7 @@ class Outgoing(settings.Settings):
     port: int = Field(default=25, ge=1, le=65535)  # of other mail hosts
     interval: Seconds = 300.0  # between two tries
     lifetime: Seconds = 345600.0  # after which a message goes back to its sender
+    delay_report: Seconds | None = None  # after which a sender is told that his message waits; None: never
     timeout: Seconds = 60.0  # for a reply of another host; ten times that for the one that takes a message
 
     @model_validator(mode="after")
