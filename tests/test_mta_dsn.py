@@ -2,15 +2,19 @@
 
 import email
 from collections.abc import Iterator
+from dataclasses import replace
 from email.message import Message
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness import settings
+from harness.reference_mta.defects.parts import Part, exchanged
 from harness.reference_mta.mail.reports import MOST_RETURNED
-from tests.mta_here import speaking
-from tests.mta_process import MESSAGE, TRUSTED, WHITELISTED, RunningMta, running_mta
+from harness.reference_mta.mail.reports import Part as Returned
+from tests.mta_here import configured, play, serving_here, speaking
+from tests.mta_process import MESSAGE, TRUSTED, WHITELISTED, RunningMta, connected, running_mta
 from tests.receiving_host import ReceivingHost, Taken, receiving
 from tests.test_mta_sending import OUTGOING, eventually, parts, queued
 
@@ -479,3 +483,44 @@ def test_what_was_asked_outlives_the_server(tmp_path: Path, sink: ReceivingHost)
                 (taken,) = sent(mta, sink, 1)
                 assert taken.mail == f"MAIL FROM:<{ALICE}> RET=FULL ENVID=x"
                 assert taken.rcpt == [f"RCPT TO:{asked}"]
+
+
+def test_a_delay_that_would_never_be_told_of_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(settings.SettingsError, match="delay_report: by then lifetime is over"):
+        configured(tmp_path, "[outgoing]\nlifetime = 60\ndelay_report = 60")
+
+
+# What others may take the place of
+
+
+def _with_another_field(sound: Part) -> Part:
+    return lambda *given: replace(sound(*given), annotations=("X-Other: written",))
+
+
+OTHERS = {
+    "wanted": exchanged("a.b", "off", "", "reports.wanted", lambda _: lambda request, occasion: True),
+    "written": exchanged("a.b", "off", "", "reports.written", _with_another_field),
+    "status": exchanged(
+        "a.b", "off", "", "reports.status", lambda sound: lambda *given: "X-Other: status\n" + sound(*given)
+    ),
+    "returned": exchanged(
+        "a.b",
+        "off",
+        "",
+        "reports.returned",
+        lambda _: lambda *given: Returned("text/plain", b"X-Other: back\r\n"),
+    ),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_each_part_of_a_report_can_be_another_one(tmp_path: Path, other: str) -> None:
+    config = configured(tmp_path)
+    with serving_here(config, OTHERS[other]) as address, connected(address, TRUSTED) as client:
+        notify = "NOTIFY=NEVER" if other == "wanted" else SUCCESS
+        heard = play(
+            client, sender=f"MAIL FROM:<{ALICE}>", recipient=f"RCPT TO:<bruno@castle.example> {notify}"
+        )
+        assert heard["end"].startswith("250"), heard
+        (report,) = (config.server.state / "mail" / ALICE / "new").glob("*")
+        assert (b"X-Other: " in report.read_bytes()) == (other != "wanted")

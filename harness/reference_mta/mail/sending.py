@@ -103,14 +103,15 @@ class Sender:
     async def _settle(self, entry: QueueEntry, content: bytes, taken: Results) -> None:
         """Keep for whom a host has taken the message; one that lists no DSN tells nobody more of it.
 
-        So the sender is told that it was handed on (RFC 3461 §5.2.2); where that cannot be kept, the log is.
+        So the sender is told that it was handed on (RFC 3461 §5.2.2); a report that cannot be kept is logged.
         """
         unaware = {address: result for address, result in taken.items() if not result.informed}
-        if wanting := self._wanting(entry, unaware, Occasion.SUCCESS):
-            await self._tell(
-                entry, told(self._config, entry, content, Action.RELAYED, wanting, self._reports)
-            )
-        await self._surely(lambda: self._queue.settle(entry.id, taken))
+        try:
+            if wanting := self._wanting(entry, unaware, Occasion.SUCCESS):
+                notice = told(self._config, entry, content, Action.RELAYED, wanting, self._reports)
+                await self._tell(entry, notice)
+        finally:  # whatever becomes of the report: what is taken is not sent again
+            await self._surely(lambda: self._queue.settle(entry.id, taken))
 
     async def _note(self, entry: QueueEntry, content: bytes, outcomes: Results, began: float) -> None:
         """Keep what those came to who have not got it; the sender hears of what is lost, or takes long.

@@ -116,7 +116,7 @@ def _is_original(value: str) -> bool:
 
 def _is_printable(text: str | None) -> bool:
     """Whether it is some text of printable ASCII, which is all that reports have room for (RFC 3461 §4.2)."""
-    return bool(text) and (text or "").isascii() and (text or "").isprintable()
+    return bool(text and text.isascii() and text.isprintable())
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,14 @@ class Outgoing(settings.Settings):
             raise ValueError('smarthost: name it, as 192.0.2.1:25, with route = "smarthost" and only then')
         return self
 
+    @model_validator(mode="after")
+    def _tells_of_delays_in_time(self) -> Self:
+        if self.delay_report is not None and self.delay_report >= self.lifetime:
+            raise ValueError(
+                "delay_report: by then lifetime is over, and nobody would be told; make it shorter than that"
+            )
+        return self
+
 
 class Srs(settings.Settings):
     """Sender rewriting for forwarded mail; off without a secret."""
