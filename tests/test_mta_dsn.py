@@ -11,9 +11,10 @@ import pytest
 
 from harness import settings
 from harness.reference_mta.defects.parts import Part, exchanged
+from harness.reference_mta.mail.queue_commands import QueueCommands
 from harness.reference_mta.mail.reports import MOST_RETURNED
 from harness.reference_mta.mail.reports import Part as Returned
-from tests.mta_here import configured, play, serving_here, speaking
+from tests.mta_here import configured, play, send, serving_here, speaking
 from tests.mta_process import MESSAGE, TRUSTED, WHITELISTED, RunningMta, connected, running_mta
 from tests.receiving_host import ReceivingHost, Taken, receiving
 from tests.test_mta_sending import OUTGOING, eventually, parts, queued
@@ -524,3 +525,23 @@ def test_each_part_of_a_report_can_be_another_one(tmp_path: Path, other: str) ->
         assert heard["end"].startswith("250"), heard
         (report,) = (config.server.state / "mail" / ALICE / "new").glob("*")
         assert (b"X-Other: " in report.read_bytes()) == (other != "wanted")
+
+
+def _broken(*given: object) -> bool:
+    raise ZeroDivisionError
+
+
+def test_a_report_that_cannot_be_written_has_nothing_sent_again(tmp_path: Path, sink: ReceivingHost) -> None:
+    sink.replies = {"EHLO": WITHOUT}
+    tables = f'[outgoing]\nroute = "smarthost"\nsmarthost = "127.0.0.1:{sink.port}"\ninterval = 0.2'
+    broken = exchanged("a.b", "off", "", "reports.wanted", lambda sound: _broken)
+    config = configured(tmp_path, tables)
+    with serving_here(config, broken) as address, connected(address, TRUSTED) as client:
+        heard = play(client, sender=f"MAIL FROM:<{ALICE}>", recipient=f"RCPT TO:<one@d0.example> {SUCCESS}")
+        assert heard["end"].startswith("250"), heard
+        sink.wait(1)
+        queue = QueueCommands(config.server.state)
+        eventually(lambda: not queue.entries())
+        heard = send(client, sender=f"MAIL FROM:<{ALICE}>", recipient=f"RCPT TO:<{ALICE}> {SUCCESS}")
+        assert heard["end"].startswith("250"), heard
+    assert len(sink.taken) == 1

@@ -78,11 +78,12 @@ class Acceptance:
             for recipient in dict.fromkeys(message.recipients)
             if recipient in actions
         ]
-        if notice := self.reports.report(self.config.server.hostname, about, fates):
-            try:
+        try:
+            if notice := self.reports.report(self.config.server.hostname, about, fates):
                 await self.take(notice)
-            except OSError as error:  # the message is kept, and that is what its client is told
-                log.error("the sender of a message cannot be told of it: %s", error)
+        except Exception as error:  # the message is kept all the same, and that is what its client is told
+            defect = not isinstance(error, OSError)
+            log.error("the sender of a message cannot be told of it: %s", error, exc_info=defect)
 
     async def _keep(self, letters: list[Letter], elsewhere: Sequence[Copy]) -> list[Letter]:
         """The letters as they were kept: one whose folder cannot be used goes to its inbox."""

@@ -110,8 +110,9 @@ class Sender:
             if wanting := self._wanting(entry, unaware, Occasion.SUCCESS):
                 notice = told(self._config, entry, content, Action.RELAYED, wanting, self._reports)
                 await self._tell(entry, notice)
-        finally:  # whatever becomes of the report: what is taken is not sent again
-            await self._surely(lambda: self._queue.settle(entry.id, taken))
+        except Exception:  # a defect: what is taken is not to be sent again all the same
+            log.exception("the sender of %s cannot be told", entry.id)
+        await self._surely(lambda: self._queue.settle(entry.id, taken))
 
     async def _note(self, entry: QueueEntry, content: bytes, outcomes: Results, began: float) -> None:
         """Keep what those came to who have not got it; the sender hears of what is lost, or takes long.
