@@ -321,6 +321,11 @@ def test_with_a_rewritten_sender_they_go_on_and_reports_come_back(
         _, _, report = sent(mta, sink, 3)
         assert report.rcpt == [f"RCPT TO:<{WRITER}>"]
         assert actions(email.message_from_bytes(report.content)) == {"friend@d0.example": "relayed"}
+        sink.replies = {"EHLO": LISTING}
+        hand_in(mta, f"<{taken.sender}> NOTIFY=NEVER ORCPT=rfc822;w", sender="<> ENVID=9")
+        bounce = sent(mta, sink, 4)[-1]
+        assert bounce.mail == "MAIL FROM:<> ENVID=9"
+        assert bounce.rcpt == [f"RCPT TO:<{WRITER}> NOTIFY=NEVER ORCPT=rfc822;w"]
 
 
 # What senders are told of failures
