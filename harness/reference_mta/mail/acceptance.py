@@ -13,7 +13,7 @@ from harness.reference_mta.mail.forwarding import ForwardingParts
 from harness.reference_mta.mail.message import Message
 from harness.reference_mta.mail.queue import Queue
 from harness.reference_mta.mail.reports import About, Action, Fate, ReportParts
-from harness.reference_mta.mail.requests import forwarded, with_several
+from harness.reference_mta.mail.requests import Occasion, forwarded, with_several
 from harness.reference_mta.mail.routing import RoutingParts
 from harness.reference_mta.mail.srs import Srs
 from harness.reference_mta.mail.storage import Copy, NotStoredError, Storage
@@ -71,19 +71,28 @@ class Acceptance:
         )
 
     async def _tell(self, message: Message, actions: Mapping[str, Action]) -> None:
-        """Tell the sender what has become of his message, by recipient, as far as he wants to be told."""
-        about = About(message.sender, message.text, time.time(), message.requests, message.international)
-        fates = [
-            Fate(recipient, actions[recipient])
-            for recipient in dict.fromkeys(message.recipients)
-            if recipient in actions
-        ]
+        """Tell the sender what has become of his message, by recipient, as far as he wants to be told.
+
+        Nobody is told of a message from the null sender (RFC 3461 §5.2).
+        """
         try:
-            if notice := self.reports.report(self.config.server.hostname, about, fates):
-                await self.take(notice)
+            fates = [
+                Fate(recipient, actions[recipient])
+                for recipient in dict.fromkeys(message.recipients)
+                if recipient in actions and self._wanted(message, recipient)
+            ]
+            if fates:
+                await self.take(self._report(message, fates))
         except Exception as error:  # the message is kept all the same, and that is what its client is told
             defect = not isinstance(error, OSError)
             log.error("the sender of a message cannot be told of it: %s", error, exc_info=defect)
+
+    def _wanted(self, message: Message, recipient: str) -> bool:
+        return bool(message.sender) and self.reports.wanted(message.requests.of(recipient), Occasion.SUCCESS)
+
+    def _report(self, message: Message, fates: Sequence[Fate]) -> Message:
+        about = About(message.sender, message.text, time.time(), message.requests, message.international)
+        return self.reports.written(self.config.server.hostname, about, fates, self.reports)
 
     async def _keep(self, letters: list[Letter], elsewhere: Sequence[Copy]) -> list[Letter]:
         """The letters as they were kept: one whose folder cannot be used goes to its inbox."""

@@ -38,38 +38,32 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Wording:
-    """How an action is told to people, and for which occasion it is one."""
+    """How an action is told to people."""
 
     subject: str
     sentence: str
-    occasion: Occasion
 
 
 WORDINGS = {
     Action.FAILED: Wording(
         "Undelivered mail returned to its sender",
         "Your message could not be delivered to one or more recipients. It is not tried any more.",
-        Occasion.FAILURE,
     ),
     Action.DELAYED: Wording(
         "Mail that is delayed",
         "Your message has not been delivered yet to one or more recipients. It is still tried.",
-        Occasion.DELAY,
     ),
     Action.DELIVERED: Wording(
         "Mail that was delivered",
         "Your message is in the mailbox of one or more recipients.",
-        Occasion.SUCCESS,
     ),
     Action.RELAYED: Wording(
         "Mail that was handed on",
         "Your message was handed on to a host that does not tell whether it is delivered.",
-        Occasion.SUCCESS,
     ),
     Action.EXPANDED: Wording(
         "Mail that was delivered",
         "Your message was sent on to all for whom one or more of its recipients stand.",
-        Occasion.SUCCESS,
     ),
 }
 
@@ -175,18 +169,6 @@ class ReportParts:
     returned: Callable[[About, Sequence[Fate]], Part] = returned
     status: Callable[[str, About, Sequence[Fate]], str] = status  # its first argument is this host's name
     written: Callable[[str, About, Sequence[Fate], "ReportParts"], Message] = written
-
-    def report(self, hostname: str, about: About, fates: Iterable[Fate]) -> Message | None:
-        """What the sender is told of all that he wants to be told of; None when that is nothing.
-
-        Nobody is told of a message from the null sender (RFC 3461 §5.2).
-        """
-        told = [
-            fate
-            for fate in fates
-            if self.wanted(about.requests.of(fate.recipient), WORDINGS[fate.action].occasion)
-        ]
-        return self.written(hostname, about, told, self) if told and about.sender else None
 
 
 def _text(hostname: str, fates: Sequence[Fate]) -> str:

@@ -77,20 +77,24 @@ class Requests:
         """Whether the whole message is to come back with what is told of a failure (RFC 3461 §4.3)."""
         return self.ret.upper() == FULL
 
-    def with_recipient(self, recipient: str, parameters: Parameters) -> "Requests":
-        """The same, and one recipient more; one that was named before has asked for both."""
-        request = Request(parameters.values.get("NOTIFY", ""), parameters.values.get("ORCPT", ""))
-        known = self.of_recipients.get(recipient)
-        both = merged((known, request)) if known else request
-        return replace(self, of_recipients={**self.of_recipients, recipient: both})
-
 
 NONE = Requests()
 
 
-def requests_of(parameters: Parameters) -> Requests:
-    """What the parameters of MAIL ask for."""
-    return Requests(parameters.values.get("RET", ""), parameters.values.get("ENVID", ""))
+def requests_of(of_sender: Parameters, of_recipients: Iterable[tuple[str, Parameters]]) -> Requests:
+    """What the parameters of MAIL ask for, and those that came with each recipient.
+
+    One that was named several times has asked for all.
+    """
+    asked: dict[str, list[Request]] = {}
+    for recipient, parameters in of_recipients:
+        request = Request(parameters.values.get("NOTIFY", ""), parameters.values.get("ORCPT", ""))
+        asked.setdefault(recipient, []).append(request)
+    return Requests(
+        of_sender.values.get("RET", ""),
+        of_sender.values.get("ENVID", ""),
+        {recipient: merged(requests) for recipient, requests in asked.items()},
+    )
 
 
 def merged(requests: Iterable[Request]) -> Request:
