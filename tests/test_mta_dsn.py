@@ -205,6 +205,12 @@ def test_an_original_recipient_beyond_ascii_goes_on_in_a_form_that_fits(
     assert taken.rcpt == [f"RCPT TO:<{recipient}> ORCPT=utf-8;{expected}"]
 
 
+def test_an_original_recipient_that_does_not_fit_is_left_out(mta: RunningMta, sink: ReceivingHost) -> None:
+    hand_in(mta, f"<one@d0.example> NOTIFY=DELAY ORCPT=utf-8;{'ä' * 83}", sender=f"<{ALICE}> SMTPUTF8")
+    (taken,) = sent(mta, sink, 1)
+    assert taken.rcpt == ["RCPT TO:<one@d0.example> NOTIFY=DELAY"]
+
+
 # What senders are told of deliveries
 
 

@@ -112,7 +112,7 @@ def returned(about: About, fates: Sequence[Fate]) -> Part:
 
 def status(hostname: str, about: About, fates: Sequence[Fate]) -> str:
     """Fields of the message, then of each recipient (RFC 3464 §2.2, §2.3; RFC 3461 §6.3)."""
-    envelope = about.requests.envelope
+    envelope = about.requests.original_envelope_id
     blocks = [
         [
             *([f"Original-Envelope-Id: {envelope}"] if envelope else []),

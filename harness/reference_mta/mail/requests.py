@@ -68,7 +68,7 @@ class Requests:
         return self.of_recipients.get(recipient, NOTHING)
 
     @property
-    def envelope(self) -> str:
+    def original_envelope_id(self) -> str:
         """The envelope's id as reports name it (RFC 3461 §6.3): decoded, printable."""
         return printable(read_xtext(self.envelope_id) or "")
 
@@ -138,15 +138,17 @@ def forwarded(
 def passed_on(requests: Requests, keywords: Collection[str], international: bool) -> Requests:
     """What of the requests a host is told that lists these keywords; one without DSN is told nothing.
 
-    Without `international` the message goes without SMTPUTF8, and all has to be ASCII (RFC 6533 §3).
+    Without `international` the message goes without SMTPUTF8, and all has to be ASCII (RFC 6533 §3); an
+    original recipient that is too long in that form is left out, or the host would refuse the recipient.
     """
     if EXTENSION not in keywords:
         return NONE
     if international:
         return requests
     of_recipients = {
-        address: replace(request, original=in_ascii(request.original))
+        address: replace(request, original=original if len(original) <= LONGEST_ORIGINAL else "")
         for address, request in requests.of_recipients.items()
+        for original in [in_ascii(request.original)]
     }
     return replace(requests, of_recipients=of_recipients)
 
