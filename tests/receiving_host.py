@@ -29,6 +29,7 @@ class Taken:
     mail: str = ""  # the whole command
     recipients: list[str] = field(default_factory=list)
     content: bytes = b""
+    rcpt: list[str] = field(default_factory=list)  # the whole command of each
 
     @property
     def sender(self) -> str:
@@ -96,14 +97,15 @@ class Dialogue(socketserver.StreamRequestHandler):
         if verb in ("EHLO", "HELO"):
             taken.hello = line
         elif verb == "MAIL":
-            taken.mail, taken.recipients = line, []
+            taken.mail, taken.recipients, taken.rcpt = line, [], []
         elif verb == "RCPT" and code == "2":
             taken.recipients.append(line.partition("<")[2].rpartition(">")[0])
+            taken.rcpt.append(line)
         elif verb == "DATA" and code == "3":
             lines = iter(self._line, b".\r\n")
             content = b"".join(each[each.startswith(b".") :] for each in lines)
             if self._replies["END"].startswith("2"):
-                whole = Taken(taken.hello, taken.mail, list(taken.recipients), content)
+                whole = Taken(taken.hello, taken.mail, list(taken.recipients), content, list(taken.rcpt))
                 self.server.note(whole)
             self._say("END")
 

@@ -1,13 +1,11 @@
 """SMTPUTF8 (RFC 6531): mailboxes beyond ASCII, what policy makes of them, and where their mail goes."""
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from harness import settings
-from harness.reference_mta.mail.queue import Queue, QueueError
 from harness.reference_mta.protocol.paths import in_one_form, read_mailbox
 from tests.mta_here import Spoken, configured, play, speaking
 from tests.mta_process import TRUSTED, WHITELISTED, Client, RunningMta, running_mta
@@ -178,29 +176,3 @@ def test_a_header_beyond_ascii_comes_back_too(mta: RunningMta, sink: ReceivingHo
     wanted = b"Final-Recipient: rfc822; plain@d2.example\r\nAction: failed\r\nStatus: 5.6.9\r\n"
     eventually(lambda: [each for each in mta.mail("mail/alice@castle.example") if wanted in each])
     assert not sink.taken
-
-
-# The queue's file
-
-
-def test_a_queue_of_an_older_server_is_read_and_one_of_a_newer_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "queue.sqlite"
-    queue = Queue(file)
-    queue.put("1", "a@b.example", ["c@d.example"], b"x\r\n", international=True)
-    queue.commit()
-    queue.close()
-    database = sqlite3.connect(file)
-    database.executescript("ALTER TABLE message DROP COLUMN international; PRAGMA user_version = 0;")
-    database.close()
-    queue = Queue(file)
-    (entry,) = queue.entries()
-    assert not entry.international
-    queue.put("2", "a@b.example", ["c@d.example"], b"x\r\n", international=True)
-    queue.commit()
-    assert [each.international for each in queue.entries()] == [False, True]
-    queue.close()
-    database = sqlite3.connect(file)
-    database.execute("PRAGMA user_version = 1000")
-    database.close()
-    with pytest.raises(QueueError, match="newer version"):
-        Queue(file)

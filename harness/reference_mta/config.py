@@ -95,6 +95,7 @@ threshold = 5.0
 route = "none"                   # mail for others: "none" returns it, "mx" asks the name server above,
 # smarthost = "127.0.0.1:2626"   # and "smarthost" sends it all to this one
 interval = 300                   # seconds between two tries
+# delay_report = 14400           # seconds after which a sender hears that his message waits
 
 [srs]
 # secret = "..."                 # forwarded mail then has a sender that bounces find back to

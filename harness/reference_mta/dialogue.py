@@ -14,6 +14,7 @@ from harness.reference_mta.mail import dkim
 from harness.reference_mta.mail.acceptance import Acceptance
 from harness.reference_mta.mail.delivery import received
 from harness.reference_mta.mail.message import Message
+from harness.reference_mta.mail.requests import requests_of
 from harness.reference_mta.mail.spf import authorize
 from harness.reference_mta.mail.trace import protocol
 from harness.reference_mta.policy import Policy
@@ -29,6 +30,7 @@ from harness.reference_mta.protocol.events import (
     Secret,
     SenderGiven,
 )
+from harness.reference_mta.protocol.parameters import NONE, Parameters
 from harness.reference_mta.protocol.readers import NO_RECIPIENT
 from harness.reference_mta.resolver import Resolver
 from harness.reference_mta.tables.listener import Listening
@@ -80,7 +82,8 @@ class Dialogue:
         self._largest = largest
         self._authentication = Authentication(self.about, site.accounts)
         self._recipients: list[str] = []
-        self._international = False  # the message that is begun is
+        self._of_recipients: list[Parameters] = []  # that came with each
+        self._of_sender = NONE
 
     def know(self, client: str) -> None:
         """The client's address."""
@@ -112,6 +115,7 @@ class Dialogue:
         """TLS has begun; whether what was told before it is forgotten, as it has to be."""
         self.covered = True
         self._recipients.clear()
+        self._of_recipients.clear()
         return self.site.policy.session.forget_clear_text(self.about)
 
     # What the client does
@@ -165,7 +169,7 @@ class Dialogue:
             return unknown.reply
         self._begin_message()
         self.about.sender = str(event.path)
-        self._international = event.parameters.international
+        self._of_sender = event.parameters
         if refusal := await self._sender_refused():
             return refusal
         self.about.in_message = True
@@ -182,6 +186,7 @@ class Dialogue:
         if event.path.almost and about.vouched:  # whom no rule about local parts is asked of
             return NO_RECIPIENT
         self._recipients.append(str(about.mailbox))
+        self._of_recipients.append(event.parameters)
         return self.site.policy.session.recipient_noted(about, self._line)
 
     async def _message_came(self, event: ContentReceived) -> str:
@@ -229,7 +234,8 @@ class Dialogue:
     def _begin_message(self) -> None:
         self.about.begin_message()
         self._recipients.clear()
-        self._international = False
+        self._of_recipients.clear()
+        self._of_sender = NONE
 
     async def _sender_refused(self) -> str:
         """The refusal of a sender that is told now, or nothing."""
@@ -260,12 +266,14 @@ class Dialogue:
             about.greeting or UNNAMED,
             protocol(
                 extended=about.extended,
-                international=self._international,
+                international=self._of_sender.international,
                 covered=self.covered,
                 authenticated=about.authenticated,
             ),
         )
-        return Message(about.sender, tuple(self._recipients), content, header, self._international)
+        requests = requests_of(self._of_sender, zip(self._recipients, self._of_recipients, strict=True))
+        international = self._of_sender.international
+        return Message(about.sender, tuple(self._recipients), content, header, international, requests)
 
     async def _keep(self, message: Message) -> str:
         try:

@@ -89,7 +89,9 @@ async def serving(
         stack.callback(storage.close)
         mailboxes = Mailboxes(config, Filters(config.delivery.filters), policy.delivery, policy.filing)
         srs = Srs(config, policy.srs)
-        post = Acceptance(config, storage, mailboxes, queue, waker, srs, policy.routing, policy.forwarding)
+        post = Acceptance(
+            config, storage, mailboxes, queue, waker, srs, policy.routing, policy.forwarding, policy.reports
+        )
         finder = Finder(config, resolver, policy.finding)
         sender = Sender(config, post, Attempts(finder, policy.delivery), policy.retrying)
         await stack.enter_async_context(running(sender.run()))

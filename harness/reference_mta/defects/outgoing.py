@@ -13,6 +13,7 @@ from harness.reference_mta.mail.delivery_result import DeliveryResult, State, la
 from harness.reference_mta.mail.hosts import NOT_SUPPORTED, Finder, Host, mx_records
 from harness.reference_mta.mail.message import Message
 from harness.reference_mta.mail.queue import QueueEntry
+from harness.reference_mta.mail.reports import ReportParts
 from harness.reference_mta.mail.retrying import Results
 from harness.reference_mta.mail.routing import Routes, RoutingParts
 from harness.reference_mta.resolver import Lookup
@@ -167,8 +168,10 @@ def _telling(rule: str, kind: str, description: str, other: Callable[[Config, Me
         return config.outgoing.route == route and (route == "none" or refused)
 
     def telling(sound: Part) -> Part:
-        def notice(config: Config, entry: QueueEntry, content: bytes, lost: Results) -> Message:
-            found: Message = sound(config, entry, content, lost)
+        def notice(
+            config: Config, entry: QueueEntry, content: bytes, lost: Results, reports: ReportParts
+        ) -> Message:
+            found: Message = sound(config, entry, content, lost, reports)
             return other(config, found) if is_meant(config, lost) else found
 
         return notice
@@ -179,7 +182,7 @@ def _telling(rule: str, kind: str, description: str, other: Callable[[Config, Me
         description,
         "retrying.notice",
         telling,
-        lambda found, config, entry, content, lost: is_meant(config, lost),
+        lambda found, config, entry, content, lost, reports: is_meant(config, lost),
     )
 
 
@@ -192,10 +195,12 @@ def _from_a_sender(config: Config, notice: Message) -> Message:
 
 
 def _wordless(sound: Part) -> Part:
-    def notice(config: Config, entry: QueueEntry, content: bytes, lost: Results) -> Message:
+    def notice(
+        config: Config, entry: QueueEntry, content: bytes, lost: Results, reports: ReportParts
+    ) -> Message:
         if config.outgoing.route == "mx":
             lost = {address: replace(each, words="The host refused it") for address, each in lost.items()}
-        found: Message = sound(config, entry, content, lost)
+        found: Message = sound(config, entry, content, lost, reports)
         return found
 
     return notice

@@ -82,7 +82,13 @@ class Attempts:
             return dict.fromkeys(recipients, failed(words, "5.7.1", elsewhere=True))
         session = Session(host, config.server.hostname, config.outgoing.timeout, delivered, self.parts)
         try:
-            return await session.send(entry.sender, recipients, content, international=entry.international)
+            return await session.send(
+                entry.sender,
+                recipients,
+                content,
+                international=entry.international,
+                requests=entry.requests,
+            )
         except Exception:  # a defect: what the other hosts said counts all the same
             log.exception("the session with %s failed", host.name)
             return dict.fromkeys(recipients, later("This server failed to send it", "4.3.0", in_doubt=True))

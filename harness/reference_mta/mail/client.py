@@ -5,11 +5,13 @@ On the server's event loop, so that a host that hangs costs no thread. The words
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 from harness.reference_mta.mail.delivery_result import Delivered, DeliveryResult, State, failed, later
 from harness.reference_mta.mail.header import parted
 from harness.reference_mta.mail.hosts import Host
 from harness.reference_mta.mail.parts import AS_IT_SHOULD_BE, MailParts
+from harness.reference_mta.mail.requests import EXTENSION, NONE, Requests
 from harness.reference_mta.mail.wire import Reply, Wire, WireError, connect
 
 FAREWELL = 5.0  # seconds for the reply to QUIT, which changes nothing any more
@@ -45,16 +47,25 @@ class Session:
         self._parts = parts
         self._keywords: set[str] = set()
         self._international = False
+        self._requests = NONE
         self._in_doubt = False  # the message was sent, and nothing said of it
 
     async def send(
-        self, sender: str, recipients: Sequence[str], content: bytes, *, international: bool = False
+        self,
+        sender: str,
+        recipients: Sequence[str],
+        content: bytes,
+        *,
+        international: bool = False,
+        requests: Requests = NONE,
     ) -> dict[str, DeliveryResult]:
         """What each recipient came to; `international`: the message has come with SMTPUTF8 (RFC 6531).
 
-        Raises nothing that the host can bring about.
+        Where the host lists DSN it is told of the `requests` (RFC 3461 §5.2.1, §5.2.2). Raises nothing that
+        it can bring about.
         """
         self._international = international
+        self._requests = requests
         outcomes: dict[str, DeliveryResult] = {}
         try:
             wire = await connect(self._host.address, self._host.port, self._timeout)
@@ -105,20 +116,24 @@ class Session:
             raise _RefusedError(self._unable("binary content", "BINARYMIME and CHUNKING"))
         if not (binary or content.isascii() or "8BITMIME" in self._keywords):
             raise _RefusedError(self._unable("8-bit content", "8BITMIME"))
+        requests = self._parts.passed_on(self._requests, self._keywords, international)
         parameters = self._parameters(content, binary=binary) + ["SMTPUTF8"] * international
+        parameters += _given(RET=requests.ret, ENVID=requests.envelope_id)
         reply = await wire.command(" ".join((f"MAIL FROM:<{sender}>", *parameters)))
         if reply.kind != 2:
             raise _RefusedError(self._outcome(reply))
         accepted = []
         for address in recipients:
-            reply = await wire.command(f"RCPT TO:<{address}>")
+            request = requests.of(address)
+            parameters = _given(NOTIFY=request.notify, ORCPT=request.original)
+            reply = await wire.command(" ".join((f"RCPT TO:<{address}>", *parameters)))
             if reply.kind == 2:
                 accepted.append(address)
             else:
                 outcomes[address] = self._outcome(reply, passing=reply.code == EXCEEDED)
         if accepted:
             send = self._chunk if binary else self._data
-            outcome = await send(wire, content)
+            outcome = replace(await send(wire, content), informed=EXTENSION in self._keywords)
             outcomes.update(dict.fromkeys(accepted, outcome))
             if outcome.state is State.DELIVERED:
                 await self._delivered(dict.fromkeys(accepted, outcome))
@@ -188,3 +203,8 @@ class Session:
         return DeliveryResult.of_reply(
             reply.code, reply.text, self._host.name, elsewhere=elsewhere, passing=passing
         )
+
+
+def _given(**values: str) -> list[str]:
+    """Parameters of a command, but for those that have no value."""
+    return [f"{keyword}={value}" for keyword, value in values.items() if value]

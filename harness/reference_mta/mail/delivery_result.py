@@ -28,6 +28,7 @@ class DeliveryResult:
     host: str = ""  # the name of the host that said it; empty when this server did
     elsewhere: bool = False  # the host as a whole did not serve: the next one may
     in_doubt: bool = False  # the host may have taken it without saying so: no other one gets it for now
+    informed: bool = False  # the host has been told what its sender wants to be told of it (RFC 3461)
 
     @property
     def settled(self) -> bool:

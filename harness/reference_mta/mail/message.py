@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from harness.reference_mta.mail.requests import NONE, Requests
+
 
 @dataclass(frozen=True)
 class Message:
@@ -12,6 +14,7 @@ class Message:
     content: bytes  # as the client sent it, CRLF line ends
     annotations: tuple[str, ...] = ()  # header lines of this server, such as Received; they go on top
     international: bool = False  # it came with SMTPUTF8 (RFC 6531)
+    requests: Requests = NONE  # what its sender wants to be told of it (RFC 3461)
 
     @property
     def head(self) -> bytes:

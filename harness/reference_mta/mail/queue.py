@@ -13,37 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.reference_mta.mail.delivery_result import DeliveryResult, State
+from harness.reference_mta.mail.queue_schema import (
+    AGAIN,
+    NOTE,
+    OVER,
+    PUT,
+    PUT_RECIPIENT,
+    SCHEMA,
+    TOLD,
+    upgrade,
+)
+from harness.reference_mta.mail.requests import NONE, NOTHING, Request, Requests
 
 QUEUE = "queue.sqlite"  # in the state directory
 PATIENCE = 2.0  # seconds to wait for another process that is writing
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS message (
-    id TEXT PRIMARY KEY, arrived REAL NOT NULL, next_try REAL NOT NULL, frozen INTEGER NOT NULL DEFAULT 0,
-    sender TEXT NOT NULL, size INTEGER NOT NULL, content BLOB NOT NULL
-);
-CREATE TABLE IF NOT EXISTS recipient (
-    message TEXT NOT NULL REFERENCES message ON DELETE CASCADE, address TEXT NOT NULL,
-    state TEXT NOT NULL DEFAULT 'waiting', attempts INTEGER NOT NULL DEFAULT 0,
-    reply TEXT NOT NULL DEFAULT '', PRIMARY KEY (message, address)
-);
-CREATE INDEX IF NOT EXISTS upcoming ON message (frozen, next_try);
-"""
-# From each version of the file to the next; the first is 0, which is what the schema above makes.
-UPGRADES = ("ALTER TABLE message ADD COLUMN international INTEGER NOT NULL DEFAULT 0",)
-PUT = (
-    "INSERT INTO message (id, arrived, next_try, sender, size, content, international)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?)"
-)
-PUT_RECIPIENT = "INSERT INTO recipient (message, address) VALUES (?, ?)"
-NOTE = "UPDATE recipient SET state = ?, attempts = attempts + 1, reply = ? WHERE message = ? AND address = ?"
-AGAIN = "UPDATE recipient SET state = 'waiting' WHERE message = ? AND state = 'failed'"
-# Nobody waits for it any more; what failed without a sender to tell stays, for an operator.
-OVER = """id = ? AND NOT EXISTS (
-    SELECT 1 FROM recipient WHERE message = message.id
-    AND (state = 'waiting' OR state = 'failed' AND message.sender = '')
-)"""
-
-
 PASSING = ("SQLITE_BUSY", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN")
 
 
@@ -59,6 +42,8 @@ class Recipient:
     state: State
     attempts: int
     reply: str
+    request: Request = NOTHING  # what the sender wants to be told of it
+    delay_told: bool = False  # and that it is delayed he has been told
 
 
 @dataclass(frozen=True)
@@ -73,6 +58,13 @@ class QueueEntry:
     size: int
     recipients: tuple[Recipient, ...]
     international: bool = False  # it came with SMTPUTF8 (RFC 6531)
+    ret: str = ""  # what came with it as RET and ENVID (RFC 3461)
+    envelope_id: str = ""
+
+    @property
+    def requests(self) -> Requests:
+        """What its sender wants to be told of it."""
+        return Requests(self.ret, self.envelope_id, {each.address: each.request for each in self.recipients})
 
     @property
     def waiting(self) -> tuple[str, ...]:
@@ -83,19 +75,16 @@ class QueueEntry:
 class QueueCopy:
     """A message on its way into the queue; see `Copy` in storage.py."""
 
-    def __init__(
-        self, queue: "Queue", sender: str, recipients: Sequence[str], text: bytes, *, international: bool
-    ) -> None:
-        """`text` is the whole message; each recipient is there once."""
+    def __init__(self, queue: "Queue", put: Callable[[str], None]) -> None:
+        """`put` puts the message in under an id."""
         self._queue = queue
+        self._put = put
         self.id = f"{time.time_ns() // 1000:x}-{secrets.token_hex(4)}"
-        self._message = (sender, tuple(recipients), text)
-        self._international = international
         self._written = False
 
     def write(self) -> None:
         """As part of the transaction of all messages that are written now. Raises `QueueError`."""
-        self._queue.put(self.id, *self._message, international=self._international)
+        self._put(self.id)
         self._written = True
 
     def sync(self) -> None:
@@ -137,28 +126,52 @@ class Queue:
             self._database.execute("PRAGMA synchronous = FULL")  # a commit is on disk when it returns
             self._database.execute("PRAGMA foreign_keys = ON")
             self._database.executescript(SCHEMA)
-            self._upgrade()
+            with self._transaction():
+                upgrade(self._database)
 
     def close(self) -> None:
         """Close the database."""
         self._database.close()
 
     def copy(
-        self, sender: str, recipients: Sequence[str], text: bytes, *, international: bool = False
+        self,
+        sender: str,
+        recipients: Sequence[str],
+        text: bytes,
+        *,
+        international: bool = False,
+        requests: Requests = NONE,
     ) -> QueueCopy:
-        """A message to be put in, to be tried at once; `international`: it came with SMTPUTF8."""
-        return QueueCopy(self, sender, recipients, text, international=international)
+        """A message to be put in, see `put`."""
+
+        def put(number: str) -> None:
+            self.put(number, sender, recipients, text, international=international, requests=requests)
+
+        return QueueCopy(self, put)
 
     def put(
-        self, number: str, sender: str, recipients: Sequence[str], text: bytes, *, international: bool = False
+        self,
+        number: str,
+        sender: str,
+        recipients: Sequence[str],
+        text: bytes,
+        *,
+        international: bool = False,
+        requests: Requests = NONE,
     ) -> None:
-        """Put a message in; the transaction that this begins or joins ends with `commit`."""
+        """Put a message in, to be tried at once, in the transaction that this begins or joins, see `commit`.
+
+        `text` is the whole message; `international`: it came with SMTPUTF8; each recipient is there once.
+        """
         now = self.clock()
         with _told(self._file):
             if not self._database.in_transaction:
                 self._database.execute("BEGIN IMMEDIATE")
-            self._database.execute(PUT, (number, now, now, sender, len(text), text, international))
-            self._database.executemany(PUT_RECIPIENT, [(number, address) for address in recipients])
+            row = (number, now, now, sender, len(text), text, international)
+            self._database.execute(PUT, (*row, requests.ret, requests.envelope_id))
+            asked = ((address, requests.of(address)) for address in recipients)
+            rows = [(number, address, request.notify, request.original) for address, request in asked]
+            self._database.executemany(PUT_RECIPIENT, rows)
 
     def commit(self) -> None:
         """End the transaction, if there is one; what it put in is on disk then."""
@@ -195,11 +208,21 @@ class Queue:
             self._settle(number, outcomes)
 
     def note(
-        self, number: str, outcomes: Mapping[str, DeliveryResult], next_try: float, *, frozen: bool = False
+        self,
+        number: str,
+        outcomes: Mapping[str, DeliveryResult],
+        next_try: float,
+        *,
+        frozen: bool = False,
+        delay_told: Iterable[str] = (),
     ) -> None:
-        """The same at the end of an attempt, with what is to become of the rest."""
+        """The same at the end of an attempt, with what is to become of the rest.
+
+        Of the recipients `delay_told` the sender has been told that they wait.
+        """
         with _told(self._file), self._transaction():
             self._settle(number, outcomes)
+            self._database.executemany(TOLD, [(number, address) for address in delay_told])
             self._database.execute(
                 "UPDATE message SET next_try = ?, frozen = ? WHERE id = ?", (next_try, frozen, number)
             )
@@ -229,16 +252,6 @@ class Queue:
                 "UPDATE message SET next_try = ? WHERE frozen = 0", (self.clock(),)
             ).rowcount
 
-    def _upgrade(self) -> None:
-        """Bring an older file to this version. Raises `ValueError` for one of a newer server."""
-        with self._transaction():
-            (version,) = self._database.execute("PRAGMA user_version").fetchone()
-            if version > len(UPGRADES):
-                raise ValueError(f"a newer version of this server has made it (version {version})")
-            for step in UPGRADES[version:]:
-                self._database.execute(step)
-            self._database.execute(f"PRAGMA user_version = {len(UPGRADES)}")
-
     def _settle(self, number: str, outcomes: Mapping[str, DeliveryResult]) -> None:
         for address, outcome in outcomes.items():
             self._database.execute(NOTE, (outcome.state, outcome.words, number, address))
@@ -246,23 +259,35 @@ class Queue:
 
     def _entries(self, number: str | None) -> list[QueueEntry]:
         rows = self._database.execute(
-            "SELECT id, arrived, next_try, frozen, sender, size, international FROM message"
+            "SELECT id, arrived, next_try, frozen, sender, size, international, ret, envelope_id FROM message"
             " WHERE ? IS NULL OR id = ? ORDER BY arrived, id",
             (number, number),
         ).fetchall()
         return [
             QueueEntry(
-                number, arrived, next_try, bool(frozen), sender, size, self._recipients(number), bool(utf8)
+                number,
+                arrived,
+                next_try,
+                bool(frozen),
+                sender,
+                size,
+                self._recipients(number),
+                bool(utf8),
+                *asked,
             )
-            for number, arrived, next_try, frozen, sender, size, utf8 in rows
+            for number, arrived, next_try, frozen, sender, size, utf8, *asked in rows
         ]
 
     def _recipients(self, number: str) -> tuple[Recipient, ...]:
         rows = self._database.execute(
-            "SELECT address, state, attempts, reply FROM recipient WHERE message = ? ORDER BY rowid",
+            "SELECT address, state, attempts, reply, notify, original, delay_told FROM recipient"
+            " WHERE message = ? ORDER BY rowid",
             (number,),
         )
-        return tuple(Recipient(address, State(state), *rest) for address, state, *rest in rows)
+        return tuple(
+            Recipient(address, State(state), attempts, reply, Request(notify, original), bool(told))
+            for address, state, attempts, reply, notify, original, told in rows
+        )
 
     @contextlib.contextmanager
     def _transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[None]:

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from harness.reference_mta.config import Config
-from harness.reference_mta.mail.bounces import bounce
 from harness.reference_mta.mail.delivery_result import DeliveryResult, State
 from harness.reference_mta.mail.message import Message
 from harness.reference_mta.mail.queue import QueueEntry
+from harness.reference_mta.mail.reports import About, Action, Fate, ReportParts
 
 Results = Mapping[str, DeliveryResult]  # by recipient
 
@@ -26,9 +26,19 @@ def due(config: Config, began: float) -> float:
     return began + config.outgoing.interval
 
 
-def notice(config: Config, entry: QueueEntry, content: bytes, lost: Results) -> Message:
-    """What the sender is told of the recipients that failed."""
-    return bounce(config.server.hostname, entry, content, lost)
+def notice(config: Config, entry: QueueEntry, content: bytes, lost: Results, reports: ReportParts) -> Message:
+    """What the sender is told of the recipients that failed, all of which he wants to be told of."""
+    return told(config, entry, content, Action.FAILED, lost, reports)
+
+
+def told(
+    config: Config, entry: QueueEntry, content: bytes, action: Action, results: Results, reports: ReportParts
+) -> Message:
+    """What the sender is told when attempts to send a message have come to something."""
+    about = About(entry.sender, content, entry.arrived, entry.requests, entry.international)
+    until = entry.arrived + config.outgoing.lifetime if action is Action.DELAYED else None
+    fates = [Fate(address, action, result.status, result, until) for address, result in results.items()]
+    return reports.written(config.server.hostname, about, fates, reports)
 
 
 @dataclass(frozen=True)
@@ -37,4 +47,4 @@ class RetryingParts:
 
     judged: Callable[[Config, QueueEntry, DeliveryResult, bool], DeliveryResult] = judged
     due: Callable[[Config, float], float] = due
-    notice: Callable[[Config, QueueEntry, bytes, Results], Message] = notice
+    notice: Callable[[Config, QueueEntry, bytes, Results, ReportParts], Message] = notice

@@ -7,15 +7,18 @@ one attempt to that of the next.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import replace
 
 from harness.reference_mta.config import Config
 from harness.reference_mta.mail.acceptance import Acceptance
 from harness.reference_mta.mail.attempt import Attempts
-from harness.reference_mta.mail.delivery_result import DeliveryResult, State
+from harness.reference_mta.mail.delivery_result import State
+from harness.reference_mta.mail.message import Message
 from harness.reference_mta.mail.queue import Queue, QueueEntry, QueueError
-from harness.reference_mta.mail.retrying import RetryingParts
+from harness.reference_mta.mail.reports import Action
+from harness.reference_mta.mail.requests import Occasion
+from harness.reference_mta.mail.retrying import Results, RetryingParts, told
 from harness.reference_mta.reached import on_behalf_of
 from harness.reference_mta.replies import visible
 
@@ -36,6 +39,7 @@ class Sender:
         self._attempts = attempts
         self._waker = post.waker
         self._parts = parts
+        self._reports = post.reports
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
 
@@ -88,18 +92,30 @@ class Sender:
         """One attempt, and what becomes of the message after it."""
         began = self._queue.clock()
 
-        async def delivered(outcomes: Mapping[str, DeliveryResult]) -> None:
+        async def delivered(outcomes: Results) -> None:
             _log(outcomes)
-            await _whole(self._surely(lambda: self._queue.settle(entry.id, outcomes)))
+            await _whole(self._settle(entry, content, outcomes))
 
         outcomes = await self._attempts.attempt(entry, content, delivered)
         rest = {each: one for each, one in outcomes.items() if one.state is not State.DELIVERED}
         await _whole(self._note(entry, content, rest, began))
 
-    async def _note(
-        self, entry: QueueEntry, content: bytes, outcomes: Mapping[str, DeliveryResult], began: float
-    ) -> None:
-        """Keep what those came to who have not got it; the sender hears of what is lost.
+    async def _settle(self, entry: QueueEntry, content: bytes, taken: Results) -> None:
+        """Keep for whom a host has taken the message; one that lists no DSN tells nobody more of it.
+
+        So the sender is told that it was handed on (RFC 3461 §5.2.2); a report that cannot be kept is logged.
+        """
+        unaware = {address: result for address, result in taken.items() if not result.informed}
+        try:
+            if wanting := self._wanting(entry, unaware, Occasion.SUCCESS):
+                notice = told(self._config, entry, content, Action.RELAYED, wanting, self._reports)
+                await self._tell(entry, notice)
+        except Exception:  # a defect: what is taken is not to be sent again all the same
+            log.exception("the sender of %s cannot be told", entry.id)
+        await self._surely(lambda: self._queue.settle(entry.id, taken))
+
+    async def _note(self, entry: QueueEntry, content: bytes, outcomes: Results, began: float) -> None:
+        """Keep what those came to who have not got it; the sender hears of what is lost, or takes long.
 
         Without a sender the message is frozen once nobody waits for it.
         """
@@ -114,11 +130,44 @@ class Sender:
         others_wait = any(outcome.state is State.WAITING for outcome in known.values())
         failures = bool(lost) or any(each.state is State.FAILED for each in entry.recipients)
         frozen = failures and not (entry.sender or others_wait)
-        if lost and entry.sender and not await self._told(entry, content, lost):
-            known |= {address: replace(outcome, state=State.WAITING) for address, outcome in lost.items()}
+        delayed = await self._tell_of_delay(entry, content, known, now)
+        if wanting := self._wanting(entry, lost, Occasion.FAILURE):
+            notice = self._parts.notice(self._config, entry, content, wanting, self._reports)
+            if not await self._tell(entry, notice):
+                known |= {address: replace(each, state=State.WAITING) for address, each in wanting.items()}
         due = self._parts.due(self._config, began)
         next_try = max(now, min(due, end) if now < end else due)  # the last attempt comes at the very end
-        await self._surely(lambda: self._queue.note(entry.id, known, next_try, frozen=frozen))
+        await self._surely(
+            lambda: self._queue.note(entry.id, known, next_try, frozen=frozen, delay_told=delayed)
+        )
+
+    async def _tell_of_delay(
+        self, entry: QueueEntry, content: bytes, known: Results, now: float
+    ) -> Collection[str]:
+        """The recipients of which the sender is told, once, that they wait longer than is usual."""
+        patience = self._config.outgoing.delay_report
+        if patience is None or now < entry.arrived + patience:
+            return ()
+        told_of = {each.address for each in entry.recipients if each.delay_told}
+        waiting = {
+            address: result
+            for address, result in known.items()
+            if result.state is State.WAITING and address not in told_of
+        }
+        wanting = self._wanting(entry, waiting, Occasion.DELAY)
+        if not wanting:
+            return ()
+        notice = told(self._config, entry, content, Action.DELAYED, wanting, self._reports)
+        return wanting.keys() if await self._tell(entry, notice) else ()
+
+    def _wanting(self, entry: QueueEntry, results: Results, occasion: Occasion) -> Results:
+        """Those of which there is a sender who wants to be told."""
+        requests = entry.requests
+        return {
+            address: result
+            for address, result in results.items()
+            if entry.sender and self._reports.wanted(requests.of(address), occasion)
+        }
 
     async def _surely(self, note: Callable[[], None]) -> None:
         """Keep it however long that takes: what is not noted would be sent, or told its sender, once more."""
@@ -131,9 +180,8 @@ class Sender:
                 return None  # it is sent, or told its sender, once more when the server runs again
             await asyncio.sleep(BREATH)
 
-    async def _told(self, entry: QueueEntry, content: bytes, lost: dict[str, DeliveryResult]) -> bool:
-        """Whether the sender has been told of the recipients that are lost, or nobody wants to know."""
-        notice = self._parts.notice(self._config, entry, content, lost)
+    async def _tell(self, entry: QueueEntry, notice: Message) -> bool:
+        """Whether the sender has been told, or nobody wants to know."""
         try:
             if not await self._storage.run(lambda: self._queue.entries(entry.id)):
                 return True  # an operator has removed it meanwhile
@@ -154,6 +202,6 @@ async def _whole(work: Coroutine[None, None, None]) -> None:
         raise
 
 
-def _log(outcomes: Mapping[str, DeliveryResult]) -> None:
+def _log(outcomes: Results) -> None:
     for address, each in outcomes.items():
         log.info("queued mail to <%s>: %s: %s", visible(address), each.state, visible(each.words))

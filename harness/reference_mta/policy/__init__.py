@@ -13,6 +13,7 @@ from harness.reference_mta.mail.forwarding import ForwardingParts
 from harness.reference_mta.mail.hosts import FindingParts
 from harness.reference_mta.mail.parts import AS_IT_SHOULD_BE, MailParts
 from harness.reference_mta.mail.queue_commands import QueueParts
+from harness.reference_mta.mail.reports import ReportParts
 from harness.reference_mta.mail.retrying import RetryingParts
 from harness.reference_mta.mail.routing import RoutingParts
 from harness.reference_mta.mail.spam import SpamParts
@@ -69,6 +70,7 @@ class Policy:
     filing: FilingParts = field(default_factory=FilingParts)
     finding: FindingParts = field(default_factory=FindingParts)
     retrying: RetryingParts = field(default_factory=RetryingParts)
+    reports: ReportParts = field(default_factory=ReportParts)
     queue: QueueParts = field(default_factory=QueueParts)
     addresses: Callable[[Config], tuple[str, ...]] = addresses  # where the server listens
     greeting: GreetingParts = field(default_factory=GreetingParts)

@@ -10,9 +10,11 @@ _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~\u0080-\U0010fff
 _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*")  # RFC 3461 §4
 _HEXADECIMAL = re.compile(r"\+([0-9A-F]{2})")
 _DIGITS = re.compile(r"[0-9]{1,20}")
-_ADDRESS_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
-LONGEST_ENVELOPE_ID = 100  # characters (RFC 3461 §4.4)
-LONGEST_ORIGINAL = 500  # characters (RFC 3461 §4.2)
+_ADDRESS_TYPE = re.compile(r"[A-Za-z0-9!#$%&'*+\-/?^_`{|}~]+")  # an atom of RFC 822, "=" aside
+_UNITEXT = re.compile(r"[!-*,-<>-~\u0080-\U0010ffff]+")  # RFC 6533 §3
+LONGEST_ENVELOPE_ID = 100  # characters, as they are sent (RFC 3461 §4.4, §5.4)
+LONGEST_ORIGINAL = 500  # characters, as they are sent (RFC 3461 §4.2, §5.4)
+UTF8 = "utf-8"  # the type of an address beyond ASCII (RFC 6533 §3)
 MOST = 12  # parameters of a command
 
 
@@ -41,6 +43,11 @@ class Parameters:
         """Whether MAIL asks for SMTPUTF8 (RFC 6531)."""
         return "SMTPUTF8" in self.values
 
+    @property
+    def is_ascii(self) -> bool:
+        """Whether they can be written without SMTPUTF8."""
+        return all(value.isascii() for value in self.values.values())
+
 
 NONE = Parameters({})
 
@@ -65,7 +72,8 @@ def read_parameters(text: str, verb: str, offered: frozenset[str]) -> Parameters
         if keyword in values:
             raise ParameterError("501 5.5.4 A parameter stands there once")
         belongs = known.extensions.get(value.upper(), known.extension)
-        if not known.fits(value) or belongs not in offered:
+        plain = value.isascii() or known.beyond_ascii  # letters beyond ASCII may have capitals in it
+        if not plain or not known.fits(value) or belongs not in offered:
             raise ParameterError(f"501 5.5.4 {keyword} has no such value")
         values[keyword] = value
     if len(values) > MOST:
@@ -87,8 +95,7 @@ def _is_sender(value: str) -> bool:
 
 
 def _is_envelope_id(value: str) -> bool:
-    plain = read_xtext(value)
-    return bool(plain) and len(value) <= LONGEST_ENVELOPE_ID and (plain or "").isprintable()
+    return len(value) <= LONGEST_ENVELOPE_ID and _is_printable(read_xtext(value))
 
 
 def _is_notify(value: str) -> bool:
@@ -99,10 +106,17 @@ def _is_notify(value: str) -> bool:
 
 
 def _is_original(value: str) -> bool:
+    """ORCPT=: a type and an address in xtext, or one beyond ASCII (RFC 6533 §3)."""
     kind, semicolon, address = value.partition(";")
-    plain = read_xtext(address)
-    whole = bool(semicolon and plain) and len(value) <= LONGEST_ORIGINAL
-    return whole and _ADDRESS_TYPE.fullmatch(kind) is not None and (plain or "").isprintable()
+    if not semicolon or len(value) > LONGEST_ORIGINAL or not _ADDRESS_TYPE.fullmatch(kind):
+        return False
+    international = kind.lower() == UTF8 and _UNITEXT.fullmatch(address) is not None
+    return (international and address.isprintable()) or _is_printable(read_xtext(address))
+
+
+def _is_printable(text: str | None) -> bool:
+    """Whether it is some text of printable ASCII, which is all that reports have room for (RFC 3461 §4.2)."""
+    return bool(text and text.isascii() and text.isprintable())
 
 
 @dataclass(frozen=True)
@@ -112,6 +126,7 @@ class _Known:
     extension: str
     fits: Callable[[str], bool]
     extensions: Mapping[str, str] = field(default_factory=dict)  # values that belong to another extension
+    beyond_ascii: bool = False  # whether a value may be
 
 
 KNOWN: Mapping[tuple[str, str], _Known] = {
@@ -126,5 +141,5 @@ KNOWN: Mapping[tuple[str, str], _Known] = {
     ("MAIL", "RET"): _Known("DSN", lambda value: value.upper() in ("FULL", "HDRS")),  # RFC 3461 §4.3
     ("MAIL", "ENVID"): _Known("DSN", _is_envelope_id),
     ("RCPT", "NOTIFY"): _Known("DSN", _is_notify),  # RFC 3461 §4.1
-    ("RCPT", "ORCPT"): _Known("DSN", _is_original),
+    ("RCPT", "ORCPT"): _Known("DSN", _is_original, beyond_ascii=True),
 }

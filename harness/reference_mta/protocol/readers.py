@@ -84,7 +84,7 @@ def _rcpt(command: Command, situation: Situation) -> Event:
         raise SyntaxFlawError(NO_RECIPIENT)
     path, rest = found
     parameters = read_parameters(rest, "RCPT", situation.offered)
-    if not path.is_ascii and not situation.international:
+    if not (path.is_ascii and parameters.is_ascii) and not situation.international:
         raise SyntaxFlawError(NOT_INTERNATIONAL)
     return RecipientGiven(path=_in_one_form(path, NO_RECIPIENT), parameters=parameters)
 

@@ -17,6 +17,7 @@ class Extension(StrEnum):
     CHUNKING = "CHUNKING"  # RFC 3030
     BINARY = "BINARYMIME"  # RFC 3030
     INTERNATIONAL = "SMTPUTF8"  # RFC 6531
+    DSN = "DSN"  # RFC 3461
     LIMITS = "LIMITS"  # RFC 9422
 
 

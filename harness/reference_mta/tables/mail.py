@@ -34,12 +34,21 @@ class Outgoing(settings.Settings):
     port: int = Field(default=25, ge=1, le=65535)  # of other mail hosts
     interval: Seconds = 300.0  # between two tries
     lifetime: Seconds = 345600.0  # after which a message goes back to its sender
+    delay_report: Seconds | None = None  # after which a sender is told that his message waits; None: never
     timeout: Seconds = 60.0  # for a reply of another host; ten times that for the one that takes a message
 
     @model_validator(mode="after")
     def _has_its_host(self) -> Self:
         if (self.route == "smarthost") != (self.smarthost is not None):
             raise ValueError('smarthost: name it, as 192.0.2.1:25, with route = "smarthost" and only then')
+        return self
+
+    @model_validator(mode="after")
+    def _tells_of_delays_in_time(self) -> Self:
+        if self.delay_report is not None and self.delay_report >= self.lifetime:
+            raise ValueError(
+                "delay_report: by then lifetime is over, and nobody would be told; make it shorter than that"
+            )
         return self
 
 
