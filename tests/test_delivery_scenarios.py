@@ -16,7 +16,7 @@ from harness.runs.play import Play
 from harness.verdicts import NotTestableError
 from harness.world.client import message
 from harness.world.internet import Kind
-from scenarios.wiki.test_delivery import is_traced, reaches
+from scenarios.wiki.test_delivery import is_itself, is_traced, reaches
 
 CATALOGUE = Catalogue.below(Path("scenarios"))
 USERS = ("alice", "bruno", "newsletter")
@@ -62,3 +62,32 @@ def test_a_clock_that_is_wrong_makes_no_date_of_delivery_wrong(received: float |
 def test_what_is_no_date_is_said_to_be_none(date: str) -> None:
     with pytest.raises(AssertionError, match="is no date"):
         traced(date)
+
+
+BODY = "Hello.\r\n\r\n>From me to you\r\n"
+
+
+def kept(name: str, body: str) -> Delivered:
+    """A message of that name as it lies in a mailbox."""
+    return Delivered("c@d.example", "", "file", f"Message-ID: <{name}@b.example>\n\n{body}".encode())
+
+
+@pytest.mark.parametrize("before", ["", "[EXTERNAL] Beware.\n\n"])
+@pytest.mark.parametrize("after", ["", "\n-- \nThis mail was scanned.\n"])
+def test_words_that_a_server_adds_to_a_body_are_no_flaw(before: str, after: str) -> None:
+    is_itself(kept("one", before + BODY + after), kept("other", BODY), BODY)
+
+
+@pytest.mark.parametrize(
+    ("body", "wrong"),
+    [
+        ("Hello.\n\n", "was delivered as"),
+        (BODY.replace(">From", "From"), "was delivered as"),
+        (BODY.replace("\r\n\r\n", "\n\n[EXTERNAL]\n"), "was delivered as"),
+        (BODY + "\nMessage-ID: <other@b.example>\n\n" + BODY, "goes on with another message"),
+    ],
+    ids=["cut", "another line", "torn", "not divided"],
+)
+def test_a_body_that_is_not_itself(body: str, wrong: str) -> None:
+    with pytest.raises(AssertionError, match=wrong):
+        is_itself(kept("one", body), kept("other", BODY), BODY)
