@@ -220,7 +220,7 @@ SHOWS: Mapping[str, Condition] = {
     "dnsbl.group-counts-once:off": _told_apart("dnsbl.group-counts-once", "dnsbl.two"),
     "dnsbl.threshold-stops:*": _always,
     "dnsbl.not-before-rcpt:*": _always,
-    "dnsbl.authenticated-exempt:off": _always,
+    "dnsbl.authenticated-exempt:*": _always,
     "dnsbl.fail-open:off": _always,
     "greylist.early-retry:weak-short": _always,
     "greylist.early-retry:weak-hasty": _always,
