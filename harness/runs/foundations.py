@@ -52,10 +52,11 @@ def refused_beyond(error: BaseException | None, rule: Rule, profile: Profile) ->
     because whoever comes to its stage has earned something before.
     """
     stage, stages = refused_at(error), list(Stage)
+    if stage is None or stages.index(stage) <= stages.index(rule.stage):
+        return None
     promised, _ = profile.expectation(rule)
     speaks = {profile.dialect.tells(rule.stage), *(one.stage for one in promised)}
-    later = stage and stages.index(stage) > stages.index(rule.stage) and stage not in speaks
-    return stage if later else None
+    return stage if stage not in speaks else None
 
 
 def blocked(
