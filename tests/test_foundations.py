@@ -1,15 +1,24 @@
 """Trouble is named once: which rule's failure, or which finding, keeps another rule from being told."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from harness.judge import ContradictionError
+from harness.outcome import Stage
+from harness.profile.dialect import Dialect, Told
+from harness.profile.model import Profile
 from harness.results.model import Status
 from harness.rules import Catalogue
+from harness.runs.assembly import Wish, open_run
 from harness.runs.course import CaseResult
-from harness.runs.foundations import blocked
+from harness.runs.foundations import blocked, may_block, refused_beyond
 from harness.runs.play import Play
 from harness.runs.trial import Plan
+from harness.smtp.reply import Reply
+from harness.verdicts import FailedError
+from harness.world.step import Step
 
 CATALOGUE = Catalogue.below(Path("scenarios"))
 FAILED, DOUBTFUL = CaseResult(Status.FAILED, "it did not"), CaseResult(Status.INCONCLUSIVE, "it may have")
@@ -50,3 +59,49 @@ def test_what_keeps_a_rule_from_being_told(
     found = blocked(above, cases, dict.fromkeys(cases, PLAN))
     assert found.blocked_by == blocked_by
     assert found.status is (Status.INCONCLUSIVE if blocked_by else above.status)
+
+
+@pytest.fixture(scope="module")
+def profile() -> Iterator[Profile]:
+    """That of the reference MTA."""
+    with open_run(Wish(CATALOGUE)) as run:
+        yield run.profile
+
+
+def refused(stage: Stage, code: int = 550) -> FailedError:
+    """What a scenario ended with that was refused there."""
+    step = Step(stage, "", (Reply(code, ("no",), b"%d no\r\n" % code, 0.0, 0.0),), 0.0, 0.0)
+    return FailedError("it is another", seen=ContradictionError("another", step))
+
+
+@pytest.mark.parametrize(
+    ("rule", "told", "stage", "beyond"),
+    [
+        ("connect.rdns-temperror", Told.AT_ONCE, Stage.RCPT, True),
+        ("connect.rdns-temperror", Told.RCPT, Stage.RCPT, False),  # there it tells what was earned before
+        ("connect.rdns-temperror", Told.DATA, Stage.RCPT, True),
+        ("connect.rdns-temperror", Told.AT_ONCE, Stage.CONNECT, False),
+        ("rcpt.delay-repeated", Told.AT_ONCE, Stage.RCPT, False),
+        ("rcpt.delay-repeated", Told.AT_ONCE, Stage.MAIL, False),
+        ("delivery.trace-headers", Told.RCPT, Stage.RCPT, False),  # all that comes before is its way
+        ("dkim.broken", Told.DATA, Stage.DATA, False),
+    ],
+)
+def test_a_refusal_after_a_rule_has_spoken(
+    profile: Profile, rule: str, told: Told, stage: Stage, beyond: bool
+) -> None:
+    speaking = profile.model_copy(update={"dialect": Dialect(told=told)})
+    for code in (450, 550):
+        found = refused_beyond(refused(stage, code), CATALOGUE[rule], speaking)
+        assert found == (stage if beyond else None)
+    assert refused_beyond(refused(stage, 250), CATALOGUE[rule], speaking) is None
+
+
+def test_what_was_seen_names_the_rules_that_may_be_broken(profile: Profile) -> None:
+    at_rcpt, at_mail = (
+        may_block(CaseResult(Status.FAILED, "", error=refused(stage)), rule, CATALOGUE, profile)
+        for stage in (Stage.RCPT, Stage.MAIL)
+        for rule in (CATALOGUE["rcpt.leading-dot"],)
+    )
+    assert {"delivery.alias", "delivery.catch-all"} <= {*at_rcpt}
+    assert "delivery.alias" not in at_mail

@@ -27,6 +27,15 @@ def tell(progress, done, of, more=""):
 Progress.tell = tell
 sys.exit(cli.main(sys.argv[1:]))
 """
+BREAKING_OFF = """
+import sys
+from harness import cli
+from harness.runs.scheduler import Scheduler
+def stop(scheduler):
+    raise RuntimeError("a defect of ours")
+Scheduler.stop = stop
+sys.exit(cli.main(sys.argv[1:]))
+"""
 
 
 def _truth(*arguments: str, before: tuple[str, ...] = ("-m", "harness.cli")) -> tuple[int, str]:
@@ -55,6 +64,13 @@ def test_a_proof_that_is_interrupted_tells_what_it_has() -> None:
     table = {line[:42].strip(): line[42:].split() for line in said.splitlines()}
     assert table["servers"] == ["1", "0"]
     assert table["servers with a wrong verdict"] == ["0", "0"]
+
+
+def test_a_run_that_a_defect_of_ours_breaks_off_is_no_verdict() -> None:
+    status, said = _truth("--servers", "1", "--rules", "helo.not-fqdn", before=("-c", BREAKING_OFF))
+    assert status != 0, said
+    assert "pytest ended with" in said
+    assert "a defect of ours" in said
 
 
 def test_a_proof_in_parts_is_of_the_same_servers() -> None:

@@ -60,7 +60,7 @@ def play(
     judged = _Judged(embedded, described)
     with written_to(folder / OUTPUT):
         status = pytest.main([*arguments, *QUIETLY, f"--smtp-reports={folder}"], plugins=[*plugins, judged])
-    if judged.result:
+    if judged.result and status != pytest.ExitCode.INTERNAL_ERROR:  # or what was decided is not all of it
         return judged.result, ""
     said = (folder / OUTPUT).read_text("utf-8", "replace").strip()[-500:]
     return None, f"pytest ended with {status!s}: {said}"
