@@ -30,6 +30,7 @@ from harness.smtp.host_name import host_name
 from tests.dns_asking import Question
 from tests.hostile_server import Hear, HostileServer, Say, StartTls, Step, Visitor
 from tests.mta_here import configured, serving_here
+from tests.ports import free_port
 from tests.result_builder import case, dialogue, reply, rule, run
 from tests.test_baseline import Politely
 
@@ -51,13 +52,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.discovery.dialogues.RATE", 500.0)
     monkeypatch.setattr("harness.world.client.GREYLIST_SLACK", 0.1)
     monkeypatch.setattr("harness.discovery.greylist.GREYLIST_SLACK", 0.1)
-
-
-def free_port() -> int:
-    """A port that is free over TCP now; the name server takes it over UDP as well."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

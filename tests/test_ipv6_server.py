@@ -1,6 +1,5 @@
 """A server at ::1, with a name server at ::1: by routes that choose an address, and by one that does not."""
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from harness.runs.play import Play
 from harness.runs.result_builder import ResultBuilder
 from harness.runs.trial import Plan
 from harness.world.internet import Kind
+from tests.ports import free_port
 
 CONFIGURATION = """\
 [server]
@@ -76,19 +76,16 @@ claim = ["rcpt.unknown-user", "rcpt.relay-denied"]
 NETWORKS = 'networks = ["198.18.0.0/15", "2001:db8::/32"]'
 
 
-def free_port() -> int:
-    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as held:
-        try:
-            held.bind(("::1", 0))
-        except OSError:
-            pytest.skip("this machine has no ::1")
-        port: int = held.getsockname()[1]
-        return port
+def port_of_this_machine() -> int:
+    try:
+        return free_port("::1")
+    except OSError:
+        pytest.skip("this machine has no ::1")
 
 
 @pytest.fixture(params=["proxy-v1", "proxy-v2", "direct"])
 def profile(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    route, dns = request.param, free_port()
+    route, dns = request.param, port_of_this_machine()
     chosen = route != "direct"
     config, file = tmp_path / "mta.toml", tmp_path / "six.toml"
     config.write_text(CONFIGURATION.format(proxy=str(chosen).lower(), dns=dns), "utf-8")

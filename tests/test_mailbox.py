@@ -22,6 +22,7 @@ from harness.profile.mail_tables import Imap
 from harness.reference_mta.certificate import own_certificate, server_context
 from harness.verdicts import FailedError, InconclusiveError, NeverCameError
 from tests.imap_server import ImapServer
+from tests.ports import free_port
 
 ANN = "ann@example.org"
 TOKEN = "c7-abcdef"
@@ -324,7 +325,7 @@ def test_an_imap_server_that_announces_too_much_is_left(
 @pytest.mark.skipif(DOVECOT is None or os.geteuid() != 0, reason="needs dovecot, and root for its users")
 def test_a_real_dovecot(tmp_path: Path, certificate: tuple[Path, Path, Path]) -> None:
     ca, chain, key = certificate
-    port = _free_port()
+    port = free_port()
     put(tmp_path / "mail" / "ann" / ".Junk")
     (tmp_path / "users").write_text("ann:{PLAIN}sesame\n", "ascii")
     config = tmp_path / "dovecot.conf"
@@ -380,12 +381,6 @@ def test_a_real_dovecot(tmp_path: Path, certificate: tuple[Path, Path, Path]) ->
     finally:
         process.terminate()
         process.wait(10)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_for(port: int) -> None:

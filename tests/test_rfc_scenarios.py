@@ -1,7 +1,6 @@
 """The scenarios of the RFCs, against servers that are lawful in an odd way, and that are odd and wrong."""
 
 import contextlib
-import socket
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from scenarios.rfc import test_session_greeting as greeting
 from scenarios.rfc import test_session_order as order
 from scenarios.rfc.transactions import must_have_no_recipients, must_have_no_sender
 from tests.hostile_server import HostileServer
+from tests.ports import free_port
 from tests.rfc_server import ASKING, LIST, ItsMailbox, RfcServer, Way
 from tests.test_raw_dialogues import PROFILE as SMALL
 
@@ -52,7 +52,7 @@ def judged(
     folder: Path, ways: Collection[Way], described: str = "", *, has_mailbox: bool = True
 ) -> Iterator[Run]:
     """A run against a server with ways of its own; it is never slow. More of it may be `described`."""
-    server = RfcServer(ways, a_free_port())
+    server = RfcServer(ways, ("127.0.0.1", free_port()))
     with HostileServer([[server]]) as listening:
         profile = folder / "profile.toml"
         if not ASKING.isdisjoint(ways):
@@ -62,13 +62,6 @@ def judged(
             made = {**run.tools.made, **({MAILBOX: ItsMailbox(server)} if has_mailbox else {})}
             judge = replace(run.judge, noise=lambda since, until: 0.0)
             yield replace(run, tools=Tools(made), judge=judge)
-
-
-def a_free_port() -> tuple[str, int]:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        host, port = free.getsockname()
-        return host, port
 
 
 @pytest.fixture(autouse=True)

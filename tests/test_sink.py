@@ -15,15 +15,10 @@ from harness.outcome import Stage
 from harness.settings.hosts import Network
 from harness.verdicts import FailedError, InconclusiveError, NotTestableError
 from tests.dns_asking import answers
+from tests.ports import free_port
 
 PATIENCE = 5.0  # seconds for something that must happen
 TEXT = b"Message-ID: <token-1@x>\r\n\r\nHello.\r\n..with a dot\r\n"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def networks(*texts: str) -> list[Network]:
