@@ -71,9 +71,9 @@ def blocked(
     for key, foundation in below.items():
         rule = plans[key].rule
         if foundation.status is Status.FAILED:
-            reason = f"blocked by {rule.id}, on which it rests and which failed; seen was: {outcome.reason}"
+            reason = f"blocked by {rule.id}, which failed; seen was: {outcome.reason}"
         elif foundation.blocked_by and not (rule.id in hold and outcome.status is Status.FAILED):
-            reason = f"blocked by {foundation.blocked_by}, as {rule.id} is, on which it rests"
+            reason = f"blocked by {foundation.blocked_by}, as {rule.id} is"
         else:
             continue
         return replace(
