@@ -72,6 +72,8 @@ def test_what_a_server_holds_back_comes_on_top_of_the_time_for_a_reply(
     assert read(tmp_path, catalogue, GOOD).patience == 60.0 + 20.0
     paused = GOOD.replace("[policy]", "[dialect]\npause = 70\n[policy]")
     assert read(tmp_path, catalogue, paused).patience == 60.0 + 70.0 + 20.0
+    tarpit = GOOD.replace("[policy]", "[dialect]\nrefusals_take = 9\n[policy]")
+    assert read(tmp_path, catalogue, tarpit).patience == 60.0 + 9.0 + 20.0
     scanned = GOOD.replace("[clients]", "scan = 120\n[clients]")
     assert read(tmp_path, catalogue, scanned).patience == 120.0 + 20.0
 

@@ -18,6 +18,7 @@ AT_ONCE = 6
 ACCEPT, HELD = Answer("accept"), Answer("accept", held=True)
 MARK, HELD_MARK = Answer("accept", marked=True), Answer("accept", held=True, marked=True)
 DEFER, REFUSE, CLOSE = Answer("defer"), Answer("refuse"), Answer("close")
+HELD_REFUSE = Answer("refuse", held=True)
 RULES = (
     "connect.rdns-confirmed",
     "connect.rdns-missing",
@@ -197,6 +198,15 @@ FOUND = {
     ),
     "everybody's greeting is refused, where those without a name are marked": Server(
         Draw(unverified_host=MARK, unconfirmed_greeting=REFUSE), "helo.forward-match:off"
+    ),
+    "every refusal is held back, for longer than the delay": Server(
+        Draw(refusals_take=0.7, bare_address_greeting=REFUSE, unqualified_greeting=HELD_REFUSE)
+    ),
+    "who should be refused is not, where every refusal is held back": Server(
+        Draw(refusals_take=0.7, bare_address_greeting=REFUSE), "helo.plain-ip:off"
+    ),
+    "who should wait before he is refused waits as all who are refused do": Server(
+        Draw(refusals_take=0.7, delay=1.0, bare_address_greeting=HELD_REFUSE), "helo.plain-ip:weak-prompt"
     ),
     "bounces of known clients are not put off": Server(Draw(), "greylist.null-at-data:weak-any"),
 }

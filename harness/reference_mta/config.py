@@ -69,6 +69,7 @@ whitelist_hosts = ["*.bulkmail.example"]
 [speech]
 # told = "rcpt"                  # when refusals are told: "now", or later at "mail", "rcpt", "message"
 # banner_pause = 5               # seconds that everybody waits for the greeting
+# refusal_pause = 5              # seconds that each refusal is held back, whatever it is for
 # error_limit = 20               # refused commands after which the connection ends; otherwise 100
 
 [limits]

@@ -116,6 +116,7 @@ class Draw:
 
     told: str = "at once"  # or at "mail", "rcpt", "data": where refusals are told that were earned before
     pause: float = 0.0  # seconds that everybody waits for the greeting
+    refusals_take: float = 0.0  # seconds that each refusal is held back, whatever it is for
     delay: float = 0.6  # seconds by which replies are held back; 0: never
     repeated: str = "both"  # at which of mail and rcpt a delay comes again that was earned before
     most_errors: int = 0  # refused commands that end a connection; 0: any number may

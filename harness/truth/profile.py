@@ -90,6 +90,7 @@ def _tables(drawn: Draw, reach: Reach) -> dict[str, Any]:
         "dialect": {
             "told": drawn.told,
             "pause": drawn.pause,
+            "refusals_take": drawn.refusals_take,
             "threshold": drawn.threshold,
             "asks": drawn.asks,
             "mark": drawn.mark,

@@ -78,6 +78,7 @@ def configuration(drawn: Draw, site: Site, mutants: Sequence[str] = ()) -> str:
             "speech": {
                 "told": TOLD[drawn.told],
                 "banner_pause": drawn.pause,
+                "refusal_pause": drawn.refusals_take,
                 "error_limit": drawn.most_errors,
                 "mark_field": drawn.mark,
             },

@@ -50,6 +50,11 @@ class Sut:
         return self.profile.dialect.pause
 
     @property
+    def soonest_retry(self) -> float:
+        """Seconds from when the greylist hears of a client until its retry, put off as well, has ended."""
+        return self.pause + 2 * self.profile.dialect.refusals_take
+
+    @property
     def mail(self) -> MailFacts:
         """What it does with a message that it has accepted."""
         return MailFacts(self.profile, self.nobody)

@@ -35,7 +35,9 @@ from .greylisting import (
     unheard_of,
 )
 
-NO_EARLY_RETRY = "whoever connects waits so long for the greeting that no retry comes too early"
+NO_EARLY_RETRY = (
+    "whoever connects waits so long for the greeting, and for being put off, that no retry comes too early"
+)
 REFUSED_FOR = {  # what a client may be refused for and need not do again
     "block lists": Offence.LISTED_ENOUGH,
     "bare address": Offence.BARE_ADDRESS_GREETING,
@@ -58,7 +60,7 @@ def test_retry_at_once(
 ) -> None:
     client = unheard_of(new_client, offence, sut, clock, expect)
     if offence:
-        expect.needed(sut.pause < sut.greylist.delay, NO_EARLY_RETRY)
+        expect.needed(sut.soonest_retry < sut.greylist.delay, NO_EARLY_RETRY)
     first = client.attempt(label="first attempt")
     told = told_at(first, client, sut, clock)
     retry = client.attempt(label="early retry")
@@ -74,7 +76,7 @@ def test_retry_just_before_the_delay_is_over(
     stranger: Client, offence: bool, sut: Sut, clock: Clock, expect: Expect
 ) -> None:
     delay = sut.greylist.delay
-    expect.applicable(sut.pause < delay / 2, NO_EARLY_RETRY)
+    expect.applicable(sut.soonest_retry < delay / 2, NO_EARLY_RETRY)
     first = first_attempt(stranger, sut, expect)
     left, end = just_before(delay, first, stranger, sut, clock, expect)
     clock.advance(stranger.address, left if offence else delay + AFTER)

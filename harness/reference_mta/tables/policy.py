@@ -14,13 +14,14 @@ Unit = Literal["address", "network", "host"]
 
 
 class Speech(settings.Settings):
-    """When the server tells a refusal, how long it lets everybody wait, and how often it refuses.
+    """When the server tells a refusal, how long it lets everybody wait for what, and how often it refuses.
 
     `told`: the command at which refusals are told that were earned before it; "message" is the end of DATA.
     """
 
     told: Told = "now"
     banner_pause: float = Field(default=0.0, ge=0, le=600)  # seconds, for everybody
+    refusal_pause: float = Field(default=0.0, ge=0, le=600)  # seconds, before each 4xx and 5xx
     error_limit: int = Field(default=100, ge=0, le=10000)  # refused commands in a connection; 0: no limit
     mark_field: Annotated[str, Field(pattern=r"^[!-9;-~]+$", max_length=60)] = "X-DNSbl-Warning"
 
