@@ -40,6 +40,8 @@ RULES = (
     "greylist.early-retry",
     "greylist.retry-accept",
     "greylist.whitelisted",
+    "greylist.other-triplet",
+    "greylist.case",
     "greylist.daemon-down",
     "greylist.null-*",
     "greylist.postmaster-at-rcpt",
@@ -180,6 +182,13 @@ FOUND = {
         Draw(greylist_lost="defer"), "greylist.daemon-down:weak-unnoticed"
     ),
     "a greylist by networks": Server(Draw(greylist_unit="network", greylist_hosts=False)),
+    "a greylist that knows clients, whoever writes to whom": Server(Draw(greylist_parts=("client",))),
+    "a greylist by the domains of senders, asked at the end": Server(
+        Draw(greylist="data", greylist_hosts=False, greylist_parts=("client", "sender domain"))
+    ),
+    "any sender will do, where the domain of one should be the same": Server(
+        Draw(greylist_parts=("client", "sender domain", "recipient")), "greylist.other-triplet:weak-no-sender"
+    ),
     "an mbox in which messages are not told apart": Server(Draw(mailbox="mbox"), "delivery.mbox:off"),
     "no retry is taken, and who loses an exemption by an offence is put off": Server(
         Draw(greylist="data", told="rcpt", repeated="rcpt"), "greylist.retry-accept:off"

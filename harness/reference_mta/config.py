@@ -63,6 +63,7 @@ threshold = 2                    # of the weights
 [greylist]
 whitelist_hosts = ["*.bulkmail.example"]
 # unit = "network"               # or "host": who counts as the same client
+# parts = ["client", "recipient"]  # that count of a known triplet; also "sender", or "sender domain"
 # stage = "data"                 # when it is asked
 # exempt = ["postmaster"]
 

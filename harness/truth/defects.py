@@ -42,6 +42,16 @@ def _has_relay_hosts(built: Built) -> bool:
     return built.drawn.trusted
 
 
+def _goes_by_senders(built: Built) -> bool:
+    """Whether the greylist does not know a client any more by another sender, of another domain at least."""
+    return not {"sender", "sender domain"}.isdisjoint(built.drawn.greylist_parts)
+
+
+def _goes_by_recipients(built: Built) -> bool:
+    """The same of another recipient."""
+    return "recipient" in built.drawn.greylist_parts
+
+
 def _refuses_beside_the_greylist(built: Built) -> bool:
     """Whether a client on all lists is refused for good, and before the greylist has its say."""
     refused = built.shown("dnsbl.two").does in ("refuse", "close") and bool(built.black)
@@ -229,17 +239,17 @@ SHOWS: Mapping[str, Condition] = {
     "greylist.lifetime-extended:off": _always,
     "greylist.other-triplet:off": _always,
     "greylist.other-triplet:weak-no-client": _always,
-    "greylist.other-triplet:weak-no-sender": _always,
+    "greylist.other-triplet:weak-no-sender": _goes_by_senders,
     "greylist.other-triplet:weak-no-recipient": lambda built: (
-        built.drawn.users > 1 or built.drawn.domains > 1
+        _goes_by_recipients(built) and (built.drawn.users > 1 or built.drawn.domains > 1)
     ),
     "greylist.after-other-checks:off": _always,
-    "greylist.case:off": _always,
+    "greylist.case:off": lambda built: _goes_by_senders(built) or _goes_by_recipients(built),
     "greylist.host-whitelist:off": _always,
     "greylist.relay-exempt:off": _always,
     "greylist.authenticated-exempt:off": _always,
     "greylist.null-not-at-rcpt:off": _always,
-    "greylist.null-at-data:weak-any": _always,
+    "greylist.null-at-data:weak-any": _goes_by_senders,
     "greylist.daemon-down:weak-unnoticed": _always,
     "greylist.manual:off": _always,
     "data.header-syntax:weak-no-*": _missed("data.header-syntax"),

@@ -22,6 +22,13 @@ DIMENSIONS: Mapping[str, tuple[Any, ...]] = {
     "greylist": ("rcpt", "data", "none"),
     "greylist_code": (451, 450),
     "greylist_unit": ("address", "network", "host"),
+    "greylist_parts": (
+        ("client", "sender", "recipient"),
+        ("client",),
+        ("client", "sender"),
+        ("client", "sender domain"),
+        ("client", "sender domain", "recipient"),
+    ),
     "greylist_exempt": ((), ("postmaster",), ("postmaster", "abuse")),
     "greylist_first": (False, True),
     "greylist_hosts": (True, False),

@@ -149,6 +149,7 @@ class Draw:
     greylist: str = "rcpt"  # or at the end of "data", or "none"
     greylist_code: int = 451
     greylist_unit: str = "address"  # or "network", "host"
+    greylist_parts: tuple[str, ...] = ("client", "sender", "recipient")  # by which a client is known
     greylist_exempt: tuple[str, ...] = ()
     greylist_first: bool = False  # asked before it is known whether there is such a recipient
     greylist_hosts: bool = True  # whether it knows hosts by name that are never put off

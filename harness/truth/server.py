@@ -148,6 +148,7 @@ def _greylist(drawn: Draw) -> dict[str, Any]:
         "lifetime": 5184000,
         "code": drawn.greylist_code,
         "unit": drawn.greylist_unit,
+        "parts": drawn.greylist_parts,
         "stage": "data" if drawn.greylist == "data" else "rcpt",
         "exempt": drawn.greylist_exempt,
         "before_users": drawn.greylist_first,

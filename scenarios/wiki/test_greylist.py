@@ -8,6 +8,7 @@ from harness.scenario import (
     Clock,
     Expect,
     GreylistOperator,
+    GreylistPart,
     Kind,
     NewClient,
     Offence,
@@ -25,6 +26,7 @@ from .greylisting import (
     TOO_SLOW,
     first_attempt,
     just_before,
+    known_unless_it_counts,
     make_known,
     must_be_greylisted,
     now,
@@ -177,7 +179,18 @@ def test_another_sender_than_that_of_a_known_triplet(
 ) -> None:
     make_known(stranger, sut, expect)
     sender = f"other.{stranger.sender}" if offence else stranger.sender
-    expect(stranger.attempt(sender=sender, label="after that"))
+    attempt = stranger.attempt(sender=sender, label="after that")
+    known_unless_it_counts(GreylistPart.SENDER, attempt, sut, expect)
+
+
+@rule("greylist.other-triplet")
+def test_sender_of_another_domain_than_that_of_a_known_triplet(
+    stranger: Client, offence: bool, sut: Sut, expect: Expect
+) -> None:
+    other = stranger.another().sender
+    make_known(stranger, sut, expect)
+    attempt = stranger.attempt(sender=other if offence else stranger.sender, label="after that")
+    known_unless_it_counts(GreylistPart.SENDER_DOMAIN, attempt, sut, expect)
 
 
 @rule("greylist.other-triplet")
@@ -186,7 +199,8 @@ def test_another_recipient_than_that_of_a_known_triplet(
 ) -> None:
     other = sut.another_recipient
     make_known(stranger, sut, expect)
-    expect(stranger.attempt(recipient=other if offence else sut.recipient, label="after that"))
+    attempt = stranger.attempt(recipient=other if offence else sut.recipient, label="after that")
+    known_unless_it_counts(GreylistPart.RECIPIENT, attempt, sut, expect)
 
 
 @rule("greylist.blacklisted")

@@ -11,6 +11,7 @@ from harness.settings.hosts import DomainName, ListAnswer, LocalPart, twice
 
 Told = Literal["now", "mail", "rcpt", "message"]
 Unit = Literal["address", "network", "host"]
+Part = Literal["client", "sender", "sender domain", "recipient"]
 
 
 class Speech(settings.Settings):
@@ -65,6 +66,7 @@ class Greylist(settings.Settings):
 
     `unit` stands for the client in a triplet: its address, its network (/24, for IPv6 /64), or the domain of
     its host name where DNS confirms one. `exempt` are local parts of recipients that are never greylisted.
+    `parts` are those that have to agree with a triplet that is known, for another one to be known as well.
     With `before_users` the greylist is asked before recipients are verified, and keeps their triplets.
     """
 
@@ -75,6 +77,7 @@ class Greylist(settings.Settings):
     when_unreachable: str = Field(default="pass", pattern="^(pass|defer)$")
     code: int = Field(default=451, ge=400, le=499)
     unit: Unit = "address"
+    parts: tuple[Part, ...] = ("client", "sender", "recipient")
     stage: Literal["rcpt", "data"] = "rcpt"
     exempt: tuple[LocalPart, ...] = ()
     before_users: bool = False
@@ -85,6 +88,16 @@ class Greylist(settings.Settings):
         if code == 421:
             raise ValueError("421 says that the connection ends (RFC 5321 §4.2.3); choose 450 or 451")
         return code
+
+    @field_validator("parts")
+    @classmethod
+    def _has_the_client(cls, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        if "client" not in parts or {"sender", "sender domain"} <= set(parts) or twice(list(parts)):
+            raise ValueError(
+                'name "client", and beside it what you want of "recipient" and either "sender" or '
+                '"sender domain", each once'
+            )
+        return parts
 
     @field_validator("exempt")
     @classmethod
