@@ -52,6 +52,13 @@ def _goes_by_recipients(built: Built) -> bool:
     return "recipient" in built.drawn.greylist_parts
 
 
+def _counts_different_recipients(built: Built) -> bool:
+    """Whether a message can have one recipient too many, all different, without a word of the greylist."""
+    drawn = built.drawn
+    put_off = drawn.greylist == "rcpt" and not drawn.greylist_hosts and _goes_by_recipients(built)
+    return not put_off and (bool(built.boundless) or drawn.users > drawn.most_recipients)
+
+
 def _refuses_beside_the_greylist(built: Built) -> bool:
     """Whether a client on all lists is refused for good, and before the greylist has its say."""
     refused = built.shown("dnsbl.two").does in ("refuse", "close") and bool(built.black)
@@ -115,7 +122,8 @@ def _counts_zones(built: Built) -> bool:
     )
 
 
-# What must be so for a rule to be told at all, by patterns of ids. What none fits can always be told.
+# What must be so for a rule to be told at all, by patterns of ids, or for a defect of it. What none fits can
+# always be told.
 TOLD: Mapping[str, Condition] = {
     "helo.plain-ip-sticky": _stays_connected,
     "mail.delay-repeated": lambda built: built.delays("connect") or built.delays("helo"),
@@ -125,6 +133,7 @@ TOLD: Mapping[str, Condition] = {
     "rcpt.relay-authenticated": _has_account,
     "rcpt.illegal-chars": lambda built: bool(built.boundless),
     "rcpt.leading-dot": lambda built: bool(built.boundless),
+    "rcpt.too-many:off": _counts_different_recipients,
     "rcpt.unknown-user": lambda built: bool(built.strict),
     "delivery.no-catch-all": lambda built: any(domain.aliases for domain in built.strict),
     "delivery.alias": lambda built: built.keeps_mail and built.drawn.aliases != "none",
@@ -295,7 +304,7 @@ def _shows(built: Built, mutant: Mutant) -> bool:
     answer = built.drawn.answer(offence) if offence else None
     if answer and answer.marked and built.drawn.mailbox == "none":
         return False  # nothing of such a rule can be told without a mailbox
-    if not all(told(built) for told in _fitting(TOLD, mutant.rule)):
+    if not all(told(built) for name in (mutant.rule, mutant.name) for told in _fitting(TOLD, name)):
         return False
     broken = mutant.change(built.policy)
     if broken == built.policy and mutant.flaws == SOUND:
