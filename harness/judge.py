@@ -10,7 +10,7 @@ from harness.outcome import DIALOGUE, Outcome, Stage, Treatment
 from harness.profile.tables import Greylist
 from harness.rules import spell
 from harness.verdicts import FailedError, InconclusiveError
-from harness.world.conversation import SERVICE_ENDS, Attempt, Step
+from harness.world.conversation import REFUSES, SERVICE_ENDS, Attempt, Step
 from harness.world.reply_set import ReplySet
 
 LATE_FROM = 0.9  # of the configured delay: such a silence is a reply held back
@@ -102,6 +102,7 @@ class Judge:
     pause: float = 0.0  # seconds that everybody waits for the greeting
     arrival: Callable[[float, float], float] = lambda since, until: 0.0  # as noise, of being greeted
     greylist: Greylist | None = None  # whose word is not that of the rule in question
+    refusals_take: float = 0.0  # seconds that every refusal is held back, whoever is refused for whatever
 
     @property
     def patient(self) -> "Judge":
@@ -115,35 +116,54 @@ class Judge:
         meanwhile; and what the pulse's own exchanges took at the time proves nothing about policy: it is
         taken off a reply that came too soon to be a late one.
         Where content is scanned, the end of DATA may take as long as that does; what everybody waits for at
-        the greeting is held against nobody. Where connections queue, innocents are greeted late as well.
+        the greeting, or for a refusal, is held against nobody; that silence says nothing of a delay either.
+        Where connections queue, innocents are greeted late as well.
         """
-        seconds = step.seconds - self._everybody(step)
+        seconds = step.seconds - self.everybody(step)
         prompt_below = self._prompt_below(step)
         if self.delay == 0 or seconds < prompt_below:
             return Timing.PROMPT
         noise = self._noise(step)
         if seconds < LATE_FROM * self.delay and seconds - noise < prompt_below and math.isfinite(noise):
             return Timing.PROMPT
-        if min(seconds, step.silence) < LATE_FROM * self.delay or noise >= NOISE_BELOW * self.delay:
+        if (
+            min(seconds, step.silence - self._refusing(step)) < LATE_FROM * self.delay
+            or noise >= NOISE_BELOW * self.delay
+        ):
             return Timing.UNCLEAR
         return Timing.LATE
 
+    def everybody(self, step: Step) -> float:
+        """Seconds that everybody waits for these replies: for the greeting, and for each refusal."""
+        return (self.pause if step.tag is Stage.CONNECT else 0.0) + self._refusing(step)
+
+    def _refusing(self, step: Step) -> float:
+        """Seconds that the refusals among these replies take by themselves."""
+        return self.refusals_take * sum(reply.code >= REFUSES for reply in step.replies)
+
     def _held_from(self, step: Step) -> float:
         """Seconds that a reply takes at least which is held back."""
-        return self._everybody(step) + LATE_FROM * self.delay
+        return self.everybody(step) + LATE_FROM * self.delay
 
     def _below(self, step: Step) -> float:
         """Seconds below which a reply is prompt."""
-        return self._everybody(step) + self._prompt_below(step)
+        return self.everybody(step) + self._prompt_below(step)
 
     def _bounds(self, step: Step) -> str:
         """By what a reply is told to be prompt or late, in words."""
         prompt = self._below(step)
-        return f"prompt is below {prompt:.2f} s, held back a silence of {self._held_from(step):.2f} s or more"
+        text = f"prompt is below {prompt:.2f} s, held back a silence of {self._held_from(step):.2f} s or more"
+        take = self._refusing(step)
+        return f"{text}, {take:g} s of it as refusals take anyway by dialect.refusals_take" if take else text
 
-    def _everybody(self, step: Step) -> float:
-        """Seconds that everybody waits for this reply."""
-        return self.pause if step.tag is Stage.CONNECT else 0.0
+    def _decides(self, step: Step) -> str:
+        """What would explain the time that a refusal took; empty where nothing in a profile would."""
+        if self.refusals_take or step.code < REFUSES:
+            return ""
+        return (
+            "; if this server holds back every refusal by itself, whatever it is for, set "
+            "dialect.refusals_take to the seconds that it does"
+        )
 
     def _prompt_below(self, step: Step) -> float:
         """Seconds; a message may be looked at for longer than half of the delay."""
@@ -189,7 +209,7 @@ class Judge:
         if self.delay > 0 and self.timing(step) is Timing.PROMPT:
             text = f"expected a reply that is held back at {step.name}, but came {step}; {self._bounds(step)}"
             raise ContradictionError(text, step, Fault.SOON, self._held_from(step))
-        if step.seconds - self._everybody(step) < LATE_FROM * self.delay:
+        if step.seconds - self.everybody(step) < LATE_FROM * self.delay:
             took = f"the reply at {step.name} took {step.seconds:.2f} s of {self.delay:g} s"
             raise UnclearTimingError(f"{took}; {self._bounds(step)}")
 
@@ -287,7 +307,7 @@ class Judge:
                 f"the reply at {outcome.stage} took {step.seconds:.2f} s: {timing.value} "
                 f"for a delay of {self.delay:g} s ({self._bounds(step)})"
                 + (", and whether everything was slow meanwhile is not known" if math.isinf(noise) else "")
-                + (f", and everything was slow meanwhile, by {noise:.2f} s" if slow else "")
+                + (f", and everything was slow meanwhile, by {noise:.2f} s" if slow else self._decides(step))
             )
         if timing is Timing.LATE and outcome.stage is Stage.DATA and self.scan is None:
             raise UnclearTimingError(
@@ -297,7 +317,7 @@ class Judge:
         if (timing is Timing.LATE) != (outcome.late and self.delay > 0):
             text = f"expected {outcome}, but it was {timing.value}: {step}; {self._bounds(step)}"
             if timing is Timing.LATE:
-                raise ContradictionError(text, step, Fault.LATE, self._below(step))
+                raise ContradictionError(text + self._decides(step), step, Fault.LATE, self._below(step))
             raise ContradictionError(text, step, Fault.SOON, self._held_from(step))
 
     def _mismatch(self, step: Step, outcome: Outcome, attempt: Attempt) -> None:

@@ -17,7 +17,7 @@ from harness.grants.sending import MailHosts, Rewriter
 from harness.offence import Offence
 from harness.outcome import Stage, Treatment
 from harness.profile.mail_tables import Account
-from harness.profile.tables import Domain
+from harness.profile.tables import Domain, GreylistPart
 from harness.profile.values import is_of_this_host
 from harness.runs.end_of_data import must_end_data, must_not_end_data
 from harness.runs.expect import Expect
@@ -74,6 +74,7 @@ __all__ = [
     "Expect",
     "FailedError",
     "GreylistOperator",
+    "GreylistPart",
     "InconclusiveError",
     "Internet",
     "Kind",

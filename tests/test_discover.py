@@ -467,6 +467,33 @@ def test_a_pause_for_everybody(catalogue: Catalogue) -> None:
     assert found.profile.dialect.pause == 0.6
 
 
+@pytest.mark.parametrize("relaying", ["deny", "delay+deny"])
+def test_a_tarpit_on_all_refusals(tmp_path: Path, catalogue: Catalogue, relaying: str) -> None:
+    held = "true" if relaying == "delay+deny" else "false"
+    tables = f"""
+        [server]
+        delay = 0.7
+        {NO_GREYLIST}
+        [speech]
+        refusal_pause = 0.6
+        [answers."rcpt.relay-denied"]
+        action = "refuse"
+        held = {held}
+        [answers."helo.not-fqdn"]
+        action = "refuse"
+    """
+    with reference(tmp_path, tables) as (address, dns):
+        profile = explored(address, dns, catalogue, users=(ALICE,)).profile
+    assert profile.dialect.refusals_take == pytest.approx(0.6, abs=0.1)
+    assert profile.policy.delay == pytest.approx(0.7, abs=0.1)
+    assert [str(one) for one in profile.expectation(catalogue["rcpt.relay-denied"])[0]] == [
+        f"{relaying} at rcpt"
+    ]
+    assert str(profile.dialect.answers[Offence.UNQUALIFIED_GREETING]) == "deny"
+    for delayed in ("helo.plain-ip", "helo.ip-literal"):
+        assert profile.expectation(catalogue[delayed])[0] == catalogue[delayed].expect
+
+
 def test_tls_from_the_start(tmp_path: Path, catalogue: Catalogue) -> None:
     context = server_context(*own_certificate(tmp_path, ("mx.example.org",)))
     script: list[Step] = [StartTls(context), Say(b"220 mx.example.org\r\n"), Hear()]

@@ -24,6 +24,7 @@ from harness.discovery.offences import Oddity, look_at_innocents, look_at_odditi
 from harness.discovery.place import Place, Telling
 from harness.discovery.reach import as_a_stranger
 from harness.discovery.recipients import look_at_domains, look_at_users
+from harness.discovery.refusals import refusals_take, without
 from harness.offence import Offence
 from harness.outcome import Outcome, Stage, Treatment
 from harness.profile.tables import RouteName
@@ -261,6 +262,34 @@ def test_what_is_known_of_some_is_not_documented_of_all(catalogue: Catalogue) ->
     text = draft(Place("127.0.0.1", 25, no_dns()), seen, catalogue, [])
     checked(text, catalogue)
     assert "# ? what becomes of a client that has no PTR record: nothing follows from what was seen" in text
+
+
+def refused(offence: Offence, waited: float) -> Sighting:
+    outcome = Outcome(Treatment.DENY, Stage.RCPT, late=waited > 0)
+    return Sighting(offence, offence.value, outcome, "rcpt: 550 no", waited)
+
+
+@pytest.mark.parametrize(
+    ("waits", "take"),
+    [
+        ({Offence.UNKNOWN_USER: 5.0, Offence.RELAYING: 5.1}, 5.0),
+        ({Offence.UNKNOWN_USER: 5.0, Offence.RELAYING: 25.0, Offence.LISTED: 5.2}, 5.0),
+        ({Offence.UNKNOWN_USER: 5.0, Offence.RELAYING: 25.0}, 0.0),  # two delays, perhaps
+        ({Offence.UNKNOWN_USER: 0.0, Offence.RELAYING: 5.0, Offence.LISTED: 5.0}, 0.0),
+        ({Offence.UNKNOWN_USER: 25.0, Offence.RELAYING: 5.0, Offence.LISTED: 5.0}, 0.0),
+        ({Offence.UNKNOWN_USER: 5.0, Offence.RELAYING: 5.0, Offence.LISTED: 0.0}, 0.0),
+        ({Offence.LISTED: 5.0, Offence.RELAYING: 5.0}, 0.0),
+    ],
+)
+def test_what_all_refusals_wait_is_no_delay_of_one(waits: dict[Offence, float], take: float) -> None:
+    sightings = [refused(offence, waited) for offence, waited in waits.items()]
+    assert refusals_take(sightings) == take
+    for before, after in zip(sightings, (without(one, take) for one in sightings), strict=True):
+        assert after.outcome
+        assert after.outcome.late is (before.waited - take > 1)
+        assert after.waited == pytest.approx(before.waited - take if after.outcome.late else 0.0)
+    passed = Sighting(Offence.UNVERIFIED_HOST, "", PASSED, "data: 250 fine", 20.0)
+    assert without(passed, take) == passed
 
 
 # What it says of itself

@@ -524,3 +524,12 @@ def test_more_connections_than_were_tried_are_not_said_to_be_there(catalogue: Ca
     assert many.saw == (
         "100 connections at once were greeted and held; server.jobs is 150, and more than 100 were not tried"
     )
+
+
+def test_a_deferral_that_is_neither_prompt_nor_late(sound: Run) -> None:
+    met = next(one for one in sound.baseline.meetings if one.attempt.rcpt.code == 451)
+    slow = replace(met.attempt.rcpt, seconds=0.7 * sound.profile.policy.delay)
+    steps = tuple(slow if step == met.attempt.rcpt else step for step in met.attempt.steps)
+    odd = replace(met, attempt=replace(met.attempt, steps=steps), deviation="it took its time")
+    (told,) = of_innocents(replace(sound, baseline=replace(sound.baseline, meetings=(odd,))))
+    assert f"dialect.refusals_take = {slow.seconds:.1f} decides it" in told[1].saw

@@ -265,6 +265,55 @@ def test_what_everybody_waits_for_is_held_against_nobody() -> None:
     assert pausing.timing(step(Stage.HELO, 250, 20.0)) is Timing.LATE
 
 
+def test_what_every_refusal_takes_is_held_against_nobody() -> None:
+    tarpit = replace(judge(), refusals_take=1.4)
+    assert tarpit.timing(step(Stage.RCPT, 550, 1.4 + PROMPT)) is Timing.PROMPT
+    assert tarpit.timing(step(Stage.RCPT, 451, 1.4 + PROMPT)) is Timing.PROMPT
+    assert tarpit.timing(step(Stage.RCPT, 550, 1.4 + BETWEEN)) is Timing.UNCLEAR
+    assert tarpit.timing(step(Stage.RCPT, 550, 1.4 + LATE)) is Timing.LATE
+    assert tarpit.timing(step(Stage.RCPT, 250, LATE)) is Timing.LATE
+    assert tarpit.timing(step(Stage.DATA, 354, BETWEEN)) is Timing.UNCLEAR
+    both = replace(tarpit, pause=20.0)
+    assert both.timing(step(Stage.CONNECT, 554, 20.0 + 1.4 + PROMPT)) is Timing.PROMPT
+    assert both.timing(step(Stage.CONNECT, 554, 20.0 + 1.4 + LATE)) is Timing.LATE
+
+
+def test_several_refusals_of_one_write_take_that_each() -> None:
+    refused = step(Stage.RCPT, 550, 2.8 + PROMPT)
+    pair = replace(refused, replies=refused.replies * 2)
+    assert replace(judge(), refusals_take=1.4).timing(pair) is Timing.PROMPT
+    assert replace(judge(), refusals_take=1.4).timing(refused) is Timing.UNCLEAR
+
+
+def test_a_silence_that_every_refusal_has_is_no_delay() -> None:
+    asking = replace(step(Stage.RCPT, 550, 1.9 + LATE), silence=1.9)  # DNS was asked all the while before
+    assert replace(judge(), refusals_take=1.9).timing(asking) is Timing.UNCLEAR
+
+
+def test_the_reasons_name_what_decides_how_long_a_refusal_takes() -> None:
+    promised = (Outcome.parse("deny at helo"),)
+    with pytest.raises(InconclusiveError, match=r"neither clearly.*; if this .* dialect\.refusals_take to "):
+        judge().expect(greeted(550, BETWEEN), promised)
+    with pytest.raises(
+        ContradictionError, match=r"it was late: 550.*; if this .* dialect\.refusals_take to "
+    ):
+        judge().expect(greeted(550, LATE), promised)
+    with pytest.raises(ContradictionError) as accepted:
+        judge().expect(greeted(250, LATE), (Outcome.parse("pass at helo"),))
+    assert "refusals_take" not in str(accepted.value)
+    tarpit = replace(judge(), refusals_take=LATE)
+    tarpit.expect(greeted(550, LATE), promised)
+    with pytest.raises(
+        ContradictionError, match=r"late.*below 3\.01 s.*, 2\.01 s of it as .* by dialect"
+    ) as late:
+        tarpit.expect(greeted(550, LATE + LATE), promised)
+    assert late.value.missed == pytest.approx(LATE + DELAY / 2)
+    with pytest.raises(ContradictionError, match=r"prompt: 550 .* silence of 3\.81 s or more, 2\.01 s of it"):
+        tarpit.expect(greeted(550, LATE), (Outcome.parse("delay+deny at helo"),))
+    with pytest.raises(ContradictionError, match=r"held back at helo, but came 550"):
+        tarpit.not_prompt(greeted(550, LATE).step(Stage.HELO))
+
+
 def earned(rcpt_code: int, seconds: float) -> Attempt:
     return attempt(
         step(Stage.CONNECT, 220, LATE),

@@ -392,6 +392,30 @@ def test_everybody_waits_for_the_greeting(tmp_path: Path, pause: float) -> None:
             assert waited >= mta.held == earned + pause
 
 
+@pytest.mark.parametrize("told", ["now", "rcpt"])
+def test_each_refusal_takes_its_time(tmp_path: Path, told: str) -> None:
+    tables = f'[server]\ndelay = 0.5\n[speech]\ntold = "{told}"\nrefusal_pause = 0.3\n'
+    tables += '[answers."helo.not-fqdn"]\naction = "refuse"\nheld = true\n'
+    with speaking(tmp_path, tables) as mta, mta.connect(WHITELISTED) as client:
+        client.greet()
+        for command, code, held in (
+            ("FOO", 500, 0.3),
+            ("RCPT TO:<alice@castle.example>", 503, 0.3),
+            (FROM, 250, 0.0),
+            (NOBODY, 550, 0.3),
+            (TO, 250, 0.0),
+            ("RSET", 250, 0.0),
+            ("EHLO short", 250 if told == "rcpt" else 550, 0.0 if told == "rcpt" else 0.8),
+        ):
+            started = time.monotonic()
+            assert client.code(command) == code
+            assert mta.held == pytest.approx(held), command
+            assert time.monotonic() - started >= held
+        assert client.code(FROM) == 250
+        assert client.code(TO) == (550 if told == "rcpt" else 250)
+        assert mta.held == pytest.approx(0.8 if told == "rcpt" else 0.0)
+
+
 def test_too_many_errors_end_the_connection(tmp_path: Path) -> None:
     with speaking(tmp_path, "[speech]\nerror_limit = 3\n") as mta, mta.connect(WHITELISTED) as client:
         client.greet()

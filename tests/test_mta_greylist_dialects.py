@@ -7,7 +7,7 @@ import pytest
 from harness.reference_mta.__main__ import main
 from harness.reference_mta.greylist_unit import unit_named, unit_of
 from harness.reference_mta.tables.policy import Unit
-from tests.mta_here import speaking
+from tests.mta_here import play, speaking
 from tests.mta_process import FROM, STRANGER, TO, TRUSTED, WHITELISTED, Client, RunningMta, running_mta
 
 SAME_NETWORK = "192.0.2.200"
@@ -65,6 +65,57 @@ def test_a_retry_may_come_from_another_client_of_the_unit(
         assert attempt(mta, STRANGER) == 250
         for client in HOSTS:
             assert attempt(mta, client) == (250 if client in known else 451)
+
+
+OTHER_NAME = "MAIL FROM:<other@client.example>"
+OTHER_DOMAIN = "MAIL FROM:<sender@sub.client.example>"
+OTHER_RECIPIENT = "RCPT TO:<bruno@castle.example>"
+
+
+@pytest.mark.parametrize(
+    ("parts", "known"),
+    [
+        (["client", "sender", "recipient"], []),
+        (["client", "sender"], [OTHER_RECIPIENT]),
+        (["client", "sender domain"], [OTHER_NAME, OTHER_RECIPIENT]),
+        (["client", "sender domain", "recipient"], [OTHER_NAME]),
+        (["client"], [OTHER_NAME, OTHER_DOMAIN, OTHER_RECIPIENT]),
+    ],
+)
+def test_who_is_known_may_differ_in_what_does_not_count(
+    tmp_path: Path, parts: list[str], known: list[str]
+) -> None:
+    with running_mta(tmp_path, greylist=f"parts = {parts}") as mta:
+
+        def met(changed: str, client: str = STRANGER) -> int:
+            with mta.connect(client) as connection:
+                connection.greet()
+                assert connection.code(changed if changed.startswith("MAIL") else FROM) == 250
+                return connection.code(changed if changed.startswith("RCPT") else TO)
+
+        assert met(FROM) == 451
+        assert met(OTHER_DOMAIN) == 451  # nobody is known yet, by whatever parts
+        assert mta.ask(op="advance", client=STRANGER, seconds=61) == {"ok": True}
+        assert met(FROM) == 250
+        assert met(FROM, OTHER_NETWORK) == 451
+        for changed in (OTHER_NAME, OTHER_RECIPIENT):
+            assert met(changed) == (250 if changed in known else 451)
+        assert mta.ask(op="advance", client=STRANGER, seconds=5184000) == {"ok": True}
+        assert met("MAIL FROM:<third@client.example>") == 451  # nobody is known any more
+
+
+def test_another_domain_is_another_sender(tmp_path: Path) -> None:
+    with running_mta(tmp_path, greylist='parts = ["client", "sender domain"]') as mta:
+        for seconds, sender, code in (
+            (0, FROM, "rcpt 451"),
+            (61, FROM, "end 250"),
+            (0, OTHER_NAME, "end 250"),
+            (0, OTHER_DOMAIN, "rcpt 451"),
+            (0, NULL, "end 451"),
+        ):
+            assert mta.ask(op="advance", client=STRANGER, seconds=seconds) == {"ok": True}
+            with mta.connect(STRANGER) as connection:
+                assert last(play(connection, sender=sender)) == code
 
 
 @pytest.mark.parametrize("unit", ["address", "network", "host"])

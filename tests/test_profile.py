@@ -7,6 +7,7 @@ from harness.grants.greylist import CLOCK
 from harness.grants.mail import MAILBOX, QUEUE
 from harness.grants.sending import LOCAL_ONLY, SINK
 from harness.profile.model import Profile, load
+from harness.profile.tables import GreylistPart
 from harness.rules import Catalogue
 from harness.settings import SettingsError
 
@@ -72,6 +73,8 @@ def test_what_a_server_holds_back_comes_on_top_of_the_time_for_a_reply(
     assert read(tmp_path, catalogue, GOOD).patience == 60.0 + 20.0
     paused = GOOD.replace("[policy]", "[dialect]\npause = 70\n[policy]")
     assert read(tmp_path, catalogue, paused).patience == 60.0 + 70.0 + 20.0
+    tarpit = GOOD.replace("[policy]", "[dialect]\nrefusals_take = 9\n[policy]")
+    assert read(tmp_path, catalogue, tarpit).patience == 60.0 + 9.0 + 20.0
     scanned = GOOD.replace("[clients]", "scan = 120\n[clients]")
     assert read(tmp_path, catalogue, scanned).patience == 120.0 + 20.0
 
@@ -97,6 +100,39 @@ def test_ipv6_clients_of_an_ipv4_server(
     content = GOOD.replace('"198.18.0.0/15"', '"198.18.0.0/15", "2001:db8::/32"')
     content = content.replace('address = "127.0.0.1"', f'address = "{server}"').replace("proxy-v2", route)
     assert (IPV6.lacking(read(tmp_path, catalogue, content)) == "") == granted
+
+
+@pytest.mark.parametrize(
+    ("parts", "counting"),
+    [
+        ('["client"]', ["client"]),
+        ('["client", "sender domain"]', ["client", "sender domain"]),
+        ('["sender", "client"]', ["client", "sender", "sender domain"]),
+        ('["client", "sender", "recipient"]', ["client", "sender", "sender domain", "recipient"]),
+    ],
+)
+def test_the_domain_of_a_sender_counts_with_him(
+    tmp_path: Path, catalogue: Catalogue, parts: str, counting: list[str]
+) -> None:
+    greylist = read(tmp_path, catalogue, f"{GOOD}\n[greylist]\nparts = {parts}\n").greylist
+    assert greylist
+    assert [part.value for part in GreylistPart if greylist.counts(part)] == counting
+
+
+@pytest.mark.parametrize(
+    ("parts", "mend"),
+    [
+        ('["sender"]', 'let "client" be among them'),
+        ("[]", 'let "client" be among them'),
+        ('["client", "sender", "sender domain"]', "name one of the two"),
+        ('["client", "client"]', "is there twice; leave one out"),
+        ('["client", "domain"]', "greylist.parts"),
+    ],
+)
+def test_parts_that_no_greylist_goes_by(tmp_path: Path, catalogue: Catalogue, parts: str, mend: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read(tmp_path, catalogue, f"{GOOD}\n[greylist]\nparts = {parts}\n")
+    assert mend in str(caught.value)
 
 
 DRY_RUN = 'command"\ncommand = ["exim4", "-bh", "{client}"]'

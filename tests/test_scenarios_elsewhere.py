@@ -12,7 +12,9 @@ from harness.runs.assembly import Wish, open_run
 from harness.runs.play import Play
 from harness.runs.run import Run
 from harness.runs.trial import Plan, Vote, try_once
+from harness.world.sut import Sut
 from scenarios.wiki import test_greylist_bounces as bounces
+from scenarios.wiki import test_rcpt as recipients
 from scenarios.wiki import test_tls as tls
 
 CATALOGUE = Catalogue.below(Path("scenarios"))
@@ -62,3 +64,32 @@ def test_a_forgotten_greeting_where_none_is_needed() -> None:
         )
         assert vote.status is Status.NOT_APPLICABLE, vote.reason
         assert "nothing shows" in vote.reason
+
+
+def of_too_many(run: Run, **tables: object) -> Vote:
+    """What is said of one recipient too many, where the profile has these tables."""
+    other = replace(run, profile=run.profile.model_copy(update=tables))
+    scenario = recipients.test_one_recipient_too_many
+    return said(other, "rcpt.too-many", scenario, "client", "offence", "sut", "expect")
+
+
+def test_one_recipient_again_and_again_may_count_once() -> None:
+    with open_run(Wish(CATALOGUE, mutants=["rcpt.too-many:off"])) as run:
+        vote = of_too_many(run)
+        assert vote.status is Status.FAILED, vote.reason  # all of them are different
+        strict = tuple(domain for domain in run.profile.domain if not domain.takes_everyone)
+        assert len(strict) < len(run.profile.domain)
+        vote = of_too_many(run, domain=strict)
+        assert vote.status is Status.INCONCLUSIVE, vote.reason
+        assert "may count a repeated recipient once; what decides it is" in vote.reason
+        many = strict[0].model_copy(update={"users": [f"user{number}" for number in range(30)]})
+        assert not run.profile.greylist or run.profile.greylist.whitelist_hosts
+        assert len({*Sut(run.profile.model_copy(update={"domain": (many,)})).recipients(21)}) == 21
+
+
+def test_a_limit_holds_for_one_recipient_again_and_again() -> None:
+    with open_run(Wish(CATALOGUE)) as run:
+        strict = tuple(domain for domain in run.profile.domain if not domain.takes_everyone)
+        for tables in ({}, {"domain": strict}):
+            vote = of_too_many(run, **tables)
+            assert vote.status is Status.PASSED, vote.reason

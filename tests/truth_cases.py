@@ -18,6 +18,7 @@ AT_ONCE = 6
 ACCEPT, HELD = Answer("accept"), Answer("accept", held=True)
 MARK, HELD_MARK = Answer("accept", marked=True), Answer("accept", held=True, marked=True)
 DEFER, REFUSE, CLOSE = Answer("defer"), Answer("refuse"), Answer("close")
+HELD_REFUSE = Answer("refuse", held=True)
 RULES = (
     "connect.rdns-confirmed",
     "connect.rdns-missing",
@@ -39,6 +40,8 @@ RULES = (
     "greylist.early-retry",
     "greylist.retry-accept",
     "greylist.whitelisted",
+    "greylist.other-triplet",
+    "greylist.case",
     "greylist.daemon-down",
     "greylist.null-*",
     "greylist.postmaster-at-rcpt",
@@ -179,6 +182,13 @@ FOUND = {
         Draw(greylist_lost="defer"), "greylist.daemon-down:weak-unnoticed"
     ),
     "a greylist by networks": Server(Draw(greylist_unit="network", greylist_hosts=False)),
+    "a greylist that knows clients, whoever writes to whom": Server(Draw(greylist_parts=("client",))),
+    "a greylist by the domains of senders, asked at the end": Server(
+        Draw(greylist="data", greylist_hosts=False, greylist_parts=("client", "sender domain"))
+    ),
+    "any sender will do, where the domain of one should be the same": Server(
+        Draw(greylist_parts=("client", "sender domain", "recipient")), "greylist.other-triplet:weak-no-sender"
+    ),
     "an mbox in which messages are not told apart": Server(Draw(mailbox="mbox"), "delivery.mbox:off"),
     "no retry is taken, and who loses an exemption by an offence is put off": Server(
         Draw(greylist="data", told="rcpt", repeated="rcpt"), "greylist.retry-accept:off"
@@ -197,6 +207,15 @@ FOUND = {
     ),
     "everybody's greeting is refused, where those without a name are marked": Server(
         Draw(unverified_host=MARK, unconfirmed_greeting=REFUSE), "helo.forward-match:off"
+    ),
+    "every refusal is held back, for longer than the delay": Server(
+        Draw(refusals_take=0.7, bare_address_greeting=REFUSE, unqualified_greeting=HELD_REFUSE)
+    ),
+    "who should be refused is not, where every refusal is held back": Server(
+        Draw(refusals_take=0.7, bare_address_greeting=REFUSE), "helo.plain-ip:off"
+    ),
+    "who should wait before he is refused waits as all who are refused do": Server(
+        Draw(refusals_take=0.7, delay=1.0, bare_address_greeting=HELD_REFUSE), "helo.plain-ip:weak-prompt"
     ),
     "bounces of known clients are not put off": Server(Draw(), "greylist.null-at-data:weak-any"),
 }

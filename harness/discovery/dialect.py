@@ -15,10 +15,13 @@ PAUSE_FROM = 0.5  # seconds
 WHOLE_FROM = 2.0  # seconds, that were chosen as whole ones
 
 
-def speech_of(sightings: Sequence[Sighting], pause: float, catalogue: Catalogue) -> Speech:
-    """The dialect that says as much of the sightings as a dialect can, and overrides for the rest."""
+def speech_of(sightings: Sequence[Sighting], pause: float, catalogue: Catalogue, take: float = 0.0) -> Speech:
+    """The dialect that says as much of the sightings as a dialect can, and overrides for the rest.
+
+    Of what refusals waited the seconds that each of them may `take` are no part any more.
+    """
     delay = _seconds(min((one.waited for one in sightings if one.waited), default=0.0))
-    speech = Speech(_told(sightings, catalogue), _pause(pause), delay)
+    speech = Speech(_told(sightings, catalogue), _pause(pause), _seconds(take), delay)
     answers: dict[Offence, Answer] = {}
     overrides: dict[str, Outcome] = {}
     for offence in dict.fromkeys(one.offence for one in sightings):

@@ -17,6 +17,7 @@ from harness.discovery.offences import look_at_innocents, look_at_oddities, oddi
 from harness.discovery.place import DiscoveryError, Known, Place, Telling
 from harness.discovery.reach import as_a_stranger, find_way
 from harness.discovery.recipients import look_at_domains, look_at_users, passed_in_time
+from harness.discovery.refusals import refusals_take, without
 from harness.outcome import Stage
 from harness.profile.tables import RouteName
 from harness.rules import Catalogue
@@ -82,6 +83,11 @@ def _look(
     sightings = _look_at_offences(further, face, domains, usual, telling, resolves=resolves, wait=wait)
     limit = look_at_recipients(further, telling) if welcome.recipient and not usual.stopped else None
     lists = _lists(further, usual, telling) if resolves and welcome.recipient else ListsSeen()
+    take = refusals_take([*sightings, *lists.sightings])
+    if take:
+        telling.say(f"every refusal came {take:.1f} s late, whatever it was for")
+    sightings = [without(one, take) for one in sightings]
+    lists = replace(lists, sightings=tuple(without(one, take) for one in lists.sightings))
     return Seen(
         way=dialogues.way,
         face=face,
@@ -90,7 +96,7 @@ def _look(
         recipient=welcome.recipient,
         deferral=welcome.deferral,
         sightings=tuple(sightings),
-        speech=speech_of([*sightings, *lists.sightings], usual.pause, catalogue),
+        speech=speech_of([*sightings, *lists.sightings], usual.pause, catalogue, take),
         lists=lists,
         limit=limit,
         reading=usual.seconds.get(Stage.DATA, 0.0),

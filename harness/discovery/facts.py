@@ -133,6 +133,7 @@ class Speech:
 
     told: Told = Told.AT_ONCE
     pause: float = 0.0  # seconds
+    refusals_take: float = 0.0  # seconds
     delay: float = 0.0  # seconds
     answers: Mapping[Offence, Answer] = field(default_factory=dict)
     overrides: Mapping[str, Outcome] = field(default_factory=dict)  # by rule id

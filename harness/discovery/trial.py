@@ -46,7 +46,12 @@ def jobs_for(seen: Seen) -> int:
 def time_to_try(seen: Seen, rules: int) -> float:
     """The seconds that the scenarios of so many rules may take."""
     greylist = passed_in_time(seen.deferral)
-    wait = seen.speech.delay + seen.speech.pause + (greylist.delay if greylist else 0.0)
+    wait = (
+        seen.speech.delay
+        + seen.speech.pause
+        + seen.speech.refusals_take
+        + (greylist.delay if greylist else 0.0)
+    )
     return max(60.0, LONGEST_WAIT * max(wait, SHORTEST_WAIT) * rules / jobs_for(seen))
 
 

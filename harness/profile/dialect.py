@@ -39,6 +39,7 @@ class Dialect(settings.Settings):
 
     told: Told = Told.AT_ONCE
     pause: float = Field(default=0.0, ge=0, le=600)  # seconds that everybody waits for the greeting
+    refusals_take: float = Field(default=0.0, ge=0, le=600)  # seconds that it holds each 4xx and 5xx back
     threshold: float = Field(default=2.0, gt=0)  # of the weights of lists that name a client
     asks: Asks = Asks.IN_ORDER
     mark: str = Field(default="X-DNSbl-Warning", min_length=1)  # the header field of what is only marked

@@ -222,7 +222,7 @@ class Profile(ServerTables, MailTables):
     def patience(self) -> float:
         """Seconds in which a reply must have come: what one may take, beyond what this server holds back."""
         longest = max(self.server.reply_timeout, self.server.scan or 0.0)
-        return longest + self.dialect.pause + self.policy.delay
+        return longest + self.dialect.pause + self.dialect.refusals_take + self.policy.delay
 
     @property
     def looks_names_up(self) -> bool:

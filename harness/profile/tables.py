@@ -223,8 +223,20 @@ class DnsList(settings.Settings):
         return value
 
 
+class GreylistPart(StrEnum):
+    """A part of a triplet, or of one of its parts."""
+
+    CLIENT = "client"
+    SENDER = "sender"
+    SENDER_DOMAIN = "sender domain"
+    RECIPIENT = "recipient"
+
+
 class Greylist(settings.Settings):
-    """The documented greylist, all times in seconds."""
+    """The documented greylist, all times in seconds.
+
+    `parts` are those by which a client is known from then on; what differs in another part alone is taken.
+    """
 
     delay: Seconds = 60.0
     timeout: Seconds = 28800.0
@@ -234,9 +246,26 @@ class Greylist(settings.Settings):
     when_unreachable: str = Field(default="pass", pattern="^(pass|defer)$")
     codes: tuple[Annotated[int, Field(ge=400, le=499)], ...] = (451,)  # any of which puts a client off
     key: Literal["address", "network", "host"] = "address"  # network: IPv4 /24, IPv6 /64
+    parts: tuple[GreylistPart, ...] = (GreylistPart.CLIENT, GreylistPart.SENDER, GreylistPart.RECIPIENT)
     at: Literal["rcpt", "data"] = "rcpt"
     exempt_recipients: tuple[LocalPart, ...] = ()
     before_verification: bool = False  # whether it puts off before it looks whether there is such a recipient
+
+    @field_validator("parts")
+    @classmethod
+    def _of_clients(cls, value: tuple[GreylistPart, ...]) -> tuple[GreylistPart, ...]:
+        if part := twice(list(value)):
+            raise ValueError(f"{part!r} is there twice; leave one out")
+        if GreylistPart.CLIENT not in value:
+            raise ValueError('a greylist knows clients; let "client" be among them')
+        if {GreylistPart.SENDER, GreylistPart.SENDER_DOMAIN} <= set(value):
+            raise ValueError('the domain is part of the "sender"; name one of the two')
+        return value
+
+    def counts(self, part: GreylistPart) -> bool:
+        """Whether a client that differs in that part is put off anew; the domain is one of the sender."""
+        whole = part is GreylistPart.SENDER_DOMAIN and GreylistPart.SENDER in self.parts
+        return whole or part in self.parts
 
     @property
     def stage(self) -> Stage:

@@ -63,12 +63,14 @@ threshold = 2                    # of the weights
 [greylist]
 whitelist_hosts = ["*.bulkmail.example"]
 # unit = "network"               # or "host": who counts as the same client
+# parts = ["client", "recipient"]  # that count of a known triplet; also "sender", or "sender domain"
 # stage = "data"                 # when it is asked
 # exempt = ["postmaster"]
 
 [speech]
 # told = "rcpt"                  # when refusals are told: "now", or later at "mail", "rcpt", "message"
 # banner_pause = 5               # seconds that everybody waits for the greeting
+# refusal_pause = 5              # seconds that each refusal is held back, whatever it is for
 # error_limit = 20               # refused commands after which the connection ends; otherwise 100
 
 [limits]

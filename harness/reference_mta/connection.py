@@ -78,6 +78,7 @@ class Connection:
         self._entered = False
         self._met = ""
         self._refusal = ""
+        self._refusal_pause = config.speech.refusal_pause
         self._covered = listening.covered
         self._machine = Machine(limits, crowd.in_flight, site.policy.protocol, covered=self._covered)
         patience = Patience(config.server.idle_timeout, config.limits.message_time)
@@ -110,6 +111,12 @@ class Connection:
             deciding.hear(event.line)
         if isinstance(event, Connected) and self._refusal:
             return self._refusal
+        reply = await self._answer(event)
+        if reply.startswith(("4", "5")):
+            await self._dialogue.teller.hold(self._refusal_pause)
+        return reply
+
+    async def _answer(self, event: Event) -> str:
         try:
             return await self._dialogue.answer(event)
         except OSError as error:  # the system has something no more for now, or has it broken

@@ -5,13 +5,13 @@ The wiki does not say from when the time-out counts; here it is the first attemp
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from harness.reference_mta.tables.policy import Unit
+from harness.reference_mta.tables.policy import Part, Unit
 
 LISTS = ("white", "grey", "black")
 PARTS = ("client", "sender", "recipient")
@@ -30,6 +30,13 @@ WHITE_BUT_FOR = {  # triplets on the white list that agree in the two other part
     "client": "SELECT 1 FROM triplet WHERE list = 'white' AND sender = :sender AND recipient = :recipient",
     "sender": "SELECT 1 FROM triplet WHERE list = 'white' AND client = :client AND recipient = :recipient",
     "recipient": "SELECT 1 FROM triplet WHERE list = 'white' AND client = :client AND sender = :sender",
+}
+LAST_USE = "SELECT max(last) FROM triplet WHERE list = 'white'"
+AGREES = {
+    "client": "client = :client",
+    "sender": "sender = :sender",
+    "sender domain": "substr(sender, -length(:domain)) = :domain",
+    "recipient": "recipient = :recipient",
 }
 KNOW = "UPDATE triplet SET list = 'white', last = ? WHERE client = ? AND sender = ? AND recipient = ?"
 PUT = "INSERT OR REPLACE INTO triplet VALUES (?, ?, ?, ?, ?, ?)"
@@ -169,6 +176,15 @@ class Greylist:
         with self._reach(triplet.client):
             found = self._database.execute(f"{WHITE_BUT_FOR[part]} LIMIT 1", vars(triplet)).fetchone()
         return found is not None
+
+    def known_by(self, parts: Sequence[Part], triplet: Triplet) -> bool:
+        """Whether a triplet that agrees in these parts is on the white list, and not past its lifetime."""
+        domain = triplet.sender[triplet.sender.rfind("@") :]
+        agrees = [AGREES["sender" if part == "sender domain" and not domain else part] for part in parts]
+        with self._reach(triplet.client):
+            query = " AND ".join((LAST_USE, *agrees))
+            (last,) = self._database.execute(query, vars(triplet) | {"domain": domain}).fetchone()
+        return last is not None and self.now(triplet.client) - last <= self.times.lifetime
 
     def add(self, which: str, triplet: Triplet) -> None:
         """Put a triplet on a list, as an operator does; it leaves the list that it was on."""

@@ -20,7 +20,7 @@ from harness.runs.diagnosis import Check, Finding, Patient, State
 from harness.runs.run import Run
 from harness.verdicts import FailedError, ScenarioEnd
 from harness.wording import counted
-from harness.world.conversation import Step
+from harness.world.conversation import REFUSES, Step
 from harness.world.internet import Kind
 
 MENDS = Path(__file__).with_name("mends.toml")
@@ -114,6 +114,11 @@ def _decides(run: Run, met: Meeting) -> str:
             f"if everybody waits for the greeting, dialect.pause = {slow.seconds:.1f} decides it, otherwise "
             "a quieter machine, or a longer policy.delay"
         )
+    if slow and slow.code >= REFUSES and not run.profile.dialect.refusals_take:
+        return (
+            f"if every refusal is held back so long, dialect.refusals_take = {slow.seconds:.1f} decides it, "
+            "otherwise a quieter machine, or a longer policy.delay"
+        )
     if slow and slow.stage is Stage.DATA and run.profile.server.scan is None:
         return "server.scan decides it: the seconds that it may look at a message (0: not at all)"
     return "a quieter machine, or a longer policy.delay, would decide it"
@@ -131,6 +136,8 @@ def _mend_of(found: Deviation) -> str:
     if step.treatment is Treatment.PASS:
         unknown = kind is Kind.STRANGER and step.stage in (Stage.RCPT, Stage.DATA)
         return "greylist" if unknown else "waiting"
+    if found.late:
+        return "waiting"
     if step.treatment is Treatment.DEFER:
         return "deferred"
     if step.stage is Stage.CONNECT:

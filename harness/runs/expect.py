@@ -265,7 +265,7 @@ class Expect:
     def no_slower(self, attempt: Attempt, limit: float) -> None:
         """The offence waits for no reply before the message for `limit` seconds, whatever the delay is."""
         for step in attempt.staged:
-            everybody = self.judge.pause if step.stage is Stage.CONNECT else 0.0
+            everybody = self.judge.everybody(step)
             if step.reply is None or step.stage is Stage.DATA or step.seconds - everybody < limit:
                 continue
             took = f"the reply at {step.stage} took {step.seconds:.2f} s, and nothing should take {limit:g} s"

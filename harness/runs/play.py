@@ -94,7 +94,7 @@ class Play:
     def raw(self) -> Raw:
         """Raw dialogues; after what the server may hold a reply back, and a while, there is silence."""
         profile = self.run.profile
-        quiet = QUIET + profile.policy.delay + (profile.server.scan or 0.0)
+        quiet = QUIET + profile.policy.delay + profile.dialect.refusals_take + (profile.server.scan or 0.0)
         return Raw(self.expect, quiet, self.tool(MAILBOX))
 
     def tool(self, capability: Capability[Any, R]) -> R | None:

@@ -42,6 +42,23 @@ def _has_relay_hosts(built: Built) -> bool:
     return built.drawn.trusted
 
 
+def _goes_by_senders(built: Built) -> bool:
+    """Whether the greylist does not know a client any more by another sender, of another domain at least."""
+    return not {"sender", "sender domain"}.isdisjoint(built.drawn.greylist_parts)
+
+
+def _goes_by_recipients(built: Built) -> bool:
+    """The same of another recipient."""
+    return "recipient" in built.drawn.greylist_parts
+
+
+def _counts_different_recipients(built: Built) -> bool:
+    """Whether a message can have one recipient too many, all different, without a word of the greylist."""
+    drawn = built.drawn
+    put_off = drawn.greylist == "rcpt" and not drawn.greylist_hosts and _goes_by_recipients(built)
+    return not put_off and (bool(built.boundless) or drawn.users > drawn.most_recipients)
+
+
 def _refuses_beside_the_greylist(built: Built) -> bool:
     """Whether a client on all lists is refused for good, and before the greylist has its say."""
     refused = built.shown("dnsbl.two").does in ("refuse", "close") and bool(built.black)
@@ -105,7 +122,8 @@ def _counts_zones(built: Built) -> bool:
     )
 
 
-# What must be so for a rule to be told at all, by patterns of ids. What none fits can always be told.
+# What must be so for a rule to be told at all, by patterns of ids, or for a defect of it. What none fits can
+# always be told.
 TOLD: Mapping[str, Condition] = {
     "helo.plain-ip-sticky": _stays_connected,
     "mail.delay-repeated": lambda built: built.delays("connect") or built.delays("helo"),
@@ -115,6 +133,7 @@ TOLD: Mapping[str, Condition] = {
     "rcpt.relay-authenticated": _has_account,
     "rcpt.illegal-chars": lambda built: bool(built.boundless),
     "rcpt.leading-dot": lambda built: bool(built.boundless),
+    "rcpt.too-many:off": _counts_different_recipients,
     "rcpt.unknown-user": lambda built: bool(built.strict),
     "delivery.no-catch-all": lambda built: any(domain.aliases for domain in built.strict),
     "delivery.alias": lambda built: built.keeps_mail and built.drawn.aliases != "none",
@@ -229,17 +248,17 @@ SHOWS: Mapping[str, Condition] = {
     "greylist.lifetime-extended:off": _always,
     "greylist.other-triplet:off": _always,
     "greylist.other-triplet:weak-no-client": _always,
-    "greylist.other-triplet:weak-no-sender": _always,
+    "greylist.other-triplet:weak-no-sender": _goes_by_senders,
     "greylist.other-triplet:weak-no-recipient": lambda built: (
-        built.drawn.users > 1 or built.drawn.domains > 1
+        _goes_by_recipients(built) and (built.drawn.users > 1 or built.drawn.domains > 1)
     ),
     "greylist.after-other-checks:off": _always,
-    "greylist.case:off": _always,
+    "greylist.case:off": lambda built: _goes_by_senders(built) or _goes_by_recipients(built),
     "greylist.host-whitelist:off": _always,
     "greylist.relay-exempt:off": _always,
     "greylist.authenticated-exempt:off": _always,
     "greylist.null-not-at-rcpt:off": _always,
-    "greylist.null-at-data:weak-any": _always,
+    "greylist.null-at-data:weak-any": _goes_by_senders,
     "greylist.daemon-down:weak-unnoticed": _always,
     "greylist.manual:off": _always,
     "data.header-syntax:weak-no-*": _missed("data.header-syntax"),
@@ -285,7 +304,7 @@ def _shows(built: Built, mutant: Mutant) -> bool:
     answer = built.drawn.answer(offence) if offence else None
     if answer and answer.marked and built.drawn.mailbox == "none":
         return False  # nothing of such a rule can be told without a mailbox
-    if not all(told(built) for told in _fitting(TOLD, mutant.rule)):
+    if not all(told(built) for name in (mutant.rule, mutant.name) for told in _fitting(TOLD, name)):
         return False
     broken = mutant.change(built.policy)
     if broken == built.policy and mutant.flaws == SOUND:

@@ -11,6 +11,7 @@ from harness.truth.draw import HELD_BY_DOCUMENT, OFFENCES, Answer, Draw
 DIMENSIONS: Mapping[str, tuple[Any, ...]] = {
     "told": ("at once", "mail", "rcpt", "data"),
     "pause": (0.0, 0.3),
+    "refusals_take": (0.0, 0.7),  # long for the first delay, and neither for the second
     "delay": (0.6, 1.0, 0.0),
     "repeated": ("both", "mail", "rcpt", "neither"),
     "most_errors": (0, 10, 20),
@@ -21,6 +22,13 @@ DIMENSIONS: Mapping[str, tuple[Any, ...]] = {
     "greylist": ("rcpt", "data", "none"),
     "greylist_code": (451, 450),
     "greylist_unit": ("address", "network", "host"),
+    "greylist_parts": (
+        ("client", "sender", "recipient"),
+        ("client",),
+        ("client", "sender"),
+        ("client", "sender domain"),
+        ("client", "sender domain", "recipient"),
+    ),
     "greylist_exempt": ((), ("postmaster",), ("postmaster", "abuse")),
     "greylist_first": (False, True),
     "greylist_hosts": (True, False),

@@ -116,6 +116,7 @@ class Draw:
 
     told: str = "at once"  # or at "mail", "rcpt", "data": where refusals are told that were earned before
     pause: float = 0.0  # seconds that everybody waits for the greeting
+    refusals_take: float = 0.0  # seconds that each refusal is held back, whatever it is for
     delay: float = 0.6  # seconds by which replies are held back; 0: never
     repeated: str = "both"  # at which of mail and rcpt a delay comes again that was earned before
     most_errors: int = 0  # refused commands that end a connection; 0: any number may
@@ -148,6 +149,7 @@ class Draw:
     greylist: str = "rcpt"  # or at the end of "data", or "none"
     greylist_code: int = 451
     greylist_unit: str = "address"  # or "network", "host"
+    greylist_parts: tuple[str, ...] = ("client", "sender", "recipient")  # by which a client is known
     greylist_exempt: tuple[str, ...] = ()
     greylist_first: bool = False  # asked before it is known whether there is such a recipient
     greylist_hosts: bool = True  # whether it knows hosts by name that are never put off

@@ -90,6 +90,7 @@ def _tables(drawn: Draw, reach: Reach) -> dict[str, Any]:
         "dialect": {
             "told": drawn.told,
             "pause": drawn.pause,
+            "refusals_take": drawn.refusals_take,
             "threshold": drawn.threshold,
             "asks": drawn.asks,
             "mark": drawn.mark,
@@ -147,6 +148,7 @@ def _greylist(drawn: Draw) -> dict[str, Any]:
         "lifetime": 5184000,
         "codes": [drawn.greylist_code],
         "key": drawn.greylist_unit,
+        "parts": drawn.greylist_parts,
         "at": drawn.greylist,
         "exempt_recipients": drawn.greylist_exempt,
         "before_verification": drawn.greylist_first,

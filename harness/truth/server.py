@@ -78,6 +78,7 @@ def configuration(drawn: Draw, site: Site, mutants: Sequence[str] = ()) -> str:
             "speech": {
                 "told": TOLD[drawn.told],
                 "banner_pause": drawn.pause,
+                "refusal_pause": drawn.refusals_take,
                 "error_limit": drawn.most_errors,
                 "mark_field": drawn.mark,
             },
@@ -147,6 +148,7 @@ def _greylist(drawn: Draw) -> dict[str, Any]:
         "lifetime": 5184000,
         "code": drawn.greylist_code,
         "unit": drawn.greylist_unit,
+        "parts": drawn.greylist_parts,
         "stage": "data" if drawn.greylist == "data" else "rcpt",
         "exempt": drawn.greylist_exempt,
         "before_users": drawn.greylist_first,

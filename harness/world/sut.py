@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from harness.offence import Offence
+from harness.outcome import Stage
 from harness.profile.dialect import Asks
 from harness.profile.model import Profile
-from harness.profile.tables import Domain, Greylist
+from harness.profile.tables import Domain, Greylist, GreylistPart
 from harness.profile.values import neighbourhood
 from harness.verdicts import NotTestableError
 from harness.world.made_up import made_up
@@ -48,6 +49,11 @@ class Sut:
     def pause(self) -> float:
         """How long everybody waits for the greeting, seconds."""
         return self.profile.dialect.pause
+
+    @property
+    def soonest_retry(self) -> float:
+        """Seconds from when the greylist hears of a client until its retry, put off as well, has ended."""
+        return self.pause + 2 * self.profile.dialect.refusals_take
 
     @property
     def mail(self) -> MailFacts:
@@ -160,6 +166,18 @@ class Sut:
             raise NotTestableError(f"{self.recipient} is the only ordinary user of all [[domain]]s; add one")
         return self._others[0]
 
+    def recipients(self, number: int) -> tuple[str, ...]:
+        """So many ordinary recipients of one domain, no two alike; empty where none has so many.
+
+        Users at home, or else made-up ones of a domain that takes everyone.
+        """
+        users = list(filter(self._is_ordinary, self.home.users))[:number]
+        if len(users) == number:
+            return tuple(f"{user}@{self.home.name}" for user in users)
+        if not any(domain.takes_everyone for domain in self.profile.domain):
+            return ()
+        return tuple(f"{self.nobody}{one}@{self.catch_all}" for one in range(1, number + 1))
+
     @property
     def exempt_recipient(self) -> str:
         """One for whom nobody is greylisted; empty when there is none."""
@@ -206,6 +224,13 @@ class Sut:
         """Whether a host of that name is never greylisted."""
         patterns = self.profile.greylist.whitelist_hosts if self.profile.greylist else ()
         return any(fnmatch.fnmatchcase(host.lower(), pattern.lower()) for pattern in patterns)
+
+    def minds_recipients(self, host: str) -> bool:
+        """Whether the greylist may put off a host of that name at each recipient that is new to it."""
+        greylist = self.profile.greylist
+        if greylist is None or self.whitelists(host):
+            return False
+        return greylist.stage is Stage.RCPT and greylist.counts(GreylistPart.RECIPIENT)
 
     def domain_of(self, recipient: str) -> Domain:
         """The hosted domain of an address; raises `StopIteration` when it is none of them."""

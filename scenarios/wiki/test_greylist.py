@@ -8,6 +8,7 @@ from harness.scenario import (
     Clock,
     Expect,
     GreylistOperator,
+    GreylistPart,
     Kind,
     NewClient,
     Offence,
@@ -25,6 +26,7 @@ from .greylisting import (
     TOO_SLOW,
     first_attempt,
     just_before,
+    known_unless_it_counts,
     make_known,
     must_be_greylisted,
     now,
@@ -35,7 +37,9 @@ from .greylisting import (
     unheard_of,
 )
 
-NO_EARLY_RETRY = "whoever connects waits so long for the greeting that no retry comes too early"
+NO_EARLY_RETRY = (
+    "whoever connects waits so long for the greeting, and for being put off, that no retry comes too early"
+)
 REFUSED_FOR = {  # what a client may be refused for and need not do again
     "block lists": Offence.LISTED_ENOUGH,
     "bare address": Offence.BARE_ADDRESS_GREETING,
@@ -58,7 +62,7 @@ def test_retry_at_once(
 ) -> None:
     client = unheard_of(new_client, offence, sut, clock, expect)
     if offence:
-        expect.needed(sut.pause < sut.greylist.delay, NO_EARLY_RETRY)
+        expect.needed(sut.soonest_retry < sut.greylist.delay, NO_EARLY_RETRY)
     first = client.attempt(label="first attempt")
     told = told_at(first, client, sut, clock)
     retry = client.attempt(label="early retry")
@@ -74,7 +78,7 @@ def test_retry_just_before_the_delay_is_over(
     stranger: Client, offence: bool, sut: Sut, clock: Clock, expect: Expect
 ) -> None:
     delay = sut.greylist.delay
-    expect.applicable(sut.pause < delay / 2, NO_EARLY_RETRY)
+    expect.applicable(sut.soonest_retry < delay / 2, NO_EARLY_RETRY)
     first = first_attempt(stranger, sut, expect)
     left, end = just_before(delay, first, stranger, sut, clock, expect)
     clock.advance(stranger.address, left if offence else delay + AFTER)
@@ -175,7 +179,18 @@ def test_another_sender_than_that_of_a_known_triplet(
 ) -> None:
     make_known(stranger, sut, expect)
     sender = f"other.{stranger.sender}" if offence else stranger.sender
-    expect(stranger.attempt(sender=sender, label="after that"))
+    attempt = stranger.attempt(sender=sender, label="after that")
+    known_unless_it_counts(GreylistPart.SENDER, attempt, sut, expect)
+
+
+@rule("greylist.other-triplet")
+def test_sender_of_another_domain_than_that_of_a_known_triplet(
+    stranger: Client, offence: bool, sut: Sut, expect: Expect
+) -> None:
+    other = stranger.another().sender
+    make_known(stranger, sut, expect)
+    attempt = stranger.attempt(sender=other if offence else stranger.sender, label="after that")
+    known_unless_it_counts(GreylistPart.SENDER_DOMAIN, attempt, sut, expect)
 
 
 @rule("greylist.other-triplet")
@@ -184,7 +199,8 @@ def test_another_recipient_than_that_of_a_known_triplet(
 ) -> None:
     other = sut.another_recipient
     make_known(stranger, sut, expect)
-    expect(stranger.attempt(recipient=other if offence else sut.recipient, label="after that"))
+    attempt = stranger.attempt(recipient=other if offence else sut.recipient, label="after that")
+    known_unless_it_counts(GreylistPart.RECIPIENT, attempt, sut, expect)
 
 
 @rule("greylist.blacklisted")

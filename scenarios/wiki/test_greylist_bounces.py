@@ -6,6 +6,7 @@ from harness.scenario import (
     Clock,
     Expect,
     GreylistOperator,
+    GreylistPart,
     NewClient,
     Offence,
     Stage,
@@ -15,7 +16,7 @@ from harness.scenario import (
     rule,
 )
 
-from .greylisting import first_attempt, make_known, must_be_greylisted, unheard_of
+from .greylisting import first_attempt, known_unless_it_counts, make_known, must_be_greylisted, unheard_of
 
 
 @rule("greylist.null-not-at-rcpt")
@@ -59,14 +60,16 @@ def test_bounce_is_keyed_without_a_sender(stranger: Client, offence: bool, sut: 
     make_known(stranger, sut, expect, recipient=takes_bounces(sut, expect))
     if not offence:
         make_bounce_known(stranger, sut, expect)
-    expect(bounce(stranger, takes_bounces(sut, expect), "bounce from a client with a known triplet"))
+    attempt = bounce(stranger, takes_bounces(sut, expect), "bounce from a client with a known triplet")
+    known_unless_it_counts(GreylistPart.SENDER_DOMAIN, attempt, sut, expect, Stage.DATA)
 
 
 @rule("greylist.null-at-data")
 def test_bounce_to_another_recipient(stranger: Client, offence: bool, sut: Sut, expect: Expect) -> None:
     other = sut.another_legal_bounce
     make_bounce_known(stranger, sut, expect)
-    expect(bounce(stranger, other if offence else takes_bounces(sut, expect), "after that"))
+    attempt = bounce(stranger, other if offence else takes_bounces(sut, expect), "after that")
+    known_unless_it_counts(GreylistPart.RECIPIENT, attempt, sut, expect, Stage.DATA)
 
 
 @rule("greylist.null-blacklisted")

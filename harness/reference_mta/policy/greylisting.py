@@ -22,6 +22,8 @@ AT_RCPT = {
     Standing.BLACK: "greylist.blacklisted",
 }
 WAITING = {AT_RCPT[each] for each in (Standing.NEW, Standing.EARLY, Standing.EXPIRED, Standing.LAPSED)}
+UNKNOWN = (Standing.NEW, Standing.EARLY, Standing.EXPIRED, Standing.LAPSED)
+ALL_PARTS = {"client", "sender", "recipient"}
 LATER = "I do not know you yet; please try again later"
 BLACK = "Your mail is not wanted here"
 
@@ -101,11 +103,19 @@ def unit(transaction: Transaction) -> str:
 
 
 def stand(transaction: Transaction, sender: str, recipient: str) -> str:
-    """The rule that the standing of a triplet falls under; the attempt is kept."""
+    """The rule that the standing of a triplet falls under; the attempt is kept.
+
+    Who is known by the parts that count is known with the others as well from then on.
+    """
     store, parts = transaction.greylist, transaction.policy.greylisting
+    counting = transaction.config.greylist.parts
     triplet = parts.triplet(unit(transaction), sender, recipient)
     try:
         standing = parts.look(store, triplet)
+        fewer = standing in UNKNOWN and set(counting) != ALL_PARTS
+        if fewer and store.known_by(counting, triplet):
+            standing = Standing.KNOWN
+            store.add("white", triplet)
         parts.keep(store, triplet, standing)
     except UnreachableError as error:
         if error.__cause__:  # not put out of reach by an operator

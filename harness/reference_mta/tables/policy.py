@@ -11,16 +11,18 @@ from harness.settings.hosts import DomainName, ListAnswer, LocalPart, twice
 
 Told = Literal["now", "mail", "rcpt", "message"]
 Unit = Literal["address", "network", "host"]
+Part = Literal["client", "sender", "sender domain", "recipient"]
 
 
 class Speech(settings.Settings):
-    """When the server tells a refusal, how long it lets everybody wait, and how often it refuses.
+    """When the server tells a refusal, how long it lets everybody wait for what, and how often it refuses.
 
     `told`: the command at which refusals are told that were earned before it; "message" is the end of DATA.
     """
 
     told: Told = "now"
     banner_pause: float = Field(default=0.0, ge=0, le=600)  # seconds, for everybody
+    refusal_pause: float = Field(default=0.0, ge=0, le=600)  # seconds, before each 4xx and 5xx
     error_limit: int = Field(default=100, ge=0, le=10000)  # refused commands in a connection; 0: no limit
     mark_field: Annotated[str, Field(pattern=r"^[!-9;-~]+$", max_length=60)] = "X-DNSbl-Warning"
 
@@ -64,6 +66,7 @@ class Greylist(settings.Settings):
 
     `unit` stands for the client in a triplet: its address, its network (/24, for IPv6 /64), or the domain of
     its host name where DNS confirms one. `exempt` are local parts of recipients that are never greylisted.
+    `parts` are those that have to agree with a triplet that is known, for another one to be known as well.
     With `before_users` the greylist is asked before recipients are verified, and keeps their triplets.
     """
 
@@ -74,6 +77,7 @@ class Greylist(settings.Settings):
     when_unreachable: str = Field(default="pass", pattern="^(pass|defer)$")
     code: int = Field(default=451, ge=400, le=499)
     unit: Unit = "address"
+    parts: tuple[Part, ...] = ("client", "sender", "recipient")
     stage: Literal["rcpt", "data"] = "rcpt"
     exempt: tuple[LocalPart, ...] = ()
     before_users: bool = False
@@ -84,6 +88,16 @@ class Greylist(settings.Settings):
         if code == 421:
             raise ValueError("421 says that the connection ends (RFC 5321 §4.2.3); choose 450 or 451")
         return code
+
+    @field_validator("parts")
+    @classmethod
+    def _has_the_client(cls, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        if "client" not in parts or {"sender", "sender domain"} <= set(parts) or twice(list(parts)):
+            raise ValueError(
+                'name "client", and beside it what you want of "recipient" and either "sender" or '
+                '"sender domain", each once'
+            )
+        return parts
 
     @field_validator("exempt")
     @classmethod
