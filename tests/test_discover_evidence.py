@@ -355,11 +355,15 @@ def test_who_wants_tls_first_does_not_refuse_a_user() -> None:
     assert [domain.catch_all for domain in hosted] == [None]
 
 
-def test_a_message_that_was_never_sent_was_not_taken() -> None:
-    with served_by(Politely(lambda said: b"250 fine" if said == b"DATA" else b"")) as dialogues:
+@pytest.mark.parametrize(
+    ("command", "reply"), [(b"DATA", b"250 fine"), (b".", b"354 go on"), (b".", b"150 so")]
+)
+def test_a_message_that_was_never_sent_was_not_taken(command: bytes, reply: bytes) -> None:
+    with served_by(Politely(lambda said: reply if said == command else b"")) as dialogues:
         welcome = look_at_users(dialogues, [ANN], 0.0, SILENT)
     assert welcome.recipient == ""
-    assert welcome.notes[0].startswith(f"mail of an innocent client to {ANN} did not get through: data: 250")
+    refused = f"mail of an innocent client to {ANN} did not get through: data: {reply.decode()}"
+    assert welcome.notes[0].startswith(refused)
 
 
 def test_mail_for_others_of_which_nothing_was_heard_is_not_refused() -> None:

@@ -268,6 +268,8 @@ def ailing(attempt: Attempt, put_off_with: tuple[int, ...] = ()) -> str:
             continue
         if step.reply is None or step.code == SERVICE_ENDS:
             return f"an innocent client got no further than {step.stage}: {step}"
+        if step.misplaced:
+            return f"an innocent client was told what is no answer at {step.stage}: {step}, {step.misplaced}"
         if step.treatment is not Treatment.PASS:
             return f"an innocent client was refused at {step.stage}: {step}"
     return ""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from harness.judge import ContradictionError, Fault, GreylistWordError, UnclearTimingError
+from harness.judge import ContradictionError, Fault, GreylistWordError, MisplacedError, UnclearTimingError
 from harness.outcome import DIALOGUE, Stage, Treatment, later
 from harness.results.model import Status, Try
 from harness.rules import Rule
@@ -236,7 +236,7 @@ def _blocked(run: Run, plan: Plan, play: Play, end: _End) -> Vote | None:
     A twin is one of them, whatever the rule is about.
     """
     finding, error = None, end.error
-    shown = error if isinstance(error, ContradictionError | UnclearTimingError) else None
+    shown = error if isinstance(error, ContradictionError | UnclearTimingError | MisplacedError) else None
     if shown and shown.step and shown.step.tag and (met := _who_met(play, shown.step)):
         client, talk = met
         finding = run.baseline.explains(client, shown.step, talk.manner, shown.fault)
@@ -252,8 +252,8 @@ def _hindrance(run: Run, play: Play, end: _End) -> Finding | None:
     """What innocent clients meet as well, and why nothing follows from a play."""
     for _, client, talk in play.world.conversations:
         for step in talk.staged:
-            refused = step.treatment not in (None, Treatment.PASS)
-            if refused and (found := run.baseline.explains(client, step, talk.manner)):
+            hindered = step.misplaced or step.treatment not in (None, Treatment.PASS)
+            if hindered and (found := run.baseline.explains(client, step, talk.manner)):
                 return found
     greylist = run.profile.greylist
     if greylist and isinstance(end.error, GreylistWordError):
