@@ -332,13 +332,14 @@ def _finding(innocent: Innocent, step: Step, *, alone: bool) -> Finding:
     where = f" when they write to {innocent.recipient}" if alone else ""
     who = "account" if innocent.authenticated else innocent.kind.name.lower()
     name = f"baseline.{who}.{step.stage}" + (f".{innocent.recipient}" if alone else "")
-    statement = f"{innocent} are {_met_with(innocent, step)} at {step.stage}{where}: {step}"
+    statement = f"{innocent} are {met_with(innocent, step)} at {step.stage}{where}: {step}"
     if step.misplaced:
         statement = f"{statement}, {step.misplaced}"
     return Finding(name, statement, str(step), innocent, step, alone)
 
 
-def _met_with(innocent: Innocent, step: Step) -> str:
+def met_with(innocent: Innocent, step: Step) -> str:
+    """What became of innocent clients at a step, as a participle behind «they are»."""
     if step.misplaced:
         return "told what is no answer"
     late_ones = (Stage.RCPT, Stage.DATA)
