@@ -12,6 +12,7 @@ import pytest
 
 from fake_dns import DnsServer, FakeDns
 from harness.discovery import lists
+from harness.discovery.comparison import Came, Usual, agreed, nothing_follows
 from harness.discovery.dialect import speech_of
 from harness.discovery.dialogues import Dialogues
 from harness.discovery.draft import draft
@@ -22,12 +23,14 @@ from harness.discovery.lists import look_at_lists
 from harness.discovery.names import look_at_face
 from harness.discovery.offences import Oddity, look_at_innocents, look_at_oddities, oddities
 from harness.discovery.place import Place, Telling
-from harness.discovery.reach import as_a_stranger
+from harness.discovery.reach import as_a_stranger, find_way
 from harness.discovery.recipients import look_at_domains, look_at_users
 from harness.offence import Offence
 from harness.outcome import Outcome, Stage, Treatment
 from harness.profile.tables import RouteName
 from harness.rules import Catalogue
+from harness.smtp.reply import Reply
+from harness.world.conversation import Step
 from tests.hostile_server import HostileServer, Visitor
 from tests.test_baseline import Politely
 from tests.test_discover import ALICE, ANN, NO_GREYLIST, checked, impatient, no_dns, reference, seen_of
@@ -251,6 +254,43 @@ def test_a_short_wait_that_was_not_seen_each_time_is_no_delay(times: int, waited
     assert (seen.waited > 0) is waited
 
 
+def came(code: int, *, waited: float = 0.0, longer: float = 0.0) -> Came:
+    """What came of a dialogue that ended at HELO, after so many seconds more than for the quickest."""
+    step = Step(Stage.HELO, "EHLO localbox", (Reply(code, ("text",), b"", 0.0, longer),), 0.0, longer)
+    return Came(
+        Outcome(step.treatment or Treatment.DENY, Stage.HELO, late=waited > 0),
+        step,
+        waited,
+        {Stage.HELO: longer},
+    )
+
+
+@pytest.mark.parametrize(
+    ("odd", "beside", "late"),
+    [
+        ([1.0] * 4, [0.0, 0.1], True),
+        ([1.0] * 4, [0.0, 0.7], None),
+        ([1.0, 1.0, 0.0, 0.0], [0.0, 0.7], False),
+        ([0.5] * 4, [0.0, 0.2], None),
+        ([0.5] * 4, [0.0, 0.6], False),
+    ],
+    ids=["clear", "as slow", "two are clear", "not seen as late", "no slower than an innocent one"],
+)
+def test_a_wait_is_held_against_the_slowest_innocent_client_beside_it(
+    odd: list[float], beside: list[float], late: bool | None
+) -> None:
+    """Who waited longer than that, and not clearly so, has no say: nothing follows."""
+    usual = Usual(Stage.HELO, {Stage.HELO: 0.3}, {Stage.HELO: 0.0})
+    seen = [came(550, waited=one if one >= 0.7 else 0.0, longer=one) for one in odd]
+    innocent = [came(250, longer=one) for one in beside]
+    blank = Sighting(Offence.UNQUALIFIED_GREETING, "greets without a dot", None, "")
+    found = agreed(blank, seen, innocent, usual)
+    assert (found and found.outcome and found.outcome.late) is late
+    if found is None:
+        said = nothing_follows(blank, seen, innocent, usual).said
+        assert "whether it was held back at helo is not clear" in said
+
+
 def test_what_is_known_of_some_is_not_documented_of_all(catalogue: Catalogue) -> None:
     offence, did = Offence.UNVERIFIED_HOST, ("has no PTR record", "has a PTR name without an address")
     untold = Sighting(offence, did[0], None, "no reply: reset")
@@ -283,6 +323,14 @@ def test_a_greeting_that_was_lost_is_no_want_of_extensions() -> None:
     with served_by(Politely(OneAfterTheOther(b"EHLO", b"hang up", otherwise=offering))) as dialogues:
         face = look_at_face(dialogues, SILENT)
     assert (face.hostname, face.keywords, face.unseen) == ("mx.example.org", {"SIZE": "1000"}, "")
+
+
+@pytest.mark.parametrize(("times", "extended"), [(1, True), (1000, False)], ids=["once", "each time"])
+def test_who_closes_the_connection_at_ehlo_is_greeted_with_helo(times: int, extended: bool) -> None:
+    ehlo = OneAfterTheOther(b"EHLO", *[b"hang up"] * times, otherwise=b"250 mx.example.org")
+    with HostileServer([[Politely(ehlo)]]) as listening:
+        way = find_way(Place(*listening.address, no_dns()), FakeDns(), SILENT)
+    assert way.extended is extended
 
 
 def test_what_is_offered_in_clear_text_is_not_offered_under_tls(catalogue: Catalogue) -> None:

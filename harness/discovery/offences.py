@@ -280,11 +280,11 @@ def _after_a_while(
         return came_out(oddity.play(dialogues, client), usual, by_time=True, since=oddity.at)
 
     def in_the_end(before: Sighting, retries: Sequence[Came]) -> Sighting:
-        (outcome, step, waited), *others = retries
-        if outcome and outcome == before.outcome and all(one == outcome for one, _, _ in others):
+        (outcome, step, waited, _), *others = retries
+        if outcome and outcome == before.outcome and all(one.outcome == outcome for one in others):
             return before
         told = f"{words(step)} (when it tried again after {wait:g} s; at first {before.said})"
-        alike = all(one == outcome for one, _, _ in others)
+        alike = all(one.outcome == outcome for one in others)
         return Sighting(before.offence, before.did, outcome if alike else None, told, waited)
 
     tries = [pair for pair in put_off for _ in range(AGREEING)]
