@@ -22,7 +22,7 @@ from harness.discovery.limits import look_at_recipients
 from harness.discovery.lists import look_at_lists
 from harness.discovery.names import look_at_face
 from harness.discovery.offences import Oddity, look_at_innocents, look_at_oddities, oddities
-from harness.discovery.place import Place, Telling
+from harness.discovery.place import AT_ONCE, WAITING_AT_ONCE, Place, Telling
 from harness.discovery.reach import as_a_stranger, find_way
 from harness.discovery.recipients import look_at_domains, look_at_users
 from harness.offence import Offence
@@ -125,6 +125,21 @@ def test_an_answer_that_nothing_confirms_is_a_question(
     assert "# [[dnsbl]]            # ? no one of its answers was seen to count by itself" in text
 
 
+def test_who_cannot_ask_over_tcp_is_shown_the_usual_answer_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def by_tcp(*_: Any) -> Any:
+        raise OSError("no way over TCP")
+
+    monkeypatch.setattr("harness.reference_mta.resolver.Resolver._by_tcp", by_tcp)
+    with asking(tmp_path, TWO_LISTS.replace('answers = ["127.0.0.10"]\n', "")) as dialogues:
+        seen = look_at_lists(dialogues, ZONES, look_at_innocents(dialogues, SILENT), SILENT)
+    assert [(one.zones[0], one.weight, one.answers) for one in seen.lists] == [
+        (zone, 1.0, ()) for zone in ZONES
+    ]
+    assert (seen.threshold, seen.question) == (1.0, "")
+
+
 # Recipients
 
 
@@ -198,6 +213,21 @@ def test_what_everybody_meets_by_then_is_nothing_about_odd_clients() -> None:
 def test_what_only_odd_clients_meet_is_a_fact() -> None:
     seen = met_by_odd_clients(Politely(lambda said: b"504 no dot" if b"localbox" in said else b""))
     assert seen.outcome == REFUSED
+
+
+@pytest.mark.parametrize(("pause", "at_once"), [(0.0, AT_ONCE), (20.0, WAITING_AT_ONCE)])
+def test_more_clients_wait_at_once_where_everybody_waits_to_be_greeted(pause: float, at_once: int) -> None:
+    asked: list[int] = []
+
+    class Noting(OneByOne):
+        def over(self, what: str, act: Any, things: Sequence[Any], **words: Any) -> list[Any]:
+            asked.append(words["at_once"])
+            return super().over(what, act, things, **words)
+
+    with served_by(Politely()) as dialogues:
+        usual = Usual(Stage.DATA, {Stage.CONNECT: pause}, {Stage.CONNECT: pause})
+        look_at_oddities(dialogues, [UNDOTTED], usual, Noting(lambda _: None), by_time=False)
+    assert asked[0] == at_once
 
 
 @pytest.mark.parametrize("greeting", [b"", b"554 enough"], ids=["late", "refused"])

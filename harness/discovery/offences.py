@@ -12,7 +12,7 @@ from harness.discovery.comparison import AGREEING, Came, Usual, agreed, came_out
 from harness.discovery.dialogues import Dialogues
 from harness.discovery.evidence import says, wants_more
 from harness.discovery.facts import Sighting
-from harness.discovery.place import AT_ONCE, Telling
+from harness.discovery.place import AT_ONCE, WAITING_AT_ONCE, Telling
 from harness.discovery.reach import FOREIGN
 from harness.offence import Offence
 from harness.outcome import Stage, Treatment
@@ -95,12 +95,14 @@ def look_at_oddities(
         return came_out(attempt, usual, by_time=by_time, since=oddity.at if oddity else Stage.CONNECT)
 
     order = [one for oddity in oddities for one in (oddity, None, oddity)]
-    first = telling.over("odd clients, and innocent ones beside them", play, order)
+    is_awaited = usual.pause >= LONG_PAUSE
+    crowd = WAITING_AT_ONCE if is_awaited else AT_ONCE
+    first = telling.over("odd clients, and innocent ones beside them", play, order, at_once=crowd)
     looks = [
         _Look(Sighting(oddity.offence, oddity.did, None, ""), oddity, [odd, another], [beside])
         for oddity, odd, beside, another in zip(oddities, first[::3], first[1::3], first[2::3], strict=True)
     ]
-    at_once = AT_ONCE if usual.pause >= LONG_PAUSE else 1  # it may have been too many at once
+    at_once = AT_ONCE if is_awaited else 1  # it may have been too many at once
     for _ in range(CHANCES - AGREEING):
         open_still = [one for one in looks if one.agreed(usual) is None]
         order = [one for look in open_still for one in (None, look.oddity)]
