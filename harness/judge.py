@@ -42,6 +42,17 @@ class NoEvidenceError(InconclusiveError):
     """There is no reply that says anything about a rule: none at all, a 421, garbage, want of room."""
 
 
+class MisplacedError(NoEvidenceError):
+    """A reply is no answer to what was asked at `step`, such as a 2yz to the command DATA."""
+
+    fault = Fault.REPLY
+
+    def __init__(self, text: str, step: Step) -> None:
+        """`text` is the reason for the report."""
+        super().__init__(text)
+        self.step = step
+
+
 class UnclearTimingError(InconclusiveError):
     """Every reply is as documented, and whether one of them was held back cannot be told.
 
@@ -224,6 +235,8 @@ class Judge:
     def replied(self, step: Step, codes: tuple[int, ...] = ()) -> None:
         """Raise unless a step has a reply that says something, with one of the codes if any are named."""
         self._expect_evidence(step, f"a reply at {step.name}", codes)
+        if not codes:
+            self._expect_answer(step, f"a reply at {step.name}")
         if codes and step.code not in codes:
             wanted = " or ".join(map(str, codes))
             raise ContradictionError(f"expected {wanted} at {step.name}, but the server said {step}", step)
@@ -234,6 +247,8 @@ class Judge:
         said = f"the server said {step}"
         if not wanted.has(step.code):
             self._contradict(f"expected {wanted} at {step.name}, but {said}", step, attempt)
+        if step.code not in wanted.codes:
+            self._expect_answer(step, str(wanted))
         if attempt.awaits_greylist and self.says_the_greylist(step, attempt):
             seen = f"expected {wanted} at {step.name}, and {said}"
             raise GreylistWordError(f"{seen}, which may be the greylist's word and not that of this rule")
@@ -250,7 +265,7 @@ class Judge:
             except NoEvidenceError:
                 return ""
             timing = self.timing(step)
-            if timing is Timing.UNCLEAR:
+            if timing is Timing.UNCLEAR or step.misplaced:
                 return ""
             if step.treatment not in (Treatment.PASS, None):
                 return str(Outcome(step.treatment, step.stage, late=timing is Timing.LATE))
@@ -322,6 +337,8 @@ class Judge:
 
     def _mismatch(self, step: Step, outcome: Outcome, attempt: Attempt) -> None:
         self._expect_evidence(step, str(outcome), _as_numbers(outcome.codes))
+        if outcome.treatment is Treatment.PASS or step.tag is not outcome.stage or not step.completes:
+            self._expect_answer(step, str(outcome))
         closed = " and closed the connection" if step.dropped else ""
         seen = f"expected {outcome}, but at {step.name} the server said {step}{closed}"
         seen += _drop_or_deny(step, outcome)
@@ -358,6 +375,15 @@ class Judge:
             raise NoEvidenceError(
                 f"expected {wanted}, but at {step.name} the server said {step}, which speaks of its storage "
                 "and not of this rule"
+            )
+        if step.code // 100 not in range(2, 6):
+            self._expect_answer(step, wanted)
+
+    def _expect_answer(self, step: Step, wanted: str) -> None:
+        """A reply that is no answer to what was asked is no pass, whatever its first digit."""
+        if step.misplaced:
+            raise MisplacedError(
+                f"expected {wanted}, but at {step.name} the server said {step}, {step.misplaced}", step
             )
 
     def _short_of_room(self, step: Step) -> bool:

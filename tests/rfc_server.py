@@ -37,6 +37,7 @@ class Way(Enum):
     REFUSES_LISTED_AT_END = auto()  # of the content, likewise
     SLOW_TO_QUIT = auto()  # 221 takes a while
     SCANS = auto()  # the end of the content takes a while
+    TAKES_ONE_COMMAND = auto()  # behind the greeting, and then it has no more time
     # as the profile has it
     ENDS_AFTER_ONE_ERROR = auto()
     # wrong
@@ -51,6 +52,7 @@ class Way(Enum):
     ENDS_AT_LF = auto()  # LF . LF ends the content
     FLUSHES_COMMANDS = auto()  # each that has come before the one before it is answered is an error
     REFUSED_GREETING_COUNTS = auto()
+    SERVES_NO_MORE_AFTER_ONE_ERROR = auto()  # 421 answers it
     WANTS_GREETING_AGAIN = auto()  # behind a message
     REFUSES_MAIL = auto()  # all of it, of those who have greeted
 
@@ -80,6 +82,7 @@ class Dialogue:
     sender: bool = False
     recipients: list[bytes] = field(default_factory=list)
     erred: bool = False
+    commands: int = 0
 
     def go(self) -> None:
         if refusal := self.listed(Way.REFUSES_LISTED_AT_CONNECT):
@@ -88,7 +91,12 @@ class Dialogue:
         self.say(b"220 mx.example.org ESMTP")
         while True:
             line = self.visitor.hear(b"\r\n")[:-2]
+            self.commands += 1
             reply = self.answer(line)
+            limited = Way.TAKES_ONE_COMMAND in self.server.ways and self.commands > 1
+            if limited or (reply[:1] == b"5" and Way.SERVES_NO_MORE_AFTER_ONE_ERROR in self.server.ways):
+                self.say(b"421 4.7.0 no more of that")
+                raise Hangup
             if reply:
                 self.say(reply)
             if reply[:3] == b"221" or (self.erred and Way.ENDS_AFTER_ONE_ERROR in self.server.ways):

@@ -10,10 +10,15 @@ import pytest
 
 from harness.judge import Fault
 from harness.outcome import Stage
+from harness.results.model import Status
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, begin, open_run
-from harness.runs.baseline import Finding, Innocent, innocents
+from harness.runs.baseline import Baseline, Finding, Innocent, innocents
+from harness.runs.diagnosis import State
+from harness.runs.doctor import of_innocents
+from harness.runs.play import Play
 from harness.runs.run import Run
+from harness.runs.trial import Plan, try_once
 from harness.smtp.reply import Reply
 from harness.world.conversation import Manner, Step
 from harness.world.internet import Kind
@@ -149,6 +154,49 @@ def test_what_all_innocent_clients_meet_is_one_finding(
     assert finding.id == name
     assert finding.statement.startswith(f"known innocent clients {statement}")
     assert run.unusable == ""  # what does not rest on it can be told all the same
+
+
+@pytest.mark.parametrize(
+    ("command", "reply", "stage", "why"),
+    [
+        (b"DATA", b"250 fine", "data", "to the command DATA, where 354 belongs: no message was sent"),
+        (b".", b"354 go on", "data", "where 250 belongs"),
+        (b"EHLO", b"354 go on", "helo", "where 250 belongs"),
+        (b"MAIL", b"354 go on", "mail", "where 250 belongs"),
+        (b"RCPT", b"650 odd", "rcpt", "which is no reply of SMTP"),
+    ],
+)
+def test_what_is_no_answer_is_a_finding_with_words_of_its_own(
+    met: Callable[..., Run], command: bytes, reply: bytes, stage: str, why: str
+) -> None:
+    run = met(saying(command, reply))
+    finding = only(run)
+    assert finding.id == f"baseline.known.{stage}"
+    assert finding.statement.startswith(
+        f"known innocent clients are told what is no answer at {stage}: {reply.decode()} after "
+    )
+    assert finding.statement.endswith(f" s, {why}")
+    assert (run.unusable, run.steadiness.seen.steady) == ("", True)
+    assert [(found.state, found.mend) for _, found in of_innocents(run)] == [(State.BAD, "misplaced")]
+
+
+def test_no_rule_passes_or_fails_by_what_is_no_answer(tmp_path: Path, catalogue: Catalogue) -> None:
+    rule = catalogue["rcpt.unknown-user"]
+
+    def to_the_end(play: Play) -> None:
+        play.expect.through(play.run.observer(play.world).attempt(upto=Stage.DATA), Stage.DATA)
+        play.expect.proven = True
+
+    with HostileServer([[saying(b"DATA", b"250 fine")]]) as listening:
+        profile = tmp_path / "profile.toml"
+        profile.write_text(PROFILE.format(port=listening.address[1], more=""), "utf-8")
+        with open_run(Wish(catalogue, profile)) as run:
+            begun, _ = begin(run)
+            vote, _ = try_once(begun, Plan(rule, frozenset(), to_the_end))
+            unknown, _ = try_once(replace(begun, baseline=Baseline()), Plan(rule, frozenset(), to_the_end))
+    assert (vote.status, vote.blocked_by) == (Status.INCONCLUSIVE, "baseline.known.data")
+    assert unknown.status is Status.INCONCLUSIVE
+    assert "no message was sent" in unknown.reason
 
 
 def test_a_pause_that_is_documented_is_no_finding(met: Callable[..., Run]) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from fake_dns import DnsServer, FakeDns
 from harness.discovery import lists
+from harness.discovery.comparison import Came, Usual, agreed, nothing_follows
 from harness.discovery.dialect import speech_of
 from harness.discovery.dialogues import Dialogues
 from harness.discovery.draft import draft
@@ -21,14 +22,16 @@ from harness.discovery.limits import look_at_recipients
 from harness.discovery.lists import look_at_lists
 from harness.discovery.names import look_at_face
 from harness.discovery.offences import Oddity, look_at_innocents, look_at_oddities, oddities
-from harness.discovery.place import Place, Telling
-from harness.discovery.reach import as_a_stranger
+from harness.discovery.place import AT_ONCE, WAITING_AT_ONCE, Place, Telling
+from harness.discovery.reach import as_a_stranger, find_way
 from harness.discovery.recipients import look_at_domains, look_at_users
 from harness.discovery.refusals import refusals_take, without
 from harness.offence import Offence
 from harness.outcome import Outcome, Stage, Treatment
 from harness.profile.tables import RouteName
 from harness.rules import Catalogue
+from harness.smtp.reply import Reply
+from harness.world.conversation import Step
 from tests.hostile_server import HostileServer, Visitor
 from tests.test_baseline import Politely
 from tests.test_discover import ALICE, ANN, NO_GREYLIST, checked, impatient, no_dns, reference, seen_of
@@ -123,6 +126,21 @@ def test_an_answer_that_nothing_confirms_is_a_question(
     assert "# [[dnsbl]]            # ? no one of its answers was seen to count by itself" in text
 
 
+def test_who_cannot_ask_over_tcp_is_shown_the_usual_answer_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def by_tcp(*_: Any) -> Any:
+        raise OSError("no way over TCP")
+
+    monkeypatch.setattr("harness.reference_mta.resolver.Resolver._by_tcp", by_tcp)
+    with asking(tmp_path, TWO_LISTS.replace('answers = ["127.0.0.10"]\n', "")) as dialogues:
+        seen = look_at_lists(dialogues, ZONES, look_at_innocents(dialogues, SILENT), SILENT)
+    assert [(one.zones[0], one.weight, one.answers) for one in seen.lists] == [
+        (zone, 1.0, ()) for zone in ZONES
+    ]
+    assert (seen.threshold, seen.question) == (1.0, "")
+
+
 # Recipients
 
 
@@ -198,6 +216,21 @@ def test_what_only_odd_clients_meet_is_a_fact() -> None:
     assert seen.outcome == REFUSED
 
 
+@pytest.mark.parametrize(("pause", "at_once"), [(0.0, AT_ONCE), (20.0, WAITING_AT_ONCE)])
+def test_more_clients_wait_at_once_where_everybody_waits_to_be_greeted(pause: float, at_once: int) -> None:
+    asked: list[int] = []
+
+    class Noting(OneByOne):
+        def over(self, what: str, act: Any, things: Sequence[Any], **words: Any) -> list[Any]:
+            asked.append(words["at_once"])
+            return super().over(what, act, things, **words)
+
+    with served_by(Politely()) as dialogues:
+        usual = Usual(Stage.DATA, {Stage.CONNECT: pause}, {Stage.CONNECT: pause})
+        look_at_oddities(dialogues, [UNDOTTED], usual, Noting(lambda _: None), by_time=False)
+    assert asked[0] == at_once
+
+
 @pytest.mark.parametrize("greeting", [b"", b"554 enough"], ids=["late", "refused"])
 def test_what_comes_before_an_offence_is_not_its_doing(greeting: bytes) -> None:
     server, never = Politely(), threading.Event()
@@ -250,6 +283,43 @@ def test_a_short_wait_that_was_not_seen_each_time_is_no_delay(times: int, waited
         (seen,) = look_at_oddities(to_mail, [UNDOTTED], usual, one_by_one(), by_time=True)
     assert seen.outcome is None  # it was not heard out
     assert (seen.waited > 0) is waited
+
+
+def came(code: int, *, waited: float = 0.0, longer: float = 0.0) -> Came:
+    """What came of a dialogue that ended at HELO, after so many seconds more than for the quickest."""
+    step = Step(Stage.HELO, "EHLO localbox", (Reply(code, ("text",), b"", 0.0, longer),), 0.0, longer)
+    return Came(
+        Outcome(step.treatment or Treatment.DENY, Stage.HELO, late=waited > 0),
+        step,
+        waited,
+        {Stage.HELO: longer},
+    )
+
+
+@pytest.mark.parametrize(
+    ("odd", "beside", "late"),
+    [
+        ([1.0] * 4, [0.0, 0.1], True),
+        ([1.0] * 4, [0.0, 0.7], None),
+        ([1.0, 1.0, 0.0, 0.0], [0.0, 0.7], False),
+        ([0.5] * 4, [0.0, 0.2], None),
+        ([0.5] * 4, [0.0, 0.6], False),
+    ],
+    ids=["clear", "as slow", "two are clear", "not seen as late", "no slower than an innocent one"],
+)
+def test_a_wait_is_held_against_the_slowest_innocent_client_beside_it(
+    odd: list[float], beside: list[float], late: bool | None
+) -> None:
+    """Who waited longer than that, and not clearly so, has no say: nothing follows."""
+    usual = Usual(Stage.HELO, {Stage.HELO: 0.3}, {Stage.HELO: 0.0})
+    seen = [came(550, waited=one if one >= 0.7 else 0.0, longer=one) for one in odd]
+    innocent = [came(250, longer=one) for one in beside]
+    blank = Sighting(Offence.UNQUALIFIED_GREETING, "greets without a dot", None, "")
+    found = agreed(blank, seen, innocent, usual)
+    assert (found and found.outcome and found.outcome.late) is late
+    if found is None:
+        said = nothing_follows(blank, seen, innocent, usual).said
+        assert "whether it was held back at helo is not clear" in said
 
 
 def test_what_is_known_of_some_is_not_documented_of_all(catalogue: Catalogue) -> None:
@@ -312,6 +382,14 @@ def test_a_greeting_that_was_lost_is_no_want_of_extensions() -> None:
     with served_by(Politely(OneAfterTheOther(b"EHLO", b"hang up", otherwise=offering))) as dialogues:
         face = look_at_face(dialogues, SILENT)
     assert (face.hostname, face.keywords, face.unseen) == ("mx.example.org", {"SIZE": "1000"}, "")
+
+
+@pytest.mark.parametrize(("times", "extended"), [(1, True), (1000, False)], ids=["once", "each time"])
+def test_who_closes_the_connection_at_ehlo_is_greeted_with_helo(times: int, extended: bool) -> None:
+    ehlo = OneAfterTheOther(b"EHLO", *[b"hang up"] * times, otherwise=b"250 mx.example.org")
+    with HostileServer([[Politely(ehlo)]]) as listening:
+        way = find_way(Place(*listening.address, no_dns()), FakeDns(), SILENT)
+    assert way.extended is extended
 
 
 def test_what_is_offered_in_clear_text_is_not_offered_under_tls(catalogue: Catalogue) -> None:
@@ -384,11 +462,15 @@ def test_who_wants_tls_first_does_not_refuse_a_user() -> None:
     assert [domain.catch_all for domain in hosted] == [None]
 
 
-def test_a_message_that_was_never_sent_was_not_taken() -> None:
-    with served_by(Politely(lambda said: b"250 fine" if said == b"DATA" else b"")) as dialogues:
+@pytest.mark.parametrize(
+    ("command", "reply"), [(b"DATA", b"250 fine"), (b".", b"354 go on"), (b".", b"150 so")]
+)
+def test_a_message_that_was_never_sent_was_not_taken(command: bytes, reply: bytes) -> None:
+    with served_by(Politely(lambda said: reply if said == command else b"")) as dialogues:
         welcome = look_at_users(dialogues, [ANN], 0.0, SILENT)
     assert welcome.recipient == ""
-    assert welcome.notes[0].startswith(f"mail of an innocent client to {ANN} did not get through: data: 250")
+    refused = f"mail of an innocent client to {ANN} did not get through: data: {reply.decode()}"
+    assert welcome.notes[0].startswith(refused)
 
 
 def test_mail_for_others_of_which_nothing_was_heard_is_not_refused() -> None:

@@ -1,6 +1,7 @@
 """The verdict: what was seen, held against what is documented, and no verdict from noise."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from harness.judge import (
     ContradictionError,
     GreylistWordError,
     Judge,
+    MisplacedError,
     NoEvidenceError,
     Timing,
     in_greylist_words,
@@ -21,6 +23,7 @@ from harness.smtp.reply import Reply
 from harness.smtp.session import Ending
 from harness.verdicts import FailedError, InconclusiveError
 from harness.world.conversation import Attempt, Step
+from harness.world.reply_set import THROUGH, ReplySet
 
 DELAY = 2.0
 LATE, PROMPT, BETWEEN = 2.01, 0.02, 1.4
@@ -429,3 +432,70 @@ def test_whatever_a_wait_is_for_it_is_as_long_as_a_delay_or_nothing_was_held_bac
     with pytest.raises(InconclusiveError):
         judge().not_prompt(step(Stage.CONNECT, 220, BETWEEN))
     judge(delay=0.0).not_prompt(step(Stage.CONNECT, 220, PROMPT))
+
+
+MISPLACED = [
+    (Stage.DATA, "DATA", 250),
+    (Stage.DATA, "DATA", 350),
+    (Stage.DATA, "the message", 354),
+    (Stage.CONNECT, "", 250),
+    (Stage.HELO, "EHLO a.example", 354),
+    (Stage.TLS, "STARTTLS", 250),
+    (Stage.AUTH, "AUTH PLAIN", 250),
+    (Stage.AUTH, "AUTH PLAIN", 334),
+    (Stage.MAIL, "MAIL FROM:<>", 354),
+    (Stage.RCPT, "RCPT TO:<ann@example.org>", 334),
+    (Stage.RCPT, "RCPT TO:<ann@example.org>", 150),
+    (Stage.MAIL, "MAIL FROM:<>", 650),
+    (Stage.HELO, "EHLO a.example", 999),
+]
+
+
+@pytest.mark.parametrize(("stage", "command", "code"), MISPLACED)
+def test_what_is_no_answer_to_what_was_asked_is_neither_a_pass_nor_a_failure(
+    stage: Stage, command: str, code: int
+) -> None:
+    seen = replace(step(stage, code), command=command)
+    met = attempt(*([step(Stage.CONNECT, 220)] if stage is not Stage.CONNECT else []), seen)
+    after = attempt(seen, step(Stage.DATA, 250))
+    acts: list[Callable[[], None]] = [
+        lambda: judge().through(met, stage),
+        lambda: judge().accepts(met, stage),
+        lambda: judge().replied(seen),
+        lambda: judge().heard(met, seen, ReplySet.of(*THROUGH)),
+    ]
+    for act in acts:
+        with pytest.raises((MisplacedError, ContradictionError)) as ending:
+            act()
+        assert isinstance(ending.value, MisplacedError)
+        assert ending.value.step is seen
+    if stage is not Stage.DATA:
+        for outcome in ("pass at data", "deny at data"):
+            with pytest.raises(MisplacedError):
+                judge().expect(after, (Outcome.parse(outcome),))
+    assert seen.treatment is None
+    assert judge().came_to(met) == ""
+
+
+def test_who_is_not_refused_who_was_to_be_is_not_refused_with_another_code_either() -> None:
+    with pytest.raises(ContradictionError):
+        judge().expect(attempt(step(Stage.AUTH, 250)), (Outcome.parse("deny at auth"),))
+    unsent = attempt(replace(step(Stage.DATA, 250), command="DATA"))
+    with pytest.raises(MisplacedError, match="where 354 belongs: no message was sent"):
+        judge().expect(unsent, (Outcome.parse("deny at data"),))
+
+
+@pytest.mark.parametrize(
+    ("stage", "command", "code"),
+    [
+        (Stage.CONNECT, "", 220),
+        (Stage.HELO, "EHLO a.example", 250),
+        (Stage.TLS, "STARTTLS", 220),
+        (Stage.AUTH, "AUTH PLAIN", 235),
+        (Stage.RCPT, "RCPT TO:<ann@example.org>", 251),
+        (Stage.DATA, "the message", 250),
+        (Stage.DATA, "DATA", 554),
+    ],
+)
+def test_what_answers_what_was_asked_is_in_its_place(stage: Stage, command: str, code: int) -> None:
+    assert replace(step(stage, code), command=command).misplaced == ""

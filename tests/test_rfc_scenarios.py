@@ -10,12 +10,15 @@ import pytest
 from harness.grants.capability import Tools
 from harness.grants.mail import MAILBOX
 from harness.outcome import Stage
+from harness.profile.tables import RouteName
 from harness.results.model import Status
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, open_run
+from harness.runs.play import Play
 from harness.runs.run import Run
 from harness.runs.trial import Plan, Vote, try_once
 from harness.settings.hosts import endpoint_text
+from harness.world.endpoints import endpoints_of
 from scenarios.rfc import test_eod as eod
 from scenarios.rfc import test_reply as reply
 from scenarios.rfc import test_session_commands as commands
@@ -217,6 +220,46 @@ def test_what_follows_the_errors_that_end_a_connection_by_its_profile_is_not_to_
         vote = said(run, rule, scenario, **given)
     assert vote.status in statuses, vote.reason
     assert ("1 refused command may end a connection here" in vote.reason) is ("= 1" in described)
+
+
+@pytest.mark.parametrize(
+    ("way", "described", "status", "why"),
+    [
+        (Way.SERVES_NO_MORE_AFTER_ONE_ERROR, "", Status.FAILED, "after XYZZY had 421 4.7.0 no more of that"),
+        (Way.SERVES_NO_MORE_AFTER_ONE_ERROR, "max_errors = 1\n", Status.NOT_APPLICABLE, "1 refused command"),
+        (Way.TAKES_ONE_COMMAND, "", Status.INCONCLUSIVE, "421 4.7.0 no more of that"),
+    ],
+)
+def test_who_ends_the_service_at_one_error_ends_the_connection_for_it(
+    tmp_path: Path, way: Way, described: str, status: Status, why: str
+) -> None:
+    with judged(tmp_path, {way}, f"[dialect]\n{described}") as run:
+        vote = said(
+            run, "session.no-close-on-error", commands.test_one_error_does_not_end_the_connection, **XYZZY
+        )
+    assert vote.status is status, vote.reason
+    assert why in vote.reason
+
+
+def test_who_limits_the_errors_of_a_client_is_not_failed_where_all_are_one(tmp_path: Path) -> None:
+    rule = "session.no-close-on-error"
+    with judged(tmp_path, {Way.SERVES_NO_MORE_AFTER_ONE_ERROR}) as run:
+        clients = run.profile.clients.model_copy(update={"networks": (), "route": RouteName.DIRECT})
+        profile = run.profile.model_copy(update={"clients": clients})
+        internet = replace(run.internet, profile=profile)
+        alike = replace(run, profile=profile, internet=internet, endpoints=endpoints_of(profile, internet))
+
+        def scenario(play: Play) -> None:
+            with play.raw(play.run.observer(play.world), play.offence) as talk:
+                talk.comes_to(Stage.HELO)
+                talk.fault("XYZZY").hears("5xx", 421)
+                talk.must_go_on()
+            play.expect.proven = True
+
+        vote, _ = try_once(alike, Plan(run.catalogue[rule], frozenset(), scenario))
+        apart, _ = try_once(run, Plan(run.catalogue[rule], frozenset(), scenario))
+    assert vote.status is Status.INCONCLUSIVE, vote.reason
+    assert apart.status is Status.FAILED, apart.reason
 
 
 def test_a_server_that_goes_on_is_judged_whatever_its_profile_allows(tmp_path: Path) -> None:

@@ -66,6 +66,7 @@ def test_a_greylisting_server_is_in_health(tmp_path: Path, catalogue: Catalogue)
 
 TROUBLES: dict[str, tuple[Sequence[Step], str]] = {
     "wrong greeting": ([Say(b"554 go away\r\n"), Stall()], "refused at connect: 554 go away"),
+    "greets with 250": ([Say(b"250 welcome\r\n"), Stall()], "no answer at connect: 250 welcome"),
     "greets with 421": ([Say(b"421 too busy\r\n")], "no further than connect: 421 too busy"),
     "closes at connect": ([], "no further than connect"),
     "never answers": ([Stall()], "no further than connect"),

@@ -1,8 +1,8 @@
 """What says something about a server: replies that speak of what was asked.
 
-Silence, a lost connection, a 421, a 530, garbage and a 2yz to DATA say nothing: they are neither a yes nor a
-no, so a dialogue in which there is one is played again, and when none is any better, what it was about stays
-a question.
+Silence, a lost connection, a 421, a 530, garbage and what is no answer to what was asked, such as a 2yz to
+DATA, say nothing: they are neither a yes nor a no, so a dialogue in which there is one is played again, and
+when none is any better, what it was about stays a question.
 """
 
 from collections.abc import Callable
@@ -19,9 +19,8 @@ def says(step: Step) -> bool:
     Who answers DATA by taking a message has been sent none (RFC 5321 §4.3.2), and did not understand; who
     wants TLS or an account first did not look at it.
     """
-    if step.reply is None or step.mangled or step.code == SERVICE_ENDS or wants_more(step):
-        return False
-    return not (step.command == "DATA" and step.code // 100 == 2)
+    unsaid = step.reply is None or step.mangled or step.misplaced
+    return not (unsaid or step.code == SERVICE_ENDS or wants_more(step))
 
 
 def wants_more(step: Step) -> bool:

@@ -1,6 +1,7 @@
 """The DNS lists that a server asks about its clients, and what being on them comes to.
 
-Clients are put on one list, on two, on three, on all of them, with every answer that lists are known to give.
+Clients are put on one list, on two, on three, on all of them: with the usual answer, and where a list does
+not count by that, with every answer that lists are known to give, which a resolver without TCP never sees.
 `weights` finds what explains what they met; then it is looked for an answer of each list that counts.
 """
 
@@ -60,13 +61,14 @@ class _Trials:
     dialogues: Dialogues
     usual: Usual
     telling: Telling
+    answers: Sequence[str] = ANSWERS  # of each list
     done: dict[frozenset[str], _Trial] = field(default_factory=dict)
 
     def of(self, wanted: Sequence[frozenset[str]]) -> list[_Trial]:
-        """What became of clients on each of these companies, with every answer."""
+        """What became of clients on each of these companies, with all of these answers."""
         new = [on for on in dict.fromkeys(wanted) if on not in self.done]
         self.done |= dict(
-            zip(new, self.with_answers([dict.fromkeys(on, ANSWERS) for on in new]), strict=True)
+            zip(new, self.with_answers([dict.fromkeys(on, self.answers) for on in new]), strict=True)
         )
         return [self.done[on] for on in wanted]
 
@@ -120,11 +122,15 @@ def look_at_lists(dialogues: Dialogues, zones: Sequence[str], usual: Usual, tell
     if not zones:
         return ListsSeen()
     telling.say(f"it asks {', '.join(zones)} about its clients; trying what being listed there comes to")
-    trials = _Trials(dialogues, usual, telling)
-    tried = trials.of([*companies(zones[:MOST]), *(frozenset({zone}) for zone in zones[MOST:])])
-    met = {trial.on: trial.met for trial in tried if trial.met}
+    trials = _Trials(dialogues, usual, telling, (USUAL,))
+    tried, met, weights = _weighed(trials, zones)
+    if _counted(weights) < len(zones):
+        telling.say("not all of them count by the usual answer; trying every other one")
+        every = _Trials(dialogues, usual, telling)
+        found = _weighed(every, zones)
+        if weights is None or _counted(found[2]) > _counted(weights):
+            trials, (tried, met, weights) = every, found
     untold = next((trial for trial in tried if trial.met is None), None)
-    weights = None if untold else weigh(met)
     if weights is None:
         question = (
             f"nothing follows from what a client met that {untold.sighting.did} ({untold.sighting.said})"
@@ -145,6 +151,20 @@ def look_at_lists(dialogues: Dialogues, zones: Sequence[str], usual: Usual, tell
         return ListsSeen(tuple(lists), float(weights.threshold), question=question)
     seen = ListsSeen(tuple(lists), float(weights.threshold), sightings=tuple(_sightings(weights, tried)))
     return _how_they_are_asked(seen, zones, tried)
+
+
+def _weighed(
+    trials: _Trials, zones: Sequence[str]
+) -> tuple[list[_Trial], dict[frozenset[str], Met], Weights | None]:
+    """The trials, what clients met in them, and the weights that explain that, where each trial tells."""
+    tried = trials.of([*companies(zones[:MOST]), *(frozenset({zone}) for zone in zones[MOST:])])
+    met = {trial.on: trial.met for trial in tried if trial.met}
+    return tried, met, weigh(met) if len(met) == len(tried) else None
+
+
+def _counted(weights: Weights | None) -> int:
+    """How many zones count for something."""
+    return sum(len(group) for group, weight in weights.of.items() if weight) if weights else 0
 
 
 def _described(
@@ -170,7 +190,7 @@ def _counting_answer(zone: str, met: dict[frozenset[str], Met], trials: _Trials)
     None: no answer was seen to make it alone, or clients came to nothing again and again.
     """
     company = next(differences(met, zone), None)
-    if company is None:
+    if company is None or trials.answers == (USUAL,):
         return USUAL
     wanted = met[company | {zone}]
 

@@ -12,7 +12,7 @@ from harness.discovery.comparison import AGREEING, Came, Usual, agreed, came_out
 from harness.discovery.dialogues import Dialogues
 from harness.discovery.evidence import says, wants_more
 from harness.discovery.facts import Sighting
-from harness.discovery.place import AT_ONCE, Telling
+from harness.discovery.place import AT_ONCE, WAITING_AT_ONCE, Telling
 from harness.discovery.reach import FOREIGN
 from harness.offence import Offence
 from harness.outcome import Stage, Treatment
@@ -95,12 +95,14 @@ def look_at_oddities(
         return came_out(attempt, usual, by_time=by_time, since=oddity.at if oddity else Stage.CONNECT)
 
     order = [one for oddity in oddities for one in (oddity, None, oddity)]
-    first = telling.over("odd clients, and innocent ones beside them", play, order)
+    is_awaited = usual.pause >= LONG_PAUSE
+    crowd = WAITING_AT_ONCE if is_awaited else AT_ONCE
+    first = telling.over("odd clients, and innocent ones beside them", play, order, at_once=crowd)
     looks = [
         _Look(Sighting(oddity.offence, oddity.did, None, ""), oddity, [odd, another], [beside])
         for oddity, odd, beside, another in zip(oddities, first[::3], first[1::3], first[2::3], strict=True)
     ]
-    at_once = AT_ONCE if usual.pause >= LONG_PAUSE else 1  # it may have been too many at once
+    at_once = AT_ONCE if is_awaited else 1  # it may have been too many at once
     for _ in range(CHANCES - AGREEING):
         open_still = [one for one in looks if one.agreed(usual) is None]
         order = [one for look in open_still for one in (None, look.oddity)]
@@ -280,11 +282,11 @@ def _after_a_while(
         return came_out(oddity.play(dialogues, client), usual, by_time=True, since=oddity.at)
 
     def in_the_end(before: Sighting, retries: Sequence[Came]) -> Sighting:
-        (outcome, step, waited), *others = retries
-        if outcome and outcome == before.outcome and all(one == outcome for one, _, _ in others):
+        (outcome, step, waited, _), *others = retries
+        if outcome and outcome == before.outcome and all(one.outcome == outcome for one in others):
             return before
         told = f"{words(step)} (when it tried again after {wait:g} s; at first {before.said})"
-        alike = all(one == outcome for one, _, _ in others)
+        alike = all(one.outcome == outcome for one in others)
         return Sighting(before.offence, before.did, outcome if alike else None, told, waited)
 
     tries = [pair for pair in put_off for _ in range(AGREEING)]

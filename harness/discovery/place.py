@@ -11,6 +11,7 @@ from harness.progress import time_left
 from harness.settings.hosts import endpoint_text
 
 AT_ONCE = 10  # dialogues with a server of which nobody knows what it bears
+WAITING_AT_ONCE = 40  # that do nothing most of the time but wait to be greeted
 TOLD_EVERY = 10.0  # seconds; nobody waits longer for a word of what goes on
 
 T = TypeVar("T")

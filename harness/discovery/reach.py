@@ -20,8 +20,9 @@ from harness.outcome import Stage, Treatment
 from harness.profile.tables import RouteName
 from harness.runs.run import Run
 from harness.smtp.channel import UNSOLICITED
-from harness.smtp.session import Session
+from harness.smtp.session import Ending, Session
 from harness.smtp.tls import unverifying_context
+from harness.world.client import Client
 from harness.world.conversation import Attempt, Step
 
 NETWORKS = ("198.18.0.0/15", "2001:db8::/32")
@@ -33,6 +34,7 @@ HEAD_START = 4.0  # seconds of silence, and other ways are tried beside the firs
 GRACE = 2.0  # seconds that a better way may come later
 PAUSE = 45.0  # seconds that it may come later where there is a connection: some greet strangers late
 HANDSHAKE = 10.0  # seconds
+CLOSES_AT_EHLO = 2  # times, and HELO is tried on another connection
 UNKNOWN_VERB = (500, 501, 502, 504, 550, 554)
 GREETS = 220
 
@@ -253,10 +255,37 @@ def _knock(place: Place, way: Way, dns: FakeDns) -> Knock:
 
 
 def _greeted(dialogues: Dialogues, sessions: list[Session]) -> Knock:
-    """Connect and greet, with HELO where EHLO is not known; who waits for us sees how far the session is."""
+    """Connect and greet, with HELO where EHLO is not known, or makes the server close the connection.
+
+    Who waits for us sees how far the sessions are.
+    """
     client, way = dialogues.client(), dialogues.way
+    knock = _greeted_once(client, way, sessions)
+    for _ in range(CLOSES_AT_EHLO - 1):
+        if not _closed_at_ehlo(knock):
+            return knock
+        knock = _greeted_once(client, way, sessions)
+    if _closed_at_ehlo(knock):
+        by_helo = _greeted_once(client, replace(way, extended=False), sessions)
+        return by_helo if by_helo.opened else knock
+    return knock
+
+
+def _closed_at_ehlo(knock: Knock) -> bool:
+    """Whether the server greeted, and took EHLO for a reason to close the connection."""
+    attempt = knock.attempt
+    did = attempt.helo.reply is None or (attempt.helo.code in UNKNOWN_VERB and attempt.helo.dropped)
+    return attempt.connect.code == GREETS and attempt.ending in (Ending.SERVER_CLOSED, Ending.RESET) and did
+
+
+def _greeted_once(client: Client, way: Way, sessions: list[Session]) -> Knock:
     with client.conversation() as talk:
         sessions.append(talk.session)
+        if not way.extended:
+            talk.connect()
+            talk.helo(client.host)
+            stray = any(UNSOLICITED in reply.flaws for reply in talk.session.replies)
+            return Knock(way, talk.quit(), stray)
         unknown = talk.connect().code == GREETS and talk.ehlo(client.host).code in UNKNOWN_VERB
         if unknown and talk.helo(client.host).treatment is Treatment.PASS:
             way = replace(way, extended=False)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fake_dns import listing_name
 from harness.grants.addresses import IPV6
 from harness.grants.mail import MAILBOX
-from harness.judge import ContradictionError, Fault, UnclearTimingError
+from harness.judge import ContradictionError, Fault, MisplacedError, UnclearTimingError
 from harness.outcome import DIALOGUE, Outcome, Stage, Treatment
 from harness.profile.model import Profile
 from harness.runs.steadiness import LATE
@@ -259,7 +259,10 @@ def meet(run: "Run", innocent: Innocent, *, patient: bool = True, client: Client
             return Meeting(innocent, client, attempt, lost, lost=True)
         return Meeting(innocent, client, attempt, str(ending), ending.step, ending.fault is Fault.LATE)
     except UnclearTimingError as ending:
-        return Meeting(innocent, client, attempt, str(ending))
+        return Meeting(innocent, client, attempt, lost or str(ending), lost=bool(lost))
+    except MisplacedError as ending:
+        step = None if lost else ending.step
+        return Meeting(innocent, client, attempt, lost or str(ending), step, lost=bool(lost))
     except InconclusiveError as ending:
         return Meeting(innocent, client, attempt, lost or str(ending), lost=True)
     return Meeting(innocent, client, attempt)
@@ -327,30 +330,38 @@ def _same(finding: Finding, met: Meeting) -> bool:
 
 def _finding(innocent: Innocent, step: Step, *, alone: bool) -> Finding:
     where = f" when they write to {innocent.recipient}" if alone else ""
-    what = {
+    who = "account" if innocent.authenticated else innocent.kind.name.lower()
+    name = f"baseline.{who}.{step.stage}" + (f".{innocent.recipient}" if alone else "")
+    statement = f"{innocent} are {met_with(innocent, step)} at {step.stage}{where}: {step}"
+    if step.misplaced:
+        statement = f"{statement}, {step.misplaced}"
+    return Finding(name, statement, str(step), innocent, step, alone)
+
+
+def met_with(innocent: Innocent, step: Step) -> str:
+    """What became of innocent clients at a step, as a participle behind «they are»."""
+    if step.misplaced:
+        return "told what is no answer"
+    late_ones = (Stage.RCPT, Stage.DATA)
+    if innocent.kind is Kind.STRANGER and step.treatment is Treatment.PASS and step.stage in late_ones:
+        return "not greylisted"
+    return {
         Treatment.PASS: "kept waiting",
         Treatment.DEFER: "deferred",
         Treatment.DENY: "refused",
         Treatment.DROP: "refused, and the connection is closed,",
     }[step.treatment or Treatment.DENY]
-    if (
-        innocent.kind is Kind.STRANGER
-        and step.treatment is Treatment.PASS
-        and step.stage in (Stage.RCPT, Stage.DATA)
-    ):
-        what = "not greylisted"
-    who = "account" if innocent.authenticated else innocent.kind.name.lower()
-    name = f"baseline.{who}.{step.stage}" + (f".{innocent.recipient}" if alone else "")
-    return Finding(
-        name, f"{innocent} are {what} at {step.stage}{where}: {step}", str(step), innocent, step, alone
-    )
 
 
 def _marking(run: "Run", meetings: list[Meeting]) -> Iterator[Finding]:
     """That the messages of the first innocent clients are marked, where this server marks those of others."""
     dialect, mailbox = run.profile.dialect, run.tools.get(MAILBOX)
     marks = run.sut.marks_listed or any(answer.marked for answer in dialect.answers.values())
-    taken = [one for one in meetings if one.innocent.goal is Stage.DATA and one.attempt.data.code == 250]
+    taken = [
+        one
+        for one in meetings
+        if one.innocent.goal is Stage.DATA and one.attempt.data.treatment is Treatment.PASS
+    ]
     if mailbox is None or not marks or len(taken) < AGREEING:
         return
     try:

@@ -25,7 +25,6 @@ from harness.world.internet import Kind
 
 SENT_WITHIN = 20.0  # seconds in which mail for others must have been sent
 CLIENTS_OF_A_RULE = 4  # on the average, each with an address that nobody else has in the run
-LOGGED_IN = 235  # RFC 4954 §6
 MOST_AT_ONCE = 100  # connections that the last check opens
 
 
@@ -34,6 +33,8 @@ def reachable(patient: Patient) -> Finding:
     client, attempt = patient.innocent
     if attempt.ending is Ending.NOT_INTRODUCED:
         return Finding(State.BAD, ailing(attempt), "introduction")
+    if attempt.connect.misplaced:
+        return Finding(State.BAD, ailing(attempt), "misplaced")
     if attempt.connect.treatment is not Treatment.PASS:
         return Finding(State.BAD, ailing(attempt), "refused" if attempt.connect.reply else "reachable")
     named = patient.run.profile.server.hostname
@@ -142,8 +143,8 @@ def logs_in(patient: Patient) -> Finding:
         step = client.log_in(talk)
         facts = talk.session.tls
         talk.quit()
-        if step.treatment is Treatment.PASS and step.code != LOGGED_IN:
-            return Finding(State.UNTOLD, f"AUTH is answered {step}, and not {LOGGED_IN}")
+        if step.misplaced:
+            return Finding(State.UNTOLD, f"AUTH is answered {step}, {step.misplaced}")
         if step.treatment is Treatment.PASS and facts:
             saw = f"{patient.run.profile.auth.user} is let in under {facts.version}: {step}"
             return Finding(State.GOOD, saw)
@@ -330,7 +331,10 @@ def _greets(session: Session) -> str:
 
 
 def _last(attempt: Attempt) -> str:
-    return f"{attempt.staged[-1].stage}: {attempt.staged[-1]}" if attempt.staged else "nothing was said"
+    if not attempt.staged:
+        return "nothing was said"
+    step = attempt.staged[-1]
+    return f"{step.stage}: {step}{f', {step.misplaced}' if step.misplaced else ''}"
 
 
 def _questions(run: Run) -> str:

@@ -32,6 +32,7 @@ class CaseResult:
     came: str = ""
     lacks: str = ""
     hits_innocents: bool = False  # whether it failed because of what clients without the offence met
+    troubled_by: str = ""  # the id of the finding about how innocents are refused by now, if it is one
     given: frozenset[str] = frozenset()  # to its clients: addresses and domains, see `Internet.given`
 
 
@@ -124,6 +125,7 @@ class Course:
             vote.blocked_by,
             self._came,
             hits_innocents=vote.hits_innocents,
+            troubled_by=vote.troubled_by,
             given=self._given,
         )
 

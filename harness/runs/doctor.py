@@ -127,6 +127,8 @@ def _decides(run: Run, met: Meeting) -> str:
 def _mend_of(found: Deviation) -> str:
     """The key of the advice about something that innocent clients met."""
     step, kind = found.step, found.innocent.kind
+    if step.misplaced:
+        return "misplaced"
     if step.stage is Stage.TLS:
         return "tls"
     if step.code == WANTS_MORE:

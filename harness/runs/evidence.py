@@ -92,7 +92,7 @@ class Evidence:
             label=label,
             client_address=client.address,
             client_name=client.host,
-            outcome=", ".join(f"{step.stage} {step.treatment or 'no reply'}" for step in talk.staged),
+            outcome=", ".join(f"{step.stage} {_came_to(step)}" for step in talk.staged),
             lines=lines,
             queries=tuple(questions.told(self._asked.of(talk), session.started)),
             steps=tuple(self._step(step, client, session.started, places) for step in talk.steps),
@@ -139,6 +139,10 @@ class Evidence:
             missed=wrong.missed if wrong and is_last else None,
             line=places[reply.line] if reply.line < len(places) else None,
         )
+
+
+def _came_to(step: Step) -> str:
+    return "no answer to that" if step.misplaced else str(step.treatment or "no reply")
 
 
 def clock_zero(plays: Iterable[Play]) -> float:

@@ -110,7 +110,7 @@ class ResultBuilder:
 
     def _findings(self, run: Run) -> tuple[Finding, ...]:
         """What innocent clients met that the profile does not say, and the rules that it blocks."""
-        blocked = {case.rule.id: case.outcome.blocked_by for case in self.cases if case.outcome.blocked_by}
+        blocked = {case.rule.id: by for case in self.cases if (by := _blocked_by(run, case.outcome))}
         return tuple(
             Finding(
                 id=found.id,
@@ -118,12 +118,12 @@ class ResultBuilder:
                 said=found.said,
                 blocks=tuple(rule for rule, by in blocked.items() if by == found.id),
             )
-            for found in run.baseline.findings
+            for found in (*run.baseline.findings, *run.refusals.findings)
         )
 
     def _rule(self, run: Run, rule: Rule) -> RuleResult:
         expectation, reason = run.profile.expectation(rule)
-        cases = tuple(_case(case) for case in self.cases if case.rule.id == rule.id)
+        cases = tuple(_case(run, case) for case in self.cases if case.rule.id == rule.id)
         cases += tuple(_left_open(one) for one in self.undecided if one.rule.id == rule.id)
         status = aggregate(cases)
         telling = next((case for case in cases if case.status is status and case.reason), None)
@@ -152,7 +152,18 @@ def _suite(catalogue: Catalogue, suite: suites.Suite) -> Suite:
     return {"name": suite.name, "title": suite.title, "rules": rules}
 
 
-def _case(case: RuleCase) -> Case:
+def _blocked_by(run: Run, outcome: CaseResult) -> str:
+    """The finding or the rule that keeps a case from being told: also how innocents are refused by now.
+
+    That has not hidden a failure, which stands only where innocent clients were served right after it.
+    """
+    if outcome.blocked_by or outcome.status is not Status.INCONCLUSIVE:
+        return outcome.blocked_by
+    found = run.refusals.finding(outcome.troubled_by)
+    return found.id if found else ""
+
+
+def _case(run: Run, case: RuleCase) -> Case:
     outcome = case.outcome
     return Case(
         name=case.name,
@@ -163,7 +174,7 @@ def _case(case: RuleCase) -> Case:
         observed=outcome.observed,
         seconds=round(outcome.seconds, 3),
         tries=outcome.tries,
-        blocked_by=outcome.blocked_by,
+        blocked_by=_blocked_by(run, outcome),
         came=outcome.came,
         lacks=outcome.lacks,
     )

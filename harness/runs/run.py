@@ -17,6 +17,7 @@ from harness.outcome import Stage, Treatment, later
 from harness.profile.model import Profile
 from harness.rules import Catalogue, Rule
 from harness.runs.baseline import Baseline, Innocent, Meeting, innocents, meet
+from harness.runs.refusals import Refusals
 from harness.runs.steadiness import Steadiness
 from harness.smtp.endpoint import Endpoint
 from harness.verdicts import NotApplicableError, NotTestableError, ScenarioEnd
@@ -48,6 +49,7 @@ class Run:
     side_by_side: bool = True  # whether scenarios, and their plays, run on threads of their own
     steadiness: Steadiness = field(default_factory=Steadiness)
     baseline: Baseline = field(default_factory=Baseline)  # what innocent clients met before any offence
+    refusals: Refusals = field(default_factory=Refusals)  # what they are refused with since
     obstacles: Mapping[str, str] = field(default_factory=dict)  # why what is granted is not there
     unusable: str = ""  # why no verdict means anything; empty when the server is fit to be judged
     over: threading.Event = field(default_factory=threading.Event)  # nothing counts any more
@@ -57,6 +59,7 @@ class Run:
     _troubles: int = 0  # canaries in a row that were not served
     _trouble_since: float = 0.0  # time.monotonic() of the first of them
     _canaries: dict[tuple[Endpoint, Innocent], tuple[float, str]] = field(default_factory=dict)
+    _told: dict[Innocent, str] = field(default_factory=dict)  # to the last canary in that manner, in short
     _canary: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -139,7 +142,7 @@ class Run:
         helped for a while, nothing more is tried, and `unusable` says why.
         """
         asked, main = time.monotonic(), self.endpoints.first
-        plain = replace(next(innocents(self.profile)), goal=Stage.RCPT)
+        plain = self._plain
         server, like = server or main, like or plain
         with self._canary:
             sent, found = self._canaries.get((server, like), (0.0, ""))
@@ -151,6 +154,18 @@ class Run:
                 if server == main:
                     self._count(self._send_canary(server, plain) if found and like != plain else found)
             return found
+
+    def refused_with(self, like: Innocent | None) -> str:
+        """The id that a finding about what the last canary in that manner was told has; empty: it was served.
+
+        Without `like` it is that of the plainest innocent clients.
+        """
+        with self._canary:
+            return self._told.get(like or self._plain, "")
+
+    @property
+    def _plain(self) -> Innocent:
+        return replace(next(innocents(self.profile)), goal=Stage.RCPT)
 
     def wearied(self, like: Innocent, times: int) -> str:
         """How an innocent client is refused that comes again so many `times`; empty when it is not.
@@ -204,6 +219,7 @@ class Run:
         )
         self.steadiness.innocent_met("" if usual or met.lost else met.said)
         self.steadiness.dialogue_ended(lost=met.lost)
+        self._told[like] = self.refusals.canary_met(met, usual=bool(usual) or not met.deviation)
         if usual:
             return ""
         if met.lost:
@@ -268,6 +284,8 @@ def ailing(attempt: Attempt, put_off_with: tuple[int, ...] = ()) -> str:
             continue
         if step.reply is None or step.code == SERVICE_ENDS:
             return f"an innocent client got no further than {step.stage}: {step}"
+        if step.misplaced:
+            return f"an innocent client was told what is no answer at {step.stage}: {step}, {step.misplaced}"
         if step.treatment is not Treatment.PASS:
             return f"an innocent client was refused at {step.stage}: {step}"
     return ""

@@ -53,6 +53,7 @@ class Talk:
     offence: bool | None  # None: it has no twin, so it has no fault
     quiet: float  # seconds without a reply that are silence
     _faults: int = 0
+    _fault_began: float = 0.0  # time.monotonic() when the fault was said; 0: it was not
     _due: int = 0  # replies that were asked for and not heard
     _greeted: bool = False  # whether the greeting has been looked at
     _last: "Said" = field(init=False)
@@ -109,7 +110,9 @@ class Talk:
         if not said:
             self._last = Said(self, is_left_out=True)
             return self._last
-        return self.says(*said, apart=apart, replies=replies, stage=stage)
+        heard = self.says(*said, apart=apart, replies=replies, stage=stage)
+        self._fault_began = heard.step.began if self.offence else 0.0
+        return heard
 
     def hears(self, *wanted: Wanted) -> "Said":
         """What must come for the dialogue to be the one that is meant, in answer to what was said last."""
@@ -164,9 +167,10 @@ class Talk:
         while self._due:
             seen = self.look_at(ANY)
             self.must_not_have_ended_as_documented()
-            if seen is CLOSED and not self._was_put_off:
+            if seen is CLOSED and (not self._put_off or self._fault_ended_it):
                 self.conversation.takes_the_end_for_an_answer()
-                raise EndedError(f"the connection did not go on: {self.conversation.broken}")
+                after = f", after {self._put_off[0].name} had {self._put_off[0]}" if self._put_off else ""
+                raise EndedError(f"the connection did not go on: {self.conversation.broken}{after}")
             if not isinstance(seen, Step):
                 raise InconclusiveError(
                     f"whether the connection goes on was not seen: {self.conversation.broken}"
@@ -250,9 +254,20 @@ class Talk:
         return [step for step in self.conversation.steps if step.reply and UNSOLICITED in step.reply.flaws]
 
     @property
-    def _was_put_off(self) -> bool:
-        """Whether the server has said that it has no more time, for whatever reason."""
-        return any(step.code == SERVICE_ENDS for step in self.conversation.steps)
+    def _put_off(self) -> list[Step]:
+        """Where the server has said that it has no more time, for whatever reason."""
+        return [step for step in self.conversation.steps if step.code == SERVICE_ENDS]
+
+    @property
+    def _fault_ended_it(self) -> bool:
+        """Whether that was the answer to the one fault, of a host that had come to the server with no other.
+
+        A server that limits how often a client errs or comes says so to whom it has seen before; where no
+        address can be chosen all of them are one client. One that limits how much is said would have said so
+        to the twin's next command as well, which stands in the place of the fault.
+        """
+        is_a_stranger = bool(self.client.world.sut.profile.clients.networks)
+        return is_a_stranger and [step.began for step in self._put_off] == [self._fault_began]
 
     def look_at(self, wanted: ReplySet) -> "Step | NoReply | None":
         """What comes in answer to what was said last; None: nothing that says anything."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from harness.judge import ContradictionError, Fault, GreylistWordError, UnclearTimingError
+from harness.judge import ContradictionError, Fault, GreylistWordError, MisplacedError, UnclearTimingError
 from harness.outcome import DIALOGUE, Stage, Treatment, later
 from harness.results.model import Status, Try
 from harness.rules import Rule
@@ -54,6 +54,7 @@ class Vote:
     final: bool = False  # it would be the same however often it were tried
     blocked_by: str = ""  # the finding that keeps the rule from being told
     lost: bool = False  # whether it says nothing because a dialogue, or the server, was lost
+    troubled_by: str = ""  # the id of the finding about how innocents are refused by now, if it is one
     late_at: Stage | None = None  # where a reply was held back that should not be, if that is all
     hits_innocents: bool = False  # whether it failed because of what the innocent twin met
     by_absence: bool = False  # whether it passed because nothing came, or the connection ended
@@ -220,9 +221,10 @@ def _vote(run: Run, plan: Plan, plays: list[Play], ends: list[_End]) -> Vote:
         if end.came is Came.NOTHING:
             reason = f"{'' if play.offence else 'the innocent twin: '}{end.reason}"
             if play.world.lost:
-                trouble = _trouble(run, plays)
+                trouble, finding = _trouble(run, plays)
                 said = f"{reason}; afterwards {trouble}" if trouble else reason
-                return replace(_nothing(said, None if trouble else end.error), lost=True)
+                nothing = _nothing(said, None if trouble else end.error)
+                return replace(nothing, lost=True, troubled_by=finding)
             hindrance = _hindrance(run, play, end)
             return replace(_nothing(reason, end.error), blocked_by=hindrance.id if hindrance else "")
     if not broken:
@@ -236,7 +238,7 @@ def _blocked(run: Run, plan: Plan, play: Play, end: _End) -> Vote | None:
     A twin is one of them, whatever the rule is about.
     """
     finding, error = None, end.error
-    shown = error if isinstance(error, ContradictionError | UnclearTimingError) else None
+    shown = error if isinstance(error, ContradictionError | UnclearTimingError | MisplacedError) else None
     if shown and shown.step and shown.step.tag and (met := _who_met(play, shown.step)):
         client, talk = met
         finding = run.baseline.explains(client, shown.step, talk.manner, shown.fault)
@@ -252,8 +254,8 @@ def _hindrance(run: Run, play: Play, end: _End) -> Finding | None:
     """What innocent clients meet as well, and why nothing follows from a play."""
     for _, client, talk in play.world.conversations:
         for step in talk.staged:
-            refused = step.treatment not in (None, Treatment.PASS)
-            if refused and (found := run.baseline.explains(client, step, talk.manner)):
+            hindered = step.misplaced or step.treatment not in (None, Treatment.PASS)
+            if hindered and (found := run.baseline.explains(client, step, talk.manner)):
                 return found
     greylist = run.profile.greylist
     if greylist and isinstance(end.error, GreylistWordError):
@@ -283,8 +285,9 @@ def _against(run: Run, plays: list[Play], broken: list[tuple[Play, _End]]) -> Vo
     """It was not as documented: is it this rule, or is the server in trouble as a whole?"""
     play, end = broken[-1]  # the twin's, if that was hit
     reason = end.reason if play.offence else f"it hits the innocent twin, too: {end.reason}"
-    if trouble := _trouble(run, plays, end.error):
-        return replace(_nothing(f"{reason}; afterwards {trouble}"), lost=True)
+    trouble, finding = _trouble(run, plays, end.error)
+    if trouble:
+        return replace(_nothing(f"{reason}; afterwards {trouble}"), lost=True, troubled_by=finding)
     if isinstance(end.error, EndedError):
         reason = f"{reason}, while an innocent client was served right after it"
     if isinstance(end.error, AssertionError) and play.offence:
@@ -294,17 +297,19 @@ def _against(run: Run, plays: list[Play], broken: list[tuple[Play, _End]]) -> Vo
     return Vote(Status.FAILED, reason, error, late_at=late, hits_innocents=not play.offence)
 
 
-def _trouble(run: Run, plays: list[Play], error: BaseException | None = None) -> str:
+def _trouble(run: Run, plays: list[Play], error: BaseException | None = None) -> tuple[str, str]:
     """What keeps innocent clients of the servers of these plays from being served, if anything.
 
-    They come as whoever met the `error` did.
+    They come as whoever met the `error` did. Behind it stands the id of the finding that there is about it,
+    or will be.
     """
     servers = dict.fromkeys(server for play in plays for server in play.world.servers)
     like = _nearest_innocent(run, plays, error)
-    found = (run.trouble(server, like) for server in servers or {run.endpoints.first: None})
-    trouble = next(filter(None, found), "")
+    for server in servers or {run.endpoints.first: None}:
+        if trouble := run.trouble(server, like):
+            return trouble, run.refused_with(like) if server == run.endpoints.first else ""
     times = _came_before(run, plays, error)
-    return trouble or (run.wearied(like, times) if like and times else "")
+    return (run.wearied(like, times) if like and times else ""), ""
 
 
 def _came_before(run: Run, plays: list[Play], error: BaseException | None) -> int:

@@ -7,6 +7,14 @@ from dataclasses import dataclass
 from harness.outcome import Stage, Treatment
 from harness.smtp.reply import Reply, parse_keywords
 
+GOES_ON_TO_CONTENT = 354
+BELONGS = {  # to a stage, where not every 2yz does (RFC 5321 §4.3.2, RFC 3207 §4, RFC 4954 §6)
+    Stage.CONNECT: 220,
+    Stage.TLS: 220,
+    Stage.AUTH: 235,
+}
+REFUSALS = (4, 5)  # first digits of replies that any command may have (RFC 5321 §4.2.1)
+
 MANGLED = (
     "NUL byte",
     "control character",
@@ -70,6 +78,29 @@ class Step:
         return next((flaw for flaw in self.reply.flaws if flaw in MANGLED), "") if self.reply else ""
 
     @property
+    def misplaced(self) -> str:
+        """Why the last reply is no answer to what was asked, in a clause behind it; empty when it is one.
+
+        Such as a 2yz to DATA, after which no message is sent, or a greeting of 250.
+        """
+        kind = self.code // 100
+        if self.reply is None or kind in REFUSALS:
+            return ""
+        if kind not in (2, 3):
+            return "which is no reply of SMTP"
+        if self.tag is Stage.DATA and self.command.strip().upper() == "DATA":
+            asks_for_content = self.code == GOES_ON_TO_CONTENT
+            return "" if asks_for_content else "to the command DATA, where 354 belongs: no message was sent"
+        if self.tag in BELONGS:
+            return "" if self.code == BELONGS[self.tag] else f"where {BELONGS[self.tag]} belongs"
+        return "where 250 belongs" if self.tag and kind == 3 else ""
+
+    @property
+    def completes(self) -> bool:
+        """Whether the reply lets through what was asked, by its first digit; DATA alone completes nothing."""
+        return self.code // 100 == 2 and self.command.strip().upper() != "DATA"
+
+    @property
     def keywords(self) -> dict[str, str]:
         """The service extensions that an EHLO answer lists, in upper case, with their parameters."""
         return parse_keywords(self.reply) if self.reply else {}
@@ -81,8 +112,8 @@ class Step:
 
     @property
     def treatment(self) -> Treatment | None:
-        """What the last reply means; None when none came."""
-        if self.reply is None:
+        """What the last reply means; None when none came, or it is no answer to what was asked."""
+        if self.reply is None or self.misplaced:
             return None
         if self.code < 400:
             return Treatment.PASS
