@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.judge import ContradictionError, in_greylist_words
-from harness.outcome import Stage, Treatment
+from harness.outcome import DIALOGUE, Stage, Treatment
 from harness.profile.model import Profile
 from harness.results.model import Status
 from harness.rules import Catalogue, Rule
@@ -57,6 +57,21 @@ def refused_beyond(error: BaseException | None, rule: Rule, profile: Profile) ->
     promised, _ = profile.expectation(rule)
     speaks = {profile.dialect.tells(rule.stage), *(one.stage for one in promised)}
     return stage if stage not in speaks else None
+
+
+def told_with_others(error: BaseException | None, rule: Rule, profile: Profile) -> tuple[Stage, ...]:
+    """The later stages at which a refusal may have been earned that is told where this rule's would be.
+
+    Only where the rule promises none: whoever is refused there has passed those stages as well.
+    """
+    stage, stages = refused_at(error), list(Stage)
+    promised, _ = profile.expectation(rule)
+    lets_through = all(one.treatment is Treatment.PASS for one in promised)
+    if stage is None or not lets_through or stages.index(stage) <= stages.index(rule.stage):
+        return ()
+    between = DIALOGUE[DIALOGUE.index(rule.stage) + 1 : DIALOGUE.index(stage) + 1]
+    tells = profile.dialect.tells
+    return tuple(one for one in between if tells(one) is stage) if tells(rule.stage) is stage else ()
 
 
 def blocked(

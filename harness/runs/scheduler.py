@@ -10,8 +10,15 @@ from harness.grants.mail import QUEUE
 from harness.grants.strain import HEAVY
 from harness.outcome import DIALOGUE
 from harness.results.model import Status
+from harness.rules import Rule
 from harness.runs.course import CaseResult, Course, broken_by
-from harness.runs.foundations import blocked, may_block, refused_beyond, undecided_below
+from harness.runs.foundations import (
+    blocked,
+    may_block,
+    refused_beyond,
+    told_with_others,
+    undecided_below,
+)
 from harness.runs.in_turn import InTurn
 from harness.runs.run import Run
 from harness.runs.trial import Plan
@@ -133,10 +140,12 @@ class Scheduler:
         """
         if key not in rooted:
             outcome = rooted[key] = came(key)
+            candidates = [one for one in self._below(outcome, self._plans[key]) if one in known]
+            candidates += self._told_there(key, outcome, came, known)
             below = {
                 one: self._with_its_root(one, came, known, rooted)
-                for one in self._below(outcome, self._plans[key])
-                if one in known and not self._is_hit_by(key, one, came(one))
+                for one in dict.fromkeys(candidates)
+                if not self._is_hit_by(key, one, came, known)
             }
             rooted[key] = blocked(outcome, below, self._plans)
         return rooted[key]
@@ -149,10 +158,38 @@ class Scheduler:
         below = [key for key, other in self._plans.items() if other.rule.id in rests_on]
         return sorted(below, key=lambda key: rests_on.index(self._plans[key].rule.id))
 
-    def _is_hit_by(self, key: str, below: str, outcome: CaseResult) -> bool:
-        """Whether a scenario failed at the stage of another that rests on it, and kept what it promises."""
-        beyond = refused_beyond(outcome.error, self._plans[below].rule, self._run.profile)
-        return outcome.status is Status.FAILED and beyond is self._plans[key].rule.stage
+    def _told_there(
+        self, key: str, outcome: CaseResult, came: Callable[[str], CaseResult], known: Container[str]
+    ) -> list[str]:
+        """The scenarios of rules that are broken as a whole, whose refusals are told where this one was."""
+        if outcome.status is not Status.FAILED:
+            return []
+        stages = told_with_others(outcome.error, self._plans[key].rule, self._run.profile)
+        others = {plan.rule for plan in self._plans.values() if plan.rule.stage in stages}
+        broken = {rule.id for rule in others if self._is_broken_as_a_whole(rule, came, known)}
+        return [one for one, plan in self._plans.items() if one in known and plan.rule.id in broken]
+
+    def _is_broken_as_a_whole(
+        self, rule: Rule, came: Callable[[str], CaseResult], known: Container[str]
+    ) -> bool:
+        """Whether no case of a rule holds, and more than one fails where the rule itself has its say."""
+        cases = [came(one) for one, plan in self._plans.items() if one in known and plan.rule == rule]
+        failed = [one for one in cases if one.status is Status.FAILED]
+        at_home = [one for one in failed if not told_with_others(one.error, rule, self._run.profile)]
+        return len(at_home) > 1 and not any(one.status is Status.PASSED for one in cases)
+
+    def _is_hit_by(
+        self, key: str, below: str, came: Callable[[str], CaseResult], known: Container[str]
+    ) -> bool:
+        """Whether another failed at the stage of this one, which rests on it, and kept what it promises."""
+        outcome, rule, profile = came(below), self._plans[below].rule, self._run.profile
+        if outcome.status is not Status.FAILED:
+            return False
+        here = self._plans[key].rule
+        if refused_beyond(outcome.error, rule, profile) is here.stage:
+            return True
+        told_there = here.stage in told_with_others(outcome.error, rule, profile)
+        return told_there and self._is_broken_as_a_whole(here, came, known)
 
     def _play_in_its_turn(self, key: str, plan: Plan, waiting: Callable[[int, int], None]) -> None:
         others = [*self._outcomes.values()]
