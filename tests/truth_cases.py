@@ -217,6 +217,9 @@ FOUND = {
     "who should wait before he is refused waits as all who are refused do": Server(
         Draw(refusals_take=0.7, delay=1.0, bare_address_greeting=HELD_REFUSE), "helo.plain-ip:weak-prompt"
     ),
+    "who should be marked is refused where all refusals are told, by a rule that rests on his": Server(
+        Draw(told="data"), "mail.delay-repeated:strict-deny"
+    ),
     "bounces of known clients are not put off": Server(Draw(), "greylist.null-at-data:weak-any"),
 }
 
