@@ -189,6 +189,9 @@ FOUND = {
     "any sender will do, where the domain of one should be the same": Server(
         Draw(greylist_parts=("client", "sender domain", "recipient")), "greylist.other-triplet:weak-no-sender"
     ),
+    "a lifetime that is a fifth too short, where clients are known whoever writes to whom": Server(
+        Draw(greylist_parts=("client",)), "greylist.whitelisted:strict-lifetime"
+    ),
     "an mbox in which messages are not told apart": Server(Draw(mailbox="mbox"), "delivery.mbox:off"),
     "no retry is taken, and who loses an exemption by an offence is put off": Server(
         Draw(greylist="data", told="rcpt", repeated="rcpt"), "greylist.retry-accept:off"

@@ -31,7 +31,10 @@ WHITE_BUT_FOR = {  # triplets on the white list that agree in the two other part
     "sender": "SELECT 1 FROM triplet WHERE list = 'white' AND client = :client AND recipient = :recipient",
     "recipient": "SELECT 1 FROM triplet WHERE list = 'white' AND client = :client AND sender = :sender",
 }
-LAST_USE = "SELECT max(last) FROM triplet WHERE list = 'white'"
+LAST_USE_OF_ANOTHER = (
+    "SELECT max(last) FROM triplet WHERE list = 'white' "
+    "AND (client, sender, recipient) IS NOT (:client, :sender, :recipient)"
+)
 AGREES = {
     "client": "client = :client",
     "sender": "sender = :sender",
@@ -178,11 +181,11 @@ class Greylist:
         return found is not None
 
     def known_by(self, parts: Sequence[Part], triplet: Triplet) -> bool:
-        """Whether a triplet that agrees in these parts is on the white list, and not past its lifetime."""
+        """Whether another triplet that agrees in these parts is on the white list, within its lifetime."""
         domain = triplet.sender[triplet.sender.rfind("@") :]
         agrees = [AGREES["sender" if part == "sender domain" and not domain else part] for part in parts]
         with self._reach(triplet.client):
-            query = " AND ".join((LAST_USE, *agrees))
+            query = " AND ".join((LAST_USE_OF_ANOTHER, *agrees))
             (last,) = self._database.execute(query, vars(triplet) | {"domain": domain}).fetchone()
         return last is not None and self.now(triplet.client) - last <= self.times.lifetime
 
