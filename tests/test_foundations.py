@@ -1,19 +1,20 @@
 """Trouble is named once: which rule's failure, or which finding, keeps another rule from being told."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from harness.judge import ContradictionError
+from harness.judge import ContradictionError, Fault
 from harness.outcome import Stage
 from harness.profile.dialect import Dialect, Told
 from harness.profile.model import Profile
-from harness.results.model import Status
+from harness.results.model import Status, Try
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, open_run
 from harness.runs.course import CaseResult
-from harness.runs.foundations import blocked, may_block, refused_beyond
+from harness.runs.foundations import blocked, hit_beyond, may_block
 from harness.runs.play import Play
 from harness.runs.trial import Plan
 from harness.smtp.reply import Reply
@@ -23,6 +24,7 @@ from harness.world.step import Step
 CATALOGUE = Catalogue.below(Path("scenarios"))
 FAILED, DOUBTFUL = CaseResult(Status.FAILED, "it did not"), CaseResult(Status.INCONCLUSIVE, "it may have")
 HOLDS, BROKEN = CaseResult(Status.PASSED, ""), CaseResult(Status.FAILED, "nor did this")
+WAVERS = replace(DOUBTFUL, tries=(Try(Status.FAILED, "late", ()), Try(Status.INCONCLUSIVE, "unclear", ())))
 HINDERED = CaseResult(Status.INCONCLUSIVE, "", blocked_by="baseline.ipv6.rcpt")
 
 
@@ -92,9 +94,31 @@ def test_a_refusal_after_a_rule_has_spoken(
 ) -> None:
     speaking = profile.model_copy(update={"dialect": Dialect(told=told)})
     for code in (450, 550):
-        found = refused_beyond(refused(stage, code), CATALOGUE[rule], speaking)
+        found = hit_beyond(refused(stage, code), CATALOGUE[rule], speaking)
         assert found == (stage if beyond else None)
-    assert refused_beyond(refused(stage, 250), CATALOGUE[rule], speaking) is None
+    assert hit_beyond(refused(stage, 250), CATALOGUE[rule], speaking) is None
+
+
+def test_a_failure_says_nothing_while_what_it_rests_on_failed_and_not_for_certain() -> None:
+    found = blocked(FAILED, {"one": WAVERS}, {"one": PLAN})
+    assert found.status is Status.INCONCLUSIVE
+    assert "dnsbl.one, which is not decided" in found.reason
+    for below in (DOUBTFUL, replace(WAVERS, status=Status.PASSED)):
+        assert blocked(FAILED, {"one": below}, {"one": PLAN}) == FAILED
+
+
+def test_a_delay_after_a_rule_has_spoken(profile: Profile) -> None:
+    prompt = Step(Stage.HELO, "", (Reply(250, ("hello",), b"250 hello\r\n", 0.0, 0.0),), 0.0, 0.0)
+    late, soon = (
+        FailedError("it is another", seen=ContradictionError("another", prompt, fault))
+        for fault in (Fault.LATE, Fault.SOON)
+    )
+    assert hit_beyond(late, CATALOGUE["connect.rdns-temperror"], profile) is Stage.HELO
+    assert hit_beyond(late, CATALOGUE["helo.not-fqdn"], profile) is None
+    assert hit_beyond(soon, CATALOGUE["connect.rdns-temperror"], profile) is None
+    assert "helo.forward-match" in may_block(
+        CaseResult(Status.FAILED, "", error=late), CATALOGUE["connect.rdns-temperror"], CATALOGUE, profile
+    )
 
 
 def test_what_was_seen_names_the_rules_that_may_be_broken(profile: Profile) -> None:

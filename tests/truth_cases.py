@@ -223,6 +223,9 @@ FOUND = {
     "who should be marked is refused where all refusals are told, by a rule that rests on his": Server(
         Draw(told="data"), "mail.delay-repeated:strict-deny"
     ),
+    "everybody's greeting is held back, where those whose look-up fails are marked": Server(
+        Draw(failed_lookup=HELD_MARK, unconfirmed_greeting=HELD), "helo.forward-match:off"
+    ),
     "bounces of known clients are not put off": Server(Draw(), "greylist.null-at-data:weak-any"),
 }
 

@@ -35,6 +35,12 @@ class CaseResult:
     troubled_by: str = ""  # the id of the finding about how innocents are refused by now, if it is one
     given: frozenset[str] = frozenset()  # to its clients: addresses and domains, see `Internet.given`
 
+    @property
+    def may_have_failed(self) -> bool:
+        """Whether it failed on a client, and neither that nor anything else is certain."""
+        undecided = self.status is Status.INCONCLUSIVE and not self.blocked_by
+        return undecided and any(one.status is Status.FAILED for one in self.tries)
+
 
 def broken_by(error: BaseException) -> CaseResult:
     """The outcome of a scenario that a fault of the harness keeps from being told."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from harness.judge import ContradictionError, in_greylist_words
+from harness.judge import ContradictionError, Fault, in_greylist_words
 from harness.outcome import DIALOGUE, Stage, Treatment
 from harness.profile.model import Profile
 from harness.results.model import Status
@@ -23,6 +23,13 @@ def refused_at(error: BaseException | None) -> Stage | None:
     return seen.step.tag if refused and isinstance(seen, ContradictionError) else None
 
 
+def _hit_at(error: BaseException | None) -> Stage | None:
+    """The stage at which somebody was refused or kept waiting as is not documented; None otherwise."""
+    seen = error.seen if isinstance(error, FailedError) and error.seen else error
+    late = isinstance(seen, ContradictionError) and seen.fault is Fault.LATE
+    return seen.step.tag if late and isinstance(seen, ContradictionError) else refused_at(error)
+
+
 SUSPECTS: tuple[tuple[Callable[[BaseException | None], bool], Callable[[Rule], bool]], ...] = (
     (in_greylist_words, lambda rule: rule.about_greylist),
     (lambda ending: isinstance(ending, UnreadableMailError), lambda rule: rule.about_storage),
@@ -38,20 +45,20 @@ def may_block(outcome: "CaseResult", rule: Rule, catalogue: Catalogue, profile: 
             others = (one.id for one in catalogue if is_suspect(one))
             # What rests on this rule fails because of it.
             found |= {one: None for one in others if not catalogue.rest_on([one], [rule.id])}
-    if stage := refused_beyond(outcome.error, rule, profile):
+    if stage := hit_beyond(outcome.error, rule, profile):
         found |= {one.id: None for one in catalogue if one.stage is stage}
     found.pop(rule.id, None)
     return tuple(found)
 
 
-def refused_beyond(error: BaseException | None, rule: Rule, profile: Profile) -> Stage | None:
-    """The stage of a refusal that comes after a rule has spoken, and of which others may be the cause.
+def hit_beyond(error: BaseException | None, rule: Rule, profile: Profile) -> Stage | None:
+    """The stage of a refusal or a delay that comes after a rule has spoken, and that others may have caused.
 
     A rule speaks at its stage, where the server tells what was earned there, and where its outcomes are told.
     While one that speaks at that stage is broken it is named: what rests on this rule may do so as well,
     because whoever comes to its stage has earned something before.
     """
-    stage, stages = refused_at(error), list(Stage)
+    stage, stages = _hit_at(error), list(Stage)
     if stage is None or stages.index(stage) <= stages.index(rule.stage):
         return None
     promised, _ = profile.expectation(rule)
@@ -80,7 +87,7 @@ def blocked(
     """An outcome that proves nothing good, or, if one of the rules `below` is broken, blocked by that one.
 
     What keeps one case of a rule from being told is no cause for another rule's failure while other cases of
-    it hold.
+    it hold. A failure says nothing while one of the rules `below` failed on a client, and not for certain.
     """
     hold = {plans[key].rule.id for key, case in below.items() if case.status is Status.PASSED}
     for key, foundation in below.items():
@@ -89,6 +96,8 @@ def blocked(
             reason = f"blocked by {rule.id}, which failed; seen was: {outcome.reason}"
         elif foundation.blocked_by and not (rule.id in hold and outcome.status is Status.FAILED):
             reason = f"blocked by {foundation.blocked_by}, as {rule.id} is"
+        elif outcome.status is Status.FAILED and foundation.may_have_failed:
+            return undecided_below(outcome, (rule.id,))
         else:
             continue
         return replace(
@@ -102,6 +111,6 @@ def blocked(
 
 
 def undecided_below(outcome: "CaseResult", rules: Sequence[str]) -> "CaseResult":
-    """A failure that may be that of the `rules` on which it rests, and nobody knows yet how they came out."""
-    reason = f"it rests on {', '.join(rules)}, which was not decided yet; seen was: {outcome.reason}"
+    """A failure that may be that of the `rules` by which it may be blocked, and those are not decided."""
+    reason = f"it may be the fault of {', '.join(rules)}, which is not decided; seen was: {outcome.reason}"
     return replace(outcome, status=Status.INCONCLUSIVE, reason=reason, error=InconclusiveError(reason))

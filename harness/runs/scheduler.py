@@ -14,8 +14,8 @@ from harness.rules import Rule
 from harness.runs.course import CaseResult, Course, broken_by
 from harness.runs.foundations import (
     blocked,
+    hit_beyond,
     may_block,
-    refused_beyond,
     told_with_others,
     undecided_below,
 )
@@ -186,7 +186,7 @@ class Scheduler:
         if outcome.status is not Status.FAILED:
             return False
         here = self._plans[key].rule
-        if refused_beyond(outcome.error, rule, profile) is here.stage:
+        if hit_beyond(outcome.error, rule, profile) is here.stage:
             return True
         told_there = here.stage in told_with_others(outcome.error, rule, profile)
         return told_there and self._is_broken_as_a_whole(here, came, known)
