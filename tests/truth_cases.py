@@ -224,7 +224,7 @@ FOUND = {
         Draw(told="data"), "mail.delay-repeated:strict-deny"
     ),
     "everybody's greeting is held back, where those whose look-up fails are marked": Server(
-        Draw(failed_lookup=HELD_MARK, unconfirmed_greeting=HELD), "helo.forward-match:off"
+        Draw(failed_lookup=MARK, told="data"), "helo.forward-match:off"
     ),
     "bounces of known clients are not put off": Server(Draw(), "greylist.null-at-data:weak-any"),
 }
