@@ -61,6 +61,7 @@ class Scheduler:
         self._plans: dict[str, Plan] = {}
         self._outcomes: dict[str, Future[CaseResult]] = {}
         self._settled: dict[str, CaseResult] = {}  # before the run was over
+        self._done = 0  # outcomes, whatever they are
         self._rooted: dict[str, CaseResult] = {}  # as they are told, those that have been collected
         self._tried: list[_Case] = []  # once; what stands is not known yet
         self._doubts = 0  # those of them that are tried again before the others stand
@@ -206,8 +207,7 @@ class Scheduler:
         while not future.done():
             if self._here is None or not self._here.do_next():
                 wait([future], timeout=0.25)
-            done = sum(one.done() for one in self._outcomes.values()) + len(self._tried)
-            waiting(done, len(self._outcomes))
+            waiting(self._done + len(self._tried), len(self._outcomes))
         return future.result()
 
     def stop(self) -> None:
@@ -292,8 +292,9 @@ class Scheduler:
         """Where an outcome is waited for; what comes of it when the run is over stands nowhere."""
 
         def note(done: Future[CaseResult]) -> None:
-            if not self._run.over.is_set() and done.exception() is None:
-                with self._lock:
+            with self._lock:
+                self._done += 1
+                if not self._run.over.is_set() and done.exception() is None:
                     self._settled[key] = done.result()
 
         future: Future[CaseResult] = Future()
