@@ -605,6 +605,24 @@ def test_what_does_not_pass_in_company_is_judged_alone_and_by_that_alone(
     assert len(asked) == 2  # before all of them, and before those that are played again
 
 
+def test_what_turns_out_in_company_not_to_be_testable_is_not_played_again(
+    monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    stage = Stage(run)
+    asked_for_innocents(monkeypatch, stage)
+    plans = disturbing(stage)
+    plays_of_it = []
+
+    def cannot(play: Play) -> None:
+        plays_of_it.append(play)
+        raise NotTestableError("the mark stands in mail that nobody can read")
+
+    plans["cannot"] = Plan(run.catalogue[DISTURBING[1]], frozenset(), cannot, has_twin=False)
+    came = scheduled(run, plans, jobs=32)
+    assert came["cannot"].status is Status.NOT_TESTABLE
+    assert len(plays_of_it) == 1
+
+
 def test_what_disturbs_is_played_alone_where_innocents_were_not_served_before(
     monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:

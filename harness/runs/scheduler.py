@@ -25,6 +25,7 @@ from harness.runs.trial import Plan
 from harness.verdicts import ScenarioEnd
 
 FEW = 24  # scenarios at a time when the crowd is gone
+NO_DOUBT = (Status.PASSED, Status.NOT_TESTABLE, Status.NOT_APPLICABLE)  # whoever else disturbs the server
 LAST = 4  # of the crowd, that are waiting for late replies and will not be disturbed by what strains a server
 
 
@@ -44,8 +45,9 @@ class Scheduler:
     certain is tried again when the crowd is gone, a few at a time: what only the crowd had made slow is
     prompt then. Scenarios that strain the server wait until next to nobody is left whom they could slow down.
     What may change the server for all is played last of all, when innocent clients are served: first all
-    that does not change it for certain together, for most servers mind none of it and a pass shows why;
-    then, one rule after the other, what did not pass then, and what changes the server for certain.
+    that does not change it for certain together, for most servers mind none of it and a pass shows why, as
+    what cannot be tested does; then, one rule after the other, what else came of it is played again, and what
+    changes the server for certain.
     """
 
     def __init__(self, run: Run, jobs: int) -> None:
@@ -330,7 +332,7 @@ class Scheduler:
         return keys if len({self._plans[key].rule.id for key in keys}) > 1 else []
 
     def _try_together(self, keys: Sequence[str]) -> None:
-        """One try of each, where innocent clients are served; all but those that pass are played alone."""
+        """One try of each, where innocent clients are served; what says no more than that is played alone."""
         served = not self._trouble()
         for key in keys:
             if served:
@@ -346,7 +348,7 @@ class Scheduler:
             if outcome is None:
                 course.go()
                 standing = course.standing
-                outcome = standing if standing and standing.status is Status.PASSED else None
+                outcome = standing if standing and standing.status in NO_DOUBT else None
             if outcome:
                 future.set_result(outcome)
         if future.done():

@@ -1,6 +1,7 @@
 """Trials side by side, each in a process that is forked from this one, which has read all modules."""
 
 import functools
+import os
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from harness.truth.draw import Draw
 from harness.truth.trial import Bench, Trial, try_out
 
 PATIENCE = 300.0  # seconds
-PACE = 1.5  # seconds between two beginnings
+WORK = 0.18  # seconds that a core is busy with the scenarios of a file, soon after a trial begins
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,9 @@ class Pool:
 
     def trials(self, orders: deque[Order]) -> Iterator[tuple[Order, Trial]]:
         """Every order and what became of it, as they end; more may be added meanwhile."""
+        pace = WORK * len(self.bench.files) / (os.cpu_count() or 1)  # a trial for each while of a busy core
         try_one = functools.partial(_try_out, self.bench, lean=self.kept is None)
-        return forked.Pool(try_one, _lost, self.parallel, self.patience, PACE, self.kept).results(orders)
+        return forked.Pool(try_one, _lost, self.parallel, self.patience, pace, self.kept).results(orders)
 
 
 def _try_out(bench: Bench, order: Order, folder: Path, *, lean: bool) -> Trial:
