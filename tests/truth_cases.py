@@ -226,6 +226,9 @@ FOUND = {
     "everybody's greeting is held back, where those whose look-up fails are marked": Server(
         Draw(failed_lookup=MARK, told="data"), "helo.forward-match:off"
     ),
+    "who greeted with a bare address is put off at RCPT, in the words of the greylist": Server(
+        Draw(told="rcpt", bare_address_greeting=DEFER)
+    ),
     "bounces of known clients are not put off": Server(Draw(), "greylist.null-at-data:weak-any"),
 }
 

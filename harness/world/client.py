@@ -205,7 +205,7 @@ class Client(Host):
         if sut.profile.greylist is None or self.came_before:
             return False
         known = self.kind in (Kind.KNOWN, Kind.IPV6) and self.is_confirmed
-        return not (known and sut.whitelists(self.host))
+        return not (known and all(map(sut.whitelists, (self.host, *self.other_names))))
 
     @property
     def _account_sender(self) -> str:

@@ -24,6 +24,7 @@ class Host:
     is_confirmed: bool = field(
         default=True, kw_only=True
     )  # whether DNS gives its address the name that it has
+    other_names: list[str] = field(default_factory=list, kw_only=True)  # by which it may be taken as well
 
     server: tuple[str, int] | None = field(default=None, kw_only=True)  # another instance than the profile's
     endpoint: Endpoint | None = field(default=None, kw_only=True)  # another than the first of the profile
@@ -94,15 +95,19 @@ class Host:
         self.world.dns.publish_ptr(self.address, host)
 
     def another_name(self, label: str) -> str:
-        """A second name of this host, as good as the first: forward and reverse DNS agree."""
-        name = self.name(label)
+        """A second name of this host, as good as the first: forward and reverse DNS agree.
+
+        Where the greylist knows hosts by patterns that the second name fits as the first does, it is that.
+        """
+        below = f"{label}.{self.host}"
+        name = below if self.world.sut.whitelists(below) else self.name(label)
         self.world.internet.publish_host(name, self.address)
         self.another_ptr(name)
         return name
 
     def another_ptr(self, host: str) -> None:
-        """Add a second name to the PTR record."""
-        self.is_confirmed = False  # it may be taken for either
+        """Add a second name to the PTR record: a server may take it for either."""
+        self.other_names.append(host)
         self.world.dns.publish_ptr(self.address, host)
 
     def ptr_answers(self, behaviour: Behaviour) -> None:
