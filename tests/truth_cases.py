@@ -229,6 +229,9 @@ FOUND = {
     "who greeted with a bare address is put off at RCPT, in the words of the greylist": Server(
         Draw(told="rcpt", bare_address_greeting=DEFER)
     ),
+    "who was delayed is hung up on, where his mark is told later": Server(
+        Draw(unqualified_greeting=HELD_MARK), "delay.no-early-reject:off"
+    ),
     "bounces of known clients are not put off": Server(Draw(), "greylist.null-at-data:weak-any"),
 }
 

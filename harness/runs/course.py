@@ -33,6 +33,7 @@ class CaseResult:
     lacks: str = ""
     hits_innocents: bool = False  # whether it failed because of what clients without the offence met
     troubled_by: str = ""  # the id of the finding about how innocents are refused by now, if it is one
+    lost: bool = False  # whether it says nothing because a dialogue was lost
     given: frozenset[str] = frozenset()  # to its clients: addresses and domains, see `Internet.given`
 
     @property
@@ -132,6 +133,7 @@ class Course:
             self._came,
             hits_innocents=vote.hits_innocents,
             troubled_by=vote.troubled_by,
+            lost=vote.lost,
             given=self._given,
         )
 

@@ -9,6 +9,7 @@ from harness.outcome import DIALOGUE, Stage, Treatment
 from harness.profile.model import Profile
 from harness.results.model import Status
 from harness.rules import Catalogue, Rule
+from harness.runs.expect import EndedError
 from harness.runs.trial import Plan
 from harness.verdicts import FailedError, InconclusiveError, UnreadableMailError
 
@@ -49,6 +50,16 @@ def may_block(outcome: "CaseResult", rule: Rule, catalogue: Catalogue, profile: 
         found |= {one.id: None for one in catalogue if one.stage is stage}
     found.pop(rule.id, None)
     return tuple(found)
+
+
+def ended(outcome: "CaseResult") -> bool:
+    """Whether it failed because the server ended connections that were to go on."""
+    error = outcome.error
+    return (
+        outcome.status is Status.FAILED
+        and isinstance(error, FailedError)
+        and isinstance(error.seen, EndedError)
+    )
 
 
 def hit_beyond(error: BaseException | None, rule: Rule, profile: Profile) -> Stage | None:

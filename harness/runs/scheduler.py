@@ -14,6 +14,7 @@ from harness.rules import Rule
 from harness.runs.course import CaseResult, Course, broken_by
 from harness.runs.foundations import (
     blocked,
+    ended,
     hit_beyond,
     may_block,
     told_with_others,
@@ -145,12 +146,16 @@ class Scheduler:
             outcome = rooted[key] = came(key)
             candidates = [one for one in self._below(outcome, self._plans[key]) if one in known]
             candidates += self._told_there(key, outcome, came, known)
+            if outcome.lost:  # by those that find connections ended which were to go on
+                candidates += [one for one in self._plans if one in known and ended(came(one))]
             below = {
                 one: self._with_its_root(one, came, known, rooted)
                 for one in dict.fromkeys(candidates)
                 if not self._is_hit_by(key, one, came, known)
             }
-            rooted[key] = blocked(outcome, below, self._plans)
+            own = self._plans[key].rule.id
+            others = {one: case for one, case in below.items() if case.blocked_by != own}
+            rooted[key] = blocked(outcome, others, self._plans)
         return rooted[key]
 
     def _below(self, outcome: CaseResult, plan: Plan) -> list[str]:
