@@ -14,7 +14,7 @@ from harness.truth.draw import Draw
 from harness.truth.trial import Bench, Trial, try_out
 
 PATIENCE = 300.0  # seconds
-WORK = 0.18  # seconds that a core is busy with the scenarios of a file, soon after a trial begins
+WORK = 4.0  # seconds that a core is busy with a trial, most of them soon after it begins
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Pool:
 
     def trials(self, orders: deque[Order]) -> Iterator[tuple[Order, Trial]]:
         """Every order and what became of it, as they end; more may be added meanwhile."""
-        pace = WORK * len(self.bench.files) / (os.cpu_count() or 1)  # a trial for each while of a busy core
+        pace = WORK / (os.cpu_count() or 1)  # or they keep each other waiting, and try more often
         try_one = functools.partial(_try_out, self.bench, lean=self.kept is None)
         return forked.Pool(try_one, _lost, self.parallel, self.patience, pace, self.kept).results(orders)
 
