@@ -15,7 +15,7 @@ from harness.rules import Catalogue
 from harness.runs.assembly import Wish, open_run
 from harness.runs.course import CaseResult
 from harness.runs.expect import EndedError
-from harness.runs.foundations import blocked, ended, hit_beyond, may_block
+from harness.runs.foundations import blocked, ends_connections, hit_beyond, may_block
 from harness.runs.play import Play
 from harness.runs.trial import Plan
 from harness.smtp.reply import Reply
@@ -110,9 +110,9 @@ def test_a_failure_says_nothing_while_what_it_rests_on_failed_and_not_for_certai
 
 def test_only_an_ending_that_fails_a_rule_is_one_that_others_may_have_met() -> None:
     error = FailedError("it did not go on", seen=EndedError("the connection did not go on to QUIT"))
-    assert ended(CaseResult(Status.FAILED, "", error=error))
-    assert not ended(CaseResult(Status.INCONCLUSIVE, "", error=error))
-    assert not ended(CaseResult(Status.FAILED, "", error=refused(Stage.RCPT)))
+    assert ends_connections(CaseResult(Status.FAILED, "", error=error))
+    assert not ends_connections(CaseResult(Status.INCONCLUSIVE, "", error=error))
+    assert not ends_connections(CaseResult(Status.FAILED, "", error=refused(Stage.RCPT)))
 
 
 def test_a_delay_after_a_rule_has_spoken(profile: Profile) -> None:

@@ -822,6 +822,31 @@ def test_what_was_decided_stands_when_the_run_is_interrupted(
         scheduler.stop()
 
 
+def test_lost_dialogues_are_laid_at_the_door_of_a_rule_that_finds_connections_ended(
+    monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    monkeypatch.setattr(run, "trouble", lambda server=None, like=None: "")
+
+    def loses(play: Play) -> None:
+        attempt = play.new_client(Kind.KNOWN).attempt()
+        raise NoEvidenceError(f"there was no reply: {attempt.broken}")
+
+    def ends(play: Play) -> None:
+        raise EndedError("it hung up")
+
+    plans = {
+        rule: Plan(run.catalogue[rule], frozenset(), play, has_twin=False)
+        for rule, play in {
+            "rcpt.delay-repeated": loses,  # on which that one rests, and which it blocks all the same
+            "delay.no-early-reject": ends,
+            "rcpt.unknown-user": loses,
+        }.items()
+    }
+    came = scheduled(run, plans)
+    assert came.pop("delay.no-early-reject").status is Status.FAILED
+    assert {one.blocked_by for one in came.values()} == {"delay.no-early-reject"}
+
+
 def test_a_failure_is_none_while_what_it_rests_on_is_not_decided(
     monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:

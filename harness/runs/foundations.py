@@ -17,18 +17,25 @@ if TYPE_CHECKING:
     from harness.runs.course import CaseResult
 
 
+def _seen(error: BaseException | None) -> BaseException | None:
+    """What a failure was made of."""
+    return error.seen if isinstance(error, FailedError) and error.seen else error
+
+
 def refused_at(error: BaseException | None) -> Stage | None:
     """The stage of the refusal that contradicts what is documented; None where it is something else."""
-    seen = error.seen if isinstance(error, FailedError) and error.seen else error
-    refused = isinstance(seen, ContradictionError) and seen.step.treatment not in (None, Treatment.PASS)
-    return seen.step.tag if refused and isinstance(seen, ContradictionError) else None
+    seen = _seen(error)
+    if not isinstance(seen, ContradictionError) or seen.step.treatment in (None, Treatment.PASS):
+        return None
+    return seen.step.tag
 
 
 def _hit_at(error: BaseException | None) -> Stage | None:
     """The stage at which somebody was refused or kept waiting as is not documented; None otherwise."""
-    seen = error.seen if isinstance(error, FailedError) and error.seen else error
-    late = isinstance(seen, ContradictionError) and seen.fault is Fault.LATE
-    return seen.step.tag if late and isinstance(seen, ContradictionError) else refused_at(error)
+    seen = _seen(error)
+    if isinstance(seen, ContradictionError) and seen.fault is Fault.LATE:
+        return seen.step.tag
+    return refused_at(error)
 
 
 SUSPECTS: tuple[tuple[Callable[[BaseException | None], bool], Callable[[Rule], bool]], ...] = (
@@ -52,14 +59,9 @@ def may_block(outcome: "CaseResult", rule: Rule, catalogue: Catalogue, profile: 
     return tuple(found)
 
 
-def ended(outcome: "CaseResult") -> bool:
+def ends_connections(outcome: "CaseResult") -> bool:
     """Whether it failed because the server ended connections that were to go on."""
-    error = outcome.error
-    return (
-        outcome.status is Status.FAILED
-        and isinstance(error, FailedError)
-        and isinstance(error.seen, EndedError)
-    )
+    return outcome.status is Status.FAILED and isinstance(_seen(outcome.error), EndedError)
 
 
 def hit_beyond(error: BaseException | None, rule: Rule, profile: Profile) -> Stage | None:

@@ -14,7 +14,7 @@ from harness.rules import Rule
 from harness.runs.course import CaseResult, Course, broken_by
 from harness.runs.foundations import (
     blocked,
-    ended,
+    ends_connections,
     hit_beyond,
     may_block,
     told_with_others,
@@ -26,7 +26,7 @@ from harness.runs.trial import Plan
 from harness.verdicts import ScenarioEnd
 
 FEW = 24  # scenarios at a time when the crowd is gone
-NO_DOUBT = (Status.PASSED, Status.NOT_TESTABLE, Status.NOT_APPLICABLE)  # whoever else disturbs the server
+NO_DOUBT = (Status.PASSED, Status.NOT_TESTABLE)  # whoever else disturbs the server
 LAST = 4  # of the crowd, that are waiting for late replies and will not be disturbed by what strains a server
 
 
@@ -144,19 +144,26 @@ class Scheduler:
         """
         if key not in rooted:
             outcome = rooted[key] = came(key)
-            candidates = [one for one in self._below(outcome, self._plans[key]) if one in known]
-            candidates += self._told_there(key, outcome, came, known)
-            if outcome.lost:  # by those that find connections ended which were to go on
-                candidates += [one for one in self._plans if one in known and ended(came(one))]
+            candidates = self._candidates(key, outcome, came, known)
             below = {
                 one: self._with_its_root(one, came, known, rooted)
-                for one in dict.fromkeys(candidates)
+                for one in candidates
                 if not self._is_hit_by(key, one, came, known)
             }
             own = self._plans[key].rule.id
             others = {one: case for one, case in below.items() if case.blocked_by != own}
             rooted[key] = blocked(outcome, others, self._plans)
         return rooted[key]
+
+    def _candidates(
+        self, key: str, outcome: CaseResult, came: Callable[[str], CaseResult], known: Container[str]
+    ) -> list[str]:
+        """The scenarios that may have kept another from being proved, each once, by all that is known."""
+        found = [one for one in self._below(outcome, self._plans[key]) if one in known]
+        found += self._told_there(key, outcome, came, known)
+        if outcome.lost:
+            found += [one for one in self._plans if one in known and ends_connections(came(one))]
+        return [*dict.fromkeys(found)]
 
     def _below(self, outcome: CaseResult, plan: Plan) -> list[str]:
         """The scenarios of the rules that may have kept another from being proved, the nearest first."""

@@ -21,8 +21,8 @@ AT_RCPT = {
     Standing.LAPSED: "greylist.lifetime-expiry",
     Standing.BLACK: "greylist.blacklisted",
 }
-WAITING = {AT_RCPT[each] for each in (Standing.NEW, Standing.EARLY, Standing.EXPIRED, Standing.LAPSED)}
 UNKNOWN = (Standing.NEW, Standing.EARLY, Standing.EXPIRED, Standing.LAPSED)
+WAITING = {AT_RCPT[each] for each in UNKNOWN}
 ALL_PARTS = {"client", "sender", "recipient"}
 LATER = "I do not know you yet; please try again later"
 BLACK = "Your mail is not wanted here"
