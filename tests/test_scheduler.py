@@ -837,8 +837,8 @@ def test_lost_dialogues_are_laid_at_the_door_of_a_rule_that_finds_connections_en
     plans = {
         rule: Plan(run.catalogue[rule], frozenset(), play, has_twin=False)
         for rule, play in {
-            "rcpt.delay-repeated": loses,  # on which that one rests, and which it blocks all the same
             "delay.no-early-reject": ends,
+            "rcpt.delay-repeated": loses,  # on which that one rests, and which it blocks all the same
             "rcpt.unknown-user": loses,
         }.items()
     }
