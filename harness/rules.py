@@ -73,11 +73,12 @@ class Rule:
     the kind of thing that the server holds against a client by this rule, if it does.
     `rests_on` are the ids of the rules that its scenarios take for granted: while one of those is broken,
     this one cannot be told. A rule `about_innocents` promises what every innocent client meets. In one
-    `about_greylist` the greylist's word counts, in one `about_recipients` that somebody is taken for one,
-    and in one `about_storage` how messages are kept; elsewhere that is none of the rule's. One
-    `about_certificate` is broken where the server's certificate is not trusted. One that `disturbs` may
-    change what the server does with everybody for a while, so it is played when all others are done. A
-    `borrowed` offence is another rule's: where nothing is held against that, this one does not show.
+    `about_greylist` the greylist's word counts, in one `about_recipients` who is a recipient, and whose
+    mailbox that is, and in one `about_storage` how messages are kept; elsewhere that is none of the
+    rule's. One `about_certificate` is broken where the server's certificate is not trusted. One that
+    `disturbs` may change what the server does with everybody for a while, so it is played when all others
+    are done. A `borrowed` offence is another rule's: where nothing is held against that, this one does not
+    show.
 
     `must_describe` are the keys that a profile must have to claim it, where they are not those of its group.
     Its suite is `claimed_by_default` or not. Reports have it in a `chapter`, which is its stage when empty.

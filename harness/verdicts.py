@@ -46,6 +46,10 @@ class UnreadableMailError(InconclusiveError):
     """A message cannot be read because of how it is kept, which is another rule's affair."""
 
 
+class UndeliveredError(InconclusiveError):
+    """What an innocent client sent never came to its mailbox, which may be the fault of who gets what."""
+
+
 class NotTestableError(ScenarioEnd):
     """The profile does not grant what the scenario needs; `lacks` is the capability, where it is one."""
 

@@ -358,6 +358,32 @@ def test_what_is_wrong_with_a_reply_is_seen_on_two_connections(
     assert reason in vote.reason
 
 
+@pytest.mark.parametrize(
+    ("fault", "status", "reason"),
+    [
+        (Fault.SAYS_CONTROLS, Status.PASSED, ""),
+        (Fault.SAYS_CONTROLS_TO_ONE, Status.INCONCLUSIVE, "is no sound reply (control character)"),
+    ],
+)
+def test_a_reply_is_not_lost_for_a_flaw_that_this_server_always_has(
+    catalogue: Catalogue, tmp_path: Path, fault: Fault, status: Status, reason: str
+) -> None:
+    """Another rule than the one that is about that flaw."""
+
+    def say(talk: Talk) -> None:
+        talk.comes_to(Stage.HELO)
+        talk.fault("XYZZY", instead=("NOOP",), stage=Stage.MAIL)
+        talk.hears_anything()
+
+    def odd(client: Client, offence: bool, raw: Raw) -> None:
+        replies_must_be_sound(raw, client, offence, say, lambda reply: "")
+
+    with judged(catalogue, tmp_path, fault) as (run, _):
+        vote, _ = said(run, "session.quit", odd)
+    assert vote.status is status, vote.reason
+    assert reason in vote.reason
+
+
 def test_the_reference_mta_keeps_the_rules(catalogue: Catalogue) -> None:
     with open_run(Wish(catalogue)) as whole:
         run = replace(whole, judge=replace(whole.judge, noise=lambda since, until: 0.0))

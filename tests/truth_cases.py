@@ -51,6 +51,7 @@ RULES = (
     "rcpt.leading-dot",
     "bounce.bogus",
     "auth.unknown-user",
+    "delivery.alias*",
     "delivery.catch-all",
     "delivery.mbox",
     "delivery.trace-headers",
@@ -201,6 +202,9 @@ FOUND = {
     ),
     "a user's own mail comes to whoever gets the rest, beside what is for him": Server(
         Draw(rest="all have a *", users=2), "delivery.catch-all:strict-users"
+    ),
+    "a user's own mail comes to whoever gets the rest, and it was the twin of mail for an alias": Server(
+        Draw(rest="all have a *", aliases="of many"), "delivery.catch-all:strict-users"
     ),
     "bounces to postmaster are refused, who gets all the bounces that there are": Server(
         Draw(told="data", sending="postmaster", domains=1, users=1), "bounce.postmaster-legal:off"

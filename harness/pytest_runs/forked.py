@@ -15,6 +15,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from harness.pytest_runs.cores import Cores
+
+FREE = 0.25  # of all cores; where there is less, what is begun makes all others late
+LONGEST = 5  # times its pace, which is how long a beginning waits at most, for others may keep the cores busy
 FORKING = multiprocessing.get_context("fork")
 Order = TypeVar("Order")
 Found = TypeVar("Found")
@@ -41,18 +45,22 @@ class Pool(Generic[Order, Found]):
     lost: Callable[[str, float], Found]
     parallel: int
     patience: float  # seconds that one may take
-    pace: float = 0.0  # seconds between two beginnings: each begins with its work, and waits later
+    pace: float = 0.0  # seconds between two beginnings, or two looks for free cores
     kept: Path | None = None  # where the folders stay; without it they go
 
     def results(self, orders: deque[Order]) -> Iterator[tuple[Order, Found]]:
         """Every order and what came of it, as they end; more may be added meanwhile."""
         running: list[_Running[Order]] = []
-        next_begins = time.monotonic()
+        begun = next_begins = time.monotonic()
+        cores = Cores()
         with self._place() as place, _ended(running):
             while orders or running:
                 free = len(running) < self.parallel and bool(orders)
                 if free and time.monotonic() >= next_begins:
-                    running.append(self._begin(orders.popleft(), place))
+                    waited = time.monotonic() - begun >= LONGEST * self.pace
+                    if cores.free() >= FREE or waited or not running:
+                        running.append(self._begin(orders.popleft(), place))
+                        begun = time.monotonic()
                     next_begins = time.monotonic() + self.pace
                     continue
                 for one in self._over(running, next_begins if free else None):

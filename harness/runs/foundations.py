@@ -11,7 +11,7 @@ from harness.results.model import Status
 from harness.rules import Catalogue, Rule
 from harness.runs.expect import EndedError
 from harness.runs.trial import Plan
-from harness.verdicts import FailedError, InconclusiveError, UnreadableMailError
+from harness.verdicts import FailedError, InconclusiveError, UndeliveredError, UnreadableMailError
 
 if TYPE_CHECKING:
     from harness.runs.course import CaseResult
@@ -41,6 +41,7 @@ def _hit_at(error: BaseException | None) -> Stage | None:
 SUSPECTS: tuple[tuple[Callable[[BaseException | None], bool], Callable[[Rule], bool]], ...] = (
     (in_greylist_words, lambda rule: rule.about_greylist),
     (lambda ending: isinstance(ending, UnreadableMailError), lambda rule: rule.about_storage),
+    (lambda ending: isinstance(ending, UndeliveredError), lambda rule: rule.about_recipients),
     (lambda ending: refused_at(ending) is Stage.RCPT, lambda rule: rule.about_recipients),
 )  # what was seen, and the rules of which it shows the fault where they are broken
 

@@ -1,7 +1,6 @@
 """Trials side by side, each in a process that is forked from this one, which has read all modules."""
 
 import functools
-import os
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from harness.truth.draw import Draw
 from harness.truth.trial import Bench, Trial, try_out
 
 PATIENCE = 300.0  # seconds
-WORK = 4.0  # seconds that a core is busy with a trial, most of them soon after it begins
+PACE = 0.8  # seconds from a trial's beginning until its work shows
 
 
 @dataclass(frozen=True)
@@ -37,9 +36,8 @@ class Pool:
 
     def trials(self, orders: deque[Order]) -> Iterator[tuple[Order, Trial]]:
         """Every order and what became of it, as they end; more may be added meanwhile."""
-        pace = WORK / (os.cpu_count() or 1)  # or they keep each other waiting, and try more often
         try_one = functools.partial(_try_out, self.bench, lean=self.kept is None)
-        return forked.Pool(try_one, _lost, self.parallel, self.patience, pace, self.kept).results(orders)
+        return forked.Pool(try_one, _lost, self.parallel, self.patience, PACE, self.kept).results(orders)
 
 
 def _try_out(bench: Bench, order: Order, folder: Path, *, lean: bool) -> Trial:
