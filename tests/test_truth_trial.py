@@ -1,8 +1,11 @@
 """Trials of drawn servers from end to end: what is true is found true, and a writer that errs is found."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from harness.results.store import newest
 from harness.rules import Catalogue
@@ -19,12 +22,12 @@ profile.VERDICTS["close"] = "deny"  # the connection may stay open, it thinks
 sys.exit(cli.main(sys.argv[1:]))
 """
 INTERRUPTED = """
-import sys
+import os, sys
 from harness import cli
 from harness.progress import Progress
 def tell(progress, done, of, more=""):
     if done == 1:
-        raise KeyboardInterrupt
+        os.kill(os.getpid(), {number})
 Progress.tell = tell
 sys.exit(cli.main(sys.argv[1:]))
 """
@@ -57,11 +60,13 @@ def test_sound_and_broken_servers() -> None:
     assert "6 of 6 servers, 0 with a wrong verdict" in said
 
 
-def test_a_proof_that_is_interrupted_tells_what_it_has() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_proof_that_is_interrupted_tells_what_it_has(number: signal.Signals) -> None:
+    interrupted = INTERRUPTED.format(number=number.value)
     status, said = _truth(
-        "--servers", "3", "--seed", "2", "--rules", "helo.not-fqdn", before=("-c", INTERRUPTED)
+        "--servers", "3", "--seed", "2", "--rules", "helo.not-fqdn", before=("-c", interrupted)
     )
-    assert status == 130, said
+    assert status == 128 + number, said
     table = {line[:42].strip(): line[42:].split() for line in said.splitlines()}
     assert table["servers"] == ["1", "0"]
     assert table["servers with a wrong verdict"] == ["0", "0"]

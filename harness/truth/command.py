@@ -33,7 +33,7 @@ class Wish:
 def prove(bench: Bench, wish: Wish) -> int:
     """Try the servers, tell what is wrong, and print the table; returns the exit status.
 
-    When it is interrupted, the table is about those that were tried, and the interrupt goes on.
+    When it is interrupted, or asked to end, the table is about those that were tried, and the request goes on.
     """
     began = time.monotonic()
     chosen = cases(bench, wish.seed, wish.servers, wish.broken, wish.first)
@@ -45,7 +45,7 @@ def prove(bench: Bench, wish: Wish) -> int:
 
     try:
         proof.run(chosen, tell)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         print("\n".join(_table(proof, wish, time.monotonic() - began)))
         raise
     mistakes = [*proof.sound.mistakes, *proof.broken.mistakes]
