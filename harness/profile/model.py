@@ -38,6 +38,7 @@ from harness.smtp.identity import Argument, Bind, Identity, Own, ProxyV1, ProxyV
 from harness.smtp.transport import Tcp, Transport, UnixSocket
 
 NAMES_ARE_TOLD = "by XCLIENT the server is told its client's name and does not look it up; name another route"
+UNDELAYED = "policy.delay is 0 and a delay is promised; set the delay, or say what is earned instead"
 DIALECT = "follows from the profile's [dialect] and [greylist]"
 
 IDENTITIES: dict[RouteName, type[Identity]] = {
@@ -265,17 +266,19 @@ def contradictions(profile: Profile, catalogue: Catalogue) -> list[str]:
         *_unknown_rules(profile, catalogue),
         *_unknown_deviations(profile, catalogue, profile.deviation),
     ]
-    reasons: dict[str, list[str]] = {}
+    reasons: dict[str, list[Rule]] = {}
     for rule in catalogue:
         if profile.claims(rule):
             for reason in unfounded(profile, rule):
-                reasons.setdefault(reason, []).append(rule.id)
+                reasons.setdefault(reason, []).append(rule)
     how = (
         ""
         if "claim" in profile.rules.model_fields_set
         else ", as all rules are unless [rules] says otherwise"
     )
-    problems += [f"rules: {_listed(names)} claimed{how}; but {reason}" for reason, names in reasons.items()]
+    for reason, rules in reasons.items():
+        instead = f" ({_where_it_is_said(rules)})" if reason == UNDELAYED else ""
+        problems.append(f"rules: {_listed([rule.id for rule in rules])} claimed{how}; but {reason}{instead}")
     return problems
 
 
@@ -337,10 +340,7 @@ def unfounded(profile: Profile, rule: Rule) -> Iterator[str]:
     """
     expectation, _ = profile.expectation(rule)
     if profile.policy.delay == 0 and all(outcome.late for outcome in expectation):
-        yield (
-            "policy.delay is 0 and a delay is promised; set the delay, or say what it earns instead "
-            f"{_in_the_dialect(rule)}"
-        )
+        yield UNDELAYED
     if key := undescribed(profile, rule):
         pattern = f"{rule.group.prefix}.*" if rule.must_describe is None else rule.id
         yield f"{_lacks_key(key)} put {pattern} under rules.without"
@@ -380,9 +380,12 @@ def _lacks_key(key: str) -> str:
     return f"there is no {f'[[{table}]]' if several else f'[{table}]'}; describe it or"
 
 
-def _in_the_dialect(rule: Rule) -> str:
-    answer = f"under [dialect.answers] as {rule.offence}, or " if rule.offence else ""
-    return f'({answer}in [rules.expect."{rule.id}"])'
+def _where_it_is_said(rules: list[Rule]) -> str:
+    """The keys that say what is earned where the rules have a delay."""
+    offences = dict.fromkeys(str(rule.offence) for rule in rules if rule.offence)
+    others = [f'[rules.expect."{rule.id}"]' for rule in rules if not rule.offence]
+    answers = [f"under [dialect.answers] as {', '.join(offences)}"] if offences else []
+    return "; ".join([*answers, *([f"in {', '.join(others)}"] if others else [])])
 
 
 def _listed(names: list[str]) -> str:
