@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.profile.claims import load
 from harness.profile.deviations import Deviation, unknown_cases
-from harness.profile.model import load
 from harness.results.model import Status
 from harness.results.store import newest
 from harness.rules import Catalogue

@@ -19,8 +19,9 @@ from harness.discovery.facts import Face, Seen, Sighting, Speech, Way
 from harness.discovery.trial import Deviation, deviations, time_to_try, try_rules
 from harness.offence import Offence
 from harness.outcome import Outcome, Stage, Treatment
+from harness.profile.claims import contradictions
 from harness.profile.dialect import Asks, Told
-from harness.profile.model import Profile, contradictions
+from harness.profile.model import Profile
 from harness.profile.tables import RouteName
 from harness.pytest_runs.commanded import BrokenRunError, run_pytest
 from harness.reference_mta.certificate import own_certificate, server_context

@@ -13,8 +13,8 @@ from fake_dns import FakeDns, load_zone_file
 from harness import settings
 from harness.cli import main
 from harness.plugin.options import OLDER, OURS
+from harness.profile.claims import load
 from harness.profile.deviations import Expected
-from harness.profile.model import load
 from harness.reference_mta.config import Config
 from harness.reference_mta.mail.filter_language import parse
 from harness.rules import Catalogue

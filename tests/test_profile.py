@@ -6,7 +6,8 @@ from harness.grants.addresses import DNS, IPV6
 from harness.grants.greylist import CLOCK
 from harness.grants.mail import MAILBOX, QUEUE
 from harness.grants.sending import LOCAL_ONLY, SINK
-from harness.profile.model import Profile, load
+from harness.profile.claims import load
+from harness.profile.model import Profile
 from harness.profile.tables import GreylistPart
 from harness.rules import Catalogue
 from harness.settings import SettingsError
@@ -181,7 +182,11 @@ def test_a_dry_run_has_no_table_about_delivery(tmp_path: Path, catalogue: Catalo
         ('"127.0.0.1:5353"', '"127.0.0.1:70000"', "0 to 65535"),
         ("delay = 20", "delay = -1", "policy.delay"),
         ("delay = 20", "delay = 0", "policy.delay is 0 and a delay is promised"),
-        ("delay = 20", "delay = 0", "(under [dialect.answers] as unverified_host, failed_lookup, unqualified"),
+        (
+            "delay = 20",
+            "delay = 0",
+            "(under [dialect.answers] as unverified_host, failed_lookup, unq",
+        ),
         ("delay = 20", "delay = 0", 'in [rules.expect."mail.delay-repeated"], [rules.expect."rcpt.delay-'),
         ('name = "example.org"', "", "domain.0.name: is required"),
         ('"greylist.*"]', '"gerylist.*"]', "matches no rule"),

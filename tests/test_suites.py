@@ -8,7 +8,8 @@ import pytest
 from harness.grants.registry import CAPABILITIES
 from harness.plugin.keys import SESSION
 from harness.plugin.session import ScenarioPlugin
-from harness.profile.model import Profile, load
+from harness.profile.claims import load
+from harness.profile.model import Profile
 from harness.results.store import newest
 from harness.rules import Catalogue
 from harness.settings import SettingsError

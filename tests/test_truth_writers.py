@@ -8,8 +8,9 @@ import pytest
 from harness import settings
 from harness.offence import Offence
 from harness.outcome import Treatment
+from harness.profile.claims import contradictions
 from harness.profile.dialect import Told as TellsAt
-from harness.profile.model import Profile, contradictions
+from harness.profile.model import Profile
 from harness.reference_mta.config import Config
 from harness.reference_mta.passwords import hash_password
 from harness.rules import Catalogue

@@ -19,7 +19,8 @@ from harness.discovery.trial import Deviation, jobs_for
 from harness.offence import Offence
 from harness.outcome import DIALOGUE, Stage, Treatment
 from harness.printable import printable, shortened
-from harness.profile.model import Profile, undescribed, unfounded
+from harness.profile.claims import undescribed, unfounded
+from harness.profile.model import Profile
 from harness.rules import Catalogue, Rule
 
 TEMPLATE = "draft.toml.jinja"

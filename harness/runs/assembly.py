@@ -16,7 +16,7 @@ from harness.embedded.servers import reference_mta
 from harness.grants.capability import Site
 from harness.grants.registry import CAPABILITIES
 from harness.judge import Judge
-from harness.profile import model as profiles
+from harness.profile import claims
 from harness.profile.model import Profile
 from harness.profile.values import room_in
 from harness.results.model import ServerFacts
@@ -67,7 +67,7 @@ def open_run(wish: Wish) -> Iterator[Run]:
             names = stack.enter_context(DnsServer(dns, addresses=[("127.0.0.1", 0)]))
             profile, mta = stack.enter_context(wish.embedded(names.addresses[0], wish.mutants))
         else:
-            profile = profiles.load(wish.profile, wish.catalogue)
+            profile = claims.load(wish.profile, wish.catalogue)
             if profile.dns:
                 listen = list(profile.dns.listen)
                 stack.enter_context(DnsServer(dns, addresses=listen, loopback_only=False))

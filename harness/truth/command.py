@@ -33,7 +33,8 @@ class Wish:
 def prove(bench: Bench, wish: Wish) -> int:
     """Try the servers, tell what is wrong, and print the table; returns the exit status.
 
-    When it is interrupted, or asked to end, the table is about those that were tried, and the request goes on.
+    When it is interrupted, or asked to end, the table is about those that were tried, and the request goes
+    on.
     """
     began = time.monotonic()
     chosen = cases(bench, wish.seed, wish.servers, wish.broken, wish.first)

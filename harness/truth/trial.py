@@ -14,7 +14,7 @@ import pytest
 from harness import settings
 from harness.embedded.forked import WaitingMta, waiting_mta
 from harness.embedded.process import ReferenceMta
-from harness.profile import model as profiles
+from harness.profile import claims
 from harness.profile.model import Profile
 from harness.pytest_runs.here import cpu, play
 from harness.reference_mta.passwords import hash_password
@@ -102,7 +102,7 @@ class _DrawnServer:
         reach = Reach(port, dns, self._password, state / "mail", state / "ca.pem")
         file = self._folder / "profile.toml"
         file.write_text(profile(self._drawn, reach), "utf-8")
-        return profiles.load(file, self._bench.catalogue)
+        return claims.load(file, self._bench.catalogue)
 
 
 def try_out(bench: Bench, drawn: Draw, mutants: Sequence[str], folder: Path, *, lean: bool = True) -> Trial:
