@@ -7,7 +7,7 @@ from pathlib import Path
 from harness.commands.base import Commands, UsageError, add_command, default_scenarios
 from harness.settings.arguments import whole
 
-AT_ONCE = 3  # trials for each core: most of their time they wait
+AT_ONCE = 6  # trials for each core: most of their time they wait, and one begins when a core is free
 
 
 def add(commands: Commands) -> None:
@@ -32,7 +32,7 @@ def add(commands: Commands) -> None:
         "--rules", action="append", metavar="PATTERN", help="of ids, such as 'GROUP.*' (repeat for more)"
     )
     parser.add_argument(
-        "--parallel", type=whole(1), metavar="N", help="trials at a time (default: three for each core)"
+        "--parallel", type=whole(1), metavar="N", help="trials at a time, at most (default: six for each core)"
     )
     parser.add_argument(
         "--replay", metavar="SEED:NUMBER[:MUTANT]", help="try that server again, and keep what is said of it"
