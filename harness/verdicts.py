@@ -5,13 +5,17 @@ class ScenarioEnd(Exception):
     """Base of the endings; the text is the reason, a sentence for the report."""
 
 
-class FailedError(ScenarioEnd):
-    """The server did something else than it documents; `seen` is how that showed, where more is told."""
+class EvidenceError(ScenarioEnd):
+    """An ending that rests on what the server did; `seen` is how that showed, where more is told."""
 
     def __init__(self, reason: str, seen: BaseException | None = None) -> None:
         """As every ending, with a sentence."""
         super().__init__(reason)
         self.seen = seen
+
+
+class FailedError(EvidenceError):
+    """The server did something else than it documents."""
 
 
 class NeverCameError(FailedError):
@@ -26,11 +30,15 @@ class NeverCameError(FailedError):
         self.token = token
 
 
+class UndeliveredError(NeverCameError):
+    """A message was taken and never came to the mailbox of its recipient."""
+
+
 class MisfiledError(FailedError):
     """A message lies in its mailbox, and not as messages are kept there: evidence about the keeping only."""
 
 
-class InconclusiveError(ScenarioEnd):
+class InconclusiveError(EvidenceError):
     """What was seen proves nothing, one way or the other."""
 
 
@@ -44,10 +52,6 @@ class BrokenOffError(InconclusiveError):
 
 class UnreadableMailError(InconclusiveError):
     """A message cannot be read because of how it is kept, which is another rule's affair."""
-
-
-class UndeliveredError(InconclusiveError):
-    """What an innocent client sent never came to its mailbox, which may be the fault of who gets what."""
 
 
 class NotTestableError(ScenarioEnd):

@@ -54,6 +54,7 @@ RULES = (
     "delivery.alias*",
     "delivery.catch-all",
     "delivery.mbox",
+    "delivery.per-domain",
     "delivery.trace-headers",
 )
 
@@ -205,6 +206,9 @@ FOUND = {
     ),
     "a user's own mail comes to whoever gets the rest, and it was the twin of mail for an alias": Server(
         Draw(rest="all have a *", aliases="of many"), "delivery.catch-all:strict-users"
+    ),
+    "a user's own mail comes to whoever gets the rest, also where his alias is another's elsewhere": Server(
+        Draw(rest="all have a *", domains=2, users=3), "delivery.catch-all:strict-users"
     ),
     "bounces to postmaster are refused, who gets all the bounces that there are": Server(
         Draw(told="data", sending="postmaster", domains=1, users=1), "bounce.postmaster-legal:off"

@@ -12,7 +12,7 @@ from email.parser import BytesParser
 from functools import cached_property
 from typing import Protocol
 
-from harness.verdicts import BrokenOffError, InconclusiveError, MisfiledError, NeverCameError
+from harness.verdicts import BrokenOffError, InconclusiveError, MisfiledError, UndeliveredError
 
 LOOK = 0.05  # seconds between two looks into a store that another machine may write to
 INBOX = ""
@@ -77,7 +77,7 @@ class PolledMailbox:
     def find(self, recipient: str, token: str) -> Delivered:
         """The first delivered message with `token` in it.
 
-        Raises `NeverCameError` when none arrives, `FailedError` when it lies there and is no message,
+        Raises `UndeliveredError` when none arrives, `FailedError` when it lies there and is no message,
         `InconclusiveError` when one arrives, but late: it is waited for twice as long, because a slow
         delivery proves nothing; `BrokenOffError` when the run is over before.
         """
@@ -96,7 +96,7 @@ class PolledMailbox:
                     if place := watch.astray():
                         raise MisfiledError(f"the message to {recipient} is {place}")
                     within = f"within {waited:.0f} s"
-                    raise NeverCameError(
+                    raise UndeliveredError(
                         f"the message to {recipient} was accepted and not delivered {within}", token
                     )
                 if self.over.wait(LOOK):

@@ -32,7 +32,10 @@ def add(commands: Commands) -> None:
         "--rules", action="append", metavar="PATTERN", help="of ids, such as 'GROUP.*' (repeat for more)"
     )
     parser.add_argument(
-        "--parallel", type=whole(1), metavar="N", help="trials at a time, at most (default: six for each core)"
+        "--parallel",
+        type=whole(1),
+        metavar="N",
+        help="trials at a time, at most (default: six for each core)",
     )
     parser.add_argument(
         "--replay", metavar="SEED:NUMBER[:MUTANT]", help="try that server again, and keep what is said of it"

@@ -11,15 +11,21 @@ from harness.results.model import Status
 from harness.rules import Catalogue, Rule
 from harness.runs.expect import EndedError
 from harness.runs.trial import Plan
-from harness.verdicts import FailedError, InconclusiveError, UndeliveredError, UnreadableMailError
+from harness.verdicts import (
+    EvidenceError,
+    FailedError,
+    InconclusiveError,
+    UndeliveredError,
+    UnreadableMailError,
+)
 
 if TYPE_CHECKING:
     from harness.runs.course import CaseResult
 
 
 def _seen(error: BaseException | None) -> BaseException | None:
-    """What a failure was made of."""
-    return error.seen if isinstance(error, FailedError) and error.seen else error
+    """What an ending was made of."""
+    return error.seen if isinstance(error, EvidenceError) and error.seen else error
 
 
 def refused_at(error: BaseException | None) -> Stage | None:
@@ -38,11 +44,17 @@ def _hit_at(error: BaseException | None) -> Stage | None:
     return refused_at(error)
 
 
-SUSPECTS: tuple[tuple[Callable[[BaseException | None], bool], Callable[[Rule], bool]], ...] = (
-    (in_greylist_words, lambda rule: rule.about_greylist),
-    (lambda ending: isinstance(ending, UnreadableMailError), lambda rule: rule.about_storage),
-    (lambda ending: isinstance(ending, UndeliveredError), lambda rule: rule.about_recipients),
-    (lambda ending: refused_at(ending) is Stage.RCPT, lambda rule: rule.about_recipients),
+def _went_elsewhere(error: BaseException | None, rule: Rule) -> bool:
+    """Whether a message never came to its mailbox, and this is no failure of a rule that says whose it is."""
+    is_its_own = rule.about_recipients and isinstance(error, FailedError)
+    return isinstance(_seen(error), UndeliveredError) and not is_its_own
+
+
+SUSPECTS: tuple[tuple[Callable[[BaseException | None, Rule], bool], Callable[[Rule], bool]], ...] = (
+    (lambda ending, _: in_greylist_words(ending), lambda rule: rule.about_greylist),
+    (lambda ending, _: isinstance(ending, UnreadableMailError), lambda rule: rule.about_storage),
+    (_went_elsewhere, lambda rule: rule.about_recipients),
+    (lambda ending, _: refused_at(ending) is Stage.RCPT, lambda rule: rule.about_recipients),
 )  # what was seen, and the rules of which it shows the fault where they are broken
 
 
@@ -50,7 +62,7 @@ def may_block(outcome: "CaseResult", rule: Rule, catalogue: Catalogue, profile: 
     """The rules that may have kept a scenario of this one from being proved, the nearest first."""
     found = dict.fromkeys(catalogue.foundations(rule))
     for shows, is_suspect in SUSPECTS:
-        if shows(outcome.error):
+        if shows(outcome.error, rule):
             others = (one.id for one in catalogue if is_suspect(one))
             # What rests on this rule fails because of it.
             found |= {one: None for one in others if not catalogue.rest_on([one], [rule.id])}

@@ -21,7 +21,6 @@ from harness.verdicts import (
     NeverCameError,
     NotApplicableError,
     NotTestableError,
-    UndeliveredError,
     UnreadableMailError,
 )
 from harness.world.client import Client
@@ -164,7 +163,7 @@ def _end_of(run: Run, play: Play, plan: Plan) -> _End:
             return _End(Came.NOTHING, str(ending), UnreadableMailError(str(ending)))
         if isinstance(ending, NeverCameError) and not (play.offence and plan.has_twin):
             reason = f"{ending}; nothing shows that what an innocent client sends comes there"
-            return _End(Came.NOTHING, reason, UndeliveredError(reason))
+            return _End(Came.NOTHING, reason, InconclusiveError(reason, ending))
         return _End(Came.BROKEN, _sentence(ending), ending)
     except InconclusiveError as ending:
         return _End(Came.NOTHING, str(ending), ending)
