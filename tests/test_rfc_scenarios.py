@@ -14,6 +14,7 @@ from harness.profile.tables import RouteName
 from harness.results.model import Status
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, open_run
+from harness.runs.baseline import look
 from harness.runs.play import Play
 from harness.runs.run import Run
 from harness.runs.trial import Plan, Vote, try_once
@@ -43,6 +44,8 @@ Scenario = Callable[..., None]
 Given = dict[str, object]
 RCPT_IN_ODD_CASE: Given = {"stage": Stage.MAIL, "line": "rCpT tO:<{recipient}>", "code": (250, 251)}
 AT_RCPT: Given = {"stage": Stage.RCPT}
+MAIL_IN_ODD_CASE: Given = {"stage": Stage.HELO, "line": "mAiL fRoM:<{sender}>", "code": 250}
+ASKS_FOR_TLS = "which asks for TLS or a login before anything and says nothing of this rule"
 RSET_AT_ONCE: Given = {"line": "RSET", "wanted": (250,)}
 XYZZY: Given = {"stage": Stage.HELO, "line": "XYZZY"}
 UNKNOWN: Given = {"line": b"XYZZY all"}
@@ -288,17 +291,25 @@ def test_who_is_listed_may_be_refused_at_any_stage(
 
 
 @pytest.mark.parametrize(
-    ("rule", "scenario", "given"),
+    ("rule", "scenario", "given", "why"),
     [
-        ("session.helo-plain", greeting.test_helo_lists_nothing, {}),
-        ("session.before-ehlo", commands.test_commands_that_need_no_greeting, RSET_AT_ONCE),
-        ("session.unknown-command", commands.test_a_command_that_nobody_knows, {}),
-        ("session.refused-ehlo-keeps-state", greeting.test_a_refused_greeting_is_none, {}),
+        ("session.helo-plain", greeting.test_helo_lists_nothing, {}, ASKS_FOR_TLS),
+        ("session.before-ehlo", commands.test_commands_that_need_no_greeting, RSET_AT_ONCE, ASKS_FOR_TLS),
+        ("session.unknown-command", commands.test_a_command_that_nobody_knows, {}, ASKS_FOR_TLS),
+        ("session.vrfy-implemented", commands.test_vrfy_is_known, {}, ASKS_FOR_TLS),
+        (
+            "session.verb-case",
+            commands.test_letters_of_either_case,
+            MAIL_IN_ODD_CASE,
+            "what innocent clients",
+        ),
+        ("session.refused-ehlo-keeps-state", greeting.test_a_refused_greeting_is_none, {}, "expected 250"),
     ],
 )
 def test_a_server_that_wants_tls_before_anything_is_not_judged_without(
-    tmp_path: Path, rule: str, scenario: Scenario, given: Given
+    tmp_path: Path, rule: str, scenario: Scenario, given: Given, why: str
 ) -> None:
     with judged(tmp_path, {Way.WANTS_TLS}) as run:
-        vote = said(run, rule, scenario, **given)
+        vote = said(replace(run, baseline=look(run)), rule, scenario, **given)
     assert vote.status is Status.INCONCLUSIVE, vote.reason
+    assert why in vote.reason
