@@ -248,8 +248,8 @@ class Judge:
         if not wanted.has(step.code):
             if step.code == WANTS_MORE:
                 raise MisplacedError(
-                    f"expected {wanted}, but {said}, which asks for TLS or a login before anything and says "
-                    "nothing of this rule",
+                    f"expected {wanted} at {step.name}, but {said}, which asks for TLS or a login before "
+                    "anything and says nothing of this rule",
                     step,
                 )
             self._contradict(f"expected {wanted} at {step.name}, but {said}", step, attempt)

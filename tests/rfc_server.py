@@ -32,6 +32,7 @@ class Way(Enum):
     FORWARDS = auto()  # RCPT has 251
     LETS_DATA_PASS = auto()  # without a recipient as well, and refuses the message (RFC 5321 §3.3)
     WANTS_TLS = auto()  # before anything (RFC 3207 §4)
+    TAKES_LOGINS = auto()  # AUTH has 334
     HESITATES_AFTER_ERRORS = auto()  # from an error on each reply takes a while
     REFUSES_LISTED_AT_CONNECT = auto()  # in the words of the list
     REFUSES_LISTED_AT_END = auto()  # of the content, likewise
@@ -137,6 +138,8 @@ class Dialogue:
         known = {b"MAIL": self.mail, b"RCPT": self.rcpt, b"DATA": self.data, b"RSET": self.rset}
         if verb in known:
             return known[verb](rest)
+        if verb == b"AUTH" and Way.TAKES_LOGINS in self.server.ways:
+            return b"334 "
         if verb == b"NOOP" and Way.NOOP_DROPS in self.server.ways:
             self.drop()
         return SIMPLE.get(verb, b"" if Way.SILENT_AT_UNKNOWN in self.server.ways else b"500 what?")
@@ -159,6 +162,8 @@ class Dialogue:
         listed = [b"PIPELINING"]
         if Way.WANTS_TLS in self.server.ways:
             listed += [b"STARTTLS"]
+        if Way.TAKES_LOGINS in self.server.ways:
+            listed += [b"AUTH PLAIN"]
         if Way.LISTS_WHAT_IT_HAS_NOT in self.server.ways:
             listed += [b"DSN", b"AUTH PLAIN"]
         *first, last = [b"mx.example.org", *listed]

@@ -89,6 +89,7 @@ def said(run: Run, rule: str, scenario: Scenario, **given: object) -> Vote:
         (Way.FORWARDS, "session.verb-case", commands.test_letters_of_either_case, RCPT_IN_ODD_CASE),
         (Way.FORWARDS, "session.unlisted-not-honoured", greeting.test_a_parameter_that_nobody_knows, AT_RCPT),
         (Way.FORWARDS, "session.no-effect-verbs", commands.test_commands_without_effect, {"line": "NOOP"}),
+        (Way.TAKES_LOGINS, "session.keywords-honoured", greeting.test_commands_of_listed_extensions, {}),
         (Way.HESITATES_AFTER_ERRORS, "reply.one-per-command", reply.test_a_command_has_one_reply, UNKNOWN),
         (Way.HESITATES_AFTER_ERRORS, "reply.crlf-framed", reply.test_lines_of_all_replies, UNKNOWN),
         (Way.SCANS, "eod.lf-dot-lf", eod.test_dot_between_bare_lfs, {}),
