@@ -201,6 +201,19 @@ def test_mail_that_is_refused_to_everybody_shows_nothing_of_a_refused_greeting(t
 
 
 @pytest.mark.parametrize(
+    ("text", "shows"),
+    [
+        (b"214 see https://mx.firma.pl:8443/help", False),
+        (b"214 see mx.empresa.com.py:587", False),
+        (b"500 smtpd.py:12: what?", True),
+        (b"500 what? (Handler.java:12)", True),
+    ],
+)
+def test_the_port_of_a_host_is_no_line_of_a_file(text: bytes, shows: bool) -> None:
+    assert bool(reply.telling_of_itself(text + b"\r\n")) is shows
+
+
+@pytest.mark.parametrize(
     ("rule", "scenario", "given"),
     [
         ("session.no-close-on-error", commands.test_one_error_does_not_end_the_connection, XYZZY),

@@ -43,7 +43,8 @@ CODE = re.compile(rb"[2-5][0-5][0-9](?![0-9])")
 TEXT = re.compile(rb"[\t -~]*")
 INTERNALS = re.compile(
     rb"Traceback \(most recent|\b\w+(?:Error|Exception)\b[):]|\bat 0x[0-9a-f]{6}|\bline [0-9]+, in "
-    rb"|(?<![\w/.:@-])/(?:usr|home|opt|var|etc|srv|root)/[\w.-]+|\b\w+\.(?:py|pl|php|java|rb):[0-9]+"
+    rb"|(?<![\w/.:@-])/(?:usr|home|opt|var|etc|srv|root)/[\w.-]+"
+    rb"|(?<![\w/.:@-])\w+\.(?:py|pl|php|java|rb):[0-9]+"  # no port of a host: .py and .pl are countries
 )
 
 
