@@ -46,6 +46,8 @@ class Way(Enum):
     KEEPS_SENDER = auto()  # behind RSET
     KEEPS_RECIPIENTS = auto()  # behind RSET, for the next sender
     KEEPS_RECIPIENTS_OF_MESSAGE = auto()  # behind a message, for the next sender
+    COUNTS_WHAT_IS_NO_PATH = auto()  # as a sender, or as a recipient, though it is refused
+    DROPS_RECIPIENTS_AT_AN_ERROR = auto()  # in RCPT
     DELIVERS_HALF_AT_RESET = auto()  # of the connection
     LISTS_WHAT_IT_HAS_NOT = auto()  # DSN and AUTH, whose parameters are not known
     NOOP_DROPS = auto()  # the transaction
@@ -178,6 +180,7 @@ class Dialogue:
         if self.sender and Way.KEEPS_SENDER not in self.server.ways:
             return b"503 there is one"
         if rest[:5].upper() != b"FROM:" or not (path.startswith(b"<") and path.endswith(b">")):
+            self.sender = Way.COUNTS_WHAT_IS_NO_PATH in self.server.ways
             return b"501 no path"
         if space and parameters.upper() != b"BODY=7BIT":
             return b"555 unknown parameter"
@@ -189,6 +192,9 @@ class Dialogue:
         if not self.sender:
             return b"503 MAIL first"
         if rest[:3].upper() != b"TO:" or not (path.startswith(b"<") and path.endswith(b">")) or path == b"<>":
+            self.recipients += [path] if Way.COUNTS_WHAT_IS_NO_PATH in self.server.ways else []
+            if Way.DROPS_RECIPIENTS_AT_AN_ERROR in self.server.ways:
+                self.recipients = []
             return b"501 no path"
         if space:
             return b"555 unknown parameter"

@@ -89,6 +89,12 @@ def said(run: Run, rule: str, scenario: Scenario, **given: object) -> Vote:
         (Way.FORWARDS, "session.verb-case", commands.test_letters_of_either_case, RCPT_IN_ODD_CASE),
         (Way.FORWARDS, "session.unlisted-not-honoured", greeting.test_a_parameter_that_nobody_knows, AT_RCPT),
         (Way.FORWARDS, "session.no-effect-verbs", commands.test_commands_without_effect, {"line": "NOOP"}),
+        (
+            Way.LETS_DATA_PASS,
+            "session.bad-argument-keeps-state",
+            order.test_rcpt_without_a_path_adds_no_recipient,
+            {"argument": " TO:<>"},
+        ),
         (Way.TAKES_LOGINS, "session.keywords-honoured", greeting.test_commands_of_listed_extensions, {}),
         (Way.HESITATES_AFTER_ERRORS, "reply.one-per-command", reply.test_a_command_has_one_reply, UNKNOWN),
         (Way.HESITATES_AFTER_ERRORS, "reply.crlf-framed", reply.test_lines_of_all_replies, UNKNOWN),
@@ -121,6 +127,24 @@ def test_a_server_is_lawful_in_its_own_way(
             "session.buffers-cleared",
             order.test_a_message_goes_to_its_own_recipients,
             {},
+        ),
+        (
+            {Way.COUNTS_WHAT_IS_NO_PATH},
+            "session.bad-argument-keeps-state",
+            order.test_mail_without_a_path_begins_no_transaction,
+            {"argument": " FROM:<x@"},
+        ),
+        (
+            {Way.COUNTS_WHAT_IS_NO_PATH},
+            "session.bad-argument-keeps-state",
+            order.test_rcpt_without_a_path_adds_no_recipient,
+            {"argument": " TO:<>"},
+        ),
+        (
+            {Way.DROPS_RECIPIENTS_AT_AN_ERROR},
+            "session.bad-argument-keeps-state",
+            order.test_rcpt_without_a_path_drops_no_recipient,
+            {"argument": ""},
         ),
         (
             {Way.NOOP_DROPS, Way.LETS_DATA_PASS},
