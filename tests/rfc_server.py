@@ -14,6 +14,7 @@ from tests.hostile_server import Hangup, Visitor
 dnslib: Any = untyped
 LIST = "list.example"
 END = b"\r\n.\r\n"
+TAKEN = b"250 taken"
 SIMPLE = {
     b"NOOP": b"250 fine",
     b"QUIT": b"221 bye",
@@ -43,6 +44,8 @@ class Way(Enum):
     ENDS_AFTER_ONE_ERROR = auto()
     # wrong
     SAYS_WORDS_AS_THEY_CAME = auto()  # of a list
+    ENDS_LINES_AT_LF = auto()  # of its replies, when it has a message
+    SHOWS_RECIPIENTS = auto()  # as they came, where they have a bare CR in them
     KEEPS_SENDER = auto()  # behind RSET
     KEEPS_RECIPIENTS = auto()  # behind RSET, for the next sender
     KEEPS_RECIPIENTS_OF_MESSAGE = auto()  # behind a message, for the next sender
@@ -112,7 +115,8 @@ class Dialogue:
         self.erred = self.erred or reply[:1] in b"45"
         if self.erred and Way.HESITATES_AFTER_ERRORS in self.server.ways and not slow:
             self.visitor.over.wait(PAUSE)
-        self.visitor.socket.sendall(reply + b"\r\n")
+        is_odd = reply == TAKEN and Way.ENDS_LINES_AT_LF in self.server.ways
+        self.visitor.socket.sendall(reply + (b"\n" if is_odd else b"\r\n"))
 
     def listed(self, way: Way) -> bytes:
         """The refusal of a client that the list names, where that is its way; who asks at all asks always."""
@@ -191,6 +195,8 @@ class Dialogue:
         path, space, _ = rest[3:].partition(b" ")
         if not self.sender:
             return b"503 MAIL first"
+        if b"\r" in rest and Way.SHOWS_RECIPIENTS in self.server.ways:
+            return b"550 who is " + rest
         if rest[:3].upper() != b"TO:" or not (path.startswith(b"<") and path.endswith(b">")) or path == b"<>":
             self.recipients += [path] if Way.COUNTS_WHAT_IS_NO_PATH in self.server.ways else []
             if Way.DROPS_RECIPIENTS_AT_AN_ERROR in self.server.ways:
@@ -222,7 +228,7 @@ class Dialogue:
             return b"554 no recipients"
         kept = b"\n".join(line.removeprefix(b".") for line in heard.removesuffix(END[2:]).split(b"\r\n"))
         self.server.taken.append(([*recipients], kept))
-        return b"250 taken"
+        return TAKEN
 
     def content(self) -> bytes:
         heard = b"\r\n"

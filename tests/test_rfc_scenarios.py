@@ -95,6 +95,7 @@ def said(run: Run, rule: str, scenario: Scenario, **given: object) -> Vote:
             order.test_rcpt_without_a_path_adds_no_recipient,
             {"argument": " TO:<>"},
         ),
+        (Way.LETS_DATA_PASS, "reply.crlf-framed", reply.test_lines_of_replies_to_a_message, {}),
         (Way.TAKES_LOGINS, "session.keywords-honoured", greeting.test_commands_of_listed_extensions, {}),
         (Way.HESITATES_AFTER_ERRORS, "reply.one-per-command", reply.test_a_command_has_one_reply, UNKNOWN),
         (Way.HESITATES_AFTER_ERRORS, "reply.crlf-framed", reply.test_lines_of_all_replies, UNKNOWN),
@@ -171,6 +172,13 @@ def test_a_server_is_lawful_in_its_own_way(
             {},
         ),
         ({Way.SILENT_AT_UNKNOWN}, "reply.one-per-command", reply.test_a_command_has_one_reply, UNKNOWN),
+        ({Way.ENDS_LINES_AT_LF}, "reply.crlf-framed", reply.test_lines_of_replies_to_a_message, {}),
+        (
+            {Way.SHOWS_RECIPIENTS},
+            "reply.no-echo-injection",
+            reply.test_line_ends_in_what_is_said,
+            {"line": b"RCPT TO:<a\r%b>"},
+        ),
         ({Way.ENDS_AT_LF}, "eod.lf-dot-lf", eod.test_dot_between_bare_lfs, {}),
         ({Way.ENDS_AT_LF, Way.SCANS}, "eod.lf-dot-lf", eod.test_dot_between_bare_lfs, {}),
         (

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from harness.scenario import (
+    CLOSED,
     Client,
     Expect,
     FailedError,
@@ -21,6 +22,8 @@ from harness.scenario import (
 )
 
 from .listed import must_be_sound_when_listed
+from .reply_sets import ANY
+from .transactions import content
 
 ODD = {  # in each connection one of them, for servers cut off who makes several mistakes
     "unknown": b"XYZZY all",
@@ -37,6 +40,8 @@ ODD = {  # in each connection one of them, for servers cut off who makes several
     "NUL in the sender": b"MAIL FROM:<x\0y@%domain>",
     "quoted sender": b'MAIL FROM:<"a\\"b c"@%domain>',
     "long sender": b"MAIL FROM:<" + b"x" * 400 + b"@%domain>",
+    "ESC in the recipient": b"RCPT TO:<a\x1b[1mb@%home>",
+    "octets in the recipient": b"RCPT TO:<x\xe9\x80@%home>",
 }
 odd_lines = pytest.mark.parametrize("line", list(ODD.values()), ids=list(ODD))
 CODE = re.compile(rb"[2-5][0-5][0-9](?![0-9])")
@@ -73,6 +78,11 @@ def test_lines_of_all_replies(client: Client, offence: bool, raw: Raw, line: byt
 
 
 @rule("reply.crlf-framed")
+def test_lines_of_replies_to_a_message(client: Client, raw: Raw) -> None:
+    replies_must_be_sound(raw, client, None, sending, unframed)
+
+
+@rule("reply.crlf-framed")
 @needs("address", "dns")
 @pytest.mark.parametrize("text", ["a\u0080\u00e9b", "a\x1b[1mb\x7f"], ids=["octets", "controls"])
 def test_lines_of_a_refusal_with_the_words_of_a_list(
@@ -85,6 +95,11 @@ def test_lines_of_a_refusal_with_the_words_of_a_list(
 @odd_lines
 def test_codes_of_all_lines(client: Client, offence: bool, raw: Raw, line: bytes) -> None:
     replies_must_be_sound(raw, client, offence, saying(client, line), disjoint)
+
+
+@rule("reply.multiline")
+def test_codes_of_all_lines_to_a_message(client: Client, raw: Raw) -> None:
+    replies_must_be_sound(raw, client, None, sending, disjoint)
 
 
 @rule("reply.multiline")
@@ -101,11 +116,21 @@ def test_codes_of_all_replies(client: Client, offence: bool, raw: Raw, line: byt
     replies_must_be_sound(raw, client, offence, saying(client, line), miscoded)
 
 
+@rule("reply.code-range")
+def test_codes_of_replies_to_a_message(client: Client, raw: Raw) -> None:
+    replies_must_be_sound(raw, client, None, sending, miscoded)
+
+
 @rule("reply.line-512")
 def test_refusal_with_the_long_words_of_a_list(
     client: Client, offence: bool, raw: Raw, sut: Sut, expect: Expect
 ) -> None:
     must_be_sound_when_listed(client, offence, raw, sut, expect, "word " * 400, too_long)
+
+
+@rule("reply.line-512")
+def test_length_of_replies_to_a_message(client: Client, raw: Raw) -> None:
+    replies_must_be_sound(raw, client, None, sending, too_long)
 
 
 @rule("reply.no-echo-injection")
@@ -120,8 +145,8 @@ def test_line_ends_in_the_words_of_a_list(
 @rule("reply.no-echo-injection")
 @pytest.mark.parametrize(
     "line",
-    [b"EHLO a\r%b", b"EHLO a\n%b", b"MAIL FROM:<a\r%b>", b"XYZZY\r%b"],
-    ids=["CR in EHLO", "LF in EHLO", "CR in MAIL", "CR in what is unknown"],
+    [b"EHLO a\r%b", b"EHLO a\n%b", b"MAIL FROM:<a\r%b>", b"RCPT TO:<a\r%b>", b"XYZZY\r%b"],
+    ids=["CR in EHLO", "LF in EHLO", "CR in MAIL", "CR in RCPT", "CR in what is unknown"],
 )
 def test_line_ends_in_what_is_said(client: Client, offence: bool, raw: Raw, line: bytes) -> None:
     line = line.replace(b"%b", INJECTED.encode())
@@ -134,6 +159,11 @@ def test_what_replies_show(client: Client, offence: bool, raw: Raw, line: bytes)
     replies_must_be_sound(raw, client, offence, saying(client, line), telling_of_itself)
 
 
+@rule("reply.no-internals")
+def test_what_replies_to_a_message_show(client: Client, raw: Raw) -> None:
+    replies_must_be_sound(raw, client, None, sending, telling_of_itself)
+
+
 INJECTED = "250 2.0.0 injected"
 
 
@@ -141,7 +171,7 @@ def saying(client: Client, line: bytes) -> Callable[[Talk], None]:
     """A dialogue with an odd line in it, which the twin has a sound one for."""
 
     def say(talk: Talk) -> None:
-        talk.comes_to(Stage.HELO)
+        talk.comes_to(before(line))
         talk.fault(filled(client, line) + b"\r\n", instead=("NOOP",), replies=1)
         if isinstance(talk.hears_anything(), Step):
             return
@@ -152,10 +182,29 @@ def saying(client: Client, line: bytes) -> Callable[[Talk], None]:
     return say
 
 
+def sending(talk: Talk) -> None:
+    """A dialogue with nothing odd in it: a message, and a second one that is not sent."""
+    talk.comes_to(Stage.DATA)
+    talk.says(content(talk.client), replies=1, stage=Stage.DATA).hears(*ANY)
+    talk.says(f"MAIL FROM:<{talk.client.sender}>").hears(*ANY)
+    talk.says("RSET").hears(*ANY)
+    talk.says("QUIT").hears(*ANY, CLOSED)
+
+
+def before(line: bytes) -> Stage:
+    """Where an odd line is said: a recipient is looked at by those who have a sender."""
+    return Stage.MAIL if line.startswith(b"RCPT") else Stage.HELO
+
+
 def filled(client: Client, line: bytes) -> bytes:
     """The line with the client's names in it."""
     sut = client.world.sut
-    names = {b"%recipient": sut.recipient, b"%sender": client.sender, b"%domain": client.identity.domain}
+    names = {
+        b"%recipient": sut.recipient,
+        b"%home": sut.recipient.rpartition("@")[2],
+        b"%sender": client.sender,
+        b"%domain": client.identity.domain,
+    }
     for name, value in names.items():
         line = line.replace(name, value.encode())
     return line
@@ -166,7 +215,7 @@ def has_one_reply(
 ) -> None:
     """A line, and a NOOP behind it, have two replies; a reply that is not there is told by their number."""
     with raw(client, offence) as talk:
-        talk.comes_to(Stage.HELO)
+        talk.comes_to(before(line))
         talk.fault(filled(client, line) + b"\r\n", instead=("NOOP",), replies=1)
         seen = talk.hears_anything()
         come = [*([seen] if isinstance(seen, Step) else [])]
