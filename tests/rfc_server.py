@@ -31,6 +31,7 @@ class Way(Enum):
 
     # lawful
     FORWARDS = auto()  # RCPT has 251
+    TAKES_ONE_RECIPIENT = auto()  # in a transaction
     LETS_DATA_PASS = auto()  # without a recipient as well, and refuses the message (RFC 5321 §3.3)
     WANTS_TLS = auto()  # before anything (RFC 3207 §4)
     TAKES_LOGINS = auto()  # AUTH has 334
@@ -204,6 +205,8 @@ class Dialogue:
             return b"501 no path"
         if space:
             return b"555 unknown parameter"
+        if self.recipients and Way.TAKES_ONE_RECIPIENT in self.server.ways:
+            return b"451 one at a time"
         self.recipients.append(path[1:-1])
         return b"251 forwards" if Way.FORWARDS in self.server.ways else b"250 fine"
 

@@ -232,6 +232,14 @@ def test_mail_that_is_refused_to_everybody_shows_nothing_of_a_refused_greeting(t
     assert "expected 250 at mail, and there was 550 no mail" in vote.reason
 
 
+def test_a_recipient_who_is_refused_the_second_time_shows_nothing_of_the_sender(tmp_path: Path) -> None:
+    with judged(tmp_path, {Way.TAKES_ONE_RECIPIENT}) as run:
+        vote = said(run, "session.rset", commands.test_rset_drops_the_transaction, **NO_SENDER)
+    assert vote.status is Status.INCONCLUSIVE, vote.reason
+    assert "the innocent twin" in vote.reason
+    assert "expected 25x at rcpt, and there was 451 one at a time" in vote.reason
+
+
 @pytest.mark.parametrize(
     ("text", "shows"),
     [
