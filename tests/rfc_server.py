@@ -45,6 +45,7 @@ class Way(Enum):
     ENDS_AFTER_ONE_ERROR = auto()
     # wrong
     SAYS_WORDS_AS_THEY_CAME = auto()  # of a list
+    SAYS_TWICE = auto()  # that a recipient is taken
     ENDS_LINES_AT_LF = auto()  # of its replies, when it has a message
     SHOWS_RECIPIENTS = auto()  # as they came, where they have a bare CR in them
     KEEPS_SENDER = auto()  # behind RSET
@@ -208,6 +209,8 @@ class Dialogue:
         if self.recipients and Way.TAKES_ONE_RECIPIENT in self.server.ways:
             return b"451 one at a time"
         self.recipients.append(path[1:-1])
+        if Way.SAYS_TWICE in self.server.ways:
+            self.say(b"250 fine")
         return b"251 forwards" if Way.FORWARDS in self.server.ways else b"250 fine"
 
     def data(self, rest: bytes) -> bytes:

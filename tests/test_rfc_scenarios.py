@@ -95,6 +95,7 @@ def said(run: Run, rule: str, scenario: Scenario, **given: object) -> Vote:
             order.test_rcpt_without_a_path_adds_no_recipient,
             {"argument": " TO:<>"},
         ),
+        (Way.FORWARDS, "reply.one-per-command", reply.test_commands_of_a_message_have_one_reply_each, {}),
         (Way.LETS_DATA_PASS, "reply.crlf-framed", reply.test_lines_of_replies_to_a_message, {}),
         (Way.TAKES_LOGINS, "session.keywords-honoured", greeting.test_commands_of_listed_extensions, {}),
         (Way.HESITATES_AFTER_ERRORS, "reply.one-per-command", reply.test_a_command_has_one_reply, UNKNOWN),
@@ -172,6 +173,12 @@ def test_a_server_is_lawful_in_its_own_way(
             {},
         ),
         ({Way.SILENT_AT_UNKNOWN}, "reply.one-per-command", reply.test_a_command_has_one_reply, UNKNOWN),
+        (
+            {Way.SAYS_TWICE},
+            "reply.one-per-command",
+            reply.test_commands_of_a_message_have_one_reply_each,
+            {},
+        ),
         ({Way.ENDS_LINES_AT_LF}, "reply.crlf-framed", reply.test_lines_of_replies_to_a_message, {}),
         (
             {Way.SHOWS_RECIPIENTS},

@@ -40,10 +40,14 @@ ODD = {  # in each connection one of them, for servers cut off who makes several
     "NUL in the sender": b"MAIL FROM:<x\0y@%domain>",
     "quoted sender": b'MAIL FROM:<"a\\"b c"@%domain>',
     "long sender": b"MAIL FROM:<" + b"x" * 400 + b"@%domain>",
+}
+ODD_RECIPIENTS = {
     "ESC in the recipient": b"RCPT TO:<a\x1b[1mb@%home>",
     "octets in the recipient": b"RCPT TO:<x\xe9\x80@%home>",
 }
-odd_lines = pytest.mark.parametrize("line", list(ODD.values()), ids=list(ODD))
+odd_lines = pytest.mark.parametrize(
+    "line", [*ODD.values(), *ODD_RECIPIENTS.values()], ids=[*ODD, *ODD_RECIPIENTS]
+)
 CODE = re.compile(rb"[2-5][0-5][0-9](?![0-9])")
 TEXT = re.compile(rb"[\t -~]*")
 INTERNALS = re.compile(
@@ -69,6 +73,28 @@ def test_a_line_without_a_command(
     client: Client, offence: bool, raw: Raw, expect: Expect, line: bytes
 ) -> None:
     has_one_reply(client, offence, raw, expect, line, may_have_none=True)
+
+
+@rule("reply.one-per-command")
+def test_commands_of_a_message_have_one_reply_each(
+    client: Client, raw: Raw, sut: Sut, expect: Expect
+) -> None:
+    sender, recipient = f"MAIL FROM:<{client.sender}>", f"RCPT TO:<{sut.recipient}>"
+    with raw(client) as talk:
+        talk.hears(220)
+        for line in (f"EHLO {client.host}", sender, recipient, "DATA"):  # each may have one that is left over
+            talk.says(line).hears("2xx", 354)
+        talk.says(content(client), replies=1, stage=Stage.DATA).hears("2xx", 354)
+        talk.says("NOOP")
+        come = [*talk.all_that_comes(), *talk.strays]
+        ended = talk.conversation.broken
+    expect.given(bool(come) and not ended, ended or "NOOP behind the message has no reply")
+    expect.given(all(step.code != 421 for step in come), "the server ends its service with 421")
+    if len(come) > 1:
+        said = ", ".join(str(step.code) for step in come)
+        raise FailedError(f"nothing is to be heard behind the message but one reply to NOOP, and not {said}")
+    expect.observed = "one reply to each command of a message"
+    expect.proven = True
 
 
 @rule("reply.crlf-framed")
@@ -215,7 +241,7 @@ def has_one_reply(
 ) -> None:
     """A line, and a NOOP behind it, have two replies; a reply that is not there is told by their number."""
     with raw(client, offence) as talk:
-        talk.comes_to(before(line))
+        talk.comes_to(Stage.HELO)
         talk.fault(filled(client, line) + b"\r\n", instead=("NOOP",), replies=1)
         seen = talk.hears_anything()
         come = [*([seen] if isinstance(seen, Step) else [])]
