@@ -32,6 +32,7 @@ class Way(Enum):
     # lawful
     FORWARDS = auto()  # RCPT has 251
     TAKES_ONE_RECIPIENT = auto()  # in a transaction
+    FAILS_WITHOUT_RECIPIENTS = auto()  # DATA has 554, and the transaction is over
     LETS_DATA_PASS = auto()  # without a recipient as well, and refuses the message (RFC 5321 §3.3)
     WANTS_TLS = auto()  # before anything (RFC 3207 §4)
     TAKES_LOGINS = auto()  # AUTH has 334
@@ -218,6 +219,9 @@ class Dialogue:
         if rest.strip():
             return b"501 no argument"
         recipients = self.recipients if self.sender else []
+        if not recipients and Way.FAILS_WITHOUT_RECIPIENTS in ways:
+            self.drop()
+            return b"554 no valid recipients"
         if not recipients and Way.LETS_DATA_PASS not in ways:
             return b"503 RCPT first"
         self.say(b"354 go on")

@@ -239,6 +239,15 @@ def test_mail_that_is_refused_to_everybody_shows_nothing_of_a_refused_greeting(t
     assert "expected 250 at mail, and there was 550 no mail" in vote.reason
 
 
+@pytest.mark.parametrize(
+    ("stage", "status"), [(Stage.HELO, Status.PASSED), (Stage.MAIL, Status.NOT_APPLICABLE)]
+)
+def test_a_transaction_that_has_failed_may_be_over(tmp_path: Path, stage: Stage, status: Status) -> None:
+    with judged(tmp_path, {Way.FAILS_WITHOUT_RECIPIENTS}) as run:
+        vote = said(run, "session.out-of-order-503", order.test_refused_data_changes_nothing, stage=stage)
+    assert vote.status is status, vote.reason
+
+
 def test_a_recipient_who_is_refused_the_second_time_shows_nothing_of_the_sender(tmp_path: Path) -> None:
     with judged(tmp_path, {Way.TAKES_ONE_RECIPIENT}) as run:
         vote = said(run, "session.rset", commands.test_rset_drops_the_transaction, **NO_SENDER)
