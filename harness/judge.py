@@ -10,7 +10,7 @@ from harness.outcome import DIALOGUE, Outcome, Stage, Treatment
 from harness.profile.tables import Greylist
 from harness.rules import spell
 from harness.verdicts import FailedError, InconclusiveError
-from harness.world.conversation import REFUSES, SERVICE_ENDS, Attempt, Step
+from harness.world.conversation import REFUSES, SERVICE_ENDS, WANTS_MORE, Attempt, Step
 from harness.world.reply_set import ReplySet
 
 LATE_FROM = 0.9  # of the configured delay: such a silence is a reply held back
@@ -43,7 +43,7 @@ class NoEvidenceError(InconclusiveError):
 
 
 class MisplacedError(NoEvidenceError):
-    """A reply is no answer to what was asked at `step`, such as a 2yz to the command DATA."""
+    """A reply is no answer to what was asked at `step`, such as a 2yz to the command DATA, or a 530."""
 
     fault = Fault.REPLY
 
@@ -246,6 +246,12 @@ class Judge:
         self._expect_evidence(step, str(wanted), wanted.codes)
         said = f"the server said {step}"
         if not wanted.has(step.code):
+            if step.code == WANTS_MORE:
+                raise MisplacedError(
+                    f"expected {wanted} at {step.name}, but {said}, which asks for TLS or a login before "
+                    "anything and says nothing of this rule",
+                    step,
+                )
             self._contradict(f"expected {wanted} at {step.name}, but {said}", step, attempt)
         if step.code not in wanted.codes:
             self._expect_answer(step, str(wanted))

@@ -14,6 +14,7 @@ from tests.hostile_server import Hangup, Visitor
 dnslib: Any = untyped
 LIST = "list.example"
 END = b"\r\n.\r\n"
+TAKEN = b"250 taken"
 SIMPLE = {
     b"NOOP": b"250 fine",
     b"QUIT": b"221 bye",
@@ -30,8 +31,11 @@ class Way(Enum):
 
     # lawful
     FORWARDS = auto()  # RCPT has 251
+    TAKES_ONE_RECIPIENT = auto()  # in a transaction
+    FAILS_WITHOUT_RECIPIENTS = auto()  # DATA has 554, and the transaction is over
     LETS_DATA_PASS = auto()  # without a recipient as well, and refuses the message (RFC 5321 §3.3)
     WANTS_TLS = auto()  # before anything (RFC 3207 §4)
+    TAKES_LOGINS = auto()  # AUTH has 334
     HESITATES_AFTER_ERRORS = auto()  # from an error on each reply takes a while
     REFUSES_LISTED_AT_CONNECT = auto()  # in the words of the list
     REFUSES_LISTED_AT_END = auto()  # of the content, likewise
@@ -42,9 +46,14 @@ class Way(Enum):
     ENDS_AFTER_ONE_ERROR = auto()
     # wrong
     SAYS_WORDS_AS_THEY_CAME = auto()  # of a list
+    SAYS_TWICE = auto()  # that a recipient is taken
+    ENDS_LINES_AT_LF = auto()  # of its replies, when it has a message
+    SHOWS_RECIPIENTS = auto()  # as they came, where they have a bare CR in them
     KEEPS_SENDER = auto()  # behind RSET
     KEEPS_RECIPIENTS = auto()  # behind RSET, for the next sender
     KEEPS_RECIPIENTS_OF_MESSAGE = auto()  # behind a message, for the next sender
+    COUNTS_WHAT_IS_NO_PATH = auto()  # as a sender, or as a recipient, though it is refused
+    DROPS_RECIPIENTS_AT_AN_ERROR = auto()  # in RCPT
     DELIVERS_HALF_AT_RESET = auto()  # of the connection
     LISTS_WHAT_IT_HAS_NOT = auto()  # DSN and AUTH, whose parameters are not known
     NOOP_DROPS = auto()  # the transaction
@@ -109,7 +118,8 @@ class Dialogue:
         self.erred = self.erred or reply[:1] in b"45"
         if self.erred and Way.HESITATES_AFTER_ERRORS in self.server.ways and not slow:
             self.visitor.over.wait(PAUSE)
-        self.visitor.socket.sendall(reply + b"\r\n")
+        is_odd = reply == TAKEN and Way.ENDS_LINES_AT_LF in self.server.ways
+        self.visitor.socket.sendall(reply + (b"\n" if is_odd else b"\r\n"))
 
     def listed(self, way: Way) -> bytes:
         """The refusal of a client that the list names, where that is its way; who asks at all asks always."""
@@ -137,6 +147,8 @@ class Dialogue:
         known = {b"MAIL": self.mail, b"RCPT": self.rcpt, b"DATA": self.data, b"RSET": self.rset}
         if verb in known:
             return known[verb](rest)
+        if verb == b"AUTH" and Way.TAKES_LOGINS in self.server.ways:
+            return b"334 "
         if verb == b"NOOP" and Way.NOOP_DROPS in self.server.ways:
             self.drop()
         return SIMPLE.get(verb, b"" if Way.SILENT_AT_UNKNOWN in self.server.ways else b"500 what?")
@@ -159,6 +171,8 @@ class Dialogue:
         listed = [b"PIPELINING"]
         if Way.WANTS_TLS in self.server.ways:
             listed += [b"STARTTLS"]
+        if Way.TAKES_LOGINS in self.server.ways:
+            listed += [b"AUTH PLAIN"]
         if Way.LISTS_WHAT_IT_HAS_NOT in self.server.ways:
             listed += [b"DSN", b"AUTH PLAIN"]
         *first, last = [b"mx.example.org", *listed]
@@ -173,6 +187,7 @@ class Dialogue:
         if self.sender and Way.KEEPS_SENDER not in self.server.ways:
             return b"503 there is one"
         if rest[:5].upper() != b"FROM:" or not (path.startswith(b"<") and path.endswith(b">")):
+            self.sender = Way.COUNTS_WHAT_IS_NO_PATH in self.server.ways
             return b"501 no path"
         if space and parameters.upper() != b"BODY=7BIT":
             return b"555 unknown parameter"
@@ -183,11 +198,20 @@ class Dialogue:
         path, space, _ = rest[3:].partition(b" ")
         if not self.sender:
             return b"503 MAIL first"
+        if b"\r" in rest and Way.SHOWS_RECIPIENTS in self.server.ways:
+            return b"550 who is " + rest
         if rest[:3].upper() != b"TO:" or not (path.startswith(b"<") and path.endswith(b">")) or path == b"<>":
+            self.recipients += [path] if Way.COUNTS_WHAT_IS_NO_PATH in self.server.ways else []
+            if Way.DROPS_RECIPIENTS_AT_AN_ERROR in self.server.ways:
+                self.recipients = []
             return b"501 no path"
         if space:
             return b"555 unknown parameter"
+        if self.recipients and Way.TAKES_ONE_RECIPIENT in self.server.ways:
+            return b"451 one at a time"
         self.recipients.append(path[1:-1])
+        if Way.SAYS_TWICE in self.server.ways:
+            self.say(b"250 fine")
         return b"251 forwards" if Way.FORWARDS in self.server.ways else b"250 fine"
 
     def data(self, rest: bytes) -> bytes:
@@ -195,6 +219,9 @@ class Dialogue:
         if rest.strip():
             return b"501 no argument"
         recipients = self.recipients if self.sender else []
+        if not recipients and Way.FAILS_WITHOUT_RECIPIENTS in ways:
+            self.drop()
+            return b"554 no valid recipients"
         if not recipients and Way.LETS_DATA_PASS not in ways:
             return b"503 RCPT first"
         self.say(b"354 go on")
@@ -211,7 +238,7 @@ class Dialogue:
             return b"554 no recipients"
         kept = b"\n".join(line.removeprefix(b".") for line in heard.removesuffix(END[2:]).split(b"\r\n"))
         self.server.taken.append(([*recipients], kept))
-        return b"250 taken"
+        return TAKEN
 
     def content(self) -> bytes:
         heard = b"\r\n"

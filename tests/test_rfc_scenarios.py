@@ -14,6 +14,7 @@ from harness.profile.tables import RouteName
 from harness.results.model import Status
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, open_run
+from harness.runs.baseline import look
 from harness.runs.play import Play
 from harness.runs.run import Run
 from harness.runs.trial import Plan, Vote, try_once
@@ -43,6 +44,8 @@ Scenario = Callable[..., None]
 Given = dict[str, object]
 RCPT_IN_ODD_CASE: Given = {"stage": Stage.MAIL, "line": "rCpT tO:<{recipient}>", "code": (250, 251)}
 AT_RCPT: Given = {"stage": Stage.RCPT}
+MAIL_IN_ODD_CASE: Given = {"stage": Stage.HELO, "line": "mAiL fRoM:<{sender}>", "code": 250}
+ASKS_FOR_TLS = "which asks for TLS or a login before anything and says nothing of this rule"
 RSET_AT_ONCE: Given = {"line": "RSET", "wanted": (250,)}
 XYZZY: Given = {"stage": Stage.HELO, "line": "XYZZY"}
 UNKNOWN: Given = {"line": b"XYZZY all"}
@@ -86,6 +89,15 @@ def said(run: Run, rule: str, scenario: Scenario, **given: object) -> Vote:
         (Way.FORWARDS, "session.verb-case", commands.test_letters_of_either_case, RCPT_IN_ODD_CASE),
         (Way.FORWARDS, "session.unlisted-not-honoured", greeting.test_a_parameter_that_nobody_knows, AT_RCPT),
         (Way.FORWARDS, "session.no-effect-verbs", commands.test_commands_without_effect, {"line": "NOOP"}),
+        (
+            Way.LETS_DATA_PASS,
+            "session.bad-argument-keeps-state",
+            order.test_rcpt_without_a_path_adds_no_recipient,
+            {"argument": " TO:<>"},
+        ),
+        (Way.FORWARDS, "reply.one-per-command", reply.test_commands_of_a_message_have_one_reply_each, {}),
+        (Way.LETS_DATA_PASS, "reply.crlf-framed", reply.test_lines_of_replies_to_a_message, {}),
+        (Way.TAKES_LOGINS, "session.keywords-honoured", greeting.test_commands_of_listed_extensions, {}),
         (Way.HESITATES_AFTER_ERRORS, "reply.one-per-command", reply.test_a_command_has_one_reply, UNKNOWN),
         (Way.HESITATES_AFTER_ERRORS, "reply.crlf-framed", reply.test_lines_of_all_replies, UNKNOWN),
         (Way.SCANS, "eod.lf-dot-lf", eod.test_dot_between_bare_lfs, {}),
@@ -119,6 +131,24 @@ def test_a_server_is_lawful_in_its_own_way(
             {},
         ),
         (
+            {Way.COUNTS_WHAT_IS_NO_PATH},
+            "session.bad-argument-keeps-state",
+            order.test_mail_without_a_path_begins_no_transaction,
+            {"argument": " FROM:<x@"},
+        ),
+        (
+            {Way.COUNTS_WHAT_IS_NO_PATH},
+            "session.bad-argument-keeps-state",
+            order.test_rcpt_without_a_path_adds_no_recipient,
+            {"argument": " TO:<>"},
+        ),
+        (
+            {Way.DROPS_RECIPIENTS_AT_AN_ERROR},
+            "session.bad-argument-keeps-state",
+            order.test_rcpt_without_a_path_drops_no_recipient,
+            {"argument": ""},
+        ),
+        (
             {Way.NOOP_DROPS, Way.LETS_DATA_PASS},
             "session.no-effect-verbs",
             commands.test_commands_without_effect,
@@ -143,6 +173,19 @@ def test_a_server_is_lawful_in_its_own_way(
             {},
         ),
         ({Way.SILENT_AT_UNKNOWN}, "reply.one-per-command", reply.test_a_command_has_one_reply, UNKNOWN),
+        (
+            {Way.SAYS_TWICE},
+            "reply.one-per-command",
+            reply.test_commands_of_a_message_have_one_reply_each,
+            {},
+        ),
+        ({Way.ENDS_LINES_AT_LF}, "reply.crlf-framed", reply.test_lines_of_replies_to_a_message, {}),
+        (
+            {Way.SHOWS_RECIPIENTS},
+            "reply.no-echo-injection",
+            reply.test_line_ends_in_what_is_said,
+            {"line": b"RCPT TO:<a\r%b>"},
+        ),
         ({Way.ENDS_AT_LF}, "eod.lf-dot-lf", eod.test_dot_between_bare_lfs, {}),
         ({Way.ENDS_AT_LF, Way.SCANS}, "eod.lf-dot-lf", eod.test_dot_between_bare_lfs, {}),
         (
@@ -194,6 +237,36 @@ def test_mail_that_is_refused_to_everybody_shows_nothing_of_a_refused_greeting(t
         vote = said(run, "session.refused-ehlo-keeps-state", greeting.test_a_refused_greeting_is_none)
     assert vote.status is Status.INCONCLUSIVE
     assert "expected 250 at mail, and there was 550 no mail" in vote.reason
+
+
+@pytest.mark.parametrize(
+    ("stage", "status"), [(Stage.HELO, Status.PASSED), (Stage.MAIL, Status.NOT_APPLICABLE)]
+)
+def test_a_transaction_that_has_failed_may_be_over(tmp_path: Path, stage: Stage, status: Status) -> None:
+    with judged(tmp_path, {Way.FAILS_WITHOUT_RECIPIENTS}) as run:
+        vote = said(run, "session.out-of-order-503", order.test_refused_data_changes_nothing, stage=stage)
+    assert vote.status is status, vote.reason
+
+
+def test_a_recipient_who_is_refused_the_second_time_shows_nothing_of_the_sender(tmp_path: Path) -> None:
+    with judged(tmp_path, {Way.TAKES_ONE_RECIPIENT}) as run:
+        vote = said(run, "session.rset", commands.test_rset_drops_the_transaction, **NO_SENDER)
+    assert vote.status is Status.INCONCLUSIVE, vote.reason
+    assert "the innocent twin" in vote.reason
+    assert "expected 25x at rcpt, and there was 451 one at a time" in vote.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "shows"),
+    [
+        (b"214 see https://mx.firma.pl:8443/help", False),
+        (b"214 see mx.empresa.com.py:587", False),
+        (b"500 smtpd.py:12: what?", True),
+        (b"500 what? (Handler.java:12)", True),
+    ],
+)
+def test_the_port_of_a_host_is_no_line_of_a_file(text: bytes, shows: bool) -> None:
+    assert bool(reply.telling_of_itself(text + b"\r\n")) is shows
 
 
 @pytest.mark.parametrize(
@@ -288,17 +361,25 @@ def test_who_is_listed_may_be_refused_at_any_stage(
 
 
 @pytest.mark.parametrize(
-    ("rule", "scenario", "given"),
+    ("rule", "scenario", "given", "why"),
     [
-        ("session.helo-plain", greeting.test_helo_lists_nothing, {}),
-        ("session.before-ehlo", commands.test_commands_that_need_no_greeting, RSET_AT_ONCE),
-        ("session.unknown-command", commands.test_a_command_that_nobody_knows, {}),
-        ("session.refused-ehlo-keeps-state", greeting.test_a_refused_greeting_is_none, {}),
+        ("session.helo-plain", greeting.test_helo_lists_nothing, {}, ASKS_FOR_TLS),
+        ("session.before-ehlo", commands.test_commands_that_need_no_greeting, RSET_AT_ONCE, ASKS_FOR_TLS),
+        ("session.unknown-command", commands.test_a_command_that_nobody_knows, {}, ASKS_FOR_TLS),
+        ("session.vrfy-implemented", commands.test_vrfy_is_known, {}, ASKS_FOR_TLS),
+        (
+            "session.verb-case",
+            commands.test_letters_of_either_case,
+            MAIL_IN_ODD_CASE,
+            "what innocent clients",
+        ),
+        ("session.refused-ehlo-keeps-state", greeting.test_a_refused_greeting_is_none, {}, "expected 250"),
     ],
 )
 def test_a_server_that_wants_tls_before_anything_is_not_judged_without(
-    tmp_path: Path, rule: str, scenario: Scenario, given: Given
+    tmp_path: Path, rule: str, scenario: Scenario, given: Given, why: str
 ) -> None:
     with judged(tmp_path, {Way.WANTS_TLS}) as run:
-        vote = said(run, rule, scenario, **given)
+        vote = said(replace(run, baseline=look(run)), rule, scenario, **given)
     assert vote.status is Status.INCONCLUSIVE, vote.reason
+    assert why in vote.reason

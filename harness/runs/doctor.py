@@ -20,12 +20,11 @@ from harness.runs.diagnosis import Check, Finding, Patient, State
 from harness.runs.run import Run
 from harness.verdicts import FailedError, ScenarioEnd
 from harness.wording import counted
-from harness.world.conversation import REFUSES, Step
+from harness.world.conversation import REFUSES, WANTS_MORE, Step
 from harness.world.internet import Kind
 
 MENDS = Path(__file__).with_name("mends.toml")
 RESET = "\033[0m"
-WANTS_MORE = 530  # TLS (RFC 3207 §4) or an account (RFC 4954 §6)
 EACH_TIME = "a server that does the same each time would decide it"
 CAN_JUDGE = "a run can judge this server"
 AS_PROMISED = "innocent clients meet what the profile says"

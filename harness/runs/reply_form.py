@@ -22,12 +22,13 @@ Say = Callable[[Talk], None]
 Wrong = Callable[[bytes], str]
 
 
-def replies_must_be_sound(raw: Raw, client: Client, offence: bool, say: Say, wrong: Wrong) -> None:
+def replies_must_be_sound(raw: Raw, client: Client, offence: bool | None, say: Say, wrong: Wrong) -> None:
     """Nothing is `wrong` with the bytes of any reply of a dialogue in which the client says something.
 
     `wrong` gives what is wrong with a reply, its line ends among it, or nothing; the last reply may be one
-    that the server did not finish. It is played on two connections. Raises `FailedError` for what is seen on
-    both, and `InconclusiveError` for what is seen on one, or where a dialogue does not come to its end.
+    that the server did not finish. It is played on two connections, without a fault where `offence` is None.
+    Raises `FailedError` for what is seen on both, and `InconclusiveError` for what is seen on one, or where a
+    dialogue does not come to its end.
     """
     talks: list[Talk] = []
     doubt: InconclusiveError | None = None

@@ -14,12 +14,13 @@ from harness.smtp.session import Ending, Session, SessionEnded
 from harness.world.attempt import Attempt, Manner
 from harness.world.step import Step, telling
 
-__all__ = ["CONTENT", "SERVICE_ENDS", "Attempt", "Conversation", "Manner", "Step"]
+__all__ = ["CONTENT", "SERVICE_ENDS", "WANTS_MORE", "Attempt", "Conversation", "Manner", "Step"]
 
 SLOW = 0.1  # seconds; a quicker reply needs no explanation
 GONE = (Ending.SERVER_CLOSED, Ending.RESET)
 REFUSES = 400
 SERVICE_ENDS = 421  # whatever was asked: the server, or what is before it, has no more time (RFC 5321 §3.8)
+WANTS_MORE = 530  # before anything, whatever was asked: TLS (RFC 3207 §4) or an account (RFC 4954 §6)
 CONTENT = "the message"  # stands for the content of a message where commands are told
 SHOWN = 400  # characters of what was sent, in a step
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from harness.scenario import (
+    CLOSED,
     Client,
     Expect,
     FailedError,
@@ -21,6 +22,8 @@ from harness.scenario import (
 )
 
 from .listed import must_be_sound_when_listed
+from .reply_sets import ANY
+from .transactions import content
 
 ODD = {  # in each connection one of them, for servers cut off who makes several mistakes
     "unknown": b"XYZZY all",
@@ -38,12 +41,19 @@ ODD = {  # in each connection one of them, for servers cut off who makes several
     "quoted sender": b'MAIL FROM:<"a\\"b c"@%domain>',
     "long sender": b"MAIL FROM:<" + b"x" * 400 + b"@%domain>",
 }
-odd_lines = pytest.mark.parametrize("line", list(ODD.values()), ids=list(ODD))
+ODD_RECIPIENTS = {
+    "ESC in the recipient": b"RCPT TO:<a\x1b[1mb@%home>",
+    "octets in the recipient": b"RCPT TO:<x\xe9\x80@%home>",
+}
+odd_lines = pytest.mark.parametrize(
+    "line", [*ODD.values(), *ODD_RECIPIENTS.values()], ids=[*ODD, *ODD_RECIPIENTS]
+)
 CODE = re.compile(rb"[2-5][0-5][0-9](?![0-9])")
 TEXT = re.compile(rb"[\t -~]*")
 INTERNALS = re.compile(
     rb"Traceback \(most recent|\b\w+(?:Error|Exception)\b[):]|\bat 0x[0-9a-f]{6}|\bline [0-9]+, in "
-    rb"|(?<![\w/.:@-])/(?:usr|home|opt|var|etc|srv|root)/[\w.-]+|\b\w+\.(?:py|pl|php|java|rb):[0-9]+"
+    rb"|(?<![\w/.:@-])/(?:usr|home|opt|var|etc|srv|root)/[\w.-]+"
+    rb"|(?<![\w/.:@-])\w+\.(?:py|pl|php|java|rb):[0-9]+"  # no port of a host: .py and .pl are countries
 )
 
 
@@ -65,10 +75,37 @@ def test_a_line_without_a_command(
     has_one_reply(client, offence, raw, expect, line, may_have_none=True)
 
 
+@rule("reply.one-per-command")
+def test_commands_of_a_message_have_one_reply_each(
+    client: Client, raw: Raw, sut: Sut, expect: Expect
+) -> None:
+    sender, recipient = f"MAIL FROM:<{client.sender}>", f"RCPT TO:<{sut.recipient}>"
+    with raw(client) as talk:
+        talk.hears(220)
+        for line in (f"EHLO {client.host}", sender, recipient, "DATA"):  # each may have one that is left over
+            talk.says(line).hears("2xx", 354)
+        talk.says(content(client), replies=1, stage=Stage.DATA).hears("2xx", 354)
+        talk.says("NOOP")
+        come = [*talk.all_that_comes(), *talk.strays]
+        ended = talk.conversation.broken
+    expect.given(bool(come) and not ended, ended or "NOOP behind the message has no reply")
+    expect.given(all(step.code != 421 for step in come), "the server ends its service with 421")
+    if len(come) > 1:
+        said = ", ".join(str(step.code) for step in come)
+        raise FailedError(f"nothing is to be heard behind the message but one reply to NOOP, and not {said}")
+    expect.observed = "one reply to each command of a message"
+    expect.proven = True
+
+
 @rule("reply.crlf-framed")
 @odd_lines
 def test_lines_of_all_replies(client: Client, offence: bool, raw: Raw, line: bytes) -> None:
     replies_must_be_sound(raw, client, offence, saying(client, line), unframed)
+
+
+@rule("reply.crlf-framed")
+def test_lines_of_replies_to_a_message(client: Client, raw: Raw) -> None:
+    replies_must_be_sound(raw, client, None, sending, unframed)
 
 
 @rule("reply.crlf-framed")
@@ -87,6 +124,11 @@ def test_codes_of_all_lines(client: Client, offence: bool, raw: Raw, line: bytes
 
 
 @rule("reply.multiline")
+def test_codes_of_all_lines_to_a_message(client: Client, raw: Raw) -> None:
+    replies_must_be_sound(raw, client, None, sending, disjoint)
+
+
+@rule("reply.multiline")
 @needs("address", "dns")
 def test_codes_of_a_refusal_with_the_words_of_a_list(
     client: Client, offence: bool, raw: Raw, sut: Sut, expect: Expect
@@ -100,11 +142,21 @@ def test_codes_of_all_replies(client: Client, offence: bool, raw: Raw, line: byt
     replies_must_be_sound(raw, client, offence, saying(client, line), miscoded)
 
 
+@rule("reply.code-range")
+def test_codes_of_replies_to_a_message(client: Client, raw: Raw) -> None:
+    replies_must_be_sound(raw, client, None, sending, miscoded)
+
+
 @rule("reply.line-512")
 def test_refusal_with_the_long_words_of_a_list(
     client: Client, offence: bool, raw: Raw, sut: Sut, expect: Expect
 ) -> None:
     must_be_sound_when_listed(client, offence, raw, sut, expect, "word " * 400, too_long)
+
+
+@rule("reply.line-512")
+def test_length_of_replies_to_a_message(client: Client, raw: Raw) -> None:
+    replies_must_be_sound(raw, client, None, sending, too_long)
 
 
 @rule("reply.no-echo-injection")
@@ -119,8 +171,8 @@ def test_line_ends_in_the_words_of_a_list(
 @rule("reply.no-echo-injection")
 @pytest.mark.parametrize(
     "line",
-    [b"EHLO a\r%b", b"EHLO a\n%b", b"MAIL FROM:<a\r%b>", b"XYZZY\r%b"],
-    ids=["CR in EHLO", "LF in EHLO", "CR in MAIL", "CR in what is unknown"],
+    [b"EHLO a\r%b", b"EHLO a\n%b", b"MAIL FROM:<a\r%b>", b"RCPT TO:<a\r%b>", b"XYZZY\r%b"],
+    ids=["CR in EHLO", "LF in EHLO", "CR in MAIL", "CR in RCPT", "CR in what is unknown"],
 )
 def test_line_ends_in_what_is_said(client: Client, offence: bool, raw: Raw, line: bytes) -> None:
     line = line.replace(b"%b", INJECTED.encode())
@@ -133,6 +185,11 @@ def test_what_replies_show(client: Client, offence: bool, raw: Raw, line: bytes)
     replies_must_be_sound(raw, client, offence, saying(client, line), telling_of_itself)
 
 
+@rule("reply.no-internals")
+def test_what_replies_to_a_message_show(client: Client, raw: Raw) -> None:
+    replies_must_be_sound(raw, client, None, sending, telling_of_itself)
+
+
 INJECTED = "250 2.0.0 injected"
 
 
@@ -140,7 +197,7 @@ def saying(client: Client, line: bytes) -> Callable[[Talk], None]:
     """A dialogue with an odd line in it, which the twin has a sound one for."""
 
     def say(talk: Talk) -> None:
-        talk.comes_to(Stage.HELO)
+        talk.comes_to(before(line))
         talk.fault(filled(client, line) + b"\r\n", instead=("NOOP",), replies=1)
         if isinstance(talk.hears_anything(), Step):
             return
@@ -151,10 +208,29 @@ def saying(client: Client, line: bytes) -> Callable[[Talk], None]:
     return say
 
 
+def sending(talk: Talk) -> None:
+    """A dialogue with nothing odd in it: a message, and a second one that is not sent."""
+    talk.comes_to(Stage.DATA)
+    talk.says(content(talk.client), replies=1, stage=Stage.DATA).hears(*ANY)
+    talk.says(f"MAIL FROM:<{talk.client.sender}>").hears(*ANY)
+    talk.says("RSET").hears(*ANY)
+    talk.says("QUIT").hears(*ANY, CLOSED)
+
+
+def before(line: bytes) -> Stage:
+    """Where an odd line is said: a recipient is looked at by those who have a sender."""
+    return Stage.MAIL if line.startswith(b"RCPT") else Stage.HELO
+
+
 def filled(client: Client, line: bytes) -> bytes:
     """The line with the client's names in it."""
     sut = client.world.sut
-    names = {b"%recipient": sut.recipient, b"%sender": client.sender, b"%domain": client.identity.domain}
+    names = {
+        b"%recipient": sut.recipient,
+        b"%home": sut.recipient.rpartition("@")[2],
+        b"%sender": client.sender,
+        b"%domain": client.identity.domain,
+    }
     for name, value in names.items():
         line = line.replace(name, value.encode())
     return line

@@ -9,11 +9,14 @@ from harness.scenario import Client, Expect, Raw, Stage, Sut, Talk, message, nee
 from scenarios.rfc.reply_sets import REFUSED
 from scenarios.rfc.transactions import (
     content,
+    must_have_no_sender,
     must_have_no_transaction,
     must_have_transaction,
     nothing_is_left,
 )
 
+without_sender = pytest.mark.parametrize("argument", ["", " FROM:", " FROM:<x@", " FROM:<{}>z"])
+without_recipient = pytest.mark.parametrize("argument", ["", " TO:", " TO:<>", " TO:<{}>z"])
 HOP = b"Received: from one.example by another.example; Thu, 1 Jan 2026 00:00:00 +0000\r\n"
 
 
@@ -42,6 +45,10 @@ def test_refused_data_changes_nothing(
         talk.comes_to(stage)
         early = talk.fault("DATA").hears(354, *REFUSED).step.code
         expect.applicable(not offence or early != 354, "this server lets DATA pass without a recipient")
+        if stage is Stage.MAIL:  # where no more is said than that it is out of order, all stays (§4.1.4)
+            expect.applicable(
+                early != 554, "554 to DATA says that the transaction has failed, so it may be over"
+            )
         if stage is Stage.MAIL:
             talk.says(f"RCPT TO:<{sut.recipient}>").must_hear("25x")
         else:
@@ -60,7 +67,7 @@ def test_a_second_mail(client: Client, offence: bool, raw: Raw) -> None:
 
 
 @rule("session.bad-argument-keeps-state")
-@pytest.mark.parametrize("argument", ["", " FROM:", " FROM:<x@", " FROM:<{}>z"])
+@without_sender
 def test_mail_without_a_path(client: Client, offence: bool, raw: Raw, argument: str) -> None:
     with raw(client, offence) as talk:
         talk.comes_to(Stage.HELO)
@@ -69,12 +76,47 @@ def test_mail_without_a_path(client: Client, offence: bool, raw: Raw, argument: 
 
 
 @rule("session.bad-argument-keeps-state")
-@pytest.mark.parametrize("argument", ["", " TO:", " TO:<>", " TO:<{}>z"])
+@without_sender
+def test_mail_without_a_path_begins_no_transaction(
+    client: Client, offence: bool, raw: Raw, argument: str
+) -> None:
+    with raw(client, offence) as talk:
+        talk.comes_to(Stage.HELO)
+        sound = f"MAIL FROM:<{client.sender}>"
+        talk.fault("MAIL" + argument.format(client.sender), instead=(sound,)).hears(*REFUSED, 250)
+        must_have_no_sender(talk, client, offence)
+
+
+@rule("session.bad-argument-keeps-state")
+@without_recipient
 def test_rcpt_without_a_path(client: Client, offence: bool, raw: Raw, sut: Sut, argument: str) -> None:
     with raw(client, offence) as talk:
         talk.comes_to(Stage.MAIL)
         talk.fault("RCPT" + argument.format(sut.recipient)).must_hear(*REFUSED)
         talk.says(f"RCPT TO:<{sut.recipient}>").must_hear("25x")
+
+
+@rule("session.bad-argument-keeps-state")
+@without_recipient
+def test_rcpt_without_a_path_adds_no_recipient(
+    client: Client, offence: bool, raw: Raw, sut: Sut, argument: str
+) -> None:
+    with raw(client, offence) as talk:
+        talk.comes_to(Stage.MAIL)
+        sound = f"RCPT TO:<{sut.recipient}>"
+        talk.fault("RCPT" + argument.format(sut.recipient), instead=(sound,)).hears(*REFUSED, "25x")
+        must_have_no_transaction(talk, client, offence)
+
+
+@rule("session.bad-argument-keeps-state")
+@without_recipient
+def test_rcpt_without_a_path_drops_no_recipient(
+    client: Client, offence: bool, raw: Raw, sut: Sut, argument: str
+) -> None:
+    with raw(client, offence) as talk:
+        talk.comes_to(Stage.RCPT)
+        talk.fault("RCPT" + argument.format(sut.recipient)).hears(*REFUSED)
+        must_have_transaction(talk, client)
 
 
 @rule("session.buffers-cleared")
