@@ -210,6 +210,10 @@ FOUND = {
     "a user's own mail comes to whoever gets the rest, also where his alias is another's elsewhere": Server(
         Draw(rest="all have a *", domains=2, users=3), "delivery.catch-all:strict-users"
     ),
+    "who comes again with a bare address is refused at once, for what he did before": Server(
+        Draw(told="data", greylist_hosts=False, bare_address_greeting=HELD_REFUSE),
+        "helo.plain-ip-sticky:strict-address",
+    ),
     "bounces to postmaster are refused, who gets all the bounces that there are": Server(
         Draw(told="data", sending="postmaster", domains=1, users=1), "bounce.postmaster-legal:off"
     ),
