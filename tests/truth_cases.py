@@ -211,8 +211,7 @@ FOUND = {
         Draw(rest="all have a *", domains=2, users=3), "delivery.catch-all:strict-users"
     ),
     "who comes again with a bare address is refused at once, for what he did before": Server(
-        Draw(told="data", greylist_hosts=False, bare_address_greeting=HELD_REFUSE),
-        "helo.plain-ip-sticky:strict-address",
+        Draw(told="data", greylist_hosts=False, delay=1.0), "helo.plain-ip-sticky:strict-address"
     ),
     "bounces to postmaster are refused, who gets all the bounces that there are": Server(
         Draw(told="data", sending="postmaster", domains=1, users=1), "bounce.postmaster-legal:off"
