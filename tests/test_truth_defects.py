@@ -12,6 +12,7 @@ from harness.truth.defects import showing
 from harness.truth.draw import Answer, Draw
 
 DEFER, REFUSE, CLOSE = Answer("defer"), Answer("refuse"), Answer("close")
+MARK = Answer("accept", marked=True)
 
 
 def names(drawn: Draw) -> set[str]:
@@ -28,6 +29,15 @@ def names(drawn: Draw) -> set[str]:
         (Draw(bounce=CLOSE), "bounce.bogus:strict-drop"),
         (Draw(broken_header=Answer("accept")), "data.header-syntax:weak-no-From"),
         (Draw(no_greeting=Answer("accept")), "tls.state-reset:off"),
+        (Draw(bare_address_greeting=Answer("accept")), "helo.plain-ip-sticky:weak-4xx"),
+        (Draw(bounce=Answer("accept")), "bounce.postmaster-sender:strict-late"),
+        (Draw(bounce=Answer("accept")), "bounce.tag-in-front:weak-4xx"),
+        (Draw(unqualified_greeting=MARK, mailbox="none"), "helo.own-primary:weak-localhost"),
+        (Draw(listed_enough=MARK, mailbox="none"), "dnsbl.threshold-stops:weak-one-more"),
+        (
+            Draw(senders="none", bounce_without_list=Answer("accept", held=True)),
+            "greylist.null-at-data:off",
+        ),
     ],
 )
 def test_a_defect_that_does_what_the_server_does_anyway_is_none(drawn: Draw, name: str) -> None:

@@ -37,6 +37,7 @@ RULES = (
     "bounce.postmaster-legal",
     "dnsbl.*",
     "greylist.first-defer",
+    "greylist.host-whitelist",
     "greylist.early-retry",
     "greylist.retry-accept",
     "greylist.whitelisted",
@@ -242,6 +243,18 @@ FOUND = {
     ),
     "who was delayed is hung up on, where his mark is told later": Server(
         Draw(unqualified_greeting=HELD_MARK), "delay.no-early-reject:off"
+    ),
+    "who was delayed at the connection is refused at MAIL, where all is told that was earned before": Server(
+        Draw(told="mail", delay=1.0, unqualified_greeting=ACCEPT), "mail.delay-repeated:strict-deny"
+    ),
+    "who was delayed at the greeting is refused at RCPT, where all is told that was earned before": Server(
+        Draw(told="rcpt", delay=1.0, unverified_host=REFUSE), "rcpt.delay-repeated:strict-deny"
+    ),
+    "a wait at MAIL may repeat one that nobody should have had": Server(
+        Draw(told="mail", delay=1.0, failed_lookup=HELD_REFUSE), "helo.forward-match:off"
+    ),
+    "known clients are put off before lists are asked about them": Server(
+        Draw(greylist_first=True), "greylist.host-whitelist:off"
     ),
     "bounces of known clients are not put off": Server(Draw(), "greylist.null-at-data:weak-any"),
 }

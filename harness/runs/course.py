@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 
+from harness.judge import UnclearTimingError
 from harness.outcome import Stage, Treatment
 from harness.results.model import Status, Try
 from harness.rules import spell
@@ -38,9 +39,10 @@ class CaseResult:
 
     @property
     def may_have_failed(self) -> bool:
-        """Whether it failed on a client, and neither that nor anything else is certain."""
+        """Whether it failed on a client, or may have kept one waiting or not, and nothing is certain."""
         undecided = self.status is Status.INCONCLUSIVE and not self.blocked_by
-        return undecided and any(one.status is Status.FAILED for one in self.tries)
+        failed = any(one.status is Status.FAILED for one in self.tries)
+        return undecided and (failed or isinstance(self.error, UnclearTimingError))
 
 
 def broken_by(error: BaseException) -> CaseResult:

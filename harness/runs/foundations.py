@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from harness.judge import ContradictionError, Fault, in_greylist_words
+from harness.judge import ContradictionError, Fault, UnclearTimingError, in_greylist_words
 from harness.outcome import DIALOGUE, Stage, Treatment
 from harness.profile.model import Profile
 from harness.results.model import Status
@@ -40,6 +40,8 @@ def _hit_at(error: BaseException | None) -> Stage | None:
     """The stage at which somebody was refused or kept waiting as is not documented; None otherwise."""
     seen = _seen(error)
     if isinstance(seen, ContradictionError) and seen.fault is Fault.LATE:
+        return seen.step.tag
+    if isinstance(seen, UnclearTimingError) and seen.step:  # the wait that it may be that comes again
         return seen.step.tag
     return refused_at(error)
 

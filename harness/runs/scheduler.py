@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from harness.grants.mail import QUEUE
 from harness.grants.strain import HEAVY
+from harness.offence import Offence
 from harness.outcome import DIALOGUE
 from harness.results.model import Status
 from harness.rules import Rule
@@ -187,11 +188,25 @@ class Scheduler:
     def _is_broken_as_a_whole(
         self, rule: Rule, came: Callable[[str], CaseResult], known: Container[str]
     ) -> bool:
-        """Whether no case of a rule holds, and more than one fails where the rule itself has its say."""
+        """Whether no case of a rule holds, and several fail, or one where different offences are refused."""
         cases = [came(one) for one, plan in self._plans.items() if one in known and plan.rule == rule]
         failed = [one for one in cases if one.status is Status.FAILED]
         at_home = [one for one in failed if not told_with_others(one.error, rule, self._run.profile)]
-        return len(at_home) > 1 and not any(one.status is Status.PASSED for one in cases)
+        if not at_home or any(one.status is Status.PASSED for one in cases):
+            return False
+        return len(at_home) > 1 or len(self._refused_where_it_tells(rule, came, known)) > 1
+
+    def _refused_where_it_tells(
+        self, rule: Rule, came: Callable[[str], CaseResult], known: Container[str]
+    ) -> set[Offence | None]:
+        """The offences that are refused where this rule's would be told, and earn no refusal."""
+        return {
+            plan.rule.offence
+            for one, plan in self._plans.items()
+            if one in known
+            and came(one).status is Status.FAILED
+            and rule.stage in told_with_others(came(one).error, plan.rule, self._run.profile)
+        }
 
     def _is_hit_by(
         self, key: str, below: str, came: Callable[[str], CaseResult], known: Container[str]

@@ -166,7 +166,7 @@ def _end_of(run: Run, play: Play, plan: Plan) -> _End:
             return _End(Came.NOTHING, reason, InconclusiveError(reason, ending))
         return _End(Came.BROKEN, _sentence(ending), ending)
     except InconclusiveError as ending:
-        return _End(Came.NOTHING, str(ending), ending)
+        return _nothing_seen(play, ending)
     except (NotTestableError, NotApplicableError) as ending:
         return _End(Came.FINAL, str(ending), ending)
     except KeyboardInterrupt:
@@ -180,6 +180,19 @@ def _end_of(run: Run, play: Play, plan: Plan) -> _End:
         reason = f"a dialogue was lost, so nothing follows: {lost}"
         return _End(Came.NOTHING, reason, InconclusiveError(reason))
     return _End(Came.KEPT)
+
+
+def _nothing_seen(play: Play, ending: InconclusiveError) -> _End:
+    """A play that proves nothing, and whether a client of it was put off at last by the greylist's words."""
+    last = {client.address: talk for _, client, talk in play.world.conversations}
+    put_off = (
+        play.expect.judge.says_the_greylist(step, talk.attempt)
+        for talk in last.values()
+        for step in talk.staged[-1:]
+    )
+    if ending.seen is None and any(put_off):
+        ending.seen = GreylistWordError(str(ending))
+    return _End(Came.NOTHING, str(ending), ending)
 
 
 def _play(plan: Plan, play: Play) -> None:

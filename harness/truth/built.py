@@ -133,8 +133,9 @@ class Built:
 
     @property
     def bounces_are_taken(self) -> bool:
-        """Whether there is anybody, postmaster aside, who gets bounces."""
-        return self.some_send or (not self._listed and not self.shown("bounce.no-list").refuses)
+        """Whether there is anybody, postmaster aside, who gets bounces, and at once."""
+        without_list = self.shown("bounce.no-list")
+        return self.some_send or not (self._listed or without_list.refuses or without_list.late)
 
     # Mail that is delivered
 

@@ -73,10 +73,18 @@ def _stays_connected(built: Built) -> bool:
 def _own_names_show_without_dots(built: Built) -> bool:
     """Whether an answer to localhost, which has no dot either, says which of the two it is for."""
     own, undotted = built.shown("helo.own-primary"), built.shown("helo.not-fqdn")
+    if _is_marked_unseen(built, "helo.not-fqdn"):
+        return False
     if undotted == INNOCENT or replace(own, codes=None) != replace(undotted, codes=None):
         return True
     named = own.codes and undotted.codes and built.drawn.codes != "several"
     return bool(named) and not {*map(str, own.codes or ())} & {*map(str, undotted.codes or ())}
+
+
+def _is_marked_unseen(built: Built, rule: str) -> bool:
+    """Whether what a case of a rule earns is a mark, in mail that cannot be read."""
+    found = check_of(built.policy, rule)
+    return bool(found and found.then.mark) and not built.keeps_mail
 
 
 def _fails_open(built: Built) -> bool:
@@ -101,8 +109,8 @@ def _some_of(lists: list[Blacklist], without: Blacklist) -> Iterator[tuple[Black
 
 
 def _stops(built: Built) -> bool:
-    """Whether there is a list that is not asked any more."""
-    if built.drawn.asks != "in order" or built.drawn.white != "none":
+    """Whether there is a list that is not asked any more, and what enough of them earn is seen."""
+    if built.drawn.asks != "in order" or built.drawn.white != "none" or _is_marked_unseen(built, "dnsbl.two"):
         return False
     weight = 0
     for number, entry in enumerate(sorted(built.black, key=lambda entry: entry.weight), 1):
@@ -125,7 +133,7 @@ def _counts_zones(built: Built) -> bool:
 # What must be so for a rule to be told at all, by patterns of ids, or for a defect of it. What none fits can
 # always be told.
 TOLD: Mapping[str, Condition] = {
-    "helo.plain-ip-sticky": _stays_connected,
+    "helo.plain-ip-sticky": lambda built: _stays_connected(built) and _missed("helo.plain-ip-sticky")(built),
     "mail.delay-repeated": lambda built: built.delays("connect") or built.delays("helo"),
     "rcpt.delay-repeated": lambda built: built.delays("connect") or built.delays("helo"),
     "delay.no-early-reject": lambda built: built.delays("helo"),
@@ -149,12 +157,15 @@ TOLD: Mapping[str, Condition] = {
     "delivery.maildir": lambda built: built.drawn.mailbox == "maildir",
     "delivery.mbox": lambda built: built.drawn.mailbox == "mbox",
     "bounce.bogus": lambda built: built.some_never_send,
-    "bounce.postmaster-sender": lambda built: built.some_never_send,
+    "bounce.postmaster-sender": lambda built: (
+        built.some_never_send and _missed("bounce.postmaster-sender")(built)
+    ),
     "bounce.legal": lambda built: built.some_send,
     "bounce.case-insensitive": lambda built: built.some_send,
     "bounce.tag*": lambda built: built.some_send,
     "bounce.postmaster-legal": lambda built: built.postmaster_sends,
-    "bounce.per-domain": lambda built: built.some_send_elsewhere,
+    "bounce.tag-in-front": _missed("bounce.tag-in-front"),
+    "bounce.per-domain": lambda built: built.some_send_elsewhere and _missed("bounce.per-domain")(built),
     "bounce.no-list": lambda built: any(domain.senders is None for domain in built.drawn.hosted),
     "dnsbl.*": lambda built: bool(built.black),
     "dnsbl.one": lambda built: bool(built.single),

@@ -146,7 +146,7 @@ class Proof:
             again.cpu += trial.cpu
             if again.before is None and any(one.kind.may_be_noise for one in wrong):
                 again.before = wrong
-                left.append(order)
+                left.appendleft(order)
                 continue
             before = again.before or ()
             twice = {one.same for one in before} & {one.same for one in wrong}
