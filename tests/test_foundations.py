@@ -15,7 +15,14 @@ from harness.rules import Catalogue
 from harness.runs.assembly import Wish, open_run
 from harness.runs.course import CaseResult
 from harness.runs.expect import EndedError
-from harness.runs.foundations import blocked, ends_connections, hit_beyond, may_block
+from harness.runs.foundations import (
+    blocked,
+    ends_connections,
+    hit_beyond,
+    hits_nobody,
+    is_only_there,
+    may_block,
+)
 from harness.runs.play import Play
 from harness.runs.trial import Plan
 from harness.smtp.reply import Reply
@@ -127,6 +134,19 @@ def test_a_delay_after_a_rule_has_spoken(profile: Profile) -> None:
     assert "helo.forward-match" in may_block(
         CaseResult(Status.FAILED, "", error=late), CATALOGUE["connect.rdns-temperror"], CATALOGUE, profile
     )
+
+
+def test_a_rule_that_is_suspected_for_its_stage_alone_must_have_hit_somebody(profile: Profile) -> None:
+    refused_later = CaseResult(Status.FAILED, "", error=refused(Stage.RCPT))
+    greeting, resting = CATALOGUE["helo.not-fqdn"], CATALOGUE["delay.no-early-reject"]
+    assert is_only_there(CATALOGUE["dnsbl.two"], refused_later, greeting, CATALOGUE, profile)
+    assert not is_only_there(CATALOGUE["mail.no-helo"], refused_later, greeting, CATALOGUE, profile)
+    assert not is_only_there(CATALOGUE["delivery.alias"], refused_later, greeting, CATALOGUE, profile)
+    assert not is_only_there(CATALOGUE["rcpt.delay-repeated"], refused_later, resting, CATALOGUE, profile)
+    let_through = CaseResult(Status.FAILED, "", error=refused(Stage.RCPT, 250))
+    assert hits_nobody(let_through)
+    assert not hits_nobody(refused_later)
+    assert not hits_nobody(replace(let_through, status=Status.PASSED))
 
 
 def test_what_was_seen_names_the_rules_that_may_be_broken(profile: Profile) -> None:

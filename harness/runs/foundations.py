@@ -62,16 +62,35 @@ SUSPECTS: tuple[tuple[Callable[[BaseException | None, Rule], bool], Callable[[Ru
 
 def may_block(outcome: "CaseResult", rule: Rule, catalogue: Catalogue, profile: Profile) -> tuple[str, ...]:
     """The rules that may have kept a scenario of this one from being proved, the nearest first."""
+    found = _suspected(outcome, rule, catalogue)
+    if stage := hit_beyond(outcome.error, rule, profile):
+        found |= {one.id: None for one in catalogue if one.stage is stage}
+    found.pop(rule.id, None)
+    return tuple(found)
+
+
+def _suspected(outcome: "CaseResult", rule: Rule, catalogue: Catalogue) -> dict[str, None]:
+    """The rules on which this one rests, and those whose fault is just what was seen."""
     found = dict.fromkeys(catalogue.foundations(rule))
     for shows, is_suspect in SUSPECTS:
         if shows(outcome.error, rule):
             others = (one.id for one in catalogue if is_suspect(one))
             # What rests on this rule fails because of it.
             found |= {one: None for one in others if not catalogue.rest_on([one], [rule.id])}
-    if stage := hit_beyond(outcome.error, rule, profile):
-        found |= {one.id: None for one in catalogue if one.stage is stage}
-    found.pop(rule.id, None)
-    return tuple(found)
+    return found
+
+
+def hits_nobody(outcome: "CaseResult") -> bool:
+    """Whether it failed, and not because somebody was refused or kept waiting."""
+    return outcome.status is Status.FAILED and _hit_at(outcome.error) is None
+
+
+def is_only_there(
+    other: Rule, outcome: "CaseResult", rule: Rule, catalogue: Catalogue, profile: Profile
+) -> bool:
+    """Whether another rule is suspected for nothing but the stage at which it speaks."""
+    at_its_stage = hit_beyond(outcome.error, rule, profile) is other.stage
+    return at_its_stage and other.id not in _suspected(outcome, rule, catalogue)
 
 
 def ends_connections(outcome: "CaseResult") -> bool:

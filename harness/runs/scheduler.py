@@ -17,6 +17,8 @@ from harness.runs.foundations import (
     blocked,
     ends_connections,
     hit_beyond,
+    hits_nobody,
+    is_only_there,
     may_block,
     told_with_others,
     undecided_below,
@@ -149,7 +151,7 @@ class Scheduler:
             below = {
                 one: self._with_its_root(one, came, known, rooted)
                 for one in candidates
-                if not self._is_hit_by(key, one, came, known)
+                if not (self._is_hit_by(key, one, came, known) or self._does_not_hit(key, one, came))
             }
             own = self._plans[key].rule.id
             others = {one: case for one, case in below.items() if case.blocked_by != own}
@@ -220,6 +222,12 @@ class Scheduler:
             return True
         told_there = here.stage in told_with_others(outcome.error, rule, profile)
         return told_there and self._is_broken_as_a_whole(here, came, known)
+
+    def _does_not_hit(self, key: str, below: str, came: Callable[[str], CaseResult]) -> bool:
+        """Whether another is suspected for its stage alone, and failed by what neither refuses nor delays."""
+        outcome, rule, other = came(key), self._plans[key].rule, self._plans[below].rule
+        only_there = is_only_there(other, outcome, rule, self._run.catalogue, self._run.profile)
+        return only_there and hits_nobody(came(below))
 
     def _play_in_its_turn(self, key: str, plan: Plan, waiting: Callable[[int, int], None]) -> None:
         others = [*self._outcomes.values()]
