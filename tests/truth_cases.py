@@ -250,6 +250,10 @@ FOUND = {
     "who was delayed at the greeting is refused at RCPT, where all is told that was earned before": Server(
         Draw(told="rcpt", delay=1.0, unverified_host=REFUSE), "rcpt.delay-repeated:strict-deny"
     ),
+    "who was delayed at the greeting is refused where all is told, and no delay is to come again": Server(
+        Draw(told="data", delay=1.0, repeated="neither", unverified_host=REFUSE),
+        "mail.delay-repeated:strict-deny",
+    ),
     "a wait at MAIL may repeat one that nobody should have had": Server(
         Draw(told="mail", delay=1.0, failed_lookup=HELD_REFUSE), "helo.forward-match:off"
     ),

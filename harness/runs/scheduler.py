@@ -30,6 +30,7 @@ from harness.verdicts import ScenarioEnd
 
 FEW = 24  # scenarios at a time when the crowd is gone
 NO_DOUBT = (Status.PASSED, Status.NOT_TESTABLE)  # whoever else disturbs the server
+SEVERAL = 2  # offences: what one rule holds against its own is its own doing
 LAST = 4  # of the crowd, that are waiting for late replies and will not be disturbed by what strains a server
 
 
@@ -190,22 +191,46 @@ class Scheduler:
     def _is_broken_as_a_whole(
         self, rule: Rule, came: Callable[[str], CaseResult], known: Container[str]
     ) -> bool:
-        """Whether no case of a rule holds, and several fail, or one where different offences are refused."""
+        """Whether no case of a rule holds, and several fail, or one where different offences are refused.
+
+        One that holds nothing against anybody by itself may fail where all is told, and nowhere else: then it
+        is broken if none on which it rests is, and none that fails where it has its say.
+        """
+        failed, at_home = self._failed_cases(rule, came, known)
+        if not failed or len(at_home) > 1:
+            return bool(failed)
+        if len(self._refused_where_it_tells(rule, came, known)) < SEVERAL:
+            return False
+        if at_home or rule.offence:
+            return bool(at_home)
+        told = {stage for one in failed for stage in told_with_others(one.error, rule, self._run.profile)}
+        there = {plan.rule for plan in self._plans.values() if plan.rule.stage in told}
+        below = (self._run.catalogue[one] for one in self._run.catalogue.foundations(rule))
+        return not (
+            any(self._failed_cases(one, came, known)[1] for one in there)
+            or any(self._is_broken_as_a_whole(one, came, known) for one in below)
+        )
+
+    def _failed_cases(
+        self, rule: Rule, came: Callable[[str], CaseResult], known: Container[str]
+    ) -> tuple[list[CaseResult], list[CaseResult]]:
+        """The cases of a rule that failed, and those that did where it has its say; none while one holds."""
         cases = [came(one) for one, plan in self._plans.items() if one in known and plan.rule == rule]
+        if any(one.status is Status.PASSED for one in cases):
+            return [], []
         failed = [one for one in cases if one.status is Status.FAILED]
         at_home = [one for one in failed if not told_with_others(one.error, rule, self._run.profile)]
-        if not at_home or any(one.status is Status.PASSED for one in cases):
-            return False
-        return len(at_home) > 1 or len(self._refused_where_it_tells(rule, came, known)) > 1
+        return failed, at_home
 
     def _refused_where_it_tells(
         self, rule: Rule, came: Callable[[str], CaseResult], known: Container[str]
-    ) -> set[Offence | None]:
+    ) -> set[Offence]:
         """The offences that are refused where this rule's would be told, and earn no refusal."""
         return {
             plan.rule.offence
             for one, plan in self._plans.items()
-            if one in known
+            if plan.rule.offence
+            and one in known
             and came(one).status is Status.FAILED
             and rule.stage in told_with_others(came(one).error, plan.rule, self._run.profile)
         }
