@@ -9,7 +9,7 @@ from typing import NoReturn
 from harness.outcome import DIALOGUE, Outcome, Stage, Treatment
 from harness.profile.tables import Greylist
 from harness.rules import spell
-from harness.verdicts import EvidenceError, FailedError, InconclusiveError
+from harness.verdicts import FailedError, InconclusiveError, seen_in
 from harness.world.conversation import REFUSES, SERVICE_ENDS, WANTS_MORE, Attempt, Step
 from harness.world.reply_set import ReplySet
 
@@ -97,7 +97,7 @@ class ContradictionError(FailedError):
 
 def in_greylist_words(ending: BaseException | None) -> bool:
     """Whether what a scenario ended with may be what the greylist says, and not what its rule is about."""
-    seen = ending.seen if isinstance(ending, EvidenceError) and ending.seen else ending
+    seen = seen_in(ending)
     if isinstance(seen, ContradictionError):
         return seen.in_greylist_words
     return isinstance(seen, GreylistWordError)

@@ -14,6 +14,11 @@ class EvidenceError(ScenarioEnd):
         self.seen = seen
 
 
+def seen_in(ending: BaseException | None) -> BaseException | None:
+    """What an ending was made of: itself, where no more is told."""
+    return ending.seen if isinstance(ending, EvidenceError) and ending.seen else ending
+
+
 class FailedError(EvidenceError):
     """The server did something else than it documents."""
 

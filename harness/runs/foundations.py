@@ -12,25 +12,20 @@ from harness.rules import Catalogue, Rule
 from harness.runs.expect import EndedError
 from harness.runs.trial import Plan
 from harness.verdicts import (
-    EvidenceError,
     FailedError,
     InconclusiveError,
     UndeliveredError,
     UnreadableMailError,
+    seen_in,
 )
 
 if TYPE_CHECKING:
     from harness.runs.course import CaseResult
 
 
-def _seen(error: BaseException | None) -> BaseException | None:
-    """What an ending was made of."""
-    return error.seen if isinstance(error, EvidenceError) and error.seen else error
-
-
 def refused_at(error: BaseException | None) -> Stage | None:
     """The stage of the refusal that contradicts what is documented; None where it is something else."""
-    seen = _seen(error)
+    seen = seen_in(error)
     if not isinstance(seen, ContradictionError) or seen.step.treatment in (None, Treatment.PASS):
         return None
     return seen.step.tag
@@ -38,7 +33,7 @@ def refused_at(error: BaseException | None) -> Stage | None:
 
 def _hit_at(error: BaseException | None) -> Stage | None:
     """The stage at which somebody was refused or kept waiting as is not documented; None otherwise."""
-    seen = _seen(error)
+    seen = seen_in(error)
     if isinstance(seen, ContradictionError) and seen.fault is Fault.LATE:
         return seen.step.tag
     if isinstance(seen, UnclearTimingError) and seen.step:  # the wait that it may be that comes again
@@ -49,7 +44,7 @@ def _hit_at(error: BaseException | None) -> Stage | None:
 def _went_elsewhere(error: BaseException | None, rule: Rule) -> bool:
     """Whether a message never came to its mailbox, and this is no failure of a rule that says whose it is."""
     is_its_own = rule.about_recipients and isinstance(error, FailedError)
-    return isinstance(_seen(error), UndeliveredError) and not is_its_own
+    return isinstance(seen_in(error), UndeliveredError) and not is_its_own
 
 
 SUSPECTS: tuple[tuple[Callable[[BaseException | None, Rule], bool], Callable[[Rule], bool]], ...] = (
@@ -95,7 +90,7 @@ def is_only_there(
 
 def ends_connections(outcome: "CaseResult") -> bool:
     """Whether it failed because the server ended connections that were to go on."""
-    return outcome.status is Status.FAILED and isinstance(_seen(outcome.error), EndedError)
+    return outcome.status is Status.FAILED and isinstance(seen_in(outcome.error), EndedError)
 
 
 def hit_beyond(error: BaseException | None, rule: Rule, profile: Profile) -> Stage | None:
