@@ -77,6 +77,15 @@ def test_a_rule_that_is_blocked_by_one_that_has_nothing_to_do_with_it_has_no_cau
     assert _kinds(BROKEN, *rules) == [("above", Kind.NO_CAUSE)]
 
 
+def test_what_rests_on_a_rule_that_cannot_help_but_notice_is_blocked_by_that() -> None:
+    rules = (
+        _rule("one", Status.FAILED),
+        _rule("two", Status.FAILED),
+        _rule("above", Status.INCONCLUSIVE, "two"),
+    )
+    assert not _kinds(Truth("one", {"two"}), *rules)
+
+
 def test_a_defect_that_innocents_meet_is_told_as_a_finding() -> None:
     rules = (_rule("one", Status.INCONCLUSIVE, FINDING.id), _rule("two", Status.INCONCLUSIVE, FINDING.id))
     assert not _kinds(BROKEN, *rules, findings=(FINDING,))

@@ -74,10 +74,13 @@ class Truth:
                 yield Wrong(Kind.FALSE_FINDING, finding.id, finding.statement)
 
     def _has_cause(self, rule: RuleResult, result: RunResult, catalogue: Catalogue) -> bool:
-        """Whether it is blocked by the broken rule, by one that rests on that, or by what innocents meet."""
+        """Whether it is blocked by the broken rule, by one that notices it, or by what innocents meet.
+
+        A rule notices it that rests on the broken one, or is declared to.
+        """
         if not self.broken or not rule.blocked_by:
             return False
-        if rule.blocked_by.startswith(DOCTOR):
+        if rule.blocked_by.startswith(DOCTOR) or rule.blocked_by in self.noticed_by:
             return True
         findings = {finding.id for finding in result.findings}
         rests_on = (
