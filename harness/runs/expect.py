@@ -1,6 +1,6 @@
 """What a scenario expects: what the server did, held against what its profile promises for the rule."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.grants.mail import Mailbox
 from harness.judge import ContradictionError, Fault, Judge, Timing
@@ -80,10 +80,13 @@ class Expect:
         others = self._told_apart(outcomes, also) if also else ()
         if self.offence:
             self.came = judge.came_to(attempt)
-            self._doubt_a_vanished(cause, attempt, outcomes, judge, earned=earned)
             try:
-                judge.expect(attempt, outcomes, earned=earned)
+                self._comes_out(attempt, outcomes, judge, earned=earned)
             except FailedError as ending:
+                if cause and cause.vanished:
+                    raise InconclusiveError(
+                        f"{ending}; but {cause.missing}, as it was at the beginning"
+                    ) from None
                 if self._comes_out_as(attempt, others, judge):
                     raise InconclusiveError(
                         f"{ending}; but it is {_words(also)} as well, which earns that"
@@ -91,7 +94,6 @@ class Expect:
                 raise
             if whenever and all(outcome.late for outcome in outcomes):
                 self.judge.not_prompt(attempt.step(stage))
-            self._goes_on(attempt, outcomes)
             if cause and not cause.seen and any(_does_something(outcome) for outcome in outcomes):
                 raise InconclusiveError(
                     f"it came out as promised, but {cause.missing}, so the cause is another"
@@ -99,7 +101,9 @@ class Expect:
         else:
             judge.through(attempt, max((outcome.stage for outcome in outcomes), key=list(Stage).index))
             self._goes_on(attempt, (Outcome(Treatment.PASS, stage),))
-        self._marked(attempt, outcomes)
+            if any(outcome.marked for outcome in outcomes) and (marks := self._marks_of(attempt)):
+                fields = counted(len(marks), f"{self.profile.dialect.mark} field")
+                raise MarkedInnocentError(f"the message has {fields}")
         self.proven = True
 
     def earnings(self, offence: Offence) -> tuple[Outcome, ...]:
@@ -118,18 +122,35 @@ class Expect:
             )
         return others
 
+    def _comes_out(
+        self, attempt: Attempt, outcomes: tuple[Outcome, ...], judge: Judge, *, earned: bool = False
+    ) -> None:
+        """Raise unless it came out as one of these, and with a mark where nothing else is one of them."""
+        judge.expect(attempt, outcomes, earned=earned)
+        self._goes_on(attempt, outcomes)
+        if not any(outcome.marked for outcome in outcomes):
+            return
+        others = tuple(outcome for outcome in outcomes if not outcome.marked)
+        if not self._comes_out_as(attempt, others, judge) and not self._marks_of(attempt):
+            raise FailedError(f"the message has no {self.profile.dialect.mark} field")
+
     def _comes_out_as(self, attempt: Attempt, outcomes: tuple[Outcome, ...], judge: Judge) -> bool:
-        """Whether it came out as one of these, or may have; a mark that is expected is there."""
+        """Whether it came out as one of these, or may have; a mark is there, if mail can be read."""
         if not outcomes:
             return False
-        marked = self.mailbox is not None and all(outcome.marked for outcome in outcomes)
         try:
-            judge.expect(attempt, outcomes)
-            return not marked or bool(self._marks_of(attempt))
+            self._comes_out(attempt, self._as_seen(outcomes), judge)
         except FailedError:
             return False
         except InconclusiveError:
-            return True
+            pass
+        return True
+
+    def _as_seen(self, outcomes: tuple[Outcome, ...]) -> tuple[Outcome, ...]:
+        """These, without a mark where no mail can be read."""
+        if self.mailbox:
+            return outcomes
+        return tuple(replace(outcome, marked=False) for outcome in outcomes)
 
     def _goes_on(self, attempt: Attempt, outcomes: tuple[Outcome, ...]) -> None:
         """What was let through is not refused where this server tells its refusals."""
@@ -138,47 +159,16 @@ class Expect:
             if attempt.at(stage):
                 self.judge.accepts(attempt, stage)
 
-    def _doubt_a_vanished(
-        self,
-        cause: Cause | None,
-        attempt: Attempt,
-        outcomes: tuple[Outcome, ...],
-        judge: Judge,
-        *,
-        earned: bool,
-    ) -> None:
-        """What the server looked at before and does not look at any more: nothing follows from that."""
-        if cause is None or cause.seen or not cause.usual:
-            return
-        try:
-            judge.expect(attempt, outcomes, earned=earned)
-        except FailedError as ending:
-            raise InconclusiveError(f"{ending}; but {cause.missing}, as it was at the beginning") from None
-
-    def _marked(self, attempt: Attempt, outcomes: tuple[Outcome, ...]) -> None:
-        """Where an offence earns a mark, its message has it, and the twin's has not."""
-        if not any(outcome.marked for outcome in outcomes):
-            return
-        field_name = self.profile.dialect.mark
-        marks = self._marks_of(attempt)
-        if marks and not self.offence:
-            raise MarkedInnocentError(f"the message has {counted(len(marks), f'{field_name} field')}")
-        if self.offence and not marks:
-            raise FailedError(f"the message has no {field_name} field")
-
     def treated_as(self, attempt: Attempt, offence: Offence, *, promptly: bool = True) -> None:
         """In both plays it comes out as offences of some kind do here; a twin that does not proves nothing.
 
         Unless it is to be `promptly`, lateness says nothing.
         """
-        outcomes = self.earnings(offence)
+        outcomes = self._as_seen(self.earnings(offence))
         judge = self.judge if promptly else self.judge.patient
         self.observed = f"{outcomes[0].stage}: {attempt.step(outcomes[0].stage)}"
         try:
-            judge.expect(attempt, outcomes)
-            self._goes_on(attempt, outcomes)
-            if self.mailbox and all(outcome.marked for outcome in outcomes) and not self._marks_of(attempt):
-                raise FailedError(f"the message has no {self.profile.dialect.mark} field")
+            self._comes_out(attempt, outcomes, judge)
         except FailedError as ending:
             if self.offence:
                 raise

@@ -52,6 +52,11 @@ class Cause:
     seen: bool
     usual: bool = False  # whether it was seen for innocent clients at the beginning of the run
 
+    @property
+    def vanished(self) -> bool:
+        """Whether the server looked at it before and does not any more: nothing follows from that."""
+        return self.usual and not self.seen
+
 
 @dataclass
 class World:
