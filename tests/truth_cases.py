@@ -257,6 +257,11 @@ FOUND = {
     "a wait at MAIL may repeat one that nobody should have had": Server(
         Draw(told="mail", delay=1.0, failed_lookup=HELD_REFUSE), "helo.forward-match:off"
     ),
+    "who was delayed is refused where all is told, beside those whose own name it is": Server(
+        Draw(told="mail", unverified_host=CLOSE, unconfirmed_greeting=CLOSE, borrowed_greeting=ACCEPT),
+        "helo.forward-match:off",
+    ),
+    "no list was asked, and there is no mark": Server(Draw(listed=MARK), "dnsbl.one:weak-ipv4-only"),
     "known clients are put off before lists are asked about them": Server(
         Draw(greylist_first=True), "greylist.host-whitelist:off"
     ),

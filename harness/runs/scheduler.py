@@ -8,29 +8,18 @@ from dataclasses import dataclass
 
 from harness.grants.mail import QUEUE
 from harness.grants.strain import HEAVY
-from harness.offence import Offence
 from harness.outcome import DIALOGUE
 from harness.results.model import Status
-from harness.rules import Rule
 from harness.runs.course import CaseResult, Course, broken_by
-from harness.runs.foundations import (
-    blocked,
-    ends_connections,
-    hit_beyond,
-    hits_nobody,
-    is_only_there,
-    may_block,
-    told_with_others,
-    undecided_below,
-)
+from harness.runs.foundations import undecided_below
 from harness.runs.in_turn import InTurn
+from harness.runs.roots import Roots
 from harness.runs.run import Run
 from harness.runs.trial import Plan
 from harness.verdicts import ScenarioEnd
 
 FEW = 24  # scenarios at a time when the crowd is gone
 NO_DOUBT = (Status.PASSED, Status.NOT_TESTABLE)  # whoever else disturbs the server
-SEVERAL = 2  # offences: what one rule holds against its own is its own doing
 LAST = 4  # of the crowd, that are waiting for late replies and will not be disturbed by what strains a server
 
 
@@ -69,7 +58,7 @@ class Scheduler:
         self._outcomes: dict[str, Future[CaseResult]] = {}
         self._settled: dict[str, CaseResult] = {}  # before the run was over
         self._done = 0  # outcomes, whatever they are
-        self._rooted: dict[str, CaseResult] = {}  # as they are told, those that have been collected
+        self._found: dict[str, CaseResult] = {}  # as they are told, those that have been collected
         self._tried: list[_Case] = []  # once; what stands is not known yet
         self._doubts = 0  # those of them that are tried again before the others stand
         self._straining: list[str] = []
@@ -108,9 +97,12 @@ class Scheduler:
         """
         if key not in self._outcomes:
             self._play_in_its_turn(key, plan, waiting)
-        return self._with_its_root(
-            key, lambda one: self._await(self._outcomes[one], waiting), self._outcomes, self._rooted
-        )
+        roots = self._roots(self._outcomes, lambda one: self._await(self._outcomes[one], waiting))
+        roots.found = self._found
+        return roots.of(key)
+
+    def _roots(self, known: Container[str], came: Callable[[str], CaseResult]) -> Roots:
+        return Roots(self._run.catalogue, self._run.profile, self._plans, known, came)
 
     def decided(self) -> dict[str, CaseResult]:
         """What stands by now, whether it was collected or not, by what was seen until now.
@@ -124,135 +116,15 @@ class Scheduler:
             for one in self._tried:
                 if not one.course.is_doubtful and (outcome := one.course.standing):
                     known.setdefault(keys[id(one.future)], outcome)
-        stands, rooted = {}, dict[str, CaseResult]()
-        for key, outcome in known.items():
-            come = self._with_its_root(key, known.__getitem__, known, rooted)
-            below = self._below(outcome, self._plans[key])
-            open_ones = dict.fromkeys(self._plans[one].rule.id for one in below if one not in known)
+        roots, stands = self._roots(known, known.__getitem__), {}
+        for key in known:
+            come = roots.of(key)
+            unknown = [one for one in roots.below(key) if one not in known]
+            open_ones = dict.fromkeys(self._plans[one].rule.id for one in unknown)
             if come.status is Status.FAILED and open_ones:
                 come = undecided_below(come, tuple(open_ones))
             stands[key] = come
         return stands
-
-    def _with_its_root(
-        self,
-        key: str,
-        came: Callable[[str], CaseResult],
-        known: Container[str],
-        rooted: dict[str, CaseResult],
-    ) -> CaseResult:
-        """What a scenario came to, or what it is blocked by; so with those that may block it, first of all.
-
-        `came` is what each of those that are `known` came to by itself. `rooted` has those that were looked
-        at; where two may block each other, it is what the other came to by itself that counts.
-        """
-        if key not in rooted:
-            outcome = rooted[key] = came(key)
-            candidates = self._candidates(key, outcome, came, known)
-            below = {
-                one: self._with_its_root(one, came, known, rooted)
-                for one in candidates
-                if not (self._is_hit_by(key, one, came, known) or self._does_not_hit(key, one, came))
-            }
-            own = self._plans[key].rule.id
-            others = {one: case for one, case in below.items() if case.blocked_by != own}
-            rooted[key] = blocked(outcome, others, self._plans)
-        return rooted[key]
-
-    def _candidates(
-        self, key: str, outcome: CaseResult, came: Callable[[str], CaseResult], known: Container[str]
-    ) -> list[str]:
-        """The scenarios that may have kept another from being proved, each once, by all that is known."""
-        found = [one for one in self._below(outcome, self._plans[key]) if one in known]
-        found += self._told_there(key, outcome, came, known)
-        if outcome.lost:
-            found += [one for one in self._plans if one in known and ends_connections(came(one))]
-        return [*dict.fromkeys(found)]
-
-    def _below(self, outcome: CaseResult, plan: Plan) -> list[str]:
-        """The scenarios of the rules that may have kept another from being proved, the nearest first."""
-        if outcome.status not in (Status.FAILED, Status.INCONCLUSIVE) or outcome.blocked_by:
-            return []
-        rests_on = may_block(outcome, plan.rule, self._run.catalogue, self._run.profile)
-        below = [key for key, other in self._plans.items() if other.rule.id in rests_on]
-        return sorted(below, key=lambda key: rests_on.index(self._plans[key].rule.id))
-
-    def _told_there(
-        self, key: str, outcome: CaseResult, came: Callable[[str], CaseResult], known: Container[str]
-    ) -> list[str]:
-        """The scenarios of rules that are broken as a whole, whose refusals are told where this one was."""
-        if outcome.status is not Status.FAILED:
-            return []
-        stages = told_with_others(outcome.error, self._plans[key].rule, self._run.profile)
-        others = {plan.rule for plan in self._plans.values() if plan.rule.stage in stages}
-        broken = {rule.id for rule in others if self._is_broken_as_a_whole(rule, came, known)}
-        return [one for one, plan in self._plans.items() if one in known and plan.rule.id in broken]
-
-    def _is_broken_as_a_whole(
-        self, rule: Rule, came: Callable[[str], CaseResult], known: Container[str]
-    ) -> bool:
-        """Whether no case of a rule holds, and several fail, or one where different offences are refused.
-
-        One that holds nothing against anybody by itself may fail where all is told, and nowhere else: then it
-        is broken if none on which it rests is, and none that fails where it has its say.
-        """
-        failed, at_home = self._failed_cases(rule, came, known)
-        if not failed or len(at_home) > 1:
-            return bool(failed)
-        if len(self._refused_where_it_tells(rule, came, known)) < SEVERAL:
-            return False
-        if at_home or rule.offence:
-            return bool(at_home)
-        told = {stage for one in failed for stage in told_with_others(one.error, rule, self._run.profile)}
-        there = {plan.rule for plan in self._plans.values() if plan.rule.stage in told}
-        below = (self._run.catalogue[one] for one in self._run.catalogue.foundations(rule))
-        return not (
-            any(self._failed_cases(one, came, known)[1] for one in there)
-            or any(self._is_broken_as_a_whole(one, came, known) for one in below)
-        )
-
-    def _failed_cases(
-        self, rule: Rule, came: Callable[[str], CaseResult], known: Container[str]
-    ) -> tuple[list[CaseResult], list[CaseResult]]:
-        """The cases of a rule that failed, and those that did where it has its say; none while one holds."""
-        cases = [came(one) for one, plan in self._plans.items() if one in known and plan.rule == rule]
-        if any(one.status is Status.PASSED for one in cases):
-            return [], []
-        failed = [one for one in cases if one.status is Status.FAILED]
-        at_home = [one for one in failed if not told_with_others(one.error, rule, self._run.profile)]
-        return failed, at_home
-
-    def _refused_where_it_tells(
-        self, rule: Rule, came: Callable[[str], CaseResult], known: Container[str]
-    ) -> set[Offence]:
-        """The offences that are refused where this rule's would be told, and earn no refusal."""
-        return {
-            plan.rule.offence
-            for one, plan in self._plans.items()
-            if plan.rule.offence
-            and one in known
-            and came(one).status is Status.FAILED
-            and rule.stage in told_with_others(came(one).error, plan.rule, self._run.profile)
-        }
-
-    def _is_hit_by(
-        self, key: str, below: str, came: Callable[[str], CaseResult], known: Container[str]
-    ) -> bool:
-        """Whether another failed at the stage of this one, which rests on it, and kept what it promises."""
-        outcome, rule, profile = came(below), self._plans[below].rule, self._run.profile
-        if outcome.status is not Status.FAILED:
-            return False
-        here = self._plans[key].rule
-        if hit_beyond(outcome.error, rule, profile) is here.stage:
-            return True
-        told_there = here.stage in told_with_others(outcome.error, rule, profile)
-        return told_there and self._is_broken_as_a_whole(here, came, known)
-
-    def _does_not_hit(self, key: str, below: str, came: Callable[[str], CaseResult]) -> bool:
-        """Whether another is suspected for its stage alone, and failed by what neither refuses nor delays."""
-        outcome, rule, other = came(key), self._plans[key].rule, self._plans[below].rule
-        only_there = is_only_there(other, outcome, rule, self._run.catalogue, self._run.profile)
-        return only_there and hits_nobody(came(below))
 
     def _play_in_its_turn(self, key: str, plan: Plan, waiting: Callable[[int, int], None]) -> None:
         others = [*self._outcomes.values()]
