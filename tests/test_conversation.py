@@ -1,5 +1,6 @@
 """What a server did to a connection: a refusal that closes it is another one than a refusal that does not."""
 
+import time
 from collections.abc import Collection
 
 import pytest
@@ -20,12 +21,29 @@ def spoken(
     *script: Step, patience: float = 5.0, may_end: frozenset[Stage] = frozenset()
 ) -> tuple[Attempt, str]:
     """A greeting, EHLO and QUIT with such a server; the dialogue, and how it was lost if it was."""
+    talk, attempt = had(*script, patience=patience, may_end=may_end)
+    return attempt, talk.lost
+
+
+def had(
+    *script: Step, patience: float = 5.0, may_end: frozenset[Stage] = frozenset()
+) -> tuple[Conversation, Attempt]:
     with HostileServer([script]) as server:
         session = Session(Endpoint(Tcp(*server.address)), "127.0.0.1", reply_timeout=patience)
         talk = Conversation(session, "127.0.0.1", lambda since, until: 0.0, may_end=may_end)
         talk.connect()
         talk.ehlo("client.example")
-        return talk.quit(), talk.lost
+        return talk, talk.quit()
+
+
+@pytest.mark.parametrize("ending", [(), (Reset(),)], ids=["closes", "resets"])
+def test_when_a_dialogue_was_broken_off_is_known(ending: tuple[Step, ...]) -> None:
+    began = time.monotonic()
+    talk, _ = had(GREETING, Hear(), *ending)
+    assert talk.severed_at is not None
+    assert began < talk.severed_at < time.monotonic()
+    at_quit, _ = had(GREETING, Hear(), FINE, Hear(), *ending)
+    assert at_quit.severed_at is None
 
 
 @pytest.mark.parametrize(

@@ -340,6 +340,16 @@ def test_a_server_that_serves_nobody_any_more_is_spared(monkeypatch: pytest.Monk
     assert (untried.status, untried.tries) == (Status.INCONCLUSIVE, ())
 
 
+def test_a_run_that_is_given_up_says_whose_dialogues_were_broken_off_before(
+    monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    time_flies(monkeypatch, 1.0)
+    run.severed.note(RULE, [0.5])
+    while not run.unusable:
+        assert run.trouble_since().endswith(f"; just before, it broke off dialogues of {RULE}")
+    assert run.given_up == f"{run.unusable}; just before, it broke off dialogues of {RULE}"
+
+
 @pytest.mark.parametrize(("seconds_between", "canaries", "given_up"), [(0.5, 8, False), (10.0, 5, True)])
 def test_a_run_is_given_up_when_trouble_lasts_and_not_for_a_restart(
     monkeypatch: pytest.MonkeyPatch, run: Run, seconds_between: float, canaries: int, given_up: bool

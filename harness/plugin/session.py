@@ -237,7 +237,7 @@ class ScenarioPlugin:
         doctor = self.config.option.smtp_doctor or f"smtp-harness doctor {self.config.option.smtp_sut}"
         if self.run.unusable and self.config.option.smtp_sut:
             terminalreporter.write_line(
-                f"Not everything was tried: {printable(self.run.unusable)}.\n"
+                f"Not everything was tried: {printable(self.run.given_up)}.\n"
                 f"What is wrong and how to mend it: {doctor}",
                 yellow=True,
             )

@@ -94,7 +94,7 @@ class ResultBuilder:
             suites=tuple(_suite(run.catalogue, suite) for suite in run.catalogue.suites.values()),
             server=self.facts,
             rules=tuple(self._rule(run, rule) for rule in run.catalogue if rule.id in tested),
-            notes=tuple(filter(None, (run.unusable, *run.obstacles.values(), str(run.steadiness.seen)))),
+            notes=tuple(filter(None, (run.given_up, *run.obstacles.values(), str(run.steadiness.seen)))),
             findings=self._findings(run),
             caveats=tuple(self._caveats(run)),
         )
@@ -104,7 +104,7 @@ class ResultBuilder:
         yield from self.caveats
         if run.unusable:
             untold = dict.fromkeys(case.rule.id for case in self.cases if case.outcome.reason == run.unusable)
-            yield Caveat(CaveatKind.GIVEN_UP, f"it was given up: {run.unusable}", tuple(untold))
+            yield Caveat(CaveatKind.GIVEN_UP, f"it was given up: {run.given_up}", tuple(untold))
         if not any(case.outcome.tries for case in self.cases):
             yield Caveat(CaveatKind.UNTRIED, "it tried nothing")
 

@@ -18,6 +18,7 @@ from harness.profile.model import Profile
 from harness.rules import Catalogue, Rule
 from harness.runs.baseline import Baseline, Innocent, Meeting, innocents, meet
 from harness.runs.refusals import Refusals
+from harness.runs.severed import Severed
 from harness.runs.steadiness import Steadiness
 from harness.smtp.endpoint import Endpoint
 from harness.verdicts import NotApplicableError, NotTestableError, ScenarioEnd
@@ -50,6 +51,7 @@ class Run:
     steadiness: Steadiness = field(default_factory=Steadiness)
     baseline: Baseline = field(default_factory=Baseline)  # what innocent clients met before any offence
     refusals: Refusals = field(default_factory=Refusals)  # what they are refused with since
+    severed: Severed = field(default_factory=Severed)  # dialogues that the server broke off
     obstacles: Mapping[str, str] = field(default_factory=dict)  # why what is granted is not there
     unusable: str = ""  # why no verdict means anything; empty when the server is fit to be judged
     over: threading.Event = field(default_factory=threading.Event)  # nothing counts any more
@@ -58,6 +60,7 @@ class Run:
     room: Room = field(init=False)  # for as many dialogues at a time as the profile allows
     _troubles: int = 0  # canaries in a row that were not served
     _trouble_since: float = 0.0  # time.monotonic() of the first of them
+    _served: float = 0.0  # time.monotonic() of the last one that was
     _canaries: dict[tuple[Endpoint, Innocent], tuple[float, str]] = field(default_factory=dict)
     _told: dict[Innocent, str] = field(default_factory=dict)  # to the last canary in that manner, in short
     _canary: threading.Lock = field(default_factory=threading.Lock)
@@ -131,6 +134,11 @@ class Run:
                 self.break_off()
                 raise
 
+    def trouble_since(self) -> str:
+        """The same as `trouble`, with the dialogues that were broken off just before, if any."""
+        found = self.trouble()
+        return self._since_whom(found) if found else ""
+
     def trouble(self, server: Endpoint | None = None, like: Innocent | None = None) -> str:
         """What keeps an innocent client from being served right now; empty when nothing does.
 
@@ -187,7 +195,7 @@ class Run:
         """What a canary met; a server that is being started again serves the next ones."""
         now = time.monotonic()
         if not found:
-            self._troubles = 0
+            self._troubles, self._served = 0, now
             self.pace.speed_up()
             return
         if self._troubles == 0:
@@ -198,6 +206,16 @@ class Run:
         too_long = self._troubles >= MOST_TROUBLES and lasted >= LASTING
         if too_long and not self.unusable:
             self.unusable = f"in the middle of the run {found}; nothing more was tried after that"
+
+    @property
+    def given_up(self) -> str:
+        """Why the run was given up, and after which dialogues if that is known; empty while it was not."""
+        return self._since_whom(self.unusable) if self.unusable else ""
+
+    def _since_whom(self, trouble: str) -> str:
+        """What keeps innocents from being served, with the dialogues that were broken off just before."""
+        last = self.severed.before(self._trouble_since, served=self._served) if self._troubles else ""
+        return f"{trouble}; {last}" if last else trouble
 
     def _send_canary(self, server: Endpoint, like: Innocent) -> str:
         if server != self.endpoints.first:

@@ -320,7 +320,7 @@ class Scheduler:
 
     def _trouble(self) -> str:
         try:
-            return self._run.trouble()
+            return self._run.trouble_since()
         except ScenarioEnd as ending:
             return f"whether innocent clients were served could not be told: {ending}"
 

@@ -90,13 +90,15 @@ def try_once(run: Run, plan: Plan) -> tuple[Vote, list[Play]]:
     vote = _voted(run, plan, plays, ends)
     for play, end in zip(plays, ends, strict=True):
         play.ended_with = end.error
-        for _, _, talk in play.world.conversations:
+        talks = [talk for _, _, talk in play.world.conversations]
+        for talk in talks:
             run.steadiness.dialogue_ended(lost=bool(talk.lost))
+        run.severed.note(plan.rule.id, [talk.severed_at for talk in talks if talk.severed_at])
         if not play.offence and end.came in (Came.KEPT, Came.BROKEN):
             well = end.came is Came.KEPT or bool(vote.blocked_by)  # what all meet is steady
             run.steadiness.twin_met(plan, "" if well else _met(end))
         if (not play.offence or not plan.has_twin) and not vote.blocked_by and not _may_wait(run, plan):
-            reached = {step.stage for _, _, talk in play.world.conversations for step in talk.staged}
+            reached = {step.stage for talk in talks for step in talk.staged}
             run.steadiness.timed(plan.rule.id, reached, _late_at(end.error))
     return vote, plays
 

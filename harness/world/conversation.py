@@ -38,6 +38,7 @@ class Conversation:
     may_end: frozenset[Stage] = frozenset()  # where a 421 is what this server documents
     steps: list[Step] = field(default_factory=list)  # every one in order
     broken: str = ""
+    severed_at: float | None = None  # time.monotonic() when it was seen that the server had broken it off
     last_written: Step | None = None  # the last step by `write`, with what was heard since
     _all_said: bool = False  # but for what parts us
     _ending_tells: bool = False  # whether it is an answer that the server ends the dialogue
@@ -276,6 +277,8 @@ class Conversation:
 
     def _note_end(self, ended: SessionEnded) -> None:
         self.broken = ended.reason
+        if ended.ending in GONE and not self._parting:
+            self.severed_at = self.severed_at or time.monotonic()
         last = next((step for step in reversed(self.staged) if step.reply), None)
         if ended.ending in GONE and last and not self._parting:
             self._put(last, replace(last, dropped=True))
