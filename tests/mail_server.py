@@ -23,6 +23,7 @@ class Fault(Enum):
     ENDS_AT_BARE_LINES = auto()
     ENDS_AT_BARE_LINES_WITHOUT_A_WORD = auto()
     ENDS_AT_BARE_LINES_WITH_TEXT = auto()
+    UNAVAILABLE_AT_BARE_LINES = auto()
     REFUSES_EVERYBODY = auto()
     DELIVERS_HALF_MESSAGES = auto()
     LOSES_MESSAGES = auto()
@@ -101,6 +102,8 @@ class MailServer:
                 if self.fault is Fault.DELIVERS_HALF_MESSAGES:
                     self.taken.append(heard)
                 raise
+            if self.fault is Fault.UNAVAILABLE_AT_BARE_LINES and heard.endswith(b"\n.\n"):
+                return b"421 no bare line ends here"
             silent = not visitor.buffer and self.fault is Fault.ENDS_AT_BARE_LINES_WITH_TEXT
             if early and heard.endswith(b"\n.\n") and not silent:
                 self.taken.append(heard)

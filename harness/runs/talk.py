@@ -344,10 +344,11 @@ class Said:
         else:
             these = ReplySet.of(*wanted) if wanted else ReplySet.promised(expect.expected)
         seen = self.listen(these)
-        if isinstance(seen, Step):
+        ends = self._is_the_end(seen, these)
+        if isinstance(seen, Step) and not ends:
             expect.observed = f"{seen.name}: {seen}"
             expect.judge.heard(self.talk.conversation.attempt, seen, these)
-        elif seen is None or seen not in these.instead:
+        elif not isinstance(seen, Step) and (seen is None or seen not in these.instead):
             self.talk.must_not_have_ended_as_documented()
             raise InconclusiveError(
                 f"expected {these} at {self.step.name}, and there was {self._nothing(seen)}"
@@ -356,16 +357,22 @@ class Said:
             self.doubt_slowness()
         self._accept_the_end(seen, these)
         self.talk.shows(seen)
-        expect.by_absence = expect.by_absence or not isinstance(seen, Step)
+        expect.by_absence = expect.by_absence or ends or not isinstance(seen, Step)
         return self
 
     def _says_the_greylist(self, seen: Step | NoReply | None) -> bool:
         judge, attempt = self.talk.expect.judge, self.talk.conversation.attempt
         return isinstance(seen, Step) and judge.says_the_greylist(seen, attempt)
 
+    def _is_the_end(self, seen: Step | NoReply | None, these: ReplySet) -> bool:
+        """Whether the server ends the connection where it may, with a 421 or without a word."""
+        ends = seen is CLOSED or (isinstance(seen, Step) and seen.code == SERVICE_ENDS)
+        return ends and CLOSED in these.instead
+
     def _accept_the_end(self, seen: Step | NoReply | None, these: ReplySet) -> None:
-        ended = seen is CLOSED and CLOSED in these.instead
-        if ended or (isinstance(seen, Step) and seen.code == SERVICE_ENDS and these.has(seen.code)):
+        if self._is_the_end(seen, these) or (
+            isinstance(seen, Step) and seen.code == SERVICE_ENDS and these.has(seen.code)
+        ):
             self.talk.conversation.takes_the_end_for_an_answer()
 
     def doubt_slowness(self) -> None:
