@@ -108,6 +108,11 @@ class Rule:
     chapter: str = ""
 
     @property
+    def lets_through(self) -> bool:
+        """Whether it promises that clients which have done nothing get through."""
+        return self.offence is None and not any(outcome.is_felt for outcome in self.expect)
+
+    @property
     def described(self) -> tuple[str, ...]:
         """The keys that a profile must have to claim it, such as `greylist`."""
         return self.group.must_describe if self.must_describe is None else self.must_describe

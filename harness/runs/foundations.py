@@ -113,14 +113,24 @@ def told_with_others(error: BaseException | None, rule: Rule, profile: Profile) 
 
     Only where the rule promises none: whoever is refused there has passed those stages as well.
     """
-    stage, stages = refused_at(error), list(Stage)
+    told = _told_where_refused(error, rule, profile)
+    return told[told.index(rule.stage) + 1 :] if rule.stage in told else ()
+
+
+def told_before(error: BaseException | None, rule: Rule, profile: Profile) -> tuple[Stage, ...]:
+    """The earlier stages at which it may have been earned, likewise."""
+    told = _told_where_refused(error, rule, profile)
+    return told[: told.index(rule.stage)] if rule.stage in told else ()
+
+
+def _told_where_refused(error: BaseException | None, rule: Rule, profile: Profile) -> tuple[Stage, ...]:
+    """The stages whose refusals are told where somebody was refused, by a rule that promises none."""
+    stage = refused_at(error)
     promised, _ = profile.expectation(rule)
-    lets_through = all(one.treatment is Treatment.PASS for one in promised)
-    if stage is None or not lets_through or stages.index(stage) <= stages.index(rule.stage):
+    if stage not in DIALOGUE or any(one.treatment is not Treatment.PASS for one in promised):
         return ()
-    between = DIALOGUE[DIALOGUE.index(rule.stage) + 1 : DIALOGUE.index(stage) + 1]
-    tells = profile.dialect.tells
-    return tuple(one for one in between if tells(one) is stage) if tells(rule.stage) is stage else ()
+    until = DIALOGUE[: DIALOGUE.index(stage) + 1]
+    return tuple(one for one in until if profile.dialect.tells(one) is stage)
 
 
 def blocked(

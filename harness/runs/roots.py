@@ -16,6 +16,7 @@ from harness.runs.foundations import (
     hits_nobody,
     is_only_there,
     may_block,
+    told_before,
     told_with_others,
 )
 from harness.runs.trial import Plan
@@ -73,7 +74,7 @@ class Roots:
         """The scenarios of rules that are broken as a whole, whose refusals are told where this one was."""
         if self.came(key).status is not Status.FAILED:
             return []
-        stages = self._stages_told_with(key)
+        stages = (*self._stages_told_before(key), *self._stages_told_with(key))
         others = {plan.rule for plan in self.plans.values() if plan.rule.stage in stages}
         broken = {rule.id for rule in others if self._is_broken_as_a_whole(rule)}
         return [one for one, plan in self.plans.items() if one in self.known and plan.rule.id in broken]
@@ -82,13 +83,16 @@ class Roots:
         """Whether no case of a rule holds, and several fail, or one where several sorts of clients do.
 
         One that holds nothing against anybody by itself may fail where all is told, and nowhere else: then it
-        is broken if none on which it rests is, and none that fails where it has its say.
+        is broken if none on which it rests is, and none that fails where it has its say. One about what
+        others hold against a client is not to blame for clients who have done nothing.
         """
         failed, at_home = self._failed(rule)
-        if not failed or len(at_home) > 1:
-            return bool(failed)
-        own = 0 if rule.offence else 1  # the clients that it lets through, and that were not let through
-        if own + len(self._refused_where_it_tells(rule)) < SEVERAL:
+        if not failed or self._hits_less_than_another(rule):
+            return False
+        if len(at_home) > 1:
+            return True
+        sorts = len(self._refused_where_it_tells(rule)) + (1 if rule.lets_through else 0)
+        if sorts < SEVERAL:
             return False
         if at_home or rule.offence:
             return bool(at_home)
@@ -96,8 +100,21 @@ class Roots:
         there = {plan.rule for plan in self.plans.values() if plan.rule.stage in told}
         below = (self.catalogue[one] for one in self.catalogue.foundations(rule))
         return not (
-            any(self._failed(one)[1] for one in there)
+            any(self._failed(one)[1] for one in there if not self._hits_less_than_another(one))
             or any(self._is_broken_as_a_whole(one) for one in below)
+        )
+
+    def _hits_less_than_another(self, rule: Rule) -> bool:
+        """Whether clients that have done nothing are refused where it was, which it cannot explain."""
+        if rule.offence or rule.lets_through:
+            return False
+        failed, _ = self._failed(rule)
+        stages = {stage for one in failed for stage in self._stages_told_before(one)}
+        others = {
+            plan.rule for plan in self.plans.values() if plan.rule.lets_through and plan.rule.stage in stages
+        }
+        return any(
+            rule.stage in self._stages_told_with(one) for other in others for one in self._failed(other)[0]
         )
 
     def _failed(self, rule: Rule) -> tuple[list[str], list[str]]:
@@ -121,6 +138,9 @@ class Roots:
 
     def _stages_told_with(self, key: str) -> tuple[Stage, ...]:
         return told_with_others(self.came(key).error, self.plans[key].rule, self.profile)
+
+    def _stages_told_before(self, key: str) -> tuple[Stage, ...]:
+        return told_before(self.came(key).error, self.plans[key].rule, self.profile)
 
     def _is_hit_by(self, key: str, below: str) -> bool:
         """Whether another failed at the stage of this one, which rests on it, and kept what it promises."""
