@@ -109,6 +109,11 @@ class Outcome:
         return f"{answer} at {self.stage}{separator}{codes}"
 
     @property
+    def is_felt(self) -> bool:
+        """Whether it is more than to be let through at once, which takes no cause."""
+        return self.treatment is not Treatment.PASS or self.late or self.marked
+
+    @property
     def answer(self) -> Answer:
         """The same, wherever it may be told."""
         return Answer(self.treatment, self.late, self.marked, self.codes)

@@ -1,15 +1,19 @@
 """How a host that is played comes to be known to the server's greylist, and what is certain of that."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.outcome import Stage
+from harness.profile.tables import GreylistPart
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, open_run
 from harness.runs.run import Run
+from harness.verdicts import InconclusiveError, NotTestableError
 from harness.world.client import Client
+from harness.world.conversation import Attempt
 from harness.world.internet import Kind
 
 
@@ -50,3 +54,71 @@ def test_a_host_that_was_not_put_off_before_may_be_later(run: Run) -> None:
     client.put_off = (Stage.RCPT, 451)  # on an earlier occasion, for another recipient
     client.be_known()  # it is let through at once
     assert not client.came_before
+
+
+class Clock:
+    """What its owner lets pass."""
+
+    def __init__(self) -> None:
+        self.passed: list[tuple[str, float]] = []
+
+    def advance(self, client: str, seconds: float) -> None:
+        self.passed.append((client, seconds))
+
+
+def relay_host(run: Run, clock: Clock | None, *parts: GreylistPart) -> Client:
+    """One of many in a network by which the greylist goes, and by these parts."""
+    greylist = run.profile.greylist
+    assert greylist
+    by_network = greylist.model_copy(update={"key": "network", "parts": (GreylistPart.CLIENT, *parts)})
+    profile = run.profile.model_copy(update={"greylist": by_network})
+    run = replace(run, profile=profile)
+    world = run.world()
+    world.clock = clock  # type: ignore[assignment]
+    return run.client(world, Kind.TRUSTED)
+
+
+def taken(client: Client, meanwhile: Callable[[], object]) -> Callable[[], Attempt]:
+    def once() -> Attempt:
+        meanwhile()
+        return client.attempt(patient=False)
+
+    return once
+
+
+def test_whom_the_greylist_may_know_by_its_neighbours_is_forgotten_first(run: Run) -> None:
+    clock = Clock()
+    client = relay_host(run, clock)
+    client.forgotten(taken(client, lambda: None))
+    ((address, seconds),) = clock.passed
+    assert address == client.address
+    assert seconds > client.world.sut.greylist.lifetime
+
+
+def test_who_is_told_by_its_sender_is_not_known_by_its_neighbours(run: Run) -> None:
+    clock = Clock()
+    client = relay_host(run, clock, GreylistPart.SENDER)
+    client.forgotten(taken(client, lambda: None))
+    assert not clock.passed
+
+
+def test_an_attempt_beside_a_neighbour_that_comes_again_counts_for_nothing(run: Run) -> None:
+    clock = Clock()
+    client = relay_host(run, clock)
+    retries, beside = client.world.internet.retries, [True, False]
+
+    def neighbour() -> None:
+        if beside.pop(0):
+            with retries.coming_again(client.address):
+                pass
+
+    client.forgotten(taken(client, neighbour))
+    assert len(clock.passed) == 2
+    with retries.coming_again(client.address), pytest.raises(InconclusiveError, match="came again"):
+        client.forgotten(taken(client, lambda: None))
+
+
+def test_without_a_clock_nobody_is_forgotten(run: Run) -> None:
+    client = relay_host(run, None)
+    with pytest.raises(NotTestableError, match=r"no \[clock\]"):
+        client.forgotten(taken(client, lambda: None))

@@ -38,6 +38,7 @@ RULES = (
     "dnsbl.*",
     "greylist.first-defer",
     "greylist.host-whitelist",
+    "greylist.relay-exempt",
     "greylist.early-retry",
     "greylist.retry-accept",
     "greylist.whitelisted",
@@ -50,6 +51,7 @@ RULES = (
     "delay.no-early-reject",
     "rcpt.illegal-chars",
     "rcpt.leading-dot",
+    "rcpt.relay-trusted",
     "bounce.bogus",
     "auth.unknown-user",
     "delivery.alias*",
@@ -260,6 +262,24 @@ FOUND = {
     "who was delayed is refused where all is told, beside those whose own name it is": Server(
         Draw(told="mail", unverified_host=CLOSE, unconfirmed_greeting=CLOSE, borrowed_greeting=ACCEPT),
         "helo.forward-match:off",
+    ),
+    "who was delayed is refused where delays come again, beside those whose own name it is": Server(
+        Draw(
+            told="mail",
+            delay=1.0,
+            unverified_host=HELD_MARK,
+            unqualified_greeting=ACCEPT,
+            unconfirmed_greeting=REFUSE,
+            borrowed_greeting=ACCEPT,
+        ),
+        "helo.forward-match:off",
+    ),
+    "localhost is let through, and what has no dot is marked": Server(
+        Draw(told="rcpt", own_name_greeting=CLOSE, unqualified_greeting=MARK),
+        "helo.own-primary:weak-localhost",
+    ),
+    "relay hosts are known by one of their network that came again": Server(
+        Draw(greylist_unit="network", greylist_parts=("client",)), "greylist.relay-exempt:off"
     ),
     "no list was asked, and there is no mark": Server(Draw(listed=MARK), "dnsbl.one:weak-ipv4-only"),
     "known clients are put off before lists are asked about them": Server(

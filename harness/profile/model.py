@@ -209,6 +209,12 @@ class Profile(ServerTables, MailTables):
             return replace(outcome, stage=self.settles(outcome.stage))
         return outcome
 
+    def shows(self, outcome: Outcome) -> Stage:
+        """The stage by which it shows whether something came out so: a mark shows in the message."""
+        if outcome.marked:
+            return Stage.DATA
+        return self.settles(outcome.stage) if outcome.treatment is Treatment.PASS else outcome.stage
+
     def settles(self, stage: Stage) -> Stage:
         """The stage from which on a client that was let through at `stage` is not refused for it any more."""
         told = self.dialect.tells(stage)

@@ -70,7 +70,7 @@ class Expect:
         a reply that came promptly was not held back all the same.
         """
         outcomes = self.earnings(earns) if earns else self.expected
-        if self.rule.borrowed and not any(map(_does_something, outcomes)):
+        if self.rule.borrowed and not any(outcome.is_felt for outcome in outcomes):
             raise NotApplicableError(
                 f"whoever does that earns «{outcomes[0]}» anyway, so nothing shows whether the rule is kept"
             )
@@ -94,7 +94,7 @@ class Expect:
                 raise
             if whenever and all(outcome.late for outcome in outcomes):
                 self.judge.not_prompt(attempt.step(stage))
-            if cause and not cause.seen and any(_does_something(outcome) for outcome in outcomes):
+            if cause and not cause.seen and any(outcome.is_felt for outcome in outcomes):
                 raise InconclusiveError(
                     f"it came out as promised, but {cause.missing}, so the cause is another"
                 )
@@ -113,9 +113,14 @@ class Expect:
             raise NotTestableError(f"no rule says what {offence.value.replace('_', ' ')} earns")
         return (self.profile.earns(offence, documented),)
 
+    def shown(self, offence: Offence) -> Stage:
+        """How far a dialogue must go to show what an offence earns here; raises as `earnings` does."""
+        (outcome,) = self.earnings(offence)
+        return self.profile.shows(outcome)
+
     def _told_apart(self, outcomes: tuple[Outcome, ...], also: Offence) -> tuple[Outcome, ...]:
         """What another offence in the same act earns, if anything; raises `NotApplicableError` if alike."""
-        others = tuple(filter(_does_something, self.earnings(also)))
+        others = tuple(outcome for outcome in self.earnings(also) if outcome.is_felt)
         if any(_alike(one, other) for one in outcomes for other in others):
             raise NotApplicableError(
                 f"it is {_words(also)} as well, and what that earns is not told from this"
@@ -304,11 +309,6 @@ class Expect:
         """What must be so for the scenario to mean anything; without it nothing is proven."""
         if not condition:
             raise InconclusiveError(reason)
-
-
-def _does_something(outcome: Outcome) -> bool:
-    """Whether it takes a cause: to be let through at once takes none."""
-    return outcome.treatment is not Treatment.PASS or outcome.late or outcome.marked
 
 
 def _alike(one: Outcome, other: Outcome) -> bool:

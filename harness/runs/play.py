@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from harness.grants.capability import Capability
 from harness.grants.mail import MAILBOX
 from harness.grants.registry import CAPABILITIES
-from harness.outcome import Stage, Treatment, later
+from harness.outcome import Stage, later
 from harness.profile.model import Profile
 from harness.rules import Rule
 from harness.runs.expect import Expect, UnprovenError
@@ -112,11 +112,7 @@ def goal_of(profile: Profile, rule: Rule) -> Stage:
     """How far the dialogues of a rule go: to the stage at which this server tells its verdict."""
     goal = Stage.CONNECT
     for outcome in profile.expectation(rule)[0]:
-        goal = later(goal, outcome.stage)
-        if outcome.treatment is Treatment.PASS:
-            goal = later(goal, profile.settles(outcome.stage))
-        if outcome.marked:
-            goal = Stage.DATA
+        goal = later(goal, profile.shows(outcome))
     return goal
 
 

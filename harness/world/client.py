@@ -10,16 +10,18 @@ from email.utils import format_datetime
 
 from fake_dns import reverse_name
 from harness.outcome import Stage, Treatment, later
+from harness.profile.tables import GreylistPart
 from harness.settings.secret import Secret
 from harness.smtp.session import Session
 from harness.smtp.tls import unverifying_context, verifying_context
-from harness.verdicts import NotTestableError
+from harness.verdicts import InconclusiveError, NotTestableError
 from harness.wording import counted
 from harness.world.conversation import Attempt, Conversation, Step
 from harness.world.host import Host
 from harness.world.internet import Identity, Kind
 
-GREYLIST_SLACK = 1.0  # seconds over the documented delay before a retry
+GREYLIST_SLACK = 1.0  # seconds over the documented delay before a retry, or lifetime
+FORGOTTEN_TIMES = 5  # that a host is tried whose neighbours come again meanwhile
 
 
 @dataclass
@@ -228,8 +230,44 @@ class Client(Host):
         if not put_off or not (whatever_code or met.code in greylist.codes):
             return attempt
         self.put_off = met.stage, met.code
-        clock.advance(self.address, greylist.delay + GREYLIST_SLACK)
-        return again()
+        with self.world.internet.retries.coming_again(self.address):
+            clock.advance(self.address, greylist.delay + GREYLIST_SLACK)
+            return again()
+
+    def forgotten(self, once: Callable[[], Attempt]) -> Attempt:
+        """An attempt of a host that the greylist does not know, whatever it or others have done before.
+
+        Where it goes by no sender it may know a host by another one of its network, or by an earlier run.
+        Then so much time passes first that all of them are forgotten, and none of them may come again
+        meanwhile. Raises `NotTestableError` without a clock, and `InconclusiveError` where they do.
+        """
+        greylist, clock, near = self.world.sut.greylist, self.world.clock, self.world.internet.retries.near
+        if not self._may_be_known_by_others:
+            return once()
+        if clock is None:
+            raise NotTestableError(
+                "the greylist goes by no sender, so it may know this host by others, or by an earlier run, "
+                "and the profile has no [clock], so that they are not forgotten"
+            )
+        for _ in range(FORGOTTEN_TIMES):
+            begun, ended = near(self.address)
+            clock.advance(self.address, greylist.lifetime + greylist.sweep + GREYLIST_SLACK)
+            attempt = once()
+            is_alone = begun == ended and near(self.address) == (begun, ended)
+            if is_alone or not attempt.reached or attempt.reached.treatment is not Treatment.PASS:
+                return attempt
+        raise InconclusiveError(
+            "other hosts of its network waited and came again at the same time, so the greylist may know "
+            "this one by them"
+        )
+
+    @property
+    def _may_be_known_by_others(self) -> bool:
+        """Whether the greylist may know it though it has not come before; a stranger lives alone."""
+        greylist = self.world.sut.profile.greylist
+        if greylist is None or greylist.counts(GreylistPart.SENDER_DOMAIN) or self.kind is Kind.STRANGER:
+            return False
+        return greylist.key == "network" or (greylist.key == "address" and self.kind is Kind.TRUSTED)
 
     def tls_context(self) -> ssl.SSLContext:
         """TLS as scenarios that are not about the certificate use it: encrypted, unverified."""

@@ -14,6 +14,7 @@ from harness.settings.hosts import Network
 from harness.verdicts import NotTestableError
 from harness.world.addresses import Addresses, Inhabitants
 from harness.world.made_up import made_up
+from harness.world.retries import Retries
 
 FAR_AWAY = ("192.0.2.25", "198.51.100.25", "203.0.113.25")
 TOKEN = 6  # letters in all names of a run
@@ -60,6 +61,7 @@ class Internet:
     profile: Profile
     token: str = field(default_factory=lambda: made_up(TOKEN))
     nobody: str = field(default_factory=made_up)  # a local part that no user has
+    retries: Retries = field(default_factory=Retries)
     given: set[str] = field(default_factory=set)  # addresses, and domains up to the first dot, see `apart`
     _all_given: set[str] = field(default_factory=set)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))

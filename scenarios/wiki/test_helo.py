@@ -87,8 +87,8 @@ def test_greeting_with_the_own_address_literal(
 def test_greeting_with_a_domain_of_the_server(
     client: Client, offence: bool, expect: Expect, domain: Domain, spelling: Callable[[str], str]
 ) -> None:
-    attempt = greets(client, spelling(domain.name) if offence else named_like(client, domain))
-    expect(attempt, also=unqualified(domain.name))
+    name = spelling(domain.name) if offence else named_like(client, domain)
+    greets_by_own_name(client, expect, name, is_short="." not in domain.name)
 
 
 @rule("helo.own-domain")
@@ -96,8 +96,8 @@ def test_greeting_with_a_domain_of_the_server(
 def test_helo_with_a_domain_of_the_server(
     client: Client, offence: bool, expect: Expect, domain: Domain
 ) -> None:
-    attempt = greets(client, domain.name if offence else named_like(client, domain), extended=False)
-    expect(attempt, also=unqualified(domain.name))
+    name = domain.name if offence else named_like(client, domain)
+    greets_by_own_name(client, expect, name, is_short="." not in domain.name, extended=False)
 
 
 @rule("helo.own-host")
@@ -121,13 +121,13 @@ def test_helo_with_a_host_in_a_domain_of_the_server(
 def test_greeting_with_the_host_name_of_the_server(
     client: Client, offence: bool, sut: Sut, expect: Expect, extended: bool
 ) -> None:
-    attempt = greets(client, sut.hostname if offence else client.host, extended=extended)
-    expect(attempt, also=unqualified(sut.hostname))
+    name = sut.hostname if offence else client.host
+    greets_by_own_name(client, expect, name, is_short="." not in sut.hostname, extended=extended)
 
 
 @rule("helo.own-primary")
 def test_greeting_as_localhost(client: Client, offence: bool, expect: Expect) -> None:
-    expect(greets(client, "localhost" if offence else client.host), also=unqualified("localhost"))
+    greets_by_own_name(client, expect, "localhost" if offence else client.host, is_short=True)
 
 
 @rule("helo.forward-match")
@@ -205,9 +205,13 @@ def greets(client: Client, name: str, *, extended: bool = True) -> Attempt:
     return client.attempt(helo=name, extended=extended)
 
 
-def unqualified(name: str) -> Offence | None:
-    """What a name without a dot is, whoever has it."""
-    return None if "." in name else Offence.UNQUALIFIED_GREETING
+def greets_by_own_name(
+    client: Client, expect: Expect, name: str, *, is_short: bool, extended: bool = True
+) -> None:
+    """The twin has another `name`; one without a dot (`is_short`) is an offence for that as well."""
+    also = Offence.UNQUALIFIED_GREETING if is_short else None
+    upto = expect.shown(also) if also else None
+    expect(client.attempt(helo=name, extended=extended, upto=upto), also=also)
 
 
 def named_like(client: Client, domain: Domain) -> str:
