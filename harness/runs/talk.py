@@ -199,10 +199,15 @@ class Talk:
         self.expect.proven = self.expect.by_absence = True
 
     def all_that_comes(self) -> list[Step]:
-        """Every reply that still comes until there is silence, or the connection ends, each as a step."""
+        """Every reply that still comes until there is silence, or the connection ends, each as a step.
+
+        Behind 221 the end is what has to come.
+        """
         come: list[Step] = []
         while isinstance(seen := self.look_at(ANYTHING), Step):
             come.append(seen)
+        if seen is CLOSED and any(reply.code == FAREWELL for reply in self._last.step.replies):
+            self.conversation.takes_the_end_for_an_answer()
         return come
 
     def all_before_quit(self) -> list[Step]:

@@ -97,6 +97,19 @@ def test_commands_of_a_message_have_one_reply_each(
     expect.proven = True
 
 
+@rule("reply.one-per-command")
+def test_quit_has_one_reply(client: Client, raw: Raw, expect: Expect) -> None:
+    with raw(client) as talk:
+        talk.comes_to(Stage.HELO)
+        talk.says("QUIT").hears(221)
+        more = [*talk.all_that_comes(), *talk.strays]
+    if more:
+        said = ", ".join(str(step.code) for step in more)
+        raise FailedError(f"nothing is to be heard behind the 221 to QUIT, and not {said}")
+    expect.observed = "one reply to QUIT"
+    expect.proven = expect.by_absence = True
+
+
 @rule("reply.crlf-framed")
 @odd_lines
 def test_lines_of_all_replies(client: Client, offence: bool, raw: Raw, line: bytes) -> None:

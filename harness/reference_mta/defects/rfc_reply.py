@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from harness.reference_mta import reached
 from harness.reference_mta.defects.command_lines import at_lines
+from harness.reference_mta.defects.commands import answering, ruled
 from harness.reference_mta.defects.kinds import Mutant
 from harness.reference_mta.policy import Policy
 from harness.reference_mta.policy.checks import Treatment
@@ -13,6 +14,7 @@ from harness.reference_mta.policy.transaction import Transaction
 from harness.reference_mta.protocol.commands import Command, SyntaxFlawError
 from harness.reference_mta.protocol.events import Event
 from harness.reference_mta.protocol.readers import Situation
+from harness.reference_mta.protocol.table import TABLE
 from harness.reference_mta.replies import printable
 
 AS_IT_CAME = "\ue000"  # begins a line of words that nobody makes fit for a reply
@@ -148,6 +150,14 @@ REPLY_MUTANTS: tuple[Mutant, ...] = (
         "a greeting without a name has two replies",
         "EHLO",
         lambda _: f"501 {NO_NAME}\r\n501 5.5.4 Say who you are",
+    ),
+    ruled(
+        "QUIT",
+        "reply.one-per-command",
+        "weak-quit",
+        "QUIT has two replies",
+        TABLE["QUIT"],
+        answering("221 2.0.0 Bye\r\n221 2.0.0 Gone"),
     ),
     _misanswered(
         "reply.crlf-framed",
