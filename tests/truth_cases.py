@@ -259,6 +259,9 @@ FOUND = {
     "a wait at MAIL may repeat one that nobody should have had": Server(
         Draw(told="mail", delay=1.0, failed_lookup=HELD_REFUSE), "helo.forward-match:off"
     ),
+    "who was delayed is refused at RCPT, where all is told, and no delay is to come again": Server(
+        Draw(told="rcpt", delay=1.0, repeated="neither"), "mail.delay-repeated:strict-deny"
+    ),
     "who was delayed is refused where all is told, beside those whose own name it is": Server(
         Draw(told="mail", unverified_host=CLOSE, unconfirmed_greeting=CLOSE, borrowed_greeting=ACCEPT),
         "helo.forward-match:off",
