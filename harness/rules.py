@@ -108,8 +108,8 @@ class Rule:
     chapter: str = ""
 
     @property
-    def lets_through(self) -> bool:
-        """Whether it promises that clients which have done nothing get through."""
+    def lets_its_clients_through(self) -> bool:
+        """Whether it is about clients of whom nothing is held: by the document they get through at once."""
         return self.offence is None and not any(outcome.is_felt for outcome in self.expect)
 
     @property

@@ -13,6 +13,17 @@ from harness.truth.draw import Answer, Draw
 
 DEFER, REFUSE, CLOSE = Answer("defer"), Answer("refuse"), Answer("close")
 MARK = Answer("accept", marked=True)
+ACCEPT = Answer("accept")
+ONE_IS_DELAYED = Draw(
+    failed_lookup=ACCEPT,
+    unqualified_greeting=ACCEPT,
+    bare_address_greeting=ACCEPT,
+    address_literal_greeting=ACCEPT,
+    own_name_greeting=ACCEPT,
+    own_host_greeting=ACCEPT,
+    unconfirmed_greeting=ACCEPT,
+    borrowed_greeting=ACCEPT,
+)
 
 
 def names(drawn: Draw) -> set[str]:
@@ -33,6 +44,10 @@ def names(drawn: Draw) -> set[str]:
         (Draw(bounce=Answer("accept")), "bounce.postmaster-sender:strict-late"),
         (Draw(bounce=Answer("accept")), "bounce.tag-in-front:weak-4xx"),
         (Draw(unqualified_greeting=MARK, mailbox="none"), "helo.own-primary:weak-localhost"),
+        (Draw(told="rcpt", repeated="neither"), "mail.delay-repeated:strict-deny"),
+        (Draw(told="data", repeated="neither"), "rcpt.delay-repeated:strict-deny"),
+        (dataclasses.replace(ONE_IS_DELAYED, told="rcpt"), "rcpt.delay-repeated:strict-deny"),
+        (dataclasses.replace(ONE_IS_DELAYED, told="data"), "mail.delay-repeated:strict-deny"),
         (Draw(listed_enough=MARK, mailbox="none"), "dnsbl.threshold-stops:weak-one-more"),
         (
             Draw(senders="none", bounce_without_list=Answer("accept", held=True)),

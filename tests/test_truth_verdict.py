@@ -86,13 +86,6 @@ def test_what_rests_on_a_rule_that_cannot_help_but_notice_is_blocked_by_that() -
     assert not _kinds(Truth("one", {"two"}), *rules)
 
 
-def test_a_rule_that_cannot_help_but_notice_may_be_named_in_place_of_the_broken_one() -> None:
-    blocked = _rule("one", Status.INCONCLUSIVE, "two")
-    assert not _kinds(Truth("one", {"two"}), blocked, _rule("two", Status.FAILED))
-    for rules in ((blocked, PASSED), (blocked,)):
-        assert _kinds(Truth("one", {"two"}), *rules) == [("one", Kind.UNTOLD)]
-
-
 def test_a_defect_that_innocents_meet_is_told_as_a_finding() -> None:
     rules = (_rule("one", Status.INCONCLUSIVE, FINDING.id), _rule("two", Status.INCONCLUSIVE, FINDING.id))
     assert not _kinds(BROKEN, *rules, findings=(FINDING,))

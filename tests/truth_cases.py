@@ -52,6 +52,7 @@ RULES = (
     "rcpt.illegal-chars",
     "rcpt.leading-dot",
     "rcpt.relay-trusted",
+    "rcpt.too-many",
     "bounce.bogus",
     "auth.unknown-user",
     "delivery.alias*",
@@ -259,9 +260,6 @@ FOUND = {
     "a wait at MAIL may repeat one that nobody should have had": Server(
         Draw(told="mail", delay=1.0, failed_lookup=HELD_REFUSE), "helo.forward-match:off"
     ),
-    "who was delayed is refused at RCPT, where all is told, and no delay is to come again": Server(
-        Draw(told="rcpt", delay=1.0, repeated="neither"), "mail.delay-repeated:strict-deny"
-    ),
     "who was delayed is refused where all is told, beside those whose own name it is": Server(
         Draw(told="mail", unverified_host=CLOSE, unconfirmed_greeting=CLOSE, borrowed_greeting=ACCEPT),
         "helo.forward-match:off",
@@ -283,6 +281,13 @@ FOUND = {
     ),
     "relay hosts are known by one of their network that came again": Server(
         Draw(greylist_unit="network", greylist_parts=("client",)), "greylist.relay-exempt:off"
+    ),
+    "a message has as many recipients as one may have": Server(
+        Draw(most_recipients=3, users=4, aliases="of many", rest="the last takes all"),
+        "rcpt.too-many:strict-one-less",
+    ),
+    "delays come again to whoever greets by a name that is theirs": Server(
+        Draw(unconfirmed_greeting=HELD_REFUSE, borrowed_greeting=ACCEPT), "helo.forward-match:off"
     ),
     "no list was asked, and there is no mark": Server(Draw(listed=MARK), "dnsbl.one:weak-ipv4-only"),
     "known clients are put off before lists are asked about them": Server(

@@ -9,9 +9,19 @@ from harness.results.model import Status, Try
 from harness.rules import spell
 from harness.runs.run import Run
 from harness.runs.steadiness import MORE_TRIES, TRIES, Lateness, Seen
-from harness.runs.trial import Plan, Vote, came_in, evidence_of, observed_in, status_of, try_once
+from harness.runs.trial import (
+    Plan,
+    Vote,
+    came_in,
+    evidence_of,
+    observed_in,
+    refusals_in,
+    status_of,
+    try_once,
+)
 from harness.verdicts import BrokenOffError, InconclusiveError, NotTestableError
 from harness.wording import counted
+from harness.world.refusal import Refusal
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,7 @@ class CaseResult:
     hits_innocents: bool = False  # whether it failed because of what clients without the offence met
     troubled_by: str = ""  # the id of the finding about how innocents are refused by now, if it is one
     lost: bool = False  # whether it says nothing because a dialogue was lost
+    refusals: frozenset[Refusal] = frozenset()  # that its clients met
     given: frozenset[str] = frozenset()  # to its clients: addresses and domains, see `Internet.given`
 
     @property
@@ -65,6 +76,7 @@ class Course:
         self._observed = self._came = ""
         self._seconds = 0.0
         self._given: frozenset[str] = frozenset()
+        self._refusals: frozenset[Refusal] = frozenset()
 
     def untried(self) -> CaseResult | None:
         """The outcome of a scenario that is not to be tried at all."""
@@ -102,6 +114,7 @@ class Course:
         began = time.monotonic()
         vote, plays = try_once(self._run, self._plan)
         self._given = self._given.union(*(play.world.internet.given for play in plays))
+        self._refusals = self._refusals.union(*map(refusals_in, plays))
         waited = max(play.world.waited for play in plays)
         self._seconds += max(0.0, time.monotonic() - began - waited)
         self._observed, self._came = observed_in(plays), came_in(plays)
@@ -136,6 +149,7 @@ class Course:
             hits_innocents=vote.hits_innocents,
             troubled_by=vote.troubled_by,
             lost=vote.lost,
+            refusals=self._refusals,
             given=self._given,
         )
 

@@ -18,17 +18,22 @@ from harness.verdicts import (
     UnreadableMailError,
     seen_in,
 )
+from harness.world.refusal import Refusal, refusal_of
 
 if TYPE_CHECKING:
     from harness.runs.course import CaseResult
 
 
+def refusal(error: BaseException | None) -> Refusal | None:
+    """The refusal that contradicts what is documented; None where it is something else."""
+    seen = seen_in(error)
+    return refusal_of(seen.step) if isinstance(seen, ContradictionError) else None
+
+
 def refused_at(error: BaseException | None) -> Stage | None:
     """The stage of the refusal that contradicts what is documented; None where it is something else."""
-    seen = seen_in(error)
-    if not isinstance(seen, ContradictionError) or seen.step.treatment in (None, Treatment.PASS):
-        return None
-    return seen.step.tag
+    found = refusal(error)
+    return found.stage if found else None
 
 
 def _hit_at(error: BaseException | None) -> Stage | None:
@@ -118,16 +123,38 @@ def told_with_others(error: BaseException | None, rule: Rule, profile: Profile) 
 
 
 def told_before(error: BaseException | None, rule: Rule, profile: Profile) -> tuple[Stage, ...]:
-    """The earlier stages at which it may have been earned, likewise."""
+    """The earlier stages at which a refusal may have been earned that is told where this rule's would be.
+
+    Only where the rule promises none.
+    """
     told = _told_where_refused(error, rule, profile)
     return told[: told.index(rule.stage)] if rule.stage in told else ()
+
+
+def refused_before(error: BaseException | None, rule: Rule, profile: Profile) -> tuple[Stage, ...]:
+    """The stages at which a refusal may have been earned that came before the stage of the rule.
+
+    None where it may be this rule's own: who is a recipient shows at RCPT.
+    """
+    stage, stages = refused_at(error), list(Stage)
+    if stage is None or stages.index(stage) >= stages.index(rule.stage):
+        return ()
+    if stage is Stage.RCPT and rule.about_recipients:
+        return ()
+    return _told_at(stage, profile)
 
 
 def _told_where_refused(error: BaseException | None, rule: Rule, profile: Profile) -> tuple[Stage, ...]:
     """The stages whose refusals are told where somebody was refused, by a rule that promises none."""
     stage = refused_at(error)
     promised, _ = profile.expectation(rule)
-    if stage not in DIALOGUE or any(one.treatment is not Treatment.PASS for one in promised):
+    if stage is None or any(one.treatment is not Treatment.PASS for one in promised):
+        return ()
+    return _told_at(stage, profile)
+
+
+def _told_at(stage: Stage, profile: Profile) -> tuple[Stage, ...]:
+    if stage not in DIALOGUE:
         return ()
     until = DIALOGUE[: DIALOGUE.index(stage) + 1]
     return tuple(one for one in until if profile.dialect.tells(one) is stage)

@@ -1,9 +1,8 @@
 """The root of trouble, among all that scenarios came to: what is another's fault is blocked by it."""
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness.offence import Offence
 from harness.outcome import Stage
 from harness.profile.model import Profile
 from harness.results.model import Status
@@ -16,10 +15,13 @@ from harness.runs.foundations import (
     hits_nobody,
     is_only_there,
     may_block,
+    refusal,
+    refused_before,
     told_before,
     told_with_others,
 )
 from harness.runs.trial import Plan
+from harness.world.refusal import Refusal
 
 SEVERAL = 2  # sorts of clients: what one rule holds against its own is its own doing
 
@@ -29,7 +31,8 @@ class Roots:
     """Lays what a scenario came to at the door of another, where that one is to blame.
 
     `came` is what each of those that are `known` came to by itself. `found` has those that were looked at:
-    where two may block each other, it is what the other came to by itself that counts.
+    where two may block each other, it is what the other came to by itself that counts. Scenarios fare *alike*
+    whose clients are refused at one stage, with one code and in the same words: that has one source.
     """
 
     catalogue: Catalogue
@@ -65,76 +68,102 @@ class Roots:
     def _candidates(self, key: str) -> list[str]:
         """The scenarios that may have kept another from being proved, each once, by all that is known."""
         found = [one for one in self.below(key) if one in self.known]
-        found += self._told_there(key)
+        if refused := self._refusal(key):
+            alike = self._alike(refused)
+            found += [*self._refused_before(key, alike), *self._told_there(key, alike)]
         if self.came(key).lost:
             found += [one for one in self.plans if one in self.known and ends_connections(self.came(one))]
         return [*dict.fromkeys(found)]
 
-    def _told_there(self, key: str) -> list[str]:
-        """The scenarios of rules that are broken as a whole, whose refusals are told where this one was."""
-        if self.came(key).status is not Status.FAILED:
-            return []
+    def _refusal(self, key: str) -> Refusal | None:
+        """The refusal by which a scenario failed."""
+        outcome = self.came(key)
+        return refusal(outcome.error) if outcome.status is Status.FAILED else None
+
+    def _alike(self, refused: Refusal) -> list[str]:
+        """The scenarios that failed, whatever by, and whose clients met such a refusal."""
+        return [
+            one
+            for one in self.plans
+            if one in self.known
+            and self.came(one).status is Status.FAILED
+            and refused in self.came(one).refusals
+        ]
+
+    def _refused_before(self, key: str, alike: Sequence[str]) -> list[str]:
+        """Those of earlier stages, where this one was refused before its own."""
+        stages = refused_before(self.came(key).error, self.plans[key].rule, self.profile)
+        return [one for one in alike if self.plans[one].rule.stage in stages]
+
+    def _told_there(self, key: str, alike: Sequence[str]) -> list[str]:
+        """Those of rules that are broken as a whole, whose refusals are told where this one was."""
         stages = (*self._stages_told_before(key), *self._stages_told_with(key))
-        others = {plan.rule for plan in self.plans.values() if plan.rule.stage in stages}
-        broken = {rule.id for rule in others if self._is_broken_as_a_whole(rule)}
+        rules = {rule.id: rule for one in alike if (rule := self.plans[one].rule).stage in stages}
+        broken = {name for name, rule in rules.items() if self._is_broken_as_a_whole(rule, alike)}
         return [one for one, plan in self.plans.items() if one in self.known and plan.rule.id in broken]
 
-    def _is_broken_as_a_whole(self, rule: Rule) -> bool:
-        """Whether no case of a rule holds, and several fail, or one where several sorts of clients do.
+    def _is_broken_as_a_whole(self, rule: Rule, alike: Sequence[str]) -> bool:
+        """Whether no case of a rule holds, and several fail alike, or one beside other sorts of clients.
 
         One that holds nothing against anybody by itself may fail where all is told, and nowhere else: then it
         is broken if none on which it rests is, and none that fails where it has its say. One about what
-        others hold against a client is not to blame for clients who have done nothing.
+        others hold against a client is not to blame for clients that it has nothing to do with.
         """
-        failed, at_home = self._failed(rule)
-        if not failed or self._hits_less_than_another(rule):
+        own = [one for one in alike if self.plans[one].rule == rule]
+        if not own or self._holds(rule) or self._is_cleared(rule, alike):
             return False
+        at_home = [one for one in own if not self._stages_told_with(one)]
         if len(at_home) > 1:
             return True
-        sorts = len(self._refused_where_it_tells(rule)) + (1 if rule.lets_through else 0)
-        if sorts < SEVERAL:
+        if self._sorts(rule, alike) < SEVERAL:
             return False
         if at_home or rule.offence:
             return bool(at_home)
-        told = {stage for one in failed for stage in self._stages_told_with(one)}
-        there = {plan.rule for plan in self.plans.values() if plan.rule.stage in told}
+        told = {stage for one in own for stage in self._stages_told_with(one)}
+        there = [one for one in alike if self.plans[one].rule.stage in told]
         below = (self.catalogue[one] for one in self.catalogue.foundations(rule))
         return not (
-            any(self._failed(one)[1] for one in there if not self._hits_less_than_another(one))
-            or any(self._is_broken_as_a_whole(one) for one in below)
+            any(self._fails_at_home(one, alike) for one in there)
+            or any(self._is_broken_as_a_whole(one, alike) for one in below)
         )
 
-    def _hits_less_than_another(self, rule: Rule) -> bool:
-        """Whether clients that have done nothing are refused where it was, which it cannot explain."""
-        if rule.offence or rule.lets_through:
+    def _holds(self, rule: Rule) -> bool:
+        """Whether a case of it is known to hold."""
+        cases = (one for one, plan in self.plans.items() if one in self.known and plan.rule == rule)
+        return any(self.came(one).status is Status.PASSED for one in cases)
+
+    def _fails_at_home(self, key: str, alike: Sequence[str]) -> bool:
+        """Whether one failed where its rule has its say, none of whose cases holds."""
+        rule = self.plans[key].rule
+        return not (self._stages_told_with(key) or self._holds(rule) or self._is_cleared(rule, alike))
+
+    def _is_cleared(self, rule: Rule, alike: Sequence[str]) -> bool:
+        """Whether it is about what others hold against clients, and one that has done nothing fares alike."""
+        if rule.offence or rule.lets_its_clients_through:
             return False
-        failed, _ = self._failed(rule)
-        stages = {stage for one in failed for stage in self._stages_told_before(one)}
-        others = {
-            plan.rule for plan in self.plans.values() if plan.rule.lets_through and plan.rule.stage in stages
+        before = {
+            stage for one in alike if self.plans[one].rule == rule for stage in self._stages_told_before(one)
         }
         return any(
-            rule.stage in self._stages_told_with(one) for other in others for one in self._failed(other)[0]
+            other.lets_its_clients_through
+            and other.stage in before
+            and rule.stage in self._stages_told_with(one)
+            and not self._holds(other)
+            for one in alike
+            if (other := self.plans[one].rule)
         )
 
-    def _failed(self, rule: Rule) -> tuple[list[str], list[str]]:
-        """The cases of a rule that failed, and those that did where it has its say; none while one holds."""
-        cases = [one for one, plan in self.plans.items() if one in self.known and plan.rule == rule]
-        if any(self.came(one).status is Status.PASSED for one in cases):
-            return [], []
-        failed = [one for one in cases if self.came(one).status is Status.FAILED]
-        return failed, [one for one in failed if not self._stages_told_with(one)]
+    def _sorts(self, rule: Rule, alike: Sequence[str]) -> int:
+        """How many sorts of clients are refused where this rule's would be told, and have earned no refusal.
 
-    def _refused_where_it_tells(self, rule: Rule) -> set[Offence]:
-        """The offences that are refused where this rule's would be told, and earn no refusal."""
-        return {
-            plan.rule.offence
-            for one, plan in self.plans.items()
-            if plan.rule.offence
-            and one in self.known
-            and self.came(one).status is Status.FAILED
-            and rule.stage in self._stages_told_with(one)
+        Those that it lets through itself are one.
+        """
+        refused = {
+            other.offence
+            for one in alike
+            if (other := self.plans[one].rule).offence and rule.stage in self._stages_told_with(one)
         }
+        return len(refused) + (1 if rule.lets_its_clients_through else 0)
 
     def _stages_told_with(self, key: str) -> tuple[Stage, ...]:
         return told_with_others(self.came(key).error, self.plans[key].rule, self.profile)
@@ -143,14 +172,20 @@ class Roots:
         return told_before(self.came(key).error, self.plans[key].rule, self.profile)
 
     def _is_hit_by(self, key: str, below: str) -> bool:
-        """Whether another failed at the stage of this one, which rests on it, and kept what it promises."""
+        """Whether another was refused, or kept waiting, at the stage of this one, where it holds nothing."""
         outcome, rule = self.came(below), self.plans[below].rule
         if outcome.status is not Status.FAILED:
             return False
         here = self.plans[key].rule
         if hit_beyond(outcome.error, rule, self.profile) is here.stage:
             return True
-        return here.stage in self._stages_told_with(below) and self._is_broken_as_a_whole(here)
+        refused = self._refusal(below)
+        if not refused:
+            return False
+        alike = self._alike(refused)
+        if key in alike and here.stage in refused_before(outcome.error, rule, self.profile):
+            return True
+        return here.stage in self._stages_told_with(below) and self._is_broken_as_a_whole(here, alike)
 
     def _does_not_hit(self, key: str, below: str) -> bool:
         """Whether another is suspected for its stage alone, and failed by what neither refuses nor delays."""

@@ -25,6 +25,7 @@ from harness.verdicts import (
 )
 from harness.world.client import Client
 from harness.world.conversation import Conversation, Step
+from harness.world.refusal import Refusal, refusal_of
 
 UNSAID = "an assertion of the scenario does not hold"
 
@@ -143,6 +144,12 @@ def evidence_of(run: Run, vote: Vote, plays: list[Play]) -> Try:
 def observed_in(plays: list[Play]) -> str:
     """What the offence came to, in a line."""
     return "; ".join(filter(None, (plays[0].expect.observed, aftermath(plays[0].world))))
+
+
+def refusals_in(play: Play) -> set[Refusal]:
+    """What its clients were refused with."""
+    steps = (step for _, _, talk in play.world.conversations for step in talk.staged)
+    return {found for step in steps if (found := refusal_of(step))}
 
 
 def came_in(plays: list[Play]) -> str:

@@ -65,6 +65,16 @@ def _refuses_beside_the_greylist(built: Built) -> bool:
     return refused and built.enough(*built.black) and not built.drawn.greylist_first
 
 
+def _several_are_delayed(built: Built) -> bool:
+    """Whether clients with different offences are delayed and let through."""
+    delayed = {
+        offence
+        for rule, offence in OFFENCE_OF.items()
+        if rule.startswith(("connect.", "helo.")) and (shown := built.shown(rule)).late and not shown.refuses
+    }
+    return len(delayed) > 1
+
+
 def _stays_connected(built: Built) -> bool:
     """Whether a client can go on after a greeting with a bare address."""
     return built.drawn.told != "at once" or built.shown("helo.plain-ip").does != "close"
@@ -136,6 +146,16 @@ TOLD: Mapping[str, Condition] = {
     "helo.plain-ip-sticky": lambda built: _stays_connected(built) and _missed("helo.plain-ip-sticky")(built),
     "mail.delay-repeated": lambda built: built.delays("connect") or built.delays("helo"),
     "rcpt.delay-repeated": lambda built: built.delays("connect") or built.delays("helo"),
+    # Where refusals are told later than they are earned, it must show who refuses those that were delayed:
+    # not the rule about their one offence, and not the other one of these two, where no delay comes before.
+    "mail.delay-repeated:strict-deny": lambda built: (
+        built.drawn.told == "at once"
+        or (_several_are_delayed(built) and (built.drawn.told != "rcpt" or built.repeats("mail")))
+    ),
+    "rcpt.delay-repeated:strict-deny": lambda built: (
+        built.drawn.told in ("at once", "mail")
+        or (_several_are_delayed(built) and (built.drawn.told != "data" or built.repeats("mail")))
+    ),
     "delay.no-early-reject": lambda built: built.delays("helo"),
     "rcpt.relay-trusted": _has_relay_hosts,
     "rcpt.relay-authenticated": _has_account,

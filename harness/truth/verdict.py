@@ -58,7 +58,7 @@ class Truth:
     def _about_rules(self, result: RunResult, catalogue: Catalogue) -> Iterator[Wrong]:
         for rule in result.rules:
             if rule.id == self.broken:
-                if rule.status is not Status.FAILED and not self._is_told_elsewhere(rule, result):
+                if rule.status is not Status.FAILED and not _told_at_the_top(rule, result):
                     kind = Kind.UNNOTICED if rule.status is Status.PASSED else Kind.UNTOLD
                     yield Wrong(kind, rule.id, f"{rule.status.words}. {rule.reason}".strip())
             elif rule.status is Status.FAILED and rule.id not in self.noticed_by:
@@ -67,15 +67,6 @@ class Truth:
                 yield Wrong(Kind.NO_CAUSE, rule.id, f"{rule.expectation}. {rule.reason}")
         if self.broken and self.broken not in {rule.id for rule in result.rules}:
             yield Wrong(Kind.UNTOLD, self.broken, "it was not tried")
-
-    def _is_told_elsewhere(self, rule: RuleResult, result: RunResult) -> bool:
-        """Whether the broken rule is blocked by a finding, or by a failure of one that must notice it.
-
-        A defect that hits innocent clients is a finding of its own.
-        """
-        failed = {one.id for one in result.rules if one.status is Status.FAILED}
-        findings = {finding.id for finding in result.findings}
-        return rule.blocked_by in findings | (failed & {*self.noticed_by})
 
     def _about_innocents(self, result: RunResult) -> Iterator[Wrong]:
         if not self.broken:
@@ -89,10 +80,16 @@ class Truth:
         """
         if not self.broken or not rule.blocked_by:
             return False
-        if rule.blocked_by.startswith(DOCTOR) or rule.blocked_by in self.noticed_by:
+        failed = {one.id for one in result.rules if one.status is Status.FAILED}
+        if rule.blocked_by.startswith(DOCTOR) or rule.blocked_by in failed & {*self.noticed_by}:
             return True
         findings = {finding.id for finding in result.findings}
         rests_on = (
             catalogue.foundations(catalogue[rule.blocked_by]) if rule.blocked_by in catalogue.rules else ()
         )
         return rule.blocked_by in findings or self.broken in (rule.blocked_by, *rests_on)
+
+
+def _told_at_the_top(rule: RuleResult, result: RunResult) -> bool:
+    """A defect that hits innocent clients is a finding of its own, and its rule is blocked by that."""
+    return rule.blocked_by in {finding.id for finding in result.findings}

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from harness.outcome import Stage
+from harness.outcome import Stage, Treatment
 from harness.smtp.ending import Ending
 from harness.smtp.reply import Reply
 from harness.world.step import Step, telling
@@ -54,6 +54,11 @@ class Attempt:
     def reached(self) -> Step | None:
         """The last stage's step that was answered."""
         return next((step for step in reversed(self.staged) if step.reply), None)
+
+    @property
+    def taken(self) -> int:
+        """How many recipients were taken."""
+        return sum(step.tag is Stage.RCPT and step.treatment is Treatment.PASS for step in self.staged)
 
     @property
     def bounces(self) -> bool:

@@ -143,8 +143,9 @@ class Client(Host):
 
         attempt = once()
         if patient and (authenticated or self.kind is not Kind.STRANGER):
-            for _ in recipients:  # each is a triplet of its own
-                attempt = self.after_greylist(attempt, once)
+            before = -1
+            while before < attempt.taken:  # each recipient may be waited for, as long as that leads further
+                before, attempt = attempt.taken, self.after_greylist(attempt, once)
             if self.world.clock:
                 return replace(attempt, awaits_greylist=False)
         return attempt
