@@ -118,6 +118,22 @@ def test_an_attempt_beside_a_neighbour_that_comes_again_counts_for_nothing(run: 
         client.forgotten(taken(client, lambda: None))
 
 
+def test_a_neighbour_that_comes_while_the_clock_is_moved_keeps_its_network_known(run: Run) -> None:
+    class SlowClock(Clock):
+        def advance(self, client: str, seconds: float) -> None:
+            super().advance(client, seconds)
+            if len(self.passed) == 1:
+                retries.comes(neighbour.address)
+
+    clock = SlowClock()
+    client = relay_host(run, clock)
+    neighbour, retries = client.another(), client.world.internet.retries
+    with retries.coming_again(client.address):
+        pass
+    client.forgotten(taken(client, lambda: None))
+    assert len(clock.passed) == 2
+
+
 def test_without_a_clock_nobody_is_forgotten(run: Run) -> None:
     client = relay_host(run, None)
     with pytest.raises(NotTestableError, match=r"no \[clock\]"):

@@ -176,6 +176,16 @@ def test_a_pass_that_rests_on_an_ending_needs_two_clients_where_dialogues_are_lo
     assert outcome(run, passes_by_absence, *doubts, rule=RULE).status is status
 
 
+def test_a_pass_by_an_ending_that_might_have_gone_on_needs_it_twice(run: Run) -> None:
+    def ends(play: Play) -> None:
+        passes_by_absence(play)
+        play.expect.by_ending = True
+
+    doubts = [InconclusiveError("it may have")] * 20
+    assert outcome(run, ends, *doubts).status is Status.INCONCLUSIVE
+    assert outcome(run, ends, ends).status is Status.PASSED
+
+
 @pytest.mark.parametrize(("jobs", "first"), [(1, "prompt"), (2, "late")])
 def test_those_that_wait_begin_first_unless_one_is_played_after_the_other(
     run: Run, jobs: int, first: str
@@ -346,7 +356,7 @@ def test_a_run_that_is_given_up_says_whose_dialogues_were_broken_off_before(
     time_flies(monkeypatch, 1.0)
     run.severed.note(RULE, [0.5])
     while not run.unusable:
-        assert run.trouble_since().endswith(f"; just before, it broke off dialogues of {RULE}")
+        assert run.trouble_in_full().endswith(f"; just before, it broke off dialogues of {RULE}")
     assert run.given_up == f"{run.unusable}; just before, it broke off dialogues of {RULE}"
 
 
@@ -631,6 +641,24 @@ def test_what_turns_out_in_company_not_to_be_testable_is_not_played_again(
     came = scheduled(run, plans, jobs=32)
     assert came["cannot"].status is Status.NOT_TESTABLE
     assert len(plays_of_it) == 1
+
+
+def test_a_pass_by_absence_in_company_is_played_again_alone(
+    monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    stage = Stage(run)
+    asked_for_innocents(monkeypatch, stage)
+    plans = disturbing(stage)
+    plays_of_it = []
+
+    def hears_nothing(play: Play) -> None:
+        plays_of_it.append(play)
+        passes_by_absence(play)
+
+    plans["silent"] = Plan(run.catalogue[DISTURBING[1]], frozenset(), hears_nothing, has_twin=False)
+    came = scheduled(run, plans, jobs=32)
+    assert came["silent"].status is Status.PASSED
+    assert len(plays_of_it) == 2  # others may have been what it heard nothing for
 
 
 def test_what_disturbs_is_played_alone_where_innocents_were_not_served_before(

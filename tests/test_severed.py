@@ -10,7 +10,7 @@ def severed(*dialogues: tuple[str, float]) -> Severed:
     return found
 
 
-def test_the_rules_are_told_in_the_order_in_which_their_dialogues_were_broken_off() -> None:
+def test_the_rules_are_told_whose_dialogues_were_broken_off_the_last_first() -> None:
     found = severed(("eod.late", 99.5), ("eod.early", 99.0), ("eod.late", 98.5))
     assert found.before(100.0, served=0.0) == "just before, it broke off dialogues of eod.late, eod.early"
 
@@ -22,4 +22,4 @@ def test_what_was_long_ago_or_before_an_innocent_was_served_or_is_the_trouble_it
 
 def test_a_few_are_named() -> None:
     found = severed(*((f"rule-{number}", 99.0 + number / 100) for number in range(NAMED + 2)))
-    assert found.before(100.0, served=0.0).endswith("rule-3, rule-4 and 2 rules more")
+    assert found.before(100.0, served=0.0).endswith("rule-3, rule-2 and 2 rules more")

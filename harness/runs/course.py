@@ -44,6 +44,7 @@ class CaseResult:
     lacks: str = ""
     hits_innocents: bool = False  # whether it failed because of what clients without the offence met
     troubled_by: str = ""  # the id of the finding about how innocents are refused by now, if it is one
+    by_absence: bool = False  # whether it passed because nothing came, or the connection ended
     lost: bool = False  # whether it says nothing because a dialogue was lost
     refusals: frozenset[Refusal] = frozenset()  # that its clients met
     given: frozenset[str] = frozenset()  # to its clients: addresses and domains, see `Internet.given`
@@ -148,6 +149,7 @@ class Course:
             self._came,
             hits_innocents=vote.hits_innocents,
             troubled_by=vote.troubled_by,
+            by_absence=vote.by_absence,
             lost=vote.lost,
             refusals=self._refusals,
             given=self._given,
@@ -200,6 +202,8 @@ class Course:
         needed = (
             steadiness.votes_to_fail if doubted else steadiness.votes_to_pass(by_time=self._shows_by_time)
         )
+        if any(vote.by_ending for vote in passed):  # it must come again
+            needed = max(needed, steadiness.votes_to_fail)
         for stage in self._shows_late_at:
             lateness = self._run.steadiness.lateness(self._plan.rule.id, stage)
             needed = max(needed, lateness.votes) if lateness.seen else needed

@@ -45,6 +45,7 @@ class Expect:
     came: str = ""  # what the offence came to, in a profile's words
     proven: bool = False
     by_absence: bool = False  # that nothing came, or the connection ended, is what proved it
+    by_ending: bool = False  # that the connection ended where it might go on as well
 
     @property
     def expected(self) -> tuple[Outcome, ...]:

@@ -134,7 +134,7 @@ class Run:
                 self.break_off()
                 raise
 
-    def trouble_since(self) -> str:
+    def trouble_in_full(self) -> str:
         """The same as `trouble`, with the dialogues that were broken off just before, if any."""
         found = self.trouble()
         return self._since_whom(found) if found else ""
@@ -160,7 +160,7 @@ class Run:
                 found = self._send_canary(server, like) and self._send_canary(server, like)
                 self._canaries[server, like] = (sent, found)
                 if server == main:
-                    self._count(self._send_canary(server, plain) if found and like != plain else found)
+                    self._count(self._send_canary(server, plain) if found and like != plain else found, sent)
             return found
 
     def refused_with(self, like: Innocent | None) -> str:
@@ -191,15 +191,15 @@ class Run:
             return f"{like} that come {number + 2} times in a row are refused: {again.attempt.staged[-1]}"
         return ""
 
-    def _count(self, found: str) -> None:
-        """What a canary met; a server that is being started again serves the next ones."""
+    def _count(self, found: str, sent: float) -> None:
+        """What a canary met that was sent then; a server that is being started again serves the next ones."""
         now = time.monotonic()
         if not found:
             self._troubles, self._served = 0, now
             self.pace.speed_up()
             return
         if self._troubles == 0:
-            self._trouble_since = now
+            self._trouble_since = sent
         self._troubles += 1
         self.pace.slow_down()
         lasted = now - self._trouble_since

@@ -280,7 +280,8 @@ class Scheduler:
             if outcome is None:
                 course.go()
                 standing = course.standing
-                outcome = standing if standing and standing.status in NO_DOUBT else None
+                shows_why = standing and standing.status in NO_DOUBT and not standing.by_absence
+                outcome = standing if shows_why else None
             if outcome:
                 future.set_result(outcome)
         if future.done():
@@ -320,7 +321,7 @@ class Scheduler:
 
     def _trouble(self) -> str:
         try:
-            return self._run.trouble_since()
+            return self._run.trouble_in_full()
         except ScenarioEnd as ending:
             return f"whether innocent clients were served could not be told: {ending}"
 

@@ -25,10 +25,13 @@ class Severed:
             self._dialogues.extend((moment, rule) for moment in moments)
 
     def before(self, moment: float, *, served: float) -> str:
-        """A clause about those just before `moment`, and after innocents were last `served`; may be empty."""
+        """A clause about those just before `moment`, the last first; may be empty.
+
+        What came before innocents were last `served` did no harm.
+        """
         since = max(served, moment - JUST_BEFORE)
         with self._lock:
-            last = sorted(one for one in self._dialogues if since <= one[0] <= moment)
+            last = sorted((one for one in self._dialogues if since <= one[0] <= moment), reverse=True)
         rules = [*dict.fromkeys(rule for _, rule in last)]
         if not rules:
             return ""

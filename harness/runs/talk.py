@@ -11,7 +11,7 @@ from harness.smtp.session import Ending
 from harness.verdicts import InconclusiveError, NotApplicableError
 from harness.wording import counted
 from harness.world.client import Client
-from harness.world.conversation import SERVICE_ENDS, Conversation, Step
+from harness.world.conversation import FAREWELL, SERVICE_ENDS, Conversation, Step
 from harness.world.reply_set import CLOSED, SILENCE, THROUGH, NoReply, ReplySet, Wanted
 
 QUIET = 2.0  # seconds, beyond what the server may hold a reply back, after which there is silence
@@ -20,7 +20,6 @@ ANY = ReplySet.of("2xx", "3xx", "4xx", "5xx")
 ANYTHING = ReplySet.of("2xx", "3xx", "4xx", "5xx", SILENCE, CLOSED)
 LEFT = (Ending.SERVER_CLOSED, Ending.RESET, Ending.QUIT)
 REFUSES = 400
-FAREWELL = 221  # to QUIT, and to nothing else (RFC 5321 §4.2.3)
 
 _STAGES = {
     "EHLO": Stage.HELO,
@@ -44,7 +43,8 @@ class Talk:
 
     `hears` is for what the dialogue needs to come to its point: where something else comes, nothing follows.
     `must_hear` is for what the rule says: where a sound reply says something else, that contradicts it;
-    silence, a lost connection and a 421 prove nothing unless they are among what may come.
+    silence, a lost connection and a 421 prove nothing unless they are among what may come. Where the end of
+    the connection (`CLOSED`) may come, a 421 is one.
     """
 
     client: Client
@@ -321,7 +321,7 @@ class Said:
             these = ReplySet.of(*wanted)
             seen = self.listen(these)
             self._accept_the_end(seen, these)
-            if not (these.has(seen.code) if isinstance(seen, Step) else seen in these.instead):
+            if not (self._is_the_end(seen, these) or self._is_among(seen, these)):
                 self.talk.must_not_have_ended_as_documented()
                 reason = (
                     f"the dialogue did not come to its point: expected {these} at {self.step.name}, "
@@ -362,12 +362,16 @@ class Said:
             self.doubt_slowness()
         self._accept_the_end(seen, these)
         self.talk.shows(seen)
+        expect.by_ending = expect.by_ending or ends
         expect.by_absence = expect.by_absence or ends or not isinstance(seen, Step)
         return self
 
     def _says_the_greylist(self, seen: Step | NoReply | None) -> bool:
         judge, attempt = self.talk.expect.judge, self.talk.conversation.attempt
         return isinstance(seen, Step) and judge.says_the_greylist(seen, attempt)
+
+    def _is_among(self, seen: Step | NoReply | None, these: ReplySet) -> bool:
+        return these.has(seen.code) if isinstance(seen, Step) else seen in these.instead
 
     def _is_the_end(self, seen: Step | NoReply | None, these: ReplySet) -> bool:
         """Whether the server ends the connection where it may, with a 421 or without a word."""

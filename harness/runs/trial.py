@@ -59,6 +59,7 @@ class Vote:
     late_at: Stage | None = None  # where a reply was held back that should not be, if that is all
     hits_innocents: bool = False  # whether it failed because of what the innocent twin met
     by_absence: bool = False  # whether it passed because nothing came, or the connection ended
+    by_ending: bool = False  # whether it passed because the connection ended, as a bad network may
 
 
 class Came(Enum):
@@ -250,7 +251,11 @@ def _vote(run: Run, plan: Plan, plays: list[Play], ends: list[_End]) -> Vote:
             hindrance = _hindrance(run, play, end)
             return replace(_nothing(reason, end.error), blocked_by=hindrance.id if hindrance else "")
     if not broken:
-        return Vote(Status.PASSED, by_absence=any(play.expect.by_absence for play in plays))
+        return Vote(
+            Status.PASSED,
+            by_absence=any(play.expect.by_absence for play in plays),
+            by_ending=any(play.expect.by_ending for play in plays),
+        )
     return _against(run, plays, broken)
 
 

@@ -86,10 +86,12 @@ class Client(Host):
                 may_end=self.world.may_end,
             )
             self.world.conversations.append((label or self.label, self, conversation))
+            self.world.internet.retries.comes(self.address)
             try:
                 yield conversation
             finally:
                 session.close()
+                self.world.internet.retries.comes(self.address)
 
     def attempt(
         self,
@@ -251,10 +253,13 @@ class Client(Host):
                 "and the profile has no [clock], so that they are not forgotten"
             )
         for _ in range(FORGOTTEN_TIMES):
-            begun, ended = near(self.address)
+            before = near(self.address)
             clock.advance(self.address, greylist.lifetime + greylist.sweep + GREYLIST_SLACK)
+            moved = near(self.address)
             attempt = once()
-            is_alone = begun == ended and near(self.address) == (begun, ended)
+            after = near(self.address)
+            nobody_waits = before.begun == before.ended == after.begun == after.ended
+            is_alone = nobody_waits and moved.came == before.came
             if is_alone or not attempt.reached or attempt.reached.treatment is not Treatment.PASS:
                 return attempt
         raise InconclusiveError(

@@ -17,6 +17,7 @@ from harness.world.step import Step, telling
 __all__ = ["CONTENT", "SERVICE_ENDS", "WANTS_MORE", "Attempt", "Conversation", "Manner", "Step"]
 
 SLOW = 0.1  # seconds; a quicker reply needs no explanation
+FAREWELL = 221  # to QUIT, and to nothing else (RFC 5321 §4.2.3)
 GONE = (Ending.SERVER_CLOSED, Ending.RESET)
 REFUSES = 400
 SERVICE_ENDS = 421  # whatever was asked: the server, or what is before it, has no more time (RFC 5321 §3.8)
@@ -277,7 +278,8 @@ class Conversation:
 
     def _note_end(self, ended: SessionEnded) -> None:
         self.broken = ended.reason
-        if ended.ending in GONE and not self._parting:
+        bade_farewell = any(reply.code == FAREWELL for reply in self.session.replies[-1:])
+        if ended.ending in GONE and not (self._parting or bade_farewell):
             self.severed_at = self.severed_at or time.monotonic()
         last = next((step for step in reversed(self.staged) if step.reply), None)
         if ended.ending in GONE and last and not self._parting:

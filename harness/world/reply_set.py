@@ -14,7 +14,7 @@ class NoReply(StrEnum):
     """What may be there instead of a reply."""
 
     SILENCE = "no reply"  # nothing whole within the time in which this server would have said it
-    CLOSED = "the end of the connection"  # closed or reset by the server
+    CLOSED = "the end of the connection"  # closed or reset by the server, or announced by 421
 
 
 SILENCE, CLOSED = NoReply.SILENCE, NoReply.CLOSED

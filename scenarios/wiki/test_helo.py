@@ -208,7 +208,7 @@ def greets(client: Client, name: str, *, extended: bool = True) -> Attempt:
 def greets_by_own_name(
     client: Client, expect: Expect, name: str, *, is_short: bool, extended: bool = True
 ) -> None:
-    """The twin has another `name`; one without a dot (`is_short`) is an offence for that as well."""
+    """With a name of the server's own, or the twin's; an own one that `is_short` is an offence as well."""
     also = Offence.UNQUALIFIED_GREETING if is_short else None
     upto = expect.shown(also) if also else None
     expect(client.attempt(helo=name, extended=extended, upto=upto), also=also)
