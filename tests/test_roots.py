@@ -30,12 +30,13 @@ def catalogue() -> Catalogue:
     return Catalogue.below(Path("scenarios"))
 
 
-def said(stage: Stage, text: str) -> ContradictionError:
+def said(stage: Stage, text: str, *, by_greylist: bool = False) -> ContradictionError:
     """A reply that is not as documented."""
     code = int(text[:3])
     reply = Reply(code, (text[4:],), text.encode(), 0.0, 0.0)
     step = Step(stage, str(stage).upper(), (reply,), 0.0, 0.0)
-    return ContradictionError(f"at {stage} the server said {text}", step)
+    reason = f"at {stage} the server said {text}"
+    return ContradictionError(reason, step, in_greylist_words=by_greylist)
 
 
 def met(errors: Iterable[BaseException]) -> Iterator[Refusal]:
@@ -161,6 +162,14 @@ def test_mail_for_as_many_as_may_be_is_refused_by_the_rule_about_that(catalogue:
     too_many = said(Stage.RCPT, "550 5.5.3 Too many recipients")
     found = blamed(catalogue, "at once", ("delivery.alias-many", too_many), ("rcpt.too-many", too_many))
     assert found == {"delivery.alias-many": {"rcpt.too-many"}, "rcpt.too-many": {""}}
+
+
+def test_who_is_put_off_again_is_so_by_the_rule_about_that(catalogue: Catalogue) -> None:
+    put_off = said(Stage.RCPT, "451 4.7.1 I do not know you yet", by_greylist=True)
+    failed = ("delivery.alias-many", put_off), ("greylist.whitelisted", put_off)
+    for order in (failed, failed[::-1]):
+        found = blamed(catalogue, "at once", *order)
+        assert found == {"delivery.alias-many": {"greylist.whitelisted"}, "greylist.whitelisted": {""}}
 
 
 def test_whom_nobody_knows_is_refused_by_the_rule_that_says_who_is_a_recipient(catalogue: Catalogue) -> None:

@@ -289,6 +289,9 @@ FOUND = {
     "delays come again to whoever greets by a name that is theirs": Server(
         Draw(unconfirmed_greeting=HELD_REFUSE, borrowed_greeting=ACCEPT), "helo.forward-match:off"
     ),
+    "who is known is put off again, and mail for several with it": Server(
+        Draw(greylist_parts=("client",), greylist_hosts=False, aliases="of many"), "greylist.whitelisted:off"
+    ),
     "no list was asked, and there is no mark": Server(Draw(listed=MARK), "dnsbl.one:weak-ipv4-only"),
     "known clients are put off before lists are asked about them": Server(
         Draw(greylist_first=True), "greylist.host-whitelist:off"

@@ -52,11 +52,22 @@ def _went_elsewhere(error: BaseException | None, rule: Rule) -> bool:
     return isinstance(seen_in(error), UndeliveredError) and not is_its_own
 
 
+REFUSES = 500  # for good
+
+
+def _is_not_taken(error: BaseException | None, rule: Rule) -> bool:
+    """Whether a recipient was refused; to be put off says nothing of that in the rules about the greylist."""
+    found = refusal(error)
+    if found is None or found.stage is not Stage.RCPT:
+        return False
+    return found.code >= REFUSES or not rule.about_greylist
+
+
 SUSPECTS: tuple[tuple[Callable[[BaseException | None, Rule], bool], Callable[[Rule], bool]], ...] = (
     (lambda ending, _: in_greylist_words(ending), lambda rule: rule.about_greylist),
     (lambda ending, _: isinstance(ending, UnreadableMailError), lambda rule: rule.about_storage),
     (_went_elsewhere, lambda rule: rule.about_recipients),
-    (lambda ending, _: refused_at(ending) is Stage.RCPT, lambda rule: rule.about_recipients),
+    (_is_not_taken, lambda rule: rule.about_recipients),
 )  # what was seen, and the rules of which it shows the fault where they are broken
 
 
