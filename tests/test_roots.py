@@ -147,6 +147,12 @@ def test_who_was_delayed_is_refused_by_the_rule_that_does_not_delay_again(catalo
     assert found == {own: {""}, **{one: {own} for one in delayed}}
 
 
+def test_those_who_were_delayed_are_a_sort_of_clients(catalogue: Catalogue) -> None:
+    own, delayed, refused = "helo.forward-match", "mail.delay-repeated", said(Stage.DATA, NO)
+    found = blamed(catalogue, "data", (delayed, refused), (own, refused))
+    assert found == {delayed: {own}, own: {""}}
+
+
 def test_who_is_refused_before_its_stage_is_so_by_a_rule_of_the_stage_where_it_was(
     catalogue: Catalogue,
 ) -> None:
@@ -173,9 +179,10 @@ def test_who_is_put_off_again_is_so_by_the_rule_about_that(catalogue: Catalogue)
 
 
 def test_whom_nobody_knows_is_refused_by_the_rule_that_says_who_is_a_recipient(catalogue: Catalogue) -> None:
-    unknown = said(Stage.RCPT, "550 5.1.1 No such user here")
-    found = blamed(catalogue, "at once", ("rcpt.leading-dot", unknown), ("delivery.catch-all", unknown))
-    assert found == {"rcpt.leading-dot": {"delivery.catch-all"}, "delivery.catch-all": {""}}
+    for told, stage in (("at once", Stage.RCPT), ("data", Stage.DATA)):
+        unknown = said(stage, "550 5.1.1 No such user here")
+        found = blamed(catalogue, told, ("rcpt.leading-dot", unknown), ("delivery.catch-all", unknown))
+        assert found == {"rcpt.leading-dot": {"delivery.catch-all"}, "delivery.catch-all": {""}}
 
 
 def test_names_and_addresses_of_clients_make_no_difference(catalogue: Catalogue) -> None:

@@ -292,6 +292,25 @@ FOUND = {
     "who is known is put off again, and mail for several with it": Server(
         Draw(greylist_parts=("client",), greylist_hosts=False, aliases="of many"), "greylist.whitelisted:off"
     ),
+    "nobody gets what is for the rest of a domain, which is told at the end": Server(
+        Draw(told="data", rest="all have a *", unknown_user=DEFER), "delivery.catch-all:off"
+    ),
+    "who was delayed is refused at the end, and nobody else is but those whose own name it is": Server(
+        Draw(
+            told="data",
+            repeated="mail",
+            mailbox="none",
+            unverified_host=HELD_MARK,
+            failed_lookup=HELD_REFUSE,
+            unqualified_greeting=DEFER,
+            bare_address_greeting=HELD_MARK,
+            own_name_greeting=DEFER,
+            own_host_greeting=CLOSE,
+            unconfirmed_greeting=REFUSE,
+            borrowed_greeting=ACCEPT,
+        ),
+        "helo.forward-match:off",
+    ),
     "no list was asked, and there is no mark": Server(Draw(listed=MARK), "dnsbl.one:weak-ipv4-only"),
     "known clients are put off before lists are asked about them": Server(
         Draw(greylist_first=True), "greylist.host-whitelist:off"

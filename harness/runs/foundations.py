@@ -46,7 +46,7 @@ def _hit_at(error: BaseException | None) -> Stage | None:
     return refused_at(error)
 
 
-def _went_elsewhere(error: BaseException | None, rule: Rule) -> bool:
+def _went_elsewhere(error: BaseException | None, rule: Rule, _: Profile) -> bool:
     """Whether a message never came to its mailbox, and this is no failure of a rule that says whose it is."""
     is_its_own = rule.about_recipients and isinstance(error, FailedError)
     return isinstance(seen_in(error), UndeliveredError) and not is_its_own
@@ -55,17 +55,17 @@ def _went_elsewhere(error: BaseException | None, rule: Rule) -> bool:
 REFUSES = 500  # for good
 
 
-def _is_not_taken(error: BaseException | None, rule: Rule) -> bool:
+def _is_not_taken(error: BaseException | None, rule: Rule, profile: Profile) -> bool:
     """Whether a recipient was refused; to be put off says nothing of that in the rules about the greylist."""
     found = refusal(error)
-    if found is None or found.stage is not Stage.RCPT:
+    if found is None or found.stage is not profile.dialect.tells(Stage.RCPT):
         return False
     return found.code >= REFUSES or not rule.about_greylist
 
 
-SUSPECTS: tuple[tuple[Callable[[BaseException | None, Rule], bool], Callable[[Rule], bool]], ...] = (
-    (lambda ending, _: in_greylist_words(ending), lambda rule: rule.about_greylist),
-    (lambda ending, _: isinstance(ending, UnreadableMailError), lambda rule: rule.about_storage),
+SUSPECTS: tuple[tuple[Callable[[BaseException | None, Rule, Profile], bool], Callable[[Rule], bool]], ...] = (
+    (lambda ending, *_: in_greylist_words(ending), lambda rule: rule.about_greylist),
+    (lambda ending, *_: isinstance(ending, UnreadableMailError), lambda rule: rule.about_storage),
     (_went_elsewhere, lambda rule: rule.about_recipients),
     (_is_not_taken, lambda rule: rule.about_recipients),
 )  # what was seen, and the rules of which it shows the fault where they are broken
@@ -73,18 +73,18 @@ SUSPECTS: tuple[tuple[Callable[[BaseException | None, Rule], bool], Callable[[Ru
 
 def may_block(outcome: "CaseResult", rule: Rule, catalogue: Catalogue, profile: Profile) -> tuple[str, ...]:
     """The rules that may have kept a scenario of this one from being proved, the nearest first."""
-    found = _suspected(outcome, rule, catalogue)
+    found = _suspected(outcome, rule, catalogue, profile)
     if stage := hit_beyond(outcome.error, rule, profile):
         found |= {one.id: None for one in catalogue if one.stage is stage}
     found.pop(rule.id, None)
     return tuple(found)
 
 
-def _suspected(outcome: "CaseResult", rule: Rule, catalogue: Catalogue) -> dict[str, None]:
+def _suspected(outcome: "CaseResult", rule: Rule, catalogue: Catalogue, profile: Profile) -> dict[str, None]:
     """The rules on which this one rests, and those whose fault is just what was seen."""
     found = dict.fromkeys(catalogue.foundations(rule))
     for shows, is_suspect in SUSPECTS:
-        if shows(outcome.error, rule):
+        if shows(outcome.error, rule, profile):
             others = (one.id for one in catalogue if is_suspect(one))
             # What rests on this rule fails because of it.
             found |= {one: None for one in others if not catalogue.rest_on([one], [rule.id])}
@@ -101,7 +101,7 @@ def is_only_there(
 ) -> bool:
     """Whether another rule is suspected for nothing but the stage at which it speaks."""
     at_its_stage = hit_beyond(outcome.error, rule, profile) is other.stage
-    return at_its_stage and other.id not in _suspected(outcome, rule, catalogue)
+    return at_its_stage and other.id not in _suspected(outcome, rule, catalogue, profile)
 
 
 def ends_connections(outcome: "CaseResult") -> bool:
@@ -145,12 +145,12 @@ def told_before(error: BaseException | None, rule: Rule, profile: Profile) -> tu
 def refused_before(error: BaseException | None, rule: Rule, profile: Profile) -> tuple[Stage, ...]:
     """The stages at which a refusal may have been earned that came before the stage of the rule.
 
-    None where it may be this rule's own: who is a recipient shows at RCPT.
+    None where it may be this rule's own: who is a recipient shows where RCPT is told.
     """
     stage, stages = refused_at(error), list(Stage)
     if stage is None or stages.index(stage) >= stages.index(rule.stage):
         return ()
-    if stage is Stage.RCPT and rule.about_recipients:
+    if rule.about_recipients and stage is profile.dialect.tells(Stage.RCPT):
         return ()
     return _told_at(stage, profile)
 

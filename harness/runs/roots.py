@@ -156,14 +156,22 @@ class Roots:
     def _sorts(self, rule: Rule, alike: Sequence[str]) -> int:
         """How many sorts of clients are refused where this rule's would be told, and have earned no refusal.
 
-        Those that it lets through itself are one.
+        Those that it lets through itself are one, and then those of whom others hold something are as well.
         """
         refused = {
             other.offence
             for one in alike
             if (other := self.plans[one].rule).offence and rule.stage in self._stages_told_with(one)
         }
-        return len(refused) + (1 if rule.lets_its_clients_through else 0)
+        if not rule.lets_its_clients_through:
+            return len(refused)
+        others = any(
+            not (other := self.plans[one].rule).offence
+            and not other.lets_its_clients_through
+            and rule.stage in self._stages_told_before(one)
+            for one in alike
+        )
+        return len(refused) + 1 + others
 
     def _stages_told_with(self, key: str) -> tuple[Stage, ...]:
         return told_with_others(self.came(key).error, self.plans[key].rule, self.profile)
