@@ -12,7 +12,7 @@ from harness.truth.defects import showing
 from harness.truth.draw import Answer, Draw
 
 DEFER, REFUSE, CLOSE = Answer("defer"), Answer("refuse"), Answer("close")
-MARK = Answer("accept", marked=True)
+MARK, HELD_MARK = Answer("accept", marked=True), Answer("accept", held=True, marked=True)
 ACCEPT = Answer("accept")
 ONE_IS_DELAYED = Draw(
     failed_lookup=ACCEPT,
@@ -47,6 +47,10 @@ def names(drawn: Draw) -> set[str]:
         (Draw(told="rcpt", repeated="neither"), "mail.delay-repeated:strict-deny"),
         (Draw(told="data", repeated="neither"), "rcpt.delay-repeated:strict-deny"),
         (dataclasses.replace(ONE_IS_DELAYED, told="rcpt"), "rcpt.delay-repeated:strict-deny"),
+        (
+            dataclasses.replace(ONE_IS_DELAYED, told="rcpt", failed_lookup=HELD_MARK, mailbox="none"),
+            "rcpt.delay-repeated:strict-deny",
+        ),
         (dataclasses.replace(ONE_IS_DELAYED, told="data"), "mail.delay-repeated:strict-deny"),
         (Draw(listed_enough=MARK, mailbox="none"), "dnsbl.threshold-stops:weak-one-more"),
         (

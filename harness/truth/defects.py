@@ -66,11 +66,13 @@ def _refuses_beside_the_greylist(built: Built) -> bool:
 
 
 def _several_are_delayed(built: Built) -> bool:
-    """Whether clients with different offences are delayed and let through."""
+    """Whether clients with different offences are seen to be delayed and let through."""
     delayed = {
         offence
         for rule, offence in OFFENCE_OF.items()
-        if rule.startswith(("connect.", "helo.")) and (shown := built.shown(rule)).late and not shown.refuses
+        if rule.startswith(("connect.", "helo."))
+        and (shown := built.shown(rule)).late
+        and not (shown.refuses or _is_marked_unseen(built, rule))
     }
     return len(delayed) > 1
 
