@@ -152,7 +152,7 @@ def refused_before(error: BaseException | None, rule: Rule, profile: Profile) ->
         return ()
     if rule.about_recipients and stage is profile.dialect.tells(Stage.RCPT):
         return ()
-    return _told_at(stage, profile)
+    return told_at(stage, profile)
 
 
 def _told_where_refused(error: BaseException | None, rule: Rule, profile: Profile) -> tuple[Stage, ...]:
@@ -161,10 +161,11 @@ def _told_where_refused(error: BaseException | None, rule: Rule, profile: Profil
     promised, _ = profile.expectation(rule)
     if stage is None or any(one.treatment is not Treatment.PASS for one in promised):
         return ()
-    return _told_at(stage, profile)
+    return told_at(stage, profile)
 
 
-def _told_at(stage: Stage, profile: Profile) -> tuple[Stage, ...]:
+def told_at(stage: Stage, profile: Profile) -> tuple[Stage, ...]:
+    """The stages at which it may have been earned what a client is told at this one, in their order."""
     if stage not in DIALOGUE:
         return ()
     until = DIALOGUE[: DIALOGUE.index(stage) + 1]

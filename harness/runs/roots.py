@@ -17,6 +17,7 @@ from harness.runs.foundations import (
     may_block,
     refusal,
     refused_before,
+    told_at,
     told_before,
     told_with_others,
 )
@@ -69,8 +70,7 @@ class Roots:
         """The scenarios that may have kept another from being proved, each once, by all that is known."""
         found = [one for one in self.below(key) if one in self.known]
         if refused := self._refusal(key):
-            alike = self._alike(refused)
-            found += [*self._refused_before(key, alike), *self._told_there(key, alike)]
+            found += [*self._refused_before(key, refused), *self._told_there(key, refused)]
         if self.came(key).lost:
             found += [one for one in self.plans if one in self.known and ends_connections(self.came(one))]
         return [*dict.fromkeys(found)]
@@ -81,23 +81,28 @@ class Roots:
         return refusal(outcome.error) if outcome.status is Status.FAILED else None
 
     def _alike(self, refused: Refusal) -> list[str]:
-        """The scenarios that failed, whatever by, and whose clients met such a refusal."""
+        """The scenarios that failed, whatever by, whose clients met such a refusal and may have earned it."""
+        stages = told_at(refused.stage, self.profile)
         return [
             one
-            for one in self.plans
-            if one in self.known
+            for one, plan in self.plans.items()
+            if plan.rule.stage in stages
+            and one in self.known
             and self.came(one).status is Status.FAILED
             and refused in self.came(one).refusals
         ]
 
-    def _refused_before(self, key: str, alike: Sequence[str]) -> list[str]:
-        """Those of earlier stages, where this one was refused before its own."""
+    def _refused_before(self, key: str, refused: Refusal) -> list[str]:
+        """Those of earlier stages that fared alike, where this one was refused before its own."""
         stages = refused_before(self.came(key).error, self.plans[key].rule, self.profile)
-        return [one for one in alike if self.plans[one].rule.stage in stages]
+        return [one for one in self._alike(refused) if self.plans[one].rule.stage in stages] if stages else []
 
-    def _told_there(self, key: str, alike: Sequence[str]) -> list[str]:
+    def _told_there(self, key: str, refused: Refusal) -> list[str]:
         """Those of rules that are broken as a whole, whose refusals are told where this one was."""
         stages = (*self._stages_told_before(key), *self._stages_told_with(key))
+        if not stages:
+            return []
+        alike = self._alike(refused)
         rules = {rule.id: rule for one in alike if (rule := self.plans[one].rule).stage in stages}
         broken = {name for name, rule in rules.items() if self._is_broken_as_a_whole(rule, alike)}
         return [one for one, plan in self.plans.items() if one in self.known and plan.rule.id in broken]
@@ -190,10 +195,10 @@ class Roots:
         refused = self._refusal(below)
         if not refused:
             return False
-        alike = self._alike(refused)
-        if key in alike and here.stage in refused_before(outcome.error, rule, self.profile):
-            return True
-        return here.stage in self._stages_told_with(below) and self._is_broken_as_a_whole(here, alike)
+        if here.stage in refused_before(outcome.error, rule, self.profile):
+            return key in self._alike(refused)
+        told_with = here.stage in self._stages_told_with(below)
+        return told_with and self._is_broken_as_a_whole(here, self._alike(refused))
 
     def _does_not_hit(self, key: str, below: str) -> bool:
         """Whether another is suspected for its stage alone, and failed by what neither refuses nor delays."""
