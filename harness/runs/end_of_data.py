@@ -88,8 +88,9 @@ def _taken(talk: Talk, form: bytes, offence: bool) -> Step | None:
     if not come or (come[0].code >= REFUSES and not offence):
         raise InconclusiveError("NOOP after the message has no positive reply")
     if len(come) > 1:  # errors as well: nothing was said but NOOP since the message was taken
-        said = f"what stood behind {form!r} was taken for commands: nothing had asked for {come[-1]}"
-        raise FailedError(said) if offence else InconclusiveError(f"nothing had asked for {come[-1]}")
+        odd = next((step for step in come if step.code >= REFUSES), come[-1])  # one of them is NOOP's
+        said = f"what stood behind {form!r} was taken for commands: nothing had asked for {odd}"
+        raise FailedError(said) if offence else InconclusiveError(f"nothing had asked for {odd}")
     return seen
 
 
