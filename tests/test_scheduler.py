@@ -625,40 +625,35 @@ def test_what_does_not_pass_in_company_is_judged_alone_and_by_that_alone(
     assert len(asked) == 2  # before all of them, and before those that are played again
 
 
-def test_what_turns_out_in_company_not_to_be_testable_is_not_played_again(
-    monkeypatch: pytest.MonkeyPatch, run: Run
+def cannot_be_tested(play: Play) -> None:
+    raise NotTestableError("the mark stands in mail that nobody can read")
+
+
+@pytest.mark.parametrize(
+    ("comes_to", "status", "times"),
+    [
+        (cannot_be_tested, Status.NOT_TESTABLE, 1),
+        (passes_by_absence, Status.PASSED, 2),  # others may have been what it heard nothing for
+    ],
+)
+def test_what_says_as_much_in_company_is_not_played_again(
+    monkeypatch: pytest.MonkeyPatch,
+    run: Run,
+    comes_to: Callable[[Play], None],
+    status: Status,
+    times: int,
 ) -> None:
     stage = Stage(run)
     asked_for_innocents(monkeypatch, stage)
-    plans = disturbing(stage)
     plays_of_it = []
 
-    def cannot(play: Play) -> None:
+    def it(play: Play) -> None:
         plays_of_it.append(play)
-        raise NotTestableError("the mark stands in mail that nobody can read")
+        comes_to(play)
 
-    plans["cannot"] = Plan(run.catalogue[DISTURBING[1]], frozenset(), cannot, has_twin=False)
-    came = scheduled(run, plans, jobs=32)
-    assert came["cannot"].status is Status.NOT_TESTABLE
-    assert len(plays_of_it) == 1
-
-
-def test_a_pass_by_absence_in_company_is_played_again_alone(
-    monkeypatch: pytest.MonkeyPatch, run: Run
-) -> None:
-    stage = Stage(run)
-    asked_for_innocents(monkeypatch, stage)
-    plans = disturbing(stage)
-    plays_of_it = []
-
-    def hears_nothing(play: Play) -> None:
-        plays_of_it.append(play)
-        passes_by_absence(play)
-
-    plans["silent"] = Plan(run.catalogue[DISTURBING[1]], frozenset(), hears_nothing, has_twin=False)
-    came = scheduled(run, plans, jobs=32)
-    assert came["silent"].status is Status.PASSED
-    assert len(plays_of_it) == 2  # others may have been what it heard nothing for
+    plans = disturbing(stage) | {"it": Plan(run.catalogue[DISTURBING[1]], frozenset(), it, has_twin=False)}
+    assert scheduled(run, plans, jobs=32)["it"].status is status
+    assert len(plays_of_it) == times
 
 
 def test_what_disturbs_is_played_alone_where_innocents_were_not_served_before(

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from harness.outcome import Stage
 from harness.runs.raw import Raw
-from harness.runs.talk import REFUSES, Talk
+from harness.runs.talk import Talk
 from harness.verdicts import FailedError, InconclusiveError, NeverCameError
 from harness.world.client import Client, message
-from harness.world.conversation import SERVICE_ENDS
+from harness.world.conversation import REFUSES, SERVICE_ENDS
 from harness.world.reply_set import CLOSED, SILENCE, Wanted
 from harness.world.step import Step
 

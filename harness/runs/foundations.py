@@ -52,7 +52,7 @@ def _went_elsewhere(error: BaseException | None, rule: Rule, _: Profile) -> bool
     return isinstance(seen_in(error), UndeliveredError) and not is_its_own
 
 
-REFUSES = 500  # for good
+FOR_GOOD = 500  # a code of that or above
 
 
 def _is_not_taken(error: BaseException | None, rule: Rule, profile: Profile) -> bool:
@@ -60,7 +60,7 @@ def _is_not_taken(error: BaseException | None, rule: Rule, profile: Profile) -> 
     found = refusal(error)
     if found is None or found.stage is not profile.dialect.tells(Stage.RCPT):
         return False
-    return found.code >= REFUSES or not rule.about_greylist
+    return found.code >= FOR_GOOD or not rule.about_greylist
 
 
 SUSPECTS: tuple[tuple[Callable[[BaseException | None, Rule, Profile], bool], Callable[[Rule], bool]], ...] = (

@@ -1,7 +1,7 @@
 """The root of trouble, among all that scenarios came to: what is another's fault is blocked by it."""
 
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from harness.outcome import Stage
 from harness.profile.model import Profile
@@ -41,7 +41,7 @@ class Roots:
     plans: Mapping[str, Plan]
     known: Container[str]
     came: Callable[[str], CaseResult]
-    found: dict[str, CaseResult] = field(default_factory=dict)
+    found: dict[str, CaseResult]
 
     def of(self, key: str) -> CaseResult:
         """What a scenario came to, or what it is blocked by; so with those that may block it, first."""

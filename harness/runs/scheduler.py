@@ -97,12 +97,16 @@ class Scheduler:
         """
         if key not in self._outcomes:
             self._play_in_its_turn(key, plan, waiting)
-        roots = self._roots(self._outcomes, lambda one: self._await(self._outcomes[one], waiting))
-        roots.found = self._found
-        return roots.of(key)
 
-    def _roots(self, known: Container[str], came: Callable[[str], CaseResult]) -> Roots:
-        return Roots(self._run.catalogue, self._run.profile, self._plans, known, came)
+        def came(one: str) -> CaseResult:
+            return self._await(self._outcomes[one], waiting)
+
+        return self._roots(self._outcomes, came, self._found).of(key)
+
+    def _roots(
+        self, known: Container[str], came: Callable[[str], CaseResult], found: dict[str, CaseResult]
+    ) -> Roots:
+        return Roots(self._run.catalogue, self._run.profile, self._plans, known, came, found)
 
     def decided(self) -> dict[str, CaseResult]:
         """What stands by now, whether it was collected or not, by what was seen until now.
@@ -116,7 +120,7 @@ class Scheduler:
             for one in self._tried:
                 if not one.course.is_doubtful and (outcome := one.course.standing):
                     known.setdefault(keys[id(one.future)], outcome)
-        roots, stands = self._roots(known, known.__getitem__), {}
+        roots, stands = self._roots(known, known.__getitem__, {}), {}
         for key in known:
             come = roots.of(key)
             unknown = [one for one in roots.below(key) if one not in known]

@@ -11,7 +11,7 @@ from harness.smtp.session import Ending
 from harness.verdicts import InconclusiveError, NotApplicableError
 from harness.wording import counted
 from harness.world.client import Client
-from harness.world.conversation import FAREWELL, SERVICE_ENDS, Conversation, Step
+from harness.world.conversation import FAREWELL, REFUSES, SERVICE_ENDS, Conversation, Step
 from harness.world.reply_set import CLOSED, SILENCE, THROUGH, NoReply, ReplySet, Wanted
 
 QUIET = 2.0  # seconds, beyond what the server may hold a reply back, after which there is silence
@@ -19,7 +19,7 @@ SOON = 5.0  # seconds within which a connection is closed that is to be closed n
 ANY = ReplySet.of("2xx", "3xx", "4xx", "5xx")
 ANYTHING = ReplySet.of("2xx", "3xx", "4xx", "5xx", SILENCE, CLOSED)
 LEFT = (Ending.SERVER_CLOSED, Ending.RESET, Ending.QUIT)
-REFUSES = 400
+
 
 _STAGES = {
     "EHLO": Stage.HELO,

@@ -87,8 +87,8 @@ def test_greeting_with_the_own_address_literal(
 def test_greeting_with_a_domain_of_the_server(
     client: Client, offence: bool, expect: Expect, domain: Domain, spelling: Callable[[str], str]
 ) -> None:
-    name = spelling(domain.name) if offence else named_like(client, domain)
-    greets_by_own_name(client, expect, name, is_short="." not in domain.name)
+    other = None if offence else named_like(client, domain)
+    greets_by_own_name(client, expect, spelling(domain.name), instead=other)
 
 
 @rule("helo.own-domain")
@@ -96,8 +96,8 @@ def test_greeting_with_a_domain_of_the_server(
 def test_helo_with_a_domain_of_the_server(
     client: Client, offence: bool, expect: Expect, domain: Domain
 ) -> None:
-    name = domain.name if offence else named_like(client, domain)
-    greets_by_own_name(client, expect, name, is_short="." not in domain.name, extended=False)
+    other = None if offence else named_like(client, domain)
+    greets_by_own_name(client, expect, domain.name, instead=other, extended=False)
 
 
 @rule("helo.own-host")
@@ -121,13 +121,13 @@ def test_helo_with_a_host_in_a_domain_of_the_server(
 def test_greeting_with_the_host_name_of_the_server(
     client: Client, offence: bool, sut: Sut, expect: Expect, extended: bool
 ) -> None:
-    name = sut.hostname if offence else client.host
-    greets_by_own_name(client, expect, name, is_short="." not in sut.hostname, extended=extended)
+    other = None if offence else client.host
+    greets_by_own_name(client, expect, sut.hostname, instead=other, extended=extended)
 
 
 @rule("helo.own-primary")
 def test_greeting_as_localhost(client: Client, offence: bool, expect: Expect) -> None:
-    greets_by_own_name(client, expect, "localhost" if offence else client.host, is_short=True)
+    greets_by_own_name(client, expect, "localhost", instead=None if offence else client.host)
 
 
 @rule("helo.forward-match")
@@ -206,12 +206,12 @@ def greets(client: Client, name: str, *, extended: bool = True) -> Attempt:
 
 
 def greets_by_own_name(
-    client: Client, expect: Expect, name: str, *, is_short: bool, extended: bool = True
+    client: Client, expect: Expect, own: str, *, instead: str | None, extended: bool = True
 ) -> None:
-    """With a name of the server's own, or the twin's; an own one that `is_short` is an offence as well."""
-    also = Offence.UNQUALIFIED_GREETING if is_short else None
+    """With a name of the server's own, or `instead`; one without a dot is another offence as well."""
+    also = None if "." in own else Offence.UNQUALIFIED_GREETING
     upto = expect.shown(also) if also else None
-    expect(client.attempt(helo=name, extended=extended, upto=upto), also=also)
+    expect(client.attempt(helo=instead or own, extended=extended, upto=upto), also=also)
 
 
 def named_like(client: Client, domain: Domain) -> str:
