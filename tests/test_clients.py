@@ -66,16 +66,22 @@ class Clock:
         self.passed.append((client, seconds))
 
 
-def relay_host(run: Run, clock: Clock | None, *parts: GreylistPart) -> Client:
-    """One of many in a network by which the greylist goes, and by these parts."""
+def host(run: Run, kind: Kind, clock: Clock | None, *parts: GreylistPart, key: str = "network") -> Client:
+    """One of a greylist that goes by these parts, and by networks unless told otherwise."""
     greylist = run.profile.greylist
     assert greylist
-    by_network = greylist.model_copy(update={"key": "network", "parts": (GreylistPart.CLIENT, *parts)})
-    profile = run.profile.model_copy(update={"greylist": by_network})
+    changed = greylist.model_copy(update={"key": key, "parts": (GreylistPart.CLIENT, *parts)})
+    profile = run.profile.model_copy(update={"greylist": changed})
     run = replace(run, profile=profile)
     world = run.world()
+    world.internet = replace(world.internet, profile=profile)
     world.clock = clock  # type: ignore[assignment]
-    return run.client(world, Kind.TRUSTED)
+    return run.client(world, kind)
+
+
+def relay_host(run: Run, clock: Clock | None, *parts: GreylistPart) -> Client:
+    """One of many in a network by which the greylist goes, and by these parts."""
+    return host(run, Kind.TRUSTED, clock, *parts)
 
 
 def taken(client: Client, meanwhile: Callable[[], object]) -> Callable[[], Attempt]:
@@ -138,3 +144,35 @@ def test_without_a_clock_nobody_is_forgotten(run: Run) -> None:
     client = relay_host(run, None)
     with pytest.raises(NotTestableError, match=r"no \[clock\]"):
         client.forgotten(taken(client, lambda: None))
+
+
+def test_a_stranger_is_forgotten_that_earlier_runs_may_have_made_known(run: Run) -> None:
+    clock = Clock()
+    stranger = host(run, Kind.STRANGER, clock)
+    ((address, seconds),) = clock.passed
+    assert address == stranger.address
+    assert seconds > stranger.world.sut.greylist.lifetime
+    other = stranger.another()
+    assert [address for address, _ in clock.passed] == [stranger.address, other.address]
+
+
+def test_without_a_clock_there_are_no_strangers_among_few(run: Run) -> None:
+    with pytest.raises(NotTestableError, match=r"only \d+ networks \(IPv4 /24\)"):
+        host(run, Kind.STRANGER, None)
+
+
+@pytest.mark.parametrize(
+    ("parts", "key"),
+    [
+        ((GreylistPart.SENDER,), "network"),
+        ((GreylistPart.SENDER_DOMAIN,), "network"),
+        ((), "address"),  # of which there are many
+        ((), "host"),
+    ],
+)
+def test_a_stranger_that_no_earlier_run_has_made_known(
+    run: Run, parts: tuple[GreylistPart, ...], key: str
+) -> None:
+    clock = Clock()
+    host(run, Kind.STRANGER, clock, *parts, key=key)
+    assert not clock.passed

@@ -272,6 +272,11 @@ class Greylist(settings.Settings):
         """Where a client is put off."""
         return Stage(self.at)
 
+    @property
+    def forgets_within(self) -> float:
+        """Seconds after which it does not know any more who has not come meanwhile."""
+        return self.lifetime + self.sweep
+
     def exempts(self, recipient: str) -> bool:
         """Whether mail for that address is never put off."""
         local_part = recipient.rpartition("@")[0] or recipient

@@ -86,8 +86,13 @@ class Run:
         return world
 
     def client(self, world: World, kind: Kind, label: str = "client") -> Client:
-        """A fresh innocent host."""
-        return Client(world, world.internet.identity(kind), kind, label)
+        """A fresh innocent host; a stranger is one to the greylist as well, or cannot be had.
+
+        Raises `NotTestableError` then.
+        """
+        made = Client(world, world.internet.identity(kind), kind, label)
+        made.forget_earlier_runs()
+        return made
 
     def refusal(self, rule: Rule, needs: Iterable[str]) -> ScenarioEnd | None:
         """Why a case that `needs` something is not to be tried on this server; None when it is."""

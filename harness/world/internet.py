@@ -9,7 +9,7 @@ from enum import Enum
 
 from fake_dns import FakeDns
 from harness.profile.model import Profile
-from harness.profile.values import neighbourhood
+from harness.profile.values import neighbourhood, neighbourhoods_in, room_in
 from harness.settings.hosts import Network
 from harness.verdicts import NotTestableError
 from harness.world.addresses import Addresses, Inhabitants
@@ -107,6 +107,13 @@ class Internet:
             while (second := self._beside(first, kind)) is None:
                 first = self._next_address(kind)
         return self.identity(kind, first), self.identity(kind, second)
+
+    @property
+    def choice_of_strangers(self) -> int:
+        """How many hosts, or networks where the greylist goes by these, strangers to it are chosen from."""
+        networks = [one for one in self._networks(Kind.STRANGER) if one.version == 4]
+        by_network = self.profile.greylist is not None and self.profile.greylist.key == "network"
+        return neighbourhoods_in(networks) if by_network else sum(map(room_in, networks))
 
     def host_at(self, address: str) -> str:
         """The name of the client with that address, as its PTR record had it at first; empty without one."""

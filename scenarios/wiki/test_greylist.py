@@ -143,7 +143,7 @@ def test_known_triplet_unused_for_too_long(
 ) -> None:
     make_known(stranger, sut, expect)
     if offence:
-        clock.advance(stranger.address, sut.greylist.lifetime + sut.greylist.sweep + AFTER)
+        clock.advance(stranger.address, sut.greylist.forgets_within + AFTER)
     expect(stranger.attempt(label="the known triplet"))
 
 
