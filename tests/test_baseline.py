@@ -313,10 +313,20 @@ def test_a_wait_explains_no_other_reply_and_no_missing_wait(met: Callable[..., R
     assert not run.baseline.explains(client, greeted, Manner())
 
 
-def test_where_nobody_can_be_a_stranger_the_others_are_met(tmp_path: Path, catalogue: Catalogue) -> None:
+@pytest.mark.parametrize(
+    ("parts", "network"),
+    [
+        (["client", "sender"], "192.0.2.0/24"),  # somebody is there
+        (["client"], "198.18.0.0/15"),  # an earlier run may have been
+    ],
+)
+def test_where_nobody_can_be_a_stranger_the_others_are_met(
+    tmp_path: Path, catalogue: Catalogue, parts: list[str], network: str
+) -> None:
     with HostileServer([[Politely()]]) as listening:
         profile = tmp_path / "profile.toml"
-        more = '[greylist]\nkey = "network"\n[clients]\nroute = "proxy-v2"\nnetworks = ["192.0.2.0/24"]\n'
+        greylist = f'[greylist]\nkey = "network"\nparts = {parts}\n'
+        more = f'{greylist}[clients]\nroute = "proxy-v2"\nnetworks = ["{network}"]\n'
         profile.write_text(PROFILE.format(port=listening.address[1], more=more), "utf-8")
         with open_run(Wish(catalogue, profile)) as run:
             kinds = {one.innocent.kind for one in begin(run)[0].baseline.meetings}

@@ -185,13 +185,13 @@ def look(run: "Run") -> Baseline:
 
 
 def _if_possible(run: "Run", innocent: Innocent) -> Meeting | None:
-    """What an innocent client met; None where no address is left for one of that kind, unless it is known.
+    """What an innocent client met; None where there can be none of that kind now, unless it is known.
 
-    Raises `NotTestableError` for those.
+    Raises `NotTestableError` and `InconclusiveError` for those.
     """
     try:
         return meet(run, innocent)
-    except NotTestableError:
+    except (NotTestableError, InconclusiveError):
         if innocent.kind is Kind.KNOWN:
             raise
         return None
