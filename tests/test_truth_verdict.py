@@ -1,8 +1,15 @@
 """What of a result is wrong when it is known what the server is."""
 
+from collections import deque
+from collections.abc import Iterator
+
 from harness.outcome import Outcome, Stage
 from harness.results.model import Finding, RuleResult, Status
 from harness.rules import Catalogue, Level, Rule
+from harness.truth.dimensions import draw
+from harness.truth.pool import Order
+from harness.truth.proof import Proof
+from harness.truth.trial import Trial
 from harness.truth.verdict import Kind, Truth
 from tests import result_builder
 
@@ -89,3 +96,23 @@ def test_what_rests_on_a_rule_that_cannot_help_but_notice_is_blocked_by_that() -
 def test_a_defect_that_innocents_meet_is_told_as_a_finding() -> None:
     rules = (_rule("one", Status.INCONCLUSIVE, FINDING.id), _rule("two", Status.INCONCLUSIVE, FINDING.id))
     assert not _kinds(BROKEN, *rules, findings=(FINDING,))
+
+
+def test_what_may_be_noise_is_tried_again_when_all_others_are_done() -> None:
+    tried: list[str] = []
+
+    class Pool:
+        def trials(self, orders: deque[Order]) -> Iterator[tuple[Order, Trial]]:
+            while orders:
+                order = orders.popleft()
+                tried.append(order.key.order.key)
+                yield order, Trial(None, "no result")
+
+    proof = Proof(Pool())  # type: ignore[arg-type]
+    drawn = draw(2, 0)
+    doubtful = []
+    for judged in proof.judged([Order(name, drawn) for name in ("one", "two")]):
+        doubtful.append((judged.order.key, proof.doubtful))
+        assert [one.kind for one in judged.wrong] == [Kind.NO_RESULT]
+    assert tried == ["one", "two", "one", "two"]
+    assert doubtful == [("one", 1), ("two", 0)]

@@ -113,6 +113,8 @@ def _table(proof: Proof, wish: Wish, seconds: float) -> Iterator[str]:
         yield row(f"  {kind}", kinds[0][kind], kinds[1][kind])
     for kind in sorted({*sound.once, *broken.once}):
         yield row(f"  once, not again: {kind}", sound.once[kind], broken.once[kind])
+    if proof.doubtful:
+        yield f"{counted(proof.doubtful, 'server')} tried once, to be tried again and not counted yet"
     covers, tried = len(covering(wish.seed)), wish.first + max(sound.servers, broken.servers)
     rules = {name.rpartition(":")[0] for name in broken.mutants}
     needed = counted(covers, "server")

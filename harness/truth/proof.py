@@ -122,6 +122,7 @@ class Proof:
     told: Callable[[str], None] = print  # what is found, as it is found
     sound: Tally = field(default_factory=Tally)
     broken: Tally = field(default_factory=Tally)
+    doubtful: int = 0  # servers that are to be tried again, and are not counted until then
 
     def run(self, cases: Sequence[Case], progress: Callable[[int, int, int], None]) -> None:
         """Try all of them.
@@ -138,7 +139,10 @@ class Proof:
             progress(done, len(cases), len(self.sound.mistakes) + len(self.broken.mistakes))
 
     def judged(self, orders: Iterable[Order]) -> Iterator[Judged]:
-        """Every order and what is wrong about it; what may be noise is tried again before it counts."""
+        """Every order and what is wrong about it.
+
+        What may be noise is tried again before it counts, when all others are done: noise takes its time.
+        """
         left = deque(replace(order, key=_Again(order)) for order in orders)
         for order, trial in self.pool.trials(left):
             again: _Again = order.key
@@ -146,8 +150,10 @@ class Proof:
             again.cpu += trial.cpu
             if again.before is None and any(one.kind.may_be_noise for one in wrong):
                 again.before = wrong
-                left.appendleft(order)
+                self.doubtful += 1
+                left.append(order)
                 continue
+            self.doubtful -= again.before is not None
             before = again.before or ()
             twice = {one.same for one in before} & {one.same for one in wrong}
             every = (*before, *wrong)
