@@ -253,7 +253,7 @@ def test_a_mutant_is_noticed(pytester: pytest.Pytester) -> None:
     assert outcome.ret == pytest.ExitCode.TESTS_FAILED
     assert result(pytester) == {"helo.plain-ip": "failed"}
     assert not (pytester.path / "reports" / "latest.json").exists()
-    outcome.stdout.fnmatch_lines(["not a whole run", "*broken on purpose: --mutant helo.plain-ip:off"])
+    outcome.stdout.fnmatch_lines(["not a whole run", "*broken on purpose: --smtp-mutant helo.plain-ip:off"])
 
 
 def test_a_scenario_may_use_the_words_of_pytest(pytester: pytest.Pytester) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from harness.results.model import CaveatKind, RuleResult, RunResult, aggregate
 
-_BROKEN = "was of a server that was broken on purpose (--mutant); compare runs without that"
+_BROKEN = "was of a server that was broken on purpose (--smtp-mutant); compare runs without that"
 
 
 class ComparisonError(Exception):

@@ -196,4 +196,4 @@ def _left_open(planned: Planned) -> Case:
 
 def of_a_broken_server(mutants: Sequence[str]) -> Caveat:
     """The caveat of a run against a server that was broken on purpose."""
-    return Caveat(CaveatKind.MUTANT, f"the server was broken on purpose: --mutant {', '.join(mutants)}")
+    return Caveat(CaveatKind.MUTANT, f"the server was broken on purpose: --smtp-mutant {', '.join(mutants)}")

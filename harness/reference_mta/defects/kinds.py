@@ -36,7 +36,7 @@ class Mutant:
 
     @property
     def name(self) -> str:
-        """As `--mutant` and the configuration call it."""
+        """As `--smtp-mutant` and the configuration call it."""
         return f"{self.rule}:{self.kind}"
 
 
