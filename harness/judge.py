@@ -114,6 +114,7 @@ class Judge:
     arrival: Callable[[float, float], float] = lambda since, until: 0.0  # as noise, of being greeted
     greylist: Greylist | None = None  # whose word is not that of the rule in question
     refusals_take: float = 0.0  # seconds that every refusal is held back, whoever is refused for whatever
+    taken: Callable[[float, float], float] = lambda since, until: 0.0  # by all slowness between two moments
 
     @property
     def patient(self) -> "Judge":
@@ -125,7 +126,7 @@ class Judge:
 
         A server that holds a reply back is silent. One that is slow, or whose DNS is, goes on asking
         meanwhile; and what the pulse's own exchanges took at the time proves nothing about policy: it is
-        taken off a reply that came too soon to be a late one.
+        taken off a reply that came too soon to be a late one, and a late one may owe its time to all of them.
         Where content is scanned, the end of DATA may take as long as that does; what everybody waits for at
         the greeting, or for a refusal, is held against nobody; that silence says nothing of a delay either.
         Where connections queue, innocents are greeted late as well.
@@ -139,7 +140,7 @@ class Judge:
             return Timing.PROMPT
         if (
             min(seconds, step.silence - self._refusing(step)) < LATE_FROM * self.delay
-            or noise >= NOISE_BELOW * self.delay
+            or max(noise, self._taken(step)) >= NOISE_BELOW * self.delay
         ):
             return Timing.UNCLEAR
         return Timing.LATE
@@ -185,6 +186,10 @@ class Judge:
         until = step.began + step.seconds
         noise = self.noise(step.began, until)
         return max(noise, self.arrival(step.began, until)) if step.tag is Stage.CONNECT else noise
+
+    def _taken(self, step: Step) -> float:
+        """What slowness may have taken of a step, all together."""
+        return self.taken(step.began, step.began + step.seconds)
 
     def expect(self, attempt: Attempt, outcomes: tuple[Outcome, ...], *, earned: bool = False) -> None:
         """Raise unless the attempt came out as one of `outcomes`.
@@ -322,7 +327,7 @@ class Judge:
                     f"the wait at {outcome.stage} may repeat a delay that was earned before it", held
                 )
         if timing is Timing.UNCLEAR:
-            noise = self._noise(step)
+            noise = max(self._noise(step), self._taken(step))
             slow = math.isfinite(noise) and noise >= NOISE_BELOW * self.delay
             raise UnclearTimingError(
                 f"the reply at {outcome.stage} took {step.seconds:.2f} s: {timing.value} "

@@ -46,6 +46,16 @@ def judge(lag: float = 0.0, delay: float = DELAY) -> Judge:
     return Judge(delay, lambda since, until: lag)
 
 
+def test_a_reply_is_not_late_that_several_slownesses_may_have_made_so() -> None:
+    def timed(taken: float) -> Timing:
+        slowly = replace(judge(lag=DELAY * 0.3), taken=lambda since, until: taken)
+        return slowly.timing(step(Stage.HELO, 250, LATE))
+
+    assert timed(DELAY * 0.3) is Timing.LATE
+    assert timed(DELAY * 0.6) is Timing.UNCLEAR
+    assert timed(math.inf) is Timing.UNCLEAR
+
+
 def greeted(code: int, seconds: float = PROMPT, *, dropped: bool = False) -> Attempt:
     return attempt(step(Stage.CONNECT, 220), step(Stage.HELO, code, seconds, dropped=dropped))
 

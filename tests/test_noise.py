@@ -109,6 +109,16 @@ def test_what_everybody_waits_for_is_no_slowness(policy: float, took: list[float
     assert beats.worst(now - 10.0, now) == pytest.approx(slow)
 
 
+def test_what_was_slow_may_have_been_so_since_the_measurement_before() -> None:
+    beats, now = Beats(gap=10.0, rest=1.0), time.monotonic()
+    for ago, took in ((9.0, 0.1), (8.0, 0.7), (6.0, 0.4), (4.5, 2.0), (1.5, 0.1)):
+        beats.add(now - ago, now - ago + took)
+    assert beats.taken(now - 5.0, now) == pytest.approx(2.0 + 1.0)
+    assert beats.taken(now - 9.0, now) == pytest.approx(0.7 + 1.0 + 2.0 + 1.0)
+    assert beats.taken(now - 2.0, now) == 0.0
+    assert Beats(rest=1.0).taken(now - 2.0, now) == math.inf
+
+
 def greeting(server: HostileServer) -> GreetingProbe:
     return GreetingProbe(lambda: Session(Endpoint(Tcp(*server.address)), "127.0.0.1", reply_timeout=PATIENCE))
 

@@ -90,6 +90,7 @@ def open_run(wish: Wish) -> Iterator[Run]:
                 pause,
                 pulse.arrival,
                 refusals_take=profile.dialect.refusals_take,
+                taken=pulse.taken,
             ),
             tools,
             lean=wish.lean,

@@ -25,6 +25,7 @@ NOOPS = 8  # on one connection: some servers end a session after ten commands th
 DNS_PATIENCE = 1.0  # seconds
 FEW = 4  # beats without a measurement, after which nobody knows any more
 BETWEEN_GREETINGS = 3  # beats
+NOTICEABLE = 0.5  # of a beat: a slowness that may be the end of one that began before it was looked for
 FAREWELL = 2.0  # seconds for the replies to QUIT at the end of a run
 
 
@@ -55,6 +56,7 @@ class Beats:
     gap: float = math.inf
     policy: float = 0.0
     may_be_more: bool = False
+    rest: float = 0.0  # seconds between two of them
     tried: threading.Event = field(default_factory=threading.Event)  # whatever came of it
     _done: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=KEPT))
     _due: float = math.inf  # of the one that is going on
@@ -109,6 +111,24 @@ class Beats:
                 slow.append(max(0.0, ended - due - usual))
         return max(slow, default=math.inf) if known_from - since <= self.gap else math.inf
 
+    def taken(self, since: float, until: float) -> float:
+        """The seconds that slowness may have taken altogether within an interval; infinite as `worst` is.
+
+        What was slow may have been so since the measurement before, and more than once.
+        """
+        if math.isinf(self.worst(since, until)):
+            return math.inf
+        taken = 0.0
+        with self._lock:
+            now, usual = time.monotonic(), self._usual
+            for due, ended in (*((self._due, now),) * (self._due < now), *reversed(self._done)):
+                if ended < since:
+                    break
+                slow = ended - due - usual
+                if due <= until and slow > NOTICEABLE * self.rest:
+                    taken += slow + self.rest
+        return taken
+
     @property
     def _usual(self) -> float:
         learned = self._quickest if self.may_be_more and math.isfinite(self._quickest) else 0.0
@@ -134,7 +154,7 @@ class Pulse:
     def __enter__(self) -> Self:
         """Start to beat, each probe on a thread of its own."""
         for probe in [Punctuality(), *self.probes]:
-            self._beats.append(self._begin(probe, Beats(FEW * self.beat)))
+            self._beats.append(self._begin(probe, Beats(FEW * self.beat, rest=self.beat)))
         if self.greetings:
             gap = (FEW + BETWEEN_GREETINGS) * self.beat
             self._greeted = self._begin(self.greetings, Beats(gap, self.pause, may_be_more=True))
@@ -155,6 +175,10 @@ class Pulse:
         It is infinite when one of the probes measured nothing meanwhile: nobody knows then.
         """
         return max((beats.worst(since, until) for beats in self._beats), default=math.inf)
+
+    def taken(self, since: float, until: float) -> float:
+        """The seconds that slowness may have taken altogether within an interval; infinite as `worst` is."""
+        return max((beats.taken(since, until) for beats in self._beats), default=math.inf)
 
     def get_going(self, patience: float) -> None:
         """Wait, no longer than so many seconds, until what is to be measured was measured once.
