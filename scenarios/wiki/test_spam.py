@@ -7,6 +7,7 @@ import pytest
 from harness.scenario import Client, Delivered, Expect, Mailbox, Sut, message, needs, rule
 
 GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X\r\n"
+HAM = b"X-Spam-Flag: NO\r\nX-Spam-Status: No, score=-9.9 required=5.0\r\n"  # as others say it
 SIZES = (  # bytes, above the limits that are usual: 256 kB, 500 kB (spamc), 1 MB, 5 MB
     600_000,
     2_000_000,
@@ -17,6 +18,17 @@ SIZES = (  # bytes, above the limits that are usual: 256 kB, 500 kB (spamc), 1 M
 @rule("data.spam-classified")
 def test_spam_is_marked(client: Client, offence: bool, sut: Sut, mailbox: Mailbox, expect: Expect) -> None:
     classified(delivered(client, offence, sut, mailbox, expect, "Hello.\r\n"), spam=offence)
+
+
+@rule("data.spam-classified")
+def test_spam_that_says_it_is_none(
+    client: Client, offence: bool, sut: Sut, mailbox: Mailbox, expect: Expect
+) -> None:
+    found = delivered(client, offence, sut, mailbox, expect, "Hello.\r\n", header=HAM)
+    if offence:  # what the client wrote may stand beside it
+        assert "yes" in verdicts(found), "spam that brings fields that say it is none has no others"
+    else:
+        classified(found, spam=False)
 
 
 @rule("absent.size-exempts-spam-check")
@@ -39,11 +51,11 @@ def test_large_spam_is_marked(
 
 
 def delivered(
-    client: Client, offence: bool, sut: Sut, mailbox: Mailbox, expect: Expect, text: str
+    client: Client, offence: bool, sut: Sut, mailbox: Mailbox, expect: Expect, text: str, header: bytes = b""
 ) -> Delivered:
     """A message as it was delivered; spam is what the test string of all filters stands before."""
     body = (GTUBE if offence else "") + text
-    attempt = client.attempt(message=message(client, sut.recipient, body=body))
+    attempt = client.attempt(message=header + message(client, sut.recipient, body=body))
     expect(attempt)
     return mailbox.find(sut.recipient, client.token)
 

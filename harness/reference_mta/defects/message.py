@@ -342,6 +342,20 @@ def _judging(
     return exchanged(rule, kind, description, "spam.judgement", misjudging, shows)
 
 
+def _believing(sound: Part) -> Part:
+    async def classified(about: Transaction, message: Message) -> tuple[Refusal, Message]:
+        if _says_ham(message):
+            return Refusal(""), message
+        found: tuple[Refusal, Message] = await sound(about, message)
+        return found
+
+    return classified
+
+
+def _says_ham(message: Message) -> bool:
+    return b"\r\nX-Spam-Status: No" in b"\r\n" + message.content
+
+
 def _refusing_spam(sound: Part) -> Part:
     async def classified(about: Transaction, message: Message) -> tuple[Refusal, Message]:
         by_content, message = await sound(about, message)
@@ -437,6 +451,14 @@ CONTENT = (
         "ham is marked as spam",
         lambda about, judgement: replace(judgement, score=about.config.spam.threshold),
         always,
+    ),
+    exchanged(
+        "data.spam-classified",
+        "weak-believes",
+        "a message whose client has marked it as ham is not classified",
+        "spam.classified",
+        _believing,
+        lambda found, about, message: _says_ham(message),
     ),
     exchanged(
         "data.spam-classified",
