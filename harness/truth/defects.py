@@ -114,6 +114,14 @@ def _fails_open(built: Built) -> bool:
     )
 
 
+def _counts_again(built: Built) -> bool:
+    """Whether a listing that counts at each recipient is enough at the second, and refused for only there."""
+    second = built.drawn.users > 1 or built.drawn.domains > 1
+    twice = any(2 * entry.weight >= built.drawn.threshold for entry in built.single)
+    there = second and built.drawn.most_recipients > 1 and twice
+    return there and not built.shown("dnsbl.one").refuses and built.shown("dnsbl.two").refuses
+
+
 def _some_of(lists: list[Blacklist], without: Blacklist) -> Iterator[tuple[Blacklist, ...]]:
     """Every choice of some of the other lists, none among them."""
     others = [entry for entry in lists if entry is not without]
@@ -267,6 +275,10 @@ SHOWS: Mapping[str, Condition] = {
         built.drawn.answers == "a network" and _missed("dnsbl.one")(built)
     ),
     "dnsbl.one:weak-ipv4-only": lambda built: built.drawn.ipv6 and _missed("dnsbl.one")(built),
+    "dnsbl.one:weak-textless": _missed("dnsbl.one"),
+    "dnsbl.one:strict-adds-up": _counts_again,
+    "dnsbl.two:weak-textless": _missed("dnsbl.two"),
+    "dnsbl.two:weak-no-bounces": lambda built: _missed("dnsbl.two")(built) and built.bounces_are_taken,
     "dnsbl.two:weak-no-text": lambda built: built.shown("dnsbl.two").does != "accept" and bool(built.pairs),
     "dnsbl.two:weak-one-name": lambda built: built.shown("dnsbl.two").does != "accept" and bool(built.pairs),
     "dnsbl.group-counts-once:off": _told_apart("dnsbl.group-counts-once", "dnsbl.two"),

@@ -115,8 +115,10 @@ class Host:
         self.without_ptr()
         self.script(reverse_name(self.address), "PTR", behaviour)
 
-    def list_on(self, blocklist: BlockList, *, text: str = "listed for testing", zone: int = 0) -> None:
-        """Put the address on a block list (on one zone of a grouped one)."""
+    def list_on(
+        self, blocklist: BlockList, *, text: str | None = "listed for testing", zone: int = 0
+    ) -> None:
+        """Put the address on a block list (on one zone of a grouped one), with or without a TXT record."""
         self.world.dns.list_address(blocklist.zones[zone], self.address, blocklist.answer, text)
 
     def unlist_from(self, blocklist: BlockList) -> None:

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from harness.capabilities.mail_host import MailHost
@@ -56,6 +56,10 @@ class Cause:
     def vanished(self) -> bool:
         """Whether the server looked at it before and does not any more: nothing follows from that."""
         return self.usual and not self.seen
+
+    def beside(self, other: "Cause") -> "Cause":
+        """The same; where the server still looks at it for another client, it says something of this one."""
+        return replace(self, usual=self.usual and not other.seen)
 
 
 @dataclass

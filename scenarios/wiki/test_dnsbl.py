@@ -7,6 +7,7 @@ import pytest
 from harness.scenario import (
     Behaviour,
     BlockList,
+    Cause,
     Client,
     Expect,
     Kind,
@@ -79,6 +80,37 @@ def test_ipv6_client_on_one_list(
 
 
 @rule("dnsbl.one")
+@each("blocklist")
+def test_client_on_one_list_that_gives_no_reason(
+    client: Client, offence: bool, sut: Sut, expect: Expect, blocklist: BlockList
+) -> None:
+    weighs(sut, expect, Offence.LISTED, blocklist)
+    if offence:
+        client.list_on(blocklist, text=None)  # RFC 5782 §2.1: a TXT record may be there
+    expect(client.attempt(), cause=client.asked(blocklist))
+
+
+@rule("dnsbl.one")
+@each("blocklist")
+def test_one_listing_is_no_second_one_at_the_next_recipient(
+    client: Client, offence: bool, sut: Sut, expect: Expect, blocklist: BlockList
+) -> None:
+    weighs(sut, expect, Offence.LISTED, blocklist)
+    expect.applicable(expect.lets_through, "the server refuses such a client at its first recipient")
+    expect.needed(
+        sut.earned_by(blocklist, blocklist) is Offence.LISTED_ENOUGH,
+        f"{blocklist.name} would not be enough if it counted twice",
+    )
+    tells_enough_apart(expect)
+    if offence:
+        client.list_on(blocklist)
+    attempt = client.attempt(recipient=(sut.recipient, sut.another_recipient))
+    expect.accepted(attempt, Stage.RCPT)
+    asked = client.asked(blocklist)
+    expect.given(asked.seen, asked.missing)
+
+
+@rule("dnsbl.one")
 @needs("mailbox")
 @each("blocklist")
 def test_message_of_a_listed_client_is_marked(
@@ -117,6 +149,22 @@ def test_client_on_two_lists(
         for one in pair:
             assert one.zones[0] in said, f"the reply does not name {one.name}"
             assert f"listed by {one.name} for testing" in said, f"the text of {one.name} is not in the reply"
+
+
+@rule("dnsbl.two")
+@pytest.mark.parametrize("text", ["listed for testing", None], ids=["with reasons", "without reasons"])
+def test_client_on_all_lists(
+    client: Client, offence: bool, sut: Sut, expect: Expect, text: str | None
+) -> None:
+    attempt = listed_by_all(client, offence, sut, expect, text).attempt()
+    expect(attempt, cause=client.asked_any(*black(sut)))
+
+
+@rule("dnsbl.two")
+def test_bounce_of_a_client_on_all_lists(client: Client, offence: bool, sut: Sut, expect: Expect) -> None:
+    recipient = sut.legal_bounce
+    attempt = listed_by_all(client, offence, sut, expect).attempt(sender="", recipient=recipient)
+    expect(attempt, cause=asked_here_or_elsewhere(client, sut))
 
 
 @rule("dnsbl.two")
@@ -280,6 +328,26 @@ def test_one_hit_less_than_enough_while_another_list_is_out_of_order(
 def black(sut: Sut) -> list[BlockList]:
     """The lists that count against a client."""
     return [blocklist for blocklist in sut.dnsbl if blocklist.weight > 0]
+
+
+def listed_by_all(
+    client: Client, offence: bool, sut: Sut, expect: Expect, text: str | None = "listed for testing"
+) -> Client:
+    """The client, on all lists that count against it; the twin's is on none."""
+    weighs(sut, expect, Offence.LISTED_ENOUGH, *black(sut))
+    for blocklist in black(sut) if offence else ():
+        client.list_on(blocklist, text=text)
+    return client
+
+
+def asked_here_or_elsewhere(client: Client, sut: Sut) -> Cause:
+    """That a list was asked; where none was, whether any still is about others, who send as anybody does."""
+    asked = client.asked_any(*black(sut))
+    if asked.seen:
+        return asked
+    other = client.another("an ordinary message")
+    other.attempt()
+    return asked.beside(other.asked_any(*black(sut)))
 
 
 def weighs(sut: Sut, expect: Expect, offence: Offence, *lists: BlockList) -> None:

@@ -35,6 +35,17 @@ async def _zone_by_zone(transaction: Transaction, found: str | None) -> str | No
     return await by_lists(transaction)
 
 
+async def _with_a_text(transaction: Transaction, found: str | None) -> str | None:
+    listings = transaction.listings or Listings()
+    transaction.listings = replace(listings, hits=tuple(hit for hit in listings.hits if hit.text))
+    return await by_lists(transaction)
+
+
+async def _at_each_recipient(transaction: Transaction, found: str | None) -> str | None:
+    weight = (transaction.listings or Listings()).weight * transaction.recipients
+    return "dnsbl.two" if weight >= transaction.config.dnsbl_policy.threshold else found
+
+
 def _nameless(transaction: Transaction) -> str:
     return f"{transaction.client} is listed by a block list"
 
@@ -106,7 +117,27 @@ DNSBL = (
         lambda _: _no_case,
         where=lambda transaction: ":" in transaction.client,
     ),
+    resorted(
+        "dnsbl.one", "weak-textless", "who is listed without a text is not", _with_a_text, of=("dnsbl.one",)
+    ),
+    resorted(
+        "dnsbl.one",
+        "strict-adds-up",
+        "a listing counts again at each recipient",
+        _at_each_recipient,
+        of=("dnsbl.one",),
+    ),
     *late_refusals("dnsbl.two", "two hits have no effect"),
+    resorted(
+        "dnsbl.two", "weak-textless", "who is listed without a text is not", _with_a_text, of=("dnsbl.two",)
+    ),
+    replaced(
+        "dnsbl.two",
+        "weak-no-bounces",
+        "bounces are taken from everybody",
+        lambda _: _no_case,
+        where=lambda transaction: not transaction.sender,
+    ),
     treated(
         "dnsbl.two",
         "weak-deny",
