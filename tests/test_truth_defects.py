@@ -53,6 +53,10 @@ def names(drawn: Draw) -> set[str]:
         ),
         (dataclasses.replace(ONE_IS_DELAYED, told="data"), "mail.delay-repeated:strict-deny"),
         (Draw(listed_enough=MARK, mailbox="none"), "dnsbl.threshold-stops:weak-one-more"),
+        (Draw(lists=1, zones="two each", threshold=3), "dnsbl.group-counts-once:off"),
+        (Draw(listed_enough=MARK), "dnsbl.one:strict-adds-up"),
+        (Draw(users=1, domains=1), "dnsbl.one:strict-adds-up"),
+        (Draw(senders="none"), "dnsbl.two:weak-no-bounces"),
         (
             Draw(senders="none", bounce_without_list=Answer("accept", held=True)),
             "greylist.null-at-data:off",

@@ -124,7 +124,7 @@ def _counts_again(built: Built) -> bool:
 
 def _some_of(lists: list[Blacklist], without: Blacklist) -> Iterator[tuple[Blacklist, ...]]:
     """Every choice of some of the other lists, none among them."""
-    others = [entry for entry in lists if entry is not without]
+    others = [entry for entry in lists if entry != without]
     return chain.from_iterable(combinations(others, number) for number in range(len(others) + 1))
 
 
