@@ -222,9 +222,25 @@ def _is_new(found: str, transaction: Transaction, sender: str, recipient: str) -
     return bool(sender) and found == "greylist.first-defer"
 
 
-def _but_for_known(sound: Part) -> Part:
+def _keeping_nothing(rule: str, kind: str, description: str, where: Standing) -> Mutant:
+    """Attempts of a standing leave no trace."""
+
+    def but_for_these(sound: Part) -> Part:
+        def keep(store: Greylist, triplet: Triplet, standing: Standing) -> None:
+            if standing is not where:
+                sound(store, triplet, standing)
+
+        return keep
+
+    shows = lambda found, store, triplet, standing: standing is where  # noqa: E731
+    return exchanged(rule, kind, description, "greylisting.keep", but_for_these, shows)
+
+
+def _beginning_anew(sound: Part) -> Part:
     def keep(store: Greylist, triplet: Triplet, standing: Standing) -> None:
-        if standing is not Standing.KNOWN:
+        if standing is Standing.EARLY:
+            store.add("grey", triplet)
+        else:
             sound(store, triplet, standing)
 
     return keep
@@ -301,6 +317,14 @@ TRIPLETS = (
         Standing.RIPE,
         lambda times: replace(times, timeout=0.8 * times.timeout),
     ),
+    exchanged(
+        "greylist.retry-accept",
+        "strict-restarts",
+        "a stranger whose retry came too early waits for the whole delay once more",
+        "greylisting.keep",
+        _beginning_anew,
+        lambda found, store, triplet, standing: standing is Standing.EARLY,
+    ),
     off("greylist.whitelisted", "a known triplet is deferred again"),
     _by_times(
         "greylist.whitelisted",
@@ -310,14 +334,24 @@ TRIPLETS = (
         lambda times: replace(times, lifetime=0.8 * times.lifetime),
     ),
     off("greylist.expired", "a retry after the time-out is accepted"),
+    _keeping_nothing(
+        "greylist.expired",
+        "strict-stuck",
+        "a stranger who has come back too late once is deferred for ever",
+        Standing.EXPIRED,
+    ),
     off("greylist.lifetime-expiry", "a known triplet stays known for ever"),
-    exchanged(
+    _keeping_nothing(
+        "greylist.lifetime-expiry",
+        "strict-stuck",
+        "a client whose triplet was unused for too long once is deferred for ever",
+        Standing.LAPSED,
+    ),
+    _keeping_nothing(
         "greylist.lifetime-extended",
         "off",
         "the use of a triplet does not move its expiry on",
-        "greylisting.keep",
-        _but_for_known,
-        lambda found, store, triplet, standing: standing is Standing.KNOWN,
+        Standing.KNOWN,
     ),
     exchanged(
         "greylist.other-triplet",
