@@ -274,6 +274,12 @@ SHOWS: Mapping[str, Condition] = {
     "dnsbl.not-before-rcpt:*": _always,
     "dnsbl.authenticated-exempt:*": _always,
     "dnsbl.fail-open:off": _always,
+    "greylist.first-defer:weak-greeting": lambda built: (
+        built.drawn.greylist_hosts and not built.shown("helo.reverse-match").refuses
+    ),
+    "greylist.first-defer:weak-unconfirmed": lambda built: (
+        built.drawn.greylist_hosts and not built.shown("connect.rdns-mismatch").refuses
+    ),
     "greylist.early-retry:weak-short": _always,
     "greylist.early-retry:weak-hasty": _always,
     "greylist.retry-accept:strict-*timeout": _always,

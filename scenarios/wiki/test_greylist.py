@@ -61,6 +61,36 @@ def test_unknown_triplet(
     expect(unheard_of(new_client, offence, sut, clock, expect).attempt())
 
 
+@rule("greylist.first-defer")
+def test_greeting_with_the_name_of_a_host_on_the_whitelist(
+    new_client: NewClient, offence: bool, sut: Sut, expect: Expect
+) -> None:
+    who = "whoever greets with the name of another host"
+    is_let_in(Offence.BORROWED_GREETING, who, expect)
+    listed = on_the_whitelist(new_client, sut, expect)
+    client = new_client(Kind.STRANGER) if offence else listed
+    attempt = client.attempt(helo=listed.host)
+    if offence:
+        expect.applicable(not for_good(attempt), f"{who} is refused: {attempt.reached}")
+    expect(attempt, whenever=True)
+
+
+@rule("greylist.first-defer")
+def test_ptr_to_a_host_on_the_whitelist(
+    new_client: NewClient, offence: bool, sut: Sut, expect: Expect
+) -> None:
+    who = "whoever has a name that leads to another address"
+    is_let_in(Offence.UNVERIFIED_HOST, who, expect)
+    listed = on_the_whitelist(new_client, sut, expect)
+    client = new_client(Kind.STRANGER) if offence else listed
+    if offence:
+        client.ptr_names(listed.host)
+    attempt = client.attempt()
+    if offence:
+        expect.applicable(not for_good(attempt), f"{who} is refused: {attempt.reached}")
+    expect(attempt, whenever=True)
+
+
 @rule("greylist.early-retry")
 def test_retry_at_once(
     new_client: NewClient, offence: bool, sut: Sut, clock: Clock | None, expect: Expect
@@ -162,9 +192,7 @@ def test_first_retry_after_the_time_out(
 
 
 @rule("greylist.expired")
-def test_retry_after_one_that_came_too_late(
-    stranger: Client, sut: Sut, clock: Clock, expect: Expect
-) -> None:
+def test_retry_after_one_that_came_too_late(stranger: Client, sut: Sut, clock: Clock, expect: Expect) -> None:
     first_attempt(stranger, sut, expect)
     clock.advance(stranger.address, sut.greylist.timeout + sut.greylist.sweep + AFTER)
     is_greylisted_anew(stranger, sut, clock, expect)
@@ -401,6 +429,23 @@ def test_operator_changes_a_list(
 def for_good(attempt: Attempt) -> bool:
     """Whether the client was refused, and not only for now."""
     return any(step.treatment in (Treatment.DENY, Treatment.DROP) for step in attempt.staged)
+
+
+def is_let_in(offence: Offence, who: str, expect: Expect) -> None:
+    """Whoever commits that offence comes as far as the greylist."""
+    expect.needed(expect.claimed(offence), f"the profile claims no rule that says what {who} earns")
+    expect.applicable(expect.lets_through_if(offence), f"{who} is refused for that")
+
+
+def on_the_whitelist(new_client: NewClient, sut: Sut, expect: Expect) -> Client:
+    """A host whose name others might use, for it is never put off."""
+    must_be_greylisted(sut, expect)
+    listed = new_client(Kind.KNOWN)
+    expect.applicable(
+        sut.whitelists(listed.host),
+        "greylist.whitelist_hosts has no pattern of a reserved name, so no name is worth borrowing",
+    )
+    return listed
 
 
 def taken_while_strangers_are_not(attempt: Attempt, new_client: NewClient, sut: Sut, expect: Expect) -> None:

@@ -201,6 +201,16 @@ def _by_times(
     return exchanged(rule, kind, description, "greylisting.look", looking_again, shows)
 
 
+def _named_by_ptr(sound: Classify) -> Classify:
+    """Nobody is greylisted whose address has a name on the host whitelist, wherever that leads."""
+
+    async def classify(transaction: Transaction) -> str | None:
+        _, names = await transaction.names_of(transaction.client)
+        return None if any(map(transaction.whitelists, names)) else await sound(transaction)
+
+    return classify
+
+
 def _knowing_without(*ignored: str) -> Callable[[Part], Part]:
     """Who is new is known when a triplet is that agrees in all but one of these parts."""
 
@@ -286,6 +296,20 @@ TRIPLETS = (
     ),
     treated(
         "greylist.first-defer", "strict-deny", "a stranger is refused for good", lambda check: deny("No")
+    ),
+    replaced(
+        "greylist.first-defer",
+        "weak-greeting",
+        "whoever greets with a name on the host whitelist is accepted",
+        lambda _: _no_case,
+        where=lambda transaction: not exempt(transaction) and transaction.whitelists(transaction.greeting),
+    ),
+    replaced(
+        "greylist.first-defer",
+        "weak-unconfirmed",
+        "whoever has a PTR record with a name on the host whitelist is accepted, wherever that name leads",
+        _named_by_ptr,
+        where=lambda transaction: not (exempt(transaction) or transaction.host_name),
     ),
     off("greylist.early-retry", "a retry is accepted at once"),
     _by_times(
