@@ -297,8 +297,13 @@ SHOWS: Mapping[str, Condition] = {
     "greylist.after-other-checks:off": _always,
     "greylist.case:off": lambda built: _goes_by_senders(built) or _goes_by_recipients(built),
     "greylist.host-whitelist:off": _always,
+    "greylist.host-whitelist:weak-bounces": lambda built: built.bounces_are_taken,
     "greylist.relay-exempt:off": _always,
+    "greylist.relay-exempt:weak-bounces": lambda built: built.bounces_are_taken,
     "greylist.authenticated-exempt:off": _always,
+    "greylist.authenticated-exempt:weak-bounces": lambda built: (
+        built.bounces_are_taken and built.drawn.account == "free"
+    ),
     "greylist.null-not-at-rcpt:off": _always,
     "greylist.null-at-data:weak-any": _goes_by_senders,
     "greylist.daemon-down:weak-unnoticed": _always,

@@ -1,6 +1,6 @@
 """Mutants of the rules about block lists and the greylist."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from harness.reference_mta.defects.kinds import (
@@ -18,7 +18,7 @@ from harness.reference_mta.greylist import PARTS, Greylist, Standing, Times, Tri
 from harness.reference_mta.policy import Policy
 from harness.reference_mta.policy.checks import DELAY, Classify, Question, Treatment, deny
 from harness.reference_mta.policy.dnsbl import by_lists, look_up, naming, warning
-from harness.reference_mta.policy.greylisting import EXEMPT, exempt, of_strangers, spared, unit
+from harness.reference_mta.policy.greylisting import EXEMPT, exempt, of_bounces, of_strangers, spared, unit
 from harness.reference_mta.policy.transaction import Listings, Transaction
 from harness.reference_mta.resolver import Answer, Lookup
 from harness.reference_mta.tables.policy import DnsList
@@ -408,14 +408,22 @@ TRIPLETS = (
 )
 
 
-def _not_exempting(rule: str, description: str) -> Mutant:
-    """A rule exempts nobody at RCPT, or where others are greylisted instead."""
+def _not_exempting(rule: str, description: str, bouncing: str) -> Iterable[Mutant]:
+    """A rule exempts nobody at RCPT, or where others are greylisted instead; or none who is `bouncing`."""
 
     def only_by_it(transaction: Transaction) -> bool:
         return EXEMPT[rule](transaction) and not exempt(transaction, but_for=rule)
 
-    return replaced(
+    yield replaced(
         rule, "off", description, lambda _: of_strangers, asked="greylist.first-defer", where=only_by_it
+    )
+    yield replaced(
+        rule,
+        "weak-bounces",
+        bouncing,
+        lambda _: of_bounces,
+        asked="greylist.null-at-data",
+        where=lambda transaction: not transaction.sender and only_by_it(transaction),
     )
 
 
@@ -444,9 +452,17 @@ def _back_in_reach(sound: Part) -> Part:
 
 
 EXEMPTIONS = (
-    _not_exempting("greylist.host-whitelist", "the host whitelist has no effect"),
-    _not_exempting("greylist.relay-exempt", "relay hosts are greylisted"),
-    _not_exempting("greylist.authenticated-exempt", "accounts are greylisted"),
+    *_not_exempting(
+        "greylist.host-whitelist",
+        "the host whitelist has no effect",
+        "the host whitelist has no effect on bounces",
+    ),
+    *_not_exempting(
+        "greylist.relay-exempt", "relay hosts are greylisted", "the bounces of relay hosts are greylisted"
+    ),
+    *_not_exempting(
+        "greylist.authenticated-exempt", "accounts are greylisted", "the bounces of accounts are greylisted"
+    ),
     resorted(
         "greylist.null-not-at-rcpt",
         "off",
