@@ -108,6 +108,14 @@ def test_who_is_told_by_its_sender_is_not_known_by_its_neighbours(run: Run) -> N
     assert not clock.passed
 
 
+@pytest.mark.parametrize("kind", [Kind.TRUSTED, Kind.KNOWN, Kind.STRANGER])
+def test_who_bounces_has_no_sender_and_may_be_known_by_others(run: Run, kind: Kind) -> None:
+    clock = Clock()
+    client = host(run, kind, clock, GreylistPart.SENDER)
+    client.forgotten(taken(client, lambda: None), bounces=True)
+    assert [address for address, _ in clock.passed] == [client.address]
+
+
 def test_an_attempt_beside_a_neighbour_that_comes_again_counts_for_nothing(run: Run) -> None:
     clock = Clock()
     client = relay_host(run, clock)

@@ -286,10 +286,19 @@ SHOWS: Mapping[str, Condition] = {
     "dnsbl.not-before-rcpt:*": _always,
     "dnsbl.authenticated-exempt:*": _always,
     "dnsbl.fail-open:off": _always,
+    "greylist.first-defer:weak-greeting": lambda built: (
+        built.drawn.greylist_hosts and not built.shown("helo.reverse-match").refuses
+    ),
+    "greylist.first-defer:weak-unconfirmed": lambda built: (
+        built.drawn.greylist_hosts and not built.shown("connect.rdns-mismatch").refuses
+    ),
     "greylist.early-retry:weak-short": _always,
     "greylist.early-retry:weak-hasty": _always,
     "greylist.retry-accept:strict-*timeout": _always,
+    "greylist.retry-accept:strict-restarts": _always,
     "greylist.whitelisted:strict-lifetime": _always,
+    "greylist.expired:strict-stuck": _always,
+    "greylist.lifetime-expiry:strict-stuck": _always,
     "greylist.lifetime-extended:off": _always,
     "greylist.other-triplet:off": _always,
     "greylist.other-triplet:weak-no-client": _always,
@@ -300,8 +309,13 @@ SHOWS: Mapping[str, Condition] = {
     "greylist.after-other-checks:off": _always,
     "greylist.case:off": lambda built: _goes_by_senders(built) or _goes_by_recipients(built),
     "greylist.host-whitelist:off": _always,
+    "greylist.host-whitelist:weak-bounces": lambda built: built.bounces_are_taken,
     "greylist.relay-exempt:off": _always,
+    "greylist.relay-exempt:weak-bounces": lambda built: built.bounces_are_taken,
     "greylist.authenticated-exempt:off": _always,
+    "greylist.authenticated-exempt:weak-bounces": lambda built: (
+        built.bounces_are_taken and built.drawn.account == "free"
+    ),
     "greylist.null-not-at-rcpt:off": _always,
     "greylist.null-at-data:weak-any": _goes_by_senders,
     "greylist.daemon-down:weak-unnoticed": _always,

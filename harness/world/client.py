@@ -240,20 +240,22 @@ class Client(Host):
             clock.advance(self.address, greylist.delay + GREYLIST_SLACK)
             return again()
 
-    def forgotten(self, once: Callable[[], Attempt]) -> Attempt:
+    def forgotten(self, once: Callable[[], Attempt], *, bounces: bool = False) -> Attempt:
         """An attempt of a host that the greylist does not know, whatever it or others have done before.
 
-        Where it goes by no sender it may know a host by another one of its network, or by an earlier run.
+        Where it goes by no sender, or the attempt `bounces` and has none, it may know a host by another one
+        of its network, or by an earlier run.
         Then so much time passes first that all of them are forgotten, and none of them may come again
         meanwhile. Raises `NotTestableError` without a clock, and `InconclusiveError` where they do.
         """
         greylist, clock, near = self.world.sut.greylist, self.world.clock, self.world.internet.retries.near
-        if not self._may_be_known_by_others:
+        if not self._may_be_known_by_others(bounces=bounces):
             return once()
         if clock is None:
+            reason = "a bounce has no sender" if bounces else "the greylist goes by no sender"
             raise NotTestableError(
-                "the greylist goes by no sender, so it may know this host by others, or by an earlier run, "
-                "and the profile has no [clock], so that they are not forgotten"
+                f"{reason}, so the greylist may know this host by others, or by an earlier run, and the "
+                "profile has no [clock], so that they are not forgotten"
             )
         for _ in range(FORGOTTEN_TIMES):
             before = near(self.address)
@@ -290,13 +292,19 @@ class Client(Host):
             )
         clock.advance(self.address, greylist.forgets_within + GREYLIST_SLACK)
 
-    @property
-    def _may_be_known_by_others(self) -> bool:
-        """Whether the greylist may know it though it has not come before; a stranger lives alone."""
+    def _may_be_known_by_others(self, *, bounces: bool) -> bool:
+        """Whether the greylist may know it though it has not come before; a stranger lives alone.
+
+        Of a stranger earlier runs are forgotten where its mail might be known by them; its bounces may be.
+        """
         greylist = self.world.sut.profile.greylist
-        if greylist is None or greylist.counts(GreylistPart.SENDER_DOMAIN) or self.kind is Kind.STRANGER:
+        if greylist is None or greylist.key == "host":
             return False
-        return greylist.key == "network" or (greylist.key == "address" and self.kind is Kind.TRUSTED)
+        if greylist.counts(GreylistPart.SENDER_DOMAIN) and not bounces:
+            return False
+        if bounces and self.world.internet.choice_of_strangers < MANY_STRANGERS:
+            return True
+        return self.kind is Kind.TRUSTED or (greylist.key == "network" and self.kind is not Kind.STRANGER)
 
     def tls_context(self) -> ssl.SSLContext:
         """TLS as scenarios that are not about the certificate use it: encrypted, unverified."""

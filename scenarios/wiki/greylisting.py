@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 
 from harness.scenario import (
     Attempt,
@@ -54,6 +55,22 @@ def put_off(attempt: Attempt, sut: Sut) -> bool:
 
 def passed(attempt: Attempt, sut: Sut) -> bool:
     return attempt.step(sut.greylist.stage).treatment is Treatment.PASS
+
+
+def for_good(attempt: Attempt) -> bool:
+    """Whether the client was refused, and not only for now."""
+    return any(step.treatment in (Treatment.DENY, Treatment.DROP) for step in attempt.staged)
+
+
+def unless_refused(once: Callable[[], Attempt], who: str, expect: Expect) -> Attempt:
+    """An attempt; what is refused for good, and so when it is tried again, is no matter of the greylist."""
+    attempt = once()
+    if expect.offence:
+        expect.applicable(
+            not (for_good(attempt) and for_good(once())), f"{who} is refused for good: {attempt.reached}"
+        )
+        expect.given(not for_good(attempt), f"{who} was refused for good once: {attempt.reached}")
+    return attempt
 
 
 def told_at(attempt: Attempt, client: Client, sut: Sut, clock: Clock | None) -> float:

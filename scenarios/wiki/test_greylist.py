@@ -23,8 +23,10 @@ from harness.scenario import (
 from .greylisting import (
     AFTER,
     FIRST,
+    ROUNDING,
     TOO_SLOW,
     first_attempt,
+    for_good,
     just_before,
     known_unless_it_counts,
     make_known,
@@ -35,10 +37,15 @@ from .greylisting import (
     retry_in_time,
     told_at,
     unheard_of,
+    unless_refused,
 )
 
 NO_EARLY_RETRY = (
     "whoever connects waits so long for the greeting, and for being put off, that no retry comes too early"
+)
+NO_RETRY_BETWEEN = (
+    "the delay is too short, beside what everybody waits for the greeting and for being put off, for a retry "
+    "after it that comes less than a delay after an early one"
 )
 REFUSED_FOR = {  # what a client may be refused for and need not do again
     "block lists": Offence.LISTED_ENOUGH,
@@ -54,6 +61,38 @@ def test_unknown_triplet(
     new_client: NewClient, offence: bool, sut: Sut, clock: Clock | None, expect: Expect
 ) -> None:
     expect(unheard_of(new_client, offence, sut, clock, expect).attempt())
+
+
+@rule("greylist.first-defer")
+def test_greeting_with_the_name_of_a_host_on_the_whitelist(
+    new_client: NewClient, offence: bool, sut: Sut, expect: Expect
+) -> None:
+    who = "whoever greets with the name of another host"
+    is_let_in(Offence.BORROWED_GREETING, who, expect)
+    listed = on_the_whitelist(new_client, sut, expect)
+
+    def once() -> Attempt:
+        client = new_client(Kind.STRANGER) if offence else listed
+        return client.attempt(helo=listed.host)
+
+    expect(unless_refused(once, who, expect), whenever=True)
+
+
+@rule("greylist.first-defer")
+def test_ptr_to_a_host_on_the_whitelist(
+    new_client: NewClient, offence: bool, sut: Sut, expect: Expect
+) -> None:
+    who = "whoever has a name that leads to another address"
+    is_let_in(Offence.UNVERIFIED_HOST, who, expect)
+    listed = on_the_whitelist(new_client, sut, expect)
+
+    def once() -> Attempt:
+        client = new_client(Kind.STRANGER) if offence else listed
+        if offence:
+            client.ptr_names(listed.host)
+        return client.attempt()
+
+    expect(unless_refused(once, who, expect), whenever=True)
 
 
 @rule("greylist.early-retry")
@@ -105,6 +144,25 @@ def test_retry_just_before_the_time_out(stranger: Client, sut: Sut, clock: Clock
     expect(retry)
 
 
+@rule("greylist.retry-accept")
+def test_early_retry_does_not_begin_the_delay_anew(
+    stranger: Client, sut: Sut, clock: Clock, expect: Expect
+) -> None:
+    delay = sut.greylist.delay
+    expect.applicable(sut.soonest_retry + AFTER + ROUNDING < delay / 2, NO_RETRY_BETWEEN)
+    first = first_attempt(stranger, sut, expect)
+    over = clock.reading(stranger.address) + delay + AFTER
+    left, _ = just_before(delay, first, stranger, sut, clock, expect)
+    clock.advance(stranger.address, left)
+    early = stranger.attempt(label="early retry")
+    expect.given(put_off(early, sut), f"the early retry was not deferred: {early.step(sut.greylist.stage)}")
+    _, end = just_before(delay, early, stranger, sut, clock, expect)
+    clock.advance(stranger.address, max(0.0, over - clock.reading(stranger.address)))
+    retry = stranger.attempt(label="retry after the delay, less than a delay after the early one")
+    expect.given(clock.reading(stranger.address) < end, TOO_SLOW)
+    expect(retry)
+
+
 @rule("greylist.whitelisted")
 def test_second_mail_of_a_known_triplet(stranger: Client, sut: Sut, clock: Clock, expect: Expect) -> None:
     began = clock.reading(stranger.address)
@@ -137,6 +195,13 @@ def test_first_retry_after_the_time_out(
     expect(stranger.attempt(label="retry"))
 
 
+@rule("greylist.expired")
+def test_retry_after_one_that_came_too_late(stranger: Client, sut: Sut, clock: Clock, expect: Expect) -> None:
+    first_attempt(stranger, sut, expect)
+    clock.advance(stranger.address, sut.greylist.timeout + sut.greylist.sweep + AFTER)
+    is_greylisted_anew(stranger, sut, clock, expect)
+
+
 @rule("greylist.lifetime-expiry")
 def test_known_triplet_unused_for_too_long(
     stranger: Client, offence: bool, sut: Sut, clock: Clock, expect: Expect
@@ -145,6 +210,15 @@ def test_known_triplet_unused_for_too_long(
     if offence:
         clock.advance(stranger.address, sut.greylist.forgets_within + AFTER)
     expect(stranger.attempt(label="the known triplet"))
+
+
+@rule("greylist.lifetime-expiry")
+def test_triplet_that_is_known_no_more_becomes_known_again(
+    stranger: Client, sut: Sut, clock: Clock, expect: Expect
+) -> None:
+    make_known(stranger, sut, expect)
+    clock.advance(stranger.address, sut.greylist.forgets_within + AFTER)
+    is_greylisted_anew(stranger, sut, clock, expect)
 
 
 @rule("greylist.lifetime-extended")
@@ -356,14 +430,41 @@ def test_operator_changes_a_list(
     expect(attempt)
 
 
-def for_good(attempt: Attempt) -> bool:
-    """Whether the client was refused, and not only for now."""
-    return any(step.treatment in (Treatment.DENY, Treatment.DROP) for step in attempt.staged)
+def is_let_in(offence: Offence, who: str, expect: Expect) -> None:
+    """Whoever commits that offence comes as far as the greylist."""
+    expect.needed(expect.claimed(offence), f"the profile claims no rule that says what {who} earns")
+    expect.applicable(expect.lets_through_if(offence), f"{who} is refused for that")
+
+
+def on_the_whitelist(new_client: NewClient, sut: Sut, expect: Expect) -> Client:
+    """A host whose name others might use, for it is never put off."""
+    must_be_greylisted(sut, expect)
+    listed = new_client(Kind.KNOWN)
+    expect.applicable(
+        sut.whitelists(listed.host),
+        "greylist.whitelist_hosts has no pattern of a reserved name, so no name is worth borrowing",
+    )
+    return listed
 
 
 def taken_while_strangers_are_not(attempt: Attempt, new_client: NewClient, sut: Sut, expect: Expect) -> None:
     first_attempt(new_client(Kind.STRANGER), sut, expect)
     expect(attempt)
+
+
+def is_greylisted_anew(client: Client, sut: Sut, clock: Clock, expect: Expect) -> None:
+    """Who comes too late is put off, and taken when it has waited and comes again."""
+    expect.applicable(
+        all(one.treatment is Treatment.DEFER for one in expect.expected),
+        "whoever comes too late is not put off here",
+    )
+    late = client.attempt(label="too late")
+    told = told_at(late, client, sut, clock)
+    expect.given(put_off(late, sut), f"who came too late was not deferred: {late.step(sut.greylist.stage)}")
+    clock.advance(client.address, sut.greylist.delay + AFTER)
+    retry = client.attempt(label="retry")
+    expect.given(clock.reading(client.address) - told < sut.greylist.timeout, TOO_SLOW)
+    expect.outcome(f"{Treatment.PASS} at {sut.greylist.stage}", retry)
 
 
 def refused_at(offence: Offence, expect: Expect) -> Stage:

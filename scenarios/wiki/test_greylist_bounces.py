@@ -7,6 +7,7 @@ from harness.scenario import (
     Expect,
     GreylistOperator,
     GreylistPart,
+    Kind,
     NewClient,
     Offence,
     Stage,
@@ -16,7 +17,14 @@ from harness.scenario import (
     rule,
 )
 
-from .greylisting import first_attempt, known_unless_it_counts, make_known, must_be_greylisted, unheard_of
+from .greylisting import (
+    first_attempt,
+    known_unless_it_counts,
+    make_known,
+    must_be_greylisted,
+    unheard_of,
+    unless_refused,
+)
 
 
 @rule("greylist.null-not-at-rcpt")
@@ -81,6 +89,58 @@ def test_bounce_on_the_black_list(
     expect(bounce(stranger, takes_bounces(sut, expect), "bounce"))
 
 
+@rule("greylist.host-whitelist")
+def test_bounce_of_a_host_on_the_whitelist(
+    client: Client, new_client: NewClient, sut: Sut, expect: Expect
+) -> None:
+    expect.needed(sut.whitelists(client.host), "greylist.whitelist_hosts has no pattern of a reserved name")
+    taken_while_those_of_strangers_are_not(client, new_client, sut, expect)
+
+
+@rule("greylist.relay-exempt")
+def test_bounce_of_a_relay_host(
+    trusted_client: Client, new_client: NewClient, sut: Sut, expect: Expect
+) -> None:
+    taken_while_those_of_strangers_are_not(trusted_client, new_client, sut, expect)
+
+
+@rule("greylist.authenticated-exempt")
+def test_bounce_of_an_account(stranger: Client, new_client: NewClient, sut: Sut, expect: Expect) -> None:
+    auth = sut.profile.auth
+    expect.applicable(
+        auth is None or auth.sender is None, "the account may use one sender alone, so it sends no bounces"
+    )
+    taken_while_those_of_strangers_are_not(stranger, new_client, sut, expect, authenticated=True)
+
+
+def taken_while_those_of_strangers_are_not(
+    client: Client, new_client: NewClient, sut: Sut, expect: Expect, *, authenticated: bool = False
+) -> None:
+    expect.applicable(
+        sut.profile.claims(expect.catalogue["greylist.null-at-data"]), "bounces are not greylisted here"
+    )
+    recipient = takes_bounces(sut, expect)
+    must_be_greylisted(sut, expect, recipient)
+
+    def once() -> Attempt:
+        return bounce(client, recipient, "bounce", authenticated=authenticated, patient=False)
+
+    def of_a_stranger() -> Attempt:
+        stranger = new_client(Kind.STRANGER)
+        return stranger.forgotten(lambda: bounce(stranger, recipient, "bounce of a stranger"), bounces=True)
+
+    attempt = unless_refused(
+        lambda: client.forgotten(once, bounces=True), "a bounce of such a client", expect
+    )
+    another = of_a_stranger()
+    expect.applicable(not (is_taken(another) and is_taken(of_a_stranger())), "all bounces are taken at once")
+    expect.given(
+        another.reached is not None and another.reached.treatment is Treatment.DEFER,
+        f"the bounce of a stranger was not deferred: {another.reached}",
+    )
+    expect.accepted(attempt, Stage.DATA)
+
+
 def takes_bounces(sut: Sut, expect: Expect) -> str:
     """A recipient to whom a bounce is taken at once, as long as the greylist has nothing against it."""
     without_lists = all(domain.bounce_recipients is None for domain in sut.profile.domain)
@@ -101,8 +161,21 @@ def make_bounce_known(client: Client, sut: Sut, expect: Expect) -> None:
     again = client.after_greylist(
         first, lambda: bounce(client, recipient, "retry of the bounce"), whatever_code=True
     )
-    expect.given(again.data.treatment is Treatment.PASS, f"the bounce was not accepted: {again.reached}")
+    expect.given(is_taken(again), f"the bounce was not accepted: {again.reached}")
 
 
-def bounce(client: Client, recipient: str, label: str) -> Attempt:
-    return client.attempt(sender="", recipient=recipient, message=message(client, recipient), label=label)
+def is_taken(attempt: Attempt) -> bool:
+    return attempt.data.treatment is Treatment.PASS
+
+
+def bounce(
+    client: Client, recipient: str, label: str, *, authenticated: bool = False, patient: bool = True
+) -> Attempt:
+    return client.attempt(
+        sender="",
+        recipient=recipient,
+        message=message(client, recipient),
+        authenticated=authenticated,
+        patient=patient,
+        label=label,
+    )

@@ -1,6 +1,6 @@
 """Mutants of the rules about block lists and the greylist."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from harness.reference_mta.defects.kinds import (
@@ -18,7 +18,7 @@ from harness.reference_mta.greylist import PARTS, Greylist, Standing, Times, Tri
 from harness.reference_mta.policy import Policy
 from harness.reference_mta.policy.checks import DELAY, Classify, Question, Treatment, deny
 from harness.reference_mta.policy.dnsbl import by_lists, look_up, naming, warning
-from harness.reference_mta.policy.greylisting import EXEMPT, exempt, of_strangers, spared, unit
+from harness.reference_mta.policy.greylisting import EXEMPT, exempt, of_bounces, of_strangers, spared, unit
 from harness.reference_mta.policy.transaction import Listings, Transaction
 from harness.reference_mta.resolver import Answer, Lookup
 from harness.reference_mta.tables.policy import DnsList
@@ -232,6 +232,16 @@ def _by_times(
     return exchanged(rule, kind, description, "greylisting.look", looking_again, shows)
 
 
+def _named_by_ptr(sound: Classify) -> Classify:
+    """Nobody is greylisted whose address has a name on the host whitelist, wherever that leads."""
+
+    async def classify(transaction: Transaction) -> str | None:
+        _, names = await transaction.names_of(transaction.client)
+        return None if any(map(transaction.whitelists, names)) else await sound(transaction)
+
+    return classify
+
+
 def _knowing_without(*ignored: str) -> Callable[[Part], Part]:
     """Who is new is known when a triplet is that agrees in all but one of these parts."""
 
@@ -253,9 +263,25 @@ def _is_new(found: str, transaction: Transaction, sender: str, recipient: str) -
     return bool(sender) and found == "greylist.first-defer"
 
 
-def _but_for_known(sound: Part) -> Part:
+def _keeping_nothing(rule: str, kind: str, description: str, where: Standing) -> Mutant:
+    """Attempts of a standing leave no trace."""
+
+    def but_for_these(sound: Part) -> Part:
+        def keep(store: Greylist, triplet: Triplet, standing: Standing) -> None:
+            if standing is not where:
+                sound(store, triplet, standing)
+
+        return keep
+
+    shows = lambda found, store, triplet, standing: standing is where  # noqa: E731
+    return exchanged(rule, kind, description, "greylisting.keep", but_for_these, shows)
+
+
+def _beginning_anew(sound: Part) -> Part:
     def keep(store: Greylist, triplet: Triplet, standing: Standing) -> None:
-        if standing is not Standing.KNOWN:
+        if standing is Standing.EARLY:
+            store.add("grey", triplet)
+        else:
             sound(store, triplet, standing)
 
     return keep
@@ -302,6 +328,20 @@ TRIPLETS = (
     treated(
         "greylist.first-defer", "strict-deny", "a stranger is refused for good", lambda check: deny("No")
     ),
+    replaced(
+        "greylist.first-defer",
+        "weak-greeting",
+        "whoever greets with a name on the host whitelist is accepted",
+        lambda _: _no_case,
+        where=lambda transaction: not exempt(transaction) and transaction.whitelists(transaction.greeting),
+    ),
+    replaced(
+        "greylist.first-defer",
+        "weak-unconfirmed",
+        "whoever has a PTR record with a name on the host whitelist is accepted, wherever that name leads",
+        _named_by_ptr,
+        where=lambda transaction: not (exempt(transaction) or transaction.host_name),
+    ),
     off("greylist.early-retry", "a retry is accepted at once"),
     _by_times(
         "greylist.early-retry",
@@ -332,6 +372,14 @@ TRIPLETS = (
         Standing.RIPE,
         lambda times: replace(times, timeout=0.8 * times.timeout),
     ),
+    exchanged(
+        "greylist.retry-accept",
+        "strict-restarts",
+        "a stranger whose retry came too early waits for the whole delay once more",
+        "greylisting.keep",
+        _beginning_anew,
+        lambda found, store, triplet, standing: standing is Standing.EARLY,
+    ),
     off("greylist.whitelisted", "a known triplet is deferred again"),
     _by_times(
         "greylist.whitelisted",
@@ -341,14 +389,24 @@ TRIPLETS = (
         lambda times: replace(times, lifetime=0.8 * times.lifetime),
     ),
     off("greylist.expired", "a retry after the time-out is accepted"),
+    _keeping_nothing(
+        "greylist.expired",
+        "strict-stuck",
+        "a stranger who has come back too late once is deferred for ever",
+        Standing.EXPIRED,
+    ),
     off("greylist.lifetime-expiry", "a known triplet stays known for ever"),
-    exchanged(
+    _keeping_nothing(
+        "greylist.lifetime-expiry",
+        "strict-stuck",
+        "a client whose triplet was unused for too long once is deferred for ever",
+        Standing.LAPSED,
+    ),
+    _keeping_nothing(
         "greylist.lifetime-extended",
         "off",
         "the use of a triplet does not move its expiry on",
-        "greylisting.keep",
-        _but_for_known,
-        lambda found, store, triplet, standing: standing is Standing.KNOWN,
+        Standing.KNOWN,
     ),
     exchanged(
         "greylist.other-triplet",
@@ -381,14 +439,22 @@ TRIPLETS = (
 )
 
 
-def _not_exempting(rule: str, description: str) -> Mutant:
-    """A rule exempts nobody at RCPT, or where others are greylisted instead."""
+def _not_exempting(rule: str, description: str, bouncing: str) -> Iterable[Mutant]:
+    """A rule exempts nobody at RCPT, or where others are greylisted instead; or none who is `bouncing`."""
 
     def only_by_it(transaction: Transaction) -> bool:
         return EXEMPT[rule](transaction) and not exempt(transaction, but_for=rule)
 
-    return replaced(
+    yield replaced(
         rule, "off", description, lambda _: of_strangers, asked="greylist.first-defer", where=only_by_it
+    )
+    yield replaced(
+        rule,
+        "weak-bounces",
+        bouncing,
+        lambda _: of_bounces,
+        asked="greylist.null-at-data",
+        where=lambda transaction: not transaction.sender and only_by_it(transaction),
     )
 
 
@@ -417,9 +483,17 @@ def _back_in_reach(sound: Part) -> Part:
 
 
 EXEMPTIONS = (
-    _not_exempting("greylist.host-whitelist", "the host whitelist has no effect"),
-    _not_exempting("greylist.relay-exempt", "relay hosts are greylisted"),
-    _not_exempting("greylist.authenticated-exempt", "accounts are greylisted"),
+    *_not_exempting(
+        "greylist.host-whitelist",
+        "the host whitelist has no effect",
+        "the host whitelist has no effect on bounces",
+    ),
+    *_not_exempting(
+        "greylist.relay-exempt", "relay hosts are greylisted", "the bounces of relay hosts are greylisted"
+    ),
+    *_not_exempting(
+        "greylist.authenticated-exempt", "accounts are greylisted", "the bounces of accounts are greylisted"
+    ),
     resorted(
         "greylist.null-not-at-rcpt",
         "off",

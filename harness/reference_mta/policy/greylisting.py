@@ -80,9 +80,12 @@ def _hardness(treatment: Treatment) -> tuple[int, float, bool]:
 
 
 async def at_data(transaction: Transaction) -> str | None:
-    """The standing of a bounce: all its recipients, keyed without a sender; the worst counts."""
-    if transaction.sender or exempt(transaction):
-        return None
+    """The standing of a bounce."""
+    return None if transaction.sender or exempt(transaction) else await of_bounces(transaction)
+
+
+async def of_bounces(transaction: Transaction) -> str | None:
+    """The same for whoever is not exempt: all its recipients, keyed without a sender; the worst counts."""
     looked_at = [each for each in transaction.accepted if not spared(transaction, each)]
     rules = {transaction.policy.greylisting.stand(transaction, "", recipient) for recipient in looked_at}
     if "greylist.blacklisted" in rules:

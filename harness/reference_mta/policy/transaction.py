@@ -132,10 +132,12 @@ class Transaction:
     @property
     def whitelisted_host(self) -> bool:
         """Whether the client's confirmed name is on the greylist's host whitelist."""
+        return self.whitelists(self.host_name)
+
+    def whitelists(self, name: str) -> bool:
+        """Whether a host of that name is on the greylist's host whitelist; never one without a name."""
         patterns = self.config.greylist.whitelist_hosts
-        return bool(self.host_name) and any(
-            fnmatch.fnmatchcase(self.host_name.lower(), pattern.lower()) for pattern in patterns
-        )
+        return bool(name) and any(fnmatch.fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)
 
     @property
     def address_type(self) -> str:
