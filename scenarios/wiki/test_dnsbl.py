@@ -27,6 +27,8 @@ from harness.scenario import (
     rule,
 )
 
+from .bounces import takes_bounces
+
 FAULTS = pytest.mark.parametrize(
     ("fault", "zones"),
     # To wait for one zone shows it; a server waits for them one after the other.
@@ -162,7 +164,7 @@ def test_client_on_all_lists(
 
 @rule("dnsbl.two")
 def test_bounce_of_a_client_on_all_lists(client: Client, offence: bool, sut: Sut, expect: Expect) -> None:
-    recipient = sut.legal_bounce
+    recipient = takes_bounces(sut, expect)
     attempt = listed_by_all(client, offence, sut, expect).attempt(sender="", recipient=recipient)
     expect(attempt, cause=asked_here_or_elsewhere(client, sut))
 

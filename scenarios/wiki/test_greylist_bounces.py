@@ -9,7 +9,6 @@ from harness.scenario import (
     GreylistPart,
     Kind,
     NewClient,
-    Offence,
     Stage,
     Sut,
     Treatment,
@@ -17,6 +16,7 @@ from harness.scenario import (
     rule,
 )
 
+from .bounces import takes_bounces
 from .greylisting import (
     first_attempt,
     known_unless_it_counts,
@@ -139,18 +139,6 @@ def taken_while_those_of_strangers_are_not(
         f"the bounce of a stranger was not deferred: {another.reached}",
     )
     expect.accepted(attempt, Stage.DATA)
-
-
-def takes_bounces(sut: Sut, expect: Expect) -> str:
-    """A recipient to whom a bounce is taken at once, as long as the greylist has nothing against it."""
-    without_lists = all(domain.bounce_recipients is None for domain in sut.profile.domain)
-    if without_lists and expect.claimed(Offence.BOUNCE_WITHOUT_LIST):
-        (earned,) = expect.earnings(Offence.BOUNCE_WITHOUT_LIST)
-        expect.needed(
-            earned.treatment is Treatment.PASS and not earned.late,
-            f"no [[domain]] has a list of senders, so a bounce earns «{earned}»",
-        )
-    return sut.legal_bounce
 
 
 def make_bounce_known(client: Client, sut: Sut, expect: Expect) -> None:
