@@ -61,6 +61,15 @@ def names(drawn: Draw) -> set[str]:
             Draw(senders="none", bounce_without_list=Answer("accept", held=True)),
             "greylist.null-at-data:off",
         ),
+        (Draw(greylist_hosts=False), "greylist.first-defer:weak-greeting"),
+        (Draw(borrowed_greeting=REFUSE), "greylist.first-defer:weak-greeting"),
+        (Draw(greylist_hosts=False), "greylist.first-defer:weak-unconfirmed"),
+        (Draw(unverified_host=DEFER), "greylist.first-defer:weak-unconfirmed"),
+        (
+            Draw(senders="none", bounce_without_list=Answer("accept", held=True)),
+            "greylist.relay-exempt:weak-bounces",
+        ),
+        (Draw(account="bound"), "greylist.authenticated-exempt:weak-bounces"),
     ],
 )
 def test_a_defect_that_does_what_the_server_does_anyway_is_none(drawn: Draw, name: str) -> None:
