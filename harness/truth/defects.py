@@ -256,6 +256,7 @@ SHOWS: Mapping[str, Condition] = {
     "rcpt.illegal-chars:weak-no-bang": lambda built: "!" in built.drawn.illegal,
     "rcpt.illegal-chars:weak-no-slash": lambda built: "/" in built.drawn.illegal,
     "rcpt.illegal-chars:weak-no-pipe": lambda built: "|" in built.drawn.illegal,
+    "rcpt.leading-dot:weak-quoted": _always,
     "rcpt.too-many:strict-one-less": _punished("rcpt.too-many"),
     "bounce.postmaster-sender:weak-case": _missed("bounce.postmaster-sender"),
     "bounce.postmaster-sender:strict-prefix": _punished("bounce.postmaster-sender"),

@@ -102,6 +102,16 @@ def test_local_part_with_a_leading_dot(client: Client, offence: bool, sut: Sut, 
     expect(client.attempt(recipient=f"{'.anybody' if offence else 'any.body'}@{sut.catch_all}"))
 
 
+@rule("rcpt.leading-dot")
+def test_quoted_local_part_with_a_leading_dot(
+    client: Client, offence: bool, sut: Sut, expect: Expect
+) -> None:
+    must_refuse(expect)
+    local_part = '".anybody"' if offence else "any.body"
+    attempt = client.attempt(recipient=f"{local_part}@{sut.catch_all}")
+    expect.turned_away(attempt, client.world.goal)  # in whatever words: it may take no quotes at all
+
+
 @rule("rcpt.unknown-user")
 @each("plain_domain")
 def test_user_that_nobody_knows(
@@ -126,6 +136,10 @@ def test_one_recipient_too_many(client: Client, offence: bool, sut: Sut, expect:
         "greylist puts off there (greylist.whitelist_hosts)",
     )
     expect(attempt)
+
+
+def must_refuse(expect: Expect) -> None:
+    expect.applicable(not expect.lets_through, "the profile says that whoever does that is let through")
 
 
 def written(local_part: str) -> str:

@@ -104,6 +104,12 @@ LOCAL_PART = (
         for label, character in CHARACTERS.items()
     ),
     *prompt_refusals("rcpt.leading-dot", "a leading dot is let pass"),
+    sparing(
+        "rcpt.leading-dot",
+        "quoted",
+        "a leading dot is let pass where the local part is in quotes",
+        lambda transaction: transaction.mailbox.local_part.startswith('"'),
+    ),
     *prompt_refusals("rcpt.unknown-user", "every local part is taken"),
 )
 
