@@ -11,6 +11,7 @@ from harness.reference_mta.policy.checks import Check
 from harness.truth.built import INNOCENT, OFFENCE_OF, Built, check_of, differs
 from harness.truth.draw import Blacklist, Draw
 
+DISGUISED = ("percent", "bang", "route", "quoted", "two-ats")  # as the kinds of the defects are called
 MARKS = ("dnsbl.none", "dnsbl.one")  # whose scenarios look for a mark whatever the profile says
 
 Condition = Callable[[Built], bool]
@@ -63,6 +64,11 @@ def _refuses_beside_the_greylist(built: Built) -> bool:
     """Whether a client on all lists is refused for good, and before the greylist has its say."""
     refused = built.shown("dnsbl.two").does in ("refuse", "close") and bool(built.black)
     return refused and built.enough(*built.black) and not built.drawn.greylist_first
+
+
+def _tells_unknown_users(built: Built) -> bool:
+    """Whether a local part that nobody has is refused for good."""
+    return bool(built.strict) and built.shown("rcpt.unknown-user").does in ("refuse", "close")
 
 
 def _several_are_delayed(built: Built) -> bool:
@@ -220,6 +226,9 @@ SHOWS: Mapping[str, Condition] = {
         built.drawn.ipv6 and _missed("connect.rdns-missing")(built)
     ),
     "connect.rdns-temperror:weak-unanswered": _missed("connect.rdns-temperror"),
+    "*:weak-clear-only": lambda built: built.drawn.tls,
+    "bounce.bogus:weak-clear-only": _missed("bounce.bogus"),
+    "data.header-syntax:weak-clear-only": _missed("data.header-syntax"),
     "helo.*:weak-ehlo-only": _always,
     "helo.plain-ip:strict-digits": _punished("helo.plain-ip"),
     "helo.plain-ip:weak-own-only": _missed("helo.plain-ip"),
@@ -247,9 +256,7 @@ SHOWS: Mapping[str, Condition] = {
     "rcpt.delay-repeated:weak-helo-only": lambda built: built.delays("connect") and built.repeats("rcpt"),
     "delay.no-early-reject:off": _always,
     # Whether a disguised address is taken at home or sent on shows where nobody is unknown otherwise.
-    "rcpt.relay-denied:weak-*": lambda built: (
-        bool(built.strict) and built.shown("rcpt.unknown-user").does in ("refuse", "close")
-    ),
+    **{f"rcpt.relay-denied:weak-{trick}": _tells_unknown_users for trick in DISGUISED},
     "rcpt.relay-authenticated:weak-verified": lambda built: bool(built.strict),
     "rcpt.illegal-chars:weak-no-at": lambda built: "@" in built.drawn.illegal,
     "rcpt.illegal-chars:weak-no-percent": lambda built: "%" in built.drawn.illegal,

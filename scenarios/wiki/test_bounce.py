@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.scenario import Client, Domain, Expect, Stage, Sut, Treatment, each, rule
+from harness.scenario import Client, Domain, Expect, Stage, Sut, Treatment, each, needs, rule
 
 
 @rule("bounce.bogus")
@@ -13,6 +13,16 @@ def test_bounce_to_one_who_never_sends(
     client: Client, offence: bool, expect: Expect, who_never_sends: str
 ) -> None:
     expect(client.attempt(sender="" if offence else client.sender, recipient=who_never_sends))
+
+
+@rule("bounce.bogus")
+@needs("tls")
+@each("who_never_sends")
+def test_bounce_to_one_who_never_sends_under_tls(
+    client: Client, offence: bool, expect: Expect, who_never_sends: str
+) -> None:
+    sender = "" if offence else client.sender
+    expect(client.attempt(sender=sender, recipient=who_never_sends, covered=True))
 
 
 @rule("bounce.postmaster-sender")

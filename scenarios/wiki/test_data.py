@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.scenario import Client, Expect, Sut, message, rule
+from harness.scenario import Client, Expect, Sut, message, needs, rule
 
 BROKEN = "<broken@@example..com"  # no address under any reading of RFC 5322
 
@@ -14,6 +14,15 @@ def test_address_header_that_does_not_parse(
 ) -> None:
     value = BROKEN if offence else f'"A. Friend" <friend@{client.identity.domain}>'
     expect(client.attempt(message=with_header(client, sut.recipient, header, value)))
+
+
+@rule("data.header-syntax")
+@needs("tls")
+def test_address_header_that_does_not_parse_under_tls(
+    client: Client, offence: bool, sut: Sut, expect: Expect
+) -> None:
+    value = BROKEN if offence else f"<friend@{client.identity.domain}>"
+    expect(client.attempt(message=with_header(client, sut.recipient, "To", value), covered=True))
 
 
 @rule("absent.mime-checks")

@@ -14,6 +14,7 @@ from harness.scenario import (
     Treatment,
     each,
     message,
+    needs,
     rule,
 )
 
@@ -32,6 +33,15 @@ def test_stranger_writes_to_a_foreign_domain(
     client: Client, offence: bool, sut: Sut, internet: Internet, expect: Expect
 ) -> None:
     expect(client.attempt(recipient=f"victim@{internet.foreign_domain()}" if offence else sut.recipient))
+
+
+@rule("rcpt.relay-denied")
+@needs("tls")
+def test_stranger_writes_to_a_foreign_domain_under_tls(
+    client: Client, offence: bool, sut: Sut, internet: Internet, expect: Expect
+) -> None:
+    recipient = f"victim@{internet.foreign_domain()}" if offence else sut.recipient
+    expect(client.attempt(recipient=recipient, covered=True))
 
 
 @rule("rcpt.relay-denied")
@@ -119,6 +129,14 @@ def test_user_that_nobody_knows(
 ) -> None:
     name = sut.nobody if offence else sut.ordinary_user(plain_domain)
     expect(client.attempt(recipient=f"{name}@{plain_domain.name}"))
+
+
+@rule("rcpt.unknown-user")
+@needs("tls")
+def test_user_that_nobody_knows_under_tls(client: Client, offence: bool, sut: Sut, expect: Expect) -> None:
+    domain = sut.domain_of(sut.unknown_recipient)
+    name = sut.nobody if offence else sut.ordinary_user(domain)
+    expect(client.attempt(recipient=f"{name}@{domain.name}", covered=True))
 
 
 @rule("rcpt.too-many")

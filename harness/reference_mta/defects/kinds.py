@@ -245,6 +245,11 @@ def owed_by_half(rule: str) -> Iterable[Mutant]:
     yield sparing(rule, "helo-only", not_at("connect"), lambda about: not about.suspect)
 
 
+def clear_only(rule: str) -> Mutant:
+    """A check that is made in clear text, and forgotten under TLS."""
+    return sparing(rule, "clear-only", "who comes under TLS is not looked at", lambda about: about.covered)
+
+
 def late_refusals(rule: str, unpunished: str) -> Iterable[Mutant]:
     """What can be wrong with a refusal that is held back."""
     yield off(rule, unpunished)

@@ -8,6 +8,7 @@ from harness.reference_mta.defects.kinds import (
     Case,
     Mutant,
     claiming,
+    clear_only,
     delays,
     joined,
     late_refusals,
@@ -80,6 +81,7 @@ def _relaying(trick: str, tricked: Case) -> Mutant:
 
 RELAY = (
     *late_refusals("rcpt.relay-denied", "an open relay"),
+    clear_only("rcpt.relay-denied"),
     _relaying("percent", _looking(DISGUISES["percent"])),
     _relaying("bang", _looking(DISGUISES["bang"])),
     _relaying("route", lambda transaction: transaction.routed),
@@ -111,6 +113,7 @@ LOCAL_PART = (
         lambda transaction: transaction.mailbox.local_part.startswith('"'),
     ),
     *prompt_refusals("rcpt.unknown-user", "every local part is taken"),
+    clear_only("rcpt.unknown-user"),
 )
 
 TOO_MANY = (
@@ -137,6 +140,7 @@ TOO_MANY = (
 
 BOUNCE = (
     *prompt_refusals("bounce.bogus", "a bounce to one who never sends is taken"),
+    clear_only("bounce.bogus"),
     *prompt_refusals("bounce.postmaster-sender", "postmaster is a sender like any other"),
     moved(
         "bounce.postmaster-sender",

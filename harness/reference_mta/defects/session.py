@@ -4,7 +4,15 @@ import functools
 from dataclasses import replace
 
 from harness.reference_mta.certificate import Flaws
-from harness.reference_mta.defects.kinds import Mutant, joined, listing, prompt_refusals, speaking, treated
+from harness.reference_mta.defects.kinds import (
+    Mutant,
+    clear_only,
+    joined,
+    listing,
+    prompt_refusals,
+    speaking,
+    treated,
+)
 from harness.reference_mta.defects.parts import Part, always, exchanged
 from harness.reference_mta.earned import Refusal
 from harness.reference_mta.greeting import Offer
@@ -25,6 +33,7 @@ def _but_for(left_out: str, sound: Part) -> Part:
 
 DATA = (
     *prompt_refusals("data.header-syntax", "headers are not looked at"),
+    clear_only("data.header-syntax"),
     *(
         exchanged(
             "data.header-syntax",
