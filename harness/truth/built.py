@@ -112,8 +112,24 @@ class Built:
     @property
     def some_never_send(self) -> bool:
         """Whether a domain with a list takes mail for anybody who is on no list."""
+        return any(map(self._some_never_send_at, (one for one, _ in self._listed)))
+
+    @property
+    def some_send_and_some_never_do(self) -> bool:
+        """Whether such a domain takes mail, and so bounces, for one who is on its list as well."""
+        return any(
+            self._some_never_send_at(one) and (one in self.boundless or {*one.users} & {*senders})
+            for one, senders in self._listed
+        )
+
+    def _some_never_send_at(self, domain: HostedDomain) -> bool:
         sending = {name for _, senders in self._listed for name in senders}
-        return any(one in self.boundless or {*one.users} - sending - {POSTMASTER} for one, _ in self._listed)
+        return domain in self.boundless or bool({*domain.users} - sending - {POSTMASTER})
+
+    @property
+    def has_second_users(self) -> bool:
+        """Whether each domain has two users, postmaster among them."""
+        return self.drawn.users > 1 or self.drawn.postmaster
 
     @property
     def some_send_elsewhere(self) -> bool:

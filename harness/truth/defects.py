@@ -71,6 +71,11 @@ def _tells_unknown_users(built: Built) -> bool:
     return bool(built.strict) and built.shown("rcpt.unknown-user").does in ("refuse", "close")
 
 
+def _refuses_by_recipient(built: Built) -> bool:
+    """Whether each recipient of a message is told by itself that it is refused."""
+    return built.drawn.told != "data"
+
+
 def _several_are_delayed(built: Built) -> bool:
     """Whether clients with different offences are seen to be delayed and let through."""
     delayed = {
@@ -226,6 +231,14 @@ SHOWS: Mapping[str, Condition] = {
         built.drawn.ipv6 and _missed("connect.rdns-missing")(built)
     ),
     "connect.rdns-temperror:weak-unanswered": _missed("connect.rdns-temperror"),
+    "rcpt.*:weak-first-only": _refuses_by_recipient,
+    "rcpt.relay-denied:weak-first-only": lambda built: built.has_second_users or not built.strict,
+    "rcpt.unknown-user:weak-first-only": lambda built: built.has_second_users,
+    "bounce.bogus:weak-first-only": lambda built: (
+        _refuses_by_recipient(built)
+        and built.shown("bounce.bogus").refuses
+        and built.some_send_and_some_never_do
+    ),
     "*:weak-clear-only": lambda built: built.drawn.tls,
     "bounce.bogus:weak-clear-only": _missed("bounce.bogus"),
     "data.header-syntax:weak-clear-only": _missed("data.header-syntax"),

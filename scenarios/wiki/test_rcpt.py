@@ -18,6 +18,8 @@ from harness.scenario import (
     rule,
 )
 
+from .recipients import must_refuse, second_is_turned_away, two_at
+
 TRICKS = {
     "percent hack": "victim%{foreign}@{own}",
     "bang path": "{foreign}!victim@{own}",
@@ -42,6 +44,16 @@ def test_stranger_writes_to_a_foreign_domain_under_tls(
 ) -> None:
     recipient = f"victim@{internet.foreign_domain()}" if offence else sut.recipient
     expect(client.attempt(recipient=recipient, covered=True))
+
+
+@rule("rcpt.relay-denied")
+def test_second_recipient_is_in_a_foreign_domain(
+    client: Client, offence: bool, sut: Sut, internet: Internet, expect: Expect
+) -> None:
+    first, another = two_at(sut.home, sut, expect)
+    second_is_turned_away(
+        client, first, f"victim@{internet.foreign_domain()}" if offence else another, expect
+    )
 
 
 @rule("rcpt.relay-denied")
@@ -107,6 +119,16 @@ def test_illegal_character_in_the_local_part(
     expect(client.attempt(recipient=f"{local_part}@{sut.catch_all}"))
 
 
+@rule("rcpt.illegal-chars")
+@each("illegal_character")
+def test_illegal_character_in_the_second_recipient(
+    client: Client, offence: bool, sut: Sut, expect: Expect, illegal_character: str
+) -> None:
+    local_part = written(f"any{illegal_character}body") if offence else "anybody"
+    first, second = (f"{name}@{sut.catch_all}" for name in ("somebody", local_part))
+    second_is_turned_away(client, first, second, expect)
+
+
 @rule("rcpt.leading-dot")
 def test_local_part_with_a_leading_dot(client: Client, offence: bool, sut: Sut, expect: Expect) -> None:
     expect(client.attempt(recipient=f"{'.anybody' if offence else 'any.body'}@{sut.catch_all}"))
@@ -139,6 +161,15 @@ def test_user_that_nobody_knows_under_tls(client: Client, offence: bool, sut: Su
     expect(client.attempt(recipient=f"{name}@{domain.name}", covered=True))
 
 
+@rule("rcpt.unknown-user")
+def test_second_recipient_is_one_that_nobody_knows(
+    client: Client, offence: bool, sut: Sut, expect: Expect
+) -> None:
+    unknown = sut.unknown_recipient
+    first, another = two_at(sut.domain_of(unknown), sut, expect)
+    second_is_turned_away(client, first, unknown if offence else another, expect)
+
+
 @rule("rcpt.too-many")
 def test_one_recipient_too_many(client: Client, offence: bool, sut: Sut, expect: Expect) -> None:
     limit = sut.profile.policy.max_recipients
@@ -154,10 +185,6 @@ def test_one_recipient_too_many(client: Client, offence: bool, sut: Sut, expect:
         "greylist puts off there (greylist.whitelist_hosts)",
     )
     expect(attempt)
-
-
-def must_refuse(expect: Expect) -> None:
-    expect.applicable(not expect.lets_through, "the profile says that whoever does that is let through")
 
 
 def written(local_part: str) -> str:

@@ -250,6 +250,16 @@ def clear_only(rule: str) -> Mutant:
     return sparing(rule, "clear-only", "who comes under TLS is not looked at", lambda about: about.covered)
 
 
+def first_only(rule: str) -> Mutant:
+    """A check that the first recipient of a message meets, and none after it."""
+    return sparing(
+        rule,
+        "first-only",
+        "only the first recipient of a message is looked at",
+        lambda about: about.recipients > 1,
+    )
+
+
 def late_refusals(rule: str, unpunished: str) -> Iterable[Mutant]:
     """What can be wrong with a refusal that is held back."""
     yield off(rule, unpunished)

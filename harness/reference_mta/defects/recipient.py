@@ -10,6 +10,7 @@ from harness.reference_mta.defects.kinds import (
     claiming,
     clear_only,
     delays,
+    first_only,
     joined,
     late_refusals,
     moved,
@@ -82,6 +83,7 @@ def _relaying(trick: str, tricked: Case) -> Mutant:
 RELAY = (
     *late_refusals("rcpt.relay-denied", "an open relay"),
     clear_only("rcpt.relay-denied"),
+    first_only("rcpt.relay-denied"),
     _relaying("percent", _looking(DISGUISES["percent"])),
     _relaying("bang", _looking(DISGUISES["bang"])),
     _relaying("route", lambda transaction: transaction.routed),
@@ -101,6 +103,7 @@ RELAY = (
 
 LOCAL_PART = (
     *prompt_refusals("rcpt.illegal-chars", "illegal characters are let pass"),
+    first_only("rcpt.illegal-chars"),
     *(
         sparing("rcpt.illegal-chars", f"no-{label}", f"{character} is not on the list", _has(character))
         for label, character in CHARACTERS.items()
@@ -114,6 +117,7 @@ LOCAL_PART = (
     ),
     *prompt_refusals("rcpt.unknown-user", "every local part is taken"),
     clear_only("rcpt.unknown-user"),
+    first_only("rcpt.unknown-user"),
 )
 
 TOO_MANY = (
@@ -141,6 +145,7 @@ TOO_MANY = (
 BOUNCE = (
     *prompt_refusals("bounce.bogus", "a bounce to one who never sends is taken"),
     clear_only("bounce.bogus"),
+    first_only("bounce.bogus"),
     *prompt_refusals("bounce.postmaster-sender", "postmaster is a sender like any other"),
     moved(
         "bounce.postmaster-sender",
