@@ -269,6 +269,9 @@ SHOWS: Mapping[str, Condition] = {
     "rcpt.delay-repeated:weak-helo-only": lambda built: built.delays("connect") and built.repeats("rcpt"),
     "delay.no-early-reject:off": _always,
     # Whether a disguised address is taken at home or sent on shows where nobody is unknown otherwise.
+    "rcpt.relay-denied:weak-own-sender": _always,
+    "rcpt.relay-denied:weak-postmaster": _always,
+    "rcpt.relay-denied:weak-null-sender": _always,
     **{f"rcpt.relay-denied:weak-{trick}": _tells_unknown_users for trick in DISGUISED},
     "rcpt.relay-authenticated:weak-verified": lambda built: bool(built.strict),
     "rcpt.illegal-chars:weak-no-at": lambda built: "@" in built.drawn.illegal,

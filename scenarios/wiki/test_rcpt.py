@@ -47,6 +47,20 @@ def test_stranger_writes_to_a_foreign_domain_under_tls(
 
 
 @rule("rcpt.relay-denied")
+@pytest.mark.parametrize("claimed", ["user", "postmaster", "null sender"])
+def test_stranger_relays_by_a_sender_that_he_claims(
+    client: Client, offence: bool, sut: Sut, internet: Internet, expect: Expect, claimed: str
+) -> None:
+    must_refuse(expect)
+    of_ours = {"user": sut.recipient, "postmaster": f"postmaster@{sut.home.name}", "null sender": ""}
+    attempt = client.attempt(
+        sender=of_ours[claimed] if offence else client.sender,
+        recipient=f"victim@{internet.foreign_domain()}" if offence else sut.recipient,
+    )
+    expect.turned_away(attempt, client.world.goal)  # the twin is any client, for such a sender may be refused
+
+
+@rule("rcpt.relay-denied")
 def test_second_recipient_is_in_a_foreign_domain(
     client: Client, offence: bool, sut: Sut, internet: Internet, expect: Expect
 ) -> None:

@@ -61,6 +61,15 @@ def _of_strangers(sound: Classify) -> Classify:
     return classify
 
 
+def _claims_to_be_ours(transaction: Transaction) -> bool:
+    return transaction.config.hosted(split(transaction.sender).domain) is not None
+
+
+def _claims_to_be_our_postmaster(transaction: Transaction) -> bool:
+    is_postmaster = split(transaction.sender).local_part.lower() == "postmaster"
+    return is_postmaster and _claims_to_be_ours(transaction)
+
+
 async def _no_case(_: Transaction) -> str | None:
     return None
 
@@ -84,6 +93,24 @@ RELAY = (
     *late_refusals("rcpt.relay-denied", "an open relay"),
     clear_only("rcpt.relay-denied"),
     first_only("rcpt.relay-denied"),
+    sparing(
+        "rcpt.relay-denied",
+        "own-sender",
+        "whoever claims a sender in a domain of the server may relay",
+        _claims_to_be_ours,
+    ),
+    sparing(
+        "rcpt.relay-denied",
+        "postmaster",
+        "whoever claims to be a postmaster of the server may relay",
+        _claims_to_be_our_postmaster,
+    ),
+    sparing(
+        "rcpt.relay-denied",
+        "null-sender",
+        "bounces are relayed for everybody",
+        lambda transaction: not transaction.sender,
+    ),
     _relaying("percent", _looking(DISGUISES["percent"])),
     _relaying("bang", _looking(DISGUISES["bang"])),
     _relaying("route", lambda transaction: transaction.routed),
