@@ -143,7 +143,7 @@ class Dialogue:
         questions = policy.helo if policy.session.may_be_stranger(about) else ()
         faced = await self.teller.face(Stage.GREETING, questions, self._line)
         if faced.reply:
-            about.greeting, about.extended, about.earned = before
+            policy.session.take_greeting_back(about, before)
             return faced.reply
         about.suspect = about.suspect or faced.held
         self._begin_message()

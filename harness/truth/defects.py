@@ -262,6 +262,11 @@ SHOWS: Mapping[str, Condition] = {
     "helo.dns-mismatch:weak-any-ptr": _told_apart("helo.dns-mismatch", "helo.reverse-match"),
     "helo.no-aaaa-stall:off": _punished("helo.dns-mismatch"),
     "helo.no-aaaa-stall:weak-stall": _always,
+    "mail.no-helo:weak-refused": lambda built: (
+        built.drawn.told == "at once"
+        and built.shown("helo.own-domain").does in ("refuse", "defer")
+        and built.shown("mail.no-helo").refuses
+    ),
     "mail.delay-repeated:weak-connect-only": lambda built: built.delays("helo") and built.repeats("mail"),
     "mail.delay-repeated:weak-helo-only": lambda built: built.delays("connect") and built.repeats("mail"),
     "rcpt.delay-repeated:weak-connect-only": lambda built: built.delays("helo") and built.repeats("rcpt"),

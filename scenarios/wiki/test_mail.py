@@ -1,9 +1,14 @@
 """MAIL FROM: a greeting is owed, and an earned delay comes again."""
 
+from dataclasses import replace
+
 import pytest
 
-from harness.scenario import Attempt, Client, Expect, Offence, Stage, Treatment, rule
+from harness.scenario import Attempt, Client, Expect, Offence, Stage, Sut, Treatment, rule
 
+from .recipients import must_refuse
+
+REFUSED = (Treatment.DENY, Treatment.DEFER)  # and the connection goes on
 TORN = {"bare LF", "bare CR", "codes differ between lines", "no space behind the code"}  # flaws of a reply
 EARNED_AT = pytest.mark.parametrize("earned_at", ["connect", "helo"])
 
@@ -18,6 +23,29 @@ def test_mail_before_any_greeting(client: Client, offence: bool, expect: Expect)
         client.carry_on(talk)
         attempt = talk.quit()
     expect(attempt)
+
+
+@rule("mail.no-helo")
+def test_mail_after_a_greeting_that_was_refused(
+    client: Client, offence: bool, sut: Sut, expect: Expect
+) -> None:
+    must_refuse(expect)
+    must_refuse_own_names(expect)
+    most = sut.profile.dialect.max_errors
+    expect.applicable(
+        not 0 < most < 3, f"after {most} refused commands the server ends the connection anyway"
+    )
+    client.be_known()
+    with client.conversation() as talk:
+        talk.connect()
+        greeting = talk.ehlo(sut.domains[0] if offence else client.host)
+        client.carry_on(talk)
+        attempt = talk.quit()
+    if offence:
+        expect.given(greeting.treatment is not None, f"the greeting was not answered: {greeting}")
+        expect.applicable(greeting.treatment in REFUSED, f"the greeting was not refused: {greeting}")
+        attempt = without_greeting(attempt)
+    expect(attempt, whenever=True)  # the delay of the refused greeting may come again
 
 
 @rule("mail.delay-repeated")
@@ -71,6 +99,20 @@ def delayed(client: Client, offence: bool, earned_at: str, expect: Expect) -> At
             expect.was_late(earned), f"no delay was earned at {earned_at} in the first place: {earned}"
         )
     return attempt
+
+
+def must_refuse_own_names(expect: Expect) -> None:
+    offence = Offence.OWN_NAME_GREETING
+    at_once = all(one.stage is Stage.HELO and one.treatment in REFUSED for one in expect.earnings(offence))
+    expect.applicable(
+        at_once and expect.claimed(offence),
+        "who greets with a name of the server is not refused at once here, or the connection ends with that",
+    )
+
+
+def without_greeting(attempt: Attempt) -> Attempt:
+    """The dialogue of one who has not greeted, for a greeting that is refused is none."""
+    return replace(attempt, steps=tuple(step for step in attempt.steps if step.tag is not Stage.HELO))
 
 
 def must_delay(earned_at: str, expect: Expect) -> None:
