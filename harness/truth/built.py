@@ -37,6 +37,12 @@ class Shown:
 
 INNOCENT = Shown("accept")
 POSTMASTER = "postmaster"
+CAUSES = {  # of a delay that comes again: the rule that it is earned by
+    "connect": "connect.rdns-missing",
+    "helo": "helo.not-fqdn",
+    "literal": "helo.ip-literal",
+    "unconfirmed": "helo.dns-mismatch",
+}
 
 
 def differs(promised: Shown, met: Shown) -> bool:
@@ -78,10 +84,15 @@ class Built:
         """Whether it shows that an innocent client's case falls under a rule."""
         return differs(INNOCENT, self.shown(rule))
 
-    def delays(self, stage: str) -> bool:
-        """Whether the offences that scenarios commit at that stage earn a delay and nothing worse."""
-        shown = self.shown({"connect": "connect.rdns-missing", "helo": "helo.not-fqdn"}[stage])
+    def delays(self, cause: str) -> bool:
+        """Whether an offence by which scenarios earn a delay earns that and nothing worse."""
+        shown = self.shown(CAUSES[cause])
         return shown.does == "accept" and shown.late
+
+    @property
+    def delays_any(self) -> bool:
+        """Whether any of them does."""
+        return any(map(self.delays, CAUSES))
 
     def repeats(self, stage: str) -> bool:
         """Whether a delay that was earned before comes again at that stage."""

@@ -157,8 +157,7 @@ def _counts_zones(built: Built) -> bool:
 # always be told.
 TOLD: Mapping[str, Condition] = {
     "helo.plain-ip-sticky": lambda built: _stays_connected(built) and _missed("helo.plain-ip-sticky")(built),
-    "mail.delay-repeated": lambda built: built.delays("connect") or built.delays("helo"),
-    "rcpt.delay-repeated": lambda built: built.delays("connect") or built.delays("helo"),
+    "*.delay-repeated": lambda built: built.delays_any,
     # Where refusals are told later than they are earned, it must show who refuses those that were delayed:
     # not the rule about their one offence, and not the other one of these two, where no delay comes before.
     "mail.delay-repeated:strict-deny": lambda built: (
@@ -269,8 +268,16 @@ SHOWS: Mapping[str, Condition] = {
     ),
     "mail.delay-repeated:weak-connect-only": lambda built: built.delays("helo") and built.repeats("mail"),
     "mail.delay-repeated:weak-helo-only": lambda built: built.delays("connect") and built.repeats("mail"),
+    "mail.delay-repeated:weak-no-literal": lambda built: built.delays("literal") and built.repeats("mail"),
+    "mail.delay-repeated:weak-no-unconfirmed": lambda built: (
+        built.delays("unconfirmed") and built.repeats("mail")
+    ),
     "rcpt.delay-repeated:weak-connect-only": lambda built: built.delays("helo") and built.repeats("rcpt"),
     "rcpt.delay-repeated:weak-helo-only": lambda built: built.delays("connect") and built.repeats("rcpt"),
+    "rcpt.delay-repeated:weak-no-literal": lambda built: built.delays("literal") and built.repeats("rcpt"),
+    "rcpt.delay-repeated:weak-no-unconfirmed": lambda built: (
+        built.delays("unconfirmed") and built.repeats("rcpt")
+    ),
     "delay.no-early-reject:off": _always,
     # Whether a disguised address is taken at home or sent on shows where nobody is unknown otherwise.
     "rcpt.relay-denied:weak-own-sender": _always,
