@@ -264,6 +264,14 @@ class Judge:
             seen = f"expected {wanted} at {step.name}, and {said}"
             raise GreylistWordError(f"{seen}, which may be the greylist's word and not that of this rule")
 
+    def not_the_greylist(self, attempt: Attempt, step: Step) -> None:
+        """Raise where a refusal may be the word of a greylist that nobody waited for."""
+        if attempt.awaits_greylist and self.says_the_greylist(step, attempt):
+            raise GreylistWordError(
+                f"at {step.name} the server said {step}, which may be the greylist's word and not that of "
+                "this rule"
+            )
+
     def came_to(self, attempt: Attempt) -> str:
         """What a dialogue came to, in the words of a profile; empty when there is no evidence of it.
 

@@ -74,10 +74,10 @@ class Dialogue:
         """Before the client is known; `largest` is the size limit in bytes, as EHLO tells it."""
         self.site = site
         self.about = site.transaction()
+        self.about.covered = listening.covered
         self.about.submission = listening.submission
         self.deciding = Deciding()
         self.teller = Teller(site.config, self.about, self.deciding, site.policy.phrase)
-        self.covered = listening.covered  # TLS is on
         self._line = line
         self._largest = largest
         self._authentication = Authentication(self.about, site.accounts)
@@ -113,7 +113,7 @@ class Dialogue:
 
     def forget_clear_text(self) -> bool:
         """TLS has begun; whether what was told before it is forgotten, as it has to be."""
-        self.covered = True
+        self.about.covered = True
         self._recipients.clear()
         self._of_recipients.clear()
         return self.site.policy.session.forget_clear_text(self.about)
@@ -143,7 +143,7 @@ class Dialogue:
         questions = policy.helo if policy.session.may_be_stranger(about) else ()
         faced = await self.teller.face(Stage.GREETING, questions, self._line)
         if faced.reply:
-            about.greeting, about.extended, about.earned = before
+            policy.session.take_greeting_back(about, before)
             return faced.reply
         about.suspect = about.suspect or faced.held
         self._begin_message()
@@ -151,7 +151,7 @@ class Dialogue:
         self.site.policy.note(KEYWORDS)
         offer = Offer(
             self._largest,
-            self.covered,
+            about.covered,
             about.trusted,
             self.site.config.offered,
             self.site.config.auth.mechanisms,
@@ -217,7 +217,7 @@ class Dialogue:
         return await self._keep(message)
 
     async def _credentials_asked(self, event: CredentialsAsked) -> str:
-        if refusal := self._authentication.out_of_place(covered=self.covered):
+        if refusal := self._authentication.out_of_place(covered=self.about.covered):
             self.deciding.rests_on(refusal.rule)
             return refusal.reply
         return await self._tried(await self._authentication.begin(event.mechanism, event.initial))
@@ -267,7 +267,7 @@ class Dialogue:
             protocol(
                 extended=about.extended,
                 international=self._of_sender.international,
-                covered=self.covered,
+                covered=about.covered,
                 authenticated=about.authenticated,
             ),
         )

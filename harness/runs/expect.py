@@ -235,6 +235,7 @@ class Expect:
             self.judge.through(attempt, stage)
         else:
             self.judge.replied(step)
+            self.judge.not_the_greylist(attempt, step)
             if step.treatment is Treatment.PASS:
                 raise ContradictionError(
                     f"expected a refusal by {stage}, but at {step.stage} the server said {step}", step

@@ -37,6 +37,12 @@ class Shown:
 
 INNOCENT = Shown("accept")
 POSTMASTER = "postmaster"
+CAUSES = {  # of a delay that comes again: the rule that it is earned by
+    "connect": "connect.rdns-missing",
+    "helo": "helo.not-fqdn",
+    "literal": "helo.ip-literal",
+    "unconfirmed": "helo.dns-mismatch",
+}
 
 
 def differs(promised: Shown, met: Shown) -> bool:
@@ -78,10 +84,15 @@ class Built:
         """Whether it shows that an innocent client's case falls under a rule."""
         return differs(INNOCENT, self.shown(rule))
 
-    def delays(self, stage: str) -> bool:
-        """Whether the offences that scenarios commit at that stage earn a delay and nothing worse."""
-        shown = self.shown({"connect": "connect.rdns-missing", "helo": "helo.not-fqdn"}[stage])
+    def delays(self, cause: str) -> bool:
+        """Whether an offence by which scenarios earn a delay earns that and nothing worse."""
+        shown = self.shown(CAUSES[cause])
         return shown.does == "accept" and shown.late
+
+    @property
+    def delays_any(self) -> bool:
+        """Whether any of them does."""
+        return any(map(self.delays, CAUSES))
 
     def repeats(self, stage: str) -> bool:
         """Whether a delay that was earned before comes again at that stage."""
@@ -112,8 +123,24 @@ class Built:
     @property
     def some_never_send(self) -> bool:
         """Whether a domain with a list takes mail for anybody who is on no list."""
+        return any(map(self._some_never_send_at, (one for one, _ in self._listed)))
+
+    @property
+    def some_send_and_some_never_do(self) -> bool:
+        """Whether such a domain takes mail, and so bounces, for one who is on its list as well."""
+        return any(
+            self._some_never_send_at(one) and (one in self.boundless or {*one.users} & {*senders})
+            for one, senders in self._listed
+        )
+
+    def _some_never_send_at(self, domain: HostedDomain) -> bool:
         sending = {name for _, senders in self._listed for name in senders}
-        return any(one in self.boundless or {*one.users} - sending - {POSTMASTER} for one, _ in self._listed)
+        return domain in self.boundless or bool({*domain.users} - sending - {POSTMASTER})
+
+    @property
+    def has_second_users(self) -> bool:
+        """Whether each domain has two users, postmaster among them."""
+        return self.drawn.users > 1 or self.drawn.postmaster
 
     @property
     def some_send_elsewhere(self) -> bool:

@@ -11,6 +11,7 @@ from harness.reference_mta.policy.checks import Check
 from harness.truth.built import INNOCENT, OFFENCE_OF, Built, check_of, differs
 from harness.truth.draw import Blacklist, Draw
 
+DISGUISED = ("percent", "bang", "route", "quoted", "two-ats")  # as the kinds of the defects are called
 MARKS = ("dnsbl.none", "dnsbl.one")  # whose scenarios look for a mark whatever the profile says
 
 Condition = Callable[[Built], bool]
@@ -63,6 +64,16 @@ def _refuses_beside_the_greylist(built: Built) -> bool:
     """Whether a client on all lists is refused for good, and before the greylist has its say."""
     refused = built.shown("dnsbl.two").does in ("refuse", "close") and bool(built.black)
     return refused and built.enough(*built.black) and not built.drawn.greylist_first
+
+
+def _tells_unknown_users(built: Built) -> bool:
+    """Whether a local part that nobody has is refused for good."""
+    return bool(built.strict) and built.shown("rcpt.unknown-user").does in ("refuse", "close")
+
+
+def _refuses_by_recipient(built: Built) -> bool:
+    """Whether each recipient of a message is told by itself that it is refused."""
+    return built.drawn.told != "data"
 
 
 def _several_are_delayed(built: Built) -> bool:
@@ -154,8 +165,7 @@ def _counts_zones(built: Built) -> bool:
 # always be told.
 TOLD: Mapping[str, Condition] = {
     "helo.plain-ip-sticky": lambda built: _stays_connected(built) and _missed("helo.plain-ip-sticky")(built),
-    "mail.delay-repeated": lambda built: built.delays("connect") or built.delays("helo"),
-    "rcpt.delay-repeated": lambda built: built.delays("connect") or built.delays("helo"),
+    "*.delay-repeated": lambda built: built.delays_any,
     # Where refusals are told later than they are earned, it must show who refuses those that were delayed:
     # not the rule about their one offence, and not the other one of these two, where no delay comes before.
     "mail.delay-repeated:strict-deny": lambda built: (
@@ -228,6 +238,16 @@ SHOWS: Mapping[str, Condition] = {
         built.drawn.ipv6 and _missed("connect.rdns-missing")(built)
     ),
     "connect.rdns-temperror:weak-unanswered": _missed("connect.rdns-temperror"),
+    "rcpt.*:weak-first-only": _refuses_by_recipient,
+    "rcpt.relay-denied:weak-first-only": lambda built: built.has_second_users or not built.strict,
+    "rcpt.unknown-user:weak-first-only": lambda built: built.has_second_users,
+    "bounce.bogus:weak-first-only": lambda built: (
+        _refuses_by_recipient(built)
+        and built.shown("bounce.bogus").refuses
+        and built.some_send_and_some_never_do
+    ),
+    "*:weak-clear-only": lambda built: built.drawn.tls,
+    "bounce.bogus:weak-clear-only": _missed("bounce.bogus"),
     "helo.*:weak-ehlo-only": _always,
     "helo.plain-ip:strict-digits": _punished("helo.plain-ip"),
     "helo.plain-ip:weak-own-only": _missed("helo.plain-ip"),
@@ -249,21 +269,36 @@ SHOWS: Mapping[str, Condition] = {
     "helo.dns-mismatch:weak-any-ptr": _told_apart("helo.dns-mismatch", "helo.reverse-match"),
     "helo.no-aaaa-stall:off": _punished("helo.dns-mismatch"),
     "helo.no-aaaa-stall:weak-stall": _always,
+    "mail.no-helo:weak-refused": lambda built: (
+        built.drawn.told == "at once"
+        and built.shown("helo.own-domain").does in ("refuse", "defer")
+        and built.shown("mail.no-helo").refuses
+    ),
     "mail.delay-repeated:weak-connect-only": lambda built: built.delays("helo") and built.repeats("mail"),
     "mail.delay-repeated:weak-helo-only": lambda built: built.delays("connect") and built.repeats("mail"),
+    "mail.delay-repeated:weak-no-literal": lambda built: built.delays("literal") and built.repeats("mail"),
+    "mail.delay-repeated:weak-no-unconfirmed": lambda built: (
+        built.delays("unconfirmed") and built.repeats("mail")
+    ),
     "rcpt.delay-repeated:weak-connect-only": lambda built: built.delays("helo") and built.repeats("rcpt"),
     "rcpt.delay-repeated:weak-helo-only": lambda built: built.delays("connect") and built.repeats("rcpt"),
+    "rcpt.delay-repeated:weak-no-literal": lambda built: built.delays("literal") and built.repeats("rcpt"),
+    "rcpt.delay-repeated:weak-no-unconfirmed": lambda built: (
+        built.delays("unconfirmed") and built.repeats("rcpt")
+    ),
     "delay.no-early-reject:off": _always,
     # Whether a disguised address is taken at home or sent on shows where nobody is unknown otherwise.
-    "rcpt.relay-denied:weak-*": lambda built: (
-        bool(built.strict) and built.shown("rcpt.unknown-user").does in ("refuse", "close")
-    ),
+    "rcpt.relay-denied:weak-own-sender": _always,
+    "rcpt.relay-denied:weak-postmaster": _always,
+    "rcpt.relay-denied:weak-null-sender": _always,
+    **{f"rcpt.relay-denied:weak-{trick}": _tells_unknown_users for trick in DISGUISED},
     "rcpt.relay-authenticated:weak-verified": lambda built: bool(built.strict),
     "rcpt.illegal-chars:weak-no-at": lambda built: "@" in built.drawn.illegal,
     "rcpt.illegal-chars:weak-no-percent": lambda built: "%" in built.drawn.illegal,
     "rcpt.illegal-chars:weak-no-bang": lambda built: "!" in built.drawn.illegal,
     "rcpt.illegal-chars:weak-no-slash": lambda built: "/" in built.drawn.illegal,
     "rcpt.illegal-chars:weak-no-pipe": lambda built: "|" in built.drawn.illegal,
+    "rcpt.leading-dot:weak-quoted": _always,
     "rcpt.too-many:strict-one-less": _punished("rcpt.too-many"),
     "bounce.postmaster-sender:weak-case": _missed("bounce.postmaster-sender"),
     "bounce.postmaster-sender:strict-prefix": _punished("bounce.postmaster-sender"),
@@ -320,8 +355,8 @@ SHOWS: Mapping[str, Condition] = {
     "greylist.null-at-data:weak-any": _goes_by_senders,
     "greylist.daemon-down:weak-unnoticed": _always,
     "greylist.manual:off": _always,
-    "data.header-syntax:weak-no-*": _missed("data.header-syntax"),
-    "data.header-syntax:strict-quoted": _punished("data.header-syntax"),
+    "data.header-syntax:weak-*": _missed("data.header-syntax"),
+    "data.header-syntax:strict-*": _punished("data.header-syntax"),
     "tls.starttls-offered:*": _always,
     "tls.certificate:*": _always,
     "tls.state-reset:off": _missed("mail.no-helo"),

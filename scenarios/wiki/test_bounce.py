@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.scenario import Client, Domain, Expect, Stage, Sut, Treatment, each, rule
+from harness.scenario import Client, Domain, Expect, Stage, Sut, Treatment, each, needs, rule
+
+from .recipients import second_is_turned_away
 
 
 @rule("bounce.bogus")
@@ -13,6 +15,29 @@ def test_bounce_to_one_who_never_sends(
     client: Client, offence: bool, expect: Expect, who_never_sends: str
 ) -> None:
     expect(client.attempt(sender="" if offence else client.sender, recipient=who_never_sends))
+
+
+@rule("bounce.bogus")
+@needs("tls")
+@each("who_never_sends")
+def test_bounce_to_one_who_never_sends_under_tls(
+    client: Client, offence: bool, expect: Expect, who_never_sends: str
+) -> None:
+    sender = "" if offence else client.sender
+    expect(client.attempt(sender=sender, recipient=who_never_sends, covered=True))
+
+
+@rule("bounce.bogus")
+@each("who_never_sends")
+def test_bounce_whose_second_recipient_never_sends(
+    client: Client, offence: bool, sut: Sut, expect: Expect, who_never_sends: str
+) -> None:
+    domain = sut.domain_of(who_never_sends)
+    senders = [name for name in domain.bounce_recipients or () if sut.has(domain, name)]
+    expect.needed(bool(senders), f"nobody of {domain.name} who is known there is on its bounce_recipients")
+    sender = "" if offence else client.sender
+    first = f"{senders[0]}@{domain.name}"
+    second_is_turned_away(client, first, who_never_sends, expect, sender=sender)
 
 
 @rule("bounce.postmaster-sender")

@@ -2,9 +2,15 @@
 
 import pytest
 
-from harness.scenario import Client, Expect, Sut, message, rule
+from harness.scenario import Client, Expect, Sut, message, needs, rule
 
 BROKEN = "<broken@@example..com"  # no address under any reading of RFC 5322
+
+FORMS = {  # of a field, in which an address that is none may go unseen
+    "second address": "To: <friend@{domain}>, {last}",
+    "folded": "To: <friend@{domain}>,\r\n {last}",
+    "lower case": "to: {last}",
+}
 
 
 @rule("data.header-syntax")
@@ -14,6 +20,32 @@ def test_address_header_that_does_not_parse(
 ) -> None:
     value = BROKEN if offence else f'"A. Friend" <friend@{client.identity.domain}>'
     expect(client.attempt(message=with_header(client, sut.recipient, header, value)))
+
+
+@rule("data.header-syntax")
+@pytest.mark.parametrize("form", list(FORMS))
+def test_address_header_in_another_form_that_does_not_parse(
+    client: Client, offence: bool, sut: Sut, expect: Expect, form: str
+) -> None:
+    domain = client.identity.domain
+    field = FORMS[form].format(domain=domain, last=BROKEN if offence else f"<fellow@{domain}>")
+    name, _, value = field.partition(": ")
+    expect(client.attempt(message=with_header(client, sut.recipient, name, value)))
+
+
+@rule("data.header-syntax")
+def test_group_without_members(client: Client, offence: bool, sut: Sut, expect: Expect) -> None:
+    value = BROKEN if offence else "undisclosed-recipients:;"
+    expect(client.attempt(message=with_header(client, sut.recipient, "To", value)))
+
+
+@rule("data.header-syntax")
+@needs("tls")
+def test_address_header_that_does_not_parse_under_tls(
+    client: Client, offence: bool, sut: Sut, expect: Expect
+) -> None:
+    value = BROKEN if offence else f"<friend@{client.identity.domain}>"
+    expect(client.attempt(message=with_header(client, sut.recipient, "To", value), covered=True))
 
 
 @rule("absent.mime-checks")
@@ -32,7 +64,7 @@ def test_message_of_40_megabytes(client: Client, offence: bool, sut: Sut, expect
 
 def with_header(client: Client, recipient: str, name: str, value: str) -> bytes:
     content = message(client, recipient).decode()
-    lines = [line for line in content.split("\r\n") if not line.startswith(f"{name}:")]
+    lines = [line for line in content.split("\r\n") if not line.lower().startswith(f"{name.lower()}:")]
     return "\r\n".join([f"{name}: {value}", *lines]).encode()
 
 

@@ -1,11 +1,22 @@
 """MAIL FROM: a greeting is owed, and an earned delay comes again."""
 
+from dataclasses import replace
+
 import pytest
 
-from harness.scenario import Attempt, Client, Expect, Offence, Stage, Treatment, rule
+from harness.scenario import Attempt, Client, Expect, Offence, Stage, Sut, Treatment, rule
 
+from .recipients import must_refuse
+
+REFUSED = (Treatment.DENY, Treatment.DEFER)  # and the connection goes on
 TORN = {"bare LF", "bare CR", "codes differ between lines", "no space behind the code"}  # flaws of a reply
-EARNED_AT = pytest.mark.parametrize("earned_at", ["connect", "helo"])
+CAUSES = {  # of a delay that is earned at the connection, or by a greeting
+    "connect": Offence.UNVERIFIED_HOST,
+    "helo": Offence.UNQUALIFIED_GREETING,
+    "literal": Offence.ADDRESS_LITERAL_GREETING,
+    "unconfirmed": Offence.UNCONFIRMED_GREETING,
+}
+EARNED_BY = pytest.mark.parametrize("cause", list(CAUSES))
 
 
 @rule("mail.no-helo")
@@ -20,16 +31,39 @@ def test_mail_before_any_greeting(client: Client, offence: bool, expect: Expect)
     expect(attempt)
 
 
+@rule("mail.no-helo")
+def test_mail_after_a_greeting_that_was_refused(
+    client: Client, offence: bool, sut: Sut, expect: Expect
+) -> None:
+    must_refuse(expect)
+    must_refuse_own_names(expect)
+    most = sut.profile.dialect.max_errors
+    expect.applicable(
+        not 0 < most < 3, f"after {most} refused commands the server ends the connection anyway"
+    )
+    client.be_known()
+    with client.conversation() as talk:
+        talk.connect()
+        greeting = talk.ehlo(sut.domains[0] if offence else client.host)
+        client.carry_on(talk)
+        attempt = talk.quit()
+    if offence:
+        expect.given(greeting.treatment is not None, f"the greeting was not answered: {greeting}")
+        expect.applicable(greeting.treatment in REFUSED, f"the greeting was not refused: {greeting}")
+        attempt = without_greeting(attempt)
+    expect(attempt, whenever=True)  # the delay of the refused greeting may come again
+
+
 @rule("mail.delay-repeated")
-@EARNED_AT
-def test_delay_comes_again_at_mail(client: Client, offence: bool, expect: Expect, earned_at: str) -> None:
-    expect(delayed(client, offence, earned_at, expect), earned=True)
+@EARNED_BY
+def test_delay_comes_again_at_mail(client: Client, offence: bool, expect: Expect, cause: str) -> None:
+    expect(delayed(client, offence, cause, expect), earned=True)
 
 
 @rule("rcpt.delay-repeated")
-@EARNED_AT
-def test_delay_comes_again_at_rcpt(client: Client, offence: bool, expect: Expect, earned_at: str) -> None:
-    expect(delayed(client, offence, earned_at, expect), earned=True)
+@EARNED_BY
+def test_delay_comes_again_at_rcpt(client: Client, offence: bool, expect: Expect, cause: str) -> None:
+    expect(delayed(client, offence, cause, expect), earned=True)
 
 
 @rule("delay.no-early-reject")
@@ -52,13 +86,16 @@ def test_dialogue_goes_on_after_every_delay(client: Client, offence: bool, expec
     assert again.reply is None or again.code == 250, f"RSET after the delays was answered {again.code}"
 
 
-def delayed(client: Client, offence: bool, earned_at: str, expect: Expect) -> Attempt:
+def delayed(client: Client, offence: bool, cause: str, expect: Expect) -> Attempt:
     """A dialogue that earns a delay at the connection or the greeting, if there is to be an offence."""
-    must_delay(earned_at, expect)
-    sender, recipient = client.sender, client.world.sut.recipient
-    if earned_at == "helo":
-        helo = "unqualified" if offence else client.host
-        attempt = client.attempt(helo=helo, sender=sender, recipient=recipient)
+    must_delay(cause, expect)
+    greetings = {
+        "helo": "unqualified",
+        "literal": f"[{client.address}]",
+        "unconfirmed": client.name("nowhere"),
+    }
+    if cause in greetings:
+        attempt = client.attempt(helo=greetings[cause] if offence else client.host)
         earned = attempt.helo
     else:
         sender, recipient = spared_by_the_greylist(client, expect)
@@ -68,14 +105,29 @@ def delayed(client: Client, offence: bool, earned_at: str, expect: Expect) -> At
         earned = attempt.connect
     if offence:
         expect.given(
-            expect.was_late(earned), f"no delay was earned at {earned_at} in the first place: {earned}"
+            expect.was_late(earned), f"no delay was earned at {earned.stage} in the first place: {earned}"
         )
     return attempt
 
 
-def must_delay(earned_at: str, expect: Expect) -> None:
-    offence = Offence.UNVERIFIED_HOST if earned_at == "connect" else Offence.UNQUALIFIED_GREETING
+def must_refuse_own_names(expect: Expect) -> None:
+    offence = Offence.OWN_NAME_GREETING
+    at_once = all(one.stage is Stage.HELO and one.treatment in REFUSED for one in expect.earnings(offence))
+    expect.applicable(
+        at_once and expect.claimed(offence),
+        "who greets with a name of the server is not refused at once here, or the connection ends with that",
+    )
+
+
+def without_greeting(attempt: Attempt) -> Attempt:
+    """The dialogue of one who has not greeted, for a greeting that is refused is none."""
+    return replace(attempt, steps=tuple(step for step in attempt.steps if step.tag is not Stage.HELO))
+
+
+def must_delay(cause: str, expect: Expect) -> None:
+    offence = CAUSES[cause]
     delays = all(one.late and one.treatment is Treatment.PASS for one in expect.earnings(offence))
+    delays = delays and expect.claimed(offence)
     expect.applicable(delays, f"an {offence.replace('_', ' ')} is not delayed by this server")
 
 

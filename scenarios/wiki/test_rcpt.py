@@ -14,8 +14,11 @@ from harness.scenario import (
     Treatment,
     each,
     message,
+    needs,
     rule,
 )
+
+from .recipients import must_refuse, second_is_turned_away, two_at
 
 TRICKS = {
     "percent hack": "victim%{foreign}@{own}",
@@ -32,6 +35,39 @@ def test_stranger_writes_to_a_foreign_domain(
     client: Client, offence: bool, sut: Sut, internet: Internet, expect: Expect
 ) -> None:
     expect(client.attempt(recipient=f"victim@{internet.foreign_domain()}" if offence else sut.recipient))
+
+
+@rule("rcpt.relay-denied")
+@needs("tls")
+def test_stranger_writes_to_a_foreign_domain_under_tls(
+    client: Client, offence: bool, sut: Sut, internet: Internet, expect: Expect
+) -> None:
+    recipient = f"victim@{internet.foreign_domain()}" if offence else sut.recipient
+    expect(client.attempt(recipient=recipient, covered=True))
+
+
+@rule("rcpt.relay-denied")
+@pytest.mark.parametrize("claimed", ["user", "postmaster", "null sender"])
+def test_stranger_relays_by_a_sender_that_he_claims(
+    client: Client, offence: bool, sut: Sut, internet: Internet, expect: Expect, claimed: str
+) -> None:
+    must_refuse(expect)
+    of_ours = {"user": sut.recipient, "postmaster": f"postmaster@{sut.home.name}", "null sender": ""}
+    attempt = client.attempt(
+        sender=of_ours[claimed] if offence else client.sender,
+        recipient=f"victim@{internet.foreign_domain()}" if offence else sut.recipient,
+    )
+    expect.turned_away(attempt, client.world.goal)  # the twin is any client, for such a sender may be refused
+
+
+@rule("rcpt.relay-denied")
+def test_second_recipient_is_in_a_foreign_domain(
+    client: Client, offence: bool, sut: Sut, internet: Internet, expect: Expect
+) -> None:
+    first, another = two_at(sut.home, sut, expect)
+    second_is_turned_away(
+        client, first, f"victim@{internet.foreign_domain()}" if offence else another, expect
+    )
 
 
 @rule("rcpt.relay-denied")
@@ -97,9 +133,29 @@ def test_illegal_character_in_the_local_part(
     expect(client.attempt(recipient=f"{local_part}@{sut.catch_all}"))
 
 
+@rule("rcpt.illegal-chars")
+@each("illegal_character")
+def test_illegal_character_in_the_second_recipient(
+    client: Client, offence: bool, sut: Sut, expect: Expect, illegal_character: str
+) -> None:
+    local_part = written(f"any{illegal_character}body") if offence else "anybody"
+    first, second = (f"{name}@{sut.catch_all}" for name in ("somebody", local_part))
+    second_is_turned_away(client, first, second, expect)
+
+
 @rule("rcpt.leading-dot")
 def test_local_part_with_a_leading_dot(client: Client, offence: bool, sut: Sut, expect: Expect) -> None:
     expect(client.attempt(recipient=f"{'.anybody' if offence else 'any.body'}@{sut.catch_all}"))
+
+
+@rule("rcpt.leading-dot")
+def test_quoted_local_part_with_a_leading_dot(
+    client: Client, offence: bool, sut: Sut, expect: Expect
+) -> None:
+    must_refuse(expect)
+    local_part = '".anybody"' if offence else "any.body"
+    attempt = client.attempt(recipient=f"{local_part}@{sut.catch_all}")
+    expect.turned_away(attempt, client.world.goal)  # in whatever words: it may take no quotes at all
 
 
 @rule("rcpt.unknown-user")
@@ -109,6 +165,23 @@ def test_user_that_nobody_knows(
 ) -> None:
     name = sut.nobody if offence else sut.ordinary_user(plain_domain)
     expect(client.attempt(recipient=f"{name}@{plain_domain.name}"))
+
+
+@rule("rcpt.unknown-user")
+@needs("tls")
+def test_user_that_nobody_knows_under_tls(client: Client, offence: bool, sut: Sut, expect: Expect) -> None:
+    domain = sut.domain_of(sut.unknown_recipient)
+    name = sut.nobody if offence else sut.ordinary_user(domain)
+    expect(client.attempt(recipient=f"{name}@{domain.name}", covered=True))
+
+
+@rule("rcpt.unknown-user")
+def test_second_recipient_is_one_that_nobody_knows(
+    client: Client, offence: bool, sut: Sut, expect: Expect
+) -> None:
+    unknown = sut.unknown_recipient
+    first, another = two_at(sut.domain_of(unknown), sut, expect)
+    second_is_turned_away(client, first, unknown if offence else another, expect)
 
 
 @rule("rcpt.too-many")

@@ -322,6 +322,14 @@ BY_HELO = tuple(
 
 MAIL = (
     *late_refusals("mail.no-helo", "MAIL without a greeting is taken"),
+    exchanged(
+        "mail.no-helo",
+        "weak-refused",
+        "a greeting that was refused counts as one",
+        "session.take_greeting_back",
+        lambda _: lambda about, before: None,
+        lambda found, about, before: not before[0],
+    ),
     *delays("mail.delay-repeated", "the earned delay does not come again at MAIL"),
     *owed_by_half("mail.delay-repeated"),
 )

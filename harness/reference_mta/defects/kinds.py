@@ -239,10 +239,36 @@ def delays(rule: str, unpunished: str, *, may_refuse: bool = True) -> Iterable[M
 
 
 def owed_by_half(rule: str) -> Iterable[Mutant]:
-    """What can be wrong with a delay that comes again: where it was earned plays a part."""
+    """What can be wrong with a delay that comes again: where, or by what, it was earned plays a part."""
     not_at = "a delay that was earned at {} is not repeated".format
     yield sparing(rule, "connect-only", not_at("HELO"), lambda about: not about.unverified)
     yield sparing(rule, "helo-only", not_at("connect"), lambda about: not about.suspect)
+    not_for = "a delay that was earned by {} is not repeated".format
+    yield sparing(rule, "no-literal", not_for("an address literal"), _greeted_with_a_literal)
+    yield sparing(rule, "no-unconfirmed", not_for("a name that DNS does not confirm"), _greeted_with_a_name)
+
+
+def _greeted_with_a_literal(about: Transaction) -> bool:
+    return not about.unverified and about.greeting.startswith("[")
+
+
+def _greeted_with_a_name(about: Transaction) -> bool:
+    return not about.unverified and "." in about.greeting and not about.greeting.startswith("[")
+
+
+def clear_only(rule: str) -> Mutant:
+    """A check that is made in clear text, and forgotten under TLS."""
+    return sparing(rule, "clear-only", "who comes under TLS is not looked at", lambda about: about.covered)
+
+
+def first_only(rule: str) -> Mutant:
+    """A check that the first recipient of a message meets, and none after it."""
+    return sparing(
+        rule,
+        "first-only",
+        "only the first recipient of a message is looked at",
+        lambda about: about.recipients > 1,
+    )
 
 
 def late_refusals(rule: str, unpunished: str) -> Iterable[Mutant]:

@@ -8,7 +8,9 @@ from harness.reference_mta.defects.kinds import (
     Case,
     Mutant,
     claiming,
+    clear_only,
     delays,
+    first_only,
     joined,
     late_refusals,
     moved,
@@ -59,6 +61,15 @@ def _of_strangers(sound: Classify) -> Classify:
     return classify
 
 
+def _claims_to_be_ours(transaction: Transaction) -> bool:
+    return transaction.config.hosted(split(transaction.sender).domain) is not None
+
+
+def _claims_to_be_our_postmaster(transaction: Transaction) -> bool:
+    is_postmaster = split(transaction.sender).local_part.lower() == "postmaster"
+    return is_postmaster and _claims_to_be_ours(transaction)
+
+
 async def _no_case(_: Transaction) -> str | None:
     return None
 
@@ -80,6 +91,26 @@ def _relaying(trick: str, tricked: Case) -> Mutant:
 
 RELAY = (
     *late_refusals("rcpt.relay-denied", "an open relay"),
+    clear_only("rcpt.relay-denied"),
+    first_only("rcpt.relay-denied"),
+    sparing(
+        "rcpt.relay-denied",
+        "own-sender",
+        "whoever claims a sender in a domain of the server may relay",
+        _claims_to_be_ours,
+    ),
+    sparing(
+        "rcpt.relay-denied",
+        "postmaster",
+        "whoever claims to be a postmaster of the server may relay",
+        _claims_to_be_our_postmaster,
+    ),
+    sparing(
+        "rcpt.relay-denied",
+        "null-sender",
+        "bounces are relayed for everybody",
+        lambda transaction: not transaction.sender,
+    ),
     _relaying("percent", _looking(DISGUISES["percent"])),
     _relaying("bang", _looking(DISGUISES["bang"])),
     _relaying("route", lambda transaction: transaction.routed),
@@ -99,12 +130,21 @@ RELAY = (
 
 LOCAL_PART = (
     *prompt_refusals("rcpt.illegal-chars", "illegal characters are let pass"),
+    first_only("rcpt.illegal-chars"),
     *(
         sparing("rcpt.illegal-chars", f"no-{label}", f"{character} is not on the list", _has(character))
         for label, character in CHARACTERS.items()
     ),
     *prompt_refusals("rcpt.leading-dot", "a leading dot is let pass"),
+    sparing(
+        "rcpt.leading-dot",
+        "quoted",
+        "a leading dot is let pass where the local part is in quotes",
+        lambda transaction: transaction.mailbox.local_part.startswith('"'),
+    ),
     *prompt_refusals("rcpt.unknown-user", "every local part is taken"),
+    clear_only("rcpt.unknown-user"),
+    first_only("rcpt.unknown-user"),
 )
 
 TOO_MANY = (
@@ -131,6 +171,8 @@ TOO_MANY = (
 
 BOUNCE = (
     *prompt_refusals("bounce.bogus", "a bounce to one who never sends is taken"),
+    clear_only("bounce.bogus"),
+    first_only("bounce.bogus"),
     *prompt_refusals("bounce.postmaster-sender", "postmaster is a sender like any other"),
     moved(
         "bounce.postmaster-sender",

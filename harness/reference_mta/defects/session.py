@@ -1,13 +1,25 @@
 """Mutants of the rules about the message, TLS, AUTH, delays as such, and what the server does not do."""
 
 import functools
+import re
 from dataclasses import replace
 
 from harness.reference_mta.certificate import Flaws
-from harness.reference_mta.defects.kinds import Mutant, joined, listing, prompt_refusals, speaking, treated
+from harness.reference_mta.defects.kinds import (
+    Mutant,
+    clear_only,
+    joined,
+    listing,
+    prompt_refusals,
+    replaced,
+    speaking,
+    treated,
+)
 from harness.reference_mta.defects.parts import Part, always, exchanged
 from harness.reference_mta.earned import Refusal
 from harness.reference_mta.greeting import Offer
+from harness.reference_mta.mail.header import without
+from harness.reference_mta.policy.checks import Classify
 from harness.reference_mta.policy.data import ADDRESS_HEADERS
 from harness.reference_mta.policy.transaction import Transaction
 from harness.reference_mta.protocol.commands import Command, SyntaxFlawError
@@ -17,14 +29,24 @@ from harness.reference_mta.protocol.readers import Reader, Situation
 from harness.reference_mta.telling import ReplyWriter
 
 SMALL = 10_000_000  # bytes
+LOWER_CASE = re.compile(rb"(?m)^[a-z][!-9;-~]*:.*\n(?:[ \t].*\n)*")  # whole fields of such names
 
 
 def _but_for(left_out: str, sound: Part) -> Part:
     return lambda name, value: name != left_out and sound(name, value)
 
 
+def _without_lower_case(sound: Classify) -> Classify:
+    async def classify(transaction: Transaction) -> str | None:
+        capitalized = without(transaction.content, LOWER_CASE)
+        return await sound(replace(transaction, content=capitalized))
+
+    return classify
+
+
 DATA = (
     *prompt_refusals("data.header-syntax", "headers are not looked at"),
+    clear_only("data.header-syntax"),
     *(
         exchanged(
             "data.header-syntax",
@@ -34,6 +56,34 @@ DATA = (
             functools.partial(_but_for, name.lower()),
         )
         for name in ADDRESS_HEADERS
+    ),
+    exchanged(
+        "data.header-syntax",
+        "weak-first-address",
+        "of a list of addresses the first is looked at",
+        "is_broken",
+        lambda sound: lambda name, value: sound(name, value.partition(",")[0]),
+    ),
+    exchanged(
+        "data.header-syntax",
+        "weak-unfolded",
+        "of a folded header the first line is looked at",
+        "is_broken",
+        lambda sound: lambda name, value: sound(name, value.partition("\r\n")[0]),
+    ),
+    replaced(
+        "data.header-syntax",
+        "weak-lower-case",
+        "a header whose name is in lower case is not looked at",
+        _without_lower_case,
+        where=lambda transaction: without(transaction.content, LOWER_CASE) != transaction.content,
+    ),
+    exchanged(
+        "data.header-syntax",
+        "strict-group",
+        "a message to undisclosed-recipients:; is refused",
+        "is_broken",
+        lambda sound: lambda name, value: value.strip().endswith(":;") or sound(name, value),
     ),
     exchanged(
         "data.header-syntax",

@@ -28,13 +28,13 @@ async def relaying(transaction: Transaction) -> str | None:
 
 async def characters(transaction: Transaction) -> str | None:
     """For mail to our own domains: whether there can be such a local part."""
-    illegal = ILLEGAL & set(transaction.mailbox.local_part.strip('"'))
+    illegal = ILLEGAL & set(_unquoted(transaction))
     return "rcpt.illegal-chars" if is_verified(transaction) and illegal else None
 
 
 async def first_character(transaction: Transaction) -> str | None:
     """The same for its beginning."""
-    dotted = transaction.mailbox.local_part.startswith(".")
+    dotted = _unquoted(transaction).startswith(".")
     return "rcpt.leading-dot" if is_verified(transaction) and dotted else None
 
 
@@ -49,6 +49,10 @@ async def user(transaction: Transaction) -> str | None:
 def is_verified(transaction: Transaction) -> bool:
     """Whether the recipient is looked at: one of ours, of a client that nobody vouches for."""
     return transaction.domain is not None and not (transaction.vouched or transaction.rewritten)
+
+
+def _unquoted(transaction: Transaction) -> str:
+    return transaction.mailbox.local_part.strip('"')
 
 
 REFUSED = deny(NO_RELAY, late=True)

@@ -64,6 +64,7 @@ class Transaction:
     greylist: Greylist
     policy: "Policy"
     client: str = ""
+    covered: bool = False  # TLS is on
     submission: bool = False  # it came where accounts alone may send
     trusted: bool = False  # it is one of the relay hosts
     host_name: str = ""  # confirmed by DNS
