@@ -41,7 +41,12 @@ def _can_be_cut_off(profile: Profile) -> bool:
     return profile.directory is not None and profile.directory.outage is not None
 
 
-TLS = Plain("tls", lambda profile: profile.tls is not None, "the profile has no [tls]")
+TLS = Plain(
+    "tls",
+    lambda profile: profile.tls is not None,
+    "the profile has no [tls]",
+    absent=Absent.CASE_DOES_NOT_APPLY,
+)
 CREDENTIALS = Plain(
     "credentials", lambda profile: profile.auth is not None, "the profile has no [auth] account"
 )

@@ -31,5 +31,5 @@ def two_at(domain: Domain, sut: Sut, expect: Expect) -> tuple[str, str]:
     others = [name for name in domain.users if name != first]
     if domain.takes_everyone:
         others.append(sut.nobody)
-    expect.needed(bool(others), f"{first} is the only user of {domain.name}; add one")
+    expect.applicable(bool(others), f"{first} is the only user of {domain.name}")
     return f"{first}@{domain.name}", f"{others[0]}@{domain.name}"
