@@ -403,6 +403,16 @@ def test_a_promised_deferral_may_be_the_greylist_s_word_as_long_as_nobody_waited
     judge().expect(replace(put_off, awaits_greylist=True), outcome)
 
 
+def test_whom_the_greylist_may_have_put_off_was_not_turned_away() -> None:
+    put_off = attempt(step(Stage.MAIL, 250), step(Stage.RCPT, 451))
+    waiting = replace(put_off, awaits_greylist=True)
+    greylisting = replace(judge(), greylist=Greylist())
+    with pytest.raises(GreylistWordError, match="greylist's word"):
+        greylisting.not_the_greylist(waiting, waiting.rcpt)
+    greylisting.not_the_greylist(put_off, put_off.rcpt)
+    judge().not_the_greylist(waiting, waiting.rcpt)
+
+
 def test_a_reply_that_is_asked_for_has_one_of_its_codes() -> None:
     judge().replied(step(Stage.AUTH, 235), (235,))
     with pytest.raises(ContradictionError, match="expected 235 or 334 at auth"):

@@ -34,9 +34,7 @@ def test_bounce_whose_second_recipient_never_sends(
 ) -> None:
     domain = sut.domain_of(who_never_sends)
     senders = [name for name in domain.bounce_recipients or () if sut.has(domain, name)]
-    expect.applicable(
-        bool(senders), f"nobody of {domain.name} who is known there is on its bounce_recipients"
-    )
+    expect.applicable(bool(senders), f"nobody whom {domain.name} knows is on its bounce_recipients")
     sender = "" if offence else client.sender
     first = f"{senders[0]}@{domain.name}"
     second_is_turned_away(client, first, who_never_sends, expect, sender=sender)

@@ -127,8 +127,9 @@ def without_greeting(attempt: Attempt) -> Attempt:
 def must_delay(cause: str, expect: Expect) -> None:
     offence = CAUSES[cause]
     delays = all(one.late and one.treatment is Treatment.PASS for one in expect.earnings(offence))
-    delays = delays and expect.claimed(offence)
-    expect.applicable(delays, f"an {offence.replace('_', ' ')} is not delayed by this server")
+    expect.applicable(
+        delays and expect.claimed(offence), f"an {offence.replace('_', ' ')} is not delayed by this server"
+    )
 
 
 def spared_by_the_greylist(client: Client, expect: Expect) -> tuple[str, str]:
