@@ -184,3 +184,12 @@ def test_a_stranger_that_no_earlier_run_has_made_known(
     clock = Clock()
     host(run, Kind.STRANGER, clock, *parts, key=key)
     assert not clock.passed
+
+
+def test_the_bounces_of_earlier_runs_are_forgotten_where_senders_count_as_well(run: Run) -> None:
+    clock = Clock()
+    stranger = host(run, Kind.STRANGER, clock, GreylistPart.SENDER)
+    stranger.forget_earlier_runs(bounces=True)
+    assert [address for address, _ in clock.passed] == [stranger.address]
+    with pytest.raises(NotTestableError, match="a bounce has no sender"):
+        host(run, Kind.STRANGER, None, GreylistPart.SENDER).forget_earlier_runs(bounces=True)

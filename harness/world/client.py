@@ -252,9 +252,8 @@ class Client(Host):
         if not self._may_be_known_by_others(bounces=bounces):
             return once()
         if clock is None:
-            reason = "a bounce has no sender" if bounces else "the greylist goes by no sender"
             raise NotTestableError(
-                f"{reason}, so the greylist may know this host by others, or by an earlier run, and the "
+                f"{_why_unsent(bounces=bounces)}, so the greylist may know this host by others, or by an earlier run, and the "
                 "profile has no [clock], so that they are not forgotten"
             )
         for _ in range(FORGOTTEN_TIMES):
@@ -272,13 +271,16 @@ class Client(Host):
             "this one by them"
         )
 
-    def forget_earlier_runs(self) -> None:
-        """Let the greylist forget a stranger that it may know by an earlier run, where it goes by no sender.
+    def forget_earlier_runs(self, *, bounces: bool = False) -> None:
+        """Let the greylist forget a stranger that it may know by an earlier run.
 
-        That is likely where there are few to choose from. Raises `NotTestableError` where it cannot be done.
+        Where it goes by no sender, or the stranger `bounces` and has none, that is likely if there are few
+        to choose from. Raises `NotTestableError` where it cannot be done.
         """
         greylist, clock = self.world.sut.profile.greylist, self.world.clock
-        if self.kind is not Kind.STRANGER or not greylist or greylist.counts(GreylistPart.SENDER_DOMAIN):
+        if self.kind is not Kind.STRANGER or not greylist:
+            return
+        if greylist.counts(GreylistPart.SENDER_DOMAIN) and not bounces:
             return
         choice = self.world.internet.choice_of_strangers
         if greylist.key == "host" or choice >= MANY_STRANGERS:
@@ -286,7 +288,7 @@ class Client(Host):
         if clock is None:
             whom = "networks (IPv4 /24)" if greylist.key == "network" else "addresses"
             raise NotTestableError(
-                f"the greylist goes by no sender, so it may know a stranger by an earlier run, with only "
+                f"{_why_unsent(bounces=bounces)}, so the greylist may know a stranger by an earlier run, with only "
                 f"{choice} {whom} to choose from; give clients.networks {MANY_STRANGERS} of them, or "
                 "describe a [clock], so that earlier runs are forgotten"
             )
@@ -364,6 +366,11 @@ class Client(Host):
         if talk.session.encrypted or talk.broken:
             return clear, talk.ehlo(self.host)
         return clear, Step(Stage.HELO, "", (), time.monotonic(), 0.0, broken=_uncovered(talk))
+
+
+def _why_unsent(*, bounces: bool) -> str:
+    """Why the greylist does not tell mail by its sender."""
+    return "a bounce has no sender" if bounces else "the greylist goes by no sender"
 
 
 def _uncovered(talk: Conversation) -> str:

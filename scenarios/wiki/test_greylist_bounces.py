@@ -58,6 +58,7 @@ def test_postmaster_is_not_the_null_sender(
 @rule("greylist.null-at-data")
 def test_bounce_is_greylisted_at_data(stranger: Client, offence: bool, sut: Sut, expect: Expect) -> None:
     must_be_greylisted(sut, expect, sut.legal_bounce)
+    stranger.forget_earlier_runs(bounces=True)
     if not offence:
         make_bounce_known(stranger, sut, expect)
     expect(bounce(stranger, takes_bounces(sut, expect), "bounce"))
@@ -65,6 +66,7 @@ def test_bounce_is_greylisted_at_data(stranger: Client, offence: bool, sut: Sut,
 
 @rule("greylist.null-at-data")
 def test_bounce_is_keyed_without_a_sender(stranger: Client, offence: bool, sut: Sut, expect: Expect) -> None:
+    stranger.forget_earlier_runs(bounces=True)
     make_known(stranger, sut, expect, recipient=takes_bounces(sut, expect))
     if not offence:
         make_bounce_known(stranger, sut, expect)
@@ -75,6 +77,7 @@ def test_bounce_is_keyed_without_a_sender(stranger: Client, offence: bool, sut: 
 @rule("greylist.null-at-data")
 def test_bounce_to_another_recipient(stranger: Client, offence: bool, sut: Sut, expect: Expect) -> None:
     other = sut.another_legal_bounce
+    stranger.forget_earlier_runs(bounces=True)
     make_bounce_known(stranger, sut, expect)
     attempt = bounce(stranger, other if offence else takes_bounces(sut, expect), "after that")
     known_unless_it_counts(GreylistPart.RECIPIENT, attempt, sut, expect, Stage.DATA)
