@@ -253,8 +253,8 @@ class Client(Host):
             return once()
         if clock is None:
             raise NotTestableError(
-                f"{_why_unsent(bounces=bounces)}, so the greylist may know this host by others, or by an earlier run, and the "
-                "profile has no [clock], so that they are not forgotten"
+                f"{_why_unsent(bounces=bounces)}, so the greylist may know this host by others, or by an "
+                "earlier run, and the profile has no [clock], so that they are not forgotten"
             )
         for _ in range(FORGOTTEN_TIMES):
             before = near(self.address)
@@ -288,9 +288,9 @@ class Client(Host):
         if clock is None:
             whom = "networks (IPv4 /24)" if greylist.key == "network" else "addresses"
             raise NotTestableError(
-                f"{_why_unsent(bounces=bounces)}, so the greylist may know a stranger by an earlier run, with only "
-                f"{choice} {whom} to choose from; give clients.networks {MANY_STRANGERS} of them, or "
-                "describe a [clock], so that earlier runs are forgotten"
+                f"{_why_unsent(bounces=bounces)}, so the greylist may know a stranger by an earlier run, "
+                f"with only {choice} {whom} to choose from; give clients.networks {MANY_STRANGERS} of them, "
+                "or describe a [clock], so that earlier runs are forgotten"
             )
         clock.advance(self.address, greylist.forgets_within + GREYLIST_SLACK)
 
