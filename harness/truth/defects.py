@@ -248,6 +248,11 @@ SHOWS: Mapping[str, Condition] = {
     ),
     "*:weak-clear-only": lambda built: built.drawn.tls,
     "bounce.bogus:weak-clear-only": _missed("bounce.bogus"),
+    "dnsbl.two:weak-clear-only": _missed("dnsbl.two"),
+    "helo.not-fqdn:weak-clear-only": _missed("helo.not-fqdn"),
+    "helo.dns-mismatch:weak-ipv4-only": lambda built: (
+        built.drawn.ipv6 and _missed("helo.dns-mismatch")(built)
+    ),
     "helo.*:weak-ehlo-only": _always,
     "helo.plain-ip:strict-digits": _punished("helo.plain-ip"),
     "helo.plain-ip:weak-own-only": _missed("helo.plain-ip"),

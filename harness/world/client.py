@@ -181,7 +181,7 @@ class Client(Host):
         if authenticated:
             return self.log_in(talk)
         if covered:
-            return self._cover(talk)[1]
+            return self._cover(talk, helo)[1]
         return (talk.ehlo if extended else talk.helo)(helo or self.host)
 
     def _go_through(
@@ -358,13 +358,14 @@ class Client(Host):
         talk.session.reveals_secrets = True
         return talk.auth_plain(user, password)
 
-    def _cover(self, talk: Conversation) -> tuple[Step, Step]:
-        clear = talk.ehlo(self.host)
+    def _cover(self, talk: Conversation, helo: str | None = None) -> tuple[Step, Step]:
         if talk.session.encrypted:  # since before the greeting
-            return clear, clear
+            covered = talk.ehlo(helo or self.host)
+            return covered, covered
+        clear = talk.ehlo(self.host)
         talk.starttls(self.tls_context(), self.world.sut.hostname)
         if talk.session.encrypted or talk.broken:
-            return clear, talk.ehlo(self.host)
+            return clear, talk.ehlo(helo or self.host)
         return clear, Step(Stage.HELO, "", (), time.monotonic(), 0.0, broken=_uncovered(talk))
 
 

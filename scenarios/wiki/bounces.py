@@ -1,6 +1,6 @@
 """What scenarios have in common that send a bounce which is to be taken."""
 
-from harness.scenario import Expect, NotTestableError, Offence, Sut, Treatment
+from harness.scenario import Client, Expect, NotTestableError, Offence, Sut, Treatment
 
 
 def takes_bounces(sut: Sut, expect: Expect) -> str:
@@ -15,10 +15,17 @@ def takes_bounces(sut: Sut, expect: Expect) -> str:
     return sut.legal_bounce
 
 
-def may_take_bounces(sut: Sut, expect: Expect) -> str:
-    """The same; without one a case that is one of several is not applicable, and the others tell."""
+def taking_bounces(client: Client, sut: Sut, expect: Expect) -> str:
+    """The same, for a case that is one of several: without one it is not applicable, and the others tell.
+
+    So it is where a bounce to that recipient is refused to other hosts as well.
+    """
     try:
-        return takes_bounces(sut, expect)
+        recipient = takes_bounces(sut, expect)
     except NotTestableError as lacking:
         expect.applicable(False, str(lacking))
         raise
+    plain = client.another("a bounce of another host").attempt(sender="", recipient=recipient)
+    refused = any(step.treatment in (Treatment.DENY, Treatment.DROP) for step in plain.staged)
+    expect.applicable(not refused, f"a bounce to {recipient} is refused to everybody")
+    return recipient

@@ -27,7 +27,7 @@ from harness.scenario import (
     rule,
 )
 
-from .bounces import may_take_bounces
+from .bounces import taking_bounces
 
 FAULTS = pytest.mark.parametrize(
     ("fault", "zones"),
@@ -165,8 +165,15 @@ def test_client_on_all_lists(
 
 
 @rule("dnsbl.two")
+@needs("tls")
+def test_client_on_all_lists_under_tls(client: Client, offence: bool, sut: Sut, expect: Expect) -> None:
+    attempt = listed_by_all(client, offence, sut, expect).attempt(covered=True)
+    expect(attempt, cause=asked_here_or_elsewhere(client, sut))
+
+
+@rule("dnsbl.two")
 def test_bounce_of_a_client_on_all_lists(client: Client, offence: bool, sut: Sut, expect: Expect) -> None:
-    recipient = may_take_bounces(sut, expect)
+    recipient = taking_bounces(client, sut, expect)
     attempt = listed_by_all(client, offence, sut, expect).attempt(sender="", recipient=recipient)
     expect(attempt, cause=asked_here_or_elsewhere(client, sut))
 

@@ -64,6 +64,14 @@ def test_unknown_triplet(
 
 
 @rule("greylist.first-defer")
+@needs("tls")
+def test_unknown_triplet_under_tls(
+    new_client: NewClient, offence: bool, sut: Sut, clock: Clock | None, expect: Expect
+) -> None:
+    expect(unheard_of(new_client, offence, sut, clock, expect).attempt(covered=True))
+
+
+@rule("greylist.first-defer")
 def test_greeting_with_the_name_of_a_host_on_the_whitelist(
     new_client: NewClient, offence: bool, sut: Sut, expect: Expect
 ) -> None:

@@ -11,6 +11,8 @@ from harness.scenario import (
     Domain,
     Expect,
     Internet,
+    Kind,
+    NewClient,
     NoAnswer,
     Offence,
     ServFail,
@@ -18,6 +20,7 @@ from harness.scenario import (
     Sut,
     Treatment,
     each,
+    needs,
     rule,
 )
 
@@ -34,6 +37,12 @@ def test_greeting_without_a_dot(
     own_names = {one.lower() for one in (sut.hostname, *sut.domains)}
     expect.applicable(name.lower() not in own_names, f"{name} is the server's own name")
     expect(client.attempt(helo=name if offence else client.host, extended=extended))
+
+
+@rule("helo.not-fqdn")
+@needs("tls")
+def test_greeting_without_a_dot_under_tls(client: Client, offence: bool, expect: Expect) -> None:
+    expect(client.attempt(helo="localbox" if offence else client.host, covered=True))
 
 
 @rule("helo.plain-ip")
@@ -153,6 +162,16 @@ def test_name_that_does_not_resolve(client: Client, offence: bool, expect: Expec
     nowhere = client.name("nowhere")
     attempt = greets(client, nowhere if offence else client.host, extended=extended)
     expect(attempt, cause=client.looked_up(nowhere))
+
+
+@rule("helo.dns-mismatch")
+@needs("ipv6")
+def test_name_of_an_ipv6_host_that_does_not_resolve(
+    new_client: NewClient, offence: bool, expect: Expect
+) -> None:
+    client = new_client(Kind.IPV6)
+    nowhere = client.name("nowhere")
+    expect(greets(client, nowhere if offence else client.host), cause=client.looked_up(nowhere))
 
 
 @rule("helo.dns-mismatch")

@@ -7,6 +7,7 @@ from harness.reference_mta import reached
 from harness.reference_mta.defects.kinds import (
     Mutant,
     claiming,
+    clear_only,
     delays,
     joined,
     late_refusals,
@@ -257,6 +258,7 @@ OWN_NAMES = (
 
 HELO = (
     *delays("helo.not-fqdn", "an unqualified name is not delayed"),
+    clear_only("helo.not-fqdn"),
     *PLAIN_IP,
     *delays("helo.ip-literal", "an address literal is not delayed"),
     *OWN_NAMES,
@@ -268,6 +270,13 @@ HELO = (
     ),
     off("helo.reverse-match", "a name that is consistent in itself is delayed"),
     *delays("helo.dns-mismatch", "a name that DNS does not confirm is not delayed"),
+    sparing(
+        "helo.dns-mismatch",
+        "ipv4-only",
+        "names of clients on IPv6 are not looked up",
+        lambda transaction: ":" in transaction.client,
+        "helo.forward-match",
+    ),
     resorted(
         "helo.dns-mismatch",
         "weak-any-address",

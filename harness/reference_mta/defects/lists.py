@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from harness.reference_mta.defects.kinds import (
     Mutant,
+    clear_only,
     delays,
     late_refusals,
     off,
@@ -128,6 +129,7 @@ DNSBL = (
         of=("dnsbl.one",),
     ),
     *late_refusals("dnsbl.two", "two hits have no effect"),
+    clear_only("dnsbl.two"),
     resorted(
         "dnsbl.two", "weak-textless", "who is listed without a text is not", _with_a_text, of=("dnsbl.two",)
     ),
@@ -328,6 +330,7 @@ TRIPLETS = (
     treated(
         "greylist.first-defer", "strict-deny", "a stranger is refused for good", lambda check: deny("No")
     ),
+    clear_only("greylist.first-defer"),
     replaced(
         "greylist.first-defer",
         "weak-greeting",
