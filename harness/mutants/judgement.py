@@ -125,11 +125,13 @@ def _is_blocked(result: RuleResult, notice: Collection[str], catalogue: Catalogu
 
 
 def _differ(before: RuleResult, after: RuleResult) -> bool:
-    """Whether a rule came to something else by those cases that the second run did not spare.
+    """Whether a rule came to something else by those cases of which the second run says something.
 
     Of both only those are given that the second run was to play.
     """
-    spared = {case.test for case in after.cases if case.lacks == HEAVY.name}
+    spared = {
+        case.test for case in after.cases if case.lacks == HEAVY.name or case.status is Status.NOT_APPLICABLE
+    }
     one, other = (
         aggregate(case for case in rule.cases if case.test not in spared) for rule in (before, after)
     )

@@ -25,7 +25,7 @@ def taking_bounces(client: Client, sut: Sut, expect: Expect) -> str:
     except NotTestableError as lacking:
         expect.applicable(False, str(lacking))
         raise
-    plain = client.another("a bounce of another host").attempt(sender="", recipient=recipient)
+    plain = client.another("a bounce of another host").attempt(sender="", recipient=recipient, patient=False)
     refused = any(step.treatment in (Treatment.DENY, Treatment.DROP) for step in plain.staged)
     expect.applicable(not refused, f"a bounce to {recipient} is refused to everybody")
     return recipient

@@ -16,7 +16,7 @@ from harness.scenario import (
     rule,
 )
 
-from .bounces import takes_bounces
+from .bounces import takes_bounces, taking_bounces
 from .greylisting import (
     first_attempt,
     known_unless_it_counts,
@@ -122,7 +122,7 @@ def taken_while_those_of_strangers_are_not(
     expect.applicable(
         sut.profile.claims(expect.catalogue["greylist.null-at-data"]), "bounces are not greylisted here"
     )
-    recipient = takes_bounces(sut, expect)
+    recipient = taking_bounces(client, sut, expect)
     must_be_greylisted(sut, expect, recipient)
 
     def once() -> Attempt:
