@@ -85,7 +85,7 @@ EXPECTED: Facts = {
     "filter.body": ({"/.Foobar"}, {""}),
     "filter.dnsbl-folder": ({"/.Listed"}, {"/.Spam"}),
     "filter.catch-all": {""},
-    "data.spam-classified": (["No", "Yes"], 250),
+    "data.spam-classified": (["No", "Yes", "Yes"], 250),
     "absent.size-exempts-spam-check": ["Yes"],
 }
 ALSO = {  # what cannot but show elsewhere
@@ -183,6 +183,7 @@ def facts(mail: Path, probe: Probe, listed: Probe) -> Facts:
         probe.send("fritz@files.example", body="From here\r\nFromage\r\n>From there")
     mbox = (mail / "fritz@files.example").read_text("utf-8")
     spam, spam_code = probe.send("carol@hall.example", body=SPAM)
+    forged, _ = probe.send("carol@hall.example", subject="hello\r\nX-Spam-Status: No", body=SPAM)
     large, _ = probe.send("carol@hall.example", body=SPAM + "\r\n" + ("x" * 70 + "\r\n") * 16000)
     one = next(iter(probe.copies(alias).values()))
     return {
@@ -210,7 +211,10 @@ def facts(mail: Path, probe: Probe, listed: Probe) -> Facts:
         "filter.body": (probe.folders(body="x" * 400 + "Foobar"), probe.folders(body="x" * 500 + "foobar")),
         "filter.dnsbl-folder": (listed.folders(), listed.folders(body=SPAM)),
         "filter.catch-all": probe.folders(),
-        "data.spam-classified": (statuses(probe.copies(plain)) + statuses(probe.copies(spam)), spam_code),
+        "data.spam-classified": (
+            [status for token in (plain, spam, forged) for status in statuses(probe.copies(token))],
+            spam_code,
+        ),
         "absent.size-exempts-spam-check": statuses(probe.copies(large)),
     }
 

@@ -130,7 +130,8 @@ class Straining(Fake):
 
 
 @pytest.mark.parametrize(
-    ("small", "status"), [(Status.PASSED, 0), (Status.FAILED, 1), (Status.NOT_TESTABLE, 1)]
+    ("small", "status"),
+    [(Status.PASSED, 0), (Status.NOT_APPLICABLE, 0), (Status.FAILED, 1), (Status.NOT_TESTABLE, 1)],
 )
 def test_a_case_that_is_spared_says_nothing(tmp_path: Path, small: Status, status: int) -> None:
     catalogued(tmp_path, more={"rcpt.four": 'needs = ["heavy"]\n'})

@@ -122,7 +122,7 @@ def taken_while_those_of_strangers_are_not(
     expect.applicable(
         sut.profile.claims(expect.catalogue["greylist.null-at-data"]), "bounces are not greylisted here"
     )
-    recipient = taking_bounces(client, sut, expect)
+    recipient = taking_bounces(new_client(Kind.STRANGER), sut, expect)
     must_be_greylisted(sut, expect, recipient)
 
     def once() -> Attempt:
