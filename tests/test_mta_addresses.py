@@ -38,6 +38,7 @@ def test_mailboxes(address: str, local_part: str, domain: str) -> None:
 @example("..")
 @example("../../etc/passwd")
 @example("é" * 300)
+@example("é" * 300 + "\udc80")
 def test_a_folder_is_named_by_one_plain_word(address: str) -> None:
     name = folder_name(address)
     assert name

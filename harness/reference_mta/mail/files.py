@@ -19,11 +19,16 @@ def folder_name(address: str) -> str:
         plain = _escaped(".") + plain[1:]
     if len(plain) <= LONGEST:
         return plain
-    return f"{plain[:LONGEST]}-{hashlib.sha256(address.lower().encode()).hexdigest()[:16]}"
+    return f"{plain[:LONGEST]}-{hashlib.sha256(_as_bytes(address.lower())).hexdigest()[:16]}"
 
 
 def _escaped(char: str) -> str:
-    return "".join(f"%{byte:02x}" for byte in char.encode("utf-8", "surrogateescape"))
+    return "".join(f"%{byte:02x}" for byte in _as_bytes(char))
+
+
+def _as_bytes(text: str) -> bytes:
+    """As the client sent it, whatever that was."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def write_all(file: int, parts: Iterable[bytes]) -> None:
