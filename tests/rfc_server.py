@@ -32,6 +32,7 @@ class Way(Enum):
     # lawful
     FORWARDS = auto()  # RCPT has 251
     TAKES_ONE_RECIPIENT = auto()  # in a transaction
+    REFUSES_GROUPS = auto()  # in a message, whoever is in them
     FAILS_WITHOUT_RECIPIENTS = auto()  # DATA has 554, and the transaction is over
     LETS_DATA_PASS = auto()  # without a recipient as well, and refuses the message (RFC 5321 §3.3)
     WANTS_TLS = auto()  # before anything (RFC 3207 §4)
@@ -236,6 +237,8 @@ class Dialogue:
             return refusal
         if not recipients:
             return b"554 no recipients"
+        if b":;\r\n" in heard and Way.REFUSES_GROUPS in ways:
+            return b"550 nobody hides here"
         kept = b"\n".join(line.removeprefix(b".") for line in heard.removesuffix(END[2:]).split(b"\r\n"))
         self.server.taken.append(([*recipients], kept))
         return TAKEN

@@ -1,6 +1,7 @@
 """What scenarios say of servers that speak otherwise than the document."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +14,16 @@ from harness.runs.play import Play
 from harness.runs.run import Run
 from harness.runs.trial import Plan, Vote, try_once
 from harness.world.sut import Sut
+from scenarios.wiki import test_data as data
+from scenarios.wiki import test_dnsbl as lists
 from scenarios.wiki import test_greylist_bounces as bounces
+from scenarios.wiki import test_helo as greeting
 from scenarios.wiki import test_rcpt as recipients
 from scenarios.wiki import test_tls as tls
+from tests.hostile_server import HostileServer
+from tests.ports import free_port
+from tests.rfc_server import RfcServer, Way
+from tests.test_raw_dialogues import PROFILE as SMALL
 
 CATALOGUE = Catalogue.below(Path("scenarios"))
 
@@ -93,3 +101,56 @@ def test_a_limit_holds_for_one_recipient_again_and_again() -> None:
         for tables in ({}, {"domain": strict}):
             vote = of_too_many(run, **tables)
             assert vote.status is Status.PASSED, vote.reason
+
+
+@contextlib.contextmanager
+def small(folder: Path, *ways: Way, described: str = "") -> Iterator[Run]:
+    """A run against a small server with ways of its own."""
+    with HostileServer([[RfcServer(ways, ("127.0.0.1", free_port()))]]) as listening:
+        profile = folder / "profile.toml"
+        text = SMALL.format(port=listening.address[1]).replace("delay = 0.0", "delay = 20.0")
+        profile.write_text(f'{text}{described}\n[rules]\nwithout = ["*"]\n', "utf-8")
+        with open_run(Wish(CATALOGUE, profile)) as run:
+            yield run
+
+
+LISTS = """
+[[dnsbl]]
+name = "first"
+zones = ["list.example"]
+[dialect]
+threshold = 2
+"""
+
+
+def test_a_server_that_takes_recipients_one_at_a_time_hits_nobody(tmp_path: Path) -> None:
+    with small(tmp_path, Way.TAKES_ONE_RECIPIENT, described=LISTS) as run:
+        scenario: Callable[..., None] = recipients.test_second_recipient_is_in_a_foreign_domain
+        vote = said(run, "rcpt.relay-denied", scenario, "client", "offence", "sut", "internet", "expect")
+        assert vote.status is Status.NOT_APPLICABLE, vote.reason
+        assert "is refused to everybody: 451 one at a time" in vote.reason
+        (entry,) = Sut(run.profile).dnsbl
+        scenario = lists.test_one_listing_is_no_second_one_at_the_next_recipient
+        vote = said(run, "dnsbl.one", scenario, "client", "offence", "sut", "expect", blocklist=entry)
+        assert vote.status is Status.NOT_APPLICABLE, vote.reason
+        assert "is refused to everybody: 451 one at a time" in vote.reason
+
+
+def test_a_group_that_is_refused_for_what_it_is_says_nothing_of_syntax(tmp_path: Path) -> None:
+    rule, scenario = "data.header-syntax", data.test_group_without_members
+    with small(tmp_path, Way.REFUSES_GROUPS) as run:
+        vote = said(run, rule, scenario, "client", "sut", "expect", twin=False)
+        assert vote.status is Status.NOT_APPLICABLE, vote.reason
+        assert "not as what does not parse: 550 nobody hides here" in vote.reason
+    with open_run(Wish(CATALOGUE, mutants=["data.header-syntax:strict-group"])) as run:
+        vote = said(run, rule, scenario, "client", "sut", "expect", twin=False)
+        assert vote.status is Status.FAILED, vote.reason
+
+
+def test_a_name_without_a_dot_may_be_the_servers_own(tmp_path: Path) -> None:
+    with small(tmp_path) as run:
+        server = run.profile.server.model_copy(update={"hostname": "localbox"})
+        own = replace(run, profile=run.profile.model_copy(update={"server": server}))
+        scenario = greeting.test_greeting_without_a_dot_under_tls
+        vote = said(own, "helo.not-fqdn", scenario, "client", "offence", "sut", "expect")
+        assert vote.status is Status.NOT_APPLICABLE, vote.reason

@@ -22,7 +22,7 @@ from harness.systems.system import Parameters, System
 PROFILE, DESCRIPTION = "profile.toml", "system.toml"
 ALL_BUT_EXIM = ("greylistd", "spamd")
 NAMESPACES = ("mnt", "net", "pid")
-QUICK = "(test_bounce_to_one_who_never_sends and castle and not under_tls)"  # refused at once, and the first
+QUICK = "(test_bounce_to_one_who_never_sends and castle and not TLS)"  # refused at once, and the first
 HELD = "localbox or test_name_that_does_not_resolve"  # for as long as the delay is
 
 IMPATIENT = {"root/etc/exim4/exim4.conf": [("DELAY = @delay@s", "DELAY = 0s")]}  # for rules without delays

@@ -1,5 +1,7 @@
 """What a scenario expects: what the server did, held against what its profile promises for the rule."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from harness.grants.mail import Mailbox
@@ -301,6 +303,14 @@ class Expect:
         """What the profile must promise for the case to mean anything; without it it is not applicable."""
         if not condition:
             raise NotApplicableError(reason)
+
+    @contextlib.contextmanager
+    def one_of_several(self) -> Iterator[None]:
+        """What cannot be tried in this context says nothing of a rule that other cases tell of."""
+        try:
+            yield
+        except NotTestableError as lacking:
+            raise NotApplicableError(str(lacking)) from None
 
     def needed(self, condition: bool, reason: str) -> None:
         """What the profile must describe for the scenario to be possible; without it it is not testable."""

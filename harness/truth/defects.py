@@ -362,6 +362,7 @@ SHOWS: Mapping[str, Condition] = {
     "greylist.manual:off": _always,
     "data.header-syntax:weak-*": _missed("data.header-syntax"),
     "data.header-syntax:strict-*": _punished("data.header-syntax"),
+    "data.header-syntax:strict-group": lambda built: built.shown("data.header-syntax").refuses,
     "tls.starttls-offered:*": _always,
     "tls.certificate:*": _always,
     "tls.state-reset:off": _missed("mail.no-helo"),

@@ -61,6 +61,11 @@ class Attempt:
         return sum(step.tag is Stage.RCPT and step.treatment is Treatment.PASS for step in self.staged)
 
     @property
+    def refused_for_good(self) -> bool:
+        """Whether a step was refused, and not only for now."""
+        return any(step.treatment in (Treatment.DENY, Treatment.DROP) for step in self.staged)
+
+    @property
     def bounces(self) -> bool:
         """Whether its sender was the null sender."""
         return self.mail.command.upper().startswith("MAIL FROM:<>")

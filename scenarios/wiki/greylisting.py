@@ -57,19 +57,15 @@ def passed(attempt: Attempt, sut: Sut) -> bool:
     return attempt.step(sut.greylist.stage).treatment is Treatment.PASS
 
 
-def for_good(attempt: Attempt) -> bool:
-    """Whether the client was refused, and not only for now."""
-    return any(step.treatment in (Treatment.DENY, Treatment.DROP) for step in attempt.staged)
-
-
 def unless_refused(once: Callable[[], Attempt], who: str, expect: Expect) -> Attempt:
     """An attempt; what is refused for good, and so when it is tried again, is no matter of the greylist."""
     attempt = once()
     if expect.offence:
         expect.applicable(
-            not (for_good(attempt) and for_good(once())), f"{who} is refused for good: {attempt.reached}"
+            not (attempt.refused_for_good and once().refused_for_good),
+            f"{who} is refused for good: {attempt.reached}",
         )
-        expect.given(not for_good(attempt), f"{who} was refused for good once: {attempt.reached}")
+        expect.given(not attempt.refused_for_good, f"{who} was refused for good once: {attempt.reached}")
     return attempt
 
 

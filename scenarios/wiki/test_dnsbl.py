@@ -28,6 +28,8 @@ from harness.scenario import (
 )
 
 from .bounces import taking_bounces
+from .manners import COVERED
+from .recipients import may_name_two
 
 FAULTS = pytest.mark.parametrize(
     ("fault", "zones"),
@@ -109,6 +111,8 @@ def test_one_listing_is_no_second_one_at_the_next_recipient(
     if offence:
         client.list_on(blocklist)
     attempt = client.attempt(recipient=recipients)
+    other = client.another("a host on no list")
+    may_name_two(attempt, lambda: other.attempt(recipient=recipients), expect)
     expect.accepted(attempt, Stage.RCPT)
     asked = client.asked(blocklist)
     expect.given(asked.seen, asked.missing)
@@ -156,19 +160,18 @@ def test_client_on_two_lists(
 
 
 @rule("dnsbl.two")
-@pytest.mark.parametrize("text", ["listed for testing", None], ids=["with reasons", "without reasons"])
-def test_client_on_all_lists(
-    client: Client, offence: bool, sut: Sut, expect: Expect, text: str | None
-) -> None:
-    attempt = listed_by_all(client, offence, sut, expect, text).attempt()
-    expect(attempt, cause=client.asked_any(*black(sut)))
+@COVERED
+def test_client_on_all_lists(client: Client, offence: bool, sut: Sut, expect: Expect, covered: bool) -> None:
+    attempt = listed_by_all(client, offence, sut, expect).attempt(covered=covered)
+    expect(attempt, cause=asked_here_or_elsewhere(client, sut))
 
 
 @rule("dnsbl.two")
-@needs("tls")
-def test_client_on_all_lists_under_tls(client: Client, offence: bool, sut: Sut, expect: Expect) -> None:
-    attempt = listed_by_all(client, offence, sut, expect).attempt(covered=True)
-    expect(attempt, cause=asked_here_or_elsewhere(client, sut))
+def test_client_on_all_lists_that_give_no_reasons(
+    client: Client, offence: bool, sut: Sut, expect: Expect
+) -> None:
+    attempt = listed_by_all(client, offence, sut, expect, text=None).attempt()
+    expect(attempt, cause=client.asked_any(*black(sut)))
 
 
 @rule("dnsbl.two")
