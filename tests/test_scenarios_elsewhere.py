@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from harness.grants.capability import Tools
+from harness.grants.greylist import CLOCK
 from harness.outcome import Outcome
 from harness.profile.tables import Override
 from harness.results.model import Status
@@ -154,3 +156,14 @@ def test_a_name_without_a_dot_may_be_the_servers_own(tmp_path: Path) -> None:
         scenario = greeting.test_greeting_without_a_dot_under_tls
         vote = said(own, "helo.not-fqdn", scenario, "client", "offence", "sut", "expect")
         assert vote.status is Status.NOT_APPLICABLE, vote.reason
+
+
+def test_what_needs_a_clock_leaves_a_rule_told_by_its_other_cases() -> None:
+    with open_run(Wish(CATALOGUE)) as sound:
+        timeless = {one: tool for one, tool in sound.tools.made.items() if one is not CLOCK}
+        run = replace(sound, tools=Tools(timeless))
+        wanted = ("trusted_client", "new_client", "sut", "expect")
+        scenario = bounces.test_bounce_of_a_relay_host
+        vote = said(run, "greylist.relay-exempt", scenario, *wanted, twin=False)
+        assert vote.status is Status.NOT_APPLICABLE, vote.reason
+        assert "no [clock]" in vote.reason

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from harness import settings
 from harness.reference_mta.defects.absent import ABSENT_MUTANTS
 from harness.reference_mta.defects.greeting import GREETING_MUTANTS
+from harness.reference_mta.defects.greylist import GREYLIST_MUTANTS
 from harness.reference_mta.defects.kinds import Mutant
 from harness.reference_mta.defects.lists import LIST_MUTANTS
 from harness.reference_mta.defects.message import MESSAGE_MUTANTS
@@ -30,6 +31,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *GREETING_MUTANTS,
     *RECIPIENT_MUTANTS,
     *LIST_MUTANTS,
+    *GREYLIST_MUTANTS,
     *SESSION_MUTANTS,
     *ABSENT_MUTANTS,
     *MESSAGE_MUTANTS,

@@ -14,6 +14,7 @@ from harness.reference_mta.defects.kinds import (
     joined,
     late_refusals,
     moved,
+    no_case,
     off,
     owed_by_half,
     prompt_refusals,
@@ -70,10 +71,6 @@ def _claims_to_be_our_postmaster(transaction: Transaction) -> bool:
     return is_postmaster and _claims_to_be_ours(transaction)
 
 
-async def _no_case(_: Transaction) -> str | None:
-    return None
-
-
 def _relaying(trick: str, tricked: Case) -> Mutant:
     """Nothing is asked about a recipient that is disguised so."""
     rule, kind = "rcpt.relay-denied", f"weak-{trick}"
@@ -84,8 +81,8 @@ def _relaying(trick: str, tricked: Case) -> Mutant:
         return asked_now and tricked(transaction)
 
     return joined(
-        replaced(rule, kind, description, lambda _: _no_case, asked=ASKED_OF_RECIPIENTS, where=tricked),
-        replaced(rule, kind, description, lambda _: _no_case, asked="greylist.first-defer", where=at_rcpt),
+        replaced(rule, kind, description, lambda _: no_case, asked=ASKED_OF_RECIPIENTS, where=tricked),
+        replaced(rule, kind, description, lambda _: no_case, asked="greylist.first-defer", where=at_rcpt),
     )
 
 
