@@ -167,3 +167,22 @@ def test_what_needs_a_clock_leaves_a_rule_told_by_its_other_cases() -> None:
         vote = said(run, "greylist.relay-exempt", scenario, *wanted, twin=False)
         assert vote.status is Status.NOT_APPLICABLE, vote.reason
         assert "no [clock]" in vote.reason
+
+
+def test_where_tls_does_not_begin_nothing_follows_from_what_was_said_before(tmp_path: Path) -> None:
+    wanted = ("client", "offence", "sut", "expect")
+    cases: tuple[tuple[str, Callable[..., None], tuple[str, ...], dict[str, bool]], ...] = (
+        ("helo.not-fqdn", greeting.test_greeting_without_a_dot_under_tls, wanted, {}),
+        (
+            "rcpt.relay-denied",
+            recipients.test_stranger_writes_to_a_foreign_domain,
+            (*wanted, "internet"),
+            {"covered": True},
+        ),
+        ("data.header-syntax", data.test_address_header_that_does_not_parse_under_tls, wanted, {}),
+    )
+    with small(tmp_path) as run:  # STARTTLS has 454
+        for rule, scenario, names, given in cases:
+            vote = said(run, rule, scenario, *names, **given)
+            assert vote.status is Status.INCONCLUSIVE, f"{rule}: {vote.reason}"
+            assert "no TLS handshake took place" in vote.reason

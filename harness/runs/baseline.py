@@ -21,6 +21,7 @@ from harness.verdicts import FailedError, InconclusiveError, NotTestableError
 from harness.world.client import Client
 from harness.world.conversation import Attempt, Manner, Step
 from harness.world.internet import Kind
+from harness.world.step import BELONGS
 
 if TYPE_CHECKING:
     from harness.runs.run import Run
@@ -284,6 +285,8 @@ def _as_promised(run: "Run", innocent: Innocent, attempt: Attempt, *, patient: b
     may_be_put_off = innocent.kind is Kind.STRANGER or (attempt.awaits_greylist and not patient)
     if greylist and (greylist.exempts(innocent.recipient) or not may_be_put_off):
         greylist = None
+    if attempt.at(Stage.TLS):  # who is refused TLS does not greet again, so nothing after it would tell why
+        run.judge.replied(attempt.tls, (BELONGS[Stage.TLS],))
     for stage in DIALOGUE[: DIALOGUE.index(innocent.goal) + 1]:
         if greylist and stage is greylist.stage:
             if innocent.kind is not Kind.STRANGER and attempt.step(stage).treatment is Treatment.PASS:

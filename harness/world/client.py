@@ -366,7 +366,9 @@ class Client(Host):
         talk.starttls(self.tls_context(), self.world.sut.hostname)
         if talk.session.encrypted or talk.broken:
             return clear, talk.ehlo(helo or self.host)
-        return clear, Step(Stage.HELO, "", (), time.monotonic(), 0.0, broken=_uncovered(talk))
+        # The greeting that was to follow was not said, and the first does not stand for it.
+        talk.steps.append(Step(Stage.HELO, "EHLO", (), time.monotonic(), 0.0, broken=_uncovered(talk)))
+        return clear, talk.steps[-1]
 
 
 def _why_unsent(*, bounces: bool) -> str:
