@@ -16,6 +16,7 @@ from harness.world.reply_set import ReplySet
 LATE_FROM = 0.9  # of the configured delay: such a silence is a reply held back
 PROMPT_BELOW = 0.5  # of the configured delay: such a reply was not
 NOISE_BELOW = 0.4  # of the configured delay: what everything else may take meanwhile
+CONNECTING = 0.01  # seconds that are worth a word
 
 REPEATING = (Stage.MAIL, Stage.RCPT)  # a delay that was earned before is imposed here again
 
@@ -127,21 +128,20 @@ class Judge:
         A server that holds a reply back is silent. One that is slow, or whose DNS is, goes on asking
         meanwhile; and what the pulse's own exchanges took at the time proves nothing about policy: it is
         taken off a reply that came too soon to be a late one, and a late one may owe its time to all of them.
+        Too soon is counted from before the client began, for it may itself be late to see where it stands.
         Where content is scanned, the end of DATA may take as long as that does; what everybody waits for at
         the greeting, or for a refusal, is held against nobody; that silence says nothing of a delay either.
         Where connections queue, innocents are greeted late as well.
         """
-        seconds = step.seconds - self.everybody(step)
+        at_most = step.at_most - self.everybody(step)
         prompt_below = self._prompt_below(step)
-        if self.delay == 0 or seconds < prompt_below:
+        if self.delay == 0 or at_most < prompt_below:
             return Timing.PROMPT
         noise = self._noise(step)
-        if seconds < LATE_FROM * self.delay and seconds - noise < prompt_below and math.isfinite(noise):
+        if at_most < LATE_FROM * self.delay and at_most - noise < prompt_below and math.isfinite(noise):
             return Timing.PROMPT
-        if (
-            min(seconds, step.silence - self._refusing(step)) < LATE_FROM * self.delay
-            or max(noise, self._taken(step)) >= NOISE_BELOW * self.delay
-        ):
+        on_end = min(step.seconds - self.everybody(step), step.silence - self._refusing(step))
+        if on_end < LATE_FROM * self.delay or max(noise, self._taken(step)) >= NOISE_BELOW * self.delay:
             return Timing.UNCLEAR
         return Timing.LATE
 
@@ -183,13 +183,12 @@ class Judge:
 
     def _noise(self, step: Step) -> float:
         """How slow all was during a step; who waits to be greeted waits for others who are served, too."""
-        until = step.began + step.seconds
-        noise = self.noise(step.began, until)
-        return max(noise, self.arrival(step.began, until)) if step.tag is Stage.CONNECT else noise
+        noise = self.noise(step.began, step.ended)
+        return max(noise, self.arrival(step.began, step.ended)) if step.tag is Stage.CONNECT else noise
 
     def _taken(self, step: Step) -> float:
         """What slowness may have taken of a step, all together."""
-        return self.taken(step.began, step.began + step.seconds)
+        return self.taken(step.began, step.ended)
 
     def expect(self, attempt: Attempt, outcomes: tuple[Outcome, ...], *, earned: bool = False) -> None:
         """Raise unless the attempt came out as one of `outcomes`.
@@ -313,10 +312,15 @@ class Judge:
         self._expect_timing(attempt, step, outcome, earned)
 
     def _never_held(self, attempt: Attempt, outcome: Outcome) -> None:
-        """Who goes through without a delay was not kept waiting before either."""
+        """Who goes through without a delay was, for all that can be told, not kept waiting before either."""
         for stage in DIALOGUE[: DIALOGUE.index(outcome.stage)]:
             before = attempt.at(stage)
-            if before and self.timing(before) is Timing.LATE:
+            if before is None:
+                continue
+            timing = self.timing(before)
+            if timing is Timing.UNCLEAR:
+                raise UnclearTimingError(self._unclear(before), before)
+            if timing is Timing.LATE:
                 raise ContradictionError(
                     f"expected {outcome}, but at {stage} it was {Timing.LATE.value}: {before}; "
                     f"{self._bounds(before)}",
@@ -335,14 +339,7 @@ class Judge:
                     f"the wait at {outcome.stage} may repeat a delay that was earned before it", held
                 )
         if timing is Timing.UNCLEAR:
-            noise = max(self._noise(step), self._taken(step))
-            slow = math.isfinite(noise) and noise >= NOISE_BELOW * self.delay
-            raise UnclearTimingError(
-                f"the reply at {outcome.stage} took {step.seconds:.2f} s: {timing.value} "
-                f"for a delay of {self.delay:g} s ({self._bounds(step)})"
-                + (", and whether everything was slow meanwhile is not known" if math.isinf(noise) else "")
-                + (f", and everything was slow meanwhile, by {noise:.2f} s" if slow else self._decides(step))
-            )
+            raise UnclearTimingError(self._unclear(step))
         if timing is Timing.LATE and outcome.stage is Stage.DATA and self.scan is None:
             raise UnclearTimingError(
                 f"the end of DATA was answered after {step.seconds:.2f} s, and how long the server may "
@@ -353,6 +350,22 @@ class Judge:
             if timing is Timing.LATE:
                 raise ContradictionError(text + self._decides(step), step, Fault.LATE, self._below(step))
             raise ContradictionError(text, step, Fault.SOON, self._held_from(step))
+
+    def _unclear(self, step: Step) -> str:
+        """Why it cannot be told whether a reply was held back."""
+        noise = max(self._noise(step), self._taken(step))
+        connecting = (
+            f", and to connect {step.lead:.2f} s" if step.at_most - step.seconds >= CONNECTING else ""
+        )
+        text = (
+            f"the reply at {step.name} took {step.seconds:.2f} s{connecting}: {Timing.UNCLEAR.value} "
+            f"for a delay of {self.delay:g} s ({self._bounds(step)})"
+        )
+        if math.isinf(noise):
+            return f"{text}, and whether everything was slow meanwhile is not known{self._decides(step)}"
+        if noise >= NOISE_BELOW * self.delay:
+            return f"{text}, and everything was slow meanwhile, by {noise:.2f} s"
+        return text + self._decides(step)
 
     def _mismatch(self, step: Step, outcome: Outcome, attempt: Attempt) -> None:
         self._expect_evidence(step, str(outcome), _as_numbers(outcome.codes))

@@ -15,6 +15,7 @@ from harness.judge import (
     MisplacedError,
     NoEvidenceError,
     Timing,
+    UnclearTimingError,
     in_greylist_words,
 )
 from harness.outcome import Outcome, Stage
@@ -342,7 +343,7 @@ def waited(before: float) -> Attempt:
 
 @pytest.mark.parametrize(
     ("outcome", "before"),
-    [("pass at rcpt", BETWEEN), ("delay at rcpt", BETWEEN), ("delay at rcpt", LATE)],
+    [("delay at rcpt", BETWEEN), ("delay at rcpt", LATE)],
 )
 def test_a_wait_after_another_wait_proves_nothing_about_its_own_rule(outcome: str, before: float) -> None:
     with pytest.raises(InconclusiveError, match="earned before"):
@@ -353,6 +354,24 @@ def test_who_was_kept_waiting_before_has_not_got_through_promptly() -> None:
     with pytest.raises(ContradictionError, match="at connect it was late") as caught:
         judge().expect(waited(LATE), (Outcome.parse("pass at rcpt"),))
     assert caught.value.step.stage is Stage.CONNECT
+
+
+def test_who_may_have_been_kept_waiting_before_may_not_have_got_through_promptly() -> None:
+    seen = attempt(step(Stage.CONNECT, 220, LATE), step(Stage.HELO, 250), step(Stage.RCPT, 250))
+    for slow in (judge(lag=DELAY), Judge(DELAY, lambda since, until: math.inf)):
+        with pytest.raises(UnclearTimingError, match=r"the reply at connect took .* neither clearly"):
+            slow.through(seen, Stage.RCPT)
+    judge(lag=DELAY).accepts(seen, Stage.RCPT)
+    judge(lag=DELAY).expect(seen, (Outcome.parse("pass at rcpt"),), earned=True)
+
+
+@pytest.mark.parametrize("stage", [Stage.CONNECT, Stage.HELO])
+def test_a_greeting_is_prompt_only_as_seen_from_before_the_client_set_out_for_it(stage: Stage) -> None:
+    connecting = replace(step(stage, 220, DELAY * 0.6), lead=DELAY * 0.4)  # or its connection was seen late
+    about_greeting = stage is Stage.CONNECT
+    assert judge(lag=DELAY).timing(connecting) is (Timing.UNCLEAR if about_greeting else Timing.PROMPT)
+    alone = replace(step(stage, 220), lead=DELAY)  # a lost SYN
+    assert judge().timing(alone) is (Timing.UNCLEAR if about_greeting else Timing.PROMPT)
 
 
 def test_a_wait_that_was_meant_to_be_earned_proves_its_repetition() -> None:

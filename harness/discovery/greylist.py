@@ -33,7 +33,7 @@ class _Retry:
         """Seconds from being put off to asking again."""
         if self.first is None or self.again is None:
             return 0.0
-        return self.again.began - (self.first.began + self.first.seconds)
+        return self.again.began - self.first.ended
 
 
 def look_at_deferral(dialogues: Dialogues, put_off: Step, wait: float, telling: Telling) -> Deferral:

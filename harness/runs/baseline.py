@@ -383,7 +383,7 @@ def _asked_at(met: Meeting) -> Stage | None:
     asked = min((entry.at for entry in met.client.queries()), default=None)
     if asked is None:
         return None
-    return next((one.stage for one in met.attempt.staged if one.began + one.seconds >= asked), Stage.DATA)
+    return next((one.stage for one in met.attempt.staged if one.ended >= asked), Stage.DATA)
 
 
 def _zones_asked(run: "Run", meetings: list[Meeting]) -> Iterator[tuple[str, int]]:

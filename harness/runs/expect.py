@@ -265,12 +265,12 @@ class Expect:
         """The offence waits for no reply before the message for `limit` seconds, whatever the delay is."""
         for step in attempt.staged:
             everybody = self.judge.everybody(step)
-            if step.reply is None or step.stage is Stage.DATA or step.seconds - everybody < limit:
+            if step.reply is None or step.stage is Stage.DATA or step.at_most - everybody < limit:
                 continue
             took = f"the reply at {step.stage} took {step.seconds:.2f} s, and nothing should take {limit:g} s"
             if not self.offence:
                 raise InconclusiveError(f"{took}; but so it is without the offence")
-            if step.seconds - everybody - self.slowness(step.began, step.began + step.seconds) < limit:
+            if step.seconds - everybody - self.slowness(step.began, step.ended) < limit:
                 raise InconclusiveError(f"{took}; but everything was slow meanwhile")
             raise ContradictionError(took, step, Fault.LATE, limit + everybody)
 

@@ -39,7 +39,7 @@ class _Talk:
 
     def waited(self, at: float) -> bool:
         """Whether the client waited for a reply then."""
-        return any(step.began <= at <= step.began + step.seconds for step in self.conversation.steps)
+        return any(step.began <= at <= step.ended for step in self.conversation.steps)
 
 
 @dataclass(frozen=True)

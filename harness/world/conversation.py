@@ -249,7 +249,8 @@ class Conversation:
         ended = self.session.started + last.at
         silence = self.silence(ended - seconds, ended) if seconds > SLOW else seconds
         held = self.session.held()
-        return Step(tag, command, tuple(replies), began, seconds + held, silence=silence + held)
+        lead = max(0.0, ended - seconds - began)
+        return Step(tag, command, tuple(replies), began, seconds + held, silence=silence + held, lead=lead)
 
     def _wait(self, tag: Stage | None, reply: Reply) -> float:
         """Seconds that the server took; a greeting counts from the established connection.

@@ -35,10 +35,11 @@ class Step:
     command: str  # what was sent, for the eye, without credentials; of content no more than that it is some
     replies: tuple[Reply, ...]
     began: float  # time.monotonic()
-    seconds: float
+    seconds: float  # that the server took for the last reply, a greeting since the connection was there
     broken: str = ""
     dropped: bool = False
     silence: float = 0.0  # the longest time within it, seconds, in which the server asked DNS nothing either
+    lead: float = 0.0  # seconds from `began` to where `seconds` begin
 
     @property
     def stage(self) -> Stage:
@@ -61,6 +62,20 @@ class Step:
     def code(self) -> int:
         """The code of the last reply; 0 when none came."""
         return self.reply.code if self.reply else 0
+
+    @property
+    def ended(self) -> float:
+        """When the last reply came, by `time.monotonic`."""
+        return self.began + self.lead + self.seconds
+
+    @property
+    def at_most(self) -> float:
+        """Seconds that the server cannot have taken longer than for the last reply.
+
+        That a connection is there may be seen late: for the server a greeting began to be held back at some
+        time since the client set out for it.
+        """
+        return self.seconds + (self.lead if self.tag is Stage.CONNECT else 0.0)
 
     @property
     def text(self) -> str:

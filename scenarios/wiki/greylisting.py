@@ -102,7 +102,7 @@ def just_before(
     """
     told = told_at(last, client, sut, clock)
     step = last.step(sut.greylist.stage)
-    took = step.began + step.seconds - last.connect.began
+    took = step.ended - last.connect.began
     slow = expect.slowness(last.connect.began - LOOK_BACK, time.monotonic())
     margin = AFTER + ROUNDING + took + clock.lag(client.address) + (slow if math.isfinite(slow) else took)
     moment = max(edge - margin, edge / 2)
