@@ -16,7 +16,7 @@ from harness.world.reply_set import ReplySet
 LATE_FROM = 0.9  # of the configured delay: such a silence is a reply held back
 PROMPT_BELOW = 0.5  # of the configured delay: such a reply was not
 NOISE_BELOW = 0.4  # of the configured delay: what everything else may take meanwhile
-CONNECTING = 0.01  # seconds that are worth a word
+CONNECTING = 0.01  # seconds until the connection was seen that are worth a word
 
 REPEATING = (Stage.MAIL, Stage.RCPT)  # a delay that was earned before is imposed here again
 
@@ -319,7 +319,7 @@ class Judge:
                 continue
             timing = self.timing(before)
             if timing is Timing.UNCLEAR:
-                raise UnclearTimingError(self._unclear(before), before)
+                raise UnclearTimingError(self._unclear(before))
             if timing is Timing.LATE:
                 raise ContradictionError(
                     f"expected {outcome}, but at {stage} it was {Timing.LATE.value}: {before}; "
@@ -354,11 +354,10 @@ class Judge:
     def _unclear(self, step: Step) -> str:
         """Why it cannot be told whether a reply was held back."""
         noise = max(self._noise(step), self._taken(step))
-        connecting = (
-            f", and to connect {step.lead:.2f} s" if step.at_most - step.seconds >= CONNECTING else ""
-        )
+        connecting = step.at_most - step.seconds
+        took = f"{step.seconds:.2f} s" + (f", or {step.at_most:.2f} s" if connecting >= CONNECTING else "")
         text = (
-            f"the reply at {step.name} took {step.seconds:.2f} s{connecting}: {Timing.UNCLEAR.value} "
+            f"the reply at {step.name} took {took}: {Timing.UNCLEAR.value} "
             f"for a delay of {self.delay:g} s ({self._bounds(step)})"
         )
         if math.isinf(noise):

@@ -365,13 +365,17 @@ def test_who_may_have_been_kept_waiting_before_may_not_have_got_through_promptly
     judge(lag=DELAY).expect(seen, (Outcome.parse("pass at rcpt"),), earned=True)
 
 
-@pytest.mark.parametrize("stage", [Stage.CONNECT, Stage.HELO])
-def test_a_greeting_is_prompt_only_as_seen_from_before_the_client_set_out_for_it(stage: Stage) -> None:
-    connecting = replace(step(stage, 220, DELAY * 0.6), lead=DELAY * 0.4)  # or its connection was seen late
-    about_greeting = stage is Stage.CONNECT
-    assert judge(lag=DELAY).timing(connecting) is (Timing.UNCLEAR if about_greeting else Timing.PROMPT)
-    alone = replace(step(stage, 220), lead=DELAY)  # a lost SYN
-    assert judge().timing(alone) is (Timing.UNCLEAR if about_greeting else Timing.PROMPT)
+def test_a_greeting_is_prompt_only_as_seen_from_before_the_client_set_out_for_it() -> None:
+    def connecting(seconds: float, before: float) -> Step:  # or its connection was seen late
+        return replace(
+            step(Stage.CONNECT, 220, before + seconds), seconds=seconds, silence=seconds, lead=before
+        )
+
+    assert judge(lag=DELAY).timing(connecting(DELAY * 0.6, DELAY * 0.4)) is Timing.UNCLEAR
+    assert judge(lag=DELAY).timing(connecting(DELAY * 0.6, DELAY * 0.2)) is Timing.PROMPT
+    assert judge().timing(connecting(PROMPT, DELAY)) is Timing.UNCLEAR  # a lost SYN
+    introduced = replace(step(Stage.CONNECT, 220), lead=DELAY)  # it was asked for after others had waited
+    assert judge().timing(introduced) is Timing.PROMPT
 
 
 def test_a_wait_that_was_meant_to_be_earned_proves_its_repetition() -> None:

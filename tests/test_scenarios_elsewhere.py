@@ -18,6 +18,7 @@ from harness.runs.trial import Plan, Vote, try_once
 from harness.world.sut import Sut
 from scenarios.wiki import test_data as data
 from scenarios.wiki import test_dnsbl as lists
+from scenarios.wiki import test_greylist as greylisting
 from scenarios.wiki import test_greylist_bounces as bounces
 from scenarios.wiki import test_helo as greeting
 from scenarios.wiki import test_rcpt as recipients
@@ -186,3 +187,26 @@ def test_where_tls_does_not_begin_nothing_follows_from_what_was_said_before(tmp_
             vote = said(run, rule, scenario, *names, **given)
             assert vote.status is Status.INCONCLUSIVE, f"{rule}: {vote.reason}"
             assert "no TLS handshake took place" in vote.reason
+
+
+def test_a_retry_that_was_not_deferred_was_no_early_one() -> None:
+    with open_run(Wish(CATALOGUE, mutants=["greylist.early-retry:off"])) as run:
+        wanted = ("stranger", "sut", "clock", "expect")
+        scenario = greylisting.test_early_retry_does_not_begin_the_delay_anew
+        vote = said(run, "greylist.retry-accept", scenario, *wanted, twin=False)
+        assert vote.status is Status.INCONCLUSIVE, vote.reason
+        assert "the early retry was not deferred" in vote.reason
+
+
+def test_whose_mailbox_shows_a_mark_must_be_known() -> None:
+    rule = "dnsbl.two"
+    with open_run(Wish(CATALOGUE, mutants=["dnsbl.two:off", "bounce.bogus:off"])) as sound:
+        run = promising(sound, "mark at data", rule)
+        home, *others = run.profile.domain
+        bounced = home.model_copy(update={"bounce_recipients": ("info",)})  # which is an alias
+        domains = (bounced, *(one.model_copy(update={"bounce_recipients": ()}) for one in others))
+        run = replace(run, profile=run.profile.model_copy(update={"domain": domains}))
+        scenario = lists.test_bounce_of_a_client_on_all_lists
+        vote = said(run, rule, scenario, "client", "offence", "sut", "expect")
+        assert vote.status is Status.NOT_APPLICABLE, vote.reason
+        assert "info@castle.example is no user of a [[domain]]" in vote.reason

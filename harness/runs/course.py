@@ -161,7 +161,7 @@ class Course:
         silent = [vote for vote in self._votes if vote.status is Status.INCONCLUSIVE and not vote.lost]
         told = any(vote.status is not Status.INCONCLUSIVE for vote in self._votes)
         tries = TRIES if len(silent) >= TRIES and not told else self._steadiness.tries
-        if any(one.seen for one in self._lateness):
+        if any(one.seen for one in (*self._lateness, *(self._lateness_elsewhere if told else ()))):
             tries = MORE_TRIES
         elif self._lateness:  # one client of whom nothing can be told is not to decide it
             tries = max(tries, 1 + max(one.votes for one in self._lateness))
@@ -204,9 +204,7 @@ class Course:
         )
         if any(vote.by_ending for vote in passed):  # it must come again
             needed = max(needed, steadiness.votes_to_fail)
-        for stage in self._shows_late_at:
-            lateness = self._run.steadiness.lateness(self._plan.rule.id, stage)
-            needed = max(needed, lateness.votes) if lateness.seen else needed
+        needed = max([needed, *(one.votes for one in self._lateness_elsewhere if one.seen)])
         return passed[-1] if len(passed) - len(failed) >= needed else None
 
     @property
@@ -214,6 +212,11 @@ class Course:
         """Where it failed by lateness alone: how others fared there."""
         stages = dict.fromkeys(vote.late_at for vote in self._votes if vote.late_at)
         return [self._run.steadiness.lateness(self._plan.rule.id, stage) for stage in stages]
+
+    @property
+    def _lateness_elsewhere(self) -> list[Lateness]:
+        """How others fare where who offends is to be kept waiting."""
+        return [self._run.steadiness.lateness(self._plan.rule.id, stage) for stage in self._shows_late_at]
 
     @property
     def _rests_on_an_ending(self) -> bool:

@@ -10,7 +10,13 @@ from harness.offence import Offence
 from harness.outcome import Outcome, Stage, Treatment
 from harness.profile.model import Profile
 from harness.rules import Catalogue, Rule
-from harness.verdicts import FailedError, InconclusiveError, NotApplicableError, NotTestableError
+from harness.verdicts import (
+    FailedError,
+    InconclusiveError,
+    NeverCameError,
+    NotApplicableError,
+    NotTestableError,
+)
 from harness.wording import counted
 from harness.world.conversation import Attempt, Step
 from harness.world.world import Cause
@@ -200,7 +206,18 @@ class Expect:
         if self.mailbox is None:
             raise NotTestableError("the mark stands in delivered mail, and the profile has no [mailbox]")
         self.judge.accepts(attempt, Stage.DATA)
-        return self.mailbox.find(attempt.recipient, attempt.token).headers(self.profile.dialect.mark)
+        try:
+            found = self.mailbox.find(attempt.recipient, attempt.token)
+        except NeverCameError as ending:
+            users = (
+                f"{user}@{domain.name}".lower() for domain in self.profile.domain for user in domain.users
+            )
+            if attempt.recipient.lower() in users:
+                raise
+            raise NotTestableError(
+                f"{ending}; {attempt.recipient} is no user of a [[domain]], so nobody knows whose it is"
+            ) from None
+        return found.headers(self.profile.dialect.mark)
 
     def outcome(self, text: str, attempt: Attempt, *, earned: bool = False) -> None:
         """A part of the rule with an outcome of its own, such as `deny at rcpt`; the twin goes through."""

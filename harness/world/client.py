@@ -2,7 +2,6 @@
 
 import contextlib
 import ssl
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -349,9 +348,7 @@ class Client(Host):
         """
         if talk.session.encrypted or talk.broken:
             return talk.auth_plain(user, password, initial=initial)
-        why = f"no credentials were sent, for {_uncovered(talk)}"
-        talk.steps.append(Step(Stage.AUTH, "AUTH PLAIN", (), time.monotonic(), 0.0, broken=why))
-        return talk.steps[-1]
+        return talk.unsaid(Stage.AUTH, "AUTH PLAIN", f"no credentials were sent, for {_uncovered(talk)}")
 
     def authenticate_in_clear_text(self, talk: Conversation, user: str, password: Secret | str) -> Step:
         """AUTH PLAIN for everybody on the way to read: for what is about clear text, and nothing else."""
@@ -366,9 +363,7 @@ class Client(Host):
         talk.starttls(self.tls_context(), self.world.sut.hostname)
         if talk.session.encrypted or talk.broken:
             return clear, talk.ehlo(helo or self.host)
-        # The greeting that was to follow was not said, and the first does not stand for it.
-        talk.steps.append(Step(Stage.HELO, "EHLO", (), time.monotonic(), 0.0, broken=_uncovered(talk)))
-        return clear, talk.steps[-1]
+        return clear, talk.unsaid(Stage.HELO, "EHLO", _uncovered(talk))
 
 
 def _why_unsent(*, bounces: bool) -> str:

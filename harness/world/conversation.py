@@ -92,6 +92,11 @@ class Conversation:
         """RSET, which is about no stage."""
         return self._say(None, "RSET")
 
+    def unsaid(self, tag: Stage, command: str, why: str) -> Step:
+        """What was to follow and was not sent: no reply to what was sent before stands for one to it."""
+        self.steps.append(Step(tag, command, (), time.monotonic(), 0.0, broken=why))
+        return self.steps[-1]
+
     def write(self, *parts: bytes, tag: Stage | None = None, replies: int = 1, apart: float = 0.0) -> None:
         """Send bytes as they are, each part in one write, that ask for so many replies; `hear` reads them.
 

@@ -73,9 +73,9 @@ class Step:
         """Seconds that the server cannot have taken longer than for the last reply.
 
         That a connection is there may be seen late: for the server a greeting began to be held back at some
-        time since the client set out for it.
+        time since the client set out for it, or was introduced.
         """
-        return self.seconds + (self.lead if self.tag is Stage.CONNECT else 0.0)
+        return max(self.seconds, self.reply.seconds if self.reply else 0.0)
 
     @property
     def text(self) -> str:

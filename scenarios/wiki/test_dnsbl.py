@@ -178,7 +178,8 @@ def test_client_on_all_lists_that_give_no_reasons(
 def test_bounce_of_a_client_on_all_lists(client: Client, offence: bool, sut: Sut, expect: Expect) -> None:
     recipient = taking_bounces(client, sut, expect)
     attempt = listed_by_all(client, offence, sut, expect).attempt(sender="", recipient=recipient)
-    expect(attempt, cause=asked_here_or_elsewhere(client, sut))
+    with expect.one_of_several():  # whose mailbox shows a mark need not be known of whoever sends
+        expect(attempt, cause=asked_here_or_elsewhere(client, sut))
 
 
 @rule("dnsbl.two")

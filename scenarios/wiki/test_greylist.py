@@ -157,6 +157,7 @@ def test_early_retry_does_not_begin_the_delay_anew(
     left, _ = just_before(delay, first, stranger, sut, clock, expect)
     clock.advance(stranger.address, left)
     early = stranger.attempt(label="early retry")
+    expect.given(put_off(early, sut), f"the early retry was not deferred: {early.step(sut.greylist.stage)}")
     _, end = just_before(delay, early, stranger, sut, clock, expect)
     clock.advance(stranger.address, max(0.0, over - clock.reading(stranger.address)))
     retry = stranger.attempt(label="retry after the delay, less than a delay after the early one")
