@@ -12,8 +12,10 @@ from harness.profile.tables import Override
 from harness.results.model import Status
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, open_run
+from harness.runs.course import run_scenario
 from harness.runs.play import Play
 from harness.runs.run import Run
+from harness.runs.steadiness import MORE_TRIES, TRIES
 from harness.runs.trial import Plan, Vote, try_once
 from harness.world.sut import Sut
 from scenarios.wiki import test_data as data
@@ -210,3 +212,21 @@ def test_whose_mailbox_shows_a_mark_must_be_known() -> None:
         vote = said(run, rule, scenario, "client", "offence", "sut", "expect")
         assert vote.status is Status.NOT_APPLICABLE, vote.reason
         assert "info@castle.example is no user of a [[domain]]" in vote.reason
+
+
+def test_who_passes_on_a_slow_machine_comes_as_often_as_that_takes() -> None:
+    rule = "helo.not-fqdn"
+
+    def play(play: Play) -> None:
+        play.call(greeting.test_greeting_without_a_dot_under_tls, {}, ("client", "offence", "sut", "expect"))
+
+    with open_run(Wish(CATALOGUE)) as run:
+        (earned,) = run.profile.expectation(run.catalogue[rule])[0]
+        for number in range(100):
+            late = earned.stage if number < 3 else None
+            run.steadiness.timed(f"another.rule-{number}", [earned.stage], late)
+        needed = run.steadiness.lateness(rule, earned.stage).votes
+        assert TRIES < needed <= MORE_TRIES
+        outcome = run_scenario(run, Plan(run.catalogue[rule], frozenset(), play))
+        assert outcome.status is Status.PASSED, outcome.reason
+        assert len(outcome.tries) == needed
