@@ -7,9 +7,10 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from fake_dns import DnsServer, FakeDns, listing_name, reverse_name
@@ -224,13 +225,17 @@ def running_mta(
     size: int = 70000,
     steered: bool = True,
     options: Sequence[str] = (),
+    hosts: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[RunningMta]:
     """The MTA, `steered` by `--control` or as users start it, with these `options`; it ends with the context.
 
     Its state is below `folder`. It asks a name server that comes with it, unless there is another `resolver`;
     it relays for one network; `extra` is more of its configuration, `greylist` of the table of that name.
+    What is left in its queue it sends at once; `hosts` have their addresses by then.
     """
     dns = world()
+    for name, address in hosts.items():
+        dns.publish(name, "A", address)
     with DnsServer(dns) as server:
         host, port = resolver or server.addresses[0]
         content = CONFIGURATION.format(

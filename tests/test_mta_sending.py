@@ -528,13 +528,12 @@ def test_an_operator_works_on_the_queue_from_another_process(
 def test_a_server_that_is_started_again_goes_on(tmp_path: Path, sink: ReceivingHost) -> None:
     extra = OUTGOING.format(port=sink.port, interval=1, lifetime=60)
     sink.replies = {"END": "451 4.3.0 Later"}
-    with running_mta(tmp_path, extra=extra) as mta:
-        mta.dns.publish("d13.example", "A", "127.0.0.1")
+    hosts = {"d13.example": "127.0.0.1"}
+    with running_mta(tmp_path, extra=extra, hosts=hosts) as mta:
         relay(mta, "one@d13.example")
         sink.wait(sessions=1)
     sink.replies = {}
-    with running_mta(tmp_path, extra=extra) as mta:
-        mta.dns.publish("d13.example", "A", "127.0.0.1")
+    with running_mta(tmp_path, extra=extra, hosts=hosts):
         sink.wait(1)
 
 
@@ -544,10 +543,9 @@ def test_what_one_host_took_is_not_sent_again_after_a_stop_while_another_hangs(
     extra = OUTGOING.format(port=sink.port, interval=1, lifetime=60).replace("timeout = 1", "timeout = 60")
     with receiving("127.0.0.2", sink.port) as slow:
         slow.replies = {"EHLO": "250-and so on"}
+        hosts = {"d18.example": "127.0.0.1", "slow.example": "127.0.0.2"}
         for run in (1, 2):
-            with running_mta(tmp_path, extra=extra) as mta:
-                mta.dns.publish("d18.example", "A", "127.0.0.1")
-                mta.dns.publish("slow.example", "A", "127.0.0.2")
+            with running_mta(tmp_path, extra=extra, hosts=hosts) as mta:
                 if run == 1:
                     relay(mta, "one@d18.example", "one@slow.example")
                 slow.wait(sessions=run)

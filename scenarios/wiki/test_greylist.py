@@ -154,9 +154,11 @@ def test_early_retry_does_not_begin_the_delay_anew(
     expect.applicable(sut.soonest_retry + AFTER + ROUNDING < delay / 2, NO_RETRY_BETWEEN)
     first = first_attempt(stranger, sut, expect)
     over = clock.reading(stranger.address) + delay + AFTER
-    left, _ = just_before(delay, first, stranger, sut, clock, expect)
+    left, end = just_before(delay, first, stranger, sut, clock, expect)
     clock.advance(stranger.address, left)
     early = stranger.attempt(label="early retry")
+    expect.given(clock.reading(stranger.address) < end, TOO_SLOW)
+    expect.applicable(not passed(early, sut), "an early retry is taken, so no delay can begin anew with it")
     expect.given(put_off(early, sut), f"the early retry was not deferred: {early.step(sut.greylist.stage)}")
     _, end = just_before(delay, early, stranger, sut, clock, expect)
     clock.advance(stranger.address, max(0.0, over - clock.reading(stranger.address)))
