@@ -2,14 +2,18 @@
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
 
 from harness.outcome import Outcome, Stage
-from harness.results.model import Finding, RuleResult, Status
+from harness.results.model import Finding, RuleResult, RunResult, Status
 from harness.rules import Catalogue, Level, Rule
 from harness.truth.dimensions import draw
 from harness.truth.pool import Order
 from harness.truth.proof import Proof
-from harness.truth.trial import Trial
+from harness.truth.trial import Bench, Trial
 from harness.truth.verdict import Kind, Truth
 from tests import result_builder
 
@@ -98,21 +102,68 @@ def test_a_defect_that_innocents_meet_is_told_as_a_finding() -> None:
     assert not _kinds(BROKEN, *rules, findings=(FINDING,))
 
 
-def test_what_may_be_noise_is_tried_again_when_all_others_are_done() -> None:
-    tried: list[str] = []
+@dataclass(frozen=True)
+class _Pool:
+    """Answers with what is to become of each try of each server, in their order."""
 
-    class Pool:
-        def trials(self, orders: deque[Order]) -> Iterator[tuple[Order, Trial]]:
-            while orders:
-                order = orders.popleft()
-                tried.append(order.key.order.key)
-                yield order, Trial(None, "no result")
+    outcomes: dict[str, list[RunResult | None]]
+    parallel: int = 12
+    tried: list[tuple[str, int]] = field(default_factory=list)  # the server, and how many side by side
 
-    proof = Proof(Pool())  # type: ignore[arg-type]
+    def trials(self, orders: deque[Order]) -> Iterator[tuple[Order, Trial]]:
+        while orders:
+            order = orders.popleft()
+            name = order.key.order.key
+            self.tried.append((name, self.parallel))
+            yield order, Trial(self.outcomes[name].pop(0), "no result")
+
+    @property
+    def bench(self) -> Bench:
+        return Bench(Path(), CATALOGUE)
+
+
+def _proof(**outcomes: list[RunResult | None]) -> tuple[Proof, _Pool]:
+    pool = _Pool(outcomes)
+    return Proof(pool), pool  # type: ignore[arg-type]
+
+
+def _orders(*names: str) -> list[Order]:
     drawn = draw(2, 0)
+    return [Order(name, drawn) for name in names]
+
+
+def test_what_may_be_noise_is_tried_again_when_all_others_are_done_and_then_alone() -> None:
+    proof, pool = _proof(one=[None, None, None], two=[None, None, None])
     doubtful = []
-    for judged in proof.judged([Order(name, drawn) for name in ("one", "two")]):
+    for judged in proof.judged(_orders("one", "two")):
         doubtful.append((judged.order.key, proof.doubtful))
         assert [one.kind for one in judged.wrong] == [Kind.NO_RESULT]
-    assert tried == ["one", "two", "one", "two"]
+    assert pool.tried == [("one", 12), ("two", 12), ("one", 12), ("two", 12), ("one", 1), ("two", 1)]
     assert doubtful == [("one", 1), ("two", 0)]
+
+
+@pytest.mark.parametrize("noisy", [1, 2])
+def test_noise_that_does_not_come_each_time_is_counted_apart(noisy: int) -> None:
+    proof, pool = _proof(one=[*[None] * noisy, result_builder.run(PASSED)])
+    (judged,) = proof.judged(_orders("one"))
+    assert not judged.wrong
+    assert [one.kind for one in judged.passing] == [Kind.NO_RESULT] * noisy
+    assert len(pool.tried) == noisy + 1
+    assert proof.doubtful == 0
+
+
+def test_noise_about_another_rule_each_time_is_no_mistake() -> None:
+    open_rules = [result_builder.run(_rule(name, Status.INCONCLUSIVE)) for name in ("one", "two")]
+    proof, _ = _proof(one=[*open_rules])
+    (judged,) = proof.judged(_orders("one"))
+    assert not judged.wrong
+    assert [one.rule for one in judged.passing] == ["one", "two"]
+
+
+def test_no_later_try_takes_back_what_was_false() -> None:
+    failed = result_builder.run(_rule("one", Status.FAILED), _rule("two", Status.INCONCLUSIVE))
+    proof, pool = _proof(one=[failed, result_builder.run(PASSED)])
+    (judged,) = proof.judged(_orders("one"))
+    assert [one.kind for one in judged.wrong] == [Kind.FALSE_FAILURE]
+    assert [one.kind for one in judged.passing] == [Kind.NO_CAUSE]
+    assert len(pool.tried) == 2

@@ -33,8 +33,7 @@ class Wish:
 def prove(bench: Bench, wish: Wish) -> int:
     """Try the servers, tell what is wrong, and print the table; returns the exit status.
 
-    When it is interrupted, or asked to end, the table is about those that were tried, and the request goes
-    on.
+    When it is interrupted, or asked to end, the table is about those that were tried.
     """
     began = time.monotonic()
     chosen = cases(bench, wish.seed, wish.servers, wish.broken, wish.first)
@@ -46,18 +45,16 @@ def prove(bench: Bench, wish: Wish) -> int:
 
     try:
         proof.run(chosen, tell)
-    except (KeyboardInterrupt, SystemExit):
+        mistakes = [*proof.sound.mistakes, *proof.broken.mistakes]
+        for mistake in _different(mistakes)[: wish.shrink]:
+            progress.say(f"the smallest server that shows {mistake.wrong[0].kind}, {mistake.wrong[0].rule}:")
+            small = proof.smallest(mistake)
+            names = ",".join(differences(small))
+            progress.say(
+                f"    {told(small)}\n    smtp-harness truth --replay {mistake.case} --reduced-to '{names}'"
+            )
+    finally:
         print("\n".join(_table(proof, wish, time.monotonic() - began)))
-        raise
-    mistakes = [*proof.sound.mistakes, *proof.broken.mistakes]
-    for mistake in _different(mistakes)[: wish.shrink]:
-        progress.say(f"the smallest server that shows {mistake.wrong[0].kind}, {mistake.wrong[0].rule}:")
-        small = proof.smallest(mistake)
-        names = ",".join(differences(small))
-        progress.say(
-            f"    {told(small)}\n    smtp-harness truth --replay {mistake.case} --reduced-to '{names}'"
-        )
-    print("\n".join(_table(proof, wish, time.monotonic() - began)))
     return 1 if mistakes else 0
 
 
@@ -112,9 +109,9 @@ def _table(proof: Proof, wish: Wish, seconds: float) -> Iterator[str]:
     for kind in sorted({*kinds[0], *kinds[1]}):
         yield row(f"  {kind}", kinds[0][kind], kinds[1][kind])
     for kind in sorted({*sound.once, *broken.once}):
-        yield row(f"  once, not again: {kind}", sound.once[kind], broken.once[kind])
+        yield row(f"  not each time: {kind}", sound.once[kind], broken.once[kind])
     if proof.doubtful:
-        yield f"{counted(proof.doubtful, 'server')} tried once, to be tried again and not counted yet"
+        yield f"{counted(proof.doubtful, 'server')} to be tried again and not counted yet"
     covers, tried = len(covering(wish.seed)), wish.first + max(sound.servers, broken.servers)
     rules = {name.rpartition(":")[0] for name in broken.mutants}
     needed = counted(covers, "server")

@@ -51,7 +51,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A server about which something wrong was said, and twice where noise may have been the reason."""
+    """A server about which something wrong was said, and each time where noise may have been the reason."""
 
     case: Case
     wrong: tuple[Wrong, ...]
@@ -59,7 +59,7 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Judged:
-    """An order, its last trial, and what is wrong about it; `passing` came once and not again."""
+    """An order, its last trial, and what is wrong about it; `passing` did not come each time."""
 
     order: Order
     trial: Trial
@@ -71,8 +71,15 @@ class Judged:
 @dataclass
 class _Again:
     order: Order
-    before: tuple[Wrong, ...] | None = None  # what was wrong at first
+    tries: list[tuple[Wrong, ...]] = field(default_factory=list)  # what was wrong, each time
     cpu: float = 0.0
+
+    @property
+    def doubtful(self) -> set[tuple[str, str]]:
+        """What may be noise and came each time."""
+        return set.intersection(
+            *({one.same for one in tried if one.kind.may_be_noise} for tried in self.tries)
+        )
 
 
 @dataclass
@@ -83,13 +90,13 @@ class Tally:
     statuses: Counter[Status] = field(default_factory=Counter)
     causes: Counter[str] = field(default_factory=Counter)  # of what was inconclusive
     mistakes: list[Mistake] = field(default_factory=list)
-    once: Counter[Kind] = field(default_factory=Counter)  # wrong once by noise, and not again
+    once: Counter[Kind] = field(default_factory=Counter)  # wrong by noise, and not each time
     rules: dict[str, Counter[Status]] = field(default_factory=dict)
     mutants: Counter[str] = field(default_factory=Counter)
     cpu: float = 0.0
 
     def add(self, case: Case, judged: Judged) -> None:
-        """Count one server's result, the last one where it was tried twice."""
+        """Count one server's result, the last one where it was tried again."""
         trial, wrong = judged.trial, judged.wrong
         self.cpu += judged.cpu
         self.once.update(one.kind for one in judged.passing)
@@ -141,27 +148,25 @@ class Proof:
     def judged(self, orders: Iterable[Order]) -> Iterator[Judged]:
         """Every order and what is wrong about it.
 
-        What may be noise is tried again before it counts, when all others are done: noise takes its time.
+        What may be noise is tried again before it counts, when all others are done, for noise takes its
+        time; and where it comes again, once more, with nothing beside it.
         """
         left = deque(replace(order, key=_Again(order)) for order in orders)
-        for order, trial in self.pool.trials(left):
-            again: _Again = order.key
-            wrong = self.wrong(order.mutants, trial)
-            again.cpu += trial.cpu
-            if again.before is None and any(one.kind.may_be_noise for one in wrong):
-                again.before = wrong
-                self.doubtful += 1
-                left.append(order)
-                continue
-            self.doubtful -= again.before is not None
-            before = again.before or ()
-            twice = {one.same for one in before} & {one.same for one in wrong}
-            every = (*before, *wrong)
-            passing = tuple(
-                one for one in every if again.before and one.kind.may_be_noise and one.same not in twice
-            )
-            counts = {one.same: one for one in every if one not in passing}
-            yield Judged(again.order, trial, tuple(counts.values()), passing, again.cpu)
+        alone = replace(self.pool, parallel=1)
+        for pool, is_last in ((self.pool, False), (self.pool, False), (alone, True)):
+            doubtful: deque[Order] = deque()
+            for order, trial in pool.trials(left):
+                again: _Again = order.key
+                was_doubtful = bool(again.tries)
+                again.tries.append(self.wrong(order.mutants, trial))
+                again.cpu += trial.cpu
+                if again.doubtful and not is_last:
+                    doubtful.append(order)
+                    self.doubtful += not was_doubtful
+                else:
+                    self.doubtful -= was_doubtful
+                    yield _judged(again, trial)
+            left = doubtful
 
     def wrong(self, mutants: Sequence[str], trial: Trial) -> tuple[Wrong, ...]:
         """What is wrong about the verdicts on a server with that defect, if any."""
@@ -198,6 +203,15 @@ class Proof:
         self.told(f"WRONG about {mistake.case} (smtp-harness truth --replay {mistake.case})")
         for one in mistake.wrong:
             self.told(f"    {one}")
+
+
+def _judged(again: _Again, trial: Trial) -> Judged:
+    """What counts is what no noise excuses, or what came each time."""
+    each_time = again.doubtful
+    every = [one for tried in again.tries for one in tried]
+    passing = tuple(one for one in every if one.kind.may_be_noise and one.same not in each_time)
+    counts = {one.same: one for one in every if one not in passing}
+    return Judged(again.order, trial, tuple(counts.values()), passing, again.cpu)
 
 
 def _mutants(case: Case) -> tuple[str, ...]:
