@@ -10,7 +10,9 @@ RESULTS = ("none", "neutral", "pass", "fail", "softfail", "temperror", "permerro
 OLD_NAMES = {"error": "temperror", "unknown": "permerror", "hardfail": "fail"}
 COMMENT = re.compile(r"\((?:\\.|[^()\\])*\)")
 PAIR = re.compile(r'([\w.-]+)\s*=\s*("(?:\\.|[^"\\])*"|[^\s;]*)')
-SPF_METHOD = re.compile(rf"(?:^|;)\s*spf\s*=\s*({'|'.join(RESULTS)}|hardfail)\b", re.IGNORECASE)
+SPF_METHOD = re.compile(rf"(?:^|;)\s*spf\s*=\s*({'|'.join(RESULTS)}|hardfail)\b([^;]*)", re.IGNORECASE)
+ABOUT_HELO = re.compile(r"\bsmtp\.helo\s*=", re.IGNORECASE)  # RFC 8601 §2.7.2
+ABOUT_SENDER = re.compile(r"\bsmtp\.mailfrom\s*=", re.IGNORECASE)
 DKIM_METHOD = re.compile(r"(?:^|;)\s*dkim\s*=\s*(\w+)([^;]*)", re.IGNORECASE)
 OF_DOMAIN = re.compile(r"\bheader\.(?:d|i)\s*=\s*\"?(?:[^\s\"@]*@)?([\w.-]+)", re.IGNORECASE)
 SPEAKS_OF_SPF = re.compile(
@@ -51,10 +53,16 @@ def in_message(found: Delivered, *, null_sender: bool) -> Shown | None:
     about_sender = [shown for identity, shown in fields if identity in wanted and shown]
     for shown in (*about_sender, *(shown for _, shown in fields if shown)):
         return shown
-    for value in found.headers("Authentication-Results"):
-        if match := SPF_METHOD.search(_without_comments(value)):
-            return Shown(_result(match[1]), None, f"Authentication-Results: {value}")
-    return None
+    methods = [
+        (method, Shown(_result(method[1]), None, f"Authentication-Results: {value}"))
+        for value in found.headers("Authentication-Results")
+        for method in SPF_METHOD.finditer(_without_comments(value))
+    ]
+    about = ABOUT_HELO if null_sender else ABOUT_SENDER
+    for method, shown in methods:
+        if about.search(method[2]):
+            return shown
+    return next((shown for method, shown in methods if null_sender or not ABOUT_HELO.search(method[2])), None)
 
 
 def in_refusal(attempt: Attempt) -> Shown | None:

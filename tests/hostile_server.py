@@ -25,6 +25,11 @@ class Visitor:
     over: threading.Event  # the test is
     buffer: bytes = b""
 
+    @property
+    def has_more(self) -> bool:
+        """Whether it has said something that nobody has read."""
+        return bool(self.buffer) or bool(select([self.socket], [], [], 0.0)[0])
+
     def hear(self, until: bytes) -> bytes:
         while until not in self.buffer:
             data = self.socket.recv(65536)

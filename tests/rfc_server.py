@@ -33,6 +33,7 @@ class Way(Enum):
     FORWARDS = auto()  # RCPT has 251
     TAKES_ONE_RECIPIENT = auto()  # in a transaction
     REFUSES_GROUPS = auto()  # in a message, whoever is in them
+    REFUSES_IN_STOCK_WORDS = auto()  # what does not parse, and one group for its name
     FAILS_WITHOUT_RECIPIENTS = auto()  # DATA has 554, and the transaction is over
     LETS_DATA_PASS = auto()  # without a recipient as well, and refuses the message (RFC 5321 §3.3)
     WANTS_TLS = auto()  # before anything (RFC 3207 §4)
@@ -42,7 +43,14 @@ class Way(Enum):
     REFUSES_LISTED_AT_END = auto()  # of the content, likewise
     SLOW_TO_QUIT = auto()  # 221 takes a while
     SCANS = auto()  # the end of the content takes a while
+    GREETS_ONCE = auto()  # a second greeting has 550, and changes nothing (RFC 5321 §4.1.4)
+    SAYS_FAREWELL = auto()  # 221 behind a message that it refuses, and goes on
     TAKES_ONE_COMMAND = auto()  # behind the greeting, and then it has no more time
+    # for reasons of its own, that are nobody's affair
+    REFUSES_VRFY = auto()  # 550
+    REFUSES_HELO = auto()  # 550
+    REFUSES_COMMANDS_IN_MAIL = auto()  # a line of a message looks like one
+    PUNISHES_HASTE = auto()  # closes where something came before a message was answered
     # as the profile has it
     ENDS_AFTER_ONE_ERROR = auto()
     # wrong
@@ -57,6 +65,7 @@ class Way(Enum):
     DROPS_RECIPIENTS_AT_AN_ERROR = auto()  # in RCPT
     DELIVERS_HALF_AT_RESET = auto()  # of the connection
     LISTS_WHAT_IT_HAS_NOT = auto()  # DSN and AUTH, whose parameters are not known
+    REFUSES_PARAMETERS = auto()  # of what it lists, as errors of syntax
     NOOP_DROPS = auto()  # the transaction
     SILENT_AT_UNKNOWN = auto()  # no reply
     ENDS_AT_LF = auto()  # LF . LF ends the content
@@ -109,7 +118,9 @@ class Dialogue:
                 raise Hangup
             if reply:
                 self.say(reply)
-            if reply[:3] == b"221" or (self.erred and Way.ENDS_AFTER_ONE_ERROR in self.server.ways):
+            if (reply[:3] == b"221" and line.upper() == b"QUIT") or (
+                self.erred and Way.ENDS_AFTER_ONE_ERROR in self.server.ways
+            ):
                 raise Hangup
 
     def say(self, reply: bytes) -> None:
@@ -150,6 +161,8 @@ class Dialogue:
             return known[verb](rest)
         if verb == b"AUTH" and Way.TAKES_LOGINS in self.server.ways:
             return b"334 "
+        if verb == b"VRFY" and Way.REFUSES_VRFY in self.server.ways:
+            return b"550 nobody is asked here"
         if verb == b"NOOP" and Way.NOOP_DROPS in self.server.ways:
             self.drop()
         return SIMPLE.get(verb, b"" if Way.SILENT_AT_UNKNOWN in self.server.ways else b"500 what?")
@@ -165,6 +178,10 @@ class Dialogue:
         if not rest.strip():
             self.greeted = self.greeted or Way.REFUSED_GREETING_COUNTS in self.server.ways
             return b"501 who?"
+        if verb == b"HELO" and Way.REFUSES_HELO in self.server.ways:
+            return b"550 your name leads nowhere"
+        if self.greeted and Way.GREETS_ONCE in self.server.ways:
+            return b"550 we have met"
         self.drop()
         self.greeted = True
         if verb == b"HELO":
@@ -191,9 +208,14 @@ class Dialogue:
             self.sender = Way.COUNTS_WHAT_IS_NO_PATH in self.server.ways
             return b"501 no path"
         if space and parameters.upper() != b"BODY=7BIT":
-            return b"555 unknown parameter"
+            return self.unknown_parameter
         self.sender = True
         return b"250 fine"
+
+    @property
+    def unknown_parameter(self) -> bytes:
+        wrong = Way.REFUSES_PARAMETERS in self.server.ways
+        return b"501 what is that?" if wrong else b"555 unknown parameter"
 
     def rcpt(self, rest: bytes) -> bytes:
         path, space, _ = rest[3:].partition(b" ")
@@ -207,7 +229,7 @@ class Dialogue:
                 self.recipients = []
             return b"501 no path"
         if space:
-            return b"555 unknown parameter"
+            return self.unknown_parameter
         if self.recipients and Way.TAKES_ONE_RECIPIENT in self.server.ways:
             return b"451 one at a time"
         self.recipients.append(path[1:-1])
@@ -230,18 +252,36 @@ class Dialogue:
         if Way.SCANS in ways:
             self.visitor.over.wait(PAUSE)
         self.sender, self.recipients = False, recipients if Way.KEEPS_RECIPIENTS_OF_MESSAGE in ways else []
+        if Way.PUNISHES_HASTE in ways and self.visitor.has_more:
+            self.say(b"554 wait for your turn")
+            raise Hangup
         if Way.FLUSHES_COMMANDS in ways:
             self.visitor.buffer = b""
         self.greeted = Way.WANTS_GREETING_AGAIN not in ways
         if refusal := self.listed(Way.REFUSES_LISTED_AT_END):
             return refusal
-        if not recipients:
-            return b"554 no recipients"
-        if b":;\r\n" in heard and Way.REFUSES_GROUPS in ways:
-            return b"550 nobody hides here"
+        if refusal := self.refusal(heard, recipients):
+            return refusal
         kept = b"\n".join(line.removeprefix(b".") for line in heard.removesuffix(END[2:]).split(b"\r\n"))
         self.server.taken.append(([*recipients], kept))
         return TAKEN
+
+    def refusal(self, heard: bytes, recipients: list[bytes]) -> bytes:
+        """What a message is refused with that it does not take."""
+        ways = self.server.ways
+        if not recipients:
+            return b"554 no recipients"
+        if Way.REFUSES_COMMANDS_IN_MAIL in ways and b"\r\nMAIL FROM:" in heard:
+            return b"554 that is no mail"
+        if Way.SAYS_FAREWELL in ways and b"\n.\n" in heard:
+            self.say(b"554 that is no mail")
+            return b"221 do not come again"
+        odd = b"undisclosed-recipients" in heard or b"@@" in heard
+        if odd and Way.REFUSES_IN_STOCK_WORDS in ways:
+            return b"550 message content rejected"
+        if b":;\r\n" in heard and Way.REFUSES_GROUPS in ways:
+            return b"550 nobody hides here"
+        return b""
 
     def content(self) -> bytes:
         heard = b"\r\n"
@@ -277,3 +317,13 @@ class ItsMailbox:
             for number, (recipients, content) in enumerate(self.server.taken)
             if recipient.encode() in recipients and token.encode() in content
         ]
+
+
+@dataclass(frozen=True)
+class OneForAll(ItsMailbox):
+    """All that the server has taken, whoever it was for."""
+
+    def copies(self, recipient: str, token: str) -> list[Delivered]:
+        """Every copy with `token` in it."""
+        everybody = {one.decode() for recipients, _ in self.server.taken for one in recipients}
+        return [copy for one in sorted(everybody) for copy in super(OneForAll, self).copies(one, token)]

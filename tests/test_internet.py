@@ -14,6 +14,7 @@ from harness.profile.model import Profile
 from harness.profile.values import neighbourhood
 from harness.verdicts import NotTestableError
 from harness.world.acts import Acts, DnsInHand
+from harness.world.addresses import Addresses, Inhabitants
 from harness.world.internet import Internet, Kind
 from tests.dns_asking import Question, answers, ask
 
@@ -57,6 +58,12 @@ def test_all_networks_are_used_before_any_is_used_again() -> None:
         world.identity(Kind.KNOWN)
     with pytest.raises(NotTestableError, match="no IPv4 address is left"):
         world.identity(Kind.KNOWN)
+
+
+def test_nobody_has_the_address_of_the_block_lists_test_entry() -> None:
+    addresses = Addresses([ipaddress.ip_network("127.0.0.0/29")], Inhabitants())
+    given = [address for _ in range(6) if (address := addresses.among_others(sparing=False))]
+    assert sorted(given) == [f"127.0.0.{number}" for number in (1, 3, 4, 5, 6)]
 
 
 def test_a_stranger_to_a_greylist_by_networks_lives_alone() -> None:

@@ -62,6 +62,21 @@ def test_a_message_is_found_in_every_folder(tmp_path: Path, folder: str, part: s
     assert (found.folder, found.where, found.content) == (folder, str(file), MESSAGE)
 
 
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        ("7bit", b".x\n=1B\x1b\n"),
+        ("quoted-printable", b"=2Ex\r\n=3D1B=1B\r\n"),
+        ("base64", b"LngKPTFCGwo=\n"),
+    ],
+)
+def test_what_was_encoded_since_is_still_in_a_message(encoding: str, body: bytes) -> None:
+    head = f"Subject: x\nContent-Transfer-Encoding: {encoding}\n\n".encode()
+    found = Delivered(ANN, INBOX, "here", head + body)
+    assert found.has(b".x\n=1B\x1b\n")
+    assert not found.has(b"..x")
+
+
 def test_a_message_that_comes_late_is_waited_for(tmp_path: Path) -> None:
     root = tmp_path / "example.org" / "ann"
     put(root, b"another message", "0.x.host")

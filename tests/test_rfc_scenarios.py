@@ -28,7 +28,7 @@ from scenarios.rfc import test_session_order as order
 from scenarios.rfc.transactions import must_have_no_recipients, must_have_no_sender
 from tests.hostile_server import HostileServer
 from tests.ports import free_port
-from tests.rfc_server import ASKING, LIST, ItsMailbox, RfcServer, Way
+from tests.rfc_server import ASKING, LIST, ItsMailbox, OneForAll, RfcServer, Way
 from tests.test_raw_dialogues import PROFILE as SMALL
 
 ASKS = """
@@ -48,6 +48,7 @@ MAIL_IN_ODD_CASE: Given = {"stage": Stage.HELO, "line": "mAiL fRoM:<{sender}>", 
 ASKS_FOR_TLS = "which asks for TLS or a login before anything and says nothing of this rule"
 RSET_AT_ONCE: Given = {"line": "RSET", "wanted": (250,)}
 XYZZY: Given = {"stage": Stage.HELO, "line": "XYZZY"}
+TWICE: Given = {"verb": "EHLO", "must_have_nothing": must_have_no_sender}
 UNKNOWN: Given = {"line": b"XYZZY all"}
 NO_SENDER: Given = {"must_have_nothing": must_have_no_sender}
 NO_RECIPIENTS: Given = {"must_have_nothing": must_have_no_recipients}
@@ -101,6 +102,13 @@ def said(run: Run, rule: str, scenario: Scenario, **given: object) -> Vote:
         (Way.TAKES_LOGINS, "session.keywords-honoured", greeting.test_commands_of_listed_extensions, {}),
         (Way.HESITATES_AFTER_ERRORS, "reply.one-per-command", reply.test_a_command_has_one_reply, UNKNOWN),
         (Way.HESITATES_AFTER_ERRORS, "reply.crlf-framed", reply.test_lines_of_all_replies, UNKNOWN),
+        (
+            Way.GREETS_ONCE,
+            "session.second-ehlo-resets",
+            greeting.test_a_second_greeting_drops_the_transaction,
+            TWICE,
+        ),
+        (Way.SAYS_FAREWELL, "eod.no-sync-loss", eod.test_commands_behind_what_is_refused, {"form": b"\n.\n"}),
         (Way.SCANS, "eod.lf-dot-lf", eod.test_dot_between_bare_lfs, {}),
         (Way.SCANS, "eod.split-writes", eod.test_end_octet_by_octet, {}),
         (Way.SCANS, "eod.empty-data", eod.test_dot_right_behind_the_go_ahead, {}),
@@ -187,6 +195,18 @@ def test_a_server_is_lawful_in_its_own_way(
             reply.test_line_ends_in_what_is_said,
             {"line": b"RCPT TO:<a\r%b>"},
         ),
+        (
+            {Way.LISTS_WHAT_IT_HAS_NOT, Way.REFUSES_PARAMETERS},
+            "session.keywords-honoured",
+            greeting.test_parameters_of_listed_extensions,
+            {},
+        ),
+        (
+            {Way.LISTS_WHAT_IT_HAS_NOT, Way.REFUSES_PARAMETERS},
+            "session.keywords-honoured",
+            greeting.test_parameters_of_rcpt_of_listed_extensions,
+            {},
+        ),
         ({Way.ENDS_AT_LF}, "eod.lf-dot-lf", eod.test_dot_between_bare_lfs, {}),
         ({Way.ENDS_AT_LF, Way.SCANS}, "eod.lf-dot-lf", eod.test_dot_between_bare_lfs, {}),
         (
@@ -203,6 +223,53 @@ def test_a_server_is_wrong_in_its_own_way(
     with judged(tmp_path, ways) as run:
         vote = said(run, rule, scenario, **given)
     assert vote.status is Status.FAILED, vote.reason
+
+
+@pytest.mark.parametrize(
+    ("ways", "rule", "scenario", "given"),
+    [
+        ({Way.REFUSES_VRFY}, "session.vrfy-implemented", commands.test_vrfy_is_known, {}),
+        ({Way.REFUSES_HELO}, "session.helo-plain", greeting.test_helo_lists_nothing, {}),
+        (
+            {Way.LISTS_WHAT_IT_HAS_NOT, Way.REFUSES_MAIL},
+            "session.keywords-honoured",
+            greeting.test_parameters_of_listed_extensions,
+            {},
+        ),
+        ({Way.REFUSES_COMMANDS_IN_MAIL}, "eod.lf-dot-lf", eod.test_dot_between_bare_lfs, {}),
+        (
+            {Way.REFUSES_COMMANDS_IN_MAIL},
+            "eod.no-sync-loss",
+            eod.test_commands_behind_what_is_refused,
+            {"form": b"\n.\n"},
+        ),
+    ],
+)
+def test_what_a_server_refuses_for_reasons_of_its_own_is_neither_kept_nor_broken(
+    tmp_path: Path, ways: set[Way], rule: str, scenario: Scenario, given: Given
+) -> None:
+    with judged(tmp_path, ways) as run:
+        vote = said(run, rule, scenario, **given)
+    assert vote.status is Status.INCONCLUSIVE, vote.reason
+
+
+@pytest.mark.parametrize(("scan", "status"), [(None, Status.PASSED), (0.0, Status.INCONCLUSIVE)])
+def test_a_slow_end_of_content_is_waited_for_before_anything_else_is_said(
+    tmp_path: Path, scan: float | None, status: Status
+) -> None:
+    with judged(tmp_path, {Way.SCANS, Way.PUNISHES_HASTE}) as run:
+        server = run.profile.server.model_copy(update={"scan": scan})  # which may be untrue
+        run = replace(run, profile=run.profile.model_copy(update={"server": server}))
+        vote = said(run, "eod.empty-data", eod.test_dot_right_behind_the_go_ahead)
+    assert vote.status is status, vote.reason
+
+
+def test_one_mailbox_for_two_recipients_shows_nothing_of_whom_a_message_is_for(tmp_path: Path) -> None:
+    with judged(tmp_path, set()) as run:
+        whole = run.tools.made[MAILBOX]
+        run = replace(run, tools=Tools({**run.tools.made, MAILBOX: OneForAll(whole.server)}))
+        vote = said(run, "session.buffers-cleared", order.test_a_message_goes_to_its_own_recipients)
+    assert vote.status is Status.INCONCLUSIVE, vote.reason
 
 
 def test_errors_behind_a_message_that_was_taken_are_what_stood_behind_a_false_end(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from harness.capabilities.clock import SteeredClock
 from harness.grants.capability import Tools
 from harness.grants.greylist import CLOCK
+from harness.grants.sending import SINK
 from harness.outcome import Outcome
 from harness.profile.tables import Override
 from harness.results.model import Status
@@ -20,7 +21,12 @@ from harness.runs.play import Play
 from harness.runs.run import Run
 from harness.runs.steadiness import MORE_TRIES, TRIES
 from harness.runs.trial import Plan, Vote, try_once
+from harness.settings.secret import Secret
+from harness.verdicts import InconclusiveError
+from harness.world.internet import Kind
 from harness.world.sut import Sut
+from scenarios.wiki import test_absent as absent
+from scenarios.wiki import test_auth as login
 from scenarios.wiki import test_data as data
 from scenarios.wiki import test_dnsbl as lists
 from scenarios.wiki import test_greylist as greylisting
@@ -151,6 +157,10 @@ def test_a_group_that_is_refused_for_what_it_is_says_nothing_of_syntax(tmp_path:
         vote = said(run, rule, scenario, "client", "sut", "expect", twin=False)
         assert vote.status is Status.NOT_APPLICABLE, vote.reason
         assert "not as what does not parse: 550 nobody hides here" in vote.reason
+    with small(tmp_path, Way.REFUSES_IN_STOCK_WORDS) as run:
+        vote = said(run, rule, scenario, "client", "sut", "expect", twin=False)
+        assert vote.status is Status.NOT_APPLICABLE, vote.reason
+        assert "it is refused for its name" in vote.reason
     with open_run(Wish(CATALOGUE, mutants=["data.header-syntax:strict-group"])) as run:
         vote = said(run, rule, scenario, "client", "sut", "expect", twin=False)
         assert vote.status is Status.FAILED, vote.reason
@@ -218,6 +228,70 @@ def test_only_an_early_retry_can_begin_the_delay_anew(
         vote = said(run, "greylist.retry-accept", scenario, *wanted, twin=False)
         assert vote.status is status, vote.reason
         assert reason in vote.reason
+
+
+ACCOUNT_IN_CLEAR = login.test_account_in_clear_text_where_nothing_covers_it
+
+
+@pytest.mark.parametrize(
+    ("mutants", "status"), [([], Status.PASSED), (["auth.plaintext-refused:off"], Status.FAILED)]
+)
+def test_an_account_in_clear_text_is_tried_where_there_is_no_tls(mutants: list[str], status: Status) -> None:
+    wanted = ("client", "sut", "expect")
+    with open_run(Wish(CATALOGUE, mutants=mutants)) as run:
+        bare = replace(run, profile=run.profile.model_copy(update={"tls": None}))
+        vote = said(bare, "auth.plaintext-refused", ACCOUNT_IN_CLEAR, *wanted, twin=False)
+        assert vote.status is status, vote.reason
+        vote = said(run, "auth.plaintext-refused", ACCOUNT_IN_CLEAR, *wanted, twin=False)
+        assert vote.status is Status.NOT_APPLICABLE, vote.reason
+
+
+def test_what_an_account_is_refused_as_a_wrong_password_shows_nothing() -> None:
+    with open_run(Wish(CATALOGUE, mutants=["auth.plaintext-refused:off"])) as run:
+        assert run.profile.auth
+        wrong = run.profile.auth.model_copy(update={"password": Secret("another")})
+        bare = replace(run, profile=run.profile.model_copy(update={"tls": None, "auth": wrong}))
+        wanted = ("client", "sut", "expect")
+        vote = said(bare, "auth.plaintext-refused", ACCOUNT_IN_CLEAR, *wanted, twin=False)
+        assert vote.status is Status.INCONCLUSIVE, vote.reason
+
+
+def test_a_host_of_the_sender_that_is_called_when_the_message_is_there_is_no_pass_without_a_sink() -> None:
+    with open_run(Wish(CATALOGUE, mutants=["absent.sender-callout:weak-at-data"])) as run:
+        rule, scenario = "absent.sender-callout", absent.test_host_of_the_sender_is_not_looked_up
+        vote = said(run, rule, scenario, "client", "sut", "expect", twin=False, sink=None)
+        assert vote.status is Status.NOT_TESTABLE, vote.reason
+
+
+def test_of_two_recipients_the_second_is_not_told_apart_where_its_rule_is_told_at_the_end() -> None:
+    with open_run(Wish(CATALOGUE)) as sound:
+        run = promising(sound, "deny at data", "rcpt.unknown-user")
+        scenario = recipients.test_second_recipient_is_one_that_nobody_knows
+        vote = said(run, "rcpt.unknown-user", scenario, "client", "offence", "sut", "expect")
+        assert vote.status is Status.NOT_APPLICABLE, vote.reason
+        assert "share one reply" in vote.reason
+
+
+def test_each_recipient_may_take_longer_than_the_one_before() -> None:
+    """As where many recipients slow a client down: any reply is late for this judge."""
+    with open_run(Wish(CATALOGUE)) as run:
+        never: Callable[[float, float], float] = lambda since, until: 0.0  # noqa: E731
+        hasty = replace(run, judge=replace(run.judge, delay=1e-6, noise=never, taken=never))
+        vote = of_too_many(hasty)
+        assert vote.status is Status.PASSED, vote.reason
+
+
+@pytest.mark.parametrize("mutants", [[], ["rcpt.relay-trusted:off"]])
+def test_mail_that_has_not_come_never_will_where_what_was_sent_later_has(mutants: list[str]) -> None:
+    with open_run(Wish(CATALOGUE, mutants=mutants)) as run:
+        play = Play(run, run.catalogue["rcpt.relay-denied"])
+        with play.world.place():
+            sink = play.tool(SINK)
+            assert sink
+            host = sink.host()
+            given = (host, f"friend@{host.domain}", play.new_client(Kind.KNOWN))
+            with pytest.raises(InconclusiveError) if mutants else contextlib.nullcontext():
+                recipients.comes_there(*given, play.new_client, play.world.sut, play.expect)
 
 
 def test_whose_mailbox_shows_a_mark_must_be_known() -> None:

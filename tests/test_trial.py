@@ -13,7 +13,7 @@ from harness.rules import Catalogue
 from harness.runs.assembly import Wish, open_run
 from harness.runs.baseline import Baseline, Finding, Innocent, Meeting, innocents
 from harness.runs.course import CaseResult, run_scenario
-from harness.runs.expect import EndedError
+from harness.runs.expect import EndedError, MarkedInnocentError
 from harness.runs.play import Play
 from harness.runs.run import Run
 from harness.runs.steadiness import Steadiness
@@ -63,6 +63,7 @@ def vote(run: Run, offence: Ending, twin: Ending | None, rule: str = "helo.plain
 
 
 BROKEN, DOUBT = raises(FailedError("550 at helo")), raises(InconclusiveError("neither"))
+HIT = raises(MarkedInnocentError("it is marked"))
 
 
 @pytest.mark.parametrize(
@@ -72,8 +73,15 @@ BROKEN, DOUBT = raises(FailedError("550 at helo")), raises(InconclusiveError("ne
         (keeps, None, Status.PASSED, ""),
         (BROKEN, keeps, Status.FAILED, "550 at helo"),
         (BROKEN, None, Status.FAILED, "550 at helo"),
-        (keeps, BROKEN, Status.FAILED, "it hits the innocent twin, too: 550 at helo"),
-        (BROKEN, BROKEN, Status.FAILED, "it hits the innocent twin, too"),
+        (keeps, HIT, Status.FAILED, "it hits the innocent twin, too: it is marked"),
+        (HIT, HIT, Status.FAILED, "it hits the innocent twin, too"),
+        (
+            keeps,
+            BROKEN,
+            Status.INCONCLUSIVE,
+            "the innocent twin: 550 at helo; but so it is without the offence",
+        ),
+        (BROKEN, BROKEN, Status.INCONCLUSIVE, "but so it is without the offence"),
         (DOUBT, keeps, Status.INCONCLUSIVE, "neither"),
         (keeps, DOUBT, Status.INCONCLUSIVE, "the innocent twin: neither"),
         (BROKEN, DOUBT, Status.INCONCLUSIVE, "the innocent twin: neither"),

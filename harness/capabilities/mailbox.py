@@ -44,6 +44,13 @@ class Delivered:
         """Everything after the header, with LF line ends."""
         return self.content.replace(b"\r\n", b"\n").partition(b"\n\n")[2]
 
+    def has(self, part: bytes) -> bool:
+        """Whether that is in its body, with LF line ends, as it stands there or as it was encoded since."""
+        if part in self.body:
+            return True
+        payload = BytesParser(policy=policy.compat32).parsebytes(self.content).get_payload(decode=True)
+        return isinstance(payload, bytes) and part in payload.replace(b"\r\n", b"\n")
+
 
 class Watch(Protocol):
     """One recipient's mailbox, remembering what has been looked at."""

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import secrets
+import socket
 import struct
 from dataclasses import dataclass
 from enum import Enum
@@ -13,6 +14,7 @@ from harness.settings.hosts import endpoint_text
 
 NOERROR, NXDOMAIN = 0, 3
 IDS_AT_ONCE = 256
+RECEIVE_BUFFER = 1 << 20  # octets, asked of the system: an answer that is lost costs its question a time-out
 MOST_UNDER_WAY = 1 << 15  # questions at a time; half of all ids, so that a free one is soon found
 log = logging.getLogger(__name__)
 
@@ -75,6 +77,8 @@ class Resolver(asyncio.DatagramProtocol):
         loop = asyncio.get_running_loop()
         # A connected socket: the system lets only this server's datagrams through.
         self._transport, _ = await loop.create_datagram_endpoint(lambda: self, remote_addr=self._server)
+        ours: socket.socket = self._transport.get_extra_info("socket")
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
 
     def close(self) -> None:
         """Close the socket; questions under way time out."""

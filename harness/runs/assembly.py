@@ -28,6 +28,7 @@ from harness.runs.noise import NOOPS, DnsProbe, GreetingProbe, Pulse, ServerProb
 from harness.runs.run import Run
 from harness.runs.server_facts import server_facts
 from harness.smtp.session import Session
+from harness.world.addresses import TEST_ENTRIES
 from harness.world.client import Client
 from harness.world.endpoints import endpoints_of
 from harness.world.internet import Internet
@@ -147,10 +148,13 @@ def _in_turn(hosts: Sequence[Client]) -> Callable[[], Session]:
 
 
 def _publish_server(dns: FakeDns, profile: Profile) -> None:
-    """What the world knows of the server itself, and the block lists' zones, empty."""
+    """What the world knows of the server itself, and the block lists' zones, with their test entries."""
     for blocklist in profile.dnsbl:
+        code = str(blocklist.answers[0].network_address) if blocklist.answers else TEST_ENTRIES[0]
         for zone in blocklist.zones:
             dns.zone(zone)
+            for address in TEST_ENTRIES:  # some servers ask no list that lacks them
+                dns.list_address(zone, address, code, "test entry")
     version = ipaddress.ip_address(profile.server.address).version
     dns.publish(profile.server.hostname, "AAAA" if version == 6 else "A", profile.server.address)
     for domain in profile.domain:

@@ -54,20 +54,31 @@ def must_end_data(talk: Talk, *wanted: Wanted) -> None:
     """What was said last ends the content: it has a reply of its own, and needs no other dot to get it.
 
     The reply is one of those `wanted`, or any where none is named; the twin's message is taken.
-    Where nothing comes, a command and another dot are sent. A server that is still reading content answers
-    once, which contradicts; one that is only slow answers each. Raises what `Talk.must_hear` raises.
+    Where nothing comes for as long as a reply may take, a command is sent, and then another dot. A server
+    that is still reading content answers the dot alone, which contradicts; one that is only slow answers
+    each. Nothing is said before, for some servers punish whoever does not wait for a reply. Raises what
+    `Talk.must_hear` raises.
     """
-    if talk.must_hear(*(wanted or ANY), SILENCE, twin="2xx").seen is not SILENCE:
+    these = wanted or ANY
+    if talk.must_hear(*these, SILENCE, twin="2xx").seen is not SILENCE:
         return
-    talk.says(b"NOOP\r\n.\r\n", replies=1, stage=Stage.DATA)
-    first = talk.hears_anything(patiently=True)
-    come = [first, *talk.all_that_comes()] if isinstance(first, Step) else []
-    if not come:
-        raise InconclusiveError("nothing was said, and nothing at another dot behind it")
-    if len(come) == 1:
-        talk.must_not_be_slow()
-        raise FailedError(
-            f"it did not end the content: only another dot behind it was answered, by {come[0]}"
+    if talk.still_hears(*these):
+        return
+    probed = talk.says("NOOP")
+    come = talk.all_that_comes()
+    if not come and talk.is_open:
+        probed = talk.says(b".\r\n", replies=1, stage=Stage.DATA)
+        first = talk.hears_anything(patiently=True)
+        come = [first, *talk.all_that_comes()] if isinstance(first, Step) else []
+        if len(come) == 1 and talk.is_open:
+            talk.must_not_be_slow()
+            raise FailedError(
+                f"it did not end the content: only another dot behind it was answered, by {come[0]}"
+            )
+    if len(come) < 2 or not talk.is_open:  # 2: the reply that came late, and that to what was said since
+        raise InconclusiveError(
+            f"nothing was said at the end of the content, and at {probed.step.name} behind it there was "
+            f"{come[0] if come else 'nothing'}"
         )
 
 
@@ -79,7 +90,7 @@ def _begins(talk: Talk, client: Client) -> None:
 
 def _taken(talk: Talk, form: bytes, offence: bool) -> Step | None:
     """The true end of the message, where that is taken, with one reply and no more; an innocent one is."""
-    seen = talk.hears(*WHATEVER).seen if offence else talk.must_hear("2xx").seen
+    seen = talk.hears(*WHATEVER if offence else ("2xx",)).seen
     if not isinstance(seen, Step) or seen.code // 100 != 2:
         return None
     talk.says("NOOP")
@@ -120,12 +131,12 @@ def _is_not_cut(raw: Raw, client: Client, form: bytes, *, taken: bool) -> None:
         raise InconclusiveError(f"{ending}; what became of it shows nothing") from None
     copies += raw.copies(client)
     for copy in copies:
-        if (FIRST in copy.body) != (SECOND in copy.body):
+        if copy.has(FIRST) != copy.has(SECOND):
             raise FailedError(f"the message that was delivered to {recipient} ends at {form!r}")
 
 
 def _comes_whole(raw: Raw, client: Client) -> None:
     """Without the form a message comes as it was sent, or nothing can be told by what is delivered."""
-    body = raw.must_deliver(client).body
-    if FIRST not in body or SECOND not in body:
+    found = raw.must_deliver(client)
+    if not found.has(FIRST) or not found.has(SECOND):
         raise InconclusiveError("a message without such a form in it is not delivered as it was sent")

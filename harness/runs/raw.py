@@ -78,7 +78,7 @@ class Raw:
         return self.mailbox
 
     def _holds(self, found: Delivered, holding: tuple[bytes, ...]) -> None:
-        if missing := [one for one in holding if one not in found.body]:
+        if missing := [one for one in holding if not found.has(one)]:
             raise FailedError(f"the message that was delivered does not have {missing[0]!r} in its body")
         self.expect.observed = "delivered with its content"
         self.expect.proven = True

@@ -249,6 +249,27 @@ class Talk:
             raise InconclusiveError(f"what is said was not heard: {self.conversation.broken}")
         return seen
 
+    def still_hears(self, *wanted: Wanted) -> bool:
+        """Whether a reply comes all the same, where there was silence; it is one of those `wanted`.
+
+        It is waited for until a reply may have taken its time; not at all where the profile says how long a
+        message is looked at. Raises `ContradictionError` for another one.
+        """
+        profile, step = self.expect.profile, self._last.step
+        left = profile.patience - (time.monotonic() - step.began)
+        if profile.server.scan is not None or left <= 0 or not self.conversation.hear(left):
+            return False
+        self._due = max(0, self._due - 1)
+        heard = self.conversation.last_written or step
+        self.expect.judge.heard(self.conversation.attempt, heard, ReplySet.of(*wanted))
+        self.shows(heard)
+        return True
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection is there, as far as is known."""
+        return not self.conversation.broken and self.conversation.session.connected
+
     def must_not_be_slow(self) -> None:
         """That nothing more comes says something; raises `InconclusiveError` where everything is slow."""
         self._last.doubt_slowness()

@@ -239,6 +239,7 @@ SHOWS: Mapping[str, Condition] = {
     ),
     "connect.rdns-temperror:weak-unanswered": _missed("connect.rdns-temperror"),
     "rcpt.*:weak-first-only": _refuses_by_recipient,
+    "rcpt.relay-denied:weak-ipv6": lambda built: built.drawn.ipv6 and _missed("rcpt.relay-denied")(built),
     "rcpt.relay-denied:weak-first-only": lambda built: built.has_second_users or not built.strict,
     "rcpt.unknown-user:weak-first-only": lambda built: built.has_second_users,
     "bounce.bogus:weak-first-only": lambda built: (

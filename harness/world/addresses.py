@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from harness.profile.values import neighbourhood, neighbourhoods, neighbourhoods_in
 from harness.settings.hosts import Network
 
+TEST_ENTRIES = ("127.0.0.2", "::ffff:127.0.0.2")  # of every block list (RFC 5782 §5), so nobody's address
 SHARED = 4  # where some must live alone, one of so many neighbourhoods is for all others together
 
 
@@ -14,7 +15,7 @@ SHARED = 4  # where some must live alone, one of so many neighbourhoods is for a
 class Inhabitants:
     """Who lives where. A neighbourhood is an IPv4 /24 or an IPv6 /64, whichever networks it lies in."""
 
-    addresses: set[str] = field(default_factory=set)
+    addresses: set[str] = field(default_factory=lambda: {*TEST_ENTRIES})
     neighbourhoods: set[Network] = field(default_factory=set)
     alone: set[Network] = field(default_factory=set)  # where nobody else may live
 

@@ -24,6 +24,7 @@ from harness.scenario import (
     rule,
 )
 
+BAD_CREDENTIALS = 535  # RFC 4954 §4
 WRONG = "any-word-of-that-kind"  # with nothing of the account's own password in it
 
 
@@ -56,6 +57,22 @@ def test_account_in_clear_text(client: Client, offence: bool, expect: Expect) ->
             client.authenticate(talk, *client.account())
         attempt = talk.quit()
     expect(attempt, whenever=True)
+
+
+@rule("auth.plaintext-refused")
+def test_account_in_clear_text_where_nothing_covers_it(client: Client, sut: Sut, expect: Expect) -> None:
+    expect.applicable(sut.profile.tls is None, "under TLS the account is known to be taken")
+    with client.conversation() as talk:
+        talk.connect()
+        talk.ehlo(client.host)
+        client.authenticate_in_clear_text(talk, *client.account())
+        attempt = talk.quit()
+    expect(attempt, whenever=True)
+    expect.given(
+        attempt.auth.code != BAD_CREDENTIALS,
+        f"{attempt.auth} is what a wrong password is told, too, and without [tls] nothing shows that the "
+        "account's is right",
+    )
 
 
 @rule("auth.plaintext-refused")

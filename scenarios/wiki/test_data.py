@@ -2,7 +2,18 @@
 
 import pytest
 
-from harness.scenario import Attempt, Client, Expect, Stage, Sut, Treatment, message, needs, rule
+from harness.scenario import (
+    Attempt,
+    Client,
+    Expect,
+    Mailbox,
+    Stage,
+    Sut,
+    Treatment,
+    message,
+    needs,
+    rule,
+)
 
 BROKEN = "<broken@@example..com"  # no address under any reading of RFC 5322
 
@@ -44,6 +55,11 @@ def test_group_without_members(client: Client, sut: Sut, expect: Expect) -> None
         expect.applicable(
             group.said == broken.said, f"it is refused, and not as what does not parse: {group.reached}"
         )
+        another = told(client.another("another group without members"), "fellows:;")
+        expect.applicable(
+            another.reached is not None and another.reached.treatment is not Treatment.PASS,
+            f"it is refused for its name, for another group without members is taken: {another.reached}",
+        )
     expect.accepted(group, Stage.DATA)
 
 
@@ -57,9 +73,13 @@ def test_address_header_that_does_not_parse_under_tls(
 
 
 @rule("absent.mime-checks")
-def test_attached_program(client: Client, offence: bool, sut: Sut, expect: Expect) -> None:
+def test_attached_program(
+    client: Client, offence: bool, sut: Sut, mailbox: Mailbox | None, expect: Expect
+) -> None:
     name = "setup.exe" if offence else "notes.txt"
     expect(client.attempt(message=with_attachment(client, sut.recipient, name)))
+    if mailbox:  # what was taken may be thrown away, or sent back
+        mailbox.find(sut.recipient, client.token)
 
 
 @rule("absent.size-limit")

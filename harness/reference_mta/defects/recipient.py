@@ -108,6 +108,12 @@ RELAY = (
         "bounces are relayed for everybody",
         lambda transaction: not transaction.sender,
     ),
+    sparing(
+        "rcpt.relay-denied",
+        "ipv6",
+        "whoever comes by IPv6 may relay",
+        lambda transaction: ":" in transaction.client,
+    ),
     _relaying("percent", _looking(DISGUISES["percent"])),
     _relaying("bang", _looking(DISGUISES["bang"])),
     _relaying("route", lambda transaction: transaction.routed),
