@@ -345,6 +345,12 @@ class Judge:
                 f"the end of DATA was answered after {step.seconds:.2f} s, and how long the server may "
                 "look at a message is not known; set server.scan (0: not at all)"
             )
+        at_most = step.at_most - self.everybody(step)
+        if outcome.late and timing is Timing.PROMPT and at_most >= LATE_FROM * self.delay > 0:
+            raise UnclearTimingError(
+                f"the end of DATA was answered after {step.seconds:.2f} s, which may be a delay of "
+                f"{self.delay:g} s or the message that was looked at for as long as server.scan says"
+            )
         if (timing is Timing.LATE) != (outcome.late and self.delay > 0):
             text = f"expected {outcome}, but it was {timing.value}: {step}; {self._bounds(step)}"
             if timing is Timing.LATE:

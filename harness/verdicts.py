@@ -47,6 +47,10 @@ class InconclusiveError(EvidenceError):
     """What was seen proves nothing, one way or the other."""
 
 
+class CameLateError(InconclusiveError):
+    """What was awaited came, and later than it may: how slow a server is proves nothing."""
+
+
 class BrokenOffError(InconclusiveError):
     """The run is over before what was waited for has come."""
 

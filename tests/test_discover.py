@@ -353,6 +353,16 @@ def test_a_server_that_demands_tls_at_the_recipient(catalogue: Catalogue) -> Non
     assert all(one.outcome is None for one in found.seen.sightings if one.offence is Offence.RELAYING)
 
 
+def test_a_server_that_demands_a_login_of_who_relays(catalogue: Catalogue) -> None:
+    words = b"530 SMTP authentication is required."
+    demands = Politely(lambda said: words if b"TO:<" in said and b"@example.org>" not in said else b"")
+    with HostileServer([[demands]]) as server:
+        found = explored(server.address, no_dns(), catalogue, users=(ANN,))
+    assert found.seen.recipient == ANN
+    assert found.seen.face.closed.startswith(f"rcpt: {words.decode()}")
+    assert "no mail in clear text" not in found.text
+
+
 def test_a_server_that_bans_who_comes_often(catalogue: Catalogue) -> None:
     server = Politely()
     server.answers = lambda said: (

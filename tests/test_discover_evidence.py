@@ -438,6 +438,17 @@ def test_whether_everybody_is_taken(replies: tuple[bytes, ...], catch_all: bool 
     assert [domain.catch_all for domain in hosted] == [catch_all]
 
 
+def test_a_foreign_postmaster_that_is_put_off_is_not_taken() -> None:
+    words = b"454 4.7.1 Relay access denied"
+    refusing = Politely(lambda said: words if said.endswith(b"elsewhere.example>") else b"")
+    with served_by(refusing) as dialogues:
+        hosted, notes = look_at_domains(dialogues, ["example.org"], (), one_by_one())
+    assert not hosted
+    assert [note.partition(" (")[0] for note in notes] == [
+        "example.org: its postmaster is taken, and that of elsewhere.example is put off"
+    ]
+
+
 def test_a_postmaster_of_whom_nothing_was_heard_is_looked_at_again() -> None:
     hosted, notes = hosted_by(to(b"postmaster", b"hang up", b"421 busy"))
     assert ([domain.name for domain in hosted], notes) == (["example.org"], [])

@@ -20,20 +20,24 @@ from harness.grants.addresses import DNS
 from harness.grants.greylist import GREYLIST_OPERATOR
 from harness.grants.sending import SINK
 from harness.judge import Judge
+from harness.outcome import Stage
 from harness.profile.model import Profile
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, begin, open_run
+from harness.runs.baseline import Finding as Met
 from harness.runs.checks import CHECKS, leaves_room, resolves_over_tcp
 from harness.runs.diagnosis import Finding, Patient, State
 from harness.runs.doctor import MENDS, examine, of_innocents, report
 from harness.runs.run import Run
 from harness.settings import read_toml
 from harness.settings.secret import Secret
+from harness.verdicts import CameLateError
 from harness.world.endpoints import endpoints_of
 from harness.world.internet import Internet
 from tests.dns_asking import Question
 from tests.hostile_server import Hangup, Hear, HostileServer, Say, Step, Visitor
 from tests.test_baseline import Politely
+from tests.test_judge import step
 
 
 @pytest.fixture(scope="module")
@@ -168,14 +172,43 @@ def test_nobody_listens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_mail_that_never_comes_to_a_mail_host(sound: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.runs.checks.SENT_WITHIN", 0.1)
     sink = sound.tools.get(SINK)
     assert sink
-    nobody = MailHost("nowhere.example", "mail.nowhere.example", "127.0.0.1")
+    nobody = MailHost("nowhere.example", "mail.nowhere.example", "127.0.0.1", patience=0.1)
     monkeypatch.setattr(sink, "open", lambda domain, held=0: nobody)
     found = findings(sound)["sends"]
     assert (found.state, found.mend) == (State.BAD, "sink")
     assert "no such message came" in found.saw
+
+
+def test_mail_that_comes_late_is_nothing_to_mend(sound: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(self: object, *_: object) -> None:
+        raise CameLateError("it took 26.0 s, and may take 20 s")
+
+    monkeypatch.setattr(MailHost, "arrival", late)
+    monkeypatch.setattr("harness.capabilities.mailbox.PolledMailbox.find", late)
+    found = findings(sound)
+    assert [found[name].state for name in ("sends", "delivers")] == [State.UNTOLD, State.UNTOLD]
+
+
+@pytest.mark.parametrize(
+    ("stage", "code", "mend"),
+    [
+        (Stage.AUTH, 535, "credentials"),
+        (Stage.RCPT, 553, "account-mail"),
+        (Stage.DATA, 550, "account-mail"),
+        (Stage.RCPT, 451, "deferred"),
+    ],
+)
+def test_the_password_is_to_blame_only_for_what_it_opens(
+    sound: Run, stage: Stage, code: int, mend: str
+) -> None:
+    account = next(one.innocent for one in sound.baseline.meetings if one.innocent.authenticated)
+    said = step(stage, code)
+    odd = Met("baseline.account.x", "accounts are refused", str(said), account, said)
+    (_, found), *_ = of_innocents(replace(sound, baseline=replace(sound.baseline, findings=(odd,))))
+    assert found.mend == mend
+    assert mend in read_toml(MENDS)
 
 
 PROFILE = """

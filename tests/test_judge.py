@@ -451,6 +451,15 @@ def test_the_end_of_data_may_take_as_long_as_the_content_is_scanned() -> None:
     assert scanning.timing(step(Stage.RCPT, 250, LATE)) is Timing.LATE
 
 
+def test_a_delay_within_the_time_of_a_scan_is_neither_held_back_nor_prompt() -> None:
+    scanning = Judge(DELAY, lambda since, until: 0.0, scan=2 * DELAY)
+    held = (Outcome.parse("delay+deny at data"),)
+    with pytest.raises(UnclearTimingError, match=r"server\.scan"):
+        scanning.expect(attempt(step(Stage.RCPT, 250), step(Stage.DATA, 550, LATE)), held)
+    with pytest.raises(ContradictionError):
+        scanning.expect(attempt(step(Stage.RCPT, 250), step(Stage.DATA, 550)), held)
+
+
 def test_a_late_end_of_data_proves_nothing_where_the_scan_is_not_known() -> None:
     late = attempt(step(Stage.DATA, 250, LATE))
     expected = (Outcome.parse("pass at data"),)

@@ -6,6 +6,7 @@ from harness.grants.addresses import DNS, IPV6
 from harness.grants.greylist import CLOCK
 from harness.grants.mail import MAILBOX, QUEUE
 from harness.grants.sending import LOCAL_ONLY, SINK
+from harness.outcome import Stage, Treatment
 from harness.profile.claims import load
 from harness.profile.model import Profile
 from harness.profile.tables import GreylistPart
@@ -56,6 +57,24 @@ def read(folder: Path, catalogue: Catalogue, content: str) -> Profile:
     file = folder / "profile.toml"
     file.write_text(content, "utf-8")
     return load(file, catalogue)
+
+
+@pytest.mark.parametrize(
+    ("overridden", "outcome", "let_through"),
+    [
+        ("bounce.bogus", "deny at data", Stage.DATA),
+        ("bounce.bogus", "deny at rcpt", Stage.RCPT),
+        ("bounce.bogus", "delay at data", Stage.RCPT),
+        ("data.header-syntax", "deny at data with 554", Stage.RCPT),  # where it is told anyway
+    ],
+)
+def test_who_is_let_through_is_so_when_the_latest_refusal_of_an_override_is_told(
+    tmp_path: Path, catalogue: Catalogue, overridden: str, outcome: str, let_through: Stage
+) -> None:
+    more = f'[rules.expect."{overridden}"]\noutcome = "{outcome}"\nreason = "by a filter of its own"\n'
+    profile = read(tmp_path, catalogue, GOOD.replace("at rcpt", "at helo") + more)
+    (promised,) = profile.expectation(catalogue["bounce.legal"])[0]
+    assert (promised.treatment, promised.stage) == (Treatment.PASS, let_through)
 
 
 def test_a_good_profile_is_read(tmp_path: Path, catalogue: Catalogue) -> None:

@@ -84,6 +84,12 @@ def test_innocents_that_came_late_make_no_other_rule_doubtful_than_those_that_sh
     assert seen.votes_to_pass(by_time=True) > 1
     assert seen.votes_to_fail > 2
     assert "1 of 4 met the same, but later" in str(seen)
+    often = Seen(innocents=300, late=30)
+    assert (
+        often.votes_to_pass(by_time=True)
+        >= often.votes_to_fail
+        > Seen(innocents=300, wrong=30).votes_to_pass()
+    )
     steadiness.innocent_met(LATE)
     assert (steadiness.seen.wrong, steadiness.seen.late) == (0, 2)
 

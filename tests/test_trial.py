@@ -1,5 +1,6 @@
 """What follows from a play with the offence and one without: only a difference is a verdict."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -60,6 +61,21 @@ def vote(run: Run, offence: Ending, twin: Ending | None, rule: str = "helo.plain
         (offence if play.offence else twin or offence)(play)
 
     return try_once(run, Plan(run.catalogue[rule], frozenset(), scenario, has_twin=twin is not None))[0]
+
+
+@pytest.mark.parametrize("rule", ["auth.plaintext-refused", "dnsbl.fail-open"])
+def test_who_may_disturb_the_server_has_done_so_before_the_twin_comes(run: Run, rule: str) -> None:
+    came: list[str] = []
+
+    def scenario(play: Play) -> None:
+        came.append("offence begins" if play.offence else "twin")
+        time.sleep(0.05 * play.offence)
+        came.extend(["offence ends"] * play.offence)
+        play.expect.proven = True
+
+    assert run.catalogue[rule].disturbs
+    try_once(run, Plan(run.catalogue[rule], frozenset(), scenario))
+    assert came == ["offence begins", "offence ends", "twin"]
 
 
 BROKEN, DOUBT = raises(FailedError("550 at helo")), raises(InconclusiveError("neither"))

@@ -12,7 +12,7 @@ from functools import cached_property
 from harness.outcome import Stage
 from harness.settings.secret import Secret
 from harness.smtp.transcript import RecordedLine, Transcript
-from harness.verdicts import BrokenOffError, InconclusiveError, NeverCameError
+from harness.verdicts import BrokenOffError, CameLateError, NeverCameError
 from harness.wording import counted
 
 PATIENCE = 20.0  # seconds within which a server must have come
@@ -185,7 +185,7 @@ class MailHost:
         """The first message with a token in it.
 
         `runs` is how many times the server's queue may have to be run until it is there. Raises
-        `NeverCameError` when it does not come, and `InconclusiveError` when it comes late: it is waited for
+        `NeverCameError` when it does not come, and `CameLateError` when it comes late: it is waited for
         twice as long, because a slow queue proves nothing.
         """
         began, patience = time.monotonic(), (patience or self.patience) * runs
@@ -203,7 +203,7 @@ class MailHost:
     def dialogue(self, number: int = 1, patience: float | None = None, *, about: str = "") -> Call:
         """Wait for the end of so many dialogues (about something); the last of them.
 
-        Raises `NeverCameError` when they do not come, and `InconclusiveError` when they come late.
+        Raises `NeverCameError` when they do not come, and `CameLateError` when they come late.
         """
 
         def ended() -> list[Call]:
@@ -236,7 +236,7 @@ class MailHost:
 
     def _in_time(self, seconds: float, patience: float, what: str) -> None:
         if seconds > patience + SLACK:
-            raise InconclusiveError(
+            raise CameLateError(
                 f"{what} took {seconds:.1f} s to {self.name}, the mail host of {self.domain}, and "
                 f"may take {patience:g} s"
             )

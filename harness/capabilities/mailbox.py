@@ -12,7 +12,7 @@ from email.parser import BytesParser
 from functools import cached_property
 from typing import Protocol
 
-from harness.verdicts import BrokenOffError, InconclusiveError, MisfiledError, UndeliveredError
+from harness.verdicts import BrokenOffError, CameLateError, MisfiledError, UndeliveredError
 
 LOOK = 0.05  # seconds between two looks into a store that another machine may write to
 INBOX = ""
@@ -85,7 +85,7 @@ class PolledMailbox:
         """The first delivered message with `token` in it.
 
         Raises `UndeliveredError` when none arrives, `FailedError` when it lies there and is no message,
-        `InconclusiveError` when one arrives, but late: it is waited for twice as long, because a slow
+        `CameLateError` when one arrives, but late: it is waited for twice as long, because a slow
         delivery proves nothing; `BrokenOffError` when the run is over before.
         """
         began = time.monotonic()
@@ -94,7 +94,7 @@ class PolledMailbox:
                 waited = time.monotonic() - began
                 for found in watch.look():
                     if waited > self.patience + LOOK:
-                        raise InconclusiveError(
+                        raise CameLateError(
                             f"the message to {recipient} took {waited:.0f} s to its mailbox, longer than "
                             f"mailbox.patience = {self.patience:g}"
                         )

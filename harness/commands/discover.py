@@ -126,4 +126,4 @@ def _known(options: argparse.Namespace) -> "Known":
 
 def _can_try(seen: "Seen") -> bool:
     """Whether the scenarios would say anything: they greet with EHLO, and write to a user, in clear text."""
-    return seen.heard_out and seen.way.extended and not seen.face.closed
+    return seen.heard_out and seen.way.extended and bool(seen.recipient or not seen.face.closed)

@@ -43,10 +43,6 @@ def explore(place: Place, known: Known, catalogue: Catalogue, telling: Telling) 
         notes = [] if listening else [f"{place.dns[0]}:{place.dns[1]} was not to be had, so nobody asks us"]
         if not way.extended:
             notes.append("it does not know EHLO, with which scenarios greet, so no verdict could be had")
-        if face.closed:
-            notes.append(
-                f"it takes no mail in clear text without more: «{face.closed}»; scenarios speak clear text"
-            )
         dialogues = replace(dialogues, hostname=face.hostname or "unknown")
         dialogues, note = as_a_stranger(dialogues, telling, heard_out=bool(known.users))
         notes += [note] if note else []
@@ -58,6 +54,10 @@ def _look(
 ) -> Seen:
     welcome = look_at_users(dialogues, known.users, known.wait, telling)
     goal = Stage.DATA if welcome.recipient else Stage.MAIL
+    if face.closed and not welcome.recipient:
+        notes.append(
+            f"it takes no mail in clear text without more: «{face.closed}»; scenarios speak clear text"
+        )
     if not welcome.recipient:
         notes.append(
             "no message of an innocent client got through to an ordinary user"

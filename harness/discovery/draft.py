@@ -187,7 +187,12 @@ def _in_other_words(rule: Rule, profile: Profile, seen: Seen) -> str:
         return "a delay was not looked for: it asked our DNS nothing"
     if late and not seen.compared:
         return "a delay was not looked for: nothing followed from what odd clients met"
-    if late and rule.offence and not any(one.offence is rule.offence for one in seen.sightings):
+    tried = [one for one in seen.sightings if one.offence is rule.offence]
+    unheard = next((one for one in tried if one.outcome is None), None)
+    if late and rule.offence and unheard:
+        said = printable(shortened(unheard.said, LONGEST))
+        return f"nothing followed from what one met that {unheard.did}: «{said}»"
+    if late and rule.offence and not tried:
         return "whether anybody is kept waiting for this was not tried; if so, set policy.delay"
     if late:
         return "nobody was kept waiting for what was tried; if somebody is, set policy.delay"

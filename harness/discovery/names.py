@@ -43,7 +43,7 @@ def look_at_face(dialogues: Dialogues, telling: Telling) -> Face:
     telling.say(f"it offers {clear_words}; under TLS {covered_words}")
     closed = next((words(step) for step in seen.staged if wants_more(step)), "")
     if closed:
-        telling.say(f"it takes no mail in clear text: {closed}")
+        telling.say(f"in clear text it wants more before it takes mail for {NOBODY}: {closed}")
     return Face(hostname, clear.keywords, keywords_tls, closed, distrusted, unseen)
 
 

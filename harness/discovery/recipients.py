@@ -137,6 +137,8 @@ def _doubt(users: list[str], postmaster: Step, foreign: Step) -> str:
         postmaster.treatment is Treatment.PASS and foreign.treatment in (Treatment.DENY, Treatment.DROP)
     ):
         return ""
+    if postmaster.treatment is Treatment.PASS and foreign.treatment is Treatment.DEFER:
+        return f"its postmaster is taken, and that of {ELSEWHERE} is put off ({foreign}): nothing follows"
     if postmaster.treatment is Treatment.PASS:
         return f"its postmaster is taken, and so is that of {ELSEWHERE} ({foreign}): nothing follows"
     if postmaster.treatment is Treatment.DEFER:

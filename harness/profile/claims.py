@@ -22,6 +22,7 @@ def load(path: Path, catalogue: Catalogue) -> Profile:
     problems = contradictions(profile, catalogue)
     if problems:
         raise settings.SettingsError(path, problems)
+    profile = profile.beside(catalogue)
     beside = path.parent / BESIDE
     if not beside.is_file():
         return profile

@@ -5,7 +5,7 @@ import itertools
 from dataclasses import replace
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from harness.offence import Offence
 from harness.outcome import Outcome, Stage, Treatment, later
@@ -26,7 +26,7 @@ from harness.profile.tables import (
     TlsBegins,
 )
 from harness.profile.values import is_of_this_host
-from harness.rules import Expectation, Rule
+from harness.rules import Catalogue, Expectation, Rule
 from harness.settings.hosts import twice
 from harness.settings.secret import Secret
 from harness.smtp.command import Command
@@ -58,6 +58,7 @@ class Profile(ServerTables, MailTables):
     endpoint: tuple[EndpointTable, ...] = ()  # beside that of [server]
     policy: Policy
     dialect: Dialect = Dialect()
+    _refuses_until: Stage = PrivateAttr(Stage.CONNECT)  # as far as overrides say
     domain: tuple[Domain, ...] = Field(min_length=1)
     dnsbl: tuple[DnsList, ...] = ()
     deviation: tuple[Deviation, ...] = ()
@@ -215,9 +216,23 @@ class Profile(ServerTables, MailTables):
             return Stage.DATA
         return self.settles(outcome.stage) if outcome.treatment is Treatment.PASS else outcome.stage
 
+    def beside(self, catalogue: Catalogue) -> "Profile":
+        """The same, which knows what its overrides are overrides of.
+
+        Where one has a refusal come later than the catalogue, who is let through is known only then.
+        """
+        found = self.model_copy()
+        for rule_id, override in self.rules.expect.items():
+            documented = [outcome.stage for outcome in catalogue.known[rule_id].expect]
+            for outcome in override.outcome:
+                refuses = outcome.treatment is not Treatment.PASS
+                if refuses and all(later(stage, outcome.stage) is not stage for stage in documented):
+                    found._refuses_until = later(found._refuses_until, outcome.stage)
+        return found
+
     def settles(self, stage: Stage) -> Stage:
         """The stage from which on a client that was let through at `stage` is not refused for it any more."""
-        told = self.dialect.tells(stage)
+        told = later(self.dialect.tells(stage), self._refuses_until)
         greylisted = self.greylist is not None and told is Stage.RCPT
         return later(told, self.greylist.stage) if greylisted and self.greylist else told
 

@@ -132,8 +132,10 @@ def _mend_of(found: Deviation) -> str:
         return "tls"
     if step.code == WANTS_MORE:
         return "clear-text"
-    if found.innocent.authenticated:
+    if found.innocent.authenticated and step.stage is Stage.AUTH:
         return "credentials"
+    if found.innocent.authenticated and step.treatment in (Treatment.DENY, Treatment.DROP):
+        return "account-mail"
     if step.treatment is Treatment.PASS:
         unknown = kind is Kind.STRANGER and step.stage in (Stage.RCPT, Stage.DATA)
         return "greylist" if unknown else "waiting"

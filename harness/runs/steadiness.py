@@ -59,8 +59,11 @@ class Seen:
 
         Where only the time was something else, that goes for rules that show `by_time`.
         """
-        doubted = self.wrong or self.doubtful or (by_time and self.late)
-        return _margin(HITS * self._chance_of_change) if doubted else 1
+        late = by_time and self.late
+        doubted = self.wrong or self.doubtful or late
+        # Who is late looks just as such a rule promises; of all else that may have changed, little does.
+        chance = HITS * self._chance_of_change + (late / (self.innocents + TAKEN_FOR_WELL) if late else 0.0)
+        return _margin(chance) if doubted else 1
 
     def __str__(self) -> str:
         """What was seen, for a note of the run; empty while everything is steady."""

@@ -84,7 +84,8 @@ def try_once(run: Run, plan: Plan) -> tuple[Vote, list[Play]]:
     plays = [
         Play(run, plan.rule, offence, plan.needs) for offence in ((True, False) if plan.has_twin else (True,))
     ]
-    if run.side_by_side and len(plays) > 1:
+    # What disturbs the server may be why it refuses the offence: then it refuses the twin behind it as well.
+    if run.side_by_side and len(plays) > 1 and not plan.rule.disturbs:
         with run.threads(1, "twin") as pool:
             twin = pool.submit(_end_of, run, plays[1], plan)
             ends = [_end_of(run, plays[0], plan), twin.result()]
