@@ -157,3 +157,15 @@ def test_what_was_seen_names_the_rules_that_may_be_broken(profile: Profile) -> N
     )
     assert {"delivery.alias", "delivery.catch-all"} <= {*at_rcpt}
     assert "delivery.alias" not in at_mail
+
+
+def test_a_deferral_in_other_words_than_the_greylist_s_may_be_of_the_recipient(profile: Profile) -> None:
+    assert profile.greylist
+    assert profile.greylist.codes == (451,)
+    rule = CATALOGUE["greylist.other-triplet"]
+    put_off, not_taken = (
+        may_block(CaseResult(Status.FAILED, "", error=refused(Stage.RCPT, code)), rule, CATALOGUE, profile)
+        for code in (451, 450)
+    )
+    assert "delivery.catch-all" not in put_off
+    assert "delivery.catch-all" in not_taken

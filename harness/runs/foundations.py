@@ -56,11 +56,12 @@ FOR_GOOD = 500  # a code of that or above
 
 
 def _is_not_taken(error: BaseException | None, rule: Rule, profile: Profile) -> bool:
-    """Whether a recipient was refused; to be put off says nothing of that in the rules about the greylist."""
+    """Whether a recipient was refused; to be put off as the greylist does it says nothing in its own rules."""
     found = refusal(error)
     if found is None or found.stage is not profile.dialect.tells(Stage.RCPT):
         return False
-    return found.code >= FOR_GOOD or not rule.about_greylist
+    greylists = profile.greylist is None or found.code in profile.greylist.codes
+    return found.code >= FOR_GOOD or not (rule.about_greylist and greylists)
 
 
 SUSPECTS: tuple[tuple[Callable[[BaseException | None, Rule, Profile], bool], Callable[[Rule], bool]], ...] = (
