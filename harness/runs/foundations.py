@@ -56,7 +56,7 @@ FOR_GOOD = 500  # a code of that or above
 
 
 def _is_not_taken(error: BaseException | None, rule: Rule, profile: Profile) -> bool:
-    """Whether a recipient was refused; to be put off as the greylist does it says nothing in its own rules."""
+    """Whether a recipient was refused; to be put off as the greylist does says nothing in its own rules."""
     found = refusal(error)
     if found is None or found.stage is not profile.dialect.tells(Stage.RCPT):
         return False
