@@ -187,7 +187,9 @@ HITS = """
 def test_{name}(offence, expect):
     expect.proven = True
     if not offence:
-        raise FailedError("it was refused")
+        from harness.runs.expect import EndedError
+
+        raise EndedError("it was cut off")
 """
 ENTRIES: dict[str, dict[str, object]] = {
     "known": {"case": "known", "observed": "pass at helo"},

@@ -54,7 +54,7 @@ def blamed(
     def expectation(rule: object) -> tuple[object, str]:
         return tuple(dialect.outcome(rule.offence, one) for one in rule.expect), ""  # type: ignore[attr-defined]
 
-    profile = cast(Profile, SimpleNamespace(dialect=dialect, expectation=expectation))
+    profile = cast(Profile, SimpleNamespace(dialect=dialect, expectation=expectation, greylist=None))
     came = {
         f"{case[0]}#{number}": CaseResult(
             Status.FAILED, str(case[1]), error=case[1], refusals=frozenset(met(case[1:]))
