@@ -187,9 +187,7 @@ HITS = """
 def test_{name}(offence, expect):
     expect.proven = True
     if not offence:
-        from harness.runs.expect import EndedError
-
-        raise EndedError("it was cut off")
+        raise FailedError("it was refused")
 """
 ENTRIES: dict[str, dict[str, object]] = {
     "known": {"case": "known", "observed": "pass at helo"},

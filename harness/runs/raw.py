@@ -37,7 +37,8 @@ class Raw:
     def must_deliver(self, client: Client, *holding: bytes, recipient: str = "") -> Delivered:
         """The client's message is in the mailbox, and all of these are in its body, with LF line ends.
 
-        Raises `NotTestableError` without a mailbox, `NeverCameError` where nothing was delivered.
+        Raises `NotTestableError` without a mailbox, `NeverCameError` where nothing was delivered; for a twin
+        whose message has been changed on the way `InconclusiveError`.
         """
         recipient = recipient or client.world.sut.recipient
         found = self._mailbox.find(recipient, client.token)
@@ -52,7 +53,7 @@ class Raw:
         recipient = recipient or client.world.sut.recipient
         if found := self._delivered_before_another(client, recipient):
             where = found[0].folder or "the inbox"
-            raise FailedError(f"the message was delivered all the same, to {where} of {recipient}")
+            raise self._odd(f"the message was delivered all the same, to {where} of {recipient}")
         self.expect.observed = "nothing was delivered"
         self.expect.proven = True
 
@@ -63,7 +64,7 @@ class Raw:
         """
         arrival = host.arrival(client.token)
         if missing := [one for one in holding if one not in arrival.content]:
-            raise FailedError(f"the message that came to {host.name} does not have {missing[0]!r} in it")
+            raise self._odd(f"the message that came to {host.name} does not have {missing[0]!r} in it")
         self.expect.proven = True
         return arrival
 
@@ -79,9 +80,13 @@ class Raw:
 
     def _holds(self, found: Delivered, holding: tuple[bytes, ...]) -> None:
         if missing := [one for one in holding if not found.has(one)]:
-            raise FailedError(f"the message that was delivered does not have {missing[0]!r} in its body")
+            raise self._odd(f"the message that was delivered does not have {missing[0]!r} in its body")
         self.expect.observed = "delivered with its content"
         self.expect.proven = True
+
+    def _odd(self, text: str) -> FailedError | InconclusiveError:
+        """What became of a message and should not have: without the offence it has another cause."""
+        return FailedError(text) if self.expect.offence else InconclusiveError(text)
 
     def _delivered_before_another(self, client: Client, recipient: str) -> list[Delivered]:
         """The later message shows that the server has delivered what it was going to."""

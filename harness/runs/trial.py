@@ -27,7 +27,6 @@ from harness.world.client import Client
 from harness.world.conversation import Conversation, Step
 from harness.world.refusal import Refusal, refusal_of
 
-TELLS_OF_TWINS = ContradictionError | EndedError | MarkedInnocentError  # that the server hits innocents
 UNSAID = "an assertion of the scenario does not hold"
 
 
@@ -184,20 +183,13 @@ def _end_of(run: Run, play: Play, plan: Plan) -> _End:
 
 
 def _held_against(play: Play, plan: Plan, ending: FailedError | AssertionError) -> _End:
-    """A play in which something else came than is promised, and whether that says anything of the rule.
-
-    Of what the server does to innocents, replies tell, and connections that end, and marks: what else is odd
-    in a twin's play is odd without the offence.
-    """
+    """A play in which something else came than is promised, and whether that says anything of the rule."""
     if unheard := play.world.unheard:
         return _End(Came.NOTHING, unheard, InconclusiveError(unheard))
     lost = play.world.lost
     if lost and not isinstance(ending, EndedError):
         reason = f"{_sentence(ending)}; but a dialogue was lost, so nothing follows: {lost}"
         return _End(Came.NOTHING, reason, InconclusiveError(reason))
-    if not play.offence and not isinstance(ending, TELLS_OF_TWINS | NeverCameError | MisfiledError):
-        reason = f"{_sentence(ending)}; but so it is without the offence"
-        return _End(Came.NOTHING, reason, InconclusiveError(reason, ending))
     if isinstance(ending, MisfiledError) and not plan.rule.about_storage:
         return _End(Came.NOTHING, str(ending), UnreadableMailError(str(ending)))
     if isinstance(ending, NeverCameError) and not (play.offence and plan.has_twin):
