@@ -222,6 +222,7 @@ class Judge:
     def not_prompt(self, step: Step) -> None:
         """Raise unless the whole wait for a reply, whatever it was for, is as long as one held back takes."""
         if self.delay > 0 and self.timing(step) is Timing.PROMPT:
+            self._is_no_scan(step)
             text = f"expected a reply that is held back at {step.name}, but came {step}; {self._bounds(step)}"
             raise ContradictionError(text, step, Fault.SOON, self._held_from(step))
         if step.seconds - self.everybody(step) < LATE_FROM * self.delay:
@@ -345,17 +346,21 @@ class Judge:
                 f"the end of DATA was answered after {step.seconds:.2f} s, and how long the server may "
                 "look at a message is not known; set server.scan (0: not at all)"
             )
-        at_most = step.at_most - self.everybody(step)
-        if outcome.late and timing is Timing.PROMPT and at_most >= LATE_FROM * self.delay > 0:
-            raise UnclearTimingError(
-                f"the end of DATA was answered after {step.seconds:.2f} s, which may be a delay of "
-                f"{self.delay:g} s or the message that was looked at for as long as server.scan says"
-            )
+        if outcome.late and self.delay > 0 and timing is Timing.PROMPT:
+            self._is_no_scan(step)
         if (timing is Timing.LATE) != (outcome.late and self.delay > 0):
             text = f"expected {outcome}, but it was {timing.value}: {step}; {self._bounds(step)}"
             if timing is Timing.LATE:
                 raise ContradictionError(text + self._decides(step), step, Fault.LATE, self._below(step))
             raise ContradictionError(text, step, Fault.SOON, self._held_from(step))
+
+    def _is_no_scan(self, step: Step) -> None:
+        """Raise where a reply counts as prompt because a message may be looked at for as long as a delay."""
+        if step.at_most - self.everybody(step) >= LATE_FROM * self.delay:
+            raise UnclearTimingError(
+                f"the end of DATA was answered after {step.seconds:.2f} s, which may be a delay of "
+                f"{self.delay:g} s or the message that was looked at for as long as server.scan says"
+            )
 
     def _unclear(self, step: Step) -> str:
         """Why it cannot be told whether a reply was held back."""

@@ -66,6 +66,8 @@ class Way(Enum):
     DELIVERS_HALF_AT_RESET = auto()  # of the connection
     LISTS_WHAT_IT_HAS_NOT = auto()  # DSN and AUTH, whose parameters are not known
     REFUSES_PARAMETERS = auto()  # of what it lists, as errors of syntax
+    THROWS_PROGRAMS_AWAY = auto()  # that it has said it takes
+    REFUSED_GREETING_DROPS = auto()  # the transaction, where a second one is refused
     NOOP_DROPS = auto()  # the transaction
     SILENT_AT_UNKNOWN = auto()  # no reply
     ENDS_AT_LF = auto()  # LF . LF ends the content
@@ -181,6 +183,8 @@ class Dialogue:
         if verb == b"HELO" and Way.REFUSES_HELO in self.server.ways:
             return b"550 your name leads nowhere"
         if self.greeted and Way.GREETS_ONCE in self.server.ways:
+            if Way.REFUSED_GREETING_DROPS in self.server.ways:
+                self.drop()
             return b"550 we have met"
         self.drop()
         self.greeted = True
@@ -263,7 +267,8 @@ class Dialogue:
         if refusal := self.refusal(heard, recipients):
             return refusal
         kept = b"\n".join(line.removeprefix(b".") for line in heard.removesuffix(END[2:]).split(b"\r\n"))
-        self.server.taken.append(([*recipients], kept))
+        if Way.THROWS_PROGRAMS_AWAY not in ways or b"setup.exe" not in heard:
+            self.server.taken.append(([*recipients], kept))
         return TAKEN
 
     def refusal(self, heard: bytes, recipients: list[bytes]) -> bytes:

@@ -15,7 +15,7 @@ from harness.cli import main
 from harness.discovery.dialect import speech_of
 from harness.discovery.discover import DiscoveryError, Known, Place, Telling, explore
 from harness.discovery.draft import draft
-from harness.discovery.facts import Face, Seen, Sighting, Speech, Way
+from harness.discovery.facts import Face, HostedDomain, Seen, Sighting, Speech, Way
 from harness.discovery.trial import Deviation, deviations, time_to_try, try_rules
 from harness.offence import Offence
 from harness.outcome import Outcome, Stage, Treatment
@@ -737,6 +737,25 @@ def test_what_a_dialect_cannot_say_is_an_override(catalogue: Catalogue) -> None:
     text = draft(PLACE, seen_of(recipient=ANN, sightings=sightings, speech=speech), catalogue)
     profile = checked(text, catalogue)
     assert profile.expectation(catalogue["rcpt.unknown-user"])[0] == (Outcome(Treatment.DENY, Stage.DATA),)
+
+
+def test_of_what_came_to_nothing_it_is_not_said_that_nobody_waited(catalogue: Catalogue) -> None:
+    refused = Sighting(Offence.RELAYING, "writes", Outcome(Treatment.DENY, Stage.RCPT), "rcpt: 550 no")
+    lost = Sighting(
+        Offence.UNCONFIRMED_GREETING, "greets with a name that leads nowhere", None, "helo: 421 later"
+    )
+    seen = seen_of(recipient=ANN, resolves=True, sightings=(refused, lost))
+    text = draft(PLACE, seen, catalogue)
+    checked(text, catalogue)
+    said = f"nothing followed from what one met that {lost.did}: «helo: 421 later»"
+    assert f'"helo.dns-mismatch",  # {said}' in text
+
+
+def test_whoever_takes_everybody_is_asked_whether_that_bounces_later(catalogue: Catalogue) -> None:
+    hosted = HostedDomain("example.org", ("ann",), True, "data: 250 taken")
+    text = draft(PLACE, seen_of(recipient=ANN, domains=(hosted,)), catalogue)
+    assert checked(text, catalogue).domain[0].catch_all
+    assert "catch_all = true       # ? it took an invented user: «data: 250 taken»; if it bounces" in text
 
 
 def test_what_a_server_says_stays_in_its_comment(catalogue: Catalogue) -> None:

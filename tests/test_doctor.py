@@ -25,7 +25,7 @@ from harness.profile.model import Profile
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, begin, open_run
 from harness.runs.baseline import Finding as Met
-from harness.runs.checks import CHECKS, leaves_room, resolves_over_tcp
+from harness.runs.checks import CHECKS, leaves_room, resolves_over_tcp, sees_address
 from harness.runs.diagnosis import Finding, Patient, State
 from harness.runs.doctor import MENDS, examine, of_innocents, report
 from harness.runs.run import Run
@@ -368,6 +368,26 @@ def test_a_truncated_answer_is_not_asked_for_again(
             asking.append(run.internet.dns)
             found = resolves_over_tcp(Patient(run))
     assert (found.state, found.saw[: len(saw)]) == (state, saw)
+
+
+def test_no_address_is_missed_where_none_can_be_chosen(tmp_path: Path, catalogue: Catalogue) -> None:
+    profile, asking = tmp_path / "profile.toml", list[FakeDns]()
+
+    def resolving(command: bytes) -> bytes:
+        if asking and command.startswith(b"EHLO"):  # about the other end of a bridge
+            asking[0].respond(Question("2.0.17.172.in-addr.arpa", "PTR").packet(), "127.0.0.1", Transport.UDP)
+        return b""
+
+    with HostileServer([[Politely(resolving)]]) as server:
+        profile.write_text(
+            PROFILE.format(port=server.address[1]) + 'dns = { listen = ["127.0.0.1:0"] }', "utf-8"
+        )
+        with open_run(Wish(catalogue, profile)) as run:
+            asking.append(run.internet.dns)
+            run = begin(run)[0]
+            found = sees_address(Patient(run))
+    assert (found.state, found.without) == (State.GOOD, "")
+    assert "no address can be chosen here: " in found.saw
 
 
 def test_only_what_rests_on_dns_is_blocked_where_nobody_asks(tmp_path: Path, catalogue: Catalogue) -> None:

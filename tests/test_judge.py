@@ -458,6 +458,10 @@ def test_a_delay_within_the_time_of_a_scan_is_neither_held_back_nor_prompt() -> 
         scanning.expect(attempt(step(Stage.RCPT, 250), step(Stage.DATA, 550, LATE)), held)
     with pytest.raises(ContradictionError):
         scanning.expect(attempt(step(Stage.RCPT, 250), step(Stage.DATA, 550)), held)
+    with pytest.raises(UnclearTimingError, match=r"server\.scan"):
+        scanning.not_prompt(step(Stage.DATA, 550, LATE))
+    with pytest.raises(ContradictionError):
+        scanning.not_prompt(step(Stage.DATA, 550))
 
 
 def test_a_late_end_of_data_proves_nothing_where_the_scan_is_not_known() -> None:

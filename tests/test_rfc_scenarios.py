@@ -10,6 +10,7 @@ import pytest
 from harness.grants.capability import Tools
 from harness.grants.mail import MAILBOX
 from harness.outcome import Stage
+from harness.profile.mail_tables import Imap, MailboxTable
 from harness.profile.tables import RouteName
 from harness.results.model import Status
 from harness.rules import Catalogue
@@ -19,6 +20,7 @@ from harness.runs.play import Play
 from harness.runs.run import Run
 from harness.runs.trial import Plan, Vote, try_once
 from harness.settings.hosts import endpoint_text
+from harness.settings.secret import Secret
 from harness.world.endpoints import endpoints_of
 from scenarios.rfc import test_eod as eod
 from scenarios.rfc import test_reply as reply
@@ -196,6 +198,12 @@ def test_a_server_is_lawful_in_its_own_way(
             {"line": b"RCPT TO:<a\r%b>"},
         ),
         (
+            {Way.GREETS_ONCE, Way.REFUSED_GREETING_DROPS},
+            "session.second-ehlo-resets",
+            greeting.test_a_second_greeting_drops_the_transaction,
+            TWICE,
+        ),
+        (
             {Way.LISTS_WHAT_IT_HAS_NOT, Way.REFUSES_PARAMETERS},
             "session.keywords-honoured",
             greeting.test_parameters_of_listed_extensions,
@@ -269,7 +277,13 @@ def test_one_mailbox_for_two_recipients_shows_nothing_of_whom_a_message_is_for(t
         whole = run.tools.made[MAILBOX]
         run = replace(run, tools=Tools({**run.tools.made, MAILBOX: OneForAll(whole.server)}))
         vote = said(run, "session.buffers-cleared", order.test_a_message_goes_to_its_own_recipients)
-    assert vote.status is Status.INCONCLUSIVE, vote.reason
+        assert vote.status is Status.INCONCLUSIVE, vote.reason
+        imap = Imap(user="all", password=Secret("x"), address=("127.0.0.1", 993), name="imap.example.org")
+        kept = MailboxTable(imap=imap)  # which says so
+        run = replace(run, profile=run.profile.model_copy(update={"mailbox": kept}))
+        vote = said(run, "session.buffers-cleared", order.test_a_message_goes_to_its_own_recipients)
+    assert vote.status is Status.NOT_APPLICABLE, vote.reason
+    assert "have one mailbox" in vote.reason
 
 
 def test_errors_behind_a_message_that_was_taken_are_what_stood_behind_a_false_end(tmp_path: Path) -> None:

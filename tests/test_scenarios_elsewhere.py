@@ -35,9 +35,10 @@ from scenarios.wiki import test_helo as greeting
 from scenarios.wiki import test_rcpt as recipients
 from scenarios.wiki import test_tls as tls
 from scenarios.wiki.greylisting import TOO_SLOW
+from scenarios.wiki.recipients import comes_there
 from tests.hostile_server import HostileServer
 from tests.ports import free_port
-from tests.rfc_server import RfcServer, Way
+from tests.rfc_server import ItsMailbox, RfcServer, Way
 from tests.test_raw_dialogues import PROFILE as SMALL
 
 CATALOGUE = Catalogue.below(Path("scenarios"))
@@ -119,9 +120,9 @@ def test_a_limit_holds_for_one_recipient_again_and_again() -> None:
 
 
 @contextlib.contextmanager
-def small(folder: Path, *ways: Way, described: str = "") -> Iterator[Run]:
+def small(folder: Path, *ways: Way, described: str = "", server: RfcServer | None = None) -> Iterator[Run]:
     """A run against a small server with ways of its own."""
-    with HostileServer([[RfcServer(ways, ("127.0.0.1", free_port()))]]) as listening:
+    with HostileServer([[server or RfcServer(ways, ("127.0.0.1", free_port()))]]) as listening:
         profile = folder / "profile.toml"
         text = SMALL.format(port=listening.address[1]).replace("delay = 0.0", "delay = 20.0")
         profile.write_text(f'{text}{described}\n[rules]\nwithout = ["*"]\n', "utf-8")
@@ -289,9 +290,20 @@ def test_mail_that_has_not_come_never_will_where_what_was_sent_later_has(mutants
             sink = play.tool(SINK)
             assert sink
             host = sink.host()
-            given = (host, f"friend@{host.domain}", play.new_client(Kind.KNOWN))
+            client = play.new_client(Kind.KNOWN)
+            later, logs_in = recipients.who_may_relay(client, play.new_client, play.world.sut, play.expect)
             with pytest.raises(InconclusiveError) if mutants else contextlib.nullcontext():
-                recipients.comes_there(*given, play.new_client, play.world.sut, play.expect)
+                to = f"friend@{host.domain}"
+                comes_there(host, later, to, play.expect, authenticated=logs_in)
+
+
+def test_a_program_that_is_taken_and_thrown_away_is_no_pass(tmp_path: Path) -> None:
+    rule, wanted = "absent.mime-checks", ("client", "offence", "sut", "expect")
+    for ways, status in ((set(), Status.PASSED), ({Way.THROWS_PROGRAMS_AWAY}, Status.FAILED)):
+        server = RfcServer(ways, ("127.0.0.1", free_port()))
+        with small(tmp_path, server=server) as run:
+            vote = said(run, rule, data.test_attached_program, *wanted, mailbox=ItsMailbox(server))
+            assert vote.status is status, vote.reason
 
 
 def test_whose_mailbox_shows_a_mark_must_be_known() -> None:

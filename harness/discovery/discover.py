@@ -54,11 +54,11 @@ def _look(
 ) -> Seen:
     welcome = look_at_users(dialogues, known.users, known.wait, telling)
     goal = Stage.DATA if welcome.recipient else Stage.MAIL
-    if face.closed and not welcome.recipient:
-        notes.append(
-            f"it takes no mail in clear text without more: «{face.closed}»; scenarios speak clear text"
-        )
     if not welcome.recipient:
+        if face.closed:
+            notes.append(
+                f"it takes no mail in clear text without more: «{face.closed}»; scenarios speak clear text"
+            )
         notes.append(
             "no message of an innocent client got through to an ordinary user"
             + ("" if known.users else " (name one with --user)")

@@ -32,6 +32,7 @@ from harness.world.addresses import TEST_ENTRIES
 from harness.world.client import Client
 from harness.world.endpoints import endpoints_of
 from harness.world.internet import Internet
+from harness.world.sut import Sut
 
 BEATS = 8  # of the pulse within one delay
 BEATS_WITH_PAUSE = 4  # where each connection of the pulse takes a while to come about
@@ -149,12 +150,11 @@ def _in_turn(hosts: Sequence[Client]) -> Callable[[], Session]:
 
 def _publish_server(dns: FakeDns, profile: Profile) -> None:
     """What the world knows of the server itself, and the block lists' zones, with their test entries."""
-    for blocklist in profile.dnsbl:
-        code = str(blocklist.answers[0].network_address) if blocklist.answers else TEST_ENTRIES[0]
+    for blocklist in Sut(profile).dnsbl:
         for zone in blocklist.zones:
             dns.zone(zone)
             for address in TEST_ENTRIES if blocklist.weight > 0 else ():  # or some servers ask no list
-                dns.list_address(zone, address, code, "test entry")
+                dns.list_address(zone, address, blocklist.answer, "test entry")
     version = ipaddress.ip_address(profile.server.address).version
     dns.publish(profile.server.hostname, "AAAA" if version == 6 else "A", profile.server.address)
     for domain in profile.domain:

@@ -59,11 +59,10 @@ class Seen:
 
         Where only the time was something else, that goes for rules that show `by_time`.
         """
-        late = by_time and self.late
-        doubted = self.wrong or self.doubtful or late
+        late = self.late if by_time else 0
         # Who is late looks just as such a rule promises; of all else that may have changed, little does.
-        chance = HITS * self._chance_of_change + (late / (self.innocents + TAKEN_FOR_WELL) if late else 0.0)
-        return _margin(chance) if doubted else 1
+        chance = HITS * self._chance_of_change + late / (self.innocents + TAKEN_FOR_WELL)
+        return _margin(chance) if self.wrong or self.doubtful or late else 1
 
     def __str__(self) -> str:
         """What was seen, for a note of the run; empty while everything is steady."""

@@ -108,8 +108,8 @@ def _table(proof: Proof, wish: Wish, seconds: float) -> Iterator[str]:
     kinds = _kinds(sound), _kinds(broken)
     for kind in sorted({*kinds[0], *kinds[1]}):
         yield row(f"  {kind}", kinds[0][kind], kinds[1][kind])
-    for kind in sorted({*sound.once, *broken.once}):
-        yield row(f"  not each time: {kind}", sound.once[kind], broken.once[kind])
+    for kind in sorted({*sound.passing, *broken.passing}):
+        yield row(f"  not each time: {kind}", sound.passing[kind], broken.passing[kind])
     if proof.doubtful:
         yield f"{counted(proof.doubtful, 'server')} to be tried again and not counted yet"
     covers, tried = len(covering(wish.seed)), wish.first + max(sound.servers, broken.servers)

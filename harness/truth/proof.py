@@ -90,7 +90,7 @@ class Tally:
     statuses: Counter[Status] = field(default_factory=Counter)
     causes: Counter[str] = field(default_factory=Counter)  # of what was inconclusive
     mistakes: list[Mistake] = field(default_factory=list)
-    once: Counter[Kind] = field(default_factory=Counter)  # wrong by noise, and not each time
+    passing: Counter[Kind] = field(default_factory=Counter)  # wrong by noise, and not each time
     rules: dict[str, Counter[Status]] = field(default_factory=dict)
     mutants: Counter[str] = field(default_factory=Counter)
     cpu: float = 0.0
@@ -99,7 +99,7 @@ class Tally:
         """Count one server's result, the last one where it was tried again."""
         trial, wrong = judged.trial, judged.wrong
         self.cpu += judged.cpu
-        self.once.update(one.kind for one in judged.passing)
+        self.passing.update(one.kind for one in judged.passing)
         self.servers += 1
         if case.mutant:
             self.mutants[case.mutant] += 1

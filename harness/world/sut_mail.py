@@ -279,6 +279,10 @@ class MailFacts:
             return targets, "leads to users who share a mailbox"
         return targets, ""
 
+    def keeps_apart(self, one: str, other: str) -> bool:
+        """Whether mail of these recipients is read at two places."""
+        return self._apart((one,), (other,))
+
     def tell_apart(self, targets: tuple[str, ...]) -> bool:
         """Whether mail of these users lies elsewhere than that of others, if there are others."""
         users = self._everybody

@@ -236,7 +236,9 @@ def test_end_in_one_piece_with_the_next_command(
         must_end_data(talk, "2xx")
         if offence and talk.must_hear("2xx", *REFUSED, SILENCE).seen is SILENCE:
             answer = talk.says("NOOP").hears("2xx").step
-            expect.given(answer.code != 221, f"QUIT was answered after {talk.quiet:g} s and more: {answer}")
+            expect.given(
+                answer.code != FAREWELL, f"QUIT was answered after {talk.quiet:g} s and more: {answer}"
+            )
             raise FailedError(f"QUIT in one piece with the end of the content was lost: NOOP has {answer}")
 
 

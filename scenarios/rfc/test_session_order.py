@@ -133,8 +133,14 @@ def test_nothing_is_left_of_a_message_that_was_taken(
 
 @rule("session.buffers-cleared")
 @needs("mailbox")
-def test_a_message_goes_to_its_own_recipients(client: Client, offence: bool, raw: Raw, sut: Sut) -> None:
+def test_a_message_goes_to_its_own_recipients(
+    client: Client, offence: bool, raw: Raw, sut: Sut, expect: Expect
+) -> None:
     other = sut.another_recipient
+    expect.applicable(
+        sut.mail.keeps_apart(sut.recipient, other),
+        f"{other} and {sut.recipient} have one mailbox",
+    )
     first = replace(client, word="first", label="the first message")
     second = replace(client, word="second", label="the second message")
     client.be_known(other)

@@ -2,7 +2,17 @@
 
 from collections.abc import Callable
 
-from harness.scenario import Attempt, Client, Domain, Expect, Stage, Sut
+from harness.scenario import (
+    Attempt,
+    Client,
+    Domain,
+    Expect,
+    MailHost,
+    Stage,
+    Sut,
+    Treatment,
+    message,
+)
 
 
 def must_refuse(expect: Expect) -> None:
@@ -42,6 +52,19 @@ def may_name_two(attempt: Attempt, plain: Callable[[], Attempt], expect: Expect)
     expect.applicable(
         attempt.taken != 1 or plain().taken != 1,
         f"the second recipient of a message is refused to everybody: {attempt.rcpt}",
+    )
+
+
+def comes_there(
+    host: MailHost, later: Client, recipient: str, expect: Expect, *, authenticated: bool
+) -> None:
+    """What a client that may relay sends comes to a mail host by now, so what has not come never will."""
+    attempt = later.attempt(
+        authenticated=authenticated, recipient=recipient, message=message(later, recipient)
+    )
+    expect.given(
+        attempt.data.treatment is Treatment.PASS and host.reached_by(later.token),
+        f"what may be relayed did not come to {host.name}: {attempt.reached}",
     )
 
 

@@ -24,6 +24,8 @@ from harness.scenario import (
     rule,
 )
 
+from .recipients import comes_there
+
 BAD_CREDENTIALS = 535  # RFC 4954 §4
 WRONG = "any-word-of-that-kind"  # with nothing of the account's own password in it
 
@@ -47,26 +49,14 @@ def test_plain_is_the_only_mechanism(client: Client, expect: Expect) -> None:
 @rule("auth.plaintext-refused")
 @needs("tls")
 def test_account_in_clear_text(client: Client, offence: bool, expect: Expect) -> None:
-    with client.conversation() as talk:
-        if offence:
-            talk.connect()
-            talk.ehlo(client.host)
-            client.authenticate_in_clear_text(talk, *client.account())
-        else:
-            client.begin_tls(talk)
-            client.authenticate(talk, *client.account())
-        attempt = talk.quit()
-    expect(attempt, whenever=True)
+    log_in = in_clear_text if offence else logged_in
+    expect(log_in(client, *client.account()), whenever=True)
 
 
 @rule("auth.plaintext-refused")
 def test_account_in_clear_text_where_nothing_covers_it(client: Client, sut: Sut, expect: Expect) -> None:
     expect.applicable(sut.profile.tls is None, "under TLS the account is known to be taken")
-    with client.conversation() as talk:
-        talk.connect()
-        talk.ehlo(client.host)
-        client.authenticate_in_clear_text(talk, *client.account())
-        attempt = talk.quit()
+    attempt = in_clear_text(client, *client.account())
     expect(attempt, whenever=True)
     expect.given(
         attempt.auth.code != BAD_CREDENTIALS,
@@ -78,12 +68,7 @@ def test_account_in_clear_text_where_nothing_covers_it(client: Client, sut: Sut,
 @rule("auth.plaintext-refused")
 def test_wrong_password_in_clear_text(client: Client, expect: Expect) -> None:
     user, _ = client.account()
-    with client.conversation() as talk:
-        talk.connect()
-        talk.ehlo(client.host)
-        client.authenticate_in_clear_text(talk, user, WRONG)
-        attempt = talk.quit()
-    expect(attempt, whenever=True)
+    expect(in_clear_text(client, user, WRONG), whenever=True)
 
 
 @rule("auth.plain-initial")
@@ -138,11 +123,7 @@ def test_wrong_password_opens_no_relay(
         assert not relayed, f"after the wrong password the server relays: {told}"
         if taken and host:  # not yet: that it never will is known when what was sent later is there
             later = stranger.another("the account, later")
-            expect.accepts(
-                later.attempt(authenticated=True, recipient=recipient, message=message(later, recipient)),
-                Stage.DATA,
-            )
-            expect.given(host.reached_by(later.token), f"what the account sent did not come to {host.name}")
+            comes_there(host, later, recipient, expect, authenticated=True)
             assert not host.arrived(stranger.token), f"after the wrong password the server relays: {told}"
 
 
@@ -182,6 +163,15 @@ def test_empty_password(client: Client, offence: bool, expect: Expect, name: str
 def test_auth_from_every_address(new_client: NewClient, expect: Expect, kind: Kind) -> None:
     client = new_client(kind)
     expect(logged_in(client, *client.account()))
+
+
+def in_clear_text(client: Client, user: str, password: Secret | str) -> Attempt:
+    """A dialogue that ends after AUTH without TLS, whatever the server lists."""
+    with client.conversation() as talk:
+        talk.connect()
+        talk.ehlo(client.host)
+        client.authenticate_in_clear_text(talk, user, password)
+        return talk.quit()
 
 
 def logged_in(client: Client, user: str, password: Secret | str, *, initial: bool = True) -> Attempt:
