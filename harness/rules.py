@@ -191,14 +191,29 @@ class Catalogue:
         known = (self.rules[rule] for rule in rules if rule in self.rules)
         return any({*self.foundations(rule)} & {*others} for rule in known)
 
-    def documented(self, offence: Offence) -> Outcome | None:
-        """What the documents have for an offence: the first rule about it tells; None where none does.
+    def about(self, offence: Offence) -> Rule | None:
+        """The rule that says what an offence earns: the first that is about it; None where none is.
 
-        The rules of a suite that profiles claim by default are asked before others.
+        The rules of a suite that profiles claim by default come before others.
         """
         asked = sorted(self, key=lambda rule: not rule.claimed_by_default)
-        told = (outcome for rule in asked for outcome in rule.expect if rule.offence is offence)
-        return next(told, None)
+        return next((rule for rule in asked if rule.offence is offence), None)
+
+    def documented(self, offence: Offence) -> Outcome | None:
+        """What the documents have for an offence: the first outcome of the rule about it, if any is."""
+        rule = self.about(offence)
+        return rule.expect[0] if rule else None
+
+    def leads(self, rule: Rule) -> Rule | None:
+        """The rule that says, of the same stage, what the offence of another one earns; None without one.
+
+        What a server does otherwise by the first, it does so by the other, which borrows the offence from it
+        or rests on it.
+        """
+        first = self.about(rule.offence) if rule.offence else None
+        if first is None or first is rule or first.expect[0].stage is not rule.expect[0].stage:
+            return None
+        return first if rule.borrowed or first.id in self.foundations(rule) else None
 
 
 def _foundations(rule: Rule, known: Mapping[str, Rule]) -> dict[str, None]:

@@ -141,6 +141,21 @@ def test_who_cannot_ask_over_tcp_is_shown_the_usual_answer_alone(
     assert (seen.threshold, seen.question) == (1.0, "")
 
 
+@pytest.mark.parametrize("wait", [0.0, 0.1, None], ids=["no time", "time", "a greylist that is known"])
+def test_who_is_listed_and_put_off_may_only_be_greylisted(
+    tmp_path: Path, catalogue: Catalogue, wait: float | None
+) -> None:
+    put_off = TWO_LISTS.replace('answers = ["127.0.0.10"]\n', "")
+    for rule in ("dnsbl.one", "dnsbl.two"):
+        put_off += f'[answers."{rule}"]\naction = "refuse"\ncode = 450\n'
+    with asking(tmp_path, put_off) as dialogues:
+        usual = look_at_innocents(dialogues, SILENT)
+        seen = look_at_lists(dialogues, ZONES, usual, SILENT, wait=wait)
+    outcomes = {one.outcome.treatment for one in seen.sightings if one.outcome}
+    assert bool(seen.question) is (wait == 0.0)
+    assert outcomes == (set() if seen.question else {Treatment.DEFER})
+
+
 # Recipients
 
 

@@ -405,6 +405,21 @@ def test_only_what_rests_on_dns_is_blocked_where_nobody_asks(tmp_path: Path, cat
     assert run.obstacle([TLS.name]) is None
 
 
+@pytest.mark.parametrize("listed", [False, True], ids=["no list", "a list"])
+def test_who_is_told_names_and_describes_no_list_may_ask_nothing(
+    tmp_path: Path, catalogue: Catalogue, listed: bool
+) -> None:
+    profile = tmp_path / "profile.toml"
+    more = 'dns = { listen = ["127.0.0.1:0"] }\n[clients]\nroute = "xclient"\nnetworks = ["198.18.0.0/15"]\n'
+    more += '[[dnsbl]]\nname = "one"\nzones = ["bl.example"]\n' if listed else ""
+    with HostileServer([[Politely(lambda said: b"220 go on" if said[:7] == b"XCLIENT" else b"")]]) as server:
+        profile.write_text(PROFILE.format(port=server.address[1]) + more, "utf-8")
+        with open_run(Wish(catalogue, profile)) as run:
+            found = sees_address(Patient(begin(run)[0]))
+    assert "it asked our DNS nothing" in found.saw
+    assert found.state is (State.BAD if listed else State.UNTOLD), found.saw
+
+
 ACCOUNT = '[auth]\nuser = "ann"\npassword = "open-sesame"\n'
 
 

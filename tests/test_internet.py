@@ -12,6 +12,8 @@ from harness import settings
 from harness.embedded.servers import PROFILE
 from harness.profile.model import Profile
 from harness.profile.values import neighbourhood
+from harness.rules import Catalogue
+from harness.runs.assembly import Wish, open_run
 from harness.verdicts import NotTestableError
 from harness.world.acts import Acts, DnsInHand
 from harness.world.addresses import Addresses, Inhabitants
@@ -120,3 +122,13 @@ def test_no_resolver_is_to_keep_what_will_not_be_so_for_long() -> None:
         )
     }
     assert [*kept.values()] == [0, 0, 0, 60]
+
+
+def test_the_world_knows_the_domains_of_the_server_as_it_knows_any_other() -> None:
+    """Whoever greets with one is not caught for want of an address, or a sender there taken for nobody."""
+    with open_run(Wish(Catalogue.below(Path("scenarios")))) as run:
+        server, dns = run.profile.server, run.internet.dns
+        assert answers(dns, server.hostname, "A") == [server.address]
+        for domain in run.profile.domain:
+            assert answers(dns, domain.name, "A") == [server.address]
+            assert answers(dns, domain.name, "MX") == [f"10 {server.hostname}."]

@@ -77,6 +77,47 @@ def test_who_is_let_through_is_so_when_the_latest_refusal_of_an_override_is_told
     assert (promised.treatment, promised.stage) == (Treatment.PASS, let_through)
 
 
+@pytest.mark.parametrize(
+    ("overridden", "outcome", "follower", "promised"),
+    [
+        ("mail.no-helo", "pass at mail", "tls.state-reset", ["pass at mail"]),
+        (
+            "mail.no-helo",
+            "deny at mail with 554",
+            "tls.state-reset",
+            ["deny at mail with 554", "delay+deny at mail with 554"],
+        ),
+        ("bounce.bogus", "deny at data", "bounce.tag-in-front", ["deny at data"]),
+        ("auth.wrong-password", "deny at auth with 554", "auth.unknown-user", ["deny at auth with 554"]),
+        ("rcpt.unknown-user", "pass at rcpt", "delivery.no-catch-all", ["pass at rcpt"]),
+        # What two rules say each for itself is not the same, though one dialect has one word for both.
+        ("connect.rdns-missing", "pass at connect", "connect.rdns-mismatch", ["delay at connect"]),
+        ("rcpt.illegal-chars", "pass at rcpt", "rcpt.leading-dot", ["deny at rcpt"]),
+    ],
+)
+def test_a_rule_that_borrows_an_offence_follows_the_override_of_the_rule_about_it(
+    tmp_path: Path, catalogue: Catalogue, overridden: str, outcome: str, follower: str, promised: list[str]
+) -> None:
+    more = f'[rules.expect."{overridden}"]\noutcome = "{outcome}"\nreason = "so says its manual"\n'
+    expected, reason = read(tmp_path, catalogue, GOOD + more).expectation(catalogue[follower])
+    assert [str(one) for one in expected] == promised
+    assert reason == (f"as {overridden}: so says its manual" if outcome in promised else "")
+    own = f'[rules.expect."{follower}"]\noutcome = "{outcome}"\nreason = "its own"\n'
+    profile = read(tmp_path, catalogue, GOOD + more + own)
+    assert profile.expectation(catalogue[follower])[1] == "its own"
+
+
+def test_a_delay_that_an_override_takes_back_is_promised_by_no_rule_that_follows_it(
+    tmp_path: Path, catalogue: Catalogue
+) -> None:
+    late = {rule.id for rule in catalogue if all(one.late for one in rule.expect)}
+    follow = {"dnsbl.two", "dnsbl.threshold-stops", "dnsbl.test-point"}
+    without = ", ".join(f'"{one}"' for one in ("greylist.*", *(late - follow - {"helo.plain-ip"})))
+    text = GOOD.replace("delay = 20", "delay = 0").replace('"dnsbl.*", "greylist.*"', without)
+    more = '[rules.expect."dnsbl.two"]\noutcome = "drop at rcpt"\nreason = "at once"\n'
+    read(tmp_path, catalogue, text + LIST + more)
+
+
 def test_a_good_profile_is_read(tmp_path: Path, catalogue: Catalogue) -> None:
     profile = read(tmp_path, catalogue, GOOD)
     expectation, reason = profile.expectation(catalogue["helo.plain-ip"])

@@ -83,7 +83,7 @@ def test_who_is_refused_since_the_run_began_is_told_once_and_blocks_the_rules(
     assert finding.id == "during.known.helo.550"
     assert finding.statement.startswith(
         "in the middle of the run known innocent clients that greet with HELO are refused at "
-        "helo, as they were not at the beginning: 550"
+        "helo, other than at the beginning: 550"
     )
     assert finding.blocks == RULES
     assert {(one.status, one.blocked_by) for one in result.rules} == {(Status.INCONCLUSIVE, finding.id)}

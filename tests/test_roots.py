@@ -45,16 +45,24 @@ def met(errors: Iterable[BaseException]) -> Iterator[Refusal]:
             yield found
 
 
-def blamed(
+def looked_at(
     catalogue: Catalogue, told: str, *failed: Case, holds: tuple[str, ...] = ()
-) -> Mapping[str, set[str]]:
-    """Whom the cases of each rule that failed are blocked by, where refusals are `told`; "" for none."""
+) -> Iterator[tuple[str, CaseResult]]:
+    """What is told of the cases of each rule that failed, where refusals are `told`."""
     dialect = Dialect.model_validate({"told": told})
 
     def expectation(rule: object) -> tuple[object, str]:
         return tuple(dialect.outcome(rule.offence, one) for one in rule.expect), ""  # type: ignore[attr-defined]
 
-    profile = cast(Profile, SimpleNamespace(dialect=dialect, expectation=expectation, greylist=None))
+    profile = cast(
+        Profile,
+        SimpleNamespace(
+            dialect=dialect,
+            expectation=expectation,
+            greylist=None,
+            claims=lambda rule: rule.id != "rcpt.too-many",
+        ),
+    )
     came = {
         f"{case[0]}#{number}": CaseResult(
             Status.FAILED, str(case[1]), error=case[1], refusals=frozenset(met(case[1:]))
@@ -64,9 +72,16 @@ def blamed(
     came |= {f"{rule}#holds": CaseResult(Status.PASSED, "") for rule in holds}
     plans = {key: Plan(catalogue[key.split("#")[0]], frozenset(), lambda play: None) for key in came}
     roots = Roots(catalogue, profile, plans, plans, came.__getitem__, {})
+    return ((plans[key].rule.id, roots.of(key)) for key in came)
+
+
+def blamed(
+    catalogue: Catalogue, told: str, *failed: Case, holds: tuple[str, ...] = ()
+) -> Mapping[str, set[str]]:
+    """Whom the cases of each rule that failed are blocked by; "" for none."""
     by: dict[str, set[str]] = {}
-    for key in came:
-        by.setdefault(plans[key].rule.id, set()).add(roots.of(key).blocked_by)
+    for rule, outcome in looked_at(catalogue, told, *failed, holds=holds):
+        by.setdefault(rule, set()).add(outcome.blocked_by)
     return by
 
 
@@ -206,3 +221,22 @@ def test_a_rule_of_which_a_case_holds_is_not_to_blame_for_others(catalogue: Cata
         holds=("rcpt.delay-repeated",),
     )
     assert found[HELO] == {""}
+
+
+@pytest.mark.parametrize(
+    ("rule", "holds", "untried"),
+    [
+        ("bounce.tag-in-front", (), "bounce.bogus, delivery.catch-all"),
+        ("bounce.tag-in-front", ("bounce.bogus",), "delivery.catch-all"),
+        ("bounce.tag-in-front", ("bounce.bogus", "delivery.catch-all"), ""),
+        ("delivery.alias", (), ""),  # what it rests on is not claimed
+    ],
+)
+def test_a_rule_that_is_played_without_those_on_which_it_rests_says_so(
+    catalogue: Catalogue, rule: str, holds: tuple[str, ...], untried: str
+) -> None:
+    found = dict(looked_at(catalogue, "at once", (rule, said(Stage.RCPT, "250 fine")), holds=holds))
+    assert found[rule].status is Status.FAILED
+    said_so = f"it rests on {untried}, which this run did not try: play that as well"
+    assert ("did not try" in found[rule].reason) is bool(untried)
+    assert not untried or found[rule].reason.endswith(said_so)

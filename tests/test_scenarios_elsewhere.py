@@ -32,6 +32,7 @@ from scenarios.wiki import test_dnsbl as lists
 from scenarios.wiki import test_greylist as greylisting
 from scenarios.wiki import test_greylist_bounces as bounces
 from scenarios.wiki import test_helo as greeting
+from scenarios.wiki import test_mail as letters
 from scenarios.wiki import test_rcpt as recipients
 from scenarios.wiki import test_tls as tls
 from scenarios.wiki.greylisting import TOO_SLOW
@@ -336,3 +337,68 @@ def test_who_passes_on_a_slow_machine_comes_as_often_as_that_takes() -> None:
         outcome = run_scenario(run, Plan(run.catalogue[rule], frozenset(), play))
         assert outcome.status is Status.PASSED, outcome.reason
         assert len(outcome.tries) == needed
+
+
+@pytest.mark.parametrize(
+    ("overridden", "outcome", "mutant", "rule", "scenario", "wanted"),
+    [
+        (
+            "mail.no-helo",
+            "pass at mail",
+            "mail.no-helo:off",
+            "tls.state-reset",
+            tls.test_greeting_is_forgotten_after_starttls,
+            ("client", "offence", "sut", "expect"),
+        ),
+        (
+            "helo.plain-ip",
+            "pass at helo",
+            "helo.plain-ip:off",
+            "helo.plain-ip-sticky",
+            greeting.test_good_greeting_after_a_bare_address,
+            ("client", "offence", "expect"),
+        ),
+        (
+            "helo.not-fqdn",
+            "pass at helo",
+            "helo.not-fqdn:off",
+            "delay.no-early-reject",
+            letters.test_dialogue_goes_on_after_every_delay,
+            ("client", "offence", "expect"),
+        ),
+    ],
+)
+def test_what_is_held_against_nobody_by_an_override_is_held_so_by_rules_that_borrow_it(
+    overridden: str,
+    outcome: str,
+    mutant: str,
+    rule: str,
+    scenario: Callable[..., None],
+    wanted: tuple[str, ...],
+) -> None:
+    with open_run(Wish(CATALOGUE, mutants=[mutant])) as sound:
+        run = promising(sound, outcome, overridden)
+        vote = said(replace(run, profile=run.profile.beside(CATALOGUE)), rule, scenario, *wanted)
+        assert vote.status is Status.NOT_APPLICABLE, vote.reason
+
+
+def test_a_group_shows_nothing_where_two_lists_earn_no_more_than_one() -> None:
+    with open_run(Wish(CATALOGUE, mutants=["dnsbl.two:off"])) as sound:
+        run = promising(sound, "delay at rcpt", "dnsbl.two")
+        run = replace(run, profile=run.profile.beside(CATALOGUE))
+        group = next(one for one in run.sut.dnsbl if len(one.zones) > 1)
+        scenario: Callable[..., None] = lists.test_several_zones_of_one_group
+        vote = said(
+            run, "dnsbl.group-counts-once", scenario, "client", "offence", "sut", "expect", group=group
+        )
+        assert vote.status is Status.NOT_APPLICABLE, vote.reason
+        assert "makes no difference here" in vote.reason
+
+
+def test_an_ipv6_host_that_is_not_greylisted_is_seen() -> None:
+    scenario: Callable[..., None] = greylisting.test_unknown_triplet_of_an_ipv6_host
+    wanted = ("new_client", "offence", "sut", "clock", "expect")
+    for mutants, status in (([], Status.PASSED), (["greylist.first-defer:weak-ipv4-only"], Status.FAILED)):
+        with open_run(Wish(CATALOGUE, mutants=mutants)) as run:
+            vote = said(run, "greylist.first-defer", scenario, *wanted)
+            assert vote.status is status, vote.reason

@@ -82,7 +82,8 @@ def _look(
     wait = None if further.greylist else known.wait
     sightings = _look_at_offences(further, face, domains, usual, telling, resolves=resolves, wait=wait)
     limit = look_at_recipients(further, telling) if welcome.recipient and not usual.stopped else None
-    lists = _lists(further, usual, telling) if resolves and welcome.recipient else ListsSeen()
+    looked_for = resolves and welcome.recipient
+    lists = _lists(further, usual, telling, wait) if looked_for else ListsSeen()
     take = refusals_take([*sightings, *lists.sightings])
     if take:
         telling.say(f"every refusal came {take:.1f} s late, whatever it was for")
@@ -111,14 +112,14 @@ def _stopped(usual: Usual, recipient: str) -> str:
     return f"innocent clients do not get through{before}: {usual.stopped}"
 
 
-def _lists(dialogues: Dialogues, usual: Usual, telling: Telling) -> ListsSeen:
+def _lists(dialogues: Dialogues, usual: Usual, telling: Telling, wait: float | None) -> ListsSeen:
     """The lists that it asks about its clients, and how they count where addresses can be chosen."""
     zones: dict[str, None] = {}
     for _ in range(WATCHED):  # what was not asked about one of them may have been lost on its way
         client = dialogues.client()
         zones |= dict.fromkeys(zones_asked(dialogues, client, dialogues.attempt(client)))
     if dialogues.chooses_addresses:
-        return look_at_lists(dialogues, list(zones), usual, telling)
+        return look_at_lists(dialogues, list(zones), usual, telling, wait=wait)
     return ListsSeen(tuple(ListSeen((zone,), question=UNTRIED) for zone in zones))
 
 

@@ -61,6 +61,7 @@ class _Trials:
     dialogues: Dialogues
     usual: Usual
     telling: Telling
+    wait: float | None  # seconds after which who was put off tries again, as `look_at_oddities` has it
     answers: Sequence[str] = ANSWERS  # of each list
     done: dict[frozenset[str], _Trial] = field(default_factory=dict)
 
@@ -92,7 +93,9 @@ class _Trials:
             Oddity(Offence.LISTED, f"is on {' and '.join(sorted(listing))}", listed(number))
             for number, listing in enumerate(listings)
         ]
-        sightings = look_at_oddities(self.dialogues, oddities, self.usual, self.telling, by_time=True)
+        sightings = look_at_oddities(
+            self.dialogues, oddities, self.usual, self.telling, by_time=True, wait=self.wait
+        )
         trials = []
         for number, sighting in enumerate(sightings):
             played = [one for one in notes[number] if says_all(one[1])] or notes[number]
@@ -117,16 +120,22 @@ def zones_asked(dialogues: Dialogues, client: Client, attempt: Attempt) -> list[
     return [zone for zone in zones if is_domain_name(zone)]  # others no profile can name
 
 
-def look_at_lists(dialogues: Dialogues, zones: Sequence[str], usual: Usual, telling: Telling) -> ListsSeen:
-    """How being on the lists counts; `zones` in the order in which they were asked."""
+def look_at_lists(
+    dialogues: Dialogues, zones: Sequence[str], usual: Usual, telling: Telling, *, wait: float | None = None
+) -> ListsSeen:
+    """How being on the lists counts; `zones` in the order in which they were asked.
+
+    Who is put off for it tries again after so many seconds of `wait`: some servers greylist no others.
+    Without time for that nothing follows from a deferral; None: the greylist is known, and has passed them.
+    """
     if not zones:
         return ListsSeen()
     telling.say(f"it asks {', '.join(zones)} about its clients; trying what being listed there comes to")
-    trials = _Trials(dialogues, usual, telling, (USUAL,))
+    trials = _Trials(dialogues, usual, telling, wait, (USUAL,))
     tried, met, weights = _weighed(trials, zones)
     if _counted(weights) < len(zones):
         telling.say("not all of them count by the usual answer; trying every other one")
-        every = _Trials(dialogues, usual, telling)
+        every = _Trials(dialogues, usual, telling, wait)
         found = _weighed(every, zones)
         if weights is None or _counted(found[2]) > _counted(weights):
             trials, (tried, met, weights) = every, found

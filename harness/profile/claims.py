@@ -44,9 +44,10 @@ def contradictions(profile: Profile, catalogue: Catalogue) -> list[str]:
         *_unknown_deviations(profile, catalogue, profile.deviation),
     ]
     reasons: dict[str, list[Rule]] = {}
+    beside = profile.beside(catalogue)
     for rule in catalogue:
         if profile.claims(rule):
-            for reason in unfounded(profile, rule):
+            for reason in unfounded(beside, rule):
                 reasons.setdefault(reason, []).append(rule)
     how = (
         ""

@@ -59,6 +59,7 @@ class Profile(ServerTables, MailTables):
     policy: Policy
     dialect: Dialect = Dialect()
     _refuses_until: Stage = PrivateAttr(Stage.CONNECT)  # as far as overrides say
+    _followed: dict[str, str] = PrivateAttr(default_factory=dict)  # by rules without one: whose override
     domain: tuple[Domain, ...] = Field(min_length=1)
     dnsbl: tuple[DnsList, ...] = ()
     deviation: tuple[Deviation, ...] = ()
@@ -186,13 +187,29 @@ class Profile(ServerTables, MailTables):
     def expectation(self, rule: Rule) -> tuple[Expectation, str]:
         """What this server documents for a rule, and where it says so (empty: in the rule's own source).
 
-        An override of the profile decides; without one the catalogue's outcome is put into the dialect.
+        An override of the profile decides, or else one of the rule whose offence this one borrows; without
+        any the catalogue's outcome is put into the dialect.
         """
         override = self.rules.expect.get(rule.id)
         if override:
             return override.outcome, override.reason
+        if rule.id in self._followed:
+            return self._follows(rule, self._followed[rule.id])
         follows = tuple(dict.fromkeys(self.earns(rule.offence, outcome) for outcome in rule.expect))
         return follows, "" if follows == rule.expect else DIALECT
+
+    def _follows(self, rule: Rule, first: str) -> tuple[Expectation, str]:
+        """The override of another rule, for one that may leave open whether a refusal comes late."""
+        override = self.rules.expect[first]
+        lateness = {outcome.late for outcome in rule.expect}
+        either = {
+            replace(one, late=late): None
+            for one in override.outcome
+            for late in (
+                sorted(lateness) if len(lateness) > 1 and one.treatment is not Treatment.PASS else [one.late]
+            )
+        }
+        return tuple(either), f"as {first}: {override.reason}"
 
     def earns(self, offence: Offence | None, documented: Outcome) -> Outcome:
         """What an offence earns here where a document has `documented`; None stands for an innocent act.
@@ -219,10 +236,16 @@ class Profile(ServerTables, MailTables):
     def beside(self, catalogue: Catalogue) -> "Profile":
         """The same, which knows what its overrides are overrides of.
 
-        Where one has a refusal come later than the catalogue, who is let through is known only then.
+        Where one has a refusal come later than the catalogue, who is let through is known only then. Where
+        one is of the rule that says what an offence earns, rules that borrow that offence follow it.
         """
         found = self.model_copy()
-        for rule_id, override in self.rules.expect.items():
+        leading = {rule.id: catalogue.leads(rule) for rule in catalogue}
+        found._followed = {
+            rule: first.id for rule, first in leading.items() if first and first.id in self.rules.expect
+        }
+        overrides = ((one, told) for one, told in self.rules.expect.items() if one in catalogue.known)
+        for rule_id, override in overrides:
             documented = [outcome.stage for outcome in catalogue.known[rule_id].expect]
             for outcome in override.outcome:
                 refuses = outcome.treatment is not Treatment.PASS

@@ -156,7 +156,10 @@ def _publish_server(dns: FakeDns, profile: Profile) -> None:
             for address in TEST_ENTRIES if blocklist.weight > 0 else ():  # or some servers ask no list
                 dns.list_address(zone, address, blocklist.answer, "test entry")
     version = ipaddress.ip_address(profile.server.address).version
-    dns.publish(profile.server.hostname, "AAAA" if version == 6 else "A", profile.server.address)
+    address_type = "AAAA" if version == 6 else "A"
+    dns.publish(profile.server.hostname, address_type, profile.server.address)
     for domain in profile.domain:
         dns.zone(domain.name)
         dns.publish(domain.name, "MX", f"10 {profile.server.hostname}.")
+        if domain.name.lower() != profile.server.hostname.lower():  # its website, say
+            dns.publish(domain.name, address_type, profile.server.address)

@@ -35,6 +35,7 @@ KINDS = {
     Kind.STRANGER: "strange",
     Kind.TRUSTED: "relay hosts,",
     Kind.IPV6: "known, IPv6",
+    Kind.IPV6_STRANGER: "strange, IPv6",
 }
 
 
@@ -112,7 +113,7 @@ class Finding:
             return False
         if manner.at(step.stage) in self.spared:
             return False
-        others_too = self.innocent.kind is Kind.STRANGER and not self.lets_through
+        others_too = self.innocent.kind.is_strange and not self.lets_through
         if client.kind is not self.innocent.kind and not others_too:
             return False
         if self.only_recipient and step.command != self.step.command:
@@ -211,6 +212,8 @@ def innocents(profile: Profile) -> Iterator[Innocent]:
         yield Innocent(Kind.TRUSTED, recipient)
     if not IPV6.lacking(profile):
         yield Innocent(Kind.IPV6, recipient)
+        if profile.greylist:
+            yield Innocent(Kind.IPV6_STRANGER, recipient)
     if profile.tls:
         yield Innocent(Kind.KNOWN, recipient, covered=True)
     if profile.auth:
@@ -282,14 +285,14 @@ def _as_promised(run: "Run", innocent: Innocent, attempt: Attempt, *, patient: b
     was `patient`. Raises `ContradictionError` or `InconclusiveError`.
     """
     greylist = run.profile.greylist
-    may_be_put_off = innocent.kind is Kind.STRANGER or (attempt.awaits_greylist and not patient)
+    may_be_put_off = innocent.kind.is_strange or (attempt.awaits_greylist and not patient)
     if greylist and (greylist.exempts(innocent.recipient) or not may_be_put_off):
         greylist = None
     if attempt.at(Stage.TLS):  # who is refused TLS does not greet again, so nothing after it would tell why
         run.judge.replied(attempt.tls, (BELONGS[Stage.TLS],))
     for stage in DIALOGUE[: DIALOGUE.index(innocent.goal) + 1]:
         if greylist and stage is greylist.stage:
-            if innocent.kind is not Kind.STRANGER and attempt.step(stage).treatment is Treatment.PASS:
+            if not innocent.kind.is_strange and attempt.step(stage).treatment is Treatment.PASS:
                 continue  # it is known from before
             codes = tuple(str(code) for code in greylist.codes)
             run.judge.expect(attempt, (Outcome(Treatment.DEFER, stage, codes=codes),))
@@ -346,7 +349,7 @@ def met_with(innocent: Innocent, step: Step) -> str:
     if step.misplaced:
         return "told what is no answer"
     late_ones = (Stage.RCPT, Stage.DATA)
-    if innocent.kind is Kind.STRANGER and step.treatment is Treatment.PASS and step.stage in late_ones:
+    if innocent.kind.is_strange and step.treatment is Treatment.PASS and step.stage in late_ones:
         return "not greylisted"
     return {
         Treatment.PASS: "kept waiting",

@@ -137,7 +137,7 @@ def _mend_of(found: Deviation) -> str:
     if found.innocent.authenticated and step.treatment in (Treatment.DENY, Treatment.DROP):
         return "account-mail"
     if step.treatment is Treatment.PASS:
-        unknown = kind is Kind.STRANGER and step.stage in (Stage.RCPT, Stage.DATA)
+        unknown = kind.is_strange and step.stage in (Stage.RCPT, Stage.DATA)
         return "greylist" if unknown else "waiting"
     if found.late:
         return "waiting"

@@ -1,13 +1,14 @@
 """What a scenario expects: what the server did, held against what its profile promises for the rule."""
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from harness.grants.mail import Mailbox
 from harness.judge import ContradictionError, Fault, Judge, Timing
 from harness.offence import Offence
-from harness.outcome import Outcome, Stage, Treatment
+from harness.outcome import Outcome, Stage, Treatment, later
 from harness.profile.model import Profile
 from harness.rules import Catalogue, Rule
 from harness.verdicts import (
@@ -117,15 +118,15 @@ class Expect:
 
     def earnings(self, offence: Offence) -> tuple[Outcome, ...]:
         """What an offence of some kind earns here; raises `NotTestableError` when no rule is about it."""
-        documented = self.catalogue.documented(offence)
-        if documented is None:
-            raise NotTestableError(f"no rule says what {offence.value.replace('_', ' ')} earns")
-        return (self.profile.earns(offence, documented),)
+        rule = self.catalogue.about(offence)
+        if rule is None:
+            raise NotTestableError(f"no rule says what {_words(offence)} earns")
+        outcomes, _ = self.profile.expectation(rule)
+        return outcomes if rule.id in self.profile.rules.expect else outcomes[:1]
 
     def shown(self, offence: Offence) -> Stage:
         """How far a dialogue must go to show what an offence earns here; raises as `earnings` does."""
-        (outcome,) = self.earnings(offence)
-        return self.profile.shows(outcome)
+        return functools.reduce(later, map(self.profile.shows, self.earnings(offence)))
 
     def _told_apart(self, outcomes: tuple[Outcome, ...], also: Offence) -> tuple[Outcome, ...]:
         """What another offence in the same act earns, if anything; raises `NotApplicableError` if alike."""

@@ -90,7 +90,7 @@ def _said(step: Step) -> _Said:
 
 def _finding(name: str, innocent: Innocent, step: Step) -> Finding:
     statement = (
-        f"in the middle of the run {innocent} are {met_with(innocent, step)} at {step.stage}, as they were "
-        f"not at the beginning: {step}"
+        f"in the middle of the run {innocent} are {met_with(innocent, step)} at {step.stage}, other "
+        f"than at the beginning: {step}"
     )
     return Finding(name, statement, str(step), innocent, step)

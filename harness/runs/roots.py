@@ -1,7 +1,7 @@
 """The root of trouble, among all that scenarios came to: what is another's fault is blocked by it."""
 
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.outcome import Stage
 from harness.profile.model import Profile
@@ -22,6 +22,7 @@ from harness.runs.foundations import (
     told_with_others,
 )
 from harness.runs.trial import Plan
+from harness.wording import named
 from harness.world.refusal import Refusal
 
 SEVERAL = 2  # sorts of clients: what one rule holds against its own is its own doing
@@ -54,8 +55,18 @@ class Roots:
             }
             own = self.plans[key].rule.id
             others = {one: case for one, case in below.items() if case.blocked_by != own}
-            self.found[key] = blocked(outcome, others, self.plans)
+            self.found[key] = self._with_what_was_not_tried(key, blocked(outcome, others, self.plans))
         return self.found[key]
+
+    def _with_what_was_not_tried(self, key: str, outcome: CaseResult) -> CaseResult:
+        """A failure says on what it rests of which no case was selected: that might be what is broken."""
+        tried = {plan.rule.id for plan in self.plans.values()}
+        below = (self.catalogue.known[one] for one in self.catalogue.foundations(self.plans[key].rule))
+        untried = [one.id for one in below if one.id not in tried and self.profile.claims(one)]
+        if outcome.status is not Status.FAILED or not untried:
+            return outcome
+        rests = f"it rests on {named(untried)}, which this run did not try: play that as well"
+        return replace(outcome, reason=f"{outcome.reason}; {rests}")
 
     def below(self, key: str) -> list[str]:
         """The scenarios of the rules that may have kept one from being proved, the nearest first."""

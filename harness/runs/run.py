@@ -236,10 +236,8 @@ class Run:
             met = meet(self, replace(like, goal=goal))
         manner, step = like.manner, met.step
         fault = Fault.LATE if met.late else Fault.REPLY
-        usual = step and (
-            self.baseline.explains(met.client, step, manner, fault)
-            or (step.treatment is Treatment.PASS and not met.late)  # who is let through is served well enough
-        )
+        let_in = step and step.treatment is Treatment.PASS and not met.late and not like.kind.is_strange
+        usual = let_in or (step and self.baseline.explains(met.client, step, manner, fault))
         self.steadiness.innocent_met("" if usual or met.lost else met.said)
         self.steadiness.dialogue_ended(lost=met.lost)
         self._told[like] = self.refusals.canary_met(met, usual=bool(usual) or not met.deviation)

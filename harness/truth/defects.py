@@ -333,6 +333,7 @@ SHOWS: Mapping[str, Condition] = {
     "greylist.first-defer:weak-unconfirmed": lambda built: (
         built.drawn.greylist_hosts and not built.shown("connect.rdns-mismatch").refuses
     ),
+    "greylist.first-defer:weak-ipv4-only": lambda built: built.drawn.ipv6,
     "greylist.early-retry:weak-short": _always,
     "greylist.early-retry:weak-hasty": _always,
     "greylist.retry-accept:strict-*timeout": _always,

@@ -17,7 +17,7 @@ from harness.verdicts import InconclusiveError, NotTestableError
 from harness.wording import counted
 from harness.world.conversation import Attempt, Conversation, Step
 from harness.world.host import Host
-from harness.world.internet import Identity, Kind
+from harness.world.internet import SIZES, Identity, Kind
 
 GREYLIST_SLACK = 1.0  # seconds over the documented delay before a retry, or lifetime
 FORGOTTEN_TIMES = 5  # that a host is tried whose neighbours come again meanwhile
@@ -146,7 +146,7 @@ class Client(Host):
                 return replace(talk.quit(), recipient=recipients[0])
 
         attempt = once()
-        if patient and (authenticated or self.kind is not Kind.STRANGER):
+        if patient and (authenticated or not self.kind.is_strange):
             before = -1
             while before < attempt.taken:  # each recipient may be waited for, as long as that leads further
                 before, attempt = attempt.taken, self.after_greylist(attempt, once)
@@ -211,7 +211,7 @@ class Client(Host):
         sut = self.world.sut
         if sut.profile.greylist is None or self.came_before:
             return False
-        known = self.kind in (Kind.KNOWN, Kind.IPV6) and self.is_confirmed
+        known = self.kind.is_known and self.is_confirmed
         return not (known and all(map(sut.whitelists, (self.host, *self.other_names))))
 
     @property
@@ -277,15 +277,15 @@ class Client(Host):
         to choose from. Raises `NotTestableError` where it cannot be done.
         """
         greylist, clock = self.world.sut.profile.greylist, self.world.clock
-        if self.kind is not Kind.STRANGER or not greylist:
+        if not self.kind.is_strange or not greylist:
             return
         if greylist.counts(GreylistPart.SENDER_DOMAIN) and not bounces:
             return
-        choice = self.world.internet.choice_of_strangers
+        choice = self.world.internet.choice_of(self.kind)
         if greylist.key == "host" or choice >= MANY_STRANGERS:
             return
         if clock is None:
-            whom = "networks (IPv4 /24)" if greylist.key == "network" else "addresses"
+            whom = f"networks ({SIZES[self.version]})" if greylist.key == "network" else "addresses"
             raise NotTestableError(
                 f"{_why_unsent(bounces=bounces)}, so the greylist may know a stranger by an earlier run, "
                 f"with only {choice} {whom} to choose from; give clients.networks {MANY_STRANGERS} of them, "
@@ -303,9 +303,9 @@ class Client(Host):
             return False
         if greylist.counts(GreylistPart.SENDER_DOMAIN) and not bounces:
             return False
-        if bounces and self.world.internet.choice_of_strangers < MANY_STRANGERS:
+        if bounces and self.world.internet.choice_of(self.kind) < MANY_STRANGERS:
             return True
-        return self.kind is Kind.TRUSTED or (greylist.key == "network" and self.kind is not Kind.STRANGER)
+        return self.kind is Kind.TRUSTED or (greylist.key == "network" and not self.kind.is_strange)
 
     def tls_context(self) -> ssl.SSLContext:
         """TLS as scenarios that are not about the certificate use it: encrypted, unverified."""

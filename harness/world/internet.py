@@ -17,6 +17,7 @@ from harness.world.made_up import made_up
 from harness.world.retries import Retries
 
 FAR_AWAY = ("192.0.2.25", "198.51.100.25", "203.0.113.25")
+SIZES = {4: "/24", 6: "/64"}  # of networks whose hosts servers take for one another
 TOKEN = 6  # letters in all names of a run
 RESERVED_NAMES = ("example", "test", "invalid", "localhost", "example.com", "example.net", "example.org")
 
@@ -28,6 +29,22 @@ class Kind(Enum):
     STRANGER = "nobody has heard of it"
     TRUSTED = "its address is one that the server relays for"
     IPV6 = "known too, with an IPv6 address"
+    IPV6_STRANGER = "nobody has heard of it, and it has an IPv6 address"
+
+    @property
+    def is_strange(self) -> bool:
+        """Whether a greylist puts it off."""
+        return self in (Kind.STRANGER, Kind.IPV6_STRANGER)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether its name is one that the greylist spares."""
+        return self in (Kind.KNOWN, Kind.IPV6)
+
+    @property
+    def version(self) -> int:
+        """The IP version of its address; a trusted host may have either."""
+        return 6 if self in (Kind.IPV6, Kind.IPV6_STRANGER) else 4
 
 
 @dataclass(frozen=True)
@@ -86,7 +103,7 @@ class Internet:
             address = address or self._next_address(kind)
             self._inhabitants.add(address)
         domain = f"c{number}-{self.token}.example"
-        suffix = self._known_suffix() if kind in (Kind.KNOWN, Kind.IPV6) else None
+        suffix = self._known_suffix() if kind.is_known else None
         host = f"mx.c{number}-{self.token}.{suffix}" if suffix else f"mx.{domain}"
         self.publish_host(host, address)
         if prescribed:  # and the next host with it, in this run or another, has another name
@@ -108,10 +125,9 @@ class Internet:
                 first = self._next_address(kind)
         return self.identity(kind, first), self.identity(kind, second)
 
-    @property
-    def choice_of_strangers(self) -> int:
+    def choice_of(self, strangers: Kind) -> int:
         """How many hosts, or networks where the greylist goes by these, strangers to it are chosen from."""
-        networks = [one for one in self._networks(Kind.STRANGER) if one.version == 4]
+        networks = [one for one in self._networks(strangers) if one.version == strangers.version]
         by_network = self.profile.greylist is not None and self.profile.greylist.key == "network"
         return neighbourhoods_in(networks) if by_network else sum(map(room_in, networks))
 
@@ -183,19 +199,20 @@ class Internet:
         Where the greylist takes hosts of one network for one another, a stranger to it lives alone in one.
         """
         networks = self._networks(kind)
-        version = 6 if kind is Kind.IPV6 else 4
+        version = kind.version
         versions = {one.version: None for one in networks} if kind is Kind.TRUSTED else (version,)
         by_network = self.profile.greylist is not None and self.profile.greylist.key == "network"
         for wanted in versions:
             of_version = tuple(one for one in networks if one.version == wanted)
             addresses = self._addresses.setdefault(of_version, Addresses(of_version, self._inhabitants))
-            alone = by_network and kind is Kind.STRANGER
+            alone = by_network and kind.is_strange
             if chosen := addresses.alone() if alone else addresses.among_others(sparing=by_network):
                 return chosen
             if alone and of_version:
                 raise NotTestableError(
-                    "the greylist goes by networks, and somebody is in each /24 of clients.networks already, "
-                    "so that nobody is a stranger any more; give clients.networks a larger network"
+                    f"the greylist goes by networks, and somebody is in each {SIZES[version]} of "
+                    "clients.networks already, so that nobody is a stranger any more; give clients.networks "
+                    "a larger network"
                 )
         raise NotTestableError(
             f"no IPv{version} address is left for another client; give clients."

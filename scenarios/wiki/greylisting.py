@@ -24,10 +24,19 @@ ROUNDING = 1.0  # seconds: servers keep whole ones
 LOOK_BACK = 5.0  # seconds in which the slowness was surely measured
 
 
-def unheard_of(new_client: NewClient, offence: bool, sut: Sut, clock: Clock | None, expect: Expect) -> Client:
+def unheard_of(
+    new_client: NewClient,
+    offence: bool,
+    sut: Sut,
+    clock: Clock | None,
+    expect: Expect,
+    *,
+    strange: Kind = Kind.STRANGER,
+    known: Kind = Kind.KNOWN,
+) -> Client:
     """A stranger; or, innocent, a host that is on the whitelist, or else waits and comes again."""
     must_be_greylisted(sut, expect)
-    client = new_client(Kind.STRANGER if offence else Kind.KNOWN)
+    client = new_client(strange if offence else known)
     expect.needed(
         offence or clock is not None or sut.whitelists(client.host),
         "the profile has no [clock], so no time can pass, and no greylist.whitelist_hosts of reserved names: "

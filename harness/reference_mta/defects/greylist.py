@@ -148,6 +148,13 @@ TRIPLETS = (
         _named_by_ptr,
         where=lambda transaction: not (exempt(transaction) or transaction.host_name),
     ),
+    replaced(
+        "greylist.first-defer",
+        "weak-ipv4-only",
+        "an IPv6 client is never greylisted",
+        lambda _: no_case,
+        where=lambda transaction: not exempt(transaction) and ":" in transaction.client,
+    ),
     off("greylist.early-retry", "a retry is accepted at once"),
     _by_times(
         "greylist.early-retry",
