@@ -255,6 +255,28 @@ def test_every_way_of_being_innocent_is_tried_and_every_user(catalogue: Catalogu
     assert {one.recipient for one in ways} == users
 
 
+def test_a_user_who_is_looked_for_at_the_end_of_data_is_written_to_until_then(
+    met: Callable[..., Run],
+) -> None:
+    class Looking(Politely):
+        def play(self, visitor: Visitor) -> None:
+            heard: list[bytes] = []
+
+            def answers(said: bytes) -> bytes:
+                heard.append(said)
+                unknown = any(b"<ben@" in one for one in heard)
+                return b"550 5.1.1 nobody of that name" if said == b"." and unknown else b""
+
+            Politely(answers).play(visitor)
+
+    run = met(Looking(), more='[dialect]\ntold = "data"\n')
+    finding = only(run)
+    assert finding.id == "baseline.known.data.ben@example.org"
+    assert finding.only_recipient
+    step, manner = finding.step, finding.innocent.manner
+    assert not finding.explains(run.baseline.plainest.client, step, manner, Fault.REPLY)
+
+
 def known(run: Run, *, extended: bool = True) -> Innocent:
     return replace(next(innocents(run.profile)), extended=extended)
 

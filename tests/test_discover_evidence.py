@@ -231,6 +231,20 @@ def test_what_only_odd_clients_meet_is_a_fact() -> None:
     assert seen.outcome == REFUSED
 
 
+@pytest.mark.parametrize(
+    ("bad", "stopped"),
+    [((2,), ""), ((2, 6), ""), ((2, 4, 5, 7), "rcpt: 451 not now"), (range(1, 5), "rcpt: 451 not now")],
+    ids=["once", "twice", "each second time", "each time"],
+)
+def test_an_innocent_client_that_came_at_a_bad_moment_stops_nothing(bad: Sequence[int], stopped: str) -> None:
+    server = Politely()
+    server.answers = lambda said: b"451 not now" if said[:4] == b"RCPT" and len(server.visits) in bad else b""
+    with served_by(server) as dialogues:
+        usual = look_at_innocents(dialogues, one_by_one())
+    assert usual.stopped.removesuffix(" after 0.00 s") == stopped
+    assert usual.reached is (Stage.RCPT if stopped else Stage.DATA)
+
+
 @pytest.mark.parametrize(("pause", "at_once"), [(0.0, AT_ONCE), (20.0, WAITING_AT_ONCE)])
 def test_more_clients_wait_at_once_where_everybody_waits_to_be_greeted(pause: float, at_once: int) -> None:
     asked: list[int] = []

@@ -17,7 +17,7 @@ from harness.discovery.reach import FOREIGN
 from harness.offence import Offence
 from harness.outcome import Stage, Treatment
 from harness.world.client import Client, message
-from harness.world.conversation import Attempt
+from harness.world.conversation import Attempt, Step
 from harness.world.made_up import made_up
 
 INNOCENTS = 4  # clients, for a comparison
@@ -56,10 +56,17 @@ class _Look:
 def look_at_innocents(dialogues: Dialogues, telling: Telling) -> Usual:
     """How far innocent clients get, and how long it takes."""
     attempts = telling.over("innocent clients", lambda _: dialogues.attempt(), list(range(INNOCENTS)))
-    whole = [one for one in attempts if all(says(step) or wants_more(step) for step in one.staged)]
+    whole = [one for one in attempts if _is_whole(one)]
     if not whole:
         return Usual(None, broken=words(attempts[0].staged[-1]))
-    stop = next((step for one in whole for step in one.staged if step.treatment is not Treatment.PASS), None)
+    if any(map(_stop_of, whole)) and not all(map(_stop_of, whole)):  # one may have come at a bad moment
+        more = telling.over("innocent clients once more", lambda _: dialogues.attempt(), attempts, at_once=1)
+        whole += [one for one in more if _is_whole(one)]
+    stopped = [one for one in whole if _stop_of(one)]
+    if 2 * len(stopped) >= len(whole):
+        stop = next(filter(None, map(_stop_of, stopped)), None)
+    else:
+        stop, whole = None, [one for one in whole if one not in stopped]
     reached = [step.stage for one in whole for step in one.staged[-1:]]
     last = min(reached, key=list(Stage).index)
     stages = {step.stage for one in whole for step in one.staged}
@@ -73,6 +80,16 @@ def look_at_innocents(dialogues: Dialogues, telling: Telling) -> Usual:
     if not stop:
         telling.say(f"innocent clients get through to {last} (it greets after {usual.pause:.1f} s)")
     return usual
+
+
+def _is_whole(attempt: Attempt) -> bool:
+    """Whether every step of a dialogue says something, if only that more is wanted first."""
+    return all(says(step) or wants_more(step) for step in attempt.staged)
+
+
+def _stop_of(attempt: Attempt) -> Step | None:
+    """Where an innocent client got no further."""
+    return next((step for step in attempt.staged if step.treatment is not Treatment.PASS), None)
 
 
 def look_at_oddities(

@@ -116,7 +116,8 @@ class Finding:
         others_too = self.innocent.kind.is_strange and not self.lets_through
         if client.kind is not self.innocent.kind and not others_too:
             return False
-        if self.only_recipient and step.command != self.step.command:
+        named = step.tag is Stage.RCPT  # at the end of DATA nothing tells for whom it was
+        if self.only_recipient and not (named and step.command == self.step.command):
             return False
         return step.code == self.step.code
 
@@ -220,7 +221,7 @@ def innocents(profile: Profile) -> Iterator[Innocent]:
         yield Innocent(Kind.KNOWN, recipient, covered=True, authenticated=True)
     for user in ordinary[:MOST_USERS]:
         if user != recipient:
-            yield Innocent(Kind.KNOWN, user, goal=Stage.RCPT)
+            yield Innocent(Kind.KNOWN, user, goal=profile.dialect.tells(Stage.RCPT))
 
 
 def ordinary_recipient(profile: Profile) -> str:
@@ -316,7 +317,7 @@ def _findings(meetings: tuple[Meeting, ...]) -> Iterator[Finding]:
         hit = {one.innocent.manner.at(step.stage) for one in alike if _met(one) == _met(met)}
         spared = frozenset({one.innocent.manner.at(step.stage) for one in alike} - hit)
         nearest = [one for one in alike if one.innocent.manner == innocent.manner]
-        alone = step.stage is Stage.RCPT and any(not one.deviation for one in nearest)
+        alone = step.stage in (Stage.RCPT, Stage.DATA) and any(not one.deviation for one in nearest)
         found = replace(_finding(innocent, step, alone=alone), late=met.late, spared=spared)
         told.append(found)
         yield found
@@ -328,8 +329,7 @@ def _met(meeting: Meeting) -> tuple[Stage, int, bool] | None:
 
 
 def _same(finding: Finding, met: Meeting) -> bool:
-    step = met.step
-    one_place = not finding.only_recipient or (step is not None and finding.step.command == step.command)
+    one_place = not finding.only_recipient or finding.innocent.recipient == met.innocent.recipient
     same = _met(met) == (finding.step.stage, finding.step.code, finding.late)
     return same and one_place and finding.innocent.kind is met.innocent.kind
 
