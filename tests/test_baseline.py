@@ -273,8 +273,9 @@ def test_a_user_who_is_looked_for_at_the_end_of_data_is_written_to_until_then(
     finding = only(run)
     assert finding.id == "baseline.known.data.ben@example.org"
     assert finding.only_recipient
-    step, manner = finding.step, finding.innocent.manner
-    assert not finding.explains(run.baseline.plainest.client, step, manner, Fault.REPLY)
+    client, step, manner = run.baseline.plainest.client, finding.step, finding.innocent.manner
+    assert not finding.explains(client, step, manner, Fault.REPLY, "ann@example.org")
+    assert finding.explains(client, step, manner, Fault.REPLY, "ben@example.org")
 
 
 def known(run: Run, *, extended: bool = True) -> Innocent:
@@ -322,17 +323,34 @@ def test_a_finding_explains_nobody_who_speaks_otherwise(met: Callable[..., Run])
     run = met(saying(b"HELO", b"502 5.5.1 EHLO please"))
     client = run.baseline.plainest.client
     step = met_at(Stage.HELO, 502)
-    assert run.baseline.explains(client, step, Manner(extended=False))
-    assert not run.baseline.explains(client, step, Manner())
+    assert run.baseline.explains(client, step, Manner(extended=False), "ann@example.org")
+    assert not run.baseline.explains(client, step, Manner(), "ann@example.org")
 
 
 def test_a_wait_explains_no_other_reply_and_no_missing_wait(met: Callable[..., Run]) -> None:
     run = met(Politely(greeting_after=1.2))
     client = run.baseline.plainest.client
     greeted = met_at(Stage.CONNECT, 220)
-    assert run.baseline.explains(client, greeted, Manner(), Fault.LATE)
-    assert not run.baseline.explains(client, greeted, Manner(), Fault.SOON)
-    assert not run.baseline.explains(client, greeted, Manner())
+    assert run.baseline.explains(client, greeted, Manner(), "", Fault.LATE)
+    assert not run.baseline.explains(client, greeted, Manner(), "", Fault.SOON)
+    assert not run.baseline.explains(client, greeted, Manner(), "")
+
+
+def test_what_strangers_meet_others_of_their_ip_version_may_meet(catalogue: Catalogue) -> None:
+    step = met_at(Stage.CONNECT, 554)
+    with open_run(Wish(catalogue)) as run:
+        clients = {kind: run.client(run.world(), kind) for kind in Kind}
+    for kind, explained in (
+        (Kind.STRANGER, {Kind.STRANGER, Kind.IPV6_STRANGER, Kind.KNOWN, Kind.TRUSTED}),
+        (Kind.IPV6_STRANGER, {Kind.IPV6_STRANGER, Kind.IPV6}),
+    ):
+        finding = Finding("", "", "", Innocent(kind, ""), step)
+        found = {
+            one
+            for one, client in clients.items()
+            if finding.explains(client, step, Manner(), Fault.REPLY, "")
+        }
+        assert found == explained
 
 
 @pytest.mark.parametrize(

@@ -415,9 +415,11 @@ def test_who_is_told_names_and_describes_no_list_may_ask_nothing(
     with HostileServer([[Politely(lambda said: b"220 go on" if said[:7] == b"XCLIENT" else b"")]]) as server:
         profile.write_text(PROFILE.format(port=server.address[1]) + more, "utf-8")
         with open_run(Wish(catalogue, profile)) as run:
-            found = sees_address(Patient(begin(run)[0]))
+            begun = begin(run)[0]
+            found = sees_address(Patient(begun))
     assert "it asked our DNS nothing" in found.saw
     assert found.state is (State.BAD if listed else State.UNTOLD), found.saw
+    assert begun.obstacle([DNS.name])  # no verdict rests on what nobody was seen to ask
 
 
 ACCOUNT = '[auth]\nuser = "ann"\npassword = "open-sesame"\n'

@@ -89,6 +89,14 @@ def test_a_case_that_is_lost_shows_behind_another_that_failed_before(
     assert [(change.rule, change.direction) for change in comparison.rules] == [("a.one (second)", direction)]
 
 
+def test_a_case_that_nobody_had_tried_and_that_fails_shows_behind_another_that_failed_before() -> None:
+    first, second = case(Status.FAILED, name="first"), case(Status.FAILED, name="of a list that was added")
+    comparison = compare(run(rule("a.one", first)), run(rule("a.one", first, second)))
+    (change,) = comparison.rules
+    assert (change.rule, change.direction) == ("a.one (of a list that was added)", Direction.WORSE)
+    assert compare(run(rule("a.one", first)), run(rule("a.one", first, case(name="new")))).rules == ()
+
+
 def test_changed_replies_are_told_once_with_their_places() -> None:
     def refused(text: str, code: int = 550) -> RunResult:
         cases = [case(Status.PASSED, dialogue(reply("rcpt", code, text)), name=name) for name in ("a", "b")]

@@ -23,6 +23,7 @@ from harness.grants.outage import Outage
 from harness.grants.strain import HEAVY
 from harness.judge import ContradictionError, Judge, NoEvidenceError
 from harness.outcome import Stage as DialogueStage
+from harness.profile.dialect import Told
 from harness.profile.model import Profile
 from harness.profile.tables import Spf
 from harness.results.model import Status
@@ -35,6 +36,7 @@ from harness.runs.scheduler import Scheduler
 from harness.runs.trial import Plan
 from harness.smtp.endpoint import Endpoint
 from harness.smtp.identity import Bind
+from harness.smtp.reply import Reply
 from harness.smtp.session import Ending
 from harness.smtp.transport import Tcp
 from harness.verdicts import FailedError, InconclusiveError, NotTestableError, ScenarioEnd
@@ -910,6 +912,39 @@ def test_a_failure_is_none_while_what_it_rests_on_is_not_decided(
     assert above.status is Status.INCONCLUSIVE
     why = "it may be the fault of greylist.first-defer, which is not decided"
     assert above.reason == f"{why}; seen was: it did not"
+
+
+def test_a_refusal_is_laid_at_no_door_while_an_earlier_stage_is_not_decided(
+    monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    told_at_rcpt = run.profile.dialect.model_copy(update={"told": Told.RCPT})
+    run = replace(run, profile=run.profile.model_copy(update={"dialect": told_at_rcpt}))
+    monkeypatch.setattr(run, "trouble", lambda server=None, like=None: "")
+    tried_again = threading.Event()
+
+    def hangs(play: Play) -> None:
+        tried_again.set()
+        assert run.over.wait(60)
+        raise DOUBT
+
+    def interrupted(done: int, of: int) -> None:
+        if tried_again.is_set() and done == 1:
+            raise KeyboardInterrupt
+
+    reply = Reply(550, ("No",), b"550 No", 0.0, 0.0)
+    refused = ContradictionError("550 No", Step(DialogueStage.RCPT, "RCPT", (reply,), 0.0, 0.0))
+    plans = {
+        "early": Plan(run.catalogue["helo.not-fqdn"], frozenset(), plays(DOUBT, hangs), has_twin=False),
+        "later": Plan(run.catalogue["bounce.legal"], frozenset(), plays(refused, refused), has_twin=False),
+    }
+    scheduler = Scheduler(run, jobs=8)
+    scheduler.start(plans)
+    with pytest.raises(KeyboardInterrupt):
+        scheduler.collect("early", plans["early"], interrupted)
+    (later,) = scheduler.decided().values()
+    scheduler.stop()
+    assert later.status is Status.INCONCLUSIVE, later.reason
+    assert later.reason.startswith("it may be the fault of helo.not-fqdn, which is not decided")
 
 
 def test_an_interrupt_waits_for_nobody_who_waits(run: Run) -> None:

@@ -277,3 +277,70 @@ def test_who_came_before_is_held_beside_an_innocent_client_that_comes_as_often(
     found = vote(replace(run, baseline=Baseline((meeting,))), comes_again, keeps)
     assert asked == [visits - 1][: visits > 1]
     assert found.status is (Status.INCONCLUSIVE if visits > 1 else Status.FAILED)
+
+
+def sets_aside(*, loses: bool = False, again: bool = True) -> Ending:
+    """A scenario that is not applicable by what a client met, once or each time; a dialogue may be lost."""
+    tries: list[Play] = []
+
+    def play(play: Play) -> None:
+        if not play.offence:
+            keeps(play)
+            return
+        tries.append(play)
+        client = play.new_client(Kind.KNOWN)
+        client.attempt()
+        if loses:
+            with client.conversation() as talk:
+                talk.connect()
+                talk.session.close()
+                talk.ehlo(client.host)
+        play.expect.applicable(len(tries) > 1 and not again, "nobody may do that here")
+        keeps(play)
+
+    return play
+
+
+@pytest.mark.parametrize(
+    ("scenario", "status", "tries"),
+    [
+        (sets_aside(), Status.NOT_APPLICABLE, 2),
+        (sets_aside(again=False), Status.PASSED, 2),
+        (sets_aside(loses=True), Status.INCONCLUSIVE, None),
+        (raises(NotApplicableError("nobody may do that here")), Status.NOT_APPLICABLE, 1),
+    ],
+    ids=["each time", "once", "by a dialogue that was lost", "before any dialogue"],
+)
+def test_what_was_met_sets_a_scenario_aside_only_if_it_is_met_again(
+    run: Run, scenario: Ending, status: Status, tries: int | None
+) -> None:
+    run = replace(run, steadiness=Steadiness())
+    came = run_scenario(run, Plan(run.catalogue["helo.plain-ip"], frozenset(), scenario))
+    assert came.status is status, came.reason
+    assert tries in (None, len(came.tries))
+
+
+def test_what_was_met_sets_no_scenario_aside_that_failed(run: Run) -> None:
+    fails_then_aside = iter([FailedError("550 at helo"), *[NotApplicableError("not here")] * 11])
+
+    def scenario(play: Play) -> None:
+        if play.offence:
+            play.new_client(Kind.KNOWN).attempt()
+            raise next(fails_then_aside)
+        keeps(play)
+
+    run = replace(run, steadiness=Steadiness())
+    came = run_scenario(run, Plan(run.catalogue["helo.plain-ip"], frozenset(), scenario))
+    assert came.status is Status.INCONCLUSIVE, came.reason
+    assert "it failed on one client and proved nothing on another: not here" in came.reason
+
+
+def test_what_an_innocent_client_does_not_get_either_sets_nothing_aside(
+    monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    run = replace(run, steadiness=Steadiness())
+    monkeypatch.setattr(run, "trouble", lambda server=None, like=None: "an innocent client is banned")
+    plan = Plan(run.catalogue["helo.plain-ip"], frozenset(), sets_aside())
+    came = run_scenario(run, plan)
+    assert came.status is Status.INCONCLUSIVE
+    assert "nobody may do that here; afterwards an innocent client is banned" in came.reason

@@ -199,12 +199,16 @@ class Profile(ServerTables, MailTables):
         return follows, "" if follows == rule.expect else DIALECT
 
     def _follows(self, rule: Rule, first: str) -> tuple[Expectation, str]:
-        """The override of another rule, for one that may leave open whether a refusal comes late."""
+        """The override of another rule, for one that may leave open whether a refusal comes late.
+
+        Where offenders may get through as well, it is those who do not that show the other rule.
+        """
         override = self.rules.expect[first]
+        felt = [one for one in override.outcome if one.is_felt] or override.outcome
         lateness = {outcome.late for outcome in rule.expect}
         either = {
             replace(one, late=late): None
-            for one in override.outcome
+            for one in felt
             for late in (
                 sorted(lateness) if len(lateness) > 1 and one.treatment is not Treatment.PASS else [one.late]
             )

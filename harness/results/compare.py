@@ -156,7 +156,7 @@ def _rule_changes(old: RunResult, new: RunResult) -> Iterator[RuleChange]:
         was, now = before.get(rule_id), after.get(rule_id)
         found = [*filter(None, (_rule_change(was, now),))]
         if was and now and not any(change.direction in LOSSES for change in found):
-            found += _case_changes(was, now)
+            found += [*_case_changes(was, now), *_new_failures(was, now)]
         for change in found:
             undecided = change.after == Status.INCONCLUSIVE.words
             yield replace(change, reason=GIVEN_UP) if given_up and undecided else change
@@ -183,6 +183,15 @@ def _case_changes(was: RuleResult, now: RuleResult) -> Iterator[RuleChange]:
         if direction in LOSSES and (found is None or found.status is not case.status):
             come = (found.status.words, found.reason) if found else (ABSENT, "")
             yield RuleChange(f"{now.id} ({case.name})", case.status.words, come[0], direction, come[1])
+
+
+def _new_failures(was: RuleResult, now: RuleResult) -> Iterator[RuleChange]:
+    """Cases that fail and that nobody had tried before, as of a list or a domain that was added."""
+    before = {case.name for case in was.cases}
+    for case in now.cases:
+        if case.status is Status.FAILED and case.name not in before:
+            name = f"{now.id} ({case.name})"
+            yield RuleChange(name, ABSENT, case.status.words, Direction.WORSE, case.reason)
 
 
 def _untried(cases: Sequence[Case]) -> bool:

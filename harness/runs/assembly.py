@@ -34,6 +34,7 @@ from harness.world.endpoints import endpoints_of
 from harness.world.internet import Internet
 from harness.world.sut import Sut
 
+OBSTACLES = (State.BAD, State.UNTOLD)  # of a finding, for the rules that rest on what it is about
 BEATS = 8  # of the pulse within one delay
 BEATS_WITH_PAUSE = 4  # where each connection of the pulse takes a while to come about
 SHORTEST_BEAT = 0.1  # seconds
@@ -120,9 +121,9 @@ def begin(run: Run) -> tuple[Run, ServerFacts]:
     with run.threads(1, "server_facts") as pool:
         facts = pool.submit(server_facts, run)
         run = replace(run, baseline=look(run))
-    found = [finding for _, finding in examine(run, short=True) if finding.state is State.BAD]
-    wrong = [finding.saw for finding in found if not finding.without]
-    obstacles = {finding.without: finding.saw for finding in found if finding.without}
+    found = [finding for _, finding in examine(run, short=True)]
+    wrong = [finding.saw for finding in found if finding.state is State.BAD and not finding.without]
+    obstacles = {one.without: one.saw for one in found if one.without and one.state in OBSTACLES}
     run = replace(run, obstacles=obstacles)
     if nobody := run.baseline.nobody_served:
         wrong.append(nobody)

@@ -103,21 +103,23 @@ class Finding:
         """Whether strangers are taken who should be greylisted: that explains no offender's success."""
         return self.step.treatment is Treatment.PASS and not self.late
 
-    def explains(self, client: Client, step: Step, manner: Manner, fault: Fault) -> bool:
-        """Whether a client of that kind and `manner` met the same; what strangers meet others may as well.
+    def explains(self, client: Client, step: Step, manner: Manner, fault: Fault, recipient: str) -> bool:
+        """Whether a client of that kind and `manner` met the same when it wrote to a `recipient`.
 
-        That innocent clients are kept waiting explains no other reply, and no reply that came at once.
+        What strangers meet others of their IP version may as well. That innocent clients are kept waiting
+        explains no other reply, and no reply that came at once.
         """
         known = Fault.LATE if self.late else Fault.REPLY
         if self.in_message or step.tag is not self.step.tag or fault is not known:
             return False
         if manner.at(step.stage) in self.spared:
             return False
-        others_too = self.innocent.kind.is_strange and not self.lets_through
-        if client.kind is not self.innocent.kind and not others_too:
+        by_same_version = client.version == self.innocent.kind.version
+        others_too = self.innocent.kind.is_strange and not self.lets_through and by_same_version
+        if not (_is_one_of(client.kind, self.innocent.kind) or others_too):
             return False
-        named = step.tag is Stage.RCPT  # at the end of DATA nothing tells for whom it was
-        if self.only_recipient and not (named and step.command == self.step.command):
+        to_another = step.tag is Stage.DATA and recipient.lower() != self.innocent.recipient.lower()
+        if self.only_recipient and (to_another or step.command != self.step.command):
             return False
         return step.code == self.step.code
 
@@ -164,10 +166,14 @@ class Baseline:
         return next((one for one in about if one.step.stage is stage), None)
 
     def explains(
-        self, client: Client, step: Step, manner: Manner, fault: Fault = Fault.REPLY
+        self, client: Client, step: Step, manner: Manner, recipient: str, fault: Fault = Fault.REPLY
     ) -> Finding | None:
-        """The finding that a client's step shows as well; None when innocent clients met nothing like it."""
-        return next((one for one in self.findings if one.explains(client, step, manner, fault)), None)
+        """The finding that a client's step shows as well; None when innocent clients met nothing like it.
+
+        `recipient` is the first one of its message.
+        """
+        explaining = (one for one in self.findings if one.explains(client, step, manner, fault, recipient))
+        return next(explaining, None)
 
 
 def look(run: "Run") -> Baseline:
@@ -331,7 +337,12 @@ def _met(meeting: Meeting) -> tuple[Stage, int, bool] | None:
 def _same(finding: Finding, met: Meeting) -> bool:
     one_place = not finding.only_recipient or finding.innocent.recipient == met.innocent.recipient
     same = _met(met) == (finding.step.stage, finding.step.code, finding.late)
-    return same and one_place and finding.innocent.kind is met.innocent.kind
+    return same and one_place and _is_one_of(met.innocent.kind, finding.innocent.kind)
+
+
+def _is_one_of(kind: Kind, known: Kind) -> bool:
+    """Whether clients of a kind are among those of whom something is known: all strangers are strange."""
+    return kind is known or (known is Kind.STRANGER and kind.is_strange)
 
 
 def _finding(innocent: Innocent, step: Step, *, alone: bool) -> Finding:

@@ -77,7 +77,9 @@ def sees_address(patient: Patient) -> Finding:
     saw = f"it asked our DNS nothing in a whole dialogue ({_last(attempt)})"
     if not (patient.run.profile.looks_names_up or patient.run.profile.dnsbl):
         why = "by XCLIENT it is told its client's name, and the profile has no list that it would ask"
-        return Finding(State.UNTOLD, f"{saw}; {why}, so whether it would ask ours cannot be told")
+        return Finding(
+            State.UNTOLD, f"{saw}; {why}, so whether it would ask ours cannot be told", without=DNS.name
+        )
     return Finding(State.BAD, saw, "resolver", DNS.name)
 
 

@@ -23,6 +23,9 @@ from harness.verdicts import BrokenOffError, InconclusiveError, NotTestableError
 from harness.wording import counted
 from harness.world.refusal import Refusal
 
+ASIDE = (Status.NOT_APPLICABLE, Status.NOT_TESTABLE)
+ALIKE = 2  # tries by which a scenario is set aside for what its clients met
+
 
 @dataclass(frozen=True)
 class CaseResult:
@@ -191,6 +194,9 @@ class Course:
         passed = [vote for vote in self._votes if vote.status is Status.PASSED]
         if last.final:
             return last
+        aside = [vote for vote in self._votes if vote.status in ASIDE]
+        if len(aside) >= ALIKE and not failed:
+            return aside[-1]
         if failed and passed and steadiness.steady:
             return self._undecided
         if len(failed) - len(passed) >= max(
@@ -247,6 +253,8 @@ class Course:
             )
         elif passed:
             reason = f"it passed on {_clients(passed)}, too few to be certain on a server that is not steady"
+        elif aside := [vote for vote in self._votes if vote.status in ASIDE]:
+            reason = f"what was met once, and not again, would have set it aside: {aside[-1].reason}"
         else:
             return last
         reason += "".join(f"; {one}" for one in self._lateness if one.seen)

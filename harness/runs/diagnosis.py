@@ -62,6 +62,6 @@ class Patient:
             said = str(step) if step and step.reply else attempt.broken or "nothing was said"
             return Finding(State.UNTOLD, f"a dialogue was lost: {said}")
         _, _, talk = client.world.conversations[-1]
-        if found := self.run.baseline.explains(client, step, talk.manner):
+        if found := self.run.baseline.explains(client, step, talk.manner, talk.recipient):
             return Finding(State.UNKNOWN, f"it rests on what is wrong above: {found.statement}")
         return otherwise

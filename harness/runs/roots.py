@@ -68,6 +68,27 @@ class Roots:
         rests = f"it rests on {named(untried)}, which this run did not try: play that as well"
         return replace(outcome, reason=f"{outcome.reason}; {rests}")
 
+    def open_below(self, key: str) -> list[str]:
+        """The rules that may be to blame for what a scenario came to, and of which nothing is known.
+
+        Beside those that may have kept it from being proved: where it was refused, all of the stages whose
+        refusals are told there.
+        """
+        outcome, rule = self.came(key), self.plans[key].rule
+        found = {self.plans[one].rule.id: None for one in self.below(key) if one not in self.known}
+        if self._refusal(key):
+            stages = {
+                *refused_before(outcome.error, rule, self.profile),
+                *self._stages_told_before(key),
+                *self._stages_told_with(key),
+            }
+            found |= {
+                plan.rule.id: None
+                for one, plan in self.plans.items()
+                if one not in self.known and plan.rule.stage in stages and plan.rule != rule
+            }
+        return [*found]
+
     def below(self, key: str) -> list[str]:
         """The scenarios of the rules that may have kept one from being proved, the nearest first."""
         outcome, rule = self.came(key), self.plans[key].rule

@@ -224,7 +224,7 @@ class Run:
 
     def _send_canary(self, server: Endpoint, like: Innocent) -> str:
         if server != self.endpoints.first:
-            found = self._send_elsewhere(server)
+            found = self._send_elsewhere(server, like)
             return f"at {server} {found}" if found else ""
         # It asked at the beginning, or nothing would have been tried. Where addresses are not chosen, it may
         # remember ours.
@@ -237,7 +237,7 @@ class Run:
         manner, step = like.manner, met.step
         fault = Fault.LATE if met.late else Fault.REPLY
         let_in = step and step.treatment is Treatment.PASS and not met.late and not like.kind.is_strange
-        usual = let_in or (step and self.baseline.explains(met.client, step, manner, fault))
+        usual = let_in or (step and self.baseline.explains(met.client, step, manner, like.recipient, fault))
         self.steadiness.innocent_met("" if usual or met.lost else met.said)
         self.steadiness.dialogue_ended(lost=met.lost)
         self._told[like] = self.refusals.canary_met(met, usual=bool(usual) or not met.deviation)
@@ -252,22 +252,24 @@ class Run:
             return "the server asked our DNS nothing about an innocent client"
         return ""
 
-    def _send_elsewhere(self, server: Endpoint) -> str:
+    def _send_elsewhere(self, server: Endpoint, like: Innocent) -> str:
         """A canary for another instance, which judges what senders publish, or for another endpoint.
 
+        It goes as far as whoever met something, under TLS if that one was.
         What is asked of clients at an endpoint of its own, such as to log in, only its rules know: there it
         is well when it is greeted, twice.
         """
         canary = self.observer(self.world())
         canary.endpoint = server
-        goal = Stage.RCPT
+        goal, covered = like.goal, like.covered
         if server.name:
-            goal = canary.world.goal = Stage.HELO
+            goal, covered = Stage.HELO, False
+        canary.world.goal = goal
         authenticity = [table.server for table in (self.profile.spf, self.profile.dkim) if table]
         if server.server in authenticity:  # it may be judged for refusing those without a record
             version = ipaddress.ip_address(canary.address).version
             canary.publish(canary.identity.domain, "TXT", f"v=spf1 ip{version}:{canary.address} -all")
-        attempt = canary.attempt(upto=goal, patient=False)
+        attempt = canary.attempt(upto=goal, covered=covered, patient=False)
         greylist = self.profile.greylist
         found = ailing(attempt, greylist.codes if greylist else ())
         lost = any(talk.lost for _, _, talk in canary.world.conversations)

@@ -123,8 +123,7 @@ class Scheduler:
         roots, stands = self._roots(known, known.__getitem__, {}), {}
         for key in known:
             come = roots.of(key)
-            unknown = [one for one in roots.below(key) if one not in known]
-            open_ones = dict.fromkeys(self._plans[one].rule.id for one in unknown)
+            open_ones = roots.open_below(key)
             if come.status is Status.FAILED and open_ones:
                 come = undecided_below(come, tuple(open_ones))
             stands[key] = come

@@ -1,5 +1,6 @@
 """One try of a scenario: played with its offence and without, and what follows from the two together."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -168,6 +169,9 @@ def _end_of(run: Run, play: Play, plan: Plan) -> _End:
     except InconclusiveError as ending:
         return _nothing_seen(play, ending)
     except (NotTestableError, NotApplicableError) as ending:
+        if lost := play.world.unheard or play.world.lost:
+            reason = f"{ending}; but a dialogue was lost, so nothing follows: {lost}"
+            return _End(Came.NOTHING, reason, InconclusiveError(reason))
         return _End(Came.FINAL, str(ending), ending)
     except KeyboardInterrupt:
         raise
@@ -241,7 +245,7 @@ def _voted(run: Run, plan: Plan, plays: list[Play], ends: list[_End]) -> Vote:
 def _vote(run: Run, plan: Plan, plays: list[Play], ends: list[_End]) -> Vote:
     final = next((end for end in ends if end.came is Came.FINAL), None)
     if final:
-        return Vote(status_of(final.error), final.reason, final.error, final=True)
+        return _set_aside(run, plays, final)
     broken = [(play, end) for play, end in zip(plays, ends, strict=True) if end.came is Came.BROKEN]
     for play, end in zip(plays, ends, strict=True):
         if blocked := _blocked(run, plan, play, end):
@@ -265,6 +269,22 @@ def _vote(run: Run, plan: Plan, plays: list[Play], ends: list[_End]) -> Vote:
     return _against(run, plays, broken)
 
 
+def _set_aside(run: Run, plays: list[Play], final: _End) -> Vote:
+    """It cannot be played here: for certain where that was known before, and else if it is so again.
+
+    What a server in trouble says tells nothing of what can be played.
+    """
+    held = any(talk.staged for play in plays for _, _, talk in play.world.conversations)
+    by_what_was_met = held and isinstance(final.error, NotTestableError | NotApplicableError)
+    trouble = finding = ""
+    if by_what_was_met:
+        with contextlib.suppress(InconclusiveError, NotTestableError):  # nobody can be sent to see
+            trouble, finding = _trouble(run, plays)
+    if trouble:
+        return replace(_nothing(f"{final.reason}; afterwards {trouble}"), lost=True, troubled_by=finding)
+    return Vote(status_of(final.error), final.reason, final.error, final=not by_what_was_met)
+
+
 def _blocked(run: Run, plan: Plan, play: Play, end: _End) -> Vote | None:
     """What innocent clients meet as well is nothing that the rule does, unless it is about them.
 
@@ -274,7 +294,7 @@ def _blocked(run: Run, plan: Plan, play: Play, end: _End) -> Vote | None:
     shown = error if isinstance(error, ContradictionError | UnclearTimingError | MisplacedError) else None
     if shown and shown.step and shown.step.tag and (met := _who_met(play, shown.step)):
         client, talk = met
-        finding = run.baseline.explains(client, shown.step, talk.manner, shown.fault)
+        finding = run.baseline.explains(client, shown.step, talk.manner, talk.recipient, shown.fault)
     if isinstance(end.error, MarkedInnocentError):
         finding = run.baseline.marking
     if finding is None or (play.offence and _is_about(run, plan.rule, finding)):
@@ -288,7 +308,7 @@ def _hindrance(run: Run, play: Play, end: _End) -> Finding | None:
     for _, client, talk in play.world.conversations:
         for step in talk.staged:
             hindered = step.misplaced or step.treatment not in (None, Treatment.PASS)
-            if hindered and (found := run.baseline.explains(client, step, talk.manner)):
+            if hindered and (found := run.baseline.explains(client, step, talk.manner, talk.recipient)):
                 return found
     greylist = run.profile.greylist
     if greylist and isinstance(end.error, GreylistWordError):
