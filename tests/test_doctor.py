@@ -412,7 +412,13 @@ def test_who_is_told_names_and_describes_no_list_may_ask_nothing(
     profile = tmp_path / "profile.toml"
     more = 'dns = { listen = ["127.0.0.1:0"] }\n[clients]\nroute = "xclient"\nnetworks = ["198.18.0.0/15"]\n'
     more += '[[dnsbl]]\nname = "one"\nzones = ["bl.example"]\n' if listed else ""
-    with HostileServer([[Politely(lambda said: b"220 go on" if said[:7] == b"XCLIENT" else b"")]]) as server:
+
+    def introduced(said: bytes) -> bytes:
+        if said[:7] == b"XCLIENT":
+            return b"220 mx.example.org go on"
+        return b"250-mx.example.org\r\n250 XCLIENT NAME ADDR" if said[:4] == b"EHLO" else b""
+
+    with HostileServer([[Politely(introduced)]]) as server:
         profile.write_text(PROFILE.format(port=server.address[1]) + more, "utf-8")
         with open_run(Wish(catalogue, profile)) as run:
             begun = begin(run)[0]
