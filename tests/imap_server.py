@@ -14,6 +14,7 @@ class ImapServer:
     def __init__(self, context: ssl.SSLContext | None, users: dict[str, str]) -> None:
         self.folders: dict[str, list[bytes]] = {"INBOX": []}
         self.uses: dict[str, str] = {}  # by folder, which are told only to who asks
+        self.namespaces = ""  # as RFC 2342 has them; none are told while it is empty
         self.heard: list[bytes] = []
         self.boasts = 0  # bytes that a message is said to have
         server = self
@@ -70,7 +71,10 @@ class ImapServer:
         self, command: str, rest: str, chosen: list[bytes], users: dict[str, str]
     ) -> tuple[list[bytes], list[bytes]]:
         if command == "CAPABILITY":
-            return [b"* CAPABILITY IMAP4rev1 LIST-EXTENDED SPECIAL-USE"], chosen
+            namespace = b" NAMESPACE" if self.namespaces else b""
+            return [b"* CAPABILITY IMAP4rev1 LIST-EXTENDED SPECIAL-USE" + namespace], chosen
+        if command == "NAMESPACE":
+            return [f"* NAMESPACE {self.namespaces}".encode()], chosen
         if command == "LOGIN":
             user, password = (word.strip('"') for word in rest.split(" "))
             return [b"OK in" if users.get(user) == password else b"NO no such user"], chosen

@@ -294,6 +294,24 @@ def test_a_folder_that_shows_what_lies_elsewhere_has_no_copies(
     assert [one.folder for one in copies] == [INBOX, "Junk", "all"]
 
 
+@pytest.mark.parametrize(
+    ("namespaces", "found"),
+    [
+        ("", ["", "Junk", "shared.ben.INBOX", "~ben.INBOX"]),
+        ('(("" ".")) NIL NIL', ["", "Junk", "shared.ben.INBOX", "~ben.INBOX"]),
+        ('(("" ".")("INBOX." ".")) (("~" ".")) (("#a\\"(" ".")("shared." "."))', ["", "Junk"]),
+    ],
+    ids=["untold", "none of others", "of others, and shared"],
+)
+def test_what_lies_with_others_is_no_copy_of_the_user(
+    server: ImapServer, certificate: tuple[Path, Path, Path], namespaces: str, found: list[str]
+) -> None:
+    server.namespaces = namespaces
+    server.folders |= {name: [MESSAGE] for name in ("INBOX", "Junk", "shared.ben.INBOX", "~ben.INBOX")}
+    copies = PolledMailbox(ImapStore(access(server, certificate))).copies(ANN, TOKEN)
+    assert sorted(one.folder for one in copies) == found
+
+
 def test_imap_waits_for_a_message(server: ImapServer, certificate: tuple[Path, Path, Path]) -> None:
     server.folders = {"INBOX": [b"another"]}
     timer = threading.Timer(0.2, lambda: server.folders["INBOX"].append(MESSAGE))

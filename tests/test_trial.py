@@ -344,3 +344,37 @@ def test_what_an_innocent_client_does_not_get_either_sets_nothing_aside(
     came = run_scenario(run, plan)
     assert came.status is Status.INCONCLUSIVE
     assert "nobody may do that here; afterwards an innocent client is banned" in came.reason
+
+
+@pytest.mark.parametrize(
+    ("rule", "status"),
+    [
+        ("helo.not-fqdn", Status.INCONCLUSIVE),
+        ("greylist.other-triplet", Status.FAILED),  # who is spared by the greylist is its own affair
+        ("absent.mime-checks", Status.FAILED),  # nothing is held against anybody
+    ],
+)
+def test_what_is_let_through_of_hosts_on_a_white_list_is_looked_for_on_others(
+    run: Run, rule: str, status: Status
+) -> None:
+    def scenario(play: Play) -> None:
+        client = play.new_client(Kind.KNOWN)
+        if play.offence and play.run.sut.whitelists(client.host):
+            raise FailedError("it was let through")
+        keeps(play)
+
+    run = replace(run, steadiness=Steadiness())
+    came = run_scenario(run, Plan(run.catalogue[rule], frozenset(), scenario))
+    assert came.status is status, came.reason
+    assert ("spared more than the greylist" in came.reason) is (status is Status.INCONCLUSIVE)
+
+
+def test_an_ordinary_host_waits_for_the_greylist_and_is_taken(run: Run) -> None:
+    play = Play(run, run.catalogue["helo.not-fqdn"], spared=False)
+    with play.world.place():
+        client = play.new_client(Kind.KNOWN)
+        attempt = client.attempt(upto=Stage.DATA)
+    assert client.kind is Kind.ORDINARY
+    assert not run.sut.whitelists(client.host)
+    assert client.put_off == (Stage.RCPT, 451)
+    assert attempt.data.code == 250

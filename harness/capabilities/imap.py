@@ -19,6 +19,8 @@ from harness.verdicts import InconclusiveError
 PATIENCE = 15.0  # seconds for one answer
 MOST_FOLDERS = 200
 _FOLDER = re.compile(rb'^\(([^)]*)\) (?:"(?:[^"\\]|\\.)*"|NIL) (?:"((?:[^"\\]|\\.)*)"|(\S+))$')
+_NAMESPACES = re.compile(rb'NIL|\((?:\((?:"(?:[^"\\]|\\.)*"|[^()"])*\)\s*)+\)', re.IGNORECASE)
+_PREFIX = re.compile(rb'\(\s*"((?:[^"\\]|\\.)*)"')
 _NOT_SELECTABLE = {b"\\noselect", b"\\nonexistent"}
 _VIRTUAL = {b"\\all", b"\\flagged", b"\\important"}  # they show what lies elsewhere: RFC 6154 §2, RFC 8457
 
@@ -57,20 +59,19 @@ class _ImapWatch:
             self.connection.logout()
 
     def _folders(self) -> list[bytes]:
-        lines = _done(self.connection.list(pattern=self._all_folders()))
+        known = {*b" ".join(line for line in _done(self.connection.capability()) if line).upper().split()}
+        # Some servers say what a folder is for only when they are asked (RFC 6154 §2).
+        asks = {b"LIST-EXTENDED", b"SPECIAL-USE"} <= known
+        lines = _done(self.connection.list(pattern="* RETURN (SPECIAL-USE)" if asks else "*"))
+        of_others = _of_others(_done(self.connection.namespace())) if b"NAMESPACE" in known else ()
         folders: list[bytes] = []
         for line in lines[:MOST_FOLDERS]:
             match = _FOLDER.match(line) if isinstance(line, bytes) else None
             if match and not {*match[1].lower().split()} & (_NOT_SELECTABLE | _VIRTUAL):
-                quoted = match[2]
-                folders.append(re.sub(rb"\\(.)", rb"\1", quoted) if quoted is not None else match[3])
+                name = match[3] if match[2] is None else _unquoted(match[2])
+                if not name.startswith(of_others):
+                    folders.append(name)
         return folders or [b"INBOX"]
-
-    def _all_folders(self) -> str:
-        """The pattern; some servers say what a folder is for only when they are asked (RFC 6154 §2)."""
-        known = b" ".join(line for line in _done(self.connection.capability()) if line).upper().split()
-        asks = {b"LIST-EXTENDED", b"SPECIAL-USE"} <= {*known}
-        return "* RETURN (SPECIAL-USE)" if asks else "*"
 
     def _in(self, folder: bytes) -> Iterator[Delivered]:
         name = folder.decode("ascii", "backslashreplace")
@@ -131,6 +132,17 @@ def _telling(access: Imap) -> Iterator[None]:
     ) as error:  # ValueError: what cannot be said in a command
         said = Masker([access.secret]).mask_text(str(error))[:300]
         raise InconclusiveError(f"mailbox.imap: {access.address[0]}:{access.address[1]}: {said}") from None
+
+
+def _of_others(lines: list[Any]) -> tuple[bytes, ...]:
+    """What folders of others, and shared ones, begin with (RFC 2342 §5); those of one's own come first."""
+    told = _NAMESPACES.findall(b" ".join(line for line in lines if isinstance(line, bytes)))
+    found = (_unquoted(prefix) for group in told[1:] for prefix in _PREFIX.findall(group))
+    return tuple(prefix for prefix in found if prefix)
+
+
+def _unquoted(text: bytes) -> bytes:
+    return re.sub(rb"\\(.)", rb"\1", text)
 
 
 def _done(answer: tuple[str, list[Any]]) -> list[Any]:

@@ -16,18 +16,25 @@ from harness.discovery.names import likely_domains, look_at_face
 from harness.discovery.offences import look_at_innocents, look_at_oddities, oddities
 from harness.discovery.place import DiscoveryError, Known, Place, Telling
 from harness.discovery.reach import as_a_stranger, find_way
-from harness.discovery.recipients import look_at_domains, look_at_users, passed_in_time
+from harness.discovery.recipients import (
+    ELSEWHERE,
+    look_at_domains,
+    look_at_users,
+    passed_in_time,
+    verified_first_unless_shown,
+)
 from harness.discovery.refusals import refusals_take, without
 from harness.outcome import Stage
 from harness.profile.tables import RouteName
 from harness.rules import Catalogue
+from harness.settings.hosts import is_domain_name
 from harness.wording import counted
+from harness.world.internet import FAR_AWAY, publish_domain
 
 __all__ = ["DiscoveryError", "Known", "Place", "Telling", "explore"]
 
 WATCHED = 2  # clients about whom it may ask lists
 INTRODUCED = 160  # clients that one wait for a greylist makes known to it
-PULSE = "pulse.invalid"  # our own question
 UNTRIED = "nobody could be put on it, for no client's address can be chosen: how does it count"
 
 
@@ -44,6 +51,7 @@ def explore(place: Place, known: Known, catalogue: Catalogue, telling: Telling) 
         if not way.extended:
             notes.append("it does not know EHLO, with which scenarios greet, so no verdict could be had")
         dialogues = replace(dialogues, hostname=face.hostname or "unknown")
+        _publish_server(dns, place, face, known)
         dialogues, note = as_a_stranger(dialogues, telling, heard_out=bool(known.users))
         notes += [note] if note else []
         return _look(dialogues, face, known, catalogue, telling, notes)
@@ -72,11 +80,13 @@ def _look(
     names = [*known.domains, *likely_domains(face.hostname)]
     to_rcpt = replace(further, goal=max(goal, Stage.RCPT, key=list(Stage).index))
     domains, of_domains = look_at_domains(to_rcpt, names, welcome.users, telling)
+    deferral = verified_first_unless_shown(welcome.deferral, domains)
     usual = look_at_innocents(further, telling)
     if usual.stopped:
         notes.append(_stopped(usual, welcome.recipient))
         telling.say(notes[-1])
-    resolves = any(entry.name != PULSE for entry in dialogues.dns.queries())
+    internet = dialogues.internet  # whatever else is asked may be asked by other programs
+    resolves = any(internet.is_about_somebody(entry.name) for entry in dialogues.dns.queries())
     if not resolves:
         telling.say("it asked our DNS nothing, so nothing is said of names, lists and delays")
     wait = None if further.greylist else known.wait
@@ -95,7 +105,7 @@ def _look(
         resolves=resolves,
         domains=tuple(domains),
         recipient=welcome.recipient,
-        deferral=welcome.deferral,
+        deferral=deferral,
         sightings=tuple(sightings),
         speech=speech_of([*sightings, *lists.sightings], usual.pause, catalogue, take),
         lists=lists,
@@ -104,6 +114,20 @@ def _look(
         notes=(*notes, *welcome.notes, *of_domains),
         stopped=usual.stopped,
     )
+
+
+def _publish_server(dns: FakeDns, place: Place, face: Face, known: Known) -> None:
+    """What the world knows of the server itself, as in a run: else its names would be none."""
+    hostname = face.hostname
+    if not is_domain_name(hostname):
+        return
+    dns.publish(hostname, "AAAA" if ":" in place.address else "A", place.address)
+    of_users = (user.rpartition("@")[2] for user in known.users)
+    for domain in dict.fromkeys(
+        name.lower() for name in (*known.domains, *of_users, *likely_domains(hostname))
+    ):
+        if is_domain_name(domain):
+            publish_domain(dns, domain, hostname, place.address)
 
 
 def _stopped(usual: Usual, recipient: str) -> str:
@@ -147,6 +171,8 @@ def _look_at_offences(
 @contextlib.contextmanager
 def _internet(place: Place) -> Iterator[tuple[FakeDns, bool]]:
     dns = FakeDns()
+    publish_domain(dns, ELSEWHERE, f"mx.{ELSEWHERE}", FAR_AWAY[0])
+    dns.publish(f"mx.{ELSEWHERE}", "A", FAR_AWAY[0])
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(DnsServer(dns, addresses=[place.dns], loopback_only=False))

@@ -36,6 +36,7 @@ UNSEEN = {  # by what a profile must describe: what to say where nothing of it w
         "who never sends is not to be seen from outside; give a [[domain]] its bounce_recipients"
     ),
 }
+UNTRIED = "not looked at: the scenarios were not run"
 NO_USER = "no mail got through to an ordinary user, on whom this rests: name one who gets mail with --user"
 
 
@@ -59,13 +60,14 @@ def draft(place: Place, seen: Seen, catalogue: Catalogue, found: Sequence[Deviat
         for rule, outcome in seen.speech.overrides.items()
     }
     overrides |= {one.id: Override(one.id, one.outcomes, one.seen) for one in found or () if one.outcomes}
-    remarks = [one for one in found or () if not one.outcomes and not one.undecided]
+    remarks = [one for one in found or () if not one.outcomes]
     bare = _render(place, seen, list(overrides.values()), {}, remarks, catalogue)
     profile = settings.check("draft", tomllib.loads(bare), Profile)
     without = dict(_without(profile, seen, catalogue))
     doubtful = catalogue.rules.keys() if found is None else {one.id for one in found}
     if found is None:
         without |= _not_alike(without, seen, catalogue)
+        without |= {rule.id: UNTRIED for rule in catalogue if not rule.offence and rule.id not in without}
     without |= _resting_on_nothing(without, doubtful, catalogue)
     without = {rule: why for rule, why in without.items() if profile.claims(catalogue[rule])}
     remarks = [one for one in remarks if one.id not in without]
@@ -134,6 +136,12 @@ def _not_looked_at(rule: Rule, profile: Profile, seen: Seen) -> str:
         return seen.face.unseen or "it offers no STARTTLS"
     if rule.stage is Stage.AUTH and not seen.face.offers_auth:
         return seen.face.unseen or "it offers no AUTH, in clear text or under TLS"
+    if (
+        rule.offence is Offence.TOO_MANY_RECIPIENTS
+        and seen.heard_out
+        and not (seen.limit and seen.limit.outcome)
+    ):
+        return "no limit was met by naming one recipient again and again; set policy.max_recipients"
     if rule.offence is Offence.RELAYING or (rule.stage in (Stage.TLS, Stage.AUTH) and rule.offence is None):
         return ""
     if seen.heard_out:
@@ -228,9 +236,8 @@ def _answers(seen: Seen) -> list[tuple[str, str, str]]:
         told.append((offence.value, str(answer), f"a client that {shown.did}: «{shown.said}»"))
     if Offence.RELAYING not in seen.speech.answers and not seen.speech.delay:
         told.append((Offence.RELAYING.value, "deny", "no other answer is any server's"))
-    if seen.limit and (seen.limit.outcome is None or seen.limit.outcome.treatment is not Treatment.DROP):
-        answer_text = str(seen.limit.outcome.answer) if seen.limit.outcome else "pass"
-        told.append((Offence.TOO_MANY_RECIPIENTS.value, answer_text, seen.limit.said))
+    if seen.limit and seen.limit.outcome and seen.limit.outcome.treatment is not Treatment.DROP:
+        told.append((Offence.TOO_MANY_RECIPIENTS.value, str(seen.limit.outcome.answer), seen.limit.said))
     return told
 
 

@@ -246,4 +246,5 @@ def _how_they_are_asked(seen: ListsSeen, zones: Sequence[str], tried: Sequence[_
     most = max(refused, key=lambda trial: len(trial.on))
     asks = Asks.AT_ONCE if set(zones) <= set(most.asked) else Asks.IN_ORDER
     least = min(refused, key=lambda trial: len(trial.on))
-    return replace(seen, asks=asks if len(zones) > len(least.on) else seen.asks, names_lists=least.named)
+    asks = asks if len(zones) > len(least.on) else seen.asks
+    return replace(seen, asks=asks, names_lists=all(trial.named for trial in refused))

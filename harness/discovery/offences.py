@@ -256,6 +256,7 @@ def _borrowed(dialogues: Dialogues, client: Client) -> Attempt:
 
 
 def _mail_without_greeting(dialogues: Dialogues, client: Client) -> Attempt:
+    client.be_known(dialogues.recipient)
     with client.conversation() as talk:
         if talk.connect().treatment is Treatment.PASS:
             client.carry_on(talk)

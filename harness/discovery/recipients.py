@@ -61,6 +61,18 @@ def passed_in_time(deferral: Deferral | None) -> GreylistSeen | None:
     return deferral.greylist if deferral and deferral.greylist and deferral.greylist.delay else None
 
 
+def verified_first_unless_shown(
+    deferral: Deferral | None, domains: Iterable[HostedDomain]
+) -> Deferral | None:
+    """A greylist comes before recipients are looked for only where one that was invented is refused later."""
+    if deferral is None or deferral.greylist is None:
+        return deferral
+    written_to = deferral.recipient.rpartition("@")[2].lower()
+    strict = any(one.name.lower() == written_to and one.catch_all is False for one in domains)
+    first = deferral.greylist.before_verification and strict
+    return replace(deferral, greylist=replace(deferral.greylist, before_verification=first))
+
+
 def _deferred(attempt: Attempt) -> Step | None:
     """Where a client was put off at a recipient or at the end of the message."""
     stages = (Stage.RCPT, Stage.DATA)

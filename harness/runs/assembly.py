@@ -31,7 +31,7 @@ from harness.smtp.session import Session
 from harness.world.addresses import TEST_ENTRIES
 from harness.world.client import Client
 from harness.world.endpoints import endpoints_of
-from harness.world.internet import Internet
+from harness.world.internet import Internet, publish_domain
 from harness.world.sut import Sut
 
 OBSTACLES = (State.BAD, State.UNTOLD)  # of a finding, for the rules that rest on what it is about
@@ -157,10 +157,6 @@ def _publish_server(dns: FakeDns, profile: Profile) -> None:
             for address in TEST_ENTRIES if blocklist.weight > 0 else ():  # or some servers ask no list
                 dns.list_address(zone, address, blocklist.answer, "test entry")
     version = ipaddress.ip_address(profile.server.address).version
-    address_type = "AAAA" if version == 6 else "A"
-    dns.publish(profile.server.hostname, address_type, profile.server.address)
+    dns.publish(profile.server.hostname, "AAAA" if version == 6 else "A", profile.server.address)
     for domain in profile.domain:
-        dns.zone(domain.name)
-        dns.publish(domain.name, "MX", f"10 {profile.server.hostname}.")
-        if domain.name.lower() != profile.server.hostname.lower():  # its website, say
-            dns.publish(domain.name, address_type, profile.server.address)
+        publish_domain(dns, domain.name, profile.server.hostname, profile.server.address)

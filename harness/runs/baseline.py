@@ -341,8 +341,12 @@ def _same(finding: Finding, met: Meeting) -> bool:
 
 
 def _is_one_of(kind: Kind, known: Kind) -> bool:
-    """Whether clients of a kind are among those of whom something is known: all strangers are strange."""
-    return kind is known or (known is Kind.STRANGER and kind.is_strange)
+    """Whether clients of a kind are among those of whom something is known.
+
+    All strangers are strange, and an ordinary host that has waited is known.
+    """
+    among_strangers = known is Kind.STRANGER and kind.is_strange
+    return kind is known or among_strangers or (known is Kind.KNOWN and kind is Kind.ORDINARY)
 
 
 def _finding(innocent: Innocent, step: Step, *, alone: bool) -> Finding:

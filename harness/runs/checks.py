@@ -73,14 +73,20 @@ def sees_address(patient: Patient) -> Finding:
         return Finding(State.GOOD, f"it asks our DNS, and no address can be chosen here: {others}")
     if others:
         saw = f"it asks our DNS, but not about {client.address}: {others}"
-        return Finding(State.BAD, saw, "address", ADDRESS.name)
+        return _of_a_whole(patient, client, attempt, Finding(State.BAD, saw, "address", ADDRESS.name))
     saw = f"it asked our DNS nothing in a whole dialogue ({_last(attempt)})"
     if not (patient.run.profile.looks_names_up or patient.run.profile.dnsbl):
         why = "by XCLIENT it is told its client's name, and the profile has no list that it would ask"
         return Finding(
             State.UNTOLD, f"{saw}; {why}, so whether it would ask ours cannot be told", without=DNS.name
         )
-    return Finding(State.BAD, saw, "resolver", DNS.name)
+    return _of_a_whole(patient, client, attempt, Finding(State.BAD, saw, "resolver", DNS.name))
+
+
+def _of_a_whole(patient: Patient, client: Client, attempt: Attempt, finding: Finding) -> Finding:
+    """What to say of a whole dialogue; one that was stopped by something else says nothing of questions."""
+    stopped = not attempt.staged or attempt.staged[-1].treatment is not Treatment.PASS
+    return patient.unsaid(client, attempt, finding) if stopped else finding
 
 
 def resolves_over_tcp(patient: Patient) -> Finding:
@@ -277,7 +283,18 @@ def changes_lists(patient: Patient) -> Finding:
 
 
 def leaves_room(patient: Patient) -> Finding:
-    """As many connections at once as the profile allows: each is held until all were greeted, or were not."""
+    """As many connections at once as the profile allows; what is wrong is so twice."""
+    first = _room(patient)
+    if first.state is not State.BAD:
+        return first
+    again = _room(patient)
+    if again.state is State.BAD:
+        return again
+    return Finding(State.UNTOLD, f"not the same each time: {first.saw}; then {again.saw}")
+
+
+def _room(patient: Patient) -> Finding:
+    """Each connection is held until all were greeted, or were not."""
     allowed = patient.run.profile.server.jobs
     wanted = min(allowed, MOST_AT_ONCE)
     sessions = [_observe(patient.run).session() for _ in range(wanted)]
@@ -350,5 +367,6 @@ def _last(attempt: Attempt) -> str:
 
 def _questions(run: Run) -> str:
     asked: list[QueryEntry] = run.internet.dns.queries()
-    names = list(dict.fromkeys(entry.name for entry in asked if entry.name != "pulse.invalid"))
+    about_us = (entry.name for entry in asked if run.internet.is_about_somebody(entry.name))
+    names = list(dict.fromkeys(about_us))  # this machine may ask for others on its own account
     return ", ".join(names[-3:])

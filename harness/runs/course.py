@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 
+from harness.grants.greylist import CLOCK
 from harness.judge import UnclearTimingError
 from harness.outcome import Stage, Treatment
 from harness.results.model import Status, Try
@@ -23,6 +24,10 @@ from harness.verdicts import BrokenOffError, InconclusiveError, NotTestableError
 from harness.wording import counted
 from harness.world.refusal import Refusal
 
+SPARED = (
+    "it failed on hosts whose names are on greylist.whitelist_hosts, and passed on others, so such hosts may "
+    "be spared more than the greylist; a pattern that stands on no other white list would decide it"
+)
 ASIDE = (Status.NOT_APPLICABLE, Status.NOT_TESTABLE)
 ALIKE = 2  # tries by which a scenario is set aside for what its clients met
 
@@ -116,7 +121,7 @@ class Course:
 
     def _try(self) -> None:
         began = time.monotonic()
-        vote, plays = try_once(self._run, self._plan)
+        vote, plays = try_once(self._run, self._plan, spared=self._next_is_spared)
         self._given = self._given.union(*(play.world.internet.given for play in plays))
         self._refusals = self._refusals.union(*map(refusals_in, plays))
         waited = max(play.world.waited for play in plays)
@@ -124,6 +129,19 @@ class Course:
         self._observed, self._came = observed_in(plays), came_in(plays)
         self._tries.append(evidence_of(self._run, vote, plays))
         self._votes.append(vote)
+
+    @property
+    def _next_is_spared(self) -> bool:
+        """Whether known hosts of the next try are those that the greylist spares by their names.
+
+        Some servers spare such hosts more than the greylist, so what is held against an offence is looked for
+        on others as well, in turn, where they can wait for the greylist.
+        """
+        rule, greylist = self._plan.rule, self._run.profile.greylist
+        by_name = greylist is not None and bool(greylist.whitelist_hosts)
+        if rule.offence is None or rule.about_greylist or not by_name or not self._run.tools.get(CLOCK):
+            return True
+        return len(self._votes) % 2 == 0
 
     @property
     def outcome(self) -> CaseResult | None:
@@ -244,6 +262,8 @@ class Course:
         last = self._votes[-1]
         if failed and passed:
             reason = f"it failed on {_clients(failed)} and passed on {_clients(passed)}: {failed[0].reason}"
+            if {one.spared for one in failed} == {True} and {one.spared for one in passed} == {False}:
+                reason += f"; {SPARED}"
         elif failed:
             other = (
                 "" if len(failed) == len(self._votes) else f" and proved nothing on another: {last.reason}"

@@ -33,6 +33,7 @@ class Play:
     rule: Rule
     offence: bool = True
     needs: frozenset[str] = frozenset()  # what the case needs, beyond its rule
+    spared: bool = True  # whether known hosts are those that the greylist spares by their names
     world: World = field(init=False)
     expect: Expect = field(init=False)
     ended_with: BaseException | None = None
@@ -80,6 +81,8 @@ class Play:
         Raises `NotTestableError` where the profile describes none of that name, or it does not show what the
         scenario needs.
         """
+        if kind is Kind.KNOWN and not self.spared:
+            kind = Kind.ORDINARY
         if not endpoint:
             return self.run.client(self.world, kind, label)
         there = self.run.endpoints[endpoint]

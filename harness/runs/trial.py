@@ -61,6 +61,7 @@ class Vote:
     hits_innocents: bool = False  # whether it failed because of what the innocent twin met
     by_absence: bool = False  # whether it passed because nothing came, or the connection ended
     by_ending: bool = False  # whether it passed because the connection ended, as a bad network may
+    spared: bool = True  # whether its known hosts are those that the greylist spares by their names
 
 
 class Came(Enum):
@@ -79,10 +80,14 @@ class _End:
     error: BaseException | None = None
 
 
-def try_once(run: Run, plan: Plan) -> tuple[Vote, list[Play]]:
-    """Play a scenario on fresh clients, with the offence and, where it has a twin, without."""
+def try_once(run: Run, plan: Plan, *, spared: bool = True) -> tuple[Vote, list[Play]]:
+    """Play a scenario on fresh clients, with the offence and, where it has a twin, without.
+
+    Known hosts are `spared` by the greylist for their names, where there are such names, or wait.
+    """
     plays = [
-        Play(run, plan.rule, offence, plan.needs) for offence in ((True, False) if plan.has_twin else (True,))
+        Play(run, plan.rule, offence, plan.needs, spared)
+        for offence in ((True, False) if plan.has_twin else (True,))
     ]
     # What disturbs the server may be why it refuses the offence: then it refuses the twin behind it as well.
     if run.side_by_side and len(plays) > 1 and not plan.rule.disturbs:
@@ -91,7 +96,7 @@ def try_once(run: Run, plan: Plan) -> tuple[Vote, list[Play]]:
             ends = [_end_of(run, plays[0], plan), twin.result()]
     else:
         ends = [_end_of(run, play, plan) for play in plays]
-    vote = _voted(run, plan, plays, ends)
+    vote = replace(_voted(run, plan, plays, ends), spared=spared)
     for play, end in zip(plays, ends, strict=True):
         play.ended_with = end.error
         talks = [talk for _, _, talk in play.world.conversations]

@@ -376,13 +376,19 @@ def _uncovered(talk: Conversation) -> str:
 
 
 def message(
-    client: Client, recipient: str, *, subject: str = "smtp-harness", body: str = "Hello.\r\n", to: str = ""
+    client: Client,
+    recipient: str,
+    *,
+    subject: str = "smtp-harness",
+    body: str | None = None,
+    to: str = "",
 ) -> bytes:
     """A well-formed message of a client (RFC 5322), with CRLF line ends; `to` is another value of To.
 
-    It is found by `client.token`, which stands in its Message-ID. It is dated now: content filters hold an
-    old date against a message.
+    It is found by `client.token`, which stands in its Message-ID, and in its body: some greylists know bodies
+    that they have seen before. It is dated now: content filters hold an old date against a message.
     """
+    body = f"Hello.\r\n{client.token}\r\n" if body is None else body
     header = {
         "From": f"<{client.sender}>",
         "To": to or f"<{recipient}>",

@@ -41,6 +41,11 @@ class Host:
         return self.identity.address
 
     @property
+    def is_in_local_network(self) -> bool:
+        """Whether its address is one of 127.0.0.0/8, or ::1, where servers look for nobody but themselves."""
+        return ipaddress.ip_address(self.address).is_loopback
+
+    @property
     def version(self) -> int:
         """The IP version of its address."""
         return ipaddress.ip_address(self.address).version

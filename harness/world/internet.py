@@ -29,6 +29,7 @@ class Kind(Enum):
     STRANGER = "nobody has heard of it"
     TRUSTED = "its address is one that the server relays for"
     IPV6 = "known too, with an IPv6 address"
+    ORDINARY = "its name is on no whitelist, and where it is greylisted it waits and comes again"
     IPV6_STRANGER = "nobody has heard of it, and it has an IPv6 address"
 
     @property
@@ -59,6 +60,14 @@ class Identity:
     def sender(self) -> str:
         """An envelope sender at the client's own domain."""
         return f"sender@{self.domain}"
+
+
+def publish_domain(dns: FakeDns, domain: str, mail_host: str, address: str) -> None:
+    """A domain as the world knows one: mail for it goes to a host, and an address (of its website, say)."""
+    dns.zone(domain)
+    dns.publish(domain, "MX", f"10 {mail_host}.")
+    if domain.lower() != mail_host.lower():
+        dns.publish(domain, _address_type(address), address)
 
 
 def is_reserved(name: str) -> bool:
@@ -94,6 +103,15 @@ class Internet:
     def has_given(self, name: str) -> bool:
         """Whether an address, or a domain up to its first dot, was given to anybody."""
         return name in self._all_given
+
+    def is_about_somebody(self, question: str) -> bool:
+        """Whether a name in DNS, as it is asked for, has an address or a name in it that was given."""
+        labels = question.lower().rstrip(".").split(".")
+        by_address = [".".join(reversed(labels[:4]))]
+        nibbles = "".join(reversed(labels[:32]))
+        if len(nibbles) == 32 and set(nibbles) <= set("0123456789abcdef"):  # RFC 3596 §2.5
+            by_address.append(str(ipaddress.IPv6Address(int(nibbles, 16))))
+        return any(map(self.has_given, (*by_address, *labels)))
 
     def identity(self, kind: Kind, address: str | None = None) -> Identity:
         """A new innocent host; raises `NotTestableError` when the profile has no such address."""

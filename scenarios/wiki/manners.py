@@ -2,8 +2,11 @@
 
 import pytest
 
-from harness.scenario import needs
+from harness.scenario import Kind, needs
 
 COVERED = pytest.mark.parametrize(
     "covered", [False, pytest.param(True, marks=needs("tls"))], ids=["in clear text", "under TLS"]
+)
+WHOEVER = pytest.mark.parametrize(
+    "who", [Kind.KNOWN, Kind.ORDINARY], ids=["a known host", "a host that waits"]
 )

@@ -5,6 +5,7 @@ import time
 from harness.scenario import (
     Attempt,
     Client,
+    Clock,
     Expect,
     Kind,
     Mailbox,
@@ -18,16 +19,21 @@ from harness.scenario import (
     rule,
 )
 
+from .manners import WHOEVER
+from .whoever import UNREAD, is_looked_at, whoever
+
 SEEN = "a mail host is played here, so that a call is seen and lookups need not be judged"
 UNSEEN = "a call would not be seen here ([sink], clients.trusted), so lookups are judged"
 
 
 @rule("absent.sender-callout")
+@WHOEVER
 def test_host_of_the_sender_is_not_called(
-    client: Client, sut: Sut, sink: MailHosts | None, expect: Expect
+    new_client: NewClient, sut: Sut, sink: MailHosts | None, clock: Clock | None, expect: Expect, who: Kind
 ) -> None:
     if sink is None:
         raise NotApplicableError(UNSEEN)
+    client = whoever(who, new_client, sut, clock, expect)
     host = sink.host(client.identity.domain)
     attempt = send(client, sut)
     ended = time.monotonic()
@@ -66,6 +72,7 @@ def test_host_of_a_recipient_elsewhere_is_not_called(
     ended = data.began if data else time.monotonic()
     expect(attempt)
     assert not called(host, until=ended), f"the server called {host.name}, the mail host of the recipient"
+    keeps_mail_here(sut, expect)
 
 
 @rule("absent.recipient-callout")
@@ -82,17 +89,28 @@ def test_host_of_the_recipient_is_not_looked_up(
         f"{domain}'s mail host was looked up, and without [sink] and clients.trusted a call is not seen",
     )
     expect(attempt)
+    keeps_mail_here(sut, expect)
 
 
 @rule("absent.spf-reject")
+@WHOEVER
 def test_sender_whose_policy_names_others(
-    client: Client, offence: bool, sut: Sut, mailbox: Mailbox | None, expect: Expect
+    new_client: NewClient,
+    offence: bool,
+    sut: Sut,
+    mailbox: Mailbox | None,
+    clock: Clock | None,
+    expect: Expect,
+    who: Kind,
 ) -> None:
+    client = whoever(who, new_client, sut, clock, expect)
     if offence:
         client.publish(client.identity.domain, "TXT", '"v=spf1 ip4:192.0.2.1 -all"')
     attempt = send(client, sut)
     expect(attempt)
     expect.through(attempt, Stage.DATA)
+    is_looked_at(client, client.identity.domain, expect)
+    expect.needed(mailbox is not None, UNREAD)
     if mailbox:  # what was taken may be thrown away, or sent back
         mailbox.find(sut.recipient, client.token)
 
@@ -100,6 +118,16 @@ def test_sender_whose_policy_names_others(
 def send(client: Client, sut: Sut) -> Attempt:
     """A whole message: servers check senders at its end as well."""
     return client.attempt(message=message(client, sut.recipient))
+
+
+def keeps_mail_here(sut: Sut, expect: Expect) -> None:
+    """Mail for its own users goes to no other host, which might be called without any question."""
+    table = sut.home.mailbox or sut.profile.mailbox
+    expect.needed(
+        table is not None and table.imap is None,
+        "mail for its own users may go to another host, which is called without a question where a table "
+        "names it; a [mailbox] of files shows that it stays here",
+    )
 
 
 def called(host: MailHost, *, until: float) -> bool:

@@ -18,6 +18,8 @@ from harness.scenario import (
     rule,
 )
 
+from .whoever import is_looked_at
+
 SILENT = (
     "this server refuses what is false, and its messages show no result by which others could be told apart"
 )
@@ -42,6 +44,7 @@ def test_true_signature(
     if not offence:
         assert not found, f"a message without a signature has the result {named(found)} for one"
         return
+    is_looked_at(client, signer.key_name, expect)
     expect.needed(bool(found) or sut.mail.dkim.mode == "mark", SILENT)
     assert found, "nothing in Authentication-Results is about the signature"
     assert set(found) == {"pass"}, f"a true signature is said to be {named(found)}"

@@ -4,9 +4,10 @@ import re
 
 import pytest
 
-from harness.scenario import Client, Delivered, Expect, Mailbox, Sut, message, needs, rule
+from harness.scenario import Client, Delivered, Expect, Mailbox, Sut, Treatment, message, needs, rule
 
 GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X\r\n"
+REFUSED = (Treatment.DENY, Treatment.DROP, Treatment.DEFER)
 HAM = b"X-Spam-Flag: NO\r\nX-Spam-Status: No, score=-9.9 required=5.0\r\n"  # as others say it
 SIZES = (  # bytes, above the limits that are usual: 256 kB, 500 kB (spamc), 1 MB, 5 MB
     600_000,
@@ -56,6 +57,8 @@ def delivered(
     """A message as it was delivered; spam is what the test string of all filters stands before."""
     body = (GTUBE if offence else "") + text
     attempt = client.attempt(message=header + message(client, sut.recipient, body=body))
+    told = attempt.data.prose.lower() if attempt.data.treatment in REFUSED else ""
+    expect.given("gtube" not in told, f"the test string is refused for itself, as no spam is: {attempt.data}")
     expect(attempt)
     return mailbox.find(sut.recipient, client.token)
 

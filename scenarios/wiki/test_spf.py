@@ -20,6 +20,8 @@ from harness.scenario import (
     spf_mark,
 )
 
+from .whoever import is_looked_at
+
 MOST = 10  # terms of a record that ask DNS (RFC 7208 §4.6.4)
 
 
@@ -218,6 +220,7 @@ def finds(
     expect(attempt, whenever=whenever)
     if offence and not refusal(attempt):
         found = mark(client, sut, mailbox, expect)
+        is_looked_at(client, client.identity.domain, expect)
         without = result == "none" and not found  # to write nothing says that there was nothing to find
         assert found == result or without, f"the delivered message says that SPF came to {found or 'nothing'}"
     looked = client.looked_up_text(client.identity.domain)
