@@ -35,7 +35,7 @@ from harness.verdicts import CameLateError
 from harness.world.endpoints import endpoints_of
 from harness.world.internet import Internet
 from tests.dns_asking import Question
-from tests.hostile_server import Hangup, Hear, HostileServer, Say, Step, Visitor
+from tests.hostile_server import Hangup, Hear, HostileServer, Say, Visitor
 from tests.test_baseline import Politely
 from tests.test_judge import step
 
@@ -135,12 +135,8 @@ def test_nobody_is_greylisted(catalogue: Catalogue) -> None:
 
 
 def test_a_server_that_asks_us_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    polite: list[Step] = [Say(b"220 mx.example.org\r\n")]
-    for _ in range(3):
-        polite += [Hear(), Say(b"250 fine\r\n")]
-    polite += [Hear(), Say(b"221 bye\r\n")]
     profile = tmp_path / "profile.toml"
-    with HostileServer([polite]) as server:
+    with HostileServer([[Politely()]]) as server:
         profile.write_text(
             f"""
             name = "deaf"

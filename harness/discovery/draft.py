@@ -67,7 +67,7 @@ def draft(place: Place, seen: Seen, catalogue: Catalogue, found: Sequence[Deviat
     doubtful = catalogue.rules.keys() if found is None else {one.id for one in found}
     if found is None:
         without |= _not_alike(without, seen, catalogue)
-        without |= {rule.id: UNTRIED for rule in catalogue if not rule.offence and rule.id not in without}
+        without |= {one: UNTRIED for one in _untried(profile, seen, catalogue) if one not in without}
     without |= _resting_on_nothing(without, doubtful, catalogue)
     without = {rule: why for rule, why in without.items() if profile.claims(catalogue[rule])}
     remarks = [one for one in remarks if one.id not in without]
@@ -167,6 +167,16 @@ def _not_alike(without: Mapping[str, str], seen: Seen, catalogue: Catalogue) -> 
         for rule in catalogue
         if rule.offence in differing and rule.id not in without
     }
+
+
+def _untried(profile: Profile, seen: Seen, catalogue: Catalogue) -> Iterator[str]:
+    """The rules that hold nothing against anybody, of groups of which nothing else was looked at either."""
+    sighted = {one.offence for one in (*seen.sightings, *seen.lists.sightings)}
+    looked_at = {rule.group.prefix for rule in catalogue if rule.offence in sighted and not rule.borrowed}
+    for rule in catalogue:
+        described = bool(rule.described) and not undescribed(profile, rule)
+        if rule.offence is None and rule.group.prefix not in looked_at and not described:
+            yield rule.id
 
 
 def _resting_on_nothing(
