@@ -74,3 +74,7 @@ class NotTestableError(ScenarioEnd):
 
 class NotApplicableError(ScenarioEnd):
     """The profile does not claim the rule."""
+
+
+class EndedAsDocumentedError(NotApplicableError):
+    """What would have followed is not to be seen, for the connection ended as the profile says it may."""

@@ -8,7 +8,7 @@ from harness.outcome import Stage
 from harness.runs.expect import EndedError, Expect
 from harness.smtp.channel import UNSOLICITED
 from harness.smtp.session import Ending
-from harness.verdicts import InconclusiveError, NotApplicableError
+from harness.verdicts import EndedAsDocumentedError, InconclusiveError
 from harness.wording import counted
 from harness.world.client import Client
 from harness.world.conversation import FAREWELL, REFUSES, SERVICE_ENDS, Conversation, Step
@@ -228,13 +228,13 @@ class Talk:
     def must_not_have_ended_as_documented(self) -> None:
         """What follows as many refused commands as the profile says end a connection is not to be seen.
 
-        Raises `NotApplicableError` where the server has ended the dialogue, and had refused so many.
+        Raises `EndedAsDocumentedError` where the server has ended the dialogue, and had refused so many.
         """
         most = self.expect.profile.dialect.max_errors
         replies = (reply for step in self.conversation.steps for reply in step.replies)
         refused = sum(reply.code >= REFUSES for reply in replies)
         if 0 < most <= refused and self.conversation.session.ending in LEFT:
-            raise NotApplicableError(
+            raise EndedAsDocumentedError(
                 f"{counted(most, 'refused command')} may end a connection here (dialect.max_errors), and "
                 "did: what would have followed is not seen"
             )

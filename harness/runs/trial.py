@@ -16,6 +16,7 @@ from harness.runs.play import Play
 from harness.runs.run import Run
 from harness.runs.steadiness import LATE
 from harness.verdicts import (
+    EndedAsDocumentedError,
     FailedError,
     InconclusiveError,
     MisfiledError,
@@ -174,7 +175,8 @@ def _end_of(run: Run, play: Play, plan: Plan) -> _End:
     except InconclusiveError as ending:
         return _nothing_seen(play, ending)
     except (NotTestableError, NotApplicableError) as ending:
-        if lost := play.world.unheard or play.world.lost:
+        lost = play.world.unheard or play.world.lost
+        if lost and not isinstance(ending, EndedAsDocumentedError):
             reason = f"{ending}; but a dialogue was lost, so nothing follows: {lost}"
             return _End(Came.NOTHING, reason, InconclusiveError(reason))
         return _End(Came.FINAL, str(ending), ending)
