@@ -14,7 +14,7 @@ from harness.truth.pool import Order, prepared
 from harness.truth.proof import Proof
 from harness.truth.trial import Bench
 
-AT_ONCE = 4
+AT_ONCE = 8
 ACCEPT, HELD = Answer("accept"), Answer("accept", held=True)
 MARK, HELD_MARK = Answer("accept", marked=True), Answer("accept", held=True, marked=True)
 DEFER, REFUSE, CLOSE = Answer("defer"), Answer("refuse"), Answer("close")
