@@ -15,7 +15,18 @@ from harness.cli import main
 from harness.discovery.dialect import speech_of
 from harness.discovery.discover import DiscoveryError, Known, Place, Telling, explore
 from harness.discovery.draft import draft
-from harness.discovery.facts import Face, HostedDomain, Seen, Sighting, Speech, Way
+from harness.discovery.facts import (
+    Deferral,
+    Face,
+    GreylistSeen,
+    HostedDomain,
+    RecipientLimit,
+    Seen,
+    Sighting,
+    Speech,
+    Way,
+)
+from harness.discovery.recipients import verified_first_unless_shown
 from harness.discovery.trial import Deviation, deviations, time_to_try, try_rules
 from harness.offence import Offence
 from harness.outcome import Outcome, Stage, Treatment
@@ -819,3 +830,43 @@ def test_no_file_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main(["discover", "127.0.0.1:9", "-o", str(file)]) == 2
     assert "exists already" in capsys.readouterr().err
     assert file.read_text("utf-8") == "mine"
+
+
+def test_what_nobody_looked_at_is_not_claimed_where_the_scenarios_were_not_run(catalogue: Catalogue) -> None:
+    face = Face("mx.example.org", {"STARTTLS": "", "AUTH": "PLAIN LOGIN"})
+    seen = seen_of(recipient=ANN, face=face, resolves=True)
+    unseen, tried = draft(PLACE, seen, catalogue), draft(PLACE, seen, catalogue, [])
+    for rule_id in ("auth.login-not-offered", "tls.starttls-offered", "absent.sender-callout"):
+        assert not checked(unseen, catalogue).claims(catalogue[rule_id])
+        assert checked(tried, catalogue).claims(catalogue[rule_id])
+    assert '"absent.*",  # not looked at: the scenarios were not run' in unseen
+
+
+def test_what_the_scenarios_did_not_tell_is_said(catalogue: Catalogue) -> None:
+    rest = case(Status.INCONCLUSIVE, reason="a dialogue was lost")
+    found = deviations(run(rule("helo.plain-ip", rest, expectation="deny at helo")), catalogue)
+    text = draft(PLACE, seen_of(recipient=ANN, speech=Speech(delay=1.0)), catalogue, found)
+    checked(text, catalogue)
+    assert "# ? helo.plain-ip: deny at helo is expected, and nothing followed from what was seen: «" in text
+
+
+@pytest.mark.parametrize("outcome", [None, Outcome(Treatment.DEFER, Stage.RCPT)])
+def test_one_recipient_that_is_taken_again_and_again_is_no_limit(
+    catalogue: Catalogue, outcome: Outcome | None
+) -> None:
+    limit = RecipientLimit(101 if outcome is None else 5, outcome, "250 taken")
+    text = draft(PLACE, seen_of(recipient=ANN, limit=limit), catalogue, [])
+    profile = checked(text, catalogue)
+    assert profile.policy.max_recipients == (20 if outcome is None else 5)
+    assert profile.claims(catalogue["rcpt.too-many"]) is (outcome is not None)
+    assert Offence.TOO_MANY_RECIPIENTS not in profile.dialect.answers or outcome
+
+
+@pytest.mark.parametrize(("catch_all", "first"), [(False, True), (True, False), (None, False)])
+def test_a_greylist_comes_first_only_where_somebody_is_unknown(catch_all: bool | None, first: bool) -> None:
+    greylist = GreylistSeen(451, "later", delay=60.0, before_verification=True)
+    domains = [HostedDomain("example.org", ("ann",), catch_all), HostedDomain("example.net", ("ben",), False)]
+    seen = verified_first_unless_shown(Deferral(ANN, "later", greylist), domains)
+    assert seen is not None
+    assert seen.greylist is not None
+    assert seen.greylist.before_verification is first

@@ -605,3 +605,30 @@ def test_a_deferral_that_is_neither_prompt_nor_late(sound: Run) -> None:
     odd = replace(met, attempt=replace(met.attempt, steps=steps), deviation="it took its time")
     (told,) = of_innocents(replace(sound, baseline=replace(sound.baseline, meetings=(odd,))))
     assert f"dialect.refusals_take = {slow.seconds:.1f} decides it" in told[1].saw
+
+
+def test_connections_that_are_lost_once_are_no_limit(catalogue: Catalogue) -> None:
+    class LosesTheFirst(Politely):
+        def play(self, visitor: Visitor) -> None:
+            if not self.visits:
+                self.visits.append(1)
+                raise Hangup
+            super().play(visitor)
+
+    with HostileServer([[LosesTheFirst()]]) as server:
+        found = room_at(server, catalogue, jobs=3)
+    assert found.state is State.UNTOLD
+    assert found.saw.startswith("not the same each time: 1 of 3 connections at once")
+
+
+def test_a_dialogue_that_was_stopped_is_no_whole_one(tmp_path: Path, catalogue: Catalogue) -> None:
+    profile = tmp_path / "profile.toml"
+    closed = Politely(lambda said: b"530 5.7.0 log in first" if said[:4] == b"MAIL" else b"")
+    with HostileServer([[closed]]) as server:
+        profile.write_text(
+            PROFILE.format(port=server.address[1]) + 'dns = { listen = ["127.0.0.1:0"] }', "utf-8"
+        )
+        with open_run(Wish(catalogue, profile)) as run:
+            found = sees_address(Patient(begin(run)[0]))
+    assert found.state is State.UNKNOWN
+    assert "530 5.7.0 log in first" in found.saw

@@ -132,3 +132,20 @@ def test_the_world_knows_the_domains_of_the_server_as_it_knows_any_other() -> No
         for domain in run.profile.domain:
             assert answers(dns, domain.name, "A") == [server.address]
             assert answers(dns, domain.name, "MX") == [f"10 {server.hostname}."]
+
+
+@pytest.mark.parametrize("kind", [Kind.KNOWN, Kind.IPV6])
+def test_what_the_server_asks_is_about_who_was_given(kind: Kind) -> None:
+    world = internet()
+    identity = world.identity(kind)
+    listed = listing_name(identity.address, "bl.example")
+    for name in (identity.host, f"_x.{identity.domain}".upper(), reverse_name(identity.address), listed):
+        assert world.is_about_somebody(name)
+    for name in (
+        "pulse.invalid",
+        "deb.debian.example",
+        reverse_name("192.0.2.7"),
+        reverse_name("2001:db8:9::7"),
+        ".",
+    ):
+        assert not world.is_about_somebody(name)

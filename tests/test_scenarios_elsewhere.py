@@ -1,6 +1,7 @@
 """What scenarios say of servers that speak otherwise than the document."""
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -34,12 +35,14 @@ from scenarios.wiki import test_greylist_bounces as bounces
 from scenarios.wiki import test_helo as greeting
 from scenarios.wiki import test_mail as letters
 from scenarios.wiki import test_rcpt as recipients
+from scenarios.wiki import test_spam as spam
 from scenarios.wiki import test_tls as tls
 from scenarios.wiki.greylisting import TOO_SLOW
 from scenarios.wiki.recipients import comes_there
 from tests.hostile_server import HostileServer
 from tests.ports import free_port
 from tests.rfc_server import ItsMailbox, RfcServer, Way
+from tests.test_baseline import Politely
 from tests.test_raw_dialogues import PROFILE as SMALL
 
 CATALOGUE = Catalogue.below(Path("scenarios"))
@@ -403,3 +406,46 @@ def test_an_ipv6_host_that_is_not_greylisted_is_seen() -> None:
         with open_run(Wish(CATALOGUE, mutants=mutants)) as run:
             vote = said(run, "greylist.first-defer", scenario, *wanted)
             assert vote.status is status, vote.reason
+
+
+def ending_data(reply: Callable[[], bytes]) -> Politely:
+    """A server that takes all until the end of the message."""
+    return Politely(lambda said: reply() if said == b"." else b"")
+
+
+@contextlib.contextmanager
+def serving(folder: Path, server: Politely) -> Iterator[Run]:
+    with HostileServer([[server]]) as listening:
+        profile = folder / "profile.toml"
+        text = SMALL.format(port=listening.address[1])
+        profile.write_text(f'{text}\n[rules]\nwithout = ["*"]\n', "utf-8")
+        with open_run(Wish(CATALOGUE, profile)) as run:
+            yield run
+
+
+def test_who_refuses_the_test_string_for_itself_may_deliver_spam(tmp_path: Path) -> None:
+    refusals = iter([b"550 5.7.1 Gtube pattern", b"250 taken"] * 9)
+    with serving(tmp_path, ending_data(lambda: next(refusals))) as run:
+        run = replace(run, side_by_side=False)  # the offence before its twin
+        mailbox = ItsMailbox(RfcServer(set(), ("127.0.0.1", free_port())))
+        wanted = ("client", "offence", "sut", "expect")
+        vote = said(run, "data.spam-classified", spam.test_spam_is_marked, *wanted, mailbox=mailbox)
+    assert vote.status is Status.INCONCLUSIVE
+    assert "refused for itself" in vote.reason
+
+
+@pytest.mark.parametrize(("numbered", "status"), [(True, Status.FAILED), (False, Status.FAILED)])
+def test_a_refused_group_is_told_by_its_code_where_refusals_are_numbered(
+    tmp_path: Path, numbered: bool, status: Status
+) -> None:
+    numbers = itertools.count(1)
+
+    def refused() -> bytes:
+        return f"550 5.6.0 what is that{f'; id {next(numbers)}' if numbered else ''}".encode()
+
+    with serving(tmp_path, ending_data(refused)) as run:
+        monkeypatched = replace(run, profile=run.profile)
+        monkeypatched.trouble = lambda server=None, like=None: ""  # type: ignore[method-assign]
+        scenario: Callable[..., None] = data.test_group_without_members
+        vote = said(monkeypatched, "data.header-syntax", scenario, "client", "sut", "expect", twin=False)
+    assert vote.status is status, vote.reason
