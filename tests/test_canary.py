@@ -12,7 +12,7 @@ from harness.rules import Catalogue
 from harness.runs.assembly import Wish, begin, open_run
 from harness.runs.baseline import Baseline, Innocent, Meeting
 from harness.runs.play import Play
-from harness.runs.run import MOST_TROUBLES, Run, ailing
+from harness.runs.run import MOST_TROUBLES, Run, ailing, own_address
 from harness.runs.steadiness import Steadiness
 from harness.smtp.reply import Reply
 from harness.smtp.session import Ending
@@ -145,3 +145,10 @@ def test_some_servers_take_no_more_of_one_client_for_a_while(
     assert found in said
     assert bool(said) is bool(found)
     assert len(hosts) == 1
+
+
+@pytest.mark.parametrize(
+    ("towards", "own"), [("127.0.0.9", "127.0.0.1"), ("::1", "::1"), ("240.0.0.1", None)]
+)
+def test_who_chooses_no_address_has_that_of_this_machine(towards: str, own: str | None) -> None:
+    assert own_address(towards) == own if own else own_address(towards) != "127.0.0.1"

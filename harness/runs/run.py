@@ -2,6 +2,7 @@
 
 import contextlib
 import ipaddress
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -285,12 +286,23 @@ class Run:
         if networks := self.profile.clients.networks:
             any_v4 = any(network.version == 4 for network in networks)
             return self.client(world, Kind.KNOWN if any_v4 else Kind.IPV6, "observer")
-        identity = world.internet.identity(Kind.KNOWN, address=self.profile.server.address)
+        identity = world.internet.identity(Kind.KNOWN, address=own_address(self.profile.server.address))
         return Client(world, identity, Kind.KNOWN, "observer")
 
     def _lacks(self, name: str) -> str:
         capability = CAPABILITIES[name]
         return "" if self.tools.get(capability) is not None else capability.lacking(self.profile)
+
+
+def own_address(towards: str) -> str:
+    """The address from which this machine talks to another one; that one where there is no way to it."""
+    family = socket.AF_INET6 if ":" in towards else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as asking:  # which sends nothing
+        try:
+            asking.connect((towards, 9))
+        except OSError:
+            return towards
+        return str(asking.getsockname()[0])
 
 
 def _refused_at(met: Meeting) -> tuple[Stage, int] | None:
