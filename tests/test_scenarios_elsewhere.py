@@ -16,7 +16,7 @@ from harness.outcome import Outcome
 from harness.profile.tables import Override
 from harness.results.model import Status
 from harness.rules import Catalogue
-from harness.runs.assembly import Wish, open_run
+from harness.runs.assembly import Wish, begin, open_run
 from harness.runs.course import run_scenario
 from harness.runs.play import Play
 from harness.runs.run import Run
@@ -434,18 +434,41 @@ def test_who_refuses_the_test_string_for_itself_may_deliver_spam(tmp_path: Path)
     assert "refused for itself" in vote.reason
 
 
-@pytest.mark.parametrize(("numbered", "status"), [(True, Status.FAILED), (False, Status.FAILED)])
+@pytest.mark.parametrize(
+    ("said_each_time", "status"),
+    [
+        (["550 5.6.0 what is that"], Status.FAILED),
+        (["550 5.6.0 what is that; id 1", "550 5.6.0 what is that; id 2"], Status.FAILED),
+        (
+            ["554 5.7.1 no groups; id 1", "550 5.6.0 what; id 2", "550 5.6.0 what; id 3"],
+            Status.NOT_APPLICABLE,
+        ),
+        (["550 5.7.1 no groups", "550 5.6.0 what", "550 5.6.0 what"], Status.NOT_APPLICABLE),
+    ],
+    ids=["alike", "numbered", "numbered, with another code", "in other words"],
+)
 def test_a_refused_group_is_told_by_its_code_where_refusals_are_numbered(
-    tmp_path: Path, numbered: bool, status: Status
+    tmp_path: Path, said_each_time: list[str], status: Status
 ) -> None:
-    numbers = itertools.count(1)
-
-    def refused() -> bytes:
-        return f"550 5.6.0 what is that{f'; id {next(numbers)}' if numbered else ''}".encode()
-
-    with serving(tmp_path, ending_data(refused)) as run:
-        monkeypatched = replace(run, profile=run.profile)
-        monkeypatched.trouble = lambda server=None, like=None: ""  # type: ignore[method-assign]
+    replies = itertools.cycle(said_each_time)
+    with serving(tmp_path, ending_data(lambda: next(replies).encode())) as begun:
+        run = replace(begun)
+        run.trouble = lambda server=None, like=None: ""  # type: ignore[method-assign]
         scenario: Callable[..., None] = data.test_group_without_members
-        vote = said(monkeypatched, "data.header-syntax", scenario, "client", "sut", "expect", twin=False)
+        vote = said(run, "data.header-syntax", scenario, "client", "sut", "expect", twin=False)
     assert vote.status is status, vote.reason
+
+
+def test_clients_of_loopback_who_are_not_greylisted_may_only_be_skipped(tmp_path: Path) -> None:
+    described = "[greylist]\ndelay = 60\n"
+    with HostileServer([[Politely()]]) as listening:
+        profile = tmp_path / "profile.toml"
+        text = SMALL.format(port=listening.address[1])
+        profile.write_text(f'{text}{described}[clock]\nlimit = 65\n[rules]\nwithout = ["*"]\n', "utf-8")
+        with open_run(Wish(CATALOGUE, profile)) as opened:
+            run = begin(opened)[0]
+            wanted = ("new_client", "offence", "sut", "clock", "expect")
+            scenario: Callable[..., None] = greylisting.test_unknown_triplet
+            vote = said(run, "greylist.first-defer", scenario, *wanted, covered=False)
+    assert (vote.status, vote.blocked_by) == (Status.INCONCLUSIVE, "baseline.stranger.rcpt"), vote.reason
+    assert "many filters look at no client of 127.0.0.0/8" in vote.reason

@@ -378,3 +378,25 @@ def test_an_ordinary_host_waits_for_the_greylist_and_is_taken(run: Run) -> None:
     assert not run.sut.whitelists(client.host)
     assert client.put_off == (Stage.RCPT, 451)
     assert attempt.data.code == 250
+
+
+def test_a_dialogue_that_was_lost_is_no_turn_of_a_host_that_waits(run: Run) -> None:
+    spared: list[bool] = []
+
+    def scenario(play: Play) -> None:
+        client = play.new_client(Kind.KNOWN)
+        if play.offence:
+            spared.append(play.spared)
+            if len(spared) == 2:
+                with client.conversation() as talk:
+                    talk.connect()
+                    talk.session.cut_short()
+                    talk.ehlo(client.host)
+            if play.spared:
+                raise FailedError("it was let through")
+        keeps(play)
+
+    run = replace(run, steadiness=Steadiness())
+    came = run_scenario(run, Plan(run.catalogue["helo.not-fqdn"], frozenset(), scenario))
+    assert spared[:3] == [True, False, False]
+    assert came.status is Status.INCONCLUSIVE, came.reason

@@ -65,13 +65,13 @@ class _ImapWatch:
         lines = _done(self.connection.list(pattern="* RETURN (SPECIAL-USE)" if asks else "*"))
         of_others = _of_others(_done(self.connection.namespace())) if b"NAMESPACE" in known else ()
         folders: list[bytes] = []
-        for line in lines[:MOST_FOLDERS]:
+        for line in lines:
             match = _FOLDER.match(line) if isinstance(line, bytes) else None
             if match and not {*match[1].lower().split()} & (_NOT_SELECTABLE | _VIRTUAL):
                 name = match[3] if match[2] is None else _unquoted(match[2])
                 if not name.startswith(of_others):
                     folders.append(name)
-        return folders or [b"INBOX"]
+        return folders[:MOST_FOLDERS] or [b"INBOX"]
 
     def _in(self, folder: bytes) -> Iterator[Delivered]:
         name = folder.decode("ascii", "backslashreplace")

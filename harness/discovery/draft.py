@@ -141,7 +141,7 @@ def _not_looked_at(rule: Rule, profile: Profile, seen: Seen) -> str:
         and seen.heard_out
         and not (seen.limit and seen.limit.outcome)
     ):
-        return "no limit was met by naming one recipient again and again; set policy.max_recipients"
+        return "no limit follows from naming one recipient again and again; set policy.max_recipients"
     if rule.offence is Offence.RELAYING or (rule.stage in (Stage.TLS, Stage.AUTH) and rule.offence is None):
         return ""
     if seen.heard_out:

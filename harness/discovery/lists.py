@@ -100,7 +100,8 @@ class _Trials:
         for number, sighting in enumerate(sightings):
             played = [one for one in notes[number] if says_all(one[1])] or notes[number]
             named = any(_names(client, attempt, listings[number]) for client, attempt in played)
-            asked = tuple(zones_asked(self.dialogues, *played[-1]))
+            # A retry may be told from memory.
+            asked = max((tuple(zones_asked(self.dialogues, *one)) for one in played), key=len)
             trials.append(_Trial(frozenset(listings[number]), sighting, asked, named))
         return trials
 

@@ -34,7 +34,7 @@ from harness.world.endpoints import endpoints_of
 from harness.world.internet import Internet, publish_domain
 from harness.world.sut import Sut
 
-OBSTACLES = (State.BAD, State.UNTOLD)  # of a finding, for the rules that rest on what it is about
+OBSTACLES = (State.BAD, State.UNTOLD, State.UNKNOWN)  # for the rules that rest on what a finding is about
 BEATS = 8  # of the pulse within one delay
 BEATS_WITH_PAUSE = 4  # where each connection of the pulse takes a while to come about
 SHORTEST_BEAT = 0.1  # seconds

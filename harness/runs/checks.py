@@ -3,6 +3,7 @@
 import contextlib
 import re
 import secrets
+from dataclasses import replace
 from threading import Barrier
 
 from fake_dns import QueryEntry, Truncated, reverse_name
@@ -87,7 +88,7 @@ def sees_address(patient: Patient) -> Finding:
 def _of_a_whole(patient: Patient, client: Client, attempt: Attempt, finding: Finding) -> Finding:
     """What to say of a whole dialogue; one that was stopped by something else says nothing of questions."""
     stopped = not attempt.staged or attempt.staged[-1].treatment is not Treatment.PASS
-    return patient.unsaid(client, attempt, finding) if stopped else finding
+    return replace(patient.unsaid(client, attempt, finding), without=finding.without) if stopped else finding
 
 
 def resolves_over_tcp(patient: Patient) -> Finding:

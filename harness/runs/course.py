@@ -137,11 +137,11 @@ class Course:
         Some servers spare such hosts more than the greylist, so what is held against an offence is looked for
         on others as well, in turn, where they can wait for the greylist.
         """
-        rule, greylist = self._plan.rule, self._run.profile.greylist
-        by_name = greylist is not None and bool(greylist.whitelist_hosts)
+        rule, by_name = self._plan.rule, self._run.internet.spares_by_name
         if rule.offence is None or rule.about_greylist or not by_name or not self._run.tools.get(CLOCK):
             return True
-        return len(self._votes) % 2 == 0
+        heard = [vote for vote in self._votes if not vote.lost]
+        return len(heard) % 2 == 0
 
     @property
     def outcome(self) -> CaseResult | None:
@@ -213,7 +213,7 @@ class Course:
         if last.final:
             return last
         aside = [vote for vote in self._votes if vote.status in ASIDE]
-        if len(aside) >= ALIKE and not failed:
+        if len(aside) >= ALIKE and not failed and not passed:
             return aside[-1]
         if failed and passed and steadiness.steady:
             return self._undecided

@@ -65,7 +65,7 @@ class Roots:
         untried = [one.id for one in below if one.id not in tried and self.profile.claims(one)]
         if outcome.status is not Status.FAILED or not untried:
             return outcome
-        rests = f"it rests on {named(untried)}, which this run did not try: play that as well"
+        rests = f"it rests on {named(untried)}, of which nothing was tried by then: play that as well"
         return replace(outcome, reason=f"{outcome.reason}; {rests}")
 
     def open_below(self, key: str) -> list[str]:

@@ -272,7 +272,7 @@ class Run:
             canary.publish(canary.identity.domain, "TXT", f"v=spf1 ip{version}:{canary.address} -all")
         attempt = canary.attempt(upto=goal, covered=covered, patient=False)
         greylist = self.profile.greylist
-        found = ailing(attempt, greylist.codes if greylist else ())
+        found = ailing(attempt, greylist.codes, greylist.stage) if greylist else ailing(attempt)
         lost = any(talk.lost for _, _, talk in canary.world.conversations)
         self.steadiness.innocent_met("" if lost else found)
         self.steadiness.dialogue_ended(lost=lost)
@@ -297,12 +297,12 @@ class Run:
 def own_address(towards: str) -> str:
     """The address from which this machine talks to another one; that one where there is no way to it."""
     family = socket.AF_INET6 if ":" in towards else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as asking:  # which sends nothing
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as asking:  # which sends nothing
             asking.connect((towards, 9))
-        except OSError:
-            return towards
-        return str(asking.getsockname()[0])
+            return str(asking.getsockname()[0])
+    except OSError:
+        return towards
 
 
 def _refused_at(met: Meeting) -> tuple[Stage, int] | None:
@@ -312,10 +312,10 @@ def _refused_at(met: Meeting) -> tuple[Stage, int] | None:
     return (last.stage, last.code) if last and refused else None
 
 
-def ailing(attempt: Attempt, put_off_with: tuple[int, ...] = ()) -> str:
-    """Where an innocent dialogue was stopped, unless by a greylist's code at RCPT; empty when it was not."""
+def ailing(attempt: Attempt, put_off_with: tuple[int, ...] = (), put_off_at: Stage = Stage.RCPT) -> str:
+    """Where an innocent dialogue was stopped, unless by a greylist's code at its stage; empty otherwise."""
     for step in attempt.staged:
-        if step.stage is Stage.RCPT and step.code in put_off_with:
+        if step.stage is put_off_at and step.code in put_off_with:
             continue
         if step.reply is None or step.code == SERVICE_ENDS:
             return f"an innocent client got no further than {step.stage}: {step}"

@@ -23,6 +23,7 @@ from harness.verdicts import (
     NeverCameError,
     NotApplicableError,
     NotTestableError,
+    ScenarioEnd,
     UnreadableMailError,
 )
 from harness.world.client import Client
@@ -250,9 +251,9 @@ def _voted(run: Run, plan: Plan, plays: list[Play], ends: list[_End]) -> Vote:
 
 
 def _vote(run: Run, plan: Plan, plays: list[Play], ends: list[_End]) -> Vote:
-    final = next((end for end in ends if end.came is Came.FINAL), None)
-    if final:
-        return _set_aside(run, plays, final)
+    finals = [end for end in ends if end.came is Came.FINAL]
+    if finals:
+        return _set_aside(run, plays, min(finals, key=lambda end: isinstance(end.error, ScenarioEnd)))
     broken = [(play, end) for play, end in zip(plays, ends, strict=True) if end.came is Came.BROKEN]
     for play, end in zip(plays, ends, strict=True):
         if blocked := _blocked(run, plan, play, end):
@@ -307,6 +308,8 @@ def _blocked(run: Run, plan: Plan, play: Play, end: _End) -> Vote | None:
     if finding is None or (play.offence and _is_about(run, plan.rule, finding)):
         return None
     reason = f"{end.reason}; this is what innocent clients meet: {finding.statement}"
+    if finding.lets_through and _come_from_loopback(run):
+        reason += "; many filters look at no client of 127.0.0.0/8, and another clients.networks decides it"
     return Vote(Status.INCONCLUSIVE, reason, InconclusiveError(reason), True, finding.id)
 
 
@@ -327,11 +330,20 @@ def _is_about(run: Run, rule: Rule, finding: Finding) -> bool:
     """Whether what innocent clients meet is what a rule about them promises, told where it promises it.
 
     A rule that promises to let them through speaks of its own stage only: what refuses them later, be it a
-    refusal that was kept until then, may be any other rule's.
+    refusal that was kept until then, may be any other rule's. That clients of loopback are not greylisted may
+    be said of these alone.
     """
+    if finding.lets_through and _come_from_loopback(run):
+        return False
     promised, _ = run.profile.expectation(rule)
     told = {one.stage for one in promised if one.treatment is not Treatment.PASS}
     return rule.about_innocents and finding.step.stage in (told or {rule.stage})
+
+
+def _come_from_loopback(run: Run) -> bool:
+    """Whether all clients are in 127.0.0.0/8, or are ::1, where servers look for nobody but themselves."""
+    networks = run.profile.clients.networks
+    return bool(networks) and all(network.is_loopback for network in networks)
 
 
 def _who_met(play: Play, step: Step) -> tuple[Client, Conversation] | None:

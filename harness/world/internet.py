@@ -149,6 +149,11 @@ class Internet:
         by_network = self.profile.greylist is not None and self.profile.greylist.key == "network"
         return neighbourhoods_in(networks) if by_network else sum(map(room_in, networks))
 
+    @property
+    def spares_by_name(self) -> bool:
+        """Whether known hosts have names that the greylist spares."""
+        return self._known_suffix() is not None
+
     def host_at(self, address: str) -> str:
         """The name of the client with that address, as its PTR record had it at first; empty without one."""
         return self._hosts.get(address, "")

@@ -20,7 +20,7 @@ from harness.scenario import (
 )
 
 from .manners import WHOEVER
-from .whoever import UNREAD, is_looked_at, whoever
+from .whoever import LOCAL_NETWORK, UNREAD, whoever
 
 SEEN = "a mail host is played here, so that a call is seen and lookups need not be judged"
 UNSEEN = "a call would not be seen here ([sink], clients.trusted), so lookups are judged"
@@ -109,7 +109,9 @@ def test_sender_whose_policy_names_others(
     attempt = send(client, sut)
     expect(attempt)
     expect.through(attempt, Stage.DATA)
-    is_looked_at(client, client.identity.domain, expect)
+    looked = client.looked_up_text(client.identity.domain)
+    may_be_skipped = offence and client.is_in_local_network and not looked.seen
+    expect.needed(not may_be_skipped, f"{looked.missing}; {LOCAL_NETWORK}")
     expect.needed(mailbox is not None or not offence, UNREAD)
     if mailbox:  # what was taken may be thrown away, or sent back
         mailbox.find(sut.recipient, client.token)
