@@ -24,8 +24,8 @@ def _break_down(commands: list[list[str]]) -> pytest.MonkeyPatch:
     """What happens once; whoever came to the end of its try waits until the commands have ended."""
     happening = threading.Lock()
 
-    def try_once(*arguments: Any) -> Any:
-        tried = once(*arguments)
+    def try_once(*arguments: Any, **words: Any) -> Any:
+        tried = once(*arguments, **words)
         with happening:
             while commands:
                 subprocess.run(commands.pop(0), check=True, timeout=60)
