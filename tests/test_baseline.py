@@ -142,7 +142,7 @@ def test_a_server_as_its_profile_says_leaves_no_finding(met: Callable[..., Run])
         ),
         (saying(b".", b"451 4.7.1 later"), "baseline.known.data", "are deferred at data: 451 4.7.1 later"),
         (saying(b"MAIL", b"550 5.7.1 no"), "baseline.known.mail", "are refused at mail: 550 5.7.1 no"),
-        (Politely(greeting_after=2.2), "baseline.known.connect", "are kept waiting at connect: 220"),
+        (Politely(greeting_after=1.7), "baseline.known.connect", "are kept waiting at connect: 220"),
     ],
     ids=["tainted look-up", "greylist at the end of DATA", "refused at MAIL", "kept waiting"],
 )
@@ -328,7 +328,7 @@ def test_a_finding_explains_nobody_who_speaks_otherwise(met: Callable[..., Run])
 
 
 def test_a_wait_explains_no_other_reply_and_no_missing_wait(met: Callable[..., Run]) -> None:
-    run = met(Politely(greeting_after=2.2))
+    run = met(Politely(greeting_after=1.7))
     client = run.baseline.plainest.client
     greeted = met_at(Stage.CONNECT, 220)
     assert run.baseline.explains(client, greeted, Manner(), "", Fault.LATE)
