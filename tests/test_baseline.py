@@ -1,6 +1,7 @@
 """What innocent clients meet before any offence, and what is concluded from it."""
 
 import contextlib
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -142,7 +143,7 @@ def test_a_server_as_its_profile_says_leaves_no_finding(met: Callable[..., Run])
         ),
         (saying(b".", b"451 4.7.1 later"), "baseline.known.data", "are deferred at data: 451 4.7.1 later"),
         (saying(b"MAIL", b"550 5.7.1 no"), "baseline.known.mail", "are refused at mail: 550 5.7.1 no"),
-        (Politely(greeting_after=1.7), "baseline.known.connect", "are kept waiting at connect: 220"),
+        (Politely(greeting_after=1.2), "baseline.known.connect", "are kept waiting at connect: 220"),
     ],
     ids=["tainted look-up", "greylist at the end of DATA", "refused at MAIL", "kept waiting"],
 )
@@ -152,7 +153,10 @@ def test_what_all_innocent_clients_meet_is_one_finding(
     run = met(server)
     finding = only(run)
     assert finding.id == name
-    assert finding.statement.startswith(f"known innocent clients {statement}")
+    # On a busy machine it may not be clear of the first of them, and then it is said of the next.
+    assert re.match(
+        f"known innocent clients( that greet with HELO)? {re.escape(statement)}", finding.statement
+    )
     assert run.unusable == ""  # what does not rest on it can be told all the same
 
 
@@ -328,7 +332,7 @@ def test_a_finding_explains_nobody_who_speaks_otherwise(met: Callable[..., Run])
 
 
 def test_a_wait_explains_no_other_reply_and_no_missing_wait(met: Callable[..., Run]) -> None:
-    run = met(Politely(greeting_after=1.7))
+    run = met(Politely(greeting_after=1.2))
     client = run.baseline.plainest.client
     greeted = met_at(Stage.CONNECT, 220)
     assert run.baseline.explains(client, greeted, Manner(), "", Fault.LATE)
