@@ -37,6 +37,7 @@ from harness.wording import counted, named
 from harness.world.cast import Zone
 from harness.world.client import Client, message
 from harness.world.conversation import Attempt, Step
+from harness.world.host import SKIPS_LOOPBACK
 from harness.world.internet import Internet, Kind
 from harness.world.reply_set import CLOSED, SILENCE
 from harness.world.signing import Algorithm, Canonical, Signer
@@ -55,6 +56,7 @@ class NewClient(Protocol):
 __all__ = [
     "CLOSED",
     "SILENCE",
+    "SKIPS_LOOPBACK",
     "Account",
     "Algorithm",
     "Alias",

@@ -882,10 +882,8 @@ def test_lost_dialogues_are_laid_at_the_door_of_a_rule_that_finds_connections_en
     assert {one.blocked_by for one in came.values()} == {"delay.no-early-reject"}
 
 
-def test_a_failure_is_none_while_what_it_rests_on_is_not_decided(
-    monkeypatch: pytest.MonkeyPatch, run: Run
-) -> None:
-    monkeypatch.setattr(run, "trouble", lambda server=None, like=None: "")
+def stands_when_interrupted(run: Run, rule: str, *endings: Exception, open_still: str) -> CaseResult:
+    """What stands of a rule when a run is interrupted while another rule is tried again."""
     tried_again = threading.Event()
 
     def hangs(play: Play) -> None:
@@ -898,17 +896,25 @@ def test_a_failure_is_none_while_what_it_rests_on_is_not_decided(
             raise KeyboardInterrupt
 
     plans = {
-        "below": Plan(
-            run.catalogue["greylist.first-defer"], frozenset(), plays(DOUBT, hangs), has_twin=False
-        ),
-        "above": Plan(run.catalogue["greylist.early-retry"], frozenset(), plays(FAIL, FAIL), has_twin=False),
+        "open": Plan(run.catalogue[open_still], frozenset(), plays(DOUBT, hangs), has_twin=False),
+        "decided": Plan(run.catalogue[rule], frozenset(), plays(*endings), has_twin=False),
     }
     scheduler = Scheduler(run, jobs=8)
     scheduler.start(plans)
     with pytest.raises(KeyboardInterrupt):
-        scheduler.collect("below", plans["below"], interrupted)
-    (above,) = scheduler.decided().values()
+        scheduler.collect("open", plans["open"], interrupted)
+    (stands,) = scheduler.decided().values()
     scheduler.stop()
+    return stands
+
+
+def test_a_failure_is_none_while_what_it_rests_on_is_not_decided(
+    monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    monkeypatch.setattr(run, "trouble", lambda server=None, like=None: "")
+    above = stands_when_interrupted(
+        run, "greylist.early-retry", FAIL, FAIL, open_still="greylist.first-defer"
+    )
     assert above.status is Status.INCONCLUSIVE
     why = "it may be the fault of greylist.first-defer, which is not decided"
     assert above.reason.startswith(f"{why}; seen was: it did not; it rests on greylist.retry-accept, ")
@@ -920,29 +926,9 @@ def test_a_refusal_is_laid_at_no_door_while_an_earlier_stage_is_not_decided(
     told_at_rcpt = run.profile.dialect.model_copy(update={"told": Told.RCPT})
     run = replace(run, profile=run.profile.model_copy(update={"dialect": told_at_rcpt}))
     monkeypatch.setattr(run, "trouble", lambda server=None, like=None: "")
-    tried_again = threading.Event()
-
-    def hangs(play: Play) -> None:
-        tried_again.set()
-        assert run.over.wait(60)
-        raise DOUBT
-
-    def interrupted(done: int, of: int) -> None:
-        if tried_again.is_set() and done == 1:
-            raise KeyboardInterrupt
-
     reply = Reply(550, ("No",), b"550 No", 0.0, 0.0)
     refused = ContradictionError("550 No", Step(DialogueStage.RCPT, "RCPT", (reply,), 0.0, 0.0))
-    plans = {
-        "early": Plan(run.catalogue["helo.not-fqdn"], frozenset(), plays(DOUBT, hangs), has_twin=False),
-        "later": Plan(run.catalogue["bounce.legal"], frozenset(), plays(refused, refused), has_twin=False),
-    }
-    scheduler = Scheduler(run, jobs=8)
-    scheduler.start(plans)
-    with pytest.raises(KeyboardInterrupt):
-        scheduler.collect("early", plans["early"], interrupted)
-    (later,) = scheduler.decided().values()
-    scheduler.stop()
+    later = stands_when_interrupted(run, "bounce.legal", refused, refused, open_still="helo.not-fqdn")
     assert later.status is Status.INCONCLUSIVE, later.reason
     assert later.reason.startswith("it may be the fault of helo.not-fqdn, which is not decided")
 

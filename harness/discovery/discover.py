@@ -27,7 +27,6 @@ from harness.discovery.refusals import refusals_take, without
 from harness.outcome import Stage
 from harness.profile.tables import RouteName
 from harness.rules import Catalogue
-from harness.runs.checks import REVERSED
 from harness.settings.hosts import is_domain_name
 from harness.wording import counted
 from harness.world.internet import FAR_AWAY, publish_domain
@@ -86,7 +85,9 @@ def _look(
     if usual.stopped:
         notes.append(_stopped(usual, welcome.recipient))
         telling.say(notes[-1])
-    resolves = _asked_about_us(dialogues)
+    asked = (entry.name for entry in dialogues.dns.queries())
+    by_its_own = not dialogues.chooses_addresses
+    resolves = any(dialogues.internet.is_about_somebody(one, or_any_address=by_its_own) for one in asked)
     if not resolves:
         telling.say("it asked our DNS nothing, so nothing is said of names, lists and delays")
     wait = None if further.greylist else known.wait
@@ -128,15 +129,6 @@ def _publish_server(dns: FakeDns, place: Place, face: Face, known: Known) -> Non
     ):
         if is_domain_name(domain):
             publish_domain(dns, domain, hostname, place.address)
-
-
-def _asked_about_us(dialogues: Dialogues) -> bool:
-    """Whether our DNS was asked for what only the server meets; other programs may ask for all else."""
-    internet, bridged = dialogues.internet, not dialogues.chooses_addresses
-    return any(
-        internet.is_about_somebody(entry.name) or (bridged and entry.name.endswith(REVERSED))
-        for entry in dialogues.dns.queries()
-    )
 
 
 def _stopped(usual: Usual, recipient: str) -> str:

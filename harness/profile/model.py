@@ -205,15 +205,13 @@ class Profile(ServerTables, MailTables):
         """
         override = self.rules.expect[first]
         felt = [one for one in override.outcome if one.is_felt] or override.outcome
-        lateness = {outcome.late for outcome in rule.expect}
-        either = {
-            replace(one, late=late): None
-            for one in felt
-            for late in (
-                sorted(lateness) if len(lateness) > 1 and one.treatment is not Treatment.PASS else [one.late]
-            )
-        }
-        return tuple(either), f"as {first}: {override.reason}"
+        late_or_not = len({outcome.late for outcome in rule.expect}) > 1
+        found: dict[Outcome, None] = {}
+        for one in felt:
+            either = late_or_not and one.treatment is not Treatment.PASS
+            for late in (False, True) if either else (one.late,):
+                found[replace(one, late=late)] = None
+        return tuple(found), f"as {first}: {override.reason}"
 
     def earns(self, offence: Offence | None, documented: Outcome) -> Outcome:
         """What an offence earns here where a document has `documented`; None stands for an innocent act.

@@ -25,7 +25,6 @@ from harness.world.conversation import Attempt, Step
 from harness.world.internet import Kind
 
 CLIENTS_OF_A_RULE = 4  # on the average, each with an address that nobody else has in the run
-REVERSED = (".in-addr.arpa", ".ip6.arpa")
 MOST_AT_ONCE = 100  # connections that the last check opens
 
 
@@ -369,11 +368,7 @@ def _last(attempt: Attempt) -> str:
 
 def _questions(run: Run) -> str:
     asked: list[QueryEntry] = run.internet.dns.queries()
-    # This machine may ask on its own account, and through a bridge the server sees another address of ours.
-    about_us = (
-        entry.name
-        for entry in asked
-        if run.internet.is_about_somebody(entry.name) or entry.name.endswith(REVERSED)
-    )
+    internet = run.internet
+    about_us = (one.name for one in asked if internet.is_about_somebody(one.name, or_any_address=True))
     names = list(dict.fromkeys(about_us))
     return ", ".join(names[-3:])

@@ -237,6 +237,7 @@ class Run:
             met = meet(self, replace(like, goal=goal))
         manner, step = like.manner, met.step
         fault = Fault.LATE if met.late else Fault.REPLY
+        # Who is let through is served well enough, unless a greylist put such clients off at the beginning.
         let_in = step and step.treatment is Treatment.PASS and not met.late and not like.kind.is_strange
         usual = let_in or (step and self.baseline.explains(met.client, step, manner, like.recipient, fault))
         self.steadiness.innocent_met("" if usual or met.lost else met.said)
@@ -256,9 +257,9 @@ class Run:
     def _send_elsewhere(self, server: Endpoint, like: Innocent) -> str:
         """A canary for another instance, which judges what senders publish, or for another endpoint.
 
-        It goes as far as whoever met something, under TLS if that one was.
-        What is asked of clients at an endpoint of its own, such as to log in, only its rules know: there it
-        is well when it is greeted, twice.
+        It goes as far as whoever met something, and under TLS if that one did. What is asked of clients at an
+        endpoint of its own, such as to log in, only its rules know: there it is well when it is greeted,
+        twice.
         """
         canary = self.observer(self.world())
         canary.endpoint = server

@@ -28,6 +28,7 @@ from harness.verdicts import (
 )
 from harness.world.client import Client
 from harness.world.conversation import Conversation, Step
+from harness.world.host import SKIPS_LOOPBACK
 from harness.world.refusal import Refusal, refusal_of
 
 UNSAID = "an assertion of the scenario does not hold"
@@ -309,7 +310,7 @@ def _blocked(run: Run, plan: Plan, play: Play, end: _End) -> Vote | None:
         return None
     reason = f"{end.reason}; this is what innocent clients meet: {finding.statement}"
     if finding.lets_through and _come_from_loopback(run):
-        reason += "; many filters look at no client of 127.0.0.0/8, and another clients.networks decides it"
+        reason += f"; {SKIPS_LOOPBACK}"
     return Vote(Status.INCONCLUSIVE, reason, InconclusiveError(reason), True, finding.id)
 
 

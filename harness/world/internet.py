@@ -104,8 +104,14 @@ class Internet:
         """Whether an address, or a domain up to its first dot, was given to anybody."""
         return name in self._all_given
 
-    def is_about_somebody(self, question: str) -> bool:
-        """Whether a name in DNS, as it is asked for, has an address or a name in it that was given."""
+    def is_about_somebody(self, question: str, *, or_any_address: bool = False) -> bool:
+        """Whether a name in DNS, as it is asked for, has an address or a name in it that was given.
+
+        Other programs of a machine may ask for all else. `or_any_address`: whose name is asked for may have
+        an address that we do not know of, as behind a bridge.
+        """
+        if or_any_address and question.endswith((".in-addr.arpa", ".ip6.arpa")):
+            return True
         labels = question.lower().rstrip(".").split(".")
         by_address = [".".join(reversed(labels[:4]))]
         nibbles = "".join(reversed(labels[:32]))

@@ -7,6 +7,8 @@ from harness.scenario import Kind, needs
 COVERED = pytest.mark.parametrize(
     "covered", [False, pytest.param(True, marks=needs("tls"))], ids=["in clear text", "under TLS"]
 )
-WHOEVER = pytest.mark.parametrize(
-    "who", [Kind.KNOWN, Kind.ORDINARY], ids=["a known host", "a host that waits"]
+WHOEVER = pytest.mark.parametrize(  # some servers spare hosts that their greylist spares of all else as well
+    "who",
+    [Kind.KNOWN, pytest.param(Kind.ORDINARY, marks=needs("clock"))],
+    ids=["a known host", "a host that waits"],
 )

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from harness.scenario import (
     Attempt,
     Client,
+    Delivered,
     Domain,
     Expect,
+    Mailbox,
     MailHost,
     Stage,
     Sut,
@@ -66,6 +68,18 @@ def comes_there(
         attempt.data.treatment is Treatment.PASS and host.reached_by(later.token),
         f"what may be relayed did not come to {host.name}: {attempt.reached}",
     )
+
+
+def is_delivered(client: Client, recipient: str, mailbox: Mailbox | None, expect: Expect) -> Delivered | None:
+    """A message that was taken, as it was delivered: it may have been thrown away, or sent back.
+
+    Without a mailbox that does not show, and with an offence it must.
+    """
+    expect.needed(
+        mailbox is not None or not expect.offence,
+        "whether what was taken reaches its recipient shows in a mailbox, and the profile has no [mailbox]",
+    )
+    return mailbox.find(recipient, client.token) if mailbox else None
 
 
 def two_at(domain: Domain, sut: Sut, expect: Expect) -> tuple[str, str]:

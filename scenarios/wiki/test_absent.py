@@ -3,9 +3,9 @@
 import time
 
 from harness.scenario import (
+    SKIPS_LOOPBACK,
     Attempt,
     Client,
-    Clock,
     Expect,
     Kind,
     Mailbox,
@@ -20,7 +20,7 @@ from harness.scenario import (
 )
 
 from .manners import WHOEVER
-from .whoever import LOCAL_NETWORK, UNREAD, whoever
+from .recipients import is_delivered
 
 SEEN = "a mail host is played here, so that a call is seen and lookups need not be judged"
 UNSEEN = "a call would not be seen here ([sink], clients.trusted), so lookups are judged"
@@ -29,11 +29,11 @@ UNSEEN = "a call would not be seen here ([sink], clients.trusted), so lookups ar
 @rule("absent.sender-callout")
 @WHOEVER
 def test_host_of_the_sender_is_not_called(
-    new_client: NewClient, sut: Sut, sink: MailHosts | None, clock: Clock | None, expect: Expect, who: Kind
+    new_client: NewClient, sut: Sut, sink: MailHosts | None, expect: Expect, who: Kind
 ) -> None:
     if sink is None:
         raise NotApplicableError(UNSEEN)
-    client = whoever(who, new_client, sut, clock, expect)
+    client = new_client(who)
     host = sink.host(client.identity.domain)
     attempt = send(client, sut)
     ended = time.monotonic()
@@ -99,11 +99,10 @@ def test_sender_whose_policy_names_others(
     offence: bool,
     sut: Sut,
     mailbox: Mailbox | None,
-    clock: Clock | None,
     expect: Expect,
     who: Kind,
 ) -> None:
-    client = whoever(who, new_client, sut, clock, expect)
+    client = new_client(who)
     if offence:
         client.publish(client.identity.domain, "TXT", '"v=spf1 ip4:192.0.2.1 -all"')
     attempt = send(client, sut)
@@ -111,10 +110,8 @@ def test_sender_whose_policy_names_others(
     expect.through(attempt, Stage.DATA)
     looked = client.looked_up_text(client.identity.domain)
     may_be_skipped = offence and client.is_in_local_network and not looked.seen
-    expect.needed(not may_be_skipped, f"{looked.missing}; {LOCAL_NETWORK}")
-    expect.needed(mailbox is not None or not offence, UNREAD)
-    if mailbox:  # what was taken may be thrown away, or sent back
-        mailbox.find(sut.recipient, client.token)
+    expect.needed(not may_be_skipped, f"{looked.missing}; {SKIPS_LOOPBACK}")
+    is_delivered(client, sut.recipient, mailbox, expect)
 
 
 def send(client: Client, sut: Sut) -> Attempt:

@@ -18,7 +18,7 @@ from harness.scenario import (
     rule,
 )
 
-from .whoever import is_looked_at
+from .filters import is_looked_at
 
 SILENT = (
     "this server refuses what is false, and its messages show no result by which others could be told apart"

@@ -61,8 +61,7 @@ REFUSED_FOR = {  # what a client may be refused for and need not do again
 def test_unknown_triplet(
     new_client: NewClient, offence: bool, sut: Sut, clock: Clock | None, expect: Expect, covered: bool
 ) -> None:
-    client = unheard_of(new_client, offence, sut, clock, expect)
-    expect(client.attempt(covered=covered))
+    expect(unheard_of(new_client, offence, sut, clock, expect).attempt(covered=covered))
 
 
 @rule("greylist.first-defer")

@@ -20,7 +20,7 @@ from harness.scenario import (
     spf_mark,
 )
 
-from .whoever import is_looked_at
+from .filters import is_looked_at
 
 MOST = 10  # terms of a record that ask DNS (RFC 7208 §4.6.4)
 
