@@ -14,11 +14,15 @@ from harness.runs.baseline import Baseline, Innocent, Meeting
 from harness.runs.play import Play
 from harness.runs.run import MOST_TROUBLES, Run, ailing, own_address
 from harness.runs.steadiness import Steadiness
+from harness.smtp.endpoint import Endpoint
 from harness.smtp.reply import Reply
 from harness.smtp.session import Ending
+from harness.smtp.transport import Tcp
 from harness.world.client import Client
 from harness.world.conversation import Attempt, Step
 from harness.world.internet import Kind
+from tests.hostile_server import HostileServer
+from tests.test_baseline import Politely
 
 
 @pytest.fixture(scope="module")
@@ -152,3 +156,16 @@ def test_some_servers_take_no_more_of_one_client_for_a_while(
 )
 def test_who_chooses_no_address_has_that_of_this_machine(towards: str, own: str | None) -> None:
     assert own_address(towards) == own if own else own_address(towards) != "127.0.0.1"
+
+
+@pytest.mark.parametrize(("goal", "well"), [(Stage.RCPT, True), (Stage.DATA, False)])
+def test_another_instance_must_serve_as_far_as_whoever_met_something_came(
+    monkeypatch: pytest.MonkeyPatch, run: Run, goal: Stage, well: bool
+) -> None:
+    full = Politely(lambda said: b"451 4.3.0 queue file write error" if said == b"." else b"")
+    like = Innocent(Kind.KNOWN, run.sut.recipient, goal=goal)
+    with HostileServer([[full]]) as listening:
+        elsewhere = Endpoint(Tcp(*listening.address))
+        found = replace(run, steadiness=Steadiness()).trouble(elsewhere, like)
+    assert (found == "") is well, found
+    assert well or "was refused at data: 451 4.3.0 queue file write error" in found

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fake_dns import listing_name, reverse_name
+from fake_dns import FakeDns, listing_name, reverse_name
 from harness import settings
 from harness.cli import main
 from harness.discovery.dialect import speech_of
@@ -39,7 +39,7 @@ from harness.reference_mta.certificate import own_certificate, server_context
 from harness.results.model import Status, Try
 from harness.rules import Catalogue
 from harness.smtp.host_name import host_name
-from tests.dns_asking import Question
+from tests.dns_asking import Question, answers
 from tests.hostile_server import Hear, HostileServer, Say, StartTls, Step, Visitor
 from tests.mta_here import configured, serving_here
 from tests.ports import free_port
@@ -870,3 +870,23 @@ def test_a_greylist_comes_first_only_where_somebody_is_unknown(catch_all: bool |
     assert seen is not None
     assert seen.greylist is not None
     assert seen.greylist.before_verification is first
+
+
+def test_a_look_takes_place_in_the_world_of_a_run(
+    tmp_path: Path, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a name of the server's own is refused for want of an address, and that is taken for a rule."""
+    worlds: list[FakeDns] = []
+
+    def world() -> FakeDns:
+        worlds.append(FakeDns())
+        return worlds[-1]
+
+    monkeypatch.setattr("harness.discovery.discover.FakeDns", world)
+    with reference(tmp_path, NO_GREYLIST) as (address, dns):
+        explored(address, dns, catalogue, domains=("attic.example",))
+    (seen,) = worlds
+    for name in ("mail.castle.example", "castle.example", "attic.example"):
+        assert answers(seen, name, "A") == [address[0]]
+    assert answers(seen, "castle.example", "MX") == ["10 mail.castle.example."]
+    assert answers(seen, "elsewhere.example", "MX") == ["10 mx.elsewhere.example."]
