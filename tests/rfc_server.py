@@ -71,6 +71,7 @@ class Way(Enum):
     NOOP_DROPS = auto()  # the transaction
     SILENT_AT_UNKNOWN = auto()  # no reply
     ENDS_AT_LF = auto()  # LF . LF ends the content
+    PARTS_AT_AN_EMPTY_LINE = auto()  # that is said for a command: 221, and the end
     FLUSHES_COMMANDS = auto()  # each that has come before the one before it is answered is an error
     REFUSED_GREETING_COUNTS = auto()
     SERVES_NO_MORE_AFTER_ONE_ERROR = auto()  # 421 answers it
@@ -120,7 +121,8 @@ class Dialogue:
                 raise Hangup
             if reply:
                 self.say(reply)
-            if (reply[:3] == b"221" and line.upper() == b"QUIT") or (
+            parts = line.upper() == b"QUIT" or (not line and Way.PARTS_AT_AN_EMPTY_LINE in self.server.ways)
+            if (reply[:3] == b"221" and parts) or (
                 self.erred and Way.ENDS_AFTER_ONE_ERROR in self.server.ways
             ):
                 raise Hangup
@@ -167,6 +169,8 @@ class Dialogue:
             return b"550 nobody is asked here"
         if verb == b"NOOP" and Way.NOOP_DROPS in self.server.ways:
             self.drop()
+        if not verb and Way.PARTS_AT_AN_EMPTY_LINE in self.server.ways:
+            return b"221 that is no command"
         return SIMPLE.get(verb, b"" if Way.SILENT_AT_UNKNOWN in self.server.ways else b"500 what?")
 
     def rset(self, rest: bytes) -> bytes:

@@ -261,6 +261,17 @@ def test_what_a_server_refuses_for_reasons_of_its_own_is_neither_kept_nor_broken
     assert vote.status is Status.INCONCLUSIVE, vote.reason
 
 
+@pytest.mark.parametrize("parts", [set(), {Way.PARTS_AT_AN_EMPTY_LINE}], ids=["goes on", "bids farewell"])
+def test_where_the_end_is_taken_nothing_is_refused_that_commands_could_stand_behind(
+    tmp_path: Path, parts: set[Way]
+) -> None:
+    scenario = eod.test_commands_behind_what_is_refused
+    with judged(tmp_path, {Way.ENDS_AT_LF, *parts}) as run:
+        vote = said(run, "eod.no-sync-loss", scenario, form=b"\n.\n")
+    assert vote.status is Status.NOT_APPLICABLE, vote.reason
+    assert run.steadiness.lost == 0
+
+
 @pytest.mark.parametrize(("scan", "status"), [(None, Status.PASSED), (0.0, Status.INCONCLUSIVE)])
 def test_a_slow_end_of_content_is_waited_for_before_anything_else_is_said(
     tmp_path: Path, scan: float | None, status: Status

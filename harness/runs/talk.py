@@ -206,7 +206,7 @@ class Talk:
         come: list[Step] = []
         while isinstance(seen := self.look_at(ANYTHING), Step):
             come.append(seen)
-        if seen is CLOSED and any(reply.code == FAREWELL for reply in self._last.step.replies):
+        if seen is CLOSED and any(step.code == FAREWELL for step in (self._last.step, *self.strays)):
             self.conversation.takes_the_end_for_an_answer()
         return come
 
