@@ -71,6 +71,7 @@ class Way(Enum):
     NOOP_DROPS = auto()  # the transaction
     SILENT_AT_UNKNOWN = auto()  # no reply
     ENDS_AT_LF = auto()  # LF . LF ends the content
+    HAS_WORDS_OF_ITS_OWN = auto()  # for those who are listed; it does not ask the list for any
     PARTS_AT_AN_EMPTY_LINE = auto()  # that is said for a command: 221, and the end
     FLUSHES_COMMANDS = auto()  # each that has come before the one before it is answered is an error
     REFUSED_GREETING_COUNTS = auto()
@@ -142,9 +143,11 @@ class Dialogue:
         if ASKING.isdisjoint(self.server.ways):
             return b""
         octets = reversed(self.visitor.socket.getpeername()[0].split("."))
-        question = dnslib.DNSRecord.question(f"{'.'.join(octets)}.{LIST}", "TXT")
-        reply = dnslib.DNSRecord.parse(question.send(*self.server.dns))
-        words = b" ".join(b"".join(record.rdata.data) for record in reply.rr)
+        asked = "A" if Way.HAS_WORDS_OF_ITS_OWN in self.server.ways else "TXT"
+        question = dnslib.DNSRecord.question(f"{'.'.join(octets)}.{LIST}", asked)
+        reply = dnslib.DNSRecord.parse(question.send(*self.server.dns, timeout=5.0))
+        said = [b"".join(record.rdata.data) if asked == "TXT" else b"you are listed" for record in reply.rr]
+        words = b" ".join(said)
         if Way.SAYS_WORDS_AS_THEY_CAME not in self.server.ways:
             words = bytes(octet if 32 <= octet < 127 else 63 for octet in words)
         return b"554 5.7.1 " + words if words and way in self.server.ways else b""

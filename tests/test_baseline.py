@@ -125,6 +125,7 @@ def only(run: Run) -> Finding:
 def test_a_server_as_its_profile_says_leaves_no_finding(met: Callable[..., Run]) -> None:
     run = met(Politely())
     assert run.baseline.findings == ()
+    assert run.baseline.unasked == {"known"}  # it knows no DNS
     assert run.unusable == ""
     assert run.steadiness.seen.steady
     assert {one.attempt.reached and one.attempt.reached.stage for one in run.baseline.meetings} == {

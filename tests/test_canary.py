@@ -1,6 +1,8 @@
 """A canary: whether an innocent client meets in the middle of a run what innocent clients met at first."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,12 +34,20 @@ def run() -> Iterator[Run]:
 
 
 @pytest.mark.parametrize(
-    ("asked_at", "found"),
-    [(Stage.DATA, "the server asked our DNS nothing about an innocent client"), (None, "")],
-    ids=["it asked at DATA", "it never asked"],
+    ("asked_at", "unasked", "found"),
+    [
+        (Stage.DATA, {"trusted"}, "the server asked our DNS nothing about an innocent client"),
+        (Stage.DATA, {"known"}, ""),
+        (None, (), ""),
+    ],
+    ids=["it asked at DATA", "it asked about others", "it never asked"],
 )
 def test_questions_are_missed_only_where_they_were_asked_at_the_beginning(
-    monkeypatch: pytest.MonkeyPatch, run: Run, asked_at: Stage | None, found: str
+    monkeypatch: pytest.MonkeyPatch,
+    run: Run,
+    asked_at: Stage | None,
+    unasked: Collection[str],
+    found: str,
 ) -> None:
     goals: list[Stage] = []
 
@@ -47,8 +57,42 @@ def test_questions_are_missed_only_where_they_were_asked_at_the_beginning(
         return Meeting(innocent, client, Attempt(client.address, (), Ending.QUIT))
 
     monkeypatch.setattr("harness.runs.run.meet", meet)
-    assert replace(run, baseline=Baseline(asked_at=asked_at)).trouble() == found
-    assert {*goals} == {asked_at or Stage.RCPT}  # as far as it asked
+    baseline = Baseline(asked_at=asked_at, unasked=frozenset(unasked))
+    assert replace(run, baseline=baseline).trouble() == found
+    assert {*goals} == {Stage.DATA if found else Stage.RCPT}  # as far as it asked
+
+
+def test_canaries_of_several_kinds_do_not_wait_for_each_other(
+    monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    """Where the greeting is held back for all, each is out for as long as that."""
+    both_are_out = threading.Barrier(2)
+
+    def meet(run: Run, innocent: Innocent, *, patient: bool) -> Meeting:
+        both_are_out.wait(30.0)
+        client = run.observer(run.world())
+        return Meeting(innocent, client, Attempt(client.address, (), Ending.QUIT))
+
+    monkeypatch.setattr("harness.runs.run.meet", meet)
+    run = replace(run, baseline=Baseline(asked_at=None))
+    kinds = [Innocent(Kind.KNOWN, run.sut.recipient, goal=goal) for goal in (Stage.RCPT, Stage.DATA)]
+    with ThreadPoolExecutor(2) as pool:
+        assert [*pool.map(lambda kind: run.trouble(like=kind), kinds)] == ["", ""]
+
+
+def test_of_a_kind_one_canary_is_out_at_a_time(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    alone = threading.Lock()
+
+    def meet(run: Run, innocent: Innocent, *, patient: bool) -> Meeting:
+        assert alone.acquire(blocking=False), "two are out"
+        client = run.observer(run.world())
+        alone.release()
+        return Meeting(innocent, client, Attempt(client.address, (), Ending.QUIT))
+
+    monkeypatch.setattr("harness.runs.run.meet", meet)
+    run = replace(run, baseline=Baseline(asked_at=None))
+    with ThreadPoolExecutor(8) as pool:
+        assert [*pool.map(lambda _: run.trouble(), range(200))] == [""] * 200
 
 
 SERVED, PUT_OFF, REFUSED = 250, 451, 550
@@ -94,6 +138,7 @@ def test_who_is_put_off_as_at_the_beginning_is_in_no_trouble(monkeypatch: pytest
     with open_run(Wish(Catalogue.below(Path("scenarios")), mutants=["greylist.host-whitelist:off"])) as run:
         begun = begin(run)[0]
         assert begun.baseline.findings == ()
+        assert begun.baseline.unasked == frozenset()
         assert begun.trouble() == ""
         assert replace(begun, baseline=Baseline()).trouble() != ""
 

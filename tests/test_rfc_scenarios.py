@@ -440,13 +440,18 @@ def test_a_server_that_goes_on_is_judged_whatever_its_profile_allows(tmp_path: P
 
 @pytest.mark.parametrize("way", [Way.REFUSES_LISTED_AT_CONNECT, Way.REFUSES_LISTED_AT_END])
 @pytest.mark.parametrize(
-    ("wrong", "status"), [((), Status.PASSED), ((Way.SAYS_WORDS_AS_THEY_CAME,), Status.FAILED)]
+    ("how", "status"),
+    [
+        ((), Status.PASSED),
+        ((Way.SAYS_WORDS_AS_THEY_CAME,), Status.FAILED),
+        ((Way.HAS_WORDS_OF_ITS_OWN,), Status.NOT_APPLICABLE),
+    ],
 )
 def test_who_is_listed_may_be_refused_at_any_stage(
-    tmp_path: Path, way: Way, wrong: tuple[Way, ...], status: Status
+    tmp_path: Path, way: Way, how: tuple[Way, ...], status: Status
 ) -> None:
     text = "a\x1b[1mb\x7f"
-    with judged(tmp_path, {way, *wrong}) as run:
+    with judged(tmp_path, {way, *how}) as run:
         vote = said(
             run, "reply.crlf-framed", reply.test_lines_of_a_refusal_with_the_words_of_a_list, text=text
         )

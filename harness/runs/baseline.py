@@ -51,6 +51,11 @@ class Innocent:
     goal: Stage = Stage.DATA
 
     @property
+    def who(self) -> str:
+        """What a server tells it by: that it has logged in, and else its host."""
+        return "account" if self.authenticated else self.kind.name.lower()
+
+    @property
     def manner(self) -> Manner:
         """How it speaks."""
         return Manner(self.extended, self.covered or self.authenticated, self.authenticated)
@@ -132,6 +137,7 @@ class Baseline:
     findings: tuple[Finding, ...] = ()
     zones_asked: frozenset[tuple[str, int]] = frozenset()  # of lists, about that IP version
     asked_at: Stage | None = Stage.RCPT  # by then the server had asked DNS about a known client; None: never
+    unasked: frozenset[str] = frozenset()  # innocents, by `who`, some of whom it asked nothing about
 
     @property
     def plainest(self) -> Meeting:
@@ -189,7 +195,8 @@ def look(run: "Run") -> Baseline:
         for meeting in heard if len(heard) > 1 or not any(one.deviation for one in heard) else ():
             run.steadiness.twin_met(innocent, meeting.said)
     findings = (*_findings((*meetings, *again)), *_marking(run, meetings))
-    baseline = Baseline(tuple(meetings), findings, frozenset(_zones_asked(run, meetings)))
+    unasked = frozenset(one.innocent.who for one in meetings if not one.client.queries())
+    baseline = Baseline(tuple(meetings), findings, frozenset(_zones_asked(run, meetings)), unasked=unasked)
     return replace(baseline, asked_at=_asked_at(baseline.plainest))
 
 

@@ -26,9 +26,8 @@ class _Way:
     @classmethod
     def of(cls, innocent: Innocent, stage: Stage) -> "_Way":
         """Those who come as an innocent client does."""
-        who = "account" if innocent.authenticated else innocent.kind.name.lower()
         named = DIALOGUE.index(stage) >= DIALOGUE.index(Stage.RCPT)
-        return cls(who, tuple(innocent.manner.at(stage)), innocent.recipient if named else "", stage)
+        return cls(innocent.who, tuple(innocent.manner.at(stage)), innocent.recipient if named else "", stage)
 
 
 _Said = tuple[int, str | None]  # reply code, and enhanced code

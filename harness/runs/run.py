@@ -37,6 +37,15 @@ LASTING = 15.0  # seconds of such trouble, more than a server takes to be starte
 
 
 @dataclass
+class _Canary:
+    """Who is sent to see how one kind of innocent clients is served: one at a time, and what the last met."""
+
+    out: threading.Lock = field(default_factory=threading.Lock)
+    sent: float = 0.0  # time.monotonic()
+    found: str = ""  # the trouble
+
+
+@dataclass
 class Run:
     """Everything that the scenarios of a run share; thread-safe."""
 
@@ -62,9 +71,9 @@ class Run:
     _troubles: int = 0  # canaries in a row that were not served
     _trouble_since: float = 0.0  # time.monotonic() of the first of them
     _served: float = 0.0  # time.monotonic() of the last one that was
-    _canaries: dict[tuple[Endpoint, Innocent], tuple[float, str]] = field(default_factory=dict)
+    _canaries: dict[tuple[Endpoint, Innocent], _Canary] = field(default_factory=dict)
     _told: dict[Innocent, str] = field(default_factory=dict)  # to the last canary in that manner, in short
-    _canary: threading.Lock = field(default_factory=threading.Lock)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         """One pace for all, and one room."""
@@ -150,32 +159,32 @@ class Run:
 
         That is a canary: an innocent dialogue with the `server` that is judged, which may be another instance
         than the profile's or another endpoint of it, in the manner of whoever met something, and as far as
-        that (`like`). It is well when it meets what innocent clients met at the beginning. One at a time:
-        whoever asks while one is out waits for the next, and all who wait share it. A server that serves not
-        even the plainest innocents is spared: the run slows down until it does again, and when that has not
-        helped for a while, nothing more is tried, and `unusable` says why.
+        that (`like`). It is well when it meets what innocent clients met at the beginning. One of a kind
+        at a time: whoever asks while one is out waits for the next, and all who wait share it. A server that
+        serves not even the plainest innocents is spared: the run slows down until it does again, and when
+        that has not helped for a while, nothing more is tried, and `unusable` says why.
         """
         asked, main = time.monotonic(), self.endpoints.first
         plain = self._plain
         server, like = server or main, like or plain
-        with self._canary:
-            sent, found = self._canaries.get((server, like), (0.0, ""))
-            if sent < asked:
+        with self._lock:
+            canary = self._canaries.setdefault((server, like), _Canary())
+        with canary.out:
+            if canary.sent < asked:
                 sent = time.monotonic()
                 # One may be lost on the way; two in a row have met trouble.
                 found = self._send_canary(server, like) and self._send_canary(server, like)
-                self._canaries[server, like] = (sent, found)
+                canary.sent, canary.found = sent, found
                 if server == main:
                     self._count(self._send_canary(server, plain) if found and like != plain else found, sent)
-            return found
+            return canary.found
 
     def refused_with(self, like: Innocent | None) -> str:
         """The id that a finding about what the last canary in that manner was told has; empty: it was served.
 
         Without `like` it is that of the plainest innocent clients.
         """
-        with self._canary:
-            return self._told.get(like or self._plain, "")
+        return self._told.get(like or self._plain, "")
 
     @property
     def _plain(self) -> Innocent:
@@ -200,16 +209,17 @@ class Run:
     def _count(self, found: str, sent: float) -> None:
         """What a canary met that was sent then; a server that is being started again serves the next ones."""
         now = time.monotonic()
-        if not found:
-            self._troubles, self._served = 0, now
-            self.pace.speed_up()
-            return
-        if self._troubles == 0:
-            self._trouble_since = sent
-        self._troubles += 1
-        self.pace.slow_down()
-        lasted = now - self._trouble_since
-        too_long = self._troubles >= MOST_TROUBLES and lasted >= LASTING
+        with self._lock:
+            if not found:
+                self._troubles, self._served = 0, now
+                self.pace.speed_up()
+                return
+            if self._troubles == 0:
+                self._trouble_since = sent
+            self._troubles += 1
+            self.pace.slow_down()
+            lasted = now - self._trouble_since
+            too_long = self._troubles >= MOST_TROUBLES and lasted >= LASTING
         if too_long and not self.unusable:
             self.unusable = f"in the middle of the run {found}; nothing more was tried after that"
 
@@ -229,7 +239,8 @@ class Run:
             return f"at {server} {found}" if found else ""
         # It asked at the beginning, or nothing would have been tried. Where addresses are not chosen, it may
         # remember ours.
-        asks = self.profile.dns and self.profile.clients.networks and not self.obstacles
+        told_apart = self.profile.clients.networks and like.who not in self.baseline.unasked
+        asks = self.profile.dns and told_apart and not self.obstacles
         asked_at = self.baseline.asked_at if asks else None
         goal = later(like.goal, asked_at) if asked_at else like.goal
         met = meet(self, replace(like, goal=goal), patient=False)
