@@ -60,20 +60,27 @@ def read(folder: Path, catalogue: Catalogue, content: str) -> Profile:
 
 
 @pytest.mark.parametrize(
-    ("overridden", "outcome", "let_through"),
+    ("overridden", "outcome", "follower", "let_through"),
     [
-        ("bounce.bogus", "deny at data", Stage.DATA),
-        ("bounce.bogus", "deny at rcpt", Stage.RCPT),
-        ("bounce.bogus", "delay at data", Stage.RCPT),
-        ("data.header-syntax", "deny at data with 554", Stage.RCPT),  # where it is told anyway
+        ("bounce.bogus", "deny at data", "bounce.legal", Stage.DATA),
+        ("bounce.bogus", "deny at rcpt", "bounce.legal", Stage.RCPT),
+        ("bounce.bogus", "delay at data", "bounce.legal", Stage.RCPT),
+        (
+            "data.header-syntax",
+            "deny at data with 554",
+            "bounce.legal",
+            Stage.RCPT,
+        ),  # where it is told anyway
+        ("mail.no-helo", "deny at data", "tls.starttls-offered", Stage.TLS),  # nothing more is said there
+        ("mail.no-helo", "deny at data", "auth.plain-initial", Stage.AUTH),
     ],
 )
 def test_who_is_let_through_is_so_when_the_latest_refusal_of_an_override_is_told(
-    tmp_path: Path, catalogue: Catalogue, overridden: str, outcome: str, let_through: Stage
+    tmp_path: Path, catalogue: Catalogue, overridden: str, outcome: str, follower: str, let_through: Stage
 ) -> None:
     more = f'[rules.expect."{overridden}"]\noutcome = "{outcome}"\nreason = "by a filter of its own"\n'
     profile = read(tmp_path, catalogue, GOOD.replace("at rcpt", "at helo") + more)
-    (promised,) = profile.expectation(catalogue["bounce.legal"])[0]
+    (promised,) = profile.expectation(catalogue[follower])[0]
     assert (promised.treatment, promised.stage) == (Treatment.PASS, let_through)
 
 

@@ -121,3 +121,12 @@ def test_what_was_listened_for_in_vain_is_not_owed_any_more() -> None:
         assert talk.hear()
         talk.quit()
     assert [step.text for step in talk.steps if not step.command and step.tag is None] == ["two"]
+
+
+def test_what_came_at_a_stage_is_shown_and_else_what_the_dialogue_ended_with() -> None:
+    with talking(*EHLO, Hear(), Say(b"550 5.7.23 no such sender\r\n"), Hear(), OK, *BYE) as talk:
+        talk.ehlo("mx.example.net")
+        talk.mail("ann@example.org")
+        attempt = talk.quit()
+    assert attempt.shown_at(Stage.HELO).startswith("helo: 250 ")
+    assert attempt.shown_at(Stage.DATA).startswith("mail: 550 5.7.23 no such sender after ")

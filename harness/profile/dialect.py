@@ -13,6 +13,8 @@ from harness import settings
 from harness.offence import AT_ONCE, Offence
 from harness.outcome import Answer, Outcome, Stage, Treatment, later
 
+NOBODY_WAITS_AT = (Stage.TLS, Stage.AUTH)  # their verdicts are told there, wherever others are
+
 
 class Told(StrEnum):
     """Where a refusal is told that was earned before."""
@@ -49,7 +51,7 @@ class Dialect(settings.Settings):
 
     def tells(self, stage: Stage) -> Stage:
         """The stage at which a client learns the verdict that it has earned at `stage`."""
-        if self.told is Told.AT_ONCE or stage in (Stage.TLS, Stage.AUTH):
+        if self.told is Told.AT_ONCE or stage in NOBODY_WAITS_AT:
             return stage
         return later(stage, Stage(self.told))
 

@@ -86,7 +86,7 @@ class Expect:
             )
         judge = self.judge.patient if whenever else self.judge
         stage = outcomes[0].stage
-        self.observed = f"{stage}: {attempt.step(stage)}"
+        self.observed = attempt.shown_at(stage)
         others = self._told_apart(outcomes, also) if also else ()
         if self.offence:
             self.came = judge.came_to(attempt)
@@ -181,7 +181,7 @@ class Expect:
         """
         outcomes = self._as_seen(self.earnings(offence))
         judge = self.judge if promptly else self.judge.patient
-        self.observed = f"{outcomes[0].stage}: {attempt.step(outcomes[0].stage)}"
+        self.observed = attempt.shown_at(outcomes[0].stage)
         try:
             self._comes_out(attempt, outcomes, judge)
         except FailedError as ending:
@@ -223,7 +223,7 @@ class Expect:
     def outcome(self, text: str, attempt: Attempt, *, earned: bool = False) -> None:
         """A part of the rule with an outcome of its own, such as `deny at rcpt`; the twin goes through."""
         outcome = Outcome.parse(text)
-        self.observed = self.observed or f"{outcome.stage}: {attempt.step(outcome.stage)}"
+        self.observed = self.observed or attempt.shown_at(outcome.stage)
         if self.offence:
             self.judge.expect(attempt, (outcome,), earned=earned)
         else:

@@ -78,6 +78,11 @@ class Attempt:
         """The last step of a stage; a step without a reply when the dialogue did not get there."""
         return self.at(stage) or Step(stage, "", (), 0.0, 0.0, broken=f"the dialogue did not get to {stage}")
 
+    def shown_at(self, stage: Stage) -> str:
+        """What came at a stage; where the dialogue did not get there, what it ended with."""
+        step = self.at(stage) or (self.staged[-1] if self.staged else self.step(stage))
+        return f"{step.name}: {step}"
+
     @property
     def connect(self) -> Step:
         """The greeting of the server."""
