@@ -208,6 +208,14 @@ def test_a_pause_that_is_documented_is_no_finding(met: Callable[..., Run]) -> No
     assert met(Politely(greeting_after=1.2), "[dialect]\npause = 1.2").baseline.findings == ()
 
 
+def test_a_documented_pause_that_is_not_there_is_a_finding(met: Callable[..., Run]) -> None:
+    finding = only(met(Politely(), "[dialect]\npause = 1.2"))
+    assert finding.statement.startswith(
+        "known innocent clients are not kept waiting: everybody waits 1.2 s for the greeting "
+        "(dialect.pause), but it came: 220 mx.example.org ESMTP after 0."
+    )
+
+
 def test_a_pause_may_be_longer_than_a_reply_may_take(met: Callable[..., Run]) -> None:
     run = met(Politely(greeting_after=3.2), "[dialect]\npause = 3.2")  # reply_timeout is 3 s
     assert (run.baseline.findings, run.unusable) == ((), "")

@@ -251,6 +251,13 @@ def test_everybody_waits_for_the_greeting(tmp_path: Path, capsys: pytest.Capture
     assert "[dialect] pause" in shown
 
 
+def test_nobody_waits_for_the_greeting_any_more(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert doctors(tmp_path, Politely(), "[dialect]", "pause = 1.2") == 1
+    shown = capsys.readouterr().out
+    assert "WRONG  known innocent clients are not kept waiting" in shown
+    assert "otherwise take pause out of the profile" in shown
+
+
 def test_a_server_that_does_not_name_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     nameless = Politely(lambda said: b"220 ESMTP 8.15.2" if said == b"" else b"")
     assert doctors(tmp_path, nameless) == 0

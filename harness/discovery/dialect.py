@@ -13,6 +13,7 @@ from harness.rules import Catalogue
 NEVER_MEANT = (Offence.RELAYING, Offence.WRONG_PASSWORD)  # to be let through: what does so is broken
 PAUSE_FROM = 0.5  # seconds
 WHOLE_FROM = 2.0  # seconds, that were chosen as whole ones
+NEARLY = 0.95  # of whole seconds: who waited as long as that waited for all of them
 
 
 def speech_of(sightings: Sequence[Sighting], pause: float, catalogue: Catalogue, take: float = 0.0) -> Speech:
@@ -78,5 +79,6 @@ def _pause(seconds: float) -> float:
 
 
 def _seconds(seconds: float) -> float:
-    """As it was probably chosen: whole seconds, unless it is too short for that."""
-    return float(round(seconds)) if seconds >= WHOLE_FROM else round(seconds, 1)
+    """As it was probably chosen: whole seconds, unless it is too short for that, or falls short of them."""
+    whole = round(seconds)
+    return float(whole) if seconds >= max(WHOLE_FROM, NEARLY * whole) else round(seconds, 1)

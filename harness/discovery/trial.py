@@ -106,7 +106,7 @@ def _deviation(result: RuleResult, rule: Rule | None) -> Deviation:
     described = alike and all(outcomes) and set(outcomes) != set(result.expectation.split(" or "))
     if not described or not all(_may_be_meant(rule, outcome) for outcome in outcomes):
         return Deviation(result.id, result.expectation, failed[0].reason)
-    return Deviation(result.id, result.expectation, failed[0].observed, outcomes)
+    return Deviation(result.id, result.expectation, failed[0].observed or failed[0].reason, outcomes)
 
 
 def _all_tries_alike(case: Case) -> bool:

@@ -78,7 +78,7 @@ class Meeting:
     attempt: Attempt
     deviation: str = ""
     step: Step | None = None  # at which it deviated
-    late: bool = False  # whether only the time was wrong there
+    fault: Fault = Fault.REPLY  # what was wrong there
     lost: bool = False  # whether it ended for no reason that a reply gives
 
     @property
@@ -86,7 +86,9 @@ class Meeting:
         """What it met instead of what is promised, in short; empty when that was as promised."""
         if not self.deviation:
             return ""
-        return f"{self.step.code} at {self.step.stage}" if self.step and not self.late else LATE
+        if self.step is None or self.fault is Fault.LATE:
+            return LATE
+        return f"{self.step.code} at {self.step.stage}{' too soon' if self.fault is Fault.SOON else ''}"
 
 
 @dataclass(frozen=True)
@@ -100,22 +102,22 @@ class Finding:
     step: Step
     only_recipient: bool = False  # whether it is about that recipient, and not about all of them
     in_message: bool = False  # whether it shows in what is delivered, and not in the dialogue
-    late: bool = False  # whether only the time is wrong
+    fault: Fault = Fault.REPLY  # what is wrong there
     spared: frozenset[Manner] = frozenset()  # in which clients of that kind did not meet it
 
     @property
     def lets_through(self) -> bool:
         """Whether strangers are taken who should be greylisted: that explains no offender's success."""
-        return self.step.treatment is Treatment.PASS and not self.late
+        return self.step.treatment is Treatment.PASS and self.fault is Fault.REPLY
 
     def explains(self, client: Client, step: Step, manner: Manner, fault: Fault, recipient: str) -> bool:
         """Whether a client of that kind and `manner` met the same when it wrote to a `recipient`.
 
         What strangers meet others of their IP version may as well. That innocent clients are kept waiting
-        explains no other reply, and no reply that came at once.
+        explains no other reply, and no reply that came at once; that they are greeted too soon explains
+        whatever came too soon there.
         """
-        known = Fault.LATE if self.late else Fault.REPLY
-        if self.in_message or step.tag is not self.step.tag or fault is not known:
+        if self.in_message or step.tag is not self.step.tag or fault is not self.fault:
             return False
         if manner.at(step.stage) in self.spared:
             return False
@@ -126,7 +128,7 @@ class Finding:
         to_another = step.tag is Stage.DATA and recipient.lower() != self.innocent.recipient.lower()
         if self.only_recipient and (to_another or step.command != self.step.command):
             return False
-        return step.code == self.step.code
+        return fault is Fault.SOON or step.code == self.step.code
 
 
 @dataclass(frozen=True)
@@ -275,7 +277,7 @@ def meet(run: "Run", innocent: Innocent, *, patient: bool = True, client: Client
     except ContradictionError as ending:
         if lost:
             return Meeting(innocent, client, attempt, lost, lost=True)
-        return Meeting(innocent, client, attempt, str(ending), ending.step, ending.fault is Fault.LATE)
+        return Meeting(innocent, client, attempt, str(ending), ending.step, ending.fault)
     except UnclearTimingError as ending:
         return Meeting(innocent, client, attempt, lost or str(ending), lost=bool(lost))
     except MisplacedError as ending:
@@ -313,6 +315,8 @@ def _as_promised(run: "Run", innocent: Innocent, attempt: Attempt, *, patient: b
             break
         if attempt.at(stage) or stage is innocent.goal:
             run.judge.through(attempt, stage)
+    if innocent.kind is not Kind.TRUSTED:  # whom many a server makes wait for nothing
+        run.judge.greeted_in_time(attempt)
 
 
 def _findings(meetings: tuple[Meeting, ...]) -> Iterator[Finding]:
@@ -331,19 +335,19 @@ def _findings(meetings: tuple[Meeting, ...]) -> Iterator[Finding]:
         spared = frozenset({one.innocent.manner.at(step.stage) for one in alike} - hit)
         nearest = [one for one in alike if one.innocent.manner == innocent.manner]
         alone = step.stage in (Stage.RCPT, Stage.DATA) and any(not one.deviation for one in nearest)
-        found = replace(_finding(innocent, step, alone=alone), late=met.late, spared=spared)
+        found = replace(_finding(met, step, alone=alone), spared=spared)
         told.append(found)
         yield found
 
 
-def _met(meeting: Meeting) -> tuple[Stage, int, bool] | None:
+def _met(meeting: Meeting) -> tuple[Stage, int, Fault] | None:
     """What an innocent client met instead of what is promised."""
-    return (meeting.step.stage, meeting.step.code, meeting.late) if meeting.step else None
+    return (meeting.step.stage, meeting.step.code, meeting.fault) if meeting.step else None
 
 
 def _same(finding: Finding, met: Meeting) -> bool:
     one_place = not finding.only_recipient or finding.innocent.recipient == met.innocent.recipient
-    same = _met(met) == (finding.step.stage, finding.step.code, finding.late)
+    same = _met(met) == (finding.step.stage, finding.step.code, finding.fault)
     return same and one_place and _is_one_of(met.innocent.kind, finding.innocent.kind)
 
 
@@ -356,14 +360,16 @@ def _is_one_of(kind: Kind, known: Kind) -> bool:
     return kind is known or among_strangers or (known is Kind.KNOWN and kind is Kind.ORDINARY)
 
 
-def _finding(innocent: Innocent, step: Step, *, alone: bool) -> Finding:
+def _finding(met: Meeting, step: Step, *, alone: bool) -> Finding:
+    innocent = met.innocent
     where = f" when they write to {innocent.recipient}" if alone else ""
-    who = "account" if innocent.authenticated else innocent.kind.name.lower()
-    name = f"baseline.{who}.{step.stage}" + (f".{innocent.recipient}" if alone else "")
+    name = f"baseline.{innocent.who}.{step.stage}" + (f".{innocent.recipient}" if alone else "")
     statement = f"{innocent} are {met_with(innocent, step)} at {step.stage}{where}: {step}"
     if step.misplaced:
         statement = f"{statement}, {step.misplaced}"
-    return Finding(name, statement, str(step), innocent, step, alone)
+    if met.fault is Fault.SOON:
+        statement = f"{innocent} are not kept waiting: {met.deviation}"
+    return Finding(name, statement, str(step), innocent, step, alone, fault=met.fault)
 
 
 def met_with(innocent: Innocent, step: Step) -> str:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from harness.judge import Fault
 from harness.outcome import DIALOGUE, Stage
 from harness.runs.baseline import Finding, Innocent, Meeting, met_with
 from harness.world.conversation import Step
@@ -54,7 +55,7 @@ class Refusals:
         if usual and not met.lost:
             self._end_rows(met.innocent, met.attempt.staged)
             return ""
-        if met.lost or met.late or step is None:
+        if met.lost or met.fault is Fault.LATE or step is None:
             return ""
         way, said = _Way.of(met.innocent, step.stage), _said(step)
         name = f"during.{way.who}.{way.stage}.{step.code}"

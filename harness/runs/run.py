@@ -247,10 +247,12 @@ class Run:
         if met.step and self.baseline.has_waited(like.kind, met.step):  # as then, it comes again
             met = meet(self, replace(like, goal=goal))
         manner, step = like.manner, met.step
-        fault = Fault.LATE if met.late else Fault.REPLY
         # Who is let through is served well enough, unless a greylist put such clients off at the beginning.
-        let_in = step and step.treatment is Treatment.PASS and not met.late and not like.kind.is_strange
-        usual = let_in or (step and self.baseline.explains(met.client, step, manner, like.recipient, fault))
+        is_late = met.fault is Fault.LATE
+        let_in = step and step.treatment is Treatment.PASS and not is_late and not like.kind.is_strange
+        usual = let_in or (
+            step and self.baseline.explains(met.client, step, manner, like.recipient, met.fault)
+        )
         self.steadiness.innocent_met("" if usual or met.lost else met.said)
         self.steadiness.dialogue_ended(lost=met.lost)
         self._told[like] = self.refusals.canary_met(met, usual=bool(usual) or not met.deviation)
