@@ -39,7 +39,7 @@ from harness.smtp.identity import Bind
 from harness.smtp.reply import Reply
 from harness.smtp.session import Ending
 from harness.smtp.transport import Tcp
-from harness.verdicts import FailedError, InconclusiveError, NotTestableError, ScenarioEnd
+from harness.verdicts import FailedError, InconclusiveError, NotApplicableError, NotTestableError, ScenarioEnd
 from harness.world.client import Client
 from harness.world.conversation import Attempt, Step
 from harness.world.endpoints import Endpoints, endpoints_of
@@ -627,6 +627,10 @@ def test_what_does_not_pass_in_company_is_judged_alone_and_by_that_alone(
     assert len(asked) == 2  # before all of them, and before those that are played again
 
 
+def does_not_apply(play: Play) -> None:
+    raise NotApplicableError("the profile has nobody of that kind")
+
+
 def cannot_be_tested(play: Play) -> None:
     raise NotTestableError("the mark stands in mail that nobody can read")
 
@@ -635,6 +639,7 @@ def cannot_be_tested(play: Play) -> None:
     ("comes_to", "status", "times"),
     [
         (cannot_be_tested, Status.NOT_TESTABLE, 1),
+        (does_not_apply, Status.NOT_APPLICABLE, 1),
         (passes_by_absence, Status.PASSED, 2),  # others may have been what it heard nothing for
     ],
 )

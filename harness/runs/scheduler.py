@@ -271,7 +271,7 @@ class Scheduler:
         served = not self._trouble()
         for key in keys:
             if served:
-                self._quiet.submit(self._try_one_of_several, key)
+                self._crowd.submit(self._try_one_of_several, key)
             else:
                 self._one_came_back()
 
@@ -284,7 +284,8 @@ class Scheduler:
                 course.go()
                 standing = course.standing
                 shows_why = standing and standing.status in NO_DOUBT and not standing.by_absence
-                outcome = standing if shows_why else None
+                is_set_aside = course.is_over and standing and standing.status is Status.NOT_APPLICABLE
+                outcome = standing if shows_why or is_set_aside else None
             if outcome:
                 future.set_result(outcome)
         if future.done():
