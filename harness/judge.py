@@ -233,12 +233,9 @@ class Judge:
         """Raise unless a dialogue went through, promptly, up to and including `stage`."""
         self._expect_one(attempt, Outcome(Treatment.PASS, stage), earned=False)
 
-    def greeted_in_time(self, attempt: Attempt) -> None:
-        """Raise where a client was greeted before the time was over that everybody waits for that."""
-        step = attempt.connect
-        if step.reply and step.at_most < LATE_FROM * self.pause:
-            text = f"everybody waits {self.pause:g} s for the greeting (dialect.pause), but it came: {step}"
-            raise ContradictionError(text, step, Fault.SOON, LATE_FROM * self.pause)
+    def is_before_the_pause(self, greeting: Step) -> bool:
+        """Whether a greeting came before the time was over that everybody waits for it."""
+        return greeting.at_most < LATE_FROM * self.pause
 
     def accepts(self, attempt: Attempt, stage: Stage) -> None:
         """Raise unless nothing was refused up to and including `stage`, prompt or late."""

@@ -208,12 +208,35 @@ def test_a_pause_that_is_documented_is_no_finding(met: Callable[..., Run]) -> No
     assert met(Politely(greeting_after=1.2), "[dialect]\npause = 1.2").baseline.findings == ()
 
 
+BIND = '[clients]\nroute = "bind"\nnetworks = ["127.1.2.0/24"]\n'
+
+
 def test_a_documented_pause_that_is_not_there_is_a_finding(met: Callable[..., Run]) -> None:
-    finding = only(met(Politely(), "[dialect]\npause = 1.2"))
+    run = met(Politely(), f"{BIND}[dialect]\npause = 2.5")
+    finding = only(run)
+    assert finding.id == "baseline.pause"
     assert finding.statement.startswith(
-        "known innocent clients are not kept waiting: everybody waits 1.2 s for the greeting "
-        "(dialect.pause), but it came: 220 mx.example.org ESMTP after 0."
+        "innocent clients are not kept waiting for the greeting, for which everybody waits 2.5 s by "
+        "dialect.pause; the slowest that came: 220 mx.example.org ESMTP after 0."
     )
+    assert run.judge.pause == 0.0  # so what is late is judged without it
+
+
+@pytest.mark.parametrize(
+    ("server", "more"),
+    [
+        (Politely(), "[dialect]\npause = 2.5"),
+        (Politely(), f"{BIND}[dialect]\npause = 1.5"),
+        (Politely(greeting_after=2.3), f"{BIND}[dialect]\npause = 2.5"),
+    ],
+    ids=["all have one address", "it is short", "it is there"],
+)
+def test_a_pause_is_missed_only_where_each_client_should_meet_one(
+    met: Callable[..., Run], server: Politely, more: str
+) -> None:
+    run = met(server, more)
+    assert not run.baseline.has_no_pause
+    assert run.judge.pause > 0.0
 
 
 def test_a_pause_may_be_longer_than_a_reply_may_take(met: Callable[..., Run]) -> None:
@@ -393,7 +416,7 @@ def test_a_canary_that_is_lost_is_a_lost_dialogue_and_no_innocent_that_met_somet
         changed += [b"MAIL", b"hang up"]
         assert "no further than mail" in run.trouble(like=known(run))
         seen = run.steadiness.seen
-        assert (seen.wrong, seen.late, seen.lost) == (0, 0, 3)  # two of them, and one as far as RCPT
+        assert (seen.wrong, seen.late, seen.lost) == (0, 0, 4)  # two of them, and two as far as RCPT
 
 
 def test_an_innocent_that_came_late_once_makes_those_rules_doubtful_that_show_by_time(

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from harness.judge import Fault
 from harness.outcome import Outcome, Stage
 from harness.profile.tables import Override
 from harness.rules import Catalogue
@@ -123,9 +122,7 @@ def test_who_is_let_through_is_in_no_trouble_unless_the_greylist_put_such_off_be
         deviates = innocent.kind is kind
         attempt = Attempt(client.address, (met,), Ending.QUIT)
         if deviates:
-            return Meeting(
-                innocent, client, attempt, "expected defer at rcpt", met, Fault.LATE if late else Fault.REPLY
-            )
+            return Meeting(innocent, client, attempt, "expected defer at rcpt", met, late)
         return Meeting(innocent, client, attempt)
 
     monkeypatch.setattr("harness.runs.run.meet", meet)

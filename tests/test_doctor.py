@@ -245,16 +245,17 @@ def test_one_user_of_many_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_everybody_waits_for_the_greeting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert doctors(tmp_path, Politely(greeting_after=1.2)) == 1
+    assert doctors(tmp_path, Politely(greeting_after=2.0)) == 1
     shown = capsys.readouterr().out
     assert "WRONG  known innocent clients are kept waiting at connect" in shown
     assert "[dialect] pause" in shown
 
 
 def test_nobody_waits_for_the_greeting_any_more(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert doctors(tmp_path, Politely(), "[dialect]", "pause = 1.2") == 1
+    clients = ["[clients]", 'route = "bind"', 'networks = ["127.1.2.0/24"]']
+    assert doctors(tmp_path, Politely(), *clients, "[dialect]", "pause = 2.5") == 1
     shown = capsys.readouterr().out
-    assert "WRONG  known innocent clients are not kept waiting" in shown
+    assert "WRONG  innocent clients are not kept waiting for the greeting" in shown
     assert "otherwise take pause out of the profile" in shown
 
 

@@ -13,7 +13,7 @@ from harness.outcome import Stage
 from harness.results.model import RunResult, ServerFacts, Status
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, begin, open_run
-from harness.runs.baseline import innocents
+from harness.runs.baseline import innocents, meet
 from harness.runs.course import run_scenario
 from harness.runs.play import Play
 from harness.runs.refusals import ALIKE
@@ -56,6 +56,19 @@ def run(tmp_path: Path, catalogue: Catalogue, banning: Banning) -> Iterator[Run]
         profile.write_text(PROFILE.format(port=listening.address[1], more=""), "utf-8")
         with open_run(Wish(catalogue, profile)) as run:
             yield begin(run)[0]
+
+
+def test_those_who_are_refused_at_the_same_moment_count_once(run: Run, banning: Banning) -> None:
+    """However many are out at a time: a network that is banned is so at the next moment, too."""
+    (innocent,) = (one for one in innocents(run.profile) if not one.extended)
+    banning.left = itertools.repeat(REFUSED)
+    together = [meet(run, innocent) for _ in range(2 * ALIKE)]
+    for met in together:
+        run.refusals.canary_met(met, usual=False)
+    assert run.refusals.findings == ()
+    for _ in range(ALIKE - 1):
+        run.refusals.canary_met(meet(run, innocent), usual=False)
+    assert len(run.refusals.findings) == 1
 
 
 def result_of(run: Run) -> RunResult:

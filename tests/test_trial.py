@@ -169,10 +169,7 @@ def test_a_message_that_was_never_taken_is_not_said_to_be_lost(run: Run) -> None
     assert vote(run, sends(run.sut.recipient), keeps).reason == "it was accepted and not delivered"
 
 
-@pytest.mark.parametrize("known_fault", [Fault.LATE, Fault.SOON], ids=["wait", "are greeted too soon"])
-def test_that_strangers_meet_something_at_another_time_explains_others_at_that_time(
-    run: Run, known_fault: Fault
-) -> None:
+def test_that_strangers_are_kept_waiting_hides_no_client_that_is_not(run: Run) -> None:
     def contradicts(fault: Fault) -> Ending:
         def play(play: Play) -> None:
             raise ContradictionError("220 at connect", play.new_client(Kind.KNOWN).attempt().connect, fault)
@@ -181,11 +178,11 @@ def test_that_strangers_meet_something_at_another_time_explains_others_at_that_t
 
     met = run.client(run.world(), Kind.STRANGER).attempt().connect
     innocent = Innocent(Kind.STRANGER, run.sut.recipient)
-    finding = Finding("baseline.stranger.connect", "at another time", "", innocent, met, fault=known_fault)
-    known = replace(run, baseline=Baseline(findings=(finding,)))
-    for fault in {*Fault} - {known_fault}:
+    waiting = Finding("baseline.stranger.connect", "they are kept waiting", "", innocent, met, late=True)
+    known = replace(run, baseline=Baseline(findings=(waiting,)))
+    for fault in (Fault.SOON, Fault.REPLY):
         assert vote(known, contradicts(fault), keeps).status is Status.FAILED
-    assert vote(known, contradicts(known_fault), keeps).blocked_by == "baseline.stranger.connect"
+    assert vote(known, contradicts(Fault.LATE), keeps).blocked_by == "baseline.stranger.connect"
 
 
 def test_clients_of_one_scenario_are_strangers_to_each_other(run: Run) -> None:

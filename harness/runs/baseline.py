@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 MOST_USERS = 40  # of all domains, that are written to
 LOOKS = 2  # at what is not as it should be
 AGREEING = 2  # clients who met the same, for a finding
+PAUSE_FROM = 2.0  # seconds; a shorter one may have been a look-up that was slow when it was measured
 
 KINDS = {
     Kind.KNOWN: "known",
@@ -78,7 +79,7 @@ class Meeting:
     attempt: Attempt
     deviation: str = ""
     step: Step | None = None  # at which it deviated
-    fault: Fault = Fault.REPLY  # what was wrong there
+    late: bool = False  # whether only the time was wrong there
     lost: bool = False  # whether it ended for no reason that a reply gives
 
     @property
@@ -86,9 +87,7 @@ class Meeting:
         """What it met instead of what is promised, in short; empty when that was as promised."""
         if not self.deviation:
             return ""
-        if self.step is None or self.fault is Fault.LATE:
-            return LATE
-        return f"{self.step.code} at {self.step.stage}{' too soon' if self.fault is Fault.SOON else ''}"
+        return f"{self.step.code} at {self.step.stage}" if self.step and not self.late else LATE
 
 
 @dataclass(frozen=True)
@@ -102,22 +101,23 @@ class Finding:
     step: Step
     only_recipient: bool = False  # whether it is about that recipient, and not about all of them
     in_message: bool = False  # whether it shows in what is delivered, and not in the dialogue
-    fault: Fault = Fault.REPLY  # what is wrong there
+    late: bool = False  # whether only the time is wrong
     spared: frozenset[Manner] = frozenset()  # in which clients of that kind did not meet it
+    is_missing: bool = False  # whether it is what they do not meet, so it explains nothing that others meet
 
     @property
     def lets_through(self) -> bool:
         """Whether strangers are taken who should be greylisted: that explains no offender's success."""
-        return self.step.treatment is Treatment.PASS and self.fault is Fault.REPLY
+        return self.step.treatment is Treatment.PASS and not self.late
 
     def explains(self, client: Client, step: Step, manner: Manner, fault: Fault, recipient: str) -> bool:
         """Whether a client of that kind and `manner` met the same when it wrote to a `recipient`.
 
         What strangers meet others of their IP version may as well. That innocent clients are kept waiting
-        explains no other reply, and no reply that came at once; that they are greeted too soon explains
-        whatever came too soon there.
+        explains no other reply, and no reply that came at once.
         """
-        if self.in_message or step.tag is not self.step.tag or fault is not self.fault:
+        known = Fault.LATE if self.late else Fault.REPLY
+        if self.in_message or self.is_missing or step.tag is not self.step.tag or fault is not known:
             return False
         if manner.at(step.stage) in self.spared:
             return False
@@ -128,7 +128,7 @@ class Finding:
         to_another = step.tag is Stage.DATA and recipient.lower() != self.innocent.recipient.lower()
         if self.only_recipient and (to_another or step.command != self.step.command):
             return False
-        return fault is Fault.SOON or step.code == self.step.code
+        return step.code == self.step.code
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Baseline:
     findings: tuple[Finding, ...] = ()
     zones_asked: frozenset[tuple[str, int]] = frozenset()  # of lists, about that IP version
     asked_at: Stage | None = Stage.RCPT  # by then the server had asked DNS about a known client; None: never
-    unasked: frozenset[str] = frozenset()  # innocents, by `who`, some of whom it asked nothing about
+    unasked: frozenset[str] = frozenset()  # innocents, by `who`, none of whom it asked anything about
 
     @property
     def plainest(self) -> Meeting:
@@ -162,6 +162,11 @@ class Baseline:
             one.innocent.kind is kind and not one.deviation and one.client.put_off == (step.stage, step.code)
             for one in self.meetings
         )
+
+    @property
+    def has_no_pause(self) -> bool:
+        """Whether nobody waits for the greeting, though everybody should."""
+        return any(one.is_missing for one in self.findings)
 
     @property
     def marking(self) -> Finding | None:
@@ -196,8 +201,9 @@ def look(run: "Run") -> Baseline:
         heard = [one for one in (*meetings, *again) if one.innocent is innocent and not one.lost]
         for meeting in heard if len(heard) > 1 or not any(one.deviation for one in heard) else ():
             run.steadiness.twin_met(innocent, meeting.said)
-    findings = (*_findings((*meetings, *again)), *_marking(run, meetings))
-    unasked = frozenset(one.innocent.who for one in meetings if not one.client.queries())
+    findings = (*_findings((*meetings, *again)), *_marking(run, meetings), *_lost_pause(run, meetings))
+    asked_about = {one.innocent.who for one in meetings if one.client.queries()}
+    unasked = frozenset(one.innocent.who for one in meetings if not one.lost) - asked_about
     baseline = Baseline(tuple(meetings), findings, frozenset(_zones_asked(run, meetings)), unasked=unasked)
     return replace(baseline, asked_at=_asked_at(baseline.plainest))
 
@@ -277,7 +283,7 @@ def meet(run: "Run", innocent: Innocent, *, patient: bool = True, client: Client
     except ContradictionError as ending:
         if lost:
             return Meeting(innocent, client, attempt, lost, lost=True)
-        return Meeting(innocent, client, attempt, str(ending), ending.step, ending.fault)
+        return Meeting(innocent, client, attempt, str(ending), ending.step, ending.fault is Fault.LATE)
     except UnclearTimingError as ending:
         return Meeting(innocent, client, attempt, lost or str(ending), lost=bool(lost))
     except MisplacedError as ending:
@@ -315,8 +321,6 @@ def _as_promised(run: "Run", innocent: Innocent, attempt: Attempt, *, patient: b
             break
         if attempt.at(stage) or stage is innocent.goal:
             run.judge.through(attempt, stage)
-    if innocent.kind is not Kind.TRUSTED:  # whom many a server makes wait for nothing
-        run.judge.greeted_in_time(attempt)
 
 
 def _findings(meetings: tuple[Meeting, ...]) -> Iterator[Finding]:
@@ -335,19 +339,19 @@ def _findings(meetings: tuple[Meeting, ...]) -> Iterator[Finding]:
         spared = frozenset({one.innocent.manner.at(step.stage) for one in alike} - hit)
         nearest = [one for one in alike if one.innocent.manner == innocent.manner]
         alone = step.stage in (Stage.RCPT, Stage.DATA) and any(not one.deviation for one in nearest)
-        found = replace(_finding(met, step, alone=alone), spared=spared)
+        found = replace(_finding(innocent, step, alone=alone), late=met.late, spared=spared)
         told.append(found)
         yield found
 
 
-def _met(meeting: Meeting) -> tuple[Stage, int, Fault] | None:
+def _met(meeting: Meeting) -> tuple[Stage, int, bool] | None:
     """What an innocent client met instead of what is promised."""
-    return (meeting.step.stage, meeting.step.code, meeting.fault) if meeting.step else None
+    return (meeting.step.stage, meeting.step.code, meeting.late) if meeting.step else None
 
 
 def _same(finding: Finding, met: Meeting) -> bool:
     one_place = not finding.only_recipient or finding.innocent.recipient == met.innocent.recipient
-    same = _met(met) == (finding.step.stage, finding.step.code, finding.fault)
+    same = _met(met) == (finding.step.stage, finding.step.code, finding.late)
     return same and one_place and _is_one_of(met.innocent.kind, finding.innocent.kind)
 
 
@@ -360,16 +364,13 @@ def _is_one_of(kind: Kind, known: Kind) -> bool:
     return kind is known or among_strangers or (known is Kind.KNOWN and kind is Kind.ORDINARY)
 
 
-def _finding(met: Meeting, step: Step, *, alone: bool) -> Finding:
-    innocent = met.innocent
+def _finding(innocent: Innocent, step: Step, *, alone: bool) -> Finding:
     where = f" when they write to {innocent.recipient}" if alone else ""
     name = f"baseline.{innocent.who}.{step.stage}" + (f".{innocent.recipient}" if alone else "")
     statement = f"{innocent} are {met_with(innocent, step)} at {step.stage}{where}: {step}"
     if step.misplaced:
         statement = f"{statement}, {step.misplaced}"
-    if met.fault is Fault.SOON:
-        statement = f"{innocent} are not kept waiting: {met.deviation}"
-    return Finding(name, statement, str(step), innocent, step, alone, fault=met.fault)
+    return Finding(name, statement, str(step), innocent, step, alone)
 
 
 def met_with(innocent: Innocent, step: Step) -> str:
@@ -407,6 +408,31 @@ def _marking(run: "Run", meetings: list[Meeting]) -> Iterator[Finding]:
         statement = f"messages of innocent clients are marked: {dialect.mark}: {said[0][0]}"
         one = taken[0]
         yield Finding("baseline.mark", statement, said[0][0], one.innocent, one.attempt.data, in_message=True)
+
+
+def _lost_pause(run: "Run", meetings: list[Meeting]) -> Iterator[Finding]:
+    """That no client was kept waiting for the greeting when it came first, where everybody should be.
+
+    A client that comes again may be known, and so may the address of all where none can be chosen. By XCLIENT
+    a client is introduced behind the greeting. Relay hosts wait for nothing at many a server.
+    """
+    profile = run.profile
+    if profile.dialect.pause < PAUSE_FROM or not profile.clients.networks or not profile.looks_names_up:
+        return
+    first = [
+        (one.innocent, talk.steps[0])
+        for one in meetings
+        for _, _, talk in one.client.world.conversations[:1]
+        if one.innocent.kind is not Kind.TRUSTED and talk.steps[0].reply
+    ]
+    if len(first) < AGREEING or not all(run.judge.is_before_the_pause(step) for _, step in first):
+        return
+    innocent, slowest = max(first, key=lambda one: one[1].seconds)
+    statement = (
+        "innocent clients are not kept waiting for the greeting, for which everybody waits "
+        f"{profile.dialect.pause:g} s by dialect.pause; the slowest that came: {slowest}"
+    )
+    yield Finding("baseline.pause", statement, str(slowest), innocent, slowest, is_missing=True)
 
 
 def _asked_at(met: Meeting) -> Stage | None:

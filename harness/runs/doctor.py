@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from harness.judge import Fault, Timing
+from harness.judge import Timing
 from harness.outcome import Stage, Treatment
 from harness.printable import printable
 from harness.runs.baseline import Finding as Deviation
@@ -126,7 +126,7 @@ def _decides(run: Run, met: Meeting) -> str:
 def _mend_of(found: Deviation) -> str:
     """The key of the advice about something that innocent clients met."""
     step, kind = found.step, found.innocent.kind
-    if found.fault is Fault.SOON:
+    if found.is_missing:
         return "pause"
     if step.misplaced:
         return "misplaced"
@@ -141,7 +141,7 @@ def _mend_of(found: Deviation) -> str:
     if step.treatment is Treatment.PASS:
         unknown = kind.is_strange and step.stage in (Stage.RCPT, Stage.DATA)
         return "greylist" if unknown else "waiting"
-    if found.fault is Fault.LATE:
+    if found.late:
         return "waiting"
     if step.treatment is Treatment.DEFER:
         return "deferred"

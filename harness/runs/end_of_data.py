@@ -7,7 +7,7 @@ from harness.runs.raw import Raw
 from harness.runs.talk import Talk
 from harness.verdicts import FailedError, InconclusiveError, NeverCameError
 from harness.world.client import Client, message
-from harness.world.conversation import REFUSES, SERVICE_ENDS
+from harness.world.conversation import FAREWELL, REFUSES, SERVICE_ENDS
 from harness.world.reply_set import CLOSED, SILENCE, Wanted
 from harness.world.step import Step
 
@@ -95,7 +95,7 @@ def _taken(talk: Talk, form: bytes, offence: bool) -> Step | None:
         return None
     talk.says("NOOP")
     come = talk.all_that_comes() or talk.all_before_quit()
-    come = [step for step in (*come, *talk.strays) if step.code != SERVICE_ENDS]
+    come = [step for step in (*come, *talk.strays) if step.code not in (FAREWELL, SERVICE_ENDS)]
     if not come or (come[0].code >= REFUSES and not offence):
         raise InconclusiveError("NOOP after the message has no positive reply")
     if len(come) > 1:  # errors as well: nothing was said but NOOP since the message was taken

@@ -237,7 +237,7 @@ class Expect:
     def refusal(self, attempt: Attempt, stage: Stage) -> None:
         """The offence earns a refusal at `stage`, for good and prompt or late; its twin goes through."""
         told = self.profile.dialect.tells(stage)
-        self.observed = f"{told}: {attempt.step(told)}"
+        self.observed = attempt.shown_at(told)
         self.came = self.judge.came_to(attempt)
         if not self.offence:
             self.judge.through(attempt, told)
@@ -265,7 +265,7 @@ class Expect:
     def accepted(self, attempt: Attempt, stage: Stage, *, patiently: bool = True) -> None:
         """The offence is let through at `stage`, prompt or late, or promptly too; its twin is promptly."""
         settled = self.profile.settles(stage)
-        self.observed = f"{settled}: {attempt.step(settled)}"
+        self.observed = attempt.shown_at(settled)
         self.came = self.judge.came_to(attempt)
         (self.judge.patient if self.offence and patiently else self.judge).through(attempt, settled)
         self.proven = True

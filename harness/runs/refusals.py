@@ -4,10 +4,10 @@ An account that is locked by then, or a network that is banned, is met by every 
 """
 
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from harness.judge import Fault
 from harness.outcome import DIALOGUE, Stage
 from harness.runs.baseline import Finding, Innocent, Meeting, met_with
 from harness.world.conversation import Step
@@ -39,10 +39,10 @@ class Refusals:
     """Counts how often in a row canaries of a kind were told what they were not at first; thread-safe.
 
     Only a whole reply that says something counts: not a lost dialogue, a 421, or a reply that was late. Who
-    comes further, or is told something else, ends the row.
+    comes further, or is told something else, ends the row. Those who are out at the same moment count once.
     """
 
-    _rows: dict[_Way, tuple[_Said, int]] = field(default_factory=dict)
+    _rows: dict[_Way, tuple[_Said, int, float]] = field(default_factory=dict)
     _findings: dict[str, Finding] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -55,14 +55,19 @@ class Refusals:
         if usual and not met.lost:
             self._end_rows(met.innocent, met.attempt.staged)
             return ""
-        if met.lost or met.fault is Fault.LATE or step is None:
+        if met.lost or met.late or step is None:
             return ""
         way, said = _Way.of(met.innocent, step.stage), _said(step)
         name = f"during.{way.who}.{way.stage}.{step.code}"
         with self._lock:
-            before, count = self._rows.get(way, (said, 0))
-            count = count + 1 if before == said else 1
-            self._rows[way] = (said, count)
+            before, count, counted_at = self._rows.get(way, (said, 0, 0.0))
+            if before != said:
+                count = 1
+            elif met.attempt.steps[0].began >= counted_at:
+                count += 1
+            else:
+                return name
+            self._rows[way] = (said, count, time.monotonic())
             if count >= ALIKE:
                 self._findings.setdefault(name, _finding(name, met.innocent, step))
         return name

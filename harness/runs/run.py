@@ -175,8 +175,10 @@ class Run:
                 # One may be lost on the way; two in a row have met trouble.
                 found = self._send_canary(server, like) and self._send_canary(server, like)
                 canary.sent, canary.found = sent, found
-                if server == main:
-                    self._count(self._send_canary(server, plain) if found and like != plain else found, sent)
+                if server == main and found and like != plain:
+                    self.trouble()  # whether the plainest are served
+                elif server == main:
+                    self._count(found, sent)
             return canary.found
 
     def refused_with(self, like: Innocent | None) -> str:
@@ -210,6 +212,8 @@ class Run:
         """What a canary met that was sent then; a server that is being started again serves the next ones."""
         now = time.monotonic()
         with self._lock:
+            if found and sent < self._served:
+                return  # others have been served since
             if not found:
                 self._troubles, self._served = 0, now
                 self.pace.speed_up()
@@ -239,20 +243,18 @@ class Run:
             return f"at {server} {found}" if found else ""
         # It asked at the beginning, or nothing would have been tried. Where addresses are not chosen, it may
         # remember ours.
-        told_apart = self.profile.clients.networks and like.who not in self.baseline.unasked
-        asks = self.profile.dns and told_apart and not self.obstacles
+        asks_about_it = self.profile.clients.networks and like.who not in self.baseline.unasked
+        asks = self.profile.dns and asks_about_it and not self.obstacles
         asked_at = self.baseline.asked_at if asks else None
         goal = later(like.goal, asked_at) if asked_at else like.goal
         met = meet(self, replace(like, goal=goal), patient=False)
         if met.step and self.baseline.has_waited(like.kind, met.step):  # as then, it comes again
             met = meet(self, replace(like, goal=goal))
         manner, step = like.manner, met.step
+        fault = Fault.LATE if met.late else Fault.REPLY
         # Who is let through is served well enough, unless a greylist put such clients off at the beginning.
-        is_late = met.fault is Fault.LATE
-        let_in = step and step.treatment is Treatment.PASS and not is_late and not like.kind.is_strange
-        usual = let_in or (
-            step and self.baseline.explains(met.client, step, manner, like.recipient, met.fault)
-        )
+        let_in = step and step.treatment is Treatment.PASS and not met.late and not like.kind.is_strange
+        usual = let_in or (step and self.baseline.explains(met.client, step, manner, like.recipient, fault))
         self.steadiness.innocent_met("" if usual or met.lost else met.said)
         self.steadiness.dialogue_ended(lost=met.lost)
         self._told[like] = self.refusals.canary_met(met, usual=bool(usual) or not met.deviation)

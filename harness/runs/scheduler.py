@@ -19,7 +19,7 @@ from harness.runs.trial import Plan
 from harness.verdicts import ScenarioEnd
 
 FEW = 24  # scenarios at a time when the crowd is gone
-NO_DOUBT = (Status.PASSED, Status.NOT_TESTABLE)  # whoever else disturbs the server
+NO_DOUBT = (Status.PASSED, Status.NOT_TESTABLE, Status.NOT_APPLICABLE)  # whoever else disturbs the server
 LAST = 4  # of the crowd, that are waiting for late replies and will not be disturbed by what strains a server
 
 
@@ -284,8 +284,7 @@ class Scheduler:
                 course.go()
                 standing = course.standing
                 shows_why = standing and standing.status in NO_DOUBT and not standing.by_absence
-                is_set_aside = course.is_over and standing and standing.status is Status.NOT_APPLICABLE
-                outcome = standing if shows_why or is_set_aside else None
+                outcome = standing if shows_why else None
             if outcome:
                 future.set_result(outcome)
         if future.done():

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from harness.scenario import (
     Client,
     Expect,
+    NotApplicableError,
+    Offence,
     Raw,
     Stage,
     Step,
@@ -36,9 +38,11 @@ def must_be_sound_when_listed(
         bool(lists), "no [[dnsbl]] list counts against a client, so no reply has the words of one"
     )
     earned = sut.earned_by(*lists)
-    is_told = earned is not None and expect.claimed(earned)  # by a rule that is played beside these
-    if earned is None or (is_told and expect.lets_through_if(earned)):
-        expect.applicable(False, "who is listed gets through, so no reply has the words of a list")
+    gets_through = "who is listed gets through, so no reply has the words of a list"
+    if earned is None:
+        raise NotApplicableError(gets_through)
+    is_told = expect.claimed(earned)  # by a rule that is played beside these
+    expect.applicable(not (is_told and expect.lets_through_if(earned)), gets_through)
     for blocklist in lists:
         client.list_on(blocklist, text=text if offence else "listed for testing")
     refused: list[Step] = []
@@ -63,7 +67,18 @@ def must_be_sound_when_listed(
         expect.applicable(False, "who is listed was let through, so no reply has the words of a list")
     expect.given(len(refused) == 2, "who is listed was not refused each time, so no list was quoted")
     queries = [entry for one in lists for entry in client.queries_for(one)]
-    expect.given(bool(queries), "no list was asked")
-    expect.applicable(
-        any(entry.type == "TXT" for entry in queries), "no list was asked for its words, so no reply has them"
+    words = any(entry.type == "TXT" for entry in queries)
+    for_that = bool(queries) and all(_is_for_that(expect, earned, step, is_told=is_told) for step in refused)
+    expect.applicable(words or not for_that, "no list was asked for its words, so no reply has them")
+    expect.given(words, "no list was asked for its words")
+
+
+def _is_for_that(expect: Expect, earned: Offence, step: Step, *, is_told: bool) -> bool:
+    """Whether a refusal is what being listed earns, and not what others are put off with."""
+    if not is_told:
+        return step.code >= 500
+    enhanced = step.reply.enhanced if step.reply else None
+    return any(
+        one.treatment is step.treatment and one.answer.admits(step.code, enhanced)
+        for one in expect.earnings(earned)
     )
