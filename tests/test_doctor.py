@@ -245,7 +245,7 @@ def test_one_user_of_many_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_everybody_waits_for_the_greeting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert doctors(tmp_path, Politely(greeting_after=2.0)) == 1
+    assert doctors(tmp_path, Politely(greeting_after=1.2)) == 1
     shown = capsys.readouterr().out
     assert "WRONG  known innocent clients are kept waiting at connect" in shown
     assert "[dialect] pause" in shown

@@ -185,6 +185,23 @@ def test_that_strangers_are_kept_waiting_hides_no_client_that_is_not(run: Run) -
     assert vote(known, contradicts(Fault.LATE), keeps).blocked_by == "baseline.stranger.connect"
 
 
+@pytest.mark.parametrize(("known", "late"), [(True, 0), (False, 1)])
+def test_that_all_innocent_clients_wait_makes_no_rule_doubt_its_own(run: Run, known: bool, late: int) -> None:
+    """It is what one rule is broken by, or a pause that the profile lacks, and no slowness of the moment."""
+
+    def waits(play: Play) -> None:
+        greeting = play.new_client(Kind.KNOWN).attempt().connect
+        raise ContradictionError("220 at connect", greeting, Fault.LATE)
+
+    greeting = run.client(run.world(), Kind.KNOWN).attempt().connect
+    innocent = Innocent(Kind.KNOWN, run.sut.recipient)
+    finding = Finding("baseline.known.connect", "they are kept waiting", "", innocent, greeting, late=True)
+    findings = (finding,) if known else ()
+    played = replace(run, baseline=Baseline(findings=findings), steadiness=Steadiness())
+    assert vote(played, waits, None, "connect.rdns-confirmed").status is Status.FAILED
+    assert played.steadiness.lateness("dnsbl.none", Stage.CONNECT).late == late
+
+
 def test_clients_of_one_scenario_are_strangers_to_each_other(run: Run) -> None:
     networks: list[str] = []
 

@@ -109,7 +109,8 @@ def try_once(run: Run, plan: Plan, *, spared: bool = True) -> tuple[Vote, list[P
         if not play.offence and end.came in (Came.KEPT, Came.BROKEN):
             well = end.came is Came.KEPT or bool(vote.blocked_by)  # what all meet is steady
             run.steadiness.twin_met(plan, "" if well else _met(end))
-        if (not play.offence or not plan.has_twin) and not vote.blocked_by and not _may_wait(run, plan):
+        tells_of_innocents = (not play.offence or not plan.has_twin) and not _may_wait(run, plan)
+        if tells_of_innocents and not vote.blocked_by and not _explaining(run, play, end.error):
             reached = {step.stage for talk in talks for step in talk.staged}
             run.steadiness.timed(plan.rule.id, reached, _late_at(end.error))
     return vote, plays
@@ -299,11 +300,7 @@ def _blocked(run: Run, plan: Plan, play: Play, end: _End) -> Vote | None:
 
     A twin is one of them, whatever the rule is about.
     """
-    finding, error = None, end.error
-    shown = error if isinstance(error, ContradictionError | UnclearTimingError | MisplacedError) else None
-    if shown and shown.step and shown.step.tag and (met := _who_met(play, shown.step)):
-        client, talk = met
-        finding = run.baseline.explains(client, shown.step, talk.manner, talk.recipient, shown.fault)
+    finding = _explaining(run, play, end.error)
     if isinstance(end.error, MarkedInnocentError):
         finding = run.baseline.marking
     if finding is None or (play.offence and _is_about(run, plan.rule, finding)):
@@ -312,6 +309,15 @@ def _blocked(run: Run, plan: Plan, play: Play, end: _End) -> Vote | None:
     if finding.lets_through and _come_from_loopback(run):
         reason += f"; {SKIPS_LOOPBACK}"
     return Vote(Status.INCONCLUSIVE, reason, InconclusiveError(reason), True, finding.id)
+
+
+def _explaining(run: Run, play: Play, error: BaseException | None) -> Finding | None:
+    """The finding by which innocent clients meet what a play ended with as well; None where they do not."""
+    shown = error if isinstance(error, ContradictionError | UnclearTimingError | MisplacedError) else None
+    if not (shown and shown.step and shown.step.tag and (met := _who_met(play, shown.step))):
+        return None
+    client, talk = met
+    return run.baseline.explains(client, shown.step, talk.manner, talk.recipient, shown.fault)
 
 
 def _hindrance(run: Run, play: Play, end: _End) -> Finding | None:
