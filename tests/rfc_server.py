@@ -72,6 +72,8 @@ class Way(Enum):
     SILENT_AT_UNKNOWN = auto()  # no reply
     ENDS_AT_LF = auto()  # LF . LF ends the content
     HAS_WORDS_OF_ITS_OWN = auto()  # for those who are listed; it does not ask the list for any
+    PUTS_LISTED_OFF = auto()  # 451
+    PARTS_BEHIND_NOOP = auto()  # 221, that nothing asked for, and the end
     PARTS_AT_AN_EMPTY_LINE = auto()  # that is said for a command: 221, and the end
     FLUSHES_COMMANDS = auto()  # each that has come before the one before it is answered is an error
     REFUSED_GREETING_COUNTS = auto()
@@ -150,7 +152,8 @@ class Dialogue:
         words = b" ".join(said)
         if Way.SAYS_WORDS_AS_THEY_CAME not in self.server.ways:
             words = bytes(octet if 32 <= octet < 127 else 63 for octet in words)
-        return b"554 5.7.1 " + words if words and way in self.server.ways else b""
+        refusal = b"451 4.7.1 " if Way.PUTS_LISTED_OFF in self.server.ways else b"554 5.7.1 "
+        return refusal + words if words and way in self.server.ways else b""
 
     def drop(self) -> None:
         self.sender, self.recipients = False, []
@@ -172,6 +175,9 @@ class Dialogue:
             return b"550 nobody is asked here"
         if verb == b"NOOP" and Way.NOOP_DROPS in self.server.ways:
             self.drop()
+        if verb == b"NOOP" and Way.PARTS_BEHIND_NOOP in self.server.ways:
+            self.visitor.socket.sendall(b"250 fine\r\n221 that will do\r\n")
+            raise Hangup
         if not verb and Way.PARTS_AT_AN_EMPTY_LINE in self.server.ways:
             return b"221 that is no command"
         return SIMPLE.get(verb, b"" if Way.SILENT_AT_UNKNOWN in self.server.ways else b"500 what?")

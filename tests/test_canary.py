@@ -95,6 +95,32 @@ def test_of_a_kind_one_canary_is_out_at_a_time(monkeypatch: pytest.MonkeyPatch, 
         assert [*pool.map(lambda _: run.trouble(), range(200))] == [""] * 200
 
 
+def test_trouble_that_others_have_been_served_since_slows_nothing_down(
+    monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    """Whoever hung for a minute tells nothing of a server that serves those who came after it."""
+    is_out, may_come_back = threading.Event(), threading.Event()
+    refused = Step(Stage.RCPT, "", (Reply(REFUSED, ("text",), b"", 0.0, 0.0),), 0.0, 0.0)
+
+    def meet(run: Run, innocent: Innocent, *, patient: bool) -> Meeting:
+        client = run.observer(run.world())
+        if innocent.goal is Stage.DATA:
+            return Meeting(innocent, client, Attempt(client.address, (), Ending.QUIT))
+        is_out.set()
+        assert may_come_back.wait(30.0)
+        return Meeting(innocent, client, Attempt(client.address, (refused,), Ending.QUIT), "refused", refused)
+
+    monkeypatch.setattr("harness.runs.run.meet", meet)
+    run = replace(run, baseline=Baseline(asked_at=None), steadiness=Steadiness())
+    with ThreadPoolExecutor(1) as pool:
+        hangs = pool.submit(run.trouble)
+        assert is_out.wait(30.0)
+        assert run.trouble(like=Innocent(Kind.KNOWN, run.sut.recipient, goal=Stage.DATA)) == ""
+        may_come_back.set()
+        assert hangs.result() != ""
+    assert run.pace.rate == run.profile.server.rate
+
+
 SERVED, PUT_OFF, REFUSED = 250, 451, 550
 
 
@@ -205,7 +231,7 @@ def test_who_chooses_no_address_has_that_of_this_machine(towards: str, own: str 
 
 @pytest.mark.parametrize(("goal", "well"), [(Stage.RCPT, True), (Stage.DATA, False)])
 def test_another_instance_must_serve_as_far_as_whoever_met_something_came(
-    monkeypatch: pytest.MonkeyPatch, run: Run, goal: Stage, well: bool
+    run: Run, goal: Stage, well: bool
 ) -> None:
     full = Politely(lambda said: b"451 4.3.0 queue file write error" if said == b"." else b"")
     like = Innocent(Kind.KNOWN, run.sut.recipient, goal=goal)

@@ -65,12 +65,7 @@ def read(folder: Path, catalogue: Catalogue, content: str) -> Profile:
         ("bounce.bogus", "deny at data", "bounce.legal", Stage.DATA),
         ("bounce.bogus", "deny at rcpt", "bounce.legal", Stage.RCPT),
         ("bounce.bogus", "delay at data", "bounce.legal", Stage.RCPT),
-        (
-            "data.header-syntax",
-            "deny at data with 554",
-            "bounce.legal",
-            Stage.RCPT,
-        ),  # where it is told anyway
+        ("data.header-syntax", "deny at data", "bounce.legal", Stage.RCPT),  # where it is told anyway
         ("mail.no-helo", "deny at data", "tls.starttls-offered", Stage.TLS),  # nothing more is said there
         ("mail.no-helo", "deny at data", "auth.plain-initial", Stage.AUTH),
     ],

@@ -272,6 +272,12 @@ def test_where_the_end_is_taken_nothing_is_refused_that_commands_could_stand_beh
     assert run.steadiness.lost == 0
 
 
+def test_a_farewell_that_nothing_asked_for_obeys_nothing(tmp_path: Path) -> None:
+    with judged(tmp_path, {Way.PARTS_BEHIND_NOOP}) as run:
+        vote = said(run, "eod.lf-dot-lf", eod.test_dot_between_bare_lfs)
+    assert vote.status is Status.PASSED, vote.reason
+
+
 @pytest.mark.parametrize(("scan", "status"), [(None, Status.PASSED), (0.0, Status.INCONCLUSIVE)])
 def test_a_slow_end_of_content_is_waited_for_before_anything_else_is_said(
     tmp_path: Path, scan: float | None, status: Status
@@ -445,6 +451,7 @@ def test_a_server_that_goes_on_is_judged_whatever_its_profile_allows(tmp_path: P
         ((), Status.PASSED),
         ((Way.SAYS_WORDS_AS_THEY_CAME,), Status.FAILED),
         ((Way.HAS_WORDS_OF_ITS_OWN,), Status.NOT_APPLICABLE),
+        ((Way.HAS_WORDS_OF_ITS_OWN, Way.PUTS_LISTED_OFF), Status.INCONCLUSIVE),  # for whatever reason
     ],
 )
 def test_who_is_listed_may_be_refused_at_any_stage(

@@ -54,6 +54,27 @@ def test_tables_of_a_variant_take_the_place_of_the_usual_ones(tmp_path: Path) ->
         system.profile("othre")
 
 
+def test_known_deviations_of_a_variant_are_added_or_take_the_place_of_one(tmp_path: Path) -> None:
+    def deviation(rule: str, case: str = "", reason: str = "") -> str:
+        told = {"rule": rule, "case": case, "reason": reason}
+        return "\n".join(
+            ["[[deviation]]", *(f'{key} = "{value}"' for key, value in told.items() if value), ""]
+        )
+
+    shutil.copy(System.named("exim").folder / "system.toml", tmp_path)
+    (tmp_path / "root").mkdir()
+    usual = [deviation("a", "1", "old"), deviation("a", "2", "old"), deviation("b", "", "old")]
+    variant = [deviation("a", "2", "new"), deviation("a", "3", "new"), deviation("b")]
+    (tmp_path / "profile.toml").write_text("".join(['name = "usual"\n', *usual]), "utf-8")
+    (tmp_path / "profile-other.toml").write_text("".join(['# other\nname = "other"\n', *variant]), "utf-8")
+    listed = tomllib.loads(System.at(tmp_path).profile("other"))["deviation"]
+    assert [tuple(one.values()) for one in listed] == [
+        ("a", "1", "old"),
+        ("a", "2", "new"),
+        ("a", "3", "new"),
+    ]
+
+
 def test_a_profile_may_have_a_set_up_of_its_own(tmp_path: Path) -> None:
     usual = 'about = "a"\npackages = ["p"]\nprepare = [{ command = ["x"] }]\n'
     usual += '[[service]]\nname = "s"\ncommand = ["s"]\nready = { tcp = "127.0.0.1:25" }\n'

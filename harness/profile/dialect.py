@@ -13,7 +13,7 @@ from harness import settings
 from harness.offence import AT_ONCE, Offence
 from harness.outcome import Answer, Outcome, Stage, Treatment, later
 
-NOBODY_WAITS_AT = (Stage.TLS, Stage.AUTH)  # their verdicts are told there, wherever others are
+TOLD_THERE = (Stage.TLS, Stage.AUTH)  # what is earned at these is told at these, wherever all else is
 
 
 class Told(StrEnum):
@@ -51,7 +51,7 @@ class Dialect(settings.Settings):
 
     def tells(self, stage: Stage) -> Stage:
         """The stage at which a client learns the verdict that it has earned at `stage`."""
-        if self.told is Told.AT_ONCE or stage in NOBODY_WAITS_AT:
+        if self.told is Told.AT_ONCE or stage in TOLD_THERE:
             return stage
         return later(stage, Stage(self.told))
 

@@ -10,7 +10,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from harness.offence import Offence
 from harness.outcome import Outcome, Stage, Treatment, later
 from harness.profile.deviations import Deviation
-from harness.profile.dialect import NOBODY_WAITS_AT, Dialect
+from harness.profile.dialect import TOLD_THERE, Dialect
 from harness.profile.mail_tables import Account, MailboxTable, MailTables
 from harness.profile.tables import (
     Claims,
@@ -257,7 +257,7 @@ class Profile(ServerTables, MailTables):
 
     def settles(self, stage: Stage) -> Stage:
         """The stage from which on a client that was let through at `stage` is not refused for it any more."""
-        if stage in NOBODY_WAITS_AT:
+        if stage in TOLD_THERE:
             return stage
         told = later(self.dialect.tells(stage), self._refuses_until)
         greylisted = self.greylist is not None and told is Stage.RCPT

@@ -15,6 +15,7 @@ from harness.grants.mail import MAILBOX
 from harness.judge import ContradictionError, Fault, MisplacedError, UnclearTimingError
 from harness.outcome import DIALOGUE, Outcome, Stage, Treatment
 from harness.profile.model import Profile
+from harness.profile.tables import RouteName
 from harness.runs.steadiness import LATE
 from harness.smtp.session import Ending
 from harness.verdicts import FailedError, InconclusiveError, NotTestableError
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 MOST_USERS = 40  # of all domains, that are written to
 LOOKS = 2  # at what is not as it should be
 AGREEING = 2  # clients who met the same, for a finding
-PAUSE_FROM = 2.0  # seconds; a shorter one may have been a look-up that was slow when it was measured
+MISSED_FROM = (
+    2.0  # seconds of pause; a shorter one may have been a look-up that was slow when it was measured
+)
 
 KINDS = {
     Kind.KNOWN: "known",
@@ -417,7 +420,8 @@ def _lost_pause(run: "Run", meetings: list[Meeting]) -> Iterator[Finding]:
     a client is introduced behind the greeting. Relay hosts wait for nothing at many a server.
     """
     profile = run.profile
-    if profile.dialect.pause < PAUSE_FROM or not profile.clients.networks or not profile.looks_names_up:
+    shows = profile.clients.networks and profile.clients.route is not RouteName.XCLIENT
+    if profile.dialect.pause < MISSED_FROM or not shows:
         return
     first = [
         (one.innocent, talk.steps[0])

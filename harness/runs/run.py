@@ -243,9 +243,8 @@ class Run:
             return f"at {server} {found}" if found else ""
         # It asked at the beginning, or nothing would have been tried. Where addresses are not chosen, it may
         # remember ours.
-        asks_about_it = self.profile.clients.networks and like.who not in self.baseline.unasked
-        asks = self.profile.dns and asks_about_it and not self.obstacles
-        asked_at = self.baseline.asked_at if asks else None
+        may_ask = self.profile.dns and self.profile.clients.networks and not self.obstacles
+        asked_at = self.baseline.asked_at if may_ask and like.who not in self.baseline.unasked else None
         goal = later(like.goal, asked_at) if asked_at else like.goal
         met = meet(self, replace(like, goal=goal), patient=False)
         if met.step and self.baseline.has_waited(like.kind, met.step):  # as then, it comes again

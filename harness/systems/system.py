@@ -2,6 +2,7 @@
 
 import re
 import secrets
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from harness.settings.secret import Secret
 FOLDER = Path(__file__).parent
 TABLE = re.compile(r"^(?=\[)", re.MULTILINE)  # where one begins
 KEY = re.compile(r"^[\w.-]+ *=", re.MULTILINE)
+DEVIATION = "[deviation"  # the name of a known one in a profile
 PLACE = re.compile(r"@([a-z]+)@")  # in the files of a system: a parameter of the run
 
 
@@ -139,7 +141,8 @@ class System:
         """A profile, with places that a run fills in; raises `UnknownSystemError` or `SettingsError`.
 
         A variant has the tables that take the place of the usual profile's, with all below them; one without
-        a key is left out.
+        a key is left out. A known deviation is one more, or takes the place of the usual one of the same rule
+        and case; one that names a rule and nothing else takes out all of that rule.
         """
         usual = settings.read_text(self.folder / "profile.toml")
         if not variant:
@@ -148,9 +151,8 @@ class System:
             mend = settings.nearest(variant, list(self.variants)) if self.variants else "it has the usual one"
             raise UnknownSystemError(f"{self.name} has no profile {variant!r}; {mend}")
         head, *own = TABLE.split(settings.read_text(self.folder / f"profile-{variant}.toml"))
-        replaced = tuple(_header(table) for table in own)
-        kept = [table for table in TABLE.split(usual)[1:] if not _is_of(_header(table), replaced)]
-        return "".join([head, *kept, *(table for table in own if KEY.search(table))])
+        kept = [one for one in TABLE.split(usual)[1:] if not any(_replaces(table, one) for table in own)]
+        return "".join([head, *kept, *(table for table in own if not _only_takes_out(table))])
 
 
 def names() -> list[str]:
@@ -168,8 +170,24 @@ def _header(table: str) -> str:
     return table.partition("]")[0].removeprefix("[")
 
 
-def _is_of(name: str, tables: tuple[str, ...]) -> bool:
-    return name in tables or name.startswith(tuple(f"{table}." for table in tables))
+def _deviation(table: str) -> dict[str, str]:
+    """What a table says of a known deviation; empty where it is another table, or says nothing."""
+    return tomllib.loads(table)["deviation"][0] if _header(table) == DEVIATION else {}
+
+
+def _replaces(own: str, usual: str) -> bool:
+    """Whether a table of a variant takes the place of a usual one, or takes it out."""
+    name, here = _header(own), _header(usual)
+    if deviation := _deviation(own):
+        same = ("rule",) if _only_takes_out(own) else ("rule", "case")
+        other = _deviation(usual)
+        return bool(other) and all(deviation.get(key) == other.get(key) for key in same)
+    return here == name or here.startswith(f"{name}.")
+
+
+def _only_takes_out(own: str) -> bool:
+    """Whether a table of a variant is none of its profile."""
+    return _deviation(own).keys() == {"rule"} or not KEY.search(own)
 
 
 @dataclass(frozen=True)

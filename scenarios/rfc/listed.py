@@ -67,15 +67,17 @@ def must_be_sound_when_listed(
         expect.applicable(False, "who is listed was let through, so no reply has the words of a list")
     expect.given(len(refused) == 2, "who is listed was not refused each time, so no list was quoted")
     queries = [entry for one in lists for entry in client.queries_for(one)]
-    words = any(entry.type == "TXT" for entry in queries)
-    for_that = bool(queries) and all(_is_for_that(expect, earned, step, is_told=is_told) for step in refused)
-    expect.applicable(words or not for_that, "no list was asked for its words, so no reply has them")
-    expect.given(words, "no list was asked for its words")
+    if not any(entry.type == "TXT" for entry in queries):
+        unquoted = "no list was asked for its words, so no reply has them"
+        # Else they may be put off for something else, before a list would have been asked for them.
+        for_that = queries and all(_may_be_for(expect, earned if is_told else None, step) for step in refused)
+        expect.applicable(not for_that, unquoted)
+        expect.given(False, unquoted)
 
 
-def _is_for_that(expect: Expect, earned: Offence, step: Step, *, is_told: bool) -> bool:
-    """Whether a refusal is what being listed earns, and not what others are put off with."""
-    if not is_told:
+def _may_be_for(expect: Expect, earned: Offence | None, step: Step) -> bool:
+    """Whether a refusal is what an offence earns; where that is not known (None), whether it is for good."""
+    if earned is None:
         return step.code >= 500
     enhanced = step.reply.enhanced if step.reply else None
     return any(
