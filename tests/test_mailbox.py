@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -98,17 +99,18 @@ def test_a_message_that_comes_too_late_proves_nothing(tmp_path: Path) -> None:
         maildir(tmp_path, patience=1.0).find(ANN, TOKEN)
 
 
-@pytest.mark.parametrize("method", ["iterdir", "open"])
+@pytest.mark.parametrize("function", ["os.scandir", "pathlib.Path.open"])
 def test_a_maildir_that_cannot_be_read_is_not_empty(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str
 ) -> None:
-    def closed(path: Path, *_: str) -> Iterator[Path]:
-        raise PermissionError(13, "Permission denied", str(path))
+    def closed(path: str, *_: str) -> Iterator[str]:
+        raise PermissionError(13, "Permission denied", path)
 
     put(tmp_path / "example.org" / "ann")
-    monkeypatch.setattr(Path, method, closed)  # root may read everything
-    with pytest.raises(InconclusiveError, match="let this user read it"):
-        maildir(tmp_path).find(ANN, TOKEN)
+    with monkeypatch.context() as patched:
+        patched.setattr(function, closed)  # root may read everything
+        with pytest.raises(InconclusiveError, match="let this user read it"):
+            maildir(tmp_path).find(ANN, TOKEN)
 
 
 def test_a_half_written_message_does_not_count(tmp_path: Path) -> None:
@@ -133,9 +135,38 @@ def test_every_copy_counts_and_a_moved_one_counts_once(tmp_path: Path) -> None:
     watch = MaildirStore(str(tmp_path / "{domain}" / "{user}")).watch(ANN, TOKEN.encode())
     assert len(watch.look()) == 2
     (root / "cur").mkdir()
-    first.rename(root / "cur" / "1.x.host:2,S")
+    first = first.rename(root / "cur" / "1.x.host:2,S")
+    assert watch.look() == []
+    first.rename(root / ".Junk" / "new" / "1.x.host")
     assert watch.look() == []
     assert len(maildir(tmp_path).copies(ANN, TOKEN)) == 2
+
+
+def test_a_message_that_moves_while_it_is_read_is_found_where_it_lies_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "example.org" / "ann"
+    put(root)
+    (root / "cur").mkdir()
+    opens = Path.open
+
+    def moved_before(path: Path, mode: str) -> object:
+        monkeypatch.setattr(Path, "open", opens)
+        path.rename(root / "cur" / path.name)
+        return opens(path, mode)
+
+    monkeypatch.setattr(Path, "open", moved_before)
+    assert maildir(tmp_path).find(ANN, TOKEN).where == str(root / "cur" / "1.x.host")
+
+
+def test_many_who_look_at_a_time_each_find_their_own_message(tmp_path: Path) -> None:
+    root, mailbox = tmp_path / "example.org" / "ann", maildir(tmp_path)
+    with ThreadPoolExecutor(20) as pool:
+        searches = [pool.submit(mailbox.find, ANN, f"token-{number}.") for number in range(20)]
+        for number in range(20):
+            put(root, f"Subject: token-{number}.\n\n".encode(), name=f"{number}.x.host")
+        found = [search.result().content for search in searches]
+    assert found == [f"Subject: token-{number}.\n\n".encode() for number in range(20)]
 
 
 @pytest.mark.parametrize("kept", [0, 10, 1 << 20])

@@ -1,7 +1,10 @@
 """Mail kept as files: a Maildir with its folders, or an mbox file."""
 
+import math
+import os
 import re
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,29 +33,71 @@ class MaildirStore:
     """A Maildir for each recipient; its folders lie in it as `.Name`, as Courier and Dovecot keep them."""
 
     template: str
-    _read: "_Read" = field(default_factory=lambda: _Read(), compare=False, repr=False)
+    _read: dict[Path, "_Maildir"] = field(default_factory=dict, compare=False, repr=False)
 
     def watch(self, recipient: str, token: bytes) -> Watch:
         """Begin to look at a recipient's Maildir."""
-        return _MaildirWatch(recipient, token, filled(self.template, recipient), self._read)
+        root = filled(self.template, recipient)
+        return _MaildirWatch(recipient, token, self._read.setdefault(root, _Maildir(str(root))))
 
 
-class _Read:
-    """Messages that somebody has read: hundreds are looked for in one mailbox, each among all others."""
+@dataclass(frozen=True)
+class _Message:
+    """A message as it was listed, whole or in part; `name` is what it keeps when it moves to `cur`."""
 
-    def __init__(self) -> None:
-        self._contents: dict[Path, bytes] = {}
+    folder: str
+    name: str
+    file: str
+    size: int
+
+
+class _Maildir:
+    """All messages in one Maildir, for everybody who looks for one in it; thread-safe.
+
+    Dozens look at a time, each for another message among thousands. It is listed once for all who wait for
+    that, and each reads what is new since the last look.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._messages: list[_Message] = []  # in the order in which they came, or grew
+        self._sizes: dict[tuple[str, str], int] = {}  # by folder and name, as they were listed last
+        self._contents: dict[tuple[str, str], bytes] = {}
         self._room = KEPT
+        self._listed = -math.inf  # time.monotonic() when it was begun to be listed last
         self._lock = threading.Lock()
 
-    def content(self, file: Path, size: int) -> bytes:
-        """The content of a file of that size, which changes only as it grows; raises `OSError`."""
-        key = file.parent.parent / file.name.partition(":")[0]  # as in `new`, so in `cur`
+    def since(self, number: int) -> list[_Message]:
+        """The messages that are there now, without so many that were told before.
+
+        Who does not write to `tmp` first lets others see a part: a message that grows is told again. Raises
+        `InconclusiveError` when a folder cannot be read.
+        """
+        asked = time.monotonic()
+        with self._lock:
+            if self._listed < asked:
+                self._listed = time.monotonic()
+                self._list()
+            return self._messages[number:]
+
+    def content(self, message: _Message) -> bytes | None:
+        """What is in it; None when it has moved to `cur` since, where it is told again.
+
+        Raises `InconclusiveError` when it cannot be read.
+        """
+        key = message.folder, message.name
         known = self._contents.get(key)
-        if known is not None and len(known) == size:
+        if known is not None and len(known) == message.size:
             return known
-        with file.open("rb") as opened:
-            content = opened.read(LARGEST)
+        try:
+            with Path(message.file).open("rb") as opened:
+                content = opened.read(LARGEST)
+        except FileNotFoundError:
+            with self._lock:
+                self._sizes.pop(key, None)
+            return None
+        except PermissionError as error:
+            raise _unreadable(message.file) from error
         with self._lock:
             room = self._room + len(self._contents.get(key, b""))
             if len(content) <= room:
@@ -60,41 +105,46 @@ class _Read:
                 self._room = room - len(content)
         return content
 
+    def _list(self) -> None:
+        for folder, place in self._folders():
+            for part in ("new", "cur"):
+                for file in _entries(f"{place}/{part}"):
+                    name = file.name.partition(":")[0]
+                    try:
+                        size = min(file.stat().st_size, LARGEST)
+                    except FileNotFoundError:  # it moves to `cur` while we look; the next look finds it there
+                        continue
+                    if self._sizes.get((folder, name)) != size:
+                        self._sizes[folder, name] = size
+                        self._messages.append(_Message(folder, name, file.path, size))
+
+    def _folders(self) -> Iterator[tuple[str, str]]:
+        """The inbox and all others: what the mailbox calls them, and where they lie."""
+        yield INBOX, self._root
+        for entry in _entries(self._root):
+            if entry.name.startswith(".") and entry.is_dir():
+                yield entry.name, entry.path
+
 
 @dataclass
 class _MaildirWatch:
-    """Messages are known by the unique part of their file's name, which outlives the move to `cur`.
-
-    Who does not write to `tmp` first lets others see a part: a message that grows is looked at again.
-    """
+    """Looks for the messages with a token in one Maildir."""
 
     recipient: str
     token: bytes
-    root: Path
-    all_read: _Read
-    told: set[str] = field(default_factory=set)
-    read: dict[str, int] = field(default_factory=dict)  # bytes of those without the token
+    maildir: _Maildir
+    seen: int = 0  # messages that were looked at
+    told: set[str] = field(default_factory=set)  # their names: one that moves is still the same
 
     def look(self) -> list[Delivered]:
         found = []
-        for folder, file in self._files():
-            name = file.name.partition(":")[0]
-            try:
-                if name in self.told:
-                    continue
-                size = min(file.stat().st_size, LARGEST)
-                if self.read.get(name) == size:
-                    continue
-                content = self.all_read.content(file, size)
-            except FileNotFoundError:  # it moves to `cur` while we look; the next look finds it there
-                continue
-            except PermissionError as error:
-                raise _unreadable(file) from error
-            if content.find(self.token, 0, SEARCHED) >= 0:
-                self.told.add(name)
-                found.append(Delivered(self.recipient, folder, str(file), content))
-            else:
-                self.read[name] = len(content)
+        for message in self.maildir.since(self.seen):
+            if message.name not in self.told:
+                content = self.maildir.content(message) or b""
+                if content.find(self.token, 0, SEARCHED) >= 0:
+                    self.told.add(message.name)
+                    found.append(Delivered(self.recipient, message.folder, message.file, content))
+            self.seen += 1
         return found
 
     def astray(self) -> str:
@@ -104,25 +154,19 @@ class _MaildirWatch:
     def close(self) -> None:
         """Nothing is held open."""
 
-    def _files(self) -> Iterator[tuple[str, Path]]:
-        folders = [path for path in _listed(self.root) if path.name.startswith(".") and path.is_dir()]
-        for folder, path in ((INBOX, self.root), *((path.name, path) for path in folders)):
-            for part in ("new", "cur"):
-                for file in _listed(path / part):
-                    yield folder, file
 
-
-def _listed(folder: Path) -> list[Path]:
+def _entries(folder: str) -> "list[os.DirEntry[str]]":
     """What is in a folder, none if it is not there; raises `InconclusiveError` when it cannot be read."""
     try:
-        return sorted(folder.iterdir())
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
     except (FileNotFoundError, NotADirectoryError):
         return []
     except PermissionError as error:
         raise _unreadable(folder) from error
 
 
-def _unreadable(path: Path) -> InconclusiveError:
+def _unreadable(path: str) -> InconclusiveError:
     return InconclusiveError(f"mailbox: {path} cannot be read; let this user read it")
 
 
@@ -153,7 +197,7 @@ class _MboxWatch:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except PermissionError as error:
-            raise _unreadable(self.file) from error
+            raise _unreadable(str(self.file)) from error
         found: list[Delivered] = []
         with opened:
             while True:
@@ -187,7 +231,7 @@ class _MboxWatch:
         except (FileNotFoundError, NotADirectoryError):
             return ""
         except PermissionError as error:
-            raise _unreadable(self.file) from error
+            raise _unreadable(str(self.file)) from error
         return f"in {self.file}, but not between a From_ line and an empty line" if lies_there else ""
 
     def close(self) -> None:
