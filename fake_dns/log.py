@@ -6,7 +6,7 @@ as one short line, never as the reply itself.
 
 import math
 import threading
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +18,7 @@ from fake_dns.names import Name, backwards, name_text
 from fake_dns.rrtypes import type_text
 
 SEGMENT = 1 << 12  # queries that are dropped together
+FEW = 64  # fresh queries that are put in their places one by one, which is quicker than to sort all again
 ARRIVAL_OCTETS = 400  # of memory that a query takes beside its texts, once it is in the index
 
 
@@ -74,10 +75,14 @@ class _Segment:
         """The arrivals for a name and all below it, oldest first."""
         end = len(self.arrivals)
         if self._indexed < end:
-            fresh = range(self._indexed, end)
-            named = ((self.arrivals[at].noted.name, at) for at in fresh)
-            self._sorted.extend((backwards(asked), at) for asked, at in named if asked)
-            self._sorted.sort()
+            named = ((self.arrivals[at].noted.name, at) for at in range(self._indexed, end))
+            fresh = [(backwards(asked), at) for asked, at in named if asked]
+            if len(fresh) > FEW:
+                self._sorted.extend(fresh)
+                self._sorted.sort()
+            else:
+                for one in fresh:
+                    insort(self._sorted, one)
             self._indexed = end
         prefix = backwards(name)
         start = bisect_left(self._sorted, (prefix,))

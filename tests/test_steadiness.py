@@ -20,13 +20,13 @@ def seen(innocents: int = 0, wrong: int = 0, dialogues: int = 0, lost: int = 0) 
 @pytest.mark.parametrize("innocents", [0, 20, 300])
 def test_a_steady_server_fails_on_two_clients_and_passes_on_one(innocents: int) -> None:
     steadiness = seen(innocents, dialogues=innocents)
-    assert (steadiness.votes_to_fail, steadiness.votes_to_pass(), steadiness.tries) == (2, 1, TRIES)
+    assert (steadiness.votes_to_fail(), steadiness.votes_to_pass(), steadiness.tries) == (2, 1, TRIES)
     assert str(steadiness) == ""
 
 
 def test_lost_connections_ask_for_more_failures_and_for_no_more_passes() -> None:
     steadiness = seen(300, 0, 600, 180)
-    assert steadiness.votes_to_fail > 2
+    assert steadiness.votes_to_fail() > 2
     assert steadiness.votes_to_pass() == 1
     assert steadiness.tries == MORE_TRIES
     assert "180 of 600 dialogues were lost without a reason" in str(steadiness)
@@ -34,16 +34,25 @@ def test_lost_connections_ask_for_more_failures_and_for_no_more_passes() -> None
 
 def test_innocents_that_came_out_differently_ask_for_more_of_both() -> None:
     steadiness = seen(300, 90)
-    assert steadiness.votes_to_fail > seen(300, 6).votes_to_fail > 2
+    assert steadiness.votes_to_fail() > seen(300, 6).votes_to_fail() > 2
     assert steadiness.votes_to_pass() > 1
     assert "90 of 300 innocent clients met something else" in str(steadiness)
+
+
+def test_the_more_dialogues_a_try_has_the_more_failures_an_unsteady_server_asks_for() -> None:
+    unsteady = seen(300, 15, 600, 30)
+    needed = [unsteady.votes_to_fail(dialogues) for dialogues in (0, 1, 2, 4, 8, 16)]
+    assert needed[0] == needed[1]
+    assert needed[1:] == sorted(set(needed[1:]))
+    assert needed[-1] > MORE_TRIES  # among so many, something is wrong each time
+    assert seen(300, dialogues=600).votes_to_fail(16) == 2
 
 
 @given(st.integers(1, 400), st.floats(0, 1), st.integers(1, 400), st.floats(0, 1))
 def test_more_trouble_never_asks_for_less(innocents: int, wrong: float, dialogues: int, lost: float) -> None:
     some = seen(innocents, int(innocents * wrong), dialogues, int(dialogues * lost))
     more = seen(innocents, min(innocents, int(innocents * wrong) + 1), dialogues, int(dialogues * lost))
-    assert more.votes_to_fail >= some.votes_to_fail >= 2
+    assert more.votes_to_fail() >= some.votes_to_fail() >= 2
     assert more.votes_to_pass() >= some.votes_to_pass() >= 1
 
 
@@ -82,12 +91,12 @@ def test_innocents_that_came_late_make_no_other_rule_doubtful_than_those_that_sh
     seen = steadiness.seen
     assert (seen.wrong, seen.late, seen.votes_to_pass()) == (0, 1, 1)
     assert seen.votes_to_pass(by_time=True) > 1
-    assert seen.votes_to_fail > 2
+    assert seen.votes_to_fail() > 2
     assert "1 of 4 met the same, but later" in str(seen)
     often = Seen(innocents=300, late=30)
     assert (
         often.votes_to_pass(by_time=True)
-        >= often.votes_to_fail
+        >= often.votes_to_fail()
         > Seen(innocents=300, wrong=30).votes_to_pass()
     )
     steadiness.innocent_met(LATE)

@@ -236,6 +236,29 @@ def test_lateness_that_others_have_as_well_is_no_failure(run: Run) -> None:
     assert "innocent clients of 10 of 20 other rules were late at data, too" in among_others.reason
 
 
+@pytest.mark.parametrize(
+    ("wrong", "dialogues", "status", "tries"),
+    [
+        (6, 1, Status.FAILED, 3),
+        (6, 12, Status.FAILED, 7),  # where one of them may have met trouble
+        (60, 12, Status.INCONCLUSIVE, 4),  # as one of twelve is sure to: no number of votes would decide it
+    ],
+)
+def test_a_scenario_of_many_dialogues_fails_on_more_clients_where_the_server_is_not_steady(
+    run: Run, wrong: int, dialogues: int, status: Status, tries: int
+) -> None:
+    def fails(play: Play) -> None:
+        for _ in range(dialogues):
+            play.new_client(Kind.KNOWN).attempt(upto=Stage.HELO)
+        raise FailedError("550 at helo")
+
+    steadiness = Steadiness()
+    for number in range(300):
+        steadiness.innocent_met("550 at rcpt" if number < wrong else "")
+    came = outcome(replace(run, steadiness=steadiness), fails, "helo.plain-ip")
+    assert (came.status, len(came.tries)) == (status, tries), came.reason
+
+
 def tries_to_log_in(play: Play) -> None:
     """What a stranger meets that is not let in."""
     client = play.new_client(Kind.STRANGER)

@@ -84,6 +84,7 @@ class Course:
         self._votes: list[Vote] = []
         self._observed = self._came = ""
         self._seconds = 0.0
+        self._dialogues = 0  # of the try that had most of them, its twin's among them
         self._given: frozenset[str] = frozenset()
         self._refusals: frozenset[Refusal] = frozenset()
 
@@ -126,6 +127,7 @@ class Course:
         self._refusals = self._refusals.union(*map(refusals_in, plays))
         waited = max(play.world.waited for play in plays)
         self._seconds += max(0.0, time.monotonic() - began - waited)
+        self._dialogues = max(self._dialogues, sum(len(play.world.conversations) for play in plays))
         self._observed, self._came = observed_in(plays), came_in(plays)
         self._tries.append(evidence_of(self._run, vote, plays))
         self._votes.append(vote)
@@ -186,7 +188,18 @@ class Course:
             tries = MORE_TRIES
         elif self._lateness:  # one client of whom nothing can be told is not to decide it
             tries = max(tries, 1 + max(one.votes for one in self._lateness))
-        return len(self._votes) < tries and not self._run.unusable and not self._run.over.is_set()
+        left = tries - len(self._votes)
+        return (
+            left > 0 and self._may_be_decided(left) and not self._run.unusable and not self._run.over.is_set()
+        )
+
+    def _may_be_decided(self, left: int) -> bool:
+        """Whether so many more votes could make a verdict of what there is, were they all alike."""
+        failed, passed = self._count(Status.FAILED), self._count(Status.PASSED)
+        return failed - passed + left >= self._to_fail or passed - failed + left >= self._to_pass
+
+    def _count(self, status: Status) -> int:
+        return sum(vote.status is status for vote in self._votes)
 
     @property
     def is_over(self) -> bool:
@@ -217,19 +230,27 @@ class Course:
             return aside[-1]
         if failed and passed and steadiness.steady:
             return self._undecided
-        if len(failed) - len(passed) >= max(
-            [steadiness.votes_to_fail, *(one.votes for one in self._lateness)]
-        ):
+        if len(failed) - len(passed) >= self._to_fail:
             return failed[-1]
+        return passed[-1] if len(passed) - len(failed) >= self._to_pass else None
+
+    @property
+    def _to_fail(self) -> int:
+        """By how many votes a failure must be ahead."""
+        return max([self._steadiness.votes_to_fail(self._dialogues), *(one.votes for one in self._lateness)])
+
+    @property
+    def _to_pass(self) -> int:
+        """By how many votes a pass must be ahead."""
+        steadiness, passed = self._steadiness, [one for one in self._votes if one.status is Status.PASSED]
         absent = self._rests_on_an_ending or any(vote.by_absence for vote in passed)
-        doubted = failed or (absent and not steadiness.steady)
+        doubted = self._count(Status.FAILED) or (absent and not steadiness.steady)
         needed = (
-            steadiness.votes_to_fail if doubted else steadiness.votes_to_pass(by_time=self._shows_by_time)
+            steadiness.votes_to_fail() if doubted else steadiness.votes_to_pass(by_time=self._shows_by_time)
         )
         if any(vote.by_ending for vote in passed):  # it must come again
-            needed = max(needed, steadiness.votes_to_fail)
-        needed = max([needed, *(one.votes for one in self._lateness_elsewhere if one.seen)])
-        return passed[-1] if len(passed) - len(failed) >= needed else None
+            needed = max(needed, steadiness.votes_to_fail())
+        return max([needed, *(one.votes for one in self._lateness_elsewhere if one.seen)])
 
     @property
     def _lateness(self) -> list[Lateness]:

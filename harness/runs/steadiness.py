@@ -49,10 +49,15 @@ class Seen:
         """How often a scenario is tried before it counts as undecided."""
         return TRIES if self.steady else MORE_TRIES
 
-    @property
-    def votes_to_fail(self) -> int:
-        """By how many votes a failure must be ahead."""
-        return max(FAILING, _margin(self._chance_of_change + SLIPS * self._chance_of_loss))
+    def votes_to_fail(self, dialogues: int = 1) -> int:
+        """By how many votes a failure must be ahead that each of so many `dialogues` of a try may show.
+
+        What is wrong in one of a hundred dialogues is so in one of five tries that hold twenty.
+        """
+        chance = self._chance_of_change + SLIPS * self._chance_of_loss
+        if not self.steady:
+            chance = 1 - (1 - min(chance, WORST)) ** max(1, dialogues)
+        return max(FAILING, _margin(chance))
 
     def votes_to_pass(self, *, by_time: bool = False) -> int:
         """By how many votes a pass must be ahead; one will do while no innocent client met anything else.
@@ -79,7 +84,8 @@ class Seen:
             return ""
         return (
             f"the server, or the network before it, was not steady: {' and '.join(seen)}; so a failure "
-            f"needed {self.votes_to_fail} agreeing clients, and a pass {self.votes_to_pass(by_time=True)}"
+            f"needed {self.votes_to_fail()} agreeing clients, and a pass {self.votes_to_pass(by_time=True)}, "
+            "or more where a scenario has many dialogues"
         )
 
     @property

@@ -190,21 +190,28 @@ class Host:
             name.lower().rstrip(".") for name in own.union(listing_name(self.address, zone) for zone in lists)
         )
 
-    def queries(self) -> list[QueryEntry]:
-        """Every question of the server that bears a name or the address of this client, in order of time."""
-        return asked_below(self.world.internet.dns, self.places)
+    def queries(self, since: float | None = None) -> list[QueryEntry]:
+        """Every question of the server that bears a name or the address of this client, in order of time.
+
+        Those of before `since` (`time.monotonic`) are left out.
+        """
+        return asked_below(self.world.internet.dns, self.places, since)
 
     def silence(self, since: float, until: float) -> float:
         """The longest time between two moments in which the server asked nothing about this client."""
-        asked = [entry.at for entry in self.queries() if since < entry.at < until]
+        asked = [entry.at for entry in self.queries(since) if since < entry.at < until]
         return max(later - earlier for earlier, later in itertools.pairwise([since, *asked, until]))
 
 
-def asked_below(dns: FakeDns, places: Iterable[str]) -> list[QueryEntry]:
-    """Every question for one of these names or for something below it, each once, in order of time."""
+def asked_below(dns: FakeDns, places: Iterable[str], since: float | None = None) -> list[QueryEntry]:
+    """Every question for one of these names or for something below it, each once, in order of time.
+
+    Those of before `since` (`time.monotonic`) are left out.
+    """
     places = frozenset(places)
     outermost = (place for place in places if not any(is_below(place, other) for other in places))
-    return sorted((entry for place in outermost for entry in dns.queries(under=place)), key=_when)
+    found = (entry for place in outermost for entry in dns.queries(under=place, since=since))
+    return sorted(found, key=_when)
 
 
 def is_below(name: str, place: str) -> bool:
