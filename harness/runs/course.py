@@ -1,6 +1,7 @@
 """The course of one scenario: its tries, and the outcome that stands after them."""
 
 import time
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from harness.grants.greylist import CLOCK
@@ -196,7 +197,17 @@ class Course:
     def _may_be_decided(self, left: int) -> bool:
         """Whether so many more votes could make a verdict of what there is, were they all alike."""
         failed, passed = self._count(Status.FAILED), self._count(Status.PASSED)
-        return failed - passed + left >= self._to_fail or passed - failed + left >= self._to_pass
+        most = len(self._agreeing) - passed + left
+        return most >= self._to_fail or passed - failed + left >= self._to_pass
+
+    @property
+    def _agreeing(self) -> list[Vote]:
+        """The failures that say the same, of which there are most: chance has many ways to make one."""
+        sorts: dict[Hashable, list[Vote]] = {}
+        for vote in self._votes:
+            if vote.status is Status.FAILED:
+                sorts.setdefault(vote.sort, []).append(vote)
+        return max(sorts.values(), key=len, default=[])
 
     def _count(self, status: Status) -> int:
         return sum(vote.status is status for vote in self._votes)
@@ -230,8 +241,9 @@ class Course:
             return aside[-1]
         if failed and passed and steadiness.steady:
             return self._undecided
-        if len(failed) - len(passed) >= self._to_fail:
-            return failed[-1]
+        agreeing = self._agreeing
+        if len(agreeing) - len(passed) >= self._to_fail:
+            return agreeing[-1]
         return passed[-1] if len(passed) - len(failed) >= self._to_pass else None
 
     @property
@@ -286,12 +298,12 @@ class Course:
             if {one.spared for one in failed} == {True} and {one.spared for one in passed} == {False}:
                 reason += f"; {SPARED}"
         elif failed:
-            other = (
-                "" if len(failed) == len(self._votes) else f" and proved nothing on another: {last.reason}"
-            )
-            reason = (
-                f"it failed on {_clients(failed)}{other or ', too few to be certain'}: {failed[0].reason}"
-            )
+            other = ", too few to be certain"
+            if len(failed) < len(self._votes):
+                other = f" and proved nothing on another: {last.reason}"
+            if alike := len(failed) - len(self._agreeing):
+                other = f", on {alike} of them otherwise than on the rest{other}"
+            reason = f"it failed on {_clients(failed)}{other}: {failed[0].reason}"
         elif passed:
             reason = f"it passed on {_clients(passed)}, too few to be certain on a server that is not steady"
         elif aside := [vote for vote in self._votes if vote.status in ASIDE]:

@@ -18,7 +18,7 @@ from harness.outcome import Stage
 RISK = 1e-5  # of a wrong verdict, for each case
 SLIPS = 0.1  # of the trouble that takes connections away, what may pass for a reply
 HITS = 0.2  # of changed replies, those that look just as what a rule promises
-TAKEN_FOR_WELL = 200  # innocent clients, before any is seen: most servers are steady
+TAKEN_FOR_WELL = 200  # innocent clients, while none is seen who was not: most servers are steady
 WORST = 0.45  # the highest chance of a wrong vote that is reckoned with
 LATE = "late"  # what a twin met for whom only the time was not as promised
 OTHERS = 2  # rules whose innocent clients were late at a stage: one may be broken, and one more notice it
@@ -66,7 +66,7 @@ class Seen:
         """
         late = self.late if by_time else 0
         # Who is late looks just as such a rule promises; of all else that may have changed, little does.
-        chance = HITS * self._chance_of_change + late / (self.innocents + TAKEN_FOR_WELL)
+        chance = HITS * self._chance_of_change + late / max(1, self.innocents)
         return _margin(chance) if self.wrong or self.doubtful or late else 1
 
     def __str__(self) -> str:
@@ -90,7 +90,8 @@ class Seen:
 
     @property
     def _chance_of_change(self) -> float:
-        return (self.wrong + self.late + 0.5) / (self.innocents + TAKEN_FOR_WELL)
+        wrong = self.wrong + self.late
+        return (wrong + 0.5) / (self.innocents + (0 if wrong else TAKEN_FOR_WELL))
 
     @property
     def _chance_of_loss(self) -> float:

@@ -1,7 +1,7 @@
 """One try of a scenario: played with its offence and without, and what follows from the two together."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -62,6 +62,7 @@ class Vote:
     troubled_by: str = ""  # the id of the finding about how innocents are refused by now, if it is one
     late_at: Stage | None = None  # where a reply was held back that should not be, if that is all
     hits_innocents: bool = False  # whether it failed because of what the innocent twin met
+    sort: Hashable = None  # of failure: who met what, and at which stage
     by_absence: bool = False  # whether it passed because nothing came, or the connection ended
     by_ending: bool = False  # whether it passed because the connection ended, as a bad network may
     spared: bool = True  # whether its known hosts are those that the greylist spares by their names
@@ -367,13 +368,24 @@ def _against(run: Run, plays: list[Play], broken: list[tuple[Play, _End]]) -> Vo
     trouble, finding = _trouble(run, plays, end.error)
     if trouble:
         return replace(_nothing(f"{reason}; afterwards {trouble}"), lost=True, troubled_by=finding)
+    sort = _sort_of(play, end.error)
     if isinstance(end.error, EndedError):
         reason = f"{reason}, while an innocent client was served right after it"
     if isinstance(end.error, AssertionError) and play.offence:
-        return Vote(Status.FAILED, reason, end.error)  # pytest shows what it compared
+        return Vote(Status.FAILED, reason, end.error, sort=sort)  # pytest shows what it compared
     error = FailedError(reason, seen=end.error).with_traceback(end.error.__traceback__ if end.error else None)
     late = _late_at(end.error) if isinstance(end.error, ContradictionError) else None
-    return Vote(Status.FAILED, reason, error, late_at=late, hits_innocents=not play.offence)
+    return Vote(Status.FAILED, reason, error, late_at=late, hits_innocents=not play.offence, sort=sort)
+
+
+def _sort_of(play: Play, error: BaseException | None) -> Hashable:
+    """What two clients have met alike of whom a failure says the same.
+
+    Codes may differ within a class, as some servers vary them.
+    """
+    if isinstance(error, ContradictionError):
+        return play.offence, error.fault, error.step.tag, error.step.treatment
+    return play.offence, type(error)
 
 
 def _trouble(run: Run, plays: list[Play], error: BaseException | None = None) -> tuple[str, str]:
