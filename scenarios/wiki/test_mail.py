@@ -105,7 +105,8 @@ def delayed(client: Client, offence: bool, cause: str, expect: Expect) -> Attemp
         earned = attempt.connect
     if offence:
         expect.given(
-            expect.was_late(earned), f"no delay was earned at {earned.stage} in the first place: {earned}"
+            expect.was_late(earned),
+            f"no reply at {earned.stage} was clearly held back in the first place: {earned}",
         )
     return attempt
 
