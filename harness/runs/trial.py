@@ -385,6 +385,8 @@ def _sort_of(play: Play, error: BaseException | None) -> Hashable:
     """
     if isinstance(error, ContradictionError):
         return play.offence, error.fault, error.step.tag, error.step.treatment
+    if isinstance(error, EndedError) and play.world.conversations:
+        return play.offence, len(play.world.conversations[-1][2].steps)  # the same ending at the same place
     return play.offence, type(error)
 
 
