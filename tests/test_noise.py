@@ -4,6 +4,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -55,6 +56,61 @@ def test_a_measurement_that_is_not_over_yet_counts_as_slow_as_it_is_by_now() -> 
     beats.begin(time.monotonic() - 5.0)
     now = time.monotonic()
     assert 5.0 <= beats.worst(now - 1.0, now) < math.inf
+
+
+class Held:
+    """A probe whose measurements take until they are let go."""
+
+    def __init__(self) -> None:
+        self.free = threading.Event()
+
+    def prepare(self) -> bool:
+        return True
+
+    def measure(self) -> bool:
+        return self.free.wait(PATIENCE)
+
+    def break_off(self) -> None:
+        self.free.set()
+
+    def close(self) -> None:
+        """Nothing is left."""
+
+
+def held_for(pulse: Pulse, seconds: float) -> None:
+    """Wait until a measurement of a pulse takes so long."""
+    while True:
+        now = time.monotonic()
+        if seconds <= pulse.worst(now - 0.01, now) < math.inf:
+            return
+        threading.Event().wait(0.01)
+
+
+def test_a_lull_is_when_nothing_is_slow_any_more() -> None:
+    slow, nothing = Held(), threading.Event()
+    with Pulse(0.02, [slow]) as pulse, ThreadPoolExecutor(1) as pool:
+        pulse.await_lull(0.2, nothing)  # nothing is slow yet
+        held_for(pulse, 0.2)
+        waiting = pool.submit(pulse.await_lull, 0.2, nothing)
+        with pytest.raises(TimeoutError):
+            waiting.result(0.1)
+        slow.free.set()
+        waiting.result(PATIENCE)
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+def test_a_lull_that_does_not_come_is_not_waited_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch, is_over: bool
+) -> None:
+    monkeypatch.setattr("harness.runs.noise.LULL", 0.1 if not is_over else PATIENCE)
+    slow, over = Held(), threading.Event()
+    with Pulse(0.02, [slow]) as pulse:
+        held_for(pulse, 0.2)
+        if is_over:
+            over.set()
+        for _ in range(2):
+            pulse.await_lull(0.2, over)
+        assert not slow.free.is_set()
 
 
 def test_the_slowest_of_those_within_counts_and_no_other() -> None:
@@ -155,8 +211,9 @@ def within(seen: Callable[[float], bool]) -> bool:
 def test_where_nobody_is_greeted_it_is_not_known() -> None:
     with HostileServer([[Reset()]]) as server, Pulse(0.02, [], greeting(server)) as pulse:
         began = time.monotonic()
-        threading.Event().wait(0.4)
-        assert pulse.arrival(began, time.monotonic()) == math.inf
+        while (now := time.monotonic()) < began + PATIENCE and pulse.arrival(began, now) < math.inf:
+            threading.Event().wait(0.02)
+        assert pulse.arrival(began, now) == math.inf
 
 
 def test_the_pulse_ends_though_no_greeting_and_no_reply_comes() -> None:

@@ -301,6 +301,18 @@ def test_clients_that_met_different_things_do_not_agree(run: Run, sorts: tuple[s
         assert (came.status, came.reason) == (Status.FAILED, SAID[sorts[0]])
 
 
+def test_what_could_not_be_told_is_tried_again_when_nothing_is_slow(run: Run) -> None:
+    course: list[str] = []
+
+    def cannot_tell(play: Play) -> None:
+        course.append("a try")
+        raise InconclusiveError("everything was slow")
+
+    run = replace(run, steadiness=Steadiness(), await_lull=lambda: course.append("a lull"))
+    assert outcome(run, cannot_tell, "helo.plain-ip").status is Status.INCONCLUSIVE
+    assert course == ["a try", "a lull", "a try", "a lull", "a try"]
+
+
 def tries_to_log_in(play: Play) -> None:
     """What a stranger meets that is not let in."""
     client = play.new_client(Kind.STRANGER)

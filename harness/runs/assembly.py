@@ -15,7 +15,7 @@ from harness.embedded.process import ReferenceMta
 from harness.embedded.servers import reference_mta
 from harness.grants.capability import Site
 from harness.grants.registry import CAPABILITIES
-from harness.judge import Judge
+from harness.judge import NOISE_BELOW, Judge
 from harness.profile import claims
 from harness.profile.model import Profile
 from harness.profile.values import room_in
@@ -99,6 +99,7 @@ def open_run(wish: Wish) -> Iterator[Run]:
             lean=wish.lean,
             to_the_end=wish.to_the_end,
             over=over,
+            await_lull=lambda: pulse.await_lull(NOISE_BELOW * (profile.policy.delay or 1.0), over),
             reached=mta.reached if mta else None,
         )
         hosts = _hosts_of_the_pulse(run)

@@ -122,6 +122,8 @@ class Course:
             self._votes.append(Vote(broken.status, broken.reason, error, final=True))
 
     def _try(self) -> None:
+        if self._votes and self._votes[-1].status is Status.INCONCLUSIVE:
+            self._run.await_lull()
         began = time.monotonic()
         vote, plays = try_once(self._run, self._plan, spared=self._next_is_spared)
         self._given = self._given.union(*(play.world.internet.given for play in plays))

@@ -27,6 +27,7 @@ FEW = 4  # beats without a measurement, after which nobody knows any more
 BETWEEN_GREETINGS = 3  # beats
 NOTICEABLE = 0.5  # of a beat: a slowness that may be the end of one that began before it was looked for
 FAREWELL = 2.0  # seconds for the replies to QUIT at the end of a run
+LULL = 10.0  # seconds for which it is waited that nothing is slow any more, from when it was so
 
 
 class Probe(Protocol):
@@ -149,6 +150,8 @@ class Pulse:
     _beats: list[Beats] = field(default_factory=list)
     _greeted: Beats | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
+    _beaten: threading.Condition = field(default_factory=threading.Condition)
+    _slow_since: float = math.inf  # time.monotonic(), as far as anybody waited for a lull
     _threads: list[tuple[Probe, threading.Thread]] = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -193,6 +196,23 @@ class Pulse:
             for beats in self._beats:
                 beats.tried.wait(max(0.0, began + patience - time.monotonic()))
 
+    def await_lull(self, below: float, over: threading.Event) -> None:
+        """Wait until nothing is slow by `below` seconds or more, or it is `over`.
+
+        What was too slow to be judged is not tried again amid the same slowness. Where that lasts longer than
+        `LULL` seconds, nobody waits for it any more until there was a lull.
+        """
+        with self._beaten:
+            while not over.is_set() and not self._stop.is_set():
+                now = time.monotonic()
+                if self.worst(now - 2 * self.beat, now) < below:
+                    self._slow_since = math.inf
+                    return
+                self._slow_since = min(self._slow_since, now)
+                if now - self._slow_since > LULL:
+                    return
+                self._beaten.wait(self.beat)
+
     def arrival(self, since: float, until: float) -> float:
         """The greatest time in seconds, beyond what is usual, that an innocent host waited for a greeting.
 
@@ -221,6 +241,8 @@ class Pulse:
                 else:
                     beats.drop()
                 beats.tried.set()
+                with self._beaten:
+                    self._beaten.notify_all()
         probe.close()
 
 

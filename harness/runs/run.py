@@ -65,6 +65,7 @@ class Run:
     obstacles: Mapping[str, str] = field(default_factory=dict)  # why what is granted is not there
     unusable: str = ""  # why no verdict means anything; empty when the server is fit to be judged
     over: threading.Event = field(default_factory=threading.Event)  # nothing counts any more
+    await_lull: Callable[[], None] = lambda: None  # until nothing is slow any more, or for a while
     reached: Callable[[], Mapping[str, Iterable[str]]] | None = None  # parts of the server, and for whom
     pace: Pace = field(init=False)
     room: Room = field(init=False)  # for as many dialogues at a time as the profile allows
