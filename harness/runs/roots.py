@@ -60,10 +60,12 @@ class Roots:
 
     def _with_what_was_not_tried(self, key: str, outcome: CaseResult) -> CaseResult:
         """A failure says on what it rests of which no case was selected: that might be what is broken."""
+        if outcome.status is not Status.FAILED:
+            return outcome
         tried = {plan.rule.id for plan in self.plans.values()}
         below = (self.catalogue.known[one] for one in self.catalogue.foundations(self.plans[key].rule))
         untried = [one.id for one in below if one.id not in tried and self.profile.claims(one)]
-        if outcome.status is not Status.FAILED or not untried:
+        if not untried:
             return outcome
         rests = f"it rests on {named(untried)}, of which nothing was tried by then: play that as well"
         return replace(outcome, reason=f"{outcome.reason}; {rests}")
