@@ -116,7 +116,8 @@ FAIL, DOUBT = FailedError("it did not"), InconclusiveError("it may have")
     [
         ([passes], Status.PASSED, 1),
         ([FAIL, FAIL], Status.FAILED, 2),
-        ([AssertionError("text"), FAIL], Status.FAILED, 2),
+        ([AssertionError("text"), AssertionError("text")], Status.FAILED, 2),
+        ([AssertionError("text"), FAIL, FAIL], Status.FAILED, 3),
         ([FAIL, passes], Status.INCONCLUSIVE, 2),
         ([DOUBT, passes], Status.PASSED, 2),
         ([DOUBT, DOUBT, DOUBT], Status.INCONCLUSIVE, 3),

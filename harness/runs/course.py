@@ -199,8 +199,8 @@ class Course:
     def _may_be_decided(self, left: int) -> bool:
         """Whether so many more votes could make a verdict of what there is, were they all alike."""
         failed, passed = self._count(Status.FAILED), self._count(Status.PASSED)
-        most = len(self._agreeing) - passed + left
-        return most >= self._to_fail or passed - failed + left >= self._to_pass
+        agreeing = max(len(self._agreeing), failed - 1)
+        return agreeing - passed + left >= self._to_fail or passed - failed + left >= self._to_pass
 
     @property
     def _agreeing(self) -> list[Vote]:
@@ -244,13 +244,13 @@ class Course:
         if failed and passed and steadiness.steady:
             return self._undecided
         agreeing = self._agreeing
-        if len(agreeing) - len(passed) >= self._to_fail:
+        if len(agreeing) - len(passed) >= self._to_fail or len(failed) - len(passed) > self._to_fail:
             return agreeing[-1]
         return passed[-1] if len(passed) - len(failed) >= self._to_pass else None
 
     @property
     def _to_fail(self) -> int:
-        """By how many votes a failure must be ahead."""
+        """By how many votes a failure must be ahead, and by one more where they do not agree."""
         return max([self._steadiness.votes_to_fail(self._dialogues), *(one.votes for one in self._lateness)])
 
     @property
