@@ -142,6 +142,17 @@ def test_every_copy_counts_and_a_moved_one_counts_once(tmp_path: Path) -> None:
     assert len(maildir(tmp_path).copies(ANN, TOKEN)) == 2
 
 
+def test_what_others_have_seen_and_is_there_no_more_is_no_copy(tmp_path: Path) -> None:
+    root, mailbox = tmp_path / "example.org" / "ann", maildir(tmp_path)
+    file, other = put(root), put(root, name="2.x.host")
+    assert len(mailbox.copies(ANN, TOKEN)) == 2
+    (root / ".Junk" / "cur").mkdir(parents=True)
+    file = file.rename(root / ".Junk" / "cur" / f"{file.name}:2,S")
+    other.unlink()
+    assert [(one.folder, one.where) for one in mailbox.copies(ANN, TOKEN)] == [(".Junk", str(file))]
+    assert mailbox.find(ANN, TOKEN).folder == ".Junk"
+
+
 def test_a_message_that_moves_while_it_is_read_is_found_where_it_lies_then(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

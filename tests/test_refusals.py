@@ -131,9 +131,7 @@ def test_a_finding_that_comes_too_late_for_a_rule_takes_no_verdict_away(run: Run
         run.trouble(like=like)
     assert [one.id for one in run.refusals.findings] == ["during.known.helo.550"]
     banning.left = iter(())
-    for _ in range(
-        300
-    ):  # innocents who are served, as in a long run: a few that are not make little doubt then
+    for _ in range(300):  # served, as in a long run: a few that are not make little doubt then
         run.steadiness.innocent_met()
     after = result_of(run)
     assert {(one.status, one.blocked_by) for one in after.rules} == {(Status.PASSED, "")}

@@ -33,12 +33,12 @@ class MaildirStore:
     """A Maildir for each recipient; its folders lie in it as `.Name`, as Courier and Dovecot keep them."""
 
     template: str
-    _read: dict[Path, "_Maildir"] = field(default_factory=dict, compare=False, repr=False)
+    _maildirs: dict[Path, "_Maildir"] = field(default_factory=dict, compare=False, repr=False)
 
     def watch(self, recipient: str, token: bytes) -> Watch:
         """Begin to look at a recipient's Maildir."""
         root = filled(self.template, recipient)
-        return _MaildirWatch(recipient, token, self._read.setdefault(root, _Maildir(str(root))))
+        return _MaildirWatch(recipient, token, self._maildirs.setdefault(root, _Maildir(str(root))))
 
 
 @dataclass(frozen=True)
@@ -60,28 +60,30 @@ class _Maildir:
 
     def __init__(self, root: str) -> None:
         self._root = root
-        self._messages: list[_Message] = []  # in the order in which they came, or grew
-        self._sizes: dict[tuple[str, str], int] = {}  # by folder and name, as they were listed last
+        self._told: list[_Message] = []  # in the order in which they came, grew or moved
+        self._there: dict[tuple[str, str], _Message] = {}  # by folder and name, as they were listed last
         self._contents: dict[tuple[str, str], bytes] = {}
         self._room = KEPT
         self._listed = -math.inf  # time.monotonic() when it was begun to be listed last
         self._lock = threading.Lock()
 
-    def since(self, number: int) -> list[_Message]:
-        """The messages that are there now, without so many that were told before.
+    def since(self, number: int) -> tuple[list[_Message], int]:
+        """The messages that are there now, without so many that were told before, and how many are told now.
 
-        Who does not write to `tmp` first lets others see a part: a message that grows is told again. Raises
-        `InconclusiveError` when a folder cannot be read.
+        Who does not write to `tmp` first lets others see a part: a message that grows is told again, and so
+        is one that moves. Raises `InconclusiveError` when a folder cannot be read.
         """
         asked = time.monotonic()
         with self._lock:
             if self._listed < asked:
-                self._listed = time.monotonic()
+                began = time.monotonic()
                 self._list()
-            return self._messages[number:]
+                self._listed = began
+            told = [one for one in self._told[number:] if self._there.get((one.folder, one.name)) is one]
+            return told, len(self._told)
 
-    def content(self, message: _Message) -> bytes | None:
-        """What is in it; None when it has moved to `cur` since, where it is told again.
+    def content(self, message: _Message) -> bytes:
+        """What is in it; nothing when it has moved since, and is told again.
 
         Raises `InconclusiveError` when it cannot be read.
         """
@@ -93,9 +95,7 @@ class _Maildir:
             with Path(message.file).open("rb") as opened:
                 content = opened.read(LARGEST)
         except FileNotFoundError:
-            with self._lock:
-                self._sizes.pop(key, None)
-            return None
+            return b""
         except PermissionError as error:
             raise _unreadable(message.file) from error
         with self._lock:
@@ -106,17 +106,21 @@ class _Maildir:
         return content
 
     def _list(self) -> None:
+        there: dict[tuple[str, str], _Message] = {}
         for folder, place in self._folders():
             for part in ("new", "cur"):
                 for file in _entries(f"{place}/{part}"):
-                    name = file.name.partition(":")[0]
+                    key = folder, file.name.partition(":")[0]
                     try:
                         size = min(file.stat().st_size, LARGEST)
                     except FileNotFoundError:  # it moves to `cur` while we look; the next look finds it there
                         continue
-                    if self._sizes.get((folder, name)) != size:
-                        self._sizes[folder, name] = size
-                        self._messages.append(_Message(folder, name, file.path, size))
+                    known = self._there.get(key)
+                    if known is None or (known.file, known.size) != (file.path, size):
+                        known = _Message(*key, file.path, size)
+                        self._told.append(known)
+                    there[key] = known
+        self._there = there
 
     def _folders(self) -> Iterator[tuple[str, str]]:
         """The inbox and all others: what the mailbox calls them, and where they lie."""
@@ -133,18 +137,19 @@ class _MaildirWatch:
     recipient: str
     token: bytes
     maildir: _Maildir
-    seen: int = 0  # messages that were looked at
+    seen: int = 0  # messages that were told
     told: set[str] = field(default_factory=set)  # their names: one that moves is still the same
 
     def look(self) -> list[Delivered]:
         found = []
-        for message in self.maildir.since(self.seen):
+        messages, told = self.maildir.since(self.seen)
+        for message in messages:
             if message.name not in self.told:
-                content = self.maildir.content(message) or b""
+                content = self.maildir.content(message)
                 if content.find(self.token, 0, SEARCHED) >= 0:
                     self.told.add(message.name)
                     found.append(Delivered(self.recipient, message.folder, message.file, content))
-            self.seen += 1
+        self.seen = told
         return found
 
     def astray(self) -> str:

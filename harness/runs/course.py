@@ -199,8 +199,18 @@ class Course:
     def _may_be_decided(self, left: int) -> bool:
         """Whether so many more votes could make a verdict of what there is, were they all alike."""
         failed, passed = self._count(Status.FAILED), self._count(Status.PASSED)
-        agreeing = max(len(self._agreeing), failed - 1)
-        return agreeing - passed + left >= self._to_fail or passed - failed + left >= self._to_pass
+        return (
+            self._counts_against - passed + left >= self._to_fail or passed - failed + left >= self._to_pass
+        )
+
+    @property
+    def _counts_against(self) -> int:
+        """What the failures count: as many as say the same, or all but one that were told by replies.
+
+        Connections that ended at different places have nothing in common.
+        """
+        told = sum(vote.status is Status.FAILED and not vote.by_ending for vote in self._votes)
+        return max(len(self._agreeing), told - 1)
 
     @property
     def _agreeing(self) -> list[Vote]:
@@ -243,14 +253,13 @@ class Course:
             return aside[-1]
         if failed and passed and steadiness.steady:
             return self._undecided
-        agreeing = self._agreeing
-        if len(agreeing) - len(passed) >= self._to_fail or len(failed) - len(passed) > self._to_fail:
-            return agreeing[-1]
+        if self._counts_against - len(passed) >= self._to_fail:
+            return self._agreeing[-1]
         return passed[-1] if len(passed) - len(failed) >= self._to_pass else None
 
     @property
     def _to_fail(self) -> int:
-        """By how many votes a failure must be ahead, and by one more where they do not agree."""
+        """By how many votes a failure must be ahead."""
         return max([self._steadiness.votes_to_fail(self._dialogues), *(one.votes for one in self._lateness)])
 
     @property

@@ -84,8 +84,8 @@ class Seen:
             return ""
         return (
             f"the server, or the network before it, was not steady: {' and '.join(seen)}; so a failure "
-            f"needed {self.votes_to_fail()} agreeing clients, and a pass {self.votes_to_pass(by_time=True)}, "
-            "or more where a scenario has many dialogues"
+            f"needed {self.votes_to_fail()} agreeing clients, or more where a scenario has many dialogues, "
+            f"and a pass {self.votes_to_pass(by_time=True)}"
         )
 
     @property

@@ -64,7 +64,7 @@ class Vote:
     hits_innocents: bool = False  # whether it failed because of what the innocent twin met
     sort: Hashable = None  # of failure: who met what, and at which stage
     by_absence: bool = False  # whether it passed because nothing came, or the connection ended
-    by_ending: bool = False  # whether it passed because the connection ended, as a bad network may
+    by_ending: bool = False  # whether it passed or failed by how the connection ended, as a bad network may
     spared: bool = True  # whether its known hosts are those that the greylist spares by their names
 
 
@@ -375,7 +375,8 @@ def _against(run: Run, plays: list[Play], broken: list[tuple[Play, _End]]) -> Vo
         return Vote(Status.FAILED, reason, end.error, sort=sort)  # pytest shows what it compared
     error = FailedError(reason, seen=end.error).with_traceback(end.error.__traceback__ if end.error else None)
     late = _late_at(end.error) if isinstance(end.error, ContradictionError) else None
-    return Vote(Status.FAILED, reason, error, late_at=late, hits_innocents=not play.offence, sort=sort)
+    ended, hits = isinstance(end.error, EndedError), not play.offence
+    return Vote(Status.FAILED, reason, error, late_at=late, hits_innocents=hits, sort=sort, by_ending=ended)
 
 
 def _sort_of(play: Play, error: BaseException | None) -> Hashable:
