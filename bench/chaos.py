@@ -1,13 +1,14 @@
 """Judges the reference MTA, sound or broken by a mutant, over a network that troubles its connections.
 
-    python -m bench.chaos --runs 200 --rates 2,5,10,30 --seed 7 [--jobs 2] [-k EXPRESSION]
+    python -m bench.chaos --runs 200 --rates 2,5,10,30 --seed 7 [--first 0] [--jobs 2] [-k EXPRESSION]
 
 However bad the network is, there must be no false verdict: on a sound server no rule fails; on a broken one
 none but the rule that is broken, and those that cannot help but notice, and that rule does not pass.
 Inconclusive is never false. Each run has one share of troubled connections (`--rates`, in percent), trouble
 of one kind or of all, and one server; the runs go through all pairs of rates and kinds before one comes
 again. Which client meets which trouble depends on the order in which the clients come, so a replay has the
-same in store, and not always for the same client.
+same in store, and not always for the same client. When it is stopped, the table is about those that were
+over; `--first` goes on with the run of that number.
 """
 
 import argparse
@@ -40,6 +41,7 @@ ALL = "all"  # kinds of trouble in one run
 SOUND_SHARE = 0.5  # of the runs
 CHANCES = 2  # calm runs, before rules that do not pass in one are left alone
 PATIENCE = 900.0  # seconds that one run may take
+STOPPED = 130  # the exit status, where nothing was wrong so far
 COLUMNS = "runs  gave up  troubled  passed  rightly failed  inconclusive  false failures  false passes"
 
 
@@ -219,10 +221,10 @@ def _numbers(judged: Sequence[Judged]) -> list[int]:
 
 
 def run_all(judging: Judging, chosen: Sequence[Draw], jobs: int) -> list[Judged]:
-    """Play the runs, so many at a time, and tell how far they are."""
+    """Play the runs, so many at a time, and tell how far they are; when interrupted, those that were over."""
     began = time.monotonic()
     judged: list[Judged] = []
-    with _workers(jobs) as pool:
+    with contextlib.suppress(KeyboardInterrupt), _workers(jobs) as pool:
         for future in as_completed([pool.submit(judging.judge, draw) for draw in chosen]):
             judged.append(future.result())
             left = (time.monotonic() - began) / len(judged) * (len(chosen) - len(judged))
@@ -241,9 +243,11 @@ def _workers(jobs: int) -> Iterator[ThreadPoolExecutor]:
             raise
 
 
-def _summary(judging: Judging, judged: Sequence[Judged]) -> int:
+def _summary(judging: Judging, judged: Sequence[Judged], wanted: int) -> int:
     """Print the table and every wrong verdict; returns the exit status."""
     print(table(judged))
+    if len(judged) < wanted:
+        print(f"stopped: {wanted - len(judged)} of {wanted} runs were not over")
     wrong = [one for one in judged if one.wrong or one.failure]
     by_rule = Counter(f"{rule.id} {rule.status}" for one in wrong for rule in one.wrong)
     if by_rule:
@@ -252,11 +256,14 @@ def _summary(judging: Judging, judged: Sequence[Judged]) -> int:
         print(f"{one}\n  again: {one.draw.replay(judging.scenarios, judging.select)}")
         for rule in one.wrong:
             print(f"    {rule.id}: {rule.reason}")
-    return 1 if wrong else 0
+    return 1 if wrong else STOPPED if len(judged) < wanted else 0
 
 
 def main() -> int:
-    """Print progress, the table and the wrong verdicts; the exit status is 1 when there is any."""
+    """Print progress, the table and the wrong verdicts; the exit status is 1 when there is any.
+
+    It is 130 when the runs were interrupted, and none that was over is wrong.
+    """
     options = _options()
     print(f"seed {options.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="smtp-chaos-") as folder:
@@ -271,14 +278,16 @@ def main() -> int:
             return 1
         passing = {rule for rule, status in calm.items() if status is Status.PASSED}
         mutants = [one.name for one in judging.subject.defects if passing.issuperset(one.rules)]
-        chosen = draws(options.runs, options.seed, options.rates, options.kinds, mutants)
+        wanted = options.first + options.runs
+        chosen = draws(wanted, options.seed, options.rates, options.kinds, mutants)[options.first :]
         print(f"{len(passing)} rules pass on a calm network; {len(mutants)} mutants of them", flush=True)
-        return _summary(judging, run_all(judging, chosen, options.jobs))
+        return _summary(judging, run_all(judging, chosen, options.jobs), len(chosen))
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--first", type=int, default=0, metavar="NUMBER", help="leave out those before it")
     parser.add_argument("--rates", type=_percents, default=_percents("2,5,10,30"), help="in percent")
     parser.add_argument(
         "--kinds", type=_kinds, default=_kinds(",".join([ALL, *Kind])), help=", ".join([ALL, *Kind])

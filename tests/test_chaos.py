@@ -100,6 +100,10 @@ def test_the_same_seed_draws_the_same_runs() -> None:
     assert draws(40, 7, [5], KINDS, MUTANTS) != draws(40, 8, [5], KINDS, MUTANTS)
 
 
+def test_fewer_runs_are_the_first_of_more() -> None:
+    assert draws(100, 7, [5, 30], KINDS, MUTANTS)[:40] == draws(40, 7, [5, 30], KINDS, MUTANTS)
+
+
 def test_without_mutants_all_servers_are_sound() -> None:
     assert {draw.mutant for draw in draws(20, 7, [5], KINDS, [])} == {""}
 
@@ -133,7 +137,17 @@ def test_the_table_has_kinds_rates_and_sums() -> None:
     assert "nul 30 %" not in rows
 
 
+@pytest.fixture
+def arguments(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Those of a proof of runs that are quick to judge."""
+    monkeypatch.setattr(Judging, "calm", lambda judging, seed: {"helo.ok": Status.PASSED})
+    found = ["chaos", "--runs=3", "--seed=7", "--rates=10", "--kinds=nul", "--jobs=1", "-k", "helo"]
+    monkeypatch.setattr(sys, "argv", found)
+    return found
+
+
 @pytest.mark.parametrize(("status", "expected"), [(Status.PASSED, 0), (Status.FAILED, 1)])
+@pytest.mark.usefixtures("arguments")
 def test_any_false_verdict_makes_the_exit_status_1(
     status: Status, expected: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -141,11 +155,30 @@ def test_any_false_verdict_makes_the_exit_status_1(
         return judging.verdicts(draw, [rule("helo.ok", status=status)])
 
     monkeypatch.setattr(Judging, "judge", judge)
-    monkeypatch.setattr(Judging, "calm", lambda judging, seed: {"helo.ok": Status.PASSED})
-    monkeypatch.setattr(
-        sys, "argv", ["chaos", "--runs=3", "--seed=7", "--rates=10", "--kinds=nul", "-k", "helo"]
-    )
     assert chaos.main() == expected
     printed = capsys.readouterr().out
     assert "[3/3, 0 min left] 10 % nul, sound" in printed
     assert ("--chaos-rate=10 --chaos-seed=7 --chaos-kind=nul -k helo" in printed) is bool(expected)
+
+
+@pytest.mark.parametrize(("status", "expected"), [(Status.PASSED, chaos.STOPPED), (Status.FAILED, 1)])
+def test_one_that_is_stopped_tells_of_the_runs_that_were_over(
+    status: Status,
+    expected: int,
+    arguments: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def judge(judging: Judging, draw: Draw) -> Judged:
+        if draw.seed == 7 + 4:
+            raise KeyboardInterrupt
+        return judging.verdicts(draw, [rule("helo.ok", status=status)])
+
+    monkeypatch.setattr(Judging, "judge", judge)
+    arguments.append("--first=3")
+    assert chaos.main() == expected
+    printed = capsys.readouterr().out
+    assert "[1/3" in printed
+    assert f"seed {7 + 3}" in printed
+    assert [line.split()[:4] for line in printed.splitlines()][4] == ["nul", "10", "%", "1"]
+    assert "stopped: 2 of 3 runs were not over" in printed
