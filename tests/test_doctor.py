@@ -103,6 +103,13 @@ def test_too_few_addresses(sound: Run) -> None:
     assert re.search(r"clients.trusted has 1, and scenarios of \d+ rules need about \d\d;", found.saw)
 
 
+def test_who_is_to_be_refused_is_greeted(sound: Run) -> None:
+    greeted = sound.profile.clients.model_copy(update={"refused": (ip_network("192.0.2.0/25"),)})
+    found = findings(differing(sound, clients=greeted))["turns_away"]
+    assert (found.state, found.mend) == (State.BAD, "refused-hosts")
+    assert re.fullmatch(r"192\.0\.2\.\d+ is greeted: «220 mail\.castle\.example .*»", found.saw)
+
+
 def test_a_server_of_which_every_domain_takes_everybody(sound: Run) -> None:
     domains = tuple(domain.model_copy(update={"catch_all": True}) for domain in sound.profile.domain)
     run = differing(sound, domain=domains)
@@ -542,6 +549,7 @@ def test_every_finding_has_its_mend() -> None:
         "waiting",
         "deferred",
         "domains",
+        "refused-hosts",
     } <= known.keys()
     assert all(entry["all"].endswith(".") for entry in known.values())
 

@@ -91,8 +91,9 @@ def test_the_mail_host_of_a_foreign_domain_has_an_address_that_is_no_clients() -
     domain = world.foreign_domain()
     (mx,) = answers(world.dns, domain, "MX")
     (address,) = answers(world.dns, mx.split()[1])
-    clients = (*world.profile.clients.networks, *world.profile.clients.trusted)
-    assert not any(ipaddress.ip_address(address) in network for network in clients)
+    clients = world.profile.clients
+    ours = (*clients.networks, *clients.trusted, *clients.refused)
+    assert not any(ipaddress.ip_address(address) in network for network in ours)
 
 
 def test_no_name_looks_like_an_address_in_disguise() -> None:

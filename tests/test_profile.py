@@ -244,6 +244,21 @@ def test_a_dry_run_has_no_table_about_delivery(tmp_path: Path, catalogue: Catalo
         ('"198.18.0.0/15"', "", "name the networks to choose from"),
         ('"proxy-v2"', '"direct"', "no address can be chosen"),
         ('"proxy-v2"', '"bind"', "is not of this host, so route bind cannot use it"),
+        (
+            '"proxy-v2"\nnetworks = ["198.18.0.0/15"]',
+            '"bind"\nnetworks = ["127.1.0.0/16"]\ntrusted = ["192.0.2.0/24"]',
+            "clients: 192.0.2.0/24 is not of this host",
+        ),
+        (
+            "[clients]",
+            '[clients]\nrefused = ["198.19.1.0/24"]',
+            "clients: refused: 198.19.1.0/24 shares addresses with 198.18.0.0/15 of networks",
+        ),
+        (
+            "[clients]",
+            '[clients]\ntrusted = ["192.0.2.9/32"]\nrefused = ["192.0.2.0/24"]',
+            "refused: 192.0.2.0/24 shares addresses with 192.0.2.9/32 of trusted",
+        ),
         ('"proxy-v2"', '"command"', "a command goes with route"),
         ('"proxy-v2"', '"command"\ncommand = ["exim4", "-bh"]', "{client} must stand in it"),
         ('"proxy-v2"', '"proxy-v2"\ndelays = "wait"', "has 0 groups"),

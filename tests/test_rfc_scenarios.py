@@ -28,7 +28,7 @@ from scenarios.rfc import test_session_commands as commands
 from scenarios.rfc import test_session_greeting as greeting
 from scenarios.rfc import test_session_order as order
 from scenarios.rfc.transactions import must_have_no_recipients, must_have_no_sender
-from tests.hostile_server import HostileServer
+from tests.hostile_server import HostileServer, Step
 from tests.ports import free_port
 from tests.rfc_server import ASKING, LIST, ItsMailbox, OneForAll, RfcServer, Way
 from tests.test_raw_dialogues import PROFILE as SMALL
@@ -40,7 +40,8 @@ listen = ["{dns}"]
 name = "first"
 zones = ["{list}"]
 """
-PROFILE = SMALL.replace("127.1.2.0/24", "127.16.0.0/12").replace("= 2.0", "= 20.0")
+NETWORKS = 'networks = ["127.16.0.0/12"]\nrefused = ["127.48.0.0/24"]'
+PROFILE = SMALL.replace('networks = ["127.1.2.0/24"]', NETWORKS).replace("= 2.0", "= 20.0")
 CATALOGUE = Catalogue.below(Path("scenarios/rfc"))
 Scenario = Callable[..., None]
 Given = dict[str, object]
@@ -58,11 +59,19 @@ NO_RECIPIENTS: Given = {"must_have_nothing": must_have_no_recipients}
 
 @contextlib.contextmanager
 def judged(
-    folder: Path, ways: Collection[Way], described: str = "", *, has_mailbox: bool = True
+    folder: Path,
+    ways: Collection[Way] = (),
+    described: str = "",
+    *,
+    has_mailbox: bool = True,
+    behind: Callable[[RfcServer], Step] = lambda server: server,
 ) -> Iterator[Run]:
-    """A run against a server with ways of its own; it is never slow. More of it may be `described`."""
+    """A run against a server with ways of its own; it is never slow. More of it may be `described`.
+
+    Somebody else may stand before it, and serve some visitors himself.
+    """
     server = RfcServer(ways, ("127.0.0.1", free_port()))
-    with HostileServer([[server]]) as listening:
+    with HostileServer([[behind(server)]]) as listening:
         profile = folder / "profile.toml"
         if not ASKING.isdisjoint(ways):
             described += ASKS.format(dns=endpoint_text(*server.dns), list=LIST)

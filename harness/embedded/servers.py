@@ -76,6 +76,7 @@ class _Settings:
                 "attempts": DNS_ATTEMPTS,
             },
             "relay": {"from_hosts": ["127.0.0.1", *profile["clients"]["trusted"]]},
+            "refuse": {"from_hosts": profile["clients"]["refused"]},
             "domain": [
                 {**domain, "format": "mbox" if domain["name"] == MBOX_DOMAIN else "maildir"}
                 for domain in profile["domain"]

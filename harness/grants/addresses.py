@@ -44,3 +44,9 @@ TRUSTED_ADDRESS = Plain(
     "clients.trusted names no address that the server relays for",
     shown_at=lambda endpoint: endpoint.chooses_addresses,
 )
+REFUSED_ADDRESS = Plain(
+    "refused-address",
+    lambda profile: bool(profile.clients.refused),
+    "clients.refused names no address that the server refuses in place of its greeting",
+    shown_at=lambda endpoint: endpoint.chooses_addresses,
+)

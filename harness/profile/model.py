@@ -69,10 +69,10 @@ class Profile(ServerTables, MailTables):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         binding = self.clients.route is RouteName.BIND
-        foreign = [net for net in self.clients.networks if binding and not is_of_this_host(net)]
+        foreign = [net for net in self.clients.all_networks if binding and not is_of_this_host(net)]
         if foreign:
             raise ValueError(
-                f"clients.networks: {foreign[0]} is not of this host, so route bind cannot use it; "
+                f"clients: {foreign[0]} is not of this host, so route bind cannot use it; "
                 f"anywhere only parts of 127.0.0.0/8 can be bound"
             )
         if self.clients.route is not RouteName.DIRECT and not self.clients.networks:
@@ -85,7 +85,7 @@ class Profile(ServerTables, MailTables):
                 f"sink.networks: {foreign[0]} is not of this host, so no mail host can be played there; "
                 "anywhere only parts of 127.0.0.0/8 can be bound, in a sandbox what is routed to loopback"
             )
-        if self.clients.route is RouteName.DIRECT and (self.clients.networks or self.clients.trusted):
+        if self.clients.route is RouteName.DIRECT and self.clients.all_networks:
             raise ValueError(
                 "clients: with route direct no address can be chosen; name another route or no networks"
             )
@@ -109,12 +109,14 @@ class Profile(ServerTables, MailTables):
                     "from in clients.networks"
                 )
             foreign = [
-                net for net in self.clients.networks if route is RouteName.BIND and not is_of_this_host(net)
+                net
+                for net in self.clients.all_networks
+                if route is RouteName.BIND and not is_of_this_host(net)
             ]
             if foreign:
                 raise ValueError(
-                    f"endpoint: {table.name}: {foreign[0]} of clients.networks is not of this host, so route "
-                    "bind cannot use it; name another route"
+                    f"endpoint: {table.name}: {foreign[0]} of clients is not of this host, so route bind "
+                    "cannot use it; name another route"
                 )
         return self
 

@@ -1,5 +1,6 @@
 """The tables of a profile, each as it stands in TOML."""
 
+import itertools
 import os
 import re
 from collections.abc import Collection, Sequence
@@ -77,12 +78,30 @@ class Clients(settings.Settings):
     command: settings.Command = ()  # of route command; {client} in it stands for the address
     delays: str = EXIM_DELAY  # how such a command tells that it would have waited: seconds in the first group
     networks: tuple[ReservedNetwork, ...] = ()
-    trusted: tuple[ReservedNetwork, ...] = ()
+    trusted: tuple[ReservedNetwork, ...] = ()  # that the server relays for
+    refused: tuple[ReservedNetwork, ...] = ()  # that it refuses in place of its greeting
+
+    @property
+    def all_networks(self) -> tuple[ReservedNetwork, ...]:
+        """Of innocent clients, of relay hosts and of those that are refused."""
+        return (*self.networks, *self.trusted, *self.refused)
 
     @field_validator("delays")
     @classmethod
     def _pattern(cls, value: str) -> str:
         return seconds_pattern(value)
+
+    @model_validator(mode="after")
+    def _refused_are_nobody_else(self) -> Self:
+        for refused, (key, others) in itertools.product(
+            self.refused, (("networks", self.networks), ("trusted", self.trusted))
+        ):
+            if shared := [one for one in others if one.version == refused.version and one.overlaps(refused)]:
+                raise ValueError(
+                    f"refused: {refused} shares addresses with {shared[0]} of {key}, whose clients are not "
+                    "refused; name networks that have none in common"
+                )
+        return self
 
     @model_validator(mode="after")
     def _command_goes_with_its_route(self) -> Self:

@@ -18,6 +18,7 @@ from harness.reference_mta.tables.server import (
     Dns,
     Limits,
     Mutation,
+    Refuse,
     Relay,
     Server,
     Tls,
@@ -43,6 +44,9 @@ server = "127.0.0.1:5353"        # the only name server it asks, such as: smtp-h
 
 [relay]
 from_hosts = ["127.0.0.1"]
+
+[refuse]                         # hosts that hear 554 in place of the greeting, and nothing but a farewell
+# from_hosts = ["203.0.113.66"]
 
 [[domain]]
 name = "castle.example"
@@ -126,6 +130,7 @@ class Config(settings.Settings):
     listener: tuple[Listening, ...] = ()
     dns: Dns
     relay: Relay = Relay()
+    refuse: Refuse = Refuse()
     domain: tuple[Domain, ...] = Field(min_length=1)
     speech: Speech = Speech()
     limits: Limits = Limits()

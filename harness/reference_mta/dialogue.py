@@ -8,7 +8,7 @@ from harness.reference_mta.authentication import Accounts, Authentication
 from harness.reference_mta.config import Config
 from harness.reference_mta.decisions import Deciding
 from harness.reference_mta.earned import Stage
-from harness.reference_mta.greeting import BANNER, KEYWORDS, Offer
+from harness.reference_mta.greeting import BANNER, KEYWORDS, TURNED_AWAY, Offer
 from harness.reference_mta.greylist import Greylist
 from harness.reference_mta.mail import dkim
 from harness.reference_mta.mail.acceptance import Acceptance
@@ -124,6 +124,10 @@ class Dialogue:
         """Connect: the greeting, or the refusal that stands in its place."""
         about = self.about
         policy = self.site.policy
+        if about.unwanted:
+            policy.note(TURNED_AWAY)
+            refusal = policy.greeting.turned_away(self.site.config.server.hostname)
+            return await self.teller.tell(refusal, self._line, Stage.CONNECT)
         stranger = policy.session.may_be_stranger(about)
         faced = await self.teller.face(Stage.CONNECT, policy.connect if stranger else (), self._line)
         about.unverified = faced.held

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from harness.reference_mta.earned import Refusal
 from harness.reference_mta.replies import word
 from harness.reference_mta.tables.extensions import Extension
 
 BANNER = "banner"  # the parts, as they are called when they are noted: the first line of all,
+TURNED_AWAY = "turned away"  # the refusal that stands in its place,
 KEYWORDS = "keywords"  # and what lists the keywords, with the lines that they stand in
 IDENT = "ESMTP smtp-harness reference MTA"
 
@@ -26,6 +28,11 @@ class Offer:
 def banner(hostname: str) -> str:
     """The first line of all."""
     return f"220 {hostname} {IDENT}"
+
+
+def turned_away(hostname: str) -> Refusal:
+    """What stands in its place for a client that is served nothing but QUIT (RFC 5321 §3.1)."""
+    return Refusal(f"554 5.7.1 {hostname} takes no mail from your address")
 
 
 def keywords(offer: Offer) -> list[str]:
@@ -53,5 +60,6 @@ class GreetingParts:
     """Each as it should be; another one may take its place."""
 
     banner: Callable[[str], str] = banner
+    turned_away: Callable[[str], Refusal] = turned_away
     keywords: Callable[[Offer], list[str]] = keywords
     welcome: Callable[[str, str, Sequence[str]], str] = welcome  # the server's name, the client's, keywords

@@ -7,7 +7,7 @@ from dataclasses import replace
 from threading import Barrier
 
 from fake_dns import QueryEntry, Truncated, reverse_name
-from harness.grants.addresses import ADDRESS, DNS, TRUSTED_ADDRESS
+from harness.grants.addresses import ADDRESS, DNS, REFUSED_ADDRESS, TRUSTED_ADDRESS
 from harness.grants.greylist import CLOCK, GREYLIST_OPERATOR
 from harness.grants.mail import MAILBOX
 from harness.grants.sending import SINK
@@ -116,6 +116,7 @@ def has_addresses(patient: Patient) -> Finding:
     for key, networks, need in (
         ("networks", [one for one in clients.networks if one.version == 4], ADDRESS.name),
         ("trusted", clients.trusted, TRUSTED_ADDRESS.name),
+        ("refused", clients.refused, REFUSED_ADDRESS.name),
     ):
         rules = sum(need in rule.needs and run.profile.claims(rule) for rule in run.catalogue)
         wanted, there = rules * CLIENTS_OF_A_RULE, sum(room_in(network) for network in networks)
@@ -211,6 +212,23 @@ def sends(patient: Patient) -> Finding:
     finally:
         sink.close(host)
     return Finding(State.GOOD, f"a message for others arrived at {host.address}, from {arrival.client}")
+
+
+def turns_away(patient: Patient) -> Finding:
+    """A client that is to be refused in place of the greeting is."""
+    run = patient.run
+    if reason := REFUSED_ADDRESS.lacking(run.profile):
+        return Finding(State.SKIPPED, reason)
+    client = run.client(run.world(), Kind.REFUSED, "refused")
+    attempt = client.attempt(upto=Stage.CONNECT)
+    opening = attempt.connect
+    if opening.treatment is Treatment.PASS:
+        saw = f"{client.address} is greeted: «{opening}»"
+        return Finding(State.BAD, saw, "refused-hosts", REFUSED_ADDRESS.name)
+    if opening.treatment is Treatment.DEFER:
+        saw = f"{client.address} is put off, and not refused: «{opening}»"
+        return patient.unsaid(client, attempt, Finding(State.BAD, saw, "refused-hosts", REFUSED_ADDRESS.name))
+    return patient.unsaid(client, attempt, Finding(State.GOOD, f"{client.address} hears «{opening}»"))
 
 
 def clock_moves(patient: Patient) -> Finding:
@@ -337,6 +355,7 @@ CHECKS = (
     Check("the account works under TLS", logs_in),
     Check("delivered mail can be read", delivers),
     Check("what is for others arrives at the mail hosts that we play", sends),
+    Check("who is to be refused at once is", turns_away),
     Check("the clock moves", clock_moves),
     Check("the operator's commands work", changes_lists),
     Check("its limits leave room for our connections", leaves_room),

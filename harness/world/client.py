@@ -305,7 +305,7 @@ class Client(Host):
             return False
         if bounces and self.world.internet.choice_of(self.kind) < MANY_STRANGERS:
             return True
-        return self.kind is Kind.TRUSTED or (greylist.key == "network" and not self.kind.is_strange)
+        return bool(self.kind.prescribed) or (greylist.key == "network" and not self.kind.is_strange)
 
     def tls_context(self) -> ssl.SSLContext:
         """TLS as scenarios that are not about the certificate use it: encrypted, unverified."""

@@ -28,6 +28,7 @@ class Kind(Enum):
     KNOWN = "its name is on the greylist's host whitelist, where the profile has one"
     STRANGER = "nobody has heard of it"
     TRUSTED = "its address is one that the server relays for"
+    REFUSED = "its address is one that the server refuses in place of its greeting"
     IPV6 = "known too, with an IPv6 address"
     ORDINARY = "its name is on no whitelist, and where it is greylisted it waits and comes again"
     IPV6_STRANGER = "nobody has heard of it, and it has an IPv6 address"
@@ -43,8 +44,13 @@ class Kind(Enum):
         return self in (Kind.KNOWN, Kind.IPV6)
 
     @property
+    def prescribed(self) -> str:
+        """The key of [clients] that names its networks, of either version; empty: they are those of all."""
+        return {Kind.TRUSTED: "trusted", Kind.REFUSED: "refused"}.get(self, "")
+
+    @property
     def version(self) -> int:
-        """The IP version of its address; a trusted host may have either."""
+        """The IP version of its address; one whose networks are prescribed may have either."""
         return 6 if self in (Kind.IPV6, Kind.IPV6_STRANGER) else 4
 
 
@@ -207,11 +213,12 @@ class Internet:
         return None
 
     def _networks(self, kind: Kind) -> tuple[Network, ...]:
-        return self.profile.clients.trusted if kind is Kind.TRUSTED else self.profile.clients.networks
+        found: tuple[Network, ...] = getattr(self.profile.clients, kind.prescribed or "networks")
+        return found
 
     def _far_away(self) -> str:
         """An address that is kept for documents (RFC 5737), and no client's where there is one left."""
-        ours = (*self.profile.clients.networks, *self.profile.clients.trusted)
+        ours = self.profile.clients.all_networks
         free = (one for one in FAR_AWAY if not any(ipaddress.ip_address(one) in network for network in ours))
         return next(free, FAR_AWAY[0])
 
@@ -229,7 +236,7 @@ class Internet:
         """
         networks = self._networks(kind)
         version = kind.version
-        versions = {one.version: None for one in networks} if kind is Kind.TRUSTED else (version,)
+        versions = {one.version: None for one in networks} if kind.prescribed else (version,)
         by_network = self.profile.greylist is not None and self.profile.greylist.key == "network"
         for wanted in versions:
             of_version = tuple(one for one in networks if one.version == wanted)
@@ -245,7 +252,7 @@ class Internet:
                 )
         raise NotTestableError(
             f"no IPv{version} address is left for another client; give clients."
-            f"{'trusted' if kind is Kind.TRUSTED else 'networks'} a larger network"
+            f"{kind.prescribed or 'networks'} a larger network"
         )
 
 

@@ -5,8 +5,20 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.scenario import Client, Expect, Internet, Raw, Stage, Sut, Talk, rule
-from scenarios.rfc.reply_sets import IMPLEMENTED, NO_SYNTAX_ERROR, NOT_ACCEPTABLE, POLICY, REFUSED
+from harness.scenario import (
+    CLOSED,
+    Client,
+    Expect,
+    Internet,
+    Kind,
+    NewClient,
+    Raw,
+    Stage,
+    Sut,
+    Talk,
+    rule,
+)
+from scenarios.rfc.reply_sets import ANY, IMPLEMENTED, NO_SYNTAX_ERROR, NOT_ACCEPTABLE, POLICY, REFUSED
 from scenarios.rfc.transactions import content, must_have_transaction, nothing_is_left
 
 LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
@@ -55,6 +67,14 @@ def first_word(line: str) -> str:
     return line.partition(" ")[0]
 
 
+def is_turned_away(talk: Talk, offence: bool, expect: Expect) -> None:
+    """The opening message: 554 for those whom the server refuses at once, 220 for all others."""
+    step = talk.hears("5xx" if offence else 220).step
+    expect.applicable(
+        not offence or step.code == 554, f"its clients are refused with {step.code}, and this is about 554"
+    )
+
+
 @rule("session.greeting")
 def test_the_opening_message_names_the_server(client: Client, raw: Raw) -> None:
     with raw(client) as talk:
@@ -63,6 +83,38 @@ def test_the_opening_message_names_the_server(client: Client, raw: Raw) -> None:
         f"the opening message has {line[:80]!r} where the server's full name should stand, or its address "
         "in brackets"
     )
+
+
+@rule("session.greeting-554")
+def test_quit_of_who_is_turned_away(new_client: NewClient, offence: bool, raw: Raw, expect: Expect) -> None:
+    with raw(new_client(Kind.REFUSED if offence else Kind.KNOWN), offence) as talk:
+        is_turned_away(talk, offence, expect)
+        talk.must_go_on()
+        talk.says("QUIT").must_hear(221)
+        talk.must_end()
+
+
+@rule("session.greeting-554")
+@pytest.mark.parametrize("line", ["EHLO {}", "HELO {}", "NOOP", "RSET"])
+def test_who_is_turned_away_may_say_something(
+    new_client: NewClient, offence: bool, raw: Raw, expect: Expect, line: str
+) -> None:
+    client = new_client(Kind.REFUSED if offence else Kind.KNOWN)
+    with raw(client, offence) as talk:
+        is_turned_away(talk, offence, expect)
+        talk.says(line.format(client.host) if offence else "NOOP").hears(*ANY, CLOSED)
+        talk.must_go_on()
+
+
+@rule("session.commands-after-554")
+@VERBS
+def test_who_is_turned_away_cannot_greet(
+    new_client: NewClient, offence: bool, raw: Raw, expect: Expect, verb: str
+) -> None:
+    client = new_client(Kind.REFUSED if offence else Kind.KNOWN)
+    with raw(client, offence) as talk:
+        is_turned_away(talk, offence, expect)
+        talk.says(f"{verb} {client.host}").must_hear(*(REFUSED if offence else (250,)))
 
 
 @rule("session.helo-plain")

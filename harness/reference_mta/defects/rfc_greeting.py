@@ -7,13 +7,14 @@ from typing import Any
 from harness.reference_mta import reached
 from harness.reference_mta.defects.commands import read_by, ruled
 from harness.reference_mta.defects.kinds import Mutant, joined, listing, speaking
-from harness.reference_mta.greeting import BANNER, KEYWORDS, welcome
+from harness.reference_mta.defects.parts import always, exchanged
+from harness.reference_mta.greeting import BANNER, KEYWORDS, TURNED_AWAY, welcome
 from harness.reference_mta.policy.checks import deny
 from harness.reference_mta.protocol.commands import Command, SyntaxFlawError
 from harness.reference_mta.protocol.events import Event, Greeted
 from harness.reference_mta.protocol.parts import ProtocolParts, command
 from harness.reference_mta.protocol.readers import READERS, Reader, Situation
-from harness.reference_mta.protocol.table import Row
+from harness.reference_mta.protocol.table import CONNECTING, SESSION, TABLE, Row, State
 
 NO_NAME = "501 5.5.4 Syntax: EHLO hostname"
 MADE_UP = "nameless.example"  # for a client that gives no name
@@ -85,6 +86,28 @@ RFC_GREETING_MUTANTS: tuple[Mutant, ...] = (
         "it has the first label of the server's name",
         BANNER,
         banner=_by_its_label,
+    ),
+    exchanged(
+        "session.greeting-554",
+        "off",
+        "the connection is closed behind the 554",
+        "greeting.turned_away",
+        lambda sound: lambda hostname: replace(sound(hostname), close=True),
+        always,
+    ),
+    ruled(
+        "QUIT",
+        "session.greeting-554",
+        "weak-quit",
+        "who was turned away hears 503 to QUIT as well",
+        replace(TABLE["QUIT"], where=SESSION),
+    ),
+    speaking(
+        "session.commands-after-554",
+        "off",
+        "who was turned away may greet all the same",
+        lambda parts: replace(parts, connecting=replace(CONNECTING, refused=State.UNGREETED)),
+        TURNED_AWAY,
     ),
     _saying("session.helo-plain", "off", "HELO lists extensions", KEYWORDS, welcome=_listing_always),
     ruled(

@@ -2,6 +2,7 @@
 
 import fnmatch
 import ipaddress
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,14 @@ from harness.reference_mta.domains import Domain
 from harness.reference_mta.earned import Earned, Stage
 from harness.reference_mta.greylist import Greylist
 from harness.reference_mta.resolver import Lookup, Resolver
+from harness.settings.hosts import Network
 
 if TYPE_CHECKING:
     from harness.reference_mta.policy import Policy
 
 MOST_REMEMBERED = 16  # names of a connection, whose addresses are not asked for again
 NOBODY = MailAddress("", "")
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class Transaction:
     covered: bool = False  # TLS is on
     submission: bool = False  # it came where accounts alone may send
     trusted: bool = False  # it is one of the relay hosts
+    unwanted: bool = False  # it is one of those that are turned away
     host_name: str = ""  # confirmed by DNS
     unverified: bool = False  # a delay was earned at connect
     greeting: str = ""
@@ -96,10 +100,8 @@ class Transaction:
         mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
         shortest = mapped or address
         self.client = str(shortest)
-        self.trusted = any(
-            shortest.version == network.version and shortest in network
-            for network in self.config.relay.from_hosts
-        )
+        self.trusted = _is_in(shortest, self.config.relay.from_hosts)
+        self.unwanted = _is_in(shortest, self.config.refuse.from_hosts)
 
     def begin_message(self) -> None:
         """Forget the envelope of the message before."""
@@ -159,3 +161,7 @@ class Transaction:
         """The PTR names of an address."""
         answer = await self.resolver.ask(reverse_pointer(address), "PTR")
         return answer.lookup, answer.values
+
+
+def _is_in(address: IpAddress, networks: Iterable[Network]) -> bool:
+    return any(address.version == network.version and address in network for network in networks)

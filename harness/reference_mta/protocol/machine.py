@@ -42,7 +42,7 @@ from harness.reference_mta.protocol.parts import (
 )
 from harness.reference_mta.protocol.parts import command as part_of
 from harness.reference_mta.protocol.readers import Situation
-from harness.reference_mta.protocol.table import CONNECTING, Row, State
+from harness.reference_mta.protocol.table import Row, State
 
 UNKNOWN = "500 5.5.2 That command is not known here"
 ABSENT = "502 5.5.1 That command is not implemented"
@@ -162,7 +162,7 @@ class Machine:
 
     def _read(self) -> tuple[Event | None, Row]:
         if self.state is State.CONNECTED:
-            return Connected(), CONNECTING
+            return Connected(), self._parts.connecting
         if self.state is State.CONTENT:
             return self._content(), self._parts.end_of_content
         if self._chunk is not None:
@@ -206,7 +206,7 @@ class Machine:
             self._parts.note(part_of(command.verb) if row else UNKNOWN_COMMAND)
             if row is None:
                 raise SyntaxFlawError(ABSENT if command.verb in NOT_IMPLEMENTED else UNKNOWN)
-            if self.state is State.TURNED_AWAY and command.verb != "QUIT":
+            if self.state is State.TURNED_AWAY and self.state not in row.where:
                 raise SyntaxFlawError(TURNED_AWAY)
             placed = self.state in row.where
             if not placed and not row.brings_bytes:

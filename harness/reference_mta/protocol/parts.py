@@ -8,7 +8,7 @@ from harness.reference_mta.protocol.content import Content, ContentReader
 from harness.reference_mta.protocol.limits import InFlight, Limits
 from harness.reference_mta.protocol.lines import LineReader, Lines
 from harness.reference_mta.protocol.readers import READERS, Reader
-from harness.reference_mta.protocol.table import END_OF_CONTENT, TABLE, Row
+from harness.reference_mta.protocol.table import CONNECTING, END_OF_CONTENT, TABLE, Row
 
 CONTENT = "content"
 UNKNOWN_COMMAND = "command that is unknown"
@@ -36,6 +36,7 @@ class ProtocolParts:
     content: Callable[[Limits, InFlight], Content] = ContentReader
     chunks: Callable[[Limits, InFlight], ChunkReader] = ChunkReader
     table: Mapping[str, Row] = field(default_factory=lambda: TABLE)
+    connecting: Row = CONNECTING
     end_of_content: Row = END_OF_CONTENT
     readers: Mapping[str, Reader] = field(default_factory=lambda: READERS)
     encoded: Callable[[str], bytes] = encoded

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from harness import settings
 from harness.reference_mta.protocol.saslprep import PreparationError, prepared
-from harness.reference_mta.tables.values import CertificateName, KnownBy, RelayNetwork, Seconds
+from harness.reference_mta.tables.values import CertificateName, ClientNetwork, KnownBy, Seconds
 from harness.reference_mta.verifiers import Kind, Mechanism
 from harness.settings import hosts
 from harness.settings.hosts import Address, DomainName, EndpointToCall, MailAddress
@@ -66,7 +66,13 @@ class Dns(settings.Settings):
 class Relay(settings.Settings):
     """Whom it relays for without a password."""
 
-    from_hosts: tuple[RelayNetwork, ...] = ()
+    from_hosts: tuple[ClientNetwork, ...] = ()
+
+
+class Refuse(settings.Settings):
+    """Whom it turns away before anything else."""
+
+    from_hosts: tuple[ClientNetwork, ...] = ()
 
 
 class Tls(settings.Settings):

@@ -58,7 +58,7 @@ def _certificate_name(value: object) -> object:
     return value
 
 
-RelayNetwork = Annotated[Network, PlainValidator(_network)]
+ClientNetwork = Annotated[Network, PlainValidator(_network)]
 KnownBy = Annotated[Account, PlainValidator(_account), settings.UNSHOWN]
 CertificateName = Annotated[str, BeforeValidator(_certificate_name)]
 Seconds = Annotated[float, Field(gt=0, le=86400 * 365)]
