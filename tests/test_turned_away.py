@@ -64,7 +64,7 @@ class Doorkeeper:
         ({"answer": b"554 still not"}, EHLO, Status.PASSED),
         ({"answer": b"250 welcome"}, NOOP, Status.PASSED),
         ({"answer": b"250 welcome"}, EHLO, Status.FAILED),
-        ({"replies": 0}, QUIT, Status.INCONCLUSIVE),
+        ({"replies": 0}, QUIT, Status.FAILED),
         ({"replies": 0}, NOOP, Status.FAILED),
         ({"replies": 1}, NOOP, Status.FAILED),
         ({"replies": 0}, EHLO, Status.INCONCLUSIVE),
