@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-PARTS = ("suite", "session", "dns_speed", "mta")
+PARTS = ("suite", "session", "dns_speed", "mta", "idle")
 
 
 def main() -> int:

@@ -105,7 +105,7 @@ def main() -> int:
             reference(Path(folder) / "prompt", dns) as (prompt, _),
         ):
             compare({FORGETFUL: forgetful, MAILBOX: mailbox, CORE: core, REFERENCE: prompt})
-        with reference(Path(folder) / "slow", dns, held_back=True) as (slow, process):
+        with reference(Path(folder) / "slow", dns, held_back=DELAY) as (slow, process):
             return hold_back(slow, process)
 
 
@@ -273,20 +273,27 @@ def serve_core(told: Connection, config: Path) -> None:
     asyncio.run(listen())
 
 
-def configured(folder: Path, dns: Address, *, held_back: bool = False) -> Path:
-    """A configuration of the reference MTA in a folder of its own."""
+def configured(folder: Path, dns: Address, *, held_back: float = 0.0) -> Path:
+    """A configuration of the reference MTA in a folder of its own.
+
+    With `held_back` clients say their address by PROXY, and those without a name wait so many seconds.
+    """
     folder.mkdir()
     config = folder / "mta.toml"
-    proxy, delay = ("true", DELAY) if held_back else ("false", 0.0)
     config.write_text(
-        CONFIGURATION.format(proxy=proxy, delay=delay, state=folder / "state", dns=f"{dns[0]}:{dns[1]}"),
+        CONFIGURATION.format(
+            proxy="true" if held_back else "false",
+            delay=held_back,
+            state=folder / "state",
+            dns=f"{dns[0]}:{dns[1]}",
+        ),
         "utf-8",
     )
     return config
 
 
 @contextlib.contextmanager
-def reference(folder: Path, dns: Address, *, held_back: bool = False) -> Iterator[tuple[Address, Any]]:
+def reference(folder: Path, dns: Address, *, held_back: float = 0.0) -> Iterator[tuple[Address, Any]]:
     """The reference MTA; yields its address and its process, whose pipes are the control channel."""
     config = configured(folder, dns, held_back=held_back)
     command = [sys.executable, "-m", "harness.reference_mta", str(config), "--control"]
