@@ -70,6 +70,24 @@ def test_no_name_and_no_record_are_nothing(dns: tuple[FakeDns, tuple[str, int]])
     assert asked(server, NAME, "AAAA") == NOTHING
 
 
+def test_who_asks_when_it_is_closed_has_no_answer_at_once_and_no_line_in_the_log(
+    dns: tuple[FakeDns, tuple[str, int]], caplog: pytest.LogCaptureFixture
+) -> None:
+    store, server = dns
+    store.script(NAME, "A", NoAnswer())
+
+    async def ask() -> list[Answer]:
+        resolver = Resolver(server, 60.0, 2)
+        await resolver.start()
+        under_way = asyncio.create_task(resolver.ask(NAME, "A"))
+        await asyncio.sleep(0)
+        resolver.close()
+        return [await under_way, *[await resolver.ask(NAME, "A") for _ in range(10)]]
+
+    assert asyncio.run(asyncio.wait_for(ask(), 10.0)) == [FAILED] * 11
+    assert caplog.records == []
+
+
 @pytest.mark.parametrize("fault", [ServFail(), Refused(), NoAnswer(), WrongId(), Late(5.0)])
 def test_no_usable_answer_is_a_failure(dns: tuple[FakeDns, tuple[str, int]], fault: object) -> None:
     store, server = dns

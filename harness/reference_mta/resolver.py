@@ -81,9 +81,12 @@ class Resolver(asyncio.DatagramProtocol):
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
 
     def close(self) -> None:
-        """Close the socket; questions under way time out."""
+        """Close the socket: whoever asks, or is asking, has no answer, and nothing is said of that."""
         if self._transport:
             self._transport.close()
+        self._transport = None
+        for asked in self._under_way.values():
+            _give_up(asked.answered)
 
     async def ask(self, name: str, record_type: str) -> Answer:
         """The records of a name; never raises, a name that DNS cannot carry has none."""
@@ -101,7 +104,7 @@ class Resolver(asyncio.DatagramProtocol):
                 continue
             self._answers = True
             return _answer(response)
-        if self._answers:
+        if self._answers and self._transport:
             self._answers = False  # told once, until it answers again
             log.warning(
                 "the DNS server at %s does not answer; lookups fail until it does",
