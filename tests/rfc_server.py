@@ -49,6 +49,7 @@ class Way(Enum):
     # for reasons of its own, that are nobody's affair
     REFUSES_VRFY = auto()  # 550
     REFUSES_HELO = auto()  # 550
+    PUTS_SECOND_GREETING_OFF = auto()  # 451
     REFUSES_COMMANDS_IN_MAIL = auto()  # a line of a message looks like one
     PUNISHES_HASTE = auto()  # closes where something came before a message was answered
     # as the profile has it
@@ -195,6 +196,8 @@ class Dialogue:
             return b"501 who?"
         if verb == b"HELO" and Way.REFUSES_HELO in self.server.ways:
             return b"550 your name leads nowhere"
+        if self.greeted and Way.PUTS_SECOND_GREETING_OFF in self.server.ways:
+            return b"451 not now"
         if self.greeted and Way.GREETS_ONCE in self.server.ways:
             if Way.REFUSED_GREETING_DROPS in self.server.ways:
                 self.drop()

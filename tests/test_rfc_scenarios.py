@@ -248,6 +248,12 @@ def test_a_server_is_wrong_in_its_own_way(
         ({Way.REFUSES_VRFY}, "session.vrfy-implemented", commands.test_vrfy_is_known, {}),
         ({Way.REFUSES_HELO}, "session.helo-plain", greeting.test_helo_lists_nothing, {}),
         (
+            {Way.PUTS_SECOND_GREETING_OFF},
+            "session.second-ehlo-resets",
+            greeting.test_a_second_greeting_drops_the_transaction,
+            TWICE,
+        ),
+        (
             {Way.LISTS_WHAT_IT_HAS_NOT, Way.REFUSES_MAIL},
             "session.keywords-honoured",
             greeting.test_parameters_of_listed_extensions,
