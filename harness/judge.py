@@ -237,6 +237,10 @@ class Judge:
         """Whether a greeting came before the time was over that everybody waits for it."""
         return greeting.at_most < LATE_FROM * self.pause
 
+    def is_before_refusals(self, refused: Step) -> bool:
+        """Whether a refusal came before the time was over that each of them takes."""
+        return refused.at_most < LATE_FROM * self.refusals_take
+
     def accepts(self, attempt: Attempt, stage: Stage) -> None:
         """Raise unless nothing was refused up to and including `stage`, prompt or late."""
         self.patient.through(attempt, stage)

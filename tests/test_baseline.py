@@ -235,8 +235,55 @@ def test_a_pause_is_missed_only_where_each_client_should_meet_one(
     met: Callable[..., Run], server: Politely, more: str
 ) -> None:
     run = met(server, more)
-    assert not run.baseline.has_no_pause
+    assert not run.baseline.misses("pause")
     assert run.judge.pause > 0.0
+
+
+@dataclass
+class Tarpit(Politely):
+    """The same, and each refusal is held back by so many seconds."""
+
+    refusals_take: float = 0.0
+
+    def _say(self, visitor: Visitor, reply: bytes) -> None:
+        if reply[:1] in b"45":
+            visitor.over.wait(self.refusals_take)
+        super()._say(visitor, reply)
+
+
+def no_relaying(command: bytes) -> bytes:
+    is_for_others = command.startswith(b"RCPT") and not command.endswith(b"@example.org>")
+    return b"550 5.7.1 no relaying" if is_for_others else b""
+
+
+def test_refusals_that_are_not_held_back_any_more_are_a_finding(met: Callable[..., Run]) -> None:
+    run = met(Politely(no_relaying), "[dialect]\nrefusals_take = 2.5")
+    finding = only(run)
+    assert finding.id == "baseline.refusals"
+    assert finding.statement.startswith(
+        "who is refused is not kept waiting for that, which takes everybody 2.5 s by dialect.refusals_take; "
+        "the slowest that came: 550 5.7.1 no relaying after 0."
+    )
+    assert run.judge.refusals_take == 0.0  # so what is late is judged without it
+
+
+@pytest.mark.parametrize(
+    ("server", "take"),
+    [
+        (Tarpit(no_relaying, refusals_take=2.5), 2.5),
+        (Politely(no_relaying), 1.5),
+        (Politely(), 2.5),
+        (saying(b"RCPT TO:<friend@", b"421 4.7.0 too busy"), 2.5),
+        (saying(b"RCPT TO:<friend@", b"hang up"), 2.5),
+    ],
+    ids=["they are", "it is short", "nobody is refused", "it is busy", "it breaks off"],
+)
+def test_a_tarpit_is_missed_only_where_somebody_is_refused_at_once(
+    met: Callable[..., Run], server: Politely, take: float
+) -> None:
+    run = met(server, f"[dialect]\nrefusals_take = {take}")
+    assert run.baseline.findings == ()
+    assert run.judge.refusals_take == take
 
 
 def test_a_pause_may_be_longer_than_a_reply_may_take(met: Callable[..., Run]) -> None:
@@ -283,7 +330,7 @@ def test_lost_dialogues_are_no_findings(met: Callable[..., Run]) -> None:
 def test_every_way_of_being_innocent_is_tried_and_every_user(catalogue: Catalogue, tmp_path: Path) -> None:
     with open_run(Wish(catalogue)) as run:
         ways = list(innocents(run.profile))
-    assert {one.kind for one in ways} == {*Kind} - {Kind.ORDINARY}
+    assert {one.kind for one in ways} == {*Kind} - {Kind.ORDINARY, Kind.REFUSED}
     assert any(one.authenticated for one in ways)
     assert any(one.covered and not one.authenticated for one in ways)
     assert any(not one.extended for one in ways)

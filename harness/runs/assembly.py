@@ -122,8 +122,10 @@ def begin(run: Run) -> tuple[Run, ServerFacts]:
     with run.threads(1, "server_facts") as pool:
         facts = pool.submit(server_facts, run)
         run = replace(run, baseline=look(run))
-    if run.baseline.has_no_pause:  # then nothing of what is late is due to it
+    if run.baseline.misses("pause"):  # then nothing of what is late is due to it
         run = replace(run, judge=replace(run.judge, pause=0.0))
+    if run.baseline.misses("refusals_take"):
+        run = replace(run, judge=replace(run.judge, refusals_take=0.0))
     found = [finding for _, finding in examine(run, short=True)]
     wrong = [finding.saw for finding in found if finding.state is State.BAD and not finding.without]
     obstacles = {one.without: one.saw for one in found if one.without and one.state in OBSTACLES}

@@ -20,7 +20,7 @@ from harness.runs.steadiness import LATE
 from harness.smtp.session import Ending
 from harness.verdicts import FailedError, InconclusiveError, NotTestableError
 from harness.world.client import Client
-from harness.world.conversation import Attempt, Manner, Step
+from harness.world.conversation import REFUSES, SERVICE_ENDS, Attempt, Manner, Step
 from harness.world.internet import Kind
 from harness.world.step import BELONGS
 
@@ -106,7 +106,7 @@ class Finding:
     in_message: bool = False  # whether it shows in what is delivered, and not in the dialogue
     late: bool = False  # whether only the time is wrong
     spared: frozenset[Manner] = frozenset()  # in which clients of that kind did not meet it
-    is_missing: bool = False  # whether it is what they do not meet, so it explains nothing that others meet
+    misses: str = ""  # what nobody meets, by its key in [dialect]: it explains nothing that others meet
 
     @property
     def lets_through(self) -> bool:
@@ -120,7 +120,7 @@ class Finding:
         explains no other reply, and no reply that came at once.
         """
         known = Fault.LATE if self.late else Fault.REPLY
-        if self.in_message or self.is_missing or step.tag is not self.step.tag or fault is not known:
+        if self.in_message or self.misses or step.tag is not self.step.tag or fault is not known:
             return False
         if manner.at(step.stage) in self.spared:
             return False
@@ -166,10 +166,9 @@ class Baseline:
             for one in self.meetings
         )
 
-    @property
-    def has_no_pause(self) -> bool:
-        """Whether nobody waits for the greeting, though everybody should."""
-        return any(one.is_missing for one in self.findings)
+    def misses(self, key: str) -> bool:
+        """Whether nobody waits as everybody should by that key of [dialect]: `pause`, `refusals_take`."""
+        return any(one.misses == key for one in self.findings)
 
     @property
     def marking(self) -> Finding | None:
@@ -204,7 +203,12 @@ def look(run: "Run") -> Baseline:
         heard = [one for one in (*meetings, *again) if one.innocent is innocent and not one.lost]
         for meeting in heard if len(heard) > 1 or not any(one.deviation for one in heard) else ():
             run.steadiness.twin_met(innocent, meeting.said)
-    findings = (*_findings((*meetings, *again)), *_marking(run, meetings), *_lost_pause(run, meetings))
+    findings = (
+        *_findings((*meetings, *again)),
+        *_marking(run, meetings),
+        *_lost_pause(run, meetings),
+        *_lost_tarpit(run),
+    )
     asked_about = {one.innocent.who for one in meetings if one.client.queries()}
     unasked = frozenset(one.innocent.who for one in meetings if not one.lost) - asked_about
     baseline = Baseline(tuple(meetings), findings, frozenset(_zones_asked(run, meetings)), unasked=unasked)
@@ -436,7 +440,44 @@ def _lost_pause(run: "Run", meetings: list[Meeting]) -> Iterator[Finding]:
         "innocent clients are not kept waiting for the greeting, for which everybody waits "
         f"{profile.dialect.pause:g} s by dialect.pause; the slowest that came: {slowest}"
     )
-    yield Finding("baseline.pause", statement, str(slowest), innocent, slowest, is_missing=True)
+    yield Finding("baseline.pause", statement, str(slowest), innocent, slowest, misses="pause")
+
+
+def _lost_tarpit(run: "Run") -> Iterator[Finding]:
+    """That refusals come at once, of which each should take a while: those of mail for others.
+
+    Whom the server relays for is not refused, so where no address can be chosen nothing may be seen.
+    """
+    take = run.profile.dialect.refusals_take
+    if take < MISSED_FROM:
+        return
+    with run.threads(AGREEING, "refused") as pool:
+        refused = [*filter(None, pool.map(lambda _: _refusal(run), range(AGREEING)))]
+    if len(refused) < AGREEING or not all(map(run.judge.is_before_refusals, refused)):
+        return
+    slowest = max(refused, key=lambda step: step.seconds)
+    statement = (
+        "who is refused is not kept waiting for that, which takes everybody "
+        f"{take:g} s by dialect.refusals_take; the slowest that came: {slowest}"
+    )
+    innocent = Innocent(Kind.KNOWN, ordinary_recipient(run.profile))
+    yield Finding("baseline.refusals", statement, str(slowest), innocent, slowest, misses="refusals_take")
+
+
+def _refusal(run: "Run") -> Step | None:
+    """Where one is refused who writes to somebody elsewhere; None when that was not seen."""
+    world = run.world()
+    try:
+        attempt = run.observer(world).attempt(
+            recipient=f"friend@{world.internet.foreign_domain()}",
+            upto=run.profile.dialect.tells(Stage.RCPT),
+            patient=False,
+            label="mail for others, to see how long a refusal takes",
+        )
+    except (InconclusiveError, NotTestableError):
+        return None
+    last = attempt.staged[-1] if attempt.staged else None
+    return last if last and last.code >= REFUSES and last.code != SERVICE_ENDS else None
 
 
 def _asked_at(met: Meeting) -> Stage | None:

@@ -126,8 +126,8 @@ def _decides(run: Run, met: Meeting) -> str:
 def _mend_of(found: Deviation) -> str:
     """The key of the advice about something that innocent clients met."""
     step, kind = found.step, found.innocent.kind
-    if found.is_missing:
-        return "pause"
+    if found.misses:
+        return found.misses
     if step.misplaced:
         return "misplaced"
     if step.stage is Stage.TLS:

@@ -23,7 +23,7 @@ RESERVED_NAMES = ("example", "test", "invalid", "localhost", "example.com", "exa
 
 
 class Kind(Enum):
-    """What sort of sending host a client is; all of them are innocent until a scenario changes them."""
+    """What sort of sending host a client is; all but `REFUSED` are innocent until a scenario changes them."""
 
     KNOWN = "its name is on the greylist's host whitelist, where the profile has one"
     STRANGER = "nobody has heard of it"
