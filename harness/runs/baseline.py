@@ -444,15 +444,16 @@ def _lost_pause(run: "Run", meetings: list[Meeting]) -> Iterator[Finding]:
 
 
 def _lost_tarpit(run: "Run") -> Iterator[Finding]:
-    """That refusals come at once, of which each should take a while: those of mail for others.
+    """That refusals come at once, of which each should take a while: of mail for others, and for nobody.
 
-    Whom the server relays for is not refused, so where no address can be chosen nothing may be seen.
+    Whom the server relays for is not refused the first, so where no address can be chosen little may be seen.
     """
     take = run.profile.dialect.refusals_take
     if take < MISSED_FROM:
         return
-    with run.threads(AGREEING, "refused") as pool:
-        refused = [*filter(None, pool.map(lambda _: _refusal(run), range(AGREEING)))]
+    asked = [for_others for for_others in (True, False) for _ in range(AGREEING)]
+    with run.threads(len(asked), "refused") as pool:
+        refused = [*filter(None, pool.map(lambda for_others: _refusal(run, for_others=for_others), asked))]
     if len(refused) < AGREEING or not all(map(run.judge.is_before_refusals, refused)):
         return
     slowest = max(refused, key=lambda step: step.seconds)
@@ -464,15 +465,16 @@ def _lost_tarpit(run: "Run") -> Iterator[Finding]:
     yield Finding("baseline.refusals", statement, str(slowest), innocent, slowest, misses="refusals_take")
 
 
-def _refusal(run: "Run") -> Step | None:
-    """Where one is refused who writes to somebody elsewhere; None when that was not seen."""
+def _refusal(run: "Run", *, for_others: bool) -> Step | None:
+    """Where one is refused who writes to somebody elsewhere, or to nobody; None when that was not seen."""
     world = run.world()
     try:
+        elsewhere = f"friend@{world.internet.foreign_domain()}"
         attempt = run.observer(world).attempt(
-            recipient=f"friend@{world.internet.foreign_domain()}",
+            recipient=elsewhere if for_others else run.sut.unknown_recipient,
             upto=run.profile.dialect.tells(Stage.RCPT),
             patient=False,
-            label="mail for others, to see how long a refusal takes",
+            label=f"mail for {'others' if for_others else 'nobody'}, to see how long a refusal takes",
         )
     except (InconclusiveError, NotTestableError):
         return None
