@@ -10,8 +10,8 @@ def shown(text: str) -> str:
     (Python's surrogates) are all not printable.
     """
     cut = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
-    return cut if cut.isprintable() else "".join(map(_visible, cut))
+    return cut if cut.isprintable() else "".join(map(_escaped, cut))
 
 
-def _visible(character: str) -> str:
+def _escaped(character: str) -> str:
     return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")

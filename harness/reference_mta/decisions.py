@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.reference_mta.earned import Refusal
-from harness.reference_mta.replies import visible
+from harness.reference_mta.replies import escaped
 
 LONGEST_SAID, LONGEST_REPLY = 200, 400  # characters that are shown
 STAGES = {"EHLO": "helo", "HELO": "helo", "MAIL": "mail", "RCPT": "rcpt", "DATA": "data", "BDAT": "data"}
@@ -34,11 +34,11 @@ class Decision:
         return {
             "client": f"{self.client:<15}",
             "stage": f"{self.stage:<8}",
-            "said": visible(self.said),
+            "said": escaped(self.said),
             "rules": ", ".join(self.rules) or "-",
             "delay": f"{self.delay:g} s",
-            "reply": visible(self.reply.replace("\r\n", " / ")),
-            "later": f"(told later: {visible(self.later)})" if self.later else "",
+            "reply": escaped(self.reply.replace("\r\n", " / ")),
+            "later": f"(told later: {escaped(self.later)})" if self.later else "",
         }
 
     def __str__(self) -> str:

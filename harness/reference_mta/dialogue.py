@@ -49,7 +49,7 @@ class Site:
     resolver: Resolver
     greylist: Greylist
     accounts: Accounts
-    post: Acceptance
+    acceptance: Acceptance
 
     def transaction(self) -> Transaction:
         """A new connection's view."""
@@ -281,7 +281,7 @@ class Dialogue:
 
     async def _keep(self, message: Message) -> str:
         try:
-            await self.site.post.take(message)
+            await self.site.acceptance.take(message)
         except OSError as error:
             log.error("mail cannot be kept: %s", error)
             return "452 4.3.1 The message could not be kept; please try again later"

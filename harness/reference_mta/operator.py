@@ -19,7 +19,7 @@ from harness.reference_mta.mail.queue import QUEUE
 from harness.reference_mta.mail.queue_commands import QueueCommands, facts, lines
 from harness.reference_mta.policy import Policy
 from harness.reference_mta.protocol.saslprep import PreparationError
-from harness.reference_mta.replies import visible
+from harness.reference_mta.replies import escaped
 from harness.reference_mta.verifiers import Mechanism, made
 
 DATABASE = "greylist.sqlite"  # in the state directory
@@ -74,7 +74,7 @@ def work_on_queue(options: argparse.Namespace) -> int:
         case action:
             if (queue_commands.remove if action == "remove" else queue_commands.thaw)(options.id):
                 return 0
-            print(f"no {'frozen ' if action == 'thaw' else ''}message {visible(options.id)} in the queue")
+            print(f"no {'frozen ' if action == 'thaw' else ''}message {escaped(options.id)} in the queue")
             return 1
 
 
@@ -133,6 +133,6 @@ def _lines(entries: list[GreylistEntry]) -> Iterator[str]:
     for entry in entries:
         since = datetime.datetime.fromtimestamp(entry.first, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")
         triplet = entry.triplet
-        yield visible(
+        yield escaped(
             f"{entry.list} {triplet.client} <{triplet.sender}> <{triplet.recipient}> since {since} UTC"
         )

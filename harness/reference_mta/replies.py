@@ -21,7 +21,7 @@ def printable(text: str | None, limit: int = LONGEST_TEXT) -> str:
     return "".join(char if " " <= char <= "~" else "?" for char in text)
 
 
-def visible(text: str) -> str:
+def escaped(text: str) -> str:
     r"""Text for the log in which nothing is hidden, moves a cursor or turns around: `\x1b`, `\u202e`."""
     if text.isprintable():
         return text

@@ -113,7 +113,7 @@ async def _steered(service: Service, stopped: asyncio.Event, reached: Reached | 
     control = Control(
         site.greylist,
         queue_commands,
-        site.post.srs,
+        site.acceptance.srs,
         site.host_name,
         parts=site.policy.greylisting,
         reached=reached,

@@ -28,7 +28,7 @@ from harness.reference_mta.mail.queue import QUEUE, Queue
 from harness.reference_mta.mail.sending import Sender
 from harness.reference_mta.mail.srs import Srs
 from harness.reference_mta.mail.storage import Storage
-from harness.reference_mta.mail.waking import BELL, Waker
+from harness.reference_mta.mail.waking import WAKER_FILE, Waker
 from harness.reference_mta.operator import DATABASE
 from harness.reference_mta.policy import Policy
 from harness.reference_mta.policy.dialect import spoken
@@ -81,7 +81,7 @@ async def serving(
         stack.callback(resolver.close)
         context = _context(config, mutants)
         policy = _policy(config, mutants, reached)
-        waker = Waker(state / BELL)
+        waker = Waker(state / WAKER_FILE)
         stack.callback(waker.close)
         queue = Queue(state / QUEUE)
         stack.callback(queue.close)
@@ -89,13 +89,13 @@ async def serving(
         stack.callback(storage.close)
         mailboxes = Mailboxes(config, Filters(config.delivery.filters), policy.delivery, policy.filing)
         srs = Srs(config, policy.srs)
-        post = Acceptance(
+        acceptance = Acceptance(
             config, storage, mailboxes, queue, waker, srs, policy.routing, policy.forwarding, policy.reports
         )
         finder = Finder(config, resolver, policy.finding)
-        sender = Sender(config, post, Attempts(finder, policy.delivery), policy.retrying)
+        sender = Sender(config, acceptance, Attempts(finder, policy.delivery), policy.retrying)
         await stack.enter_async_context(running(sender.run()))
-        site = Site(config, policy, resolver, greylist, Accounts.of(config, _decoys_key(config)), post)
+        site = Site(config, policy, resolver, greylist, Accounts.of(config, _decoys_key(config)), acceptance)
         listeners = _Listeners(site, Crowd.of(config), context, stack)
         address, port = "", config.server.port
         for host in policy.addresses(config):

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from harness.reference_mta.bounds import Bounds
 from harness.reference_mta.decisions import Decision
-from harness.reference_mta.replies import visible
+from harness.reference_mta.replies import escaped
 
 LONGEST = 4000  # characters of a line; decisions are shorter than that
 PLAIN, DIM = "\033[0m", "\033[2m"
@@ -103,8 +103,8 @@ def json_line(record: logging.LogRecord) -> str:
 def plain_line(record: logging.LogRecord) -> str:
     """The time of day and the message; nothing in it can move the cursor."""
     trace = _trace(record)
-    below = "\n" + "\n".join(map(visible, trace.splitlines())) if trace else ""
-    return f"{_time(record)} {visible(record.getMessage()[:LONGEST])}{below}"
+    below = "\n" + "\n".join(map(escaped, trace.splitlines())) if trace else ""
+    return f"{_time(record)} {escaped(record.getMessage()[:LONGEST])}{below}"
 
 
 def coloured_line(record: logging.LogRecord) -> str:

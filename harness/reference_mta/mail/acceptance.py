@@ -18,7 +18,7 @@ from harness.reference_mta.mail.routing import RoutingParts
 from harness.reference_mta.mail.srs import Srs
 from harness.reference_mta.mail.storage import Copy, NotStoredError, Storage
 from harness.reference_mta.mail.waking import Waker
-from harness.reference_mta.replies import visible
+from harness.reference_mta.replies import escaped
 
 log = logging.getLogger(__name__)
 
@@ -62,9 +62,9 @@ class Acceptance:
             letters = await self._keep(letters, elsewhere)
         finally:  # also when the client is gone: its message may be in the queue all the same
             if elsewhere:
-                self.waker.ring()
+                self.waker.wake()
         places = ", ".join(_places(letters, routes.remote)) or "nowhere"
-        log.info("mail from <%s>: %s", visible(message.sender), places)
+        log.info("mail from <%s>: %s", escaped(message.sender), places)
         delivered = {recipient for led in here.values() for recipient in led}
         await self._tell(
             message, dict.fromkeys(delivered, Action.DELIVERED) | dict.fromkeys(several, Action.EXPANDED)
@@ -122,4 +122,4 @@ def _places(letters: Iterable[Letter], remote: Iterable[str]) -> Iterator[str]:
     for letter in letters:
         yield f"in {letter.folder or 'the inbox'} of {letter.mailbox}"
     for address in remote:
-        yield f"queued for <{visible(address)}>"
+        yield f"queued for <{escaped(address)}>"

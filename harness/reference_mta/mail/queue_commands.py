@@ -1,7 +1,7 @@
 """The operator's hand on the queue: list, remove, thaw, run (wiki 1612–1620), while the server runs or not.
 
 Each action has a connection of its own to the database, so that it works from any process and any thread;
-what is to be tried at once is rung for, see `waker.py`.
+what is to be tried at once wakes the server, see `waking.py`.
 """
 
 import contextlib
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.reference_mta.mail.queue import QUEUE, Queue, QueueEntry
-from harness.reference_mta.mail.waking import BELL, ring
-from harness.reference_mta.replies import visible
+from harness.reference_mta.mail.waking import WAKER_FILE, wake
+from harness.reference_mta.replies import escaped
 
 ACTIONS = ("list", "remove", "thaw", "run")
 
@@ -51,14 +51,14 @@ class QueueCommands:
         """Let a frozen message be tried at once; whether there was one of that id."""
         with self._queue() as queue:
             found = self.parts.thaw(queue, number)
-        ring(self.state / BELL)
+        wake(self.state / WAKER_FILE)
         return found
 
     def run(self) -> int:
         """Let every message that is not frozen be tried at once; how many those are."""
         with self._queue() as queue:
             count = queue.run()
-        ring(self.state / BELL)
+        wake(self.state / WAKER_FILE)
         return count
 
     @contextlib.contextmanager
@@ -77,9 +77,9 @@ def lines(entries: Sequence[QueueEntry]) -> Iterator[str]:
     for entry in entries:
         age = max(0, int(time.time() - entry.arrived))
         frozen = "  frozen" if entry.frozen else ""
-        yield visible(f"{entry.id}  {age} s  {entry.size} bytes  <{entry.sender}>{frozen}")
+        yield escaped(f"{entry.id}  {age} s  {entry.size} bytes  <{entry.sender}>{frozen}")
         for each in entry.recipients:
             tries = "not tried yet" if not each.attempts else f"attempt {each.attempts}: {each.reply}"
-            yield visible(f"    {each.address}  {each.state}, {tries}"[:1000])
+            yield escaped(f"    {each.address}  {each.state}, {tries}"[:1000])
     if not entries:
         yield "The queue is empty."

@@ -20,7 +20,7 @@ from harness.reference_mta.mail.reports import Action
 from harness.reference_mta.mail.requests import Occasion
 from harness.reference_mta.mail.retrying import Results, RetryingParts, told
 from harness.reference_mta.reached import on_behalf_of
-from harness.reference_mta.replies import visible
+from harness.reference_mta.replies import escaped
 
 AT_ONCE = 100  # messages that are under way
 BREATH = 1.0  # seconds after the queue could not be read or written
@@ -30,16 +30,18 @@ log = logging.getLogger(__name__)
 class Sender:
     """The part of a server that sends; one message is never under way twice."""
 
-    def __init__(self, config: Config, post: Acceptance, attempts: Attempts, parts: RetryingParts) -> None:
-        """`post` has the queue, and takes the notifications."""
+    def __init__(
+        self, config: Config, acceptance: Acceptance, attempts: Attempts, parts: RetryingParts
+    ) -> None:
+        """`acceptance` has the queue, and takes the notifications."""
         self._config = config
-        self._acceptance = post
-        self._queue: Queue = post.queue
-        self._storage = post.storage
+        self._acceptance = acceptance
+        self._queue: Queue = acceptance.queue
+        self._storage = acceptance.storage
         self._attempts = attempts
-        self._waker = post.waker
+        self._waker = acceptance.waker
         self._parts = parts
-        self._reports = post.reports
+        self._reports = acceptance.reports
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
 
@@ -47,7 +49,7 @@ class Sender:
         """Until it is cancelled; what is under way then is tried again when the server runs again."""
         try:
             while True:
-                self._waker.still()
+                self._waker.reset()
                 await self._waker.wait(await self._start_what_is_due())
         finally:
             self._stopping = True
@@ -86,7 +88,7 @@ class Sender:
             await asyncio.sleep(self._config.outgoing.interval)  # or it would be tried at once, for ever
         finally:
             del self._under_way[number]
-            self._waker.ring()
+            self._waker.wake()
 
     async def _send(self, entry: QueueEntry, content: bytes) -> None:
         """One attempt, and what becomes of the message after it."""
@@ -204,4 +206,4 @@ async def _whole(work: Coroutine[None, None, None]) -> None:
 
 def _log(outcomes: Results) -> None:
     for address, each in outcomes.items():
-        log.info("queued mail to <%s>: %s: %s", visible(address), each.state, visible(each.words))
+        log.info("queued mail to <%s>: %s: %s", escaped(address), each.state, escaped(each.words))

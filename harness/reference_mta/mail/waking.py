@@ -12,16 +12,16 @@ import os
 import stat
 from pathlib import Path
 
-BELL = "queue.waker"  # in the state directory
-RINGS = 4096  # bytes that are read at a time; what they are does not matter
+WAKER_FILE = "queue.waker"  # in the state directory
+READ_AT_ONCE = 4096  # bytes that are read at a time; what they are does not matter
 
 
 class Waker:
     """The waker of a running server."""
 
     def __init__(self, file: Path) -> None:
-        """Hangs it up at `file`. Raises `OSError`, also when another server has it."""
-        self._rung = asyncio.Event()
+        """Makes the pipe `file`. Raises `OSError`, also when another server has it."""
+        self._woken = asyncio.Event()
         with contextlib.suppress(FileExistsError):
             os.mkfifo(file, 0o600)
         self._file = os.open(file, os.O_RDWR | os.O_NONBLOCK)
@@ -36,39 +36,39 @@ class Waker:
                     errno.EBUSY, "another server works with this state directory", str(file)
                 ) from error
             raise
-        asyncio.get_running_loop().add_reader(self._file, self._hear)
+        asyncio.get_running_loop().add_reader(self._file, self._read)
 
     @property
-    def rung(self) -> bool:
-        """Whether it has rung since it was stilled."""
-        return self._rung.is_set()
+    def woken(self) -> bool:
+        """Whether it was woken since it was reset."""
+        return self._woken.is_set()
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """There may be something to do."""
-        self._rung.set()
+        self._woken.set()
 
-    def still(self) -> None:
-        """What was rung for so far is being looked at."""
-        self._rung.clear()
+    def reset(self) -> None:
+        """What it was woken for so far is being looked at."""
+        self._woken.clear()
 
     async def wait(self, seconds: float | None) -> None:
-        """Until it rings, but no longer than so many seconds."""
+        """Until it is woken, but no longer than so many seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._rung.wait()
+                await self._woken.wait()
 
     def close(self) -> None:
-        """Take it down; what is left is a pipe that nobody listens to."""
+        """Close the pipe; what is left is a pipe that nobody listens to."""
         asyncio.get_running_loop().remove_reader(self._file)
         os.close(self._file)
 
-    def _hear(self) -> None:
-        os.read(self._file, RINGS)
-        self.ring()
+    def _read(self) -> None:
+        os.read(self._file, READ_AT_ONCE)
+        self.wake()
 
 
-def ring(file: Path) -> bool:
-    """Ring the waker of a server in another process; whether there is one that hears it. Raises `OSError`."""
+def wake(file: Path) -> bool:
+    """Wake the server of another process; whether there is one that notices. Raises `OSError`."""
     try:
         waker = os.open(file, os.O_WRONLY | os.O_NONBLOCK)
     except OSError as error:
@@ -76,7 +76,7 @@ def ring(file: Path) -> bool:
             return False
         raise
     try:
-        with contextlib.suppress(BlockingIOError):  # it is full: it has been rung a lot
+        with contextlib.suppress(BlockingIOError):  # it is full: it was woken a lot
             os.write(waker, b"!")
     finally:
         os.close(waker)
