@@ -193,7 +193,7 @@ class Spam(settings.Settings):
     threshold: float = Field(default=5.0, gt=0, le=1000)
 
 
-class Authenticity(settings.Settings):
+class SenderAuthentication(settings.Settings):
     """A check of who a sender is: what fails it is marked in the header, or refused.
 
     `server` is where the same software listens that is set up so; without it the server itself is.
@@ -215,4 +215,4 @@ class MailTables(settings.Settings):
     forward: Forward | None = None
     srs: Srs | None = None
     spam: Spam | None = None
-    dkim: Authenticity | None = None
+    dkim: SenderAuthentication | None = None

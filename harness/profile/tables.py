@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from harness import settings
 from harness.outcome import Stage
-from harness.profile.mail_tables import Account, Authenticity, MailboxTable
+from harness.profile.mail_tables import Account, MailboxTable, SenderAuthentication
 from harness.profile.values import ReservedNetwork, Seconds
 from harness.rules import Expectation
 from harness.settings.hosts import (
@@ -410,7 +410,7 @@ class Claims(settings.Settings):
     expect: dict[str, Override] = Field(default_factory=dict)
 
 
-class Spf(Authenticity):
+class Spf(SenderAuthentication):
     """`route` is how the clients of a suite come by their addresses, where not as all others do.
 
     A server may pass on the words of the sender's domain about a failure or not (RFC 7208 §6.2).

@@ -282,8 +282,8 @@ class Run:
         if server.name:
             goal, covered = Stage.HELO, False
         canary.world.goal = goal
-        authenticity = [table.server for table in (self.profile.spf, self.profile.dkim) if table]
-        if server.server in authenticity:  # it may be judged for refusing those without a record
+        checking = [table.server for table in (self.profile.spf, self.profile.dkim) if table]
+        if server.server in checking:  # it may be judged for refusing those without a record
             version = ipaddress.ip_address(canary.address).version
             canary.publish(canary.identity.domain, "TXT", f"v=spf1 ip{version}:{canary.address} -all")
         attempt = canary.attempt(upto=goal, covered=covered, patient=False)

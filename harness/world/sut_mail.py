@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from harness.profile.mail_tables import (
-    Authenticity,
     Filter,
     Forward,
     LocalOnly,
     MailboxTable,
     Queue,
+    SenderAuthentication,
     Smarthost,
     Srs,
 )
@@ -202,7 +202,7 @@ class MailFacts:
         return self._there(self.profile.spf, "spf")
 
     @property
-    def dkim(self) -> Authenticity:
+    def dkim(self) -> SenderAuthentication:
         """A server that checks DKIM signatures."""
         return self._there(self.profile.dkim, "dkim")
 

@@ -20,7 +20,7 @@ from harness.reference_mta.defects.rfc_content import CONTENT_MUTANTS
 from harness.reference_mta.defects.rfc_greeting import RFC_GREETING_MUTANTS
 from harness.reference_mta.defects.rfc_reply import REPLY_MUTANTS
 from harness.reference_mta.defects.rfc_session import RFC_SESSION_MUTANTS
-from harness.reference_mta.defects.sender_authentication import AUTHENTICITY_MUTANTS
+from harness.reference_mta.defects.sender_authentication import SENDER_AUTHENTICATION_MUTANTS
 from harness.reference_mta.defects.session import SESSION_MUTANTS
 from harness.reference_mta.defects.srs import SRS_MUTANTS
 from harness.reference_mta.policy import Policy
@@ -35,7 +35,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *SESSION_MUTANTS,
     *ABSENT_MUTANTS,
     *MESSAGE_MUTANTS,
-    *AUTHENTICITY_MUTANTS,
+    *SENDER_AUTHENTICATION_MUTANTS,
     *OUTGOING_MUTANTS,
     *SRS_MUTANTS,
     *RFC_GREETING_MUTANTS,

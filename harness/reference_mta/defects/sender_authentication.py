@@ -229,4 +229,4 @@ def _dkim() -> Iterable[Mutant]:
     )
 
 
-AUTHENTICITY_MUTANTS: tuple[Mutant, ...] = (*_spf(), *_dkim())
+SENDER_AUTHENTICATION_MUTANTS: tuple[Mutant, ...] = (*_spf(), *_dkim())
