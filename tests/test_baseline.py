@@ -282,9 +282,18 @@ def test_refusals_that_are_not_held_back_any_more_are_a_finding(met: Callable[..
         (Politely(no_relaying), 1.5),
         (Politely(), 2.5),
         (saying(b"RCPT TO:<friend@", b"421 4.7.0 too busy"), 2.5),
+        (saying(b"RCPT TO:<friend@", b"451 4.7.1 greylisted"), 2.5),
         (saying(b"RCPT TO:<friend@", b"hang up"), 2.5),
     ],
-    ids=["they are", "only some are", "it is short", "nobody is refused", "it is busy", "it breaks off"],
+    ids=[
+        "they are",
+        "only some are",
+        "it is short",
+        "nobody is refused",
+        "it is busy",
+        "it puts off",
+        "it breaks off",
+    ],
 )
 def test_a_tarpit_is_missed_only_where_somebody_is_refused_at_once(
     met: Callable[..., Run], server: Politely, take: float

@@ -20,7 +20,7 @@ from harness.runs.steadiness import LATE
 from harness.smtp.session import Ending
 from harness.verdicts import FailedError, InconclusiveError, NotTestableError
 from harness.world.client import Client
-from harness.world.conversation import REFUSES, SERVICE_ENDS, Attempt, Manner, Step
+from harness.world.conversation import Attempt, Manner, Step
 from harness.world.internet import Kind
 from harness.world.step import BELONGS
 
@@ -478,8 +478,8 @@ def _refusal(run: "Run", *, for_others: bool) -> Step | None:
         )
     except (InconclusiveError, NotTestableError):
         return None
-    last = attempt.staged[-1] if attempt.staged else None
-    return last if last and last.code >= REFUSES and last.code != SERVICE_ENDS else None
+    last = attempt.staged[-1] if attempt.staged else None  # a greylist's word may be another program's
+    return last if last and last.treatment in (Treatment.DENY, Treatment.DROP) else None
 
 
 def _asked_at(met: Meeting) -> Stage | None:
