@@ -1,7 +1,7 @@
 """The queue: messages for other hosts, in SQLite, on disk before the client hears of them.
 
-Messages that arrive together share one transaction, see `Storage`. Other processes may work on the queue while
-the server runs: they change rows and then wake it, see `waking.py`.
+Messages that arrive together share one transaction, see `Storage`. Other processes may work on the queue
+while the server runs: they change rows and then wake it, see `waking.py`.
 """
 
 import contextlib
