@@ -664,6 +664,23 @@ def test_what_is_left_out_says_why(catalogue: Catalogue) -> None:
         assert "#" in line
 
 
+@pytest.mark.parametrize(
+    ("speech", "outcomes"),
+    [
+        (Speech(), ["deny at rcpt", "defer at rcpt"]),
+        (Speech(delay=1.0), ["deny at rcpt", "delay+deny at rcpt", "defer at rcpt", "delay+defer at rcpt"]),
+    ],
+    ids=["nobody waits", "some wait"],
+)
+def test_any_refusal_of_mail_for_others_will_do_where_none_was_seen(
+    catalogue: Catalogue, speech: Speech, outcomes: list[str]
+) -> None:
+    text = draft(PLACE, seen_of(recipient=ANN, speech=speech), catalogue, [])
+    expected, reason = checked(text, catalogue).expectation(catalogue["rcpt.relay-denied"])
+    assert [str(one) for one in expected] == outcomes
+    assert reason == "not seen by discover: any refusal will do"
+
+
 def test_an_override_differs_from_what_it_overrides(catalogue: Catalogue) -> None:
     failed = [
         case(Status.FAILED, observed="rcpt: 451 later after 0.10 s", reason="the twin suffers too"),

@@ -46,7 +46,7 @@ class Override:
 
     id: str
     outcomes: tuple[str, ...]  # any of which will do
-    seen: str
+    seen: str  # empty: nothing was, and all of them would be right
 
 
 def draft(place: Place, seen: Seen, catalogue: Catalogue, found: Sequence[Deviation] | None = None) -> str:
@@ -63,6 +63,10 @@ def draft(place: Place, seen: Seen, catalogue: Catalogue, found: Sequence[Deviat
     remarks = [one for one in found or () if not one.outcomes]
     bare = _render(place, seen, list(overrides.values()), {}, remarks, catalogue)
     profile = settings.check("draft", tomllib.loads(bare), Profile)
+    relaying = catalogue.about(Offence.RELAYING)
+    was_seen = any(one.offence is Offence.RELAYING and one.outcome for one in seen.sightings)
+    if relaying and not was_seen and relaying.id not in {*overrides, *(one.id for one in found or ())}:
+        overrides[relaying.id] = Override(relaying.id, tuple(_refusals(profile, relaying)), "")
     without = dict(_without(profile, seen, catalogue))
     doubtful = catalogue.rules.keys() if found is None else {one.id for one in found}
     if found is None:
@@ -74,6 +78,15 @@ def draft(place: Place, seen: Seen, catalogue: Catalogue, found: Sequence[Deviat
     kept = [one for one in overrides.values() if one.id not in without]
     claimed = [rule for rule in catalogue if profile.claims(rule)]
     return _render(place, seen, kept, _by_groups(without, claimed), remarks, catalogue)
+
+
+def _refusals(profile: Profile, rule: Rule) -> Iterator[str]:
+    """Every way to refuse where a rule is told: for good or for now, and late where anything is."""
+    (first, *_), _ = profile.expectation(rule)
+    for treatment in (Treatment.DENY, Treatment.DEFER):
+        yield f"{treatment} at {first.stage}"
+        if profile.policy.delay:
+            yield f"delay+{treatment} at {first.stage}"
 
 
 def _render(
@@ -245,7 +258,7 @@ def _answers(seen: Seen) -> list[tuple[str, str, str]]:
         )
         told.append((offence.value, str(answer), f"a client that {shown.did}: «{shown.said}»"))
     if Offence.RELAYING not in seen.speech.answers and not seen.speech.delay:
-        told.append((Offence.RELAYING.value, "deny", "no other answer is any server's"))
+        told.append((Offence.RELAYING.value, "deny", "not seen; see rules.expect"))
     if seen.limit and seen.limit.outcome and seen.limit.outcome.treatment is not Treatment.DROP:
         told.append((Offence.TOO_MANY_RECIPIENTS.value, str(seen.limit.outcome.answer), seen.limit.said))
     return told
