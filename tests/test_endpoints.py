@@ -227,7 +227,7 @@ def test_a_profile_has_several_endpoints() -> None:
         ({"name": "a", "socket": "/s", "address": "::1"}, "a: an address goes with a port"),
         ({"name": "a", "socket": "run/s"}, "is no path of a unix socket"),
         ({"name": "a", "socket": "/" + "s" * 107}, "of 107 bytes at most"),
-        ({"name": "a", "port": 25, "route": "bind"}, "198.18.0.0/15 of clients.networks is not of this host"),
+        ({"name": "a", "port": 25, "route": "bind"}, "clients.networks: 198.18.0.0/15 is not of this host"),
         ({"name": "A b", "port": 25}, "endpoint.0.name"),
         ({"name": "a", "port": 25, "tls": "always"}, "endpoint.0.tls"),
     ],

@@ -247,7 +247,7 @@ def test_a_dry_run_has_no_table_about_delivery(tmp_path: Path, catalogue: Catalo
         (
             '"proxy-v2"\nnetworks = ["198.18.0.0/15"]',
             '"bind"\nnetworks = ["127.1.0.0/16"]\ntrusted = ["192.0.2.0/24"]',
-            "clients: 192.0.2.0/24 is not of this host",
+            "clients.trusted: 192.0.2.0/24 is not of this host",
         ),
         (
             "[clients]",

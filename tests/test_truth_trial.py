@@ -22,7 +22,8 @@ profile.VERDICTS["close"] = "deny"  # the connection may stay open, it thinks
 sys.exit(cli.main(sys.argv[1:]))
 """
 INTERRUPTED = """
-import os, sys
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell has its background ignore
 from harness import cli
 from harness.progress import Progress
 def tell(progress, done, of, more=""):

@@ -68,21 +68,19 @@ class Profile(ServerTables, MailTables):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        binding = self.clients.route is RouteName.BIND
-        foreign = [net for net in self.clients.all_networks if binding and not is_of_this_host(net)]
-        if foreign:
+        if foreign := self._foreign(self.clients.route):
             raise ValueError(
-                f"clients: {foreign[0]} is not of this host, so route bind cannot use it; "
+                f"{foreign} is not of this host, so route bind cannot use it; "
                 f"anywhere only parts of 127.0.0.0/8 can be bound"
             )
         if self.clients.route is not RouteName.DIRECT and not self.clients.networks:
             raise ValueError(
                 "clients.networks: the route can choose addresses, so name the networks to choose from"
             )
-        foreign = [net for net in self.sink.networks if not is_of_this_host(net)] if self.sink else []
-        if foreign:
+        elsewhere = [net for net in self.sink.networks if not is_of_this_host(net)] if self.sink else []
+        if elsewhere:
             raise ValueError(
-                f"sink.networks: {foreign[0]} is not of this host, so no mail host can be played there; "
+                f"sink.networks: {elsewhere[0]} is not of this host, so no mail host can be played there; "
                 "anywhere only parts of 127.0.0.0/8 can be bound, in a sandbox what is routed to loopback"
             )
         if self.clients.route is RouteName.DIRECT and self.clients.all_networks:
@@ -94,6 +92,13 @@ class Profile(ServerTables, MailTables):
                 f"clients.route is command, a dry run that delivers nothing; leave out {', '.join(told)}"
             )
         return self
+
+    def _foreign(self, route: RouteName) -> str:
+        """A network of clients that route `bind` cannot use here, with its key; or nothing."""
+        bound = self.clients.all_networks if route is RouteName.BIND else ()
+        return next(
+            (f"clients.{key}: {network}" for key, network in bound if not is_of_this_host(network)), ""
+        )
 
     @model_validator(mode="after")
     def _endpoints_can_be_reached(self) -> Self:
@@ -108,15 +113,10 @@ class Profile(ServerTables, MailTables):
                     f"endpoint: {table.name}: route {route} can choose addresses, so name those to choose "
                     "from in clients.networks"
                 )
-            foreign = [
-                net
-                for net in self.clients.all_networks
-                if route is RouteName.BIND and not is_of_this_host(net)
-            ]
-            if foreign:
+            if foreign := self._foreign(route):
                 raise ValueError(
-                    f"endpoint: {table.name}: {foreign[0]} of clients is not of this host, so route bind "
-                    "cannot use it; name another route"
+                    f"endpoint: {table.name}: {foreign} is not of this host, so route bind cannot use it; "
+                    "name another route"
                 )
         return self
 

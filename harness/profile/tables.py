@@ -82,9 +82,10 @@ class Clients(settings.Settings):
     refused: tuple[ReservedNetwork, ...] = ()  # that it refuses in place of its greeting
 
     @property
-    def all_networks(self) -> tuple[ReservedNetwork, ...]:
-        """Of innocent clients, of relay hosts and of those that are refused."""
-        return (*self.networks, *self.trusted, *self.refused)
+    def all_networks(self) -> tuple[tuple[str, ReservedNetwork], ...]:
+        """Those of innocent clients, of relay hosts and of those that are refused, each with its key."""
+        by_key = {"networks": self.networks, "trusted": self.trusted, "refused": self.refused}
+        return tuple((key, network) for key, networks in by_key.items() for network in networks)
 
     @field_validator("delays")
     @classmethod

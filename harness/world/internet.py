@@ -218,7 +218,7 @@ class Internet:
 
     def _far_away(self) -> str:
         """An address that is kept for documents (RFC 5737), and no client's where there is one left."""
-        ours = self.profile.clients.all_networks
+        ours = [network for _, network in self.profile.clients.all_networks]
         free = (one for one in FAR_AWAY if not any(ipaddress.ip_address(one) in network for network in ours))
         return next(free, FAR_AWAY[0])
 
