@@ -92,18 +92,21 @@ class FakeDns:
         code: str = "127.0.0.2",
         text: str | None = "spam source",
         *,
+        beside: bool = False,
         ttl: int = DEFAULT_TTL,
     ) -> None:
         """Put an address on a block list: an A record with the code and, unless `text` is `None`, a TXT.
 
-        It replaces what the list said of that address; `ttl` in seconds.
+        It replaces what the list said of that address, or stands `beside` it, as where one zone is several
+        lists with a code each; `ttl` in seconds.
         """
         owner = name_key(listing_name(address, zone))
         records = [make_record("A", code, ttl)]
         if text is not None:
             records.append(make_record("TXT", quote(text), ttl))
         with self._change():
-            self._withdraw_listing(owner)
+            if not beside:
+                self._withdraw_listing(owner)
             for record in records:
                 self._records.publish(owner, record)
 

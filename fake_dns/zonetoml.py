@@ -211,7 +211,7 @@ def apply_toml(text: str, dns: FakeDns, path: Path | None = None) -> None:
                 network = listed_network(listing.address)
                 dns.list_network(listing.zone, network, listing.code, listing.text)
             else:
-                dns.list_address(listing.zone, listing.address, listing.code, listing.text)
+                dns.list_address(listing.zone, listing.address, listing.code, listing.text, beside=True)
     includes = Includes(path) if path else None
     for number, block_list in enumerate(content.rbldnsd):
         with _placed(lines, "rbldnsd", number):

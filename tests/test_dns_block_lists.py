@@ -33,6 +33,19 @@ def said(dns: FakeDns, address: str) -> tuple[list[str], list[str]]:
     return answers(dns, name), answers(dns, name, "TXT")
 
 
+def test_an_address_may_stand_on_several_lists_of_one_zone(tmp_path: Path) -> None:
+    entry = f'[[listing]]\nzone = "{ZONE}"\naddress = "198.18.0.1"\n'
+    path = tmp_path / "a.toml"
+    path.write_text(f'{entry}code = "127.0.0.2"\n{entry}code = "127.0.0.10"\ntext = "dynamic"\n', "utf-8")
+    dns = FakeDns()
+    load_zone_file(path, dns)
+    codes, texts = said(dns, "198.18.0.1")
+    assert sorted(codes) == ["127.0.0.10", "127.0.0.2"]
+    assert len(texts) == 2
+    dns.list_address(ZONE, "198.18.0.1", "127.0.0.4", "only this")
+    assert said(dns, "198.18.0.1")[0] == ["127.0.0.4"]
+
+
 # Networks
 
 

@@ -316,6 +316,23 @@ FOUND = {
         Draw(greylist_first=True), "greylist.host-whitelist:off"
     ),
     "bounces of known clients are not put off": Server(Draw(), "greylist.null-at-data:weak-any"),
+    "two lists read different answers of one zone": Server(Draw(zones="the first two share one")),
+    "it takes three lists, and two of them read one zone": Server(
+        Draw(zones="the first two share one", lists=4, threshold=3)
+    ),
+    "a white list is asked last": Server(Draw(white="last", zones="the first two share one")),
+    "a white list is asked first, and it takes three others": Server(
+        Draw(white="first", asks="at once", lists=4, threshold=3)
+    ),
+    "it should take three lists, and takes four": Server(
+        Draw(lists=4, threshold=3, asks="at once"), "dnsbl.two:weak-one-more"
+    ),
+    "it should take three lists, and takes two": Server(
+        Draw(lists=4, threshold=3, asks="at once"), "dnsbl.one:strict-one-less"
+    ),
+    "what a list answers to somebody else counts as a listing": Server(
+        Draw(zones="the first two share one", answers="one"), "dnsbl.none:strict-any-answer"
+    ),
 }
 
 

@@ -160,7 +160,7 @@ def _publish_server(dns: FakeDns, profile: Profile) -> None:
         for zone in blocklist.zones:
             dns.zone(zone)
             for address in TEST_ENTRIES if blocklist.weight > 0 else ():  # or some servers ask no list
-                dns.list_address(zone, address, blocklist.answer, "test entry")
+                dns.list_address(zone, address, blocklist.answer, "test entry", beside=True)
     version = ipaddress.ip_address(profile.server.address).version
     dns.publish(profile.server.hostname, "AAAA" if version == 6 else "A", profile.server.address)
     for domain in profile.domain:

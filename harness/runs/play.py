@@ -15,7 +15,7 @@ from harness.runs.expect import Expect, UnprovenError
 from harness.runs.raw import Raw
 from harness.runs.run import Run
 from harness.runs.talk import QUIET
-from harness.verdicts import NotTestableError
+from harness.verdicts import NotApplicableError, NotTestableError
 from harness.world.cast import NothingDescribed
 from harness.world.client import Client
 from harness.world.conversation import SERVICE_ENDS
@@ -56,7 +56,7 @@ class Play:
         """Call the scenario with its fixtures; raises what it raises, or `UnprovenError`."""
         for value in given.values():
             if isinstance(value, NothingDescribed):
-                raise NotTestableError(value.reason)
+                raise (NotTestableError if value.is_missed else NotApplicableError)(value.reason)
         with contextlib.ExitStack() as stack:
             stack.callback(self._undo)
             scenario(**given, **{name: self._fixture(name) for name in wanted})

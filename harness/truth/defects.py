@@ -133,6 +133,40 @@ def _counts_again(built: Built) -> bool:
     return there and not built.shown("dnsbl.one").refuses and built.shown("dnsbl.two").refuses
 
 
+def _reads_some_answers(built: Built) -> bool:
+    """Whether some answer of a list that counts for none of its zone's shows when it does count."""
+    return any(entry.answers and built.punishes(_earned(built, entry)) for entry in built.black)
+
+
+def _earned(built: Built, *lists: Blacklist) -> str:
+    """The rule about a client on these lists."""
+    return "dnsbl.two" if built.enough(*lists) else "dnsbl.one"
+
+
+def _is_one_short(built: Built) -> bool:
+    """Whether one hit less than enough, by a list or by as many as are not enough, shows to be too many."""
+    below = built.drawn.threshold - 1
+    heaviest = max(
+        (weight for weight in _weights(built) if weight <= below),
+        default=0,
+    )
+    return heaviest == below > 0 and _told_apart("dnsbl.one", "dnsbl.two")(built)
+
+
+def _is_just_enough(built: Built) -> bool:
+    """Whether a list, or two, or all of them are enough, and would not be for one hit more."""
+    tried = [*([entry] for entry in built.black), *built.pairs, built.black]
+    exact = any(sum(entry.weight for entry in lists) == built.drawn.threshold for lists in tried)
+    return exact and _told_apart("dnsbl.two", "dnsbl.one")(built)
+
+
+def _weights(built: Built) -> Iterator[int]:
+    """What some of the block lists weigh together, whichever these are."""
+    numbers = range(1, len(built.black) + 1)
+    chosen = chain.from_iterable(combinations(built.black, number) for number in numbers)
+    return (sum(entry.weight for entry in lists) for lists in chosen)
+
+
 def _some_of(lists: list[Blacklist], without: Blacklist) -> Iterator[tuple[Blacklist, ...]]:
     """Every choice of some of the other lists, none among them."""
     others = [entry for entry in lists if entry != without]
@@ -144,10 +178,11 @@ def _stops(built: Built) -> bool:
     if built.drawn.asks != "in order" or built.drawn.white != "none" or _is_marked_unseen(built, "dnsbl.two"):
         return False
     weight = 0
-    for number, entry in enumerate(sorted(built.black, key=lambda entry: entry.weight), 1):
+    lists = list({entry.zones: entry for entry in reversed(built.black)}.values())  # the first of each zone
+    for number, entry in enumerate(sorted(lists, key=lambda entry: entry.weight), 1):
         weight += entry.weight
         if weight >= built.drawn.threshold:
-            return number < len(built.black)
+            return number < len(lists)
     return False
 
 
@@ -318,6 +353,9 @@ SHOWS: Mapping[str, Condition] = {
     "dnsbl.one:weak-ipv4-only": lambda built: built.drawn.ipv6 and _missed("dnsbl.one")(built),
     "dnsbl.one:weak-textless": _missed("dnsbl.one"),
     "dnsbl.one:strict-adds-up": _counts_again,
+    "dnsbl.none:strict-any-answer": _reads_some_answers,
+    "dnsbl.one:strict-one-less": _is_one_short,
+    "dnsbl.two:weak-one-more": _is_just_enough,
     "dnsbl.two:weak-textless": _missed("dnsbl.two"),
     "dnsbl.two:weak-no-bounces": lambda built: _missed("dnsbl.two")(built) and built.bounces_are_taken,
     "dnsbl.two:weak-no-text": lambda built: built.shown("dnsbl.two").does != "accept" and bool(built.pairs),

@@ -34,7 +34,7 @@ DIMENSIONS: Mapping[str, tuple[Any, ...]] = {
     "greylist_hosts": (True, False),
     "greylist_lost": ("pass", "defer"),
     "lists": (3, 0, 1, 2, 4),
-    "zones": ("the second has four", "one each", "two each"),
+    "zones": ("the second has four", "one each", "two each", "the first two share one"),
     "weights": ("ones", "the first two", "the last three", "twos"),
     "white": ("none", "first", "last"),
     "answers": ("any", "one", "a network"),

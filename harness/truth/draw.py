@@ -241,6 +241,7 @@ class Draw:
     def _list(self, number: int) -> Blacklist:
         zones = {
             "one each": 1,
+            "the first two share one": 1,
             "the second has four": 4 if number == 1 else 1,
             "two each": 2,
         }[self.zones]
@@ -252,6 +253,9 @@ class Draw:
         }[self.weights]
         answers = {"any": (), "one": ("127.0.0.2",), "a network": ("127.0.0.2", "127.0.0.4/30")}[self.answers]
         name = LISTS[number]
+        if self.zones == "the first two share one" and number < 2:  # and each reads answers of its own
+            apart = (answers or ("127.0.0.2",), ("127.0.0.10", "127.0.0.12/30"))[number]
+            return Blacklist(name, ("shared.lists.example",), weight, apart)
         if zones == 1:
             return Blacklist(name, (f"{name}.lists.example",), weight, answers)
         return Blacklist(

@@ -82,8 +82,11 @@ class DnsInHand:
         self.acts.note(Who.DNS, f"{record_type} of {name} is answered with {behaviour} from now on")
 
     def list_address(self, zone: str, address: str, code: str, text: str | None) -> None:
-        """Put an address on a block list, until it is taken off again: no resolver is to keep the answer."""
-        self.dns.list_address(zone, address, code, text=text, ttl=0)
+        """Put an address on a block list, until it is taken off again: no resolver is to keep the answer.
+
+        What the zone says of it already stays: several lists may read different answers of one zone.
+        """
+        self.dns.list_address(zone, address, code, text=text, beside=True, ttl=0)
         self.acts.note(Who.DNS, f"{address} is put on {zone} as {code}")
 
     def unlist_address(self, zone: str, address: str) -> None:

@@ -14,6 +14,7 @@ class NothingDescribed:
     """Stands for the one that would be tried if the profile described any."""
 
     reason: str
+    is_missed: bool = True  # or else other cases tell of the rule as well
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,37 @@ def _groups(sut: Sut) -> Parts:
     return ((entry.name, entry) for entry in sut.dnsbl if entry.weight > 0 and len(entry.zones) > 1)
 
 
-def _pairs(sut: Sut) -> Parts:
-    """Two lists that are enough together, and neither of them alone."""
+def _last_straws(sut: Sut) -> Parts:
+    """Lists that are enough together and not without the last: every such pair, and for each list some.
+
+    Of a list that makes no pair those stand before it which weigh most without being enough.
+    """
     lists = [entry for entry in sut.dnsbl if entry.weight > 0 and sut.earned_by(entry) is Offence.LISTED]
+    paired = set()
     for one, other in itertools.combinations(lists, 2):
         if sut.earned_by(one, other) is Offence.LISTED_ENOUGH:
+            paired |= {one, other}
             yield f"{one.name} and {other.name}", (one, other)
+    threshold = sut.profile.dialect.threshold
+    shown = set()
+    for last in [one for one in lists if one not in paired]:
+        others = sut.most_below([one for one in lists if one != last], threshold)
+        together = (*others, last)
+        if sut.earned_by(*together) is Offence.LISTED_ENOUGH and frozenset(together) not in shown:
+            shown.add(frozenset(together))
+            yield " and ".join(one.name for one in together), together
+
+
+def _just_below(sut: Sut) -> Parts:
+    """The lists, several of them, that weigh most together without being enough."""
+    lists = sut.most_below([entry for entry in sut.dnsbl if entry.weight > 0], sut.profile.dialect.threshold)
+    if len(lists) > 1:
+        yield " and ".join(one.name for one in lists), lists
+
+
+def _selective_lists(sut: Sut) -> Parts:
+    """The block lists some of whose answers say nothing."""
+    return ((entry.name, entry) for entry in sut.dnsbl if entry.weight > 0 and entry.unread)
 
 
 def _domains(sut: Sut) -> Parts:
@@ -143,10 +169,9 @@ SERIES: Mapping[str, tuple[Callable[[Sut], Parts], str | Callable[[Sut], str]]] 
     "white_list": (_white_lists, "no [[dnsbl]] of the profile has a weight below 0, as a white list has"),
     "zone": (_zones, "the profile has no [[dnsbl]] list with a weight above 0"),
     "group": (_groups, "no [[dnsbl]] of the profile is a group of several zones"),
-    "pair": (
-        _pairs,
-        "no two [[dnsbl]] lists weigh enough together and neither of them alone",
-    ),
+    "selective_list": (_selective_lists, "no [[dnsbl]] of the profile has answers that count for none"),
+    "last_straw": (_last_straws, "no [[dnsbl]] lists weigh enough together and less without one of them"),
+    "just_below": (_just_below, "no two [[dnsbl]] lists together weigh less than dialect.threshold"),
     "domain": (_domains, "the profile has no [[domain]]"),
     "strict_domain": (
         _strict_domains,
@@ -198,9 +223,13 @@ SERIES: Mapping[str, tuple[Callable[[Sut], Parts], str | Callable[[Sut], str]]] 
 }
 
 
+NEVER_MISSED = frozenset({"white_list", "selective_list", "just_below"})  # they vary what others show
+
+
 def each_of(name: str, sut: Sut) -> list[tuple[str, object]]:
     """Everything of that name that the profile describes, or what stands for it when there is nothing."""
     describe, without = SERIES[name]
     if found := list(describe(sut)):
         return found
-    return [("none described", NothingDescribed(without if isinstance(without, str) else without(sut)))]
+    reason = without if isinstance(without, str) else without(sut)
+    return [("none described", NothingDescribed(reason, name not in NEVER_MISSED))]

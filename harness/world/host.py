@@ -127,11 +127,14 @@ class Host:
     def list_on(
         self, blocklist: BlockList, *, text: str | None = "listed for testing", zone: int = 0
     ) -> None:
-        """Put the address on a block list (on one zone of a grouped one), with or without a TXT record."""
+        """Put the address on a block list (on one zone of a grouped one), with or without a TXT record.
+
+        Lists of one zone, which read different answers of it, stand beside each other.
+        """
         self.world.dns.list_address(blocklist.zones[zone], self.address, blocklist.answer, text)
 
     def unlist_from(self, blocklist: BlockList) -> None:
-        """Take the address off every zone of a block list."""
+        """Take the address off every zone of a block list, with whatever other list is in it."""
         for zone in blocklist.zones:
             self.world.dns.unlist_address(zone, self.address)
 

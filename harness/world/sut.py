@@ -1,6 +1,7 @@
 """The server under test as a scenario sees it: its names, its users, its lists, its numbers."""
 
 import fnmatch
+import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -8,13 +9,14 @@ from harness.offence import Offence
 from harness.outcome import Stage
 from harness.profile.dialect import Asks
 from harness.profile.model import Profile
-from harness.profile.tables import Domain, Greylist, GreylistPart
+from harness.profile.tables import DnsList, Domain, Greylist, GreylistPart
 from harness.profile.values import neighbourhood
 from harness.verdicts import NotTestableError
 from harness.world.made_up import made_up
 from harness.world.sut_mail import MailFacts
 
 POSTMASTER = "postmaster"
+UNREAD = ("127.0.0.77", "127.0.1.99", "127.7.7.7")  # answers of which hardly a list makes any use
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,11 @@ class BlockList:
     weight: float = 1.0  # below 0 it is a white list
     answer: str = "127.0.0.2"  # one that counts
     further: tuple[str, ...] = ()  # others that do: one of each network of them
+    unread: str = ""  # one that counts for no list of its zones; empty where every one does
+
+    def shares_a_zone(self, other: "BlockList") -> bool:
+        """Whether another list reads other answers of the same zone."""
+        return not {*self.zones}.isdisjoint(other.zones)
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,7 @@ class Sut:
                 entry.weight,
                 str(entry.answers[0].network_address) if entry.answers else "127.0.0.2",
                 tuple(str(network.network_address) for network in entry.answers[1:]),
+                _says_nothing(entry.zones, self.profile.dnsbl),
             )
             for entry in self.profile.dnsbl
         )
@@ -354,3 +362,13 @@ class Sut:
 
     def _exempts(self, recipient: str) -> bool:
         return self.profile.greylist is not None and self.profile.greylist.exempts(recipient)
+
+
+def _says_nothing(zones: tuple[str, ...], lists: Sequence[DnsList]) -> str:
+    """An answer of a list that counts for none of those that ask these zones; empty where there is none."""
+    readers = [one for one in lists if not {*zones}.isdisjoint(one.zones)]
+    if not all(one.answers for one in readers):
+        return ""
+    read = [network for one in readers for network in one.answers]
+    free = (one for one in UNREAD if not any(ipaddress.ip_address(one) in network for network in read))
+    return next(free, "")

@@ -1,6 +1,7 @@
 """DNS block lists: one hit slows and marks, two hits end the connection."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +15,7 @@ from harness.scenario import (
     Mailbox,
     NewClient,
     NoAnswer,
+    NotApplicableError,
     Offence,
     Refused,
     ServFail,
@@ -54,6 +56,27 @@ def test_client_while_others_are_listed(client: Client, offence: bool, sut: Sut,
 
 
 @rule("dnsbl.none")
+@each("selective_list")
+def test_client_of_whom_a_list_says_something_else(
+    client: Client, offence: bool, expect: Expect, selective_list: BlockList
+) -> None:
+    if offence:
+        client.list_on(replace(selective_list, answer=selective_list.unread))
+    expect(client.attempt(), cause=client.asked(selective_list))
+
+
+@rule("dnsbl.none")
+@each("white_list")
+def test_client_on_lists_that_a_white_one_outweighs(
+    client: Client, offence: bool, sut: Sut, expect: Expect, white_list: BlockList
+) -> None:
+    lists = outweighed_by(white_list, None, sut, expect)
+    for one in (*lists, white_list) if offence else ():
+        client.list_on(one)
+    expect(client.attempt(), cause=client.asked(white_list))
+
+
+@rule("dnsbl.none")
 @needs("mailbox")
 def test_message_of_a_client_on_no_list_is_not_marked(client: Client, expect: Expect) -> None:
     attempt = client.attempt(upto=Stage.DATA)
@@ -81,6 +104,27 @@ def test_ipv6_client_on_one_list(
     if offence:
         client.list_on(blocklist)
     expect(client.attempt(), cause=client.asked(blocklist))
+
+
+@rule("dnsbl.one")
+@each("just_below")
+def test_client_on_as_many_lists_as_are_not_enough(
+    client: Client, offence: bool, expect: Expect, just_below: tuple[BlockList, ...]
+) -> None:
+    for one in just_below if offence else ():
+        client.list_on(one)
+    expect(client.attempt(), cause=client.asked(*just_below))
+
+
+@rule("dnsbl.one")
+@each("white_list")
+def test_client_on_so_many_lists_that_a_white_one_makes_them_too_few(
+    client: Client, offence: bool, sut: Sut, expect: Expect, white_list: BlockList
+) -> None:
+    lists = outweighed_by(white_list, Offence.LISTED, sut, expect)
+    for one in (*lists, white_list) if offence else ():
+        client.list_on(one)
+    expect(client.attempt(), cause=client.asked(white_list))
 
 
 @rule("dnsbl.one")
@@ -142,21 +186,22 @@ def test_message_of_a_listed_client_is_marked(
 
 
 @rule("dnsbl.two")
-@each("pair")
-def test_client_on_two_lists(
-    client: Client, offence: bool, sut: Sut, expect: Expect, pair: tuple[BlockList, BlockList]
+@each("last_straw")
+def test_client_on_as_many_lists_as_are_enough(
+    client: Client, offence: bool, sut: Sut, expect: Expect, last_straw: tuple[BlockList, ...]
 ) -> None:
     if offence:
-        for one in pair:
-            client.list_on(one, text=f"listed by {one.name} for testing")
+        for one in last_straw:
+            client.list_on(one, text=f"listed by {one.zones[0]} for testing")
     attempt = client.attempt()
-    expect(attempt, cause=client.asked(*pair))
+    expect(attempt, cause=client.asked(*last_straw))
     if offence and sut.profile.dialect.names_lists and not expect.lets_through:
         said = attempt.said
         assert client.address in said, "the reply does not name the address"
-        for one in pair:
+        for one in last_straw:
             assert one.zones[0] in said, f"the reply does not name {one.name}"
-            assert f"listed by {one.name} for testing" in said, f"the text of {one.name} is not in the reply"
+            text = f"listed by {one.zones[0]} for testing"
+            assert text in said, f"the text of {one.name} is not in the reply"
 
 
 @rule("dnsbl.two")
@@ -216,8 +261,8 @@ def test_several_zones_of_one_group(
 
 @rule("dnsbl.threshold-stops")
 def test_no_list_is_asked_after_enough_hits(client: Client, offence: bool, sut: Sut, expect: Expect) -> None:
-    lists = black(sut)
-    enough = fewest(sut, expect)
+    lists = in_zones_of_their_own(black(sut))
+    enough = fewest(lists, sut, expect)
     expect.applicable(sut.stops_asking, "this server asks all its lists whatever they say")
     expect.needed(len(lists) > enough, f"{enough} hits are enough, and there is no further [[dnsbl]] list")
     if offence:
@@ -320,7 +365,7 @@ def test_one_hit_less_than_enough_while_another_list_is_out_of_order(
     zones: int | None,
 ) -> None:
     others = sut.most_below(
-        [one for one in black(sut) if one != blocklist], limit=sut.profile.dialect.threshold
+        [one for one in black(sut) if not one.shares_a_zone(blocklist)], limit=sut.profile.dialect.threshold
     )
     expect.needed(
         bool(others) and sut.earned_by(*others, blocklist) is Offence.LISTED_ENOUGH,
@@ -370,6 +415,19 @@ def weighs(sut: Sut, expect: Expect, offence: Offence, *lists: BlockList) -> Non
     expect.applicable(sut.earned_by(*lists) is offence, f"to be on {names} is {enough} for dialect.threshold")
 
 
+def outweighed_by(
+    white_list: BlockList, leaves: Offence | None, sut: Sut, expect: Expect
+) -> tuple[BlockList, ...]:
+    """The first block lists, as few as do, that count for more by themselves than with a white one beside."""
+    lists: tuple[BlockList, ...] = ()
+    for one in black(sut):
+        lists = (*lists, one)
+        if sut.earned_by(*lists, white_list) is leaves and sut.earned_by(*lists) is not leaves:
+            return lists
+    left = "fewer hits than are enough" if leaves else "nothing"
+    raise NotApplicableError(f"{white_list.name} leaves {left} of no number of [[dnsbl]] lists")
+
+
 def tells_enough_apart(expect: Expect) -> None:
     """One hit too many earns something else than one less."""
     expect.applicable(
@@ -378,9 +436,18 @@ def tells_enough_apart(expect: Expect) -> None:
     )
 
 
-def fewest(sut: Sut, expect: Expect) -> int:
+def in_zones_of_their_own(lists: list[BlockList]) -> list[BlockList]:
+    """Those of some lists of which no two read one zone: a question does not show for which of them it is."""
+    found: list[BlockList] = []
+    for one in lists:
+        if not any(one.shares_a_zone(other) for other in found):
+            found.append(one)
+    return found
+
+
+def fewest(lists: list[BlockList], sut: Sut, expect: Expect) -> int:
     """The most lists that are asked until the weights of those that name a client are enough for sure."""
-    weights = sorted(blocklist.weight for blocklist in black(sut))
+    weights = sorted(blocklist.weight for blocklist in lists)
     for number, weight in enumerate(itertools.accumulate(weights), 1):
         if weight >= sut.profile.dialect.threshold:
             return number

@@ -39,6 +39,23 @@ async def _at_each_recipient(transaction: Transaction, found: str | None) -> str
     return "dnsbl.two" if weight >= transaction.config.dnsbl_policy.threshold else found
 
 
+async def _at_one_more(transaction: Transaction, found: str | None) -> str | None:
+    weight = (transaction.listings or Listings()).weight
+    return found if weight > transaction.config.dnsbl_policy.threshold else "dnsbl.one"
+
+
+async def _at_one_less(transaction: Transaction, found: str | None) -> str | None:
+    weight = (transaction.listings or Listings()).weight
+    return "dnsbl.two" if weight >= transaction.config.dnsbl_policy.threshold - 1 else found
+
+
+def _any_answer(sound: Part) -> Part:
+    def is_listed(entry: DnsList, answer: Answer) -> bool:
+        return bool(sound(entry.model_copy(update={"answers": None}), answer))
+
+    return is_listed
+
+
 def _nameless(transaction: Transaction) -> str:
     return f"{transaction.client} is listed by a block list"
 
@@ -88,6 +105,13 @@ DNSBL = (
         "the message of a client on no list is marked",
         lambda check: Treatment(mark=warning),
     ),
+    exchanged(
+        "dnsbl.none",
+        "strict-any-answer",
+        "whatever a list answers is a listing",
+        "lists.is_listed",
+        _any_answer,
+    ),
     *delays("dnsbl.one", "one hit has no effect"),
     treated("dnsbl.one", "weak-no-mark", "the message is not marked", lambda check: DELAY),
     treated(
@@ -120,7 +144,21 @@ DNSBL = (
         _at_each_recipient,
         of=("dnsbl.one",),
     ),
+    resorted(
+        "dnsbl.one",
+        "strict-one-less",
+        "one hit less than the threshold is enough",
+        _at_one_less,
+        of=("dnsbl.one",),
+    ),
     *late_refusals("dnsbl.two", "two hits have no effect"),
+    resorted(
+        "dnsbl.two",
+        "weak-one-more",
+        "it takes one hit more than the threshold",
+        _at_one_more,
+        of=("dnsbl.two",),
+    ),
     clear_only("dnsbl.two"),
     resorted(
         "dnsbl.two", "weak-textless", "who is listed without a text is not", _with_a_text, of=("dnsbl.two",)
