@@ -25,6 +25,7 @@ from harness.runs.raw import Raw
 from harness.runs.reply_form import replies_must_be_sound
 from harness.runs.talk import Talk
 from harness.sender_authentication import dkim_results, refusal, spf_mark
+from harness.settings.hosts import Network
 from harness.settings.secret import Secret
 from harness.verdicts import (
     FailedError,
@@ -35,7 +36,7 @@ from harness.verdicts import (
 )
 from harness.wording import counted, named
 from harness.world.cast import Zone
-from harness.world.client import Client, message
+from harness.world.client import Before, Client, message
 from harness.world.conversation import Attempt, Step
 from harness.world.host import SKIPS_LOOPBACK
 from harness.world.internet import Internet, Kind
@@ -49,8 +50,19 @@ from harness.world.world import Cause, Clock
 class NewClient(Protocol):
     """Makes clients."""
 
-    def __call__(self, kind: Kind, label: str = "client", *, endpoint: str = "") -> Client:
-        """A fresh innocent host of a kind, at the first endpoint of the profile or at one of a name."""
+    def __call__(
+        self,
+        kind: Kind,
+        label: str = "client",
+        *,
+        endpoint: str = "",
+        network: Network | None = None,
+        pattern: str | None = None,
+    ) -> Client:
+        """A fresh innocent host of a kind, at the first endpoint of the profile or at one of a name.
+
+        It is in one `network` of its kind's, or known to the greylist by one `pattern`, if these are given.
+        """
 
 
 __all__ = [
@@ -63,6 +75,7 @@ __all__ = [
     "Answer",
     "Arrival",
     "Attempt",
+    "Before",
     "Behaviour",
     "BlockList",
     "Call",
@@ -84,6 +97,7 @@ __all__ = [
     "MailHost",
     "MailHosts",
     "Mailbox",
+    "Network",
     "NeverCameError",
     "NewClient",
     "NoAnswer",

@@ -172,6 +172,7 @@ class Dialogue:
         if unknown := self.site.policy.login.demanded(self.about):
             return unknown.reply
         self._begin_message()
+        self.about.mails += 1
         self.about.sender = str(event.path)
         self._of_sender = event.parameters
         if refusal := await self._sender_refused():

@@ -15,6 +15,7 @@ from harness.runs.expect import Expect, UnprovenError
 from harness.runs.raw import Raw
 from harness.runs.run import Run
 from harness.runs.talk import QUIET
+from harness.settings.hosts import Network
 from harness.verdicts import NotApplicableError, NotTestableError
 from harness.world.cast import NothingDescribed
 from harness.world.client import Client
@@ -75,21 +76,29 @@ class Play:
                 if capability.tool:
                     stack.callback(capability.tool.undo, tool)
 
-    def new_client(self, kind: Kind, label: str = "client", *, endpoint: str = "") -> Client:
+    def new_client(
+        self,
+        kind: Kind,
+        label: str = "client",
+        *,
+        endpoint: str = "",
+        network: Network | None = None,
+        pattern: str | None = None,
+    ) -> Client:
         """A fresh innocent host of a kind, which comes to the first endpoint or to one of a name.
 
-        Raises `NotTestableError` where the profile describes none of that name, or it does not show what the
-        scenario needs.
+        `network` and `pattern` are as for `Run.client`. Raises `NotTestableError` where the profile describes
+        no endpoint of that name, or it does not show what the scenario needs.
         """
-        if kind is Kind.KNOWN and not self.spared:
+        if kind is Kind.KNOWN and not self.spared and pattern is None:
             kind = Kind.ORDINARY
         if not endpoint:
-            return self.run.client(self.world, kind, label)
+            return self.run.client(self.world, kind, label, network=network, pattern=pattern)
         there = self.run.endpoints[endpoint]
         for name in sorted(self.rule.needs | self.needs):
             if reason := CAPABILITIES[name].missing_at(there):
                 raise NotTestableError(reason, name)
-        client = self.run.client(self.world, kind, label)
+        client = self.run.client(self.world, kind, label, network=network, pattern=pattern)
         client.endpoint = there
         return client
 

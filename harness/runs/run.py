@@ -21,6 +21,7 @@ from harness.runs.baseline import Baseline, Innocent, Meeting, innocents, meet
 from harness.runs.refusals import Refusals
 from harness.runs.severed import Severed
 from harness.runs.steadiness import Steadiness
+from harness.settings.hosts import Network
 from harness.smtp.endpoint import Endpoint
 from harness.verdicts import NotApplicableError, NotTestableError, ScenarioEnd
 from harness.world.client import Client
@@ -96,12 +97,22 @@ class Run:
         world.clock = self.tools.recorded(CLOCK, world)
         return world
 
-    def client(self, world: World, kind: Kind, label: str = "client") -> Client:
+    def client(
+        self,
+        world: World,
+        kind: Kind,
+        label: str = "client",
+        *,
+        network: Network | None = None,
+        pattern: str | None = None,
+    ) -> Client:
         """A fresh innocent host; a stranger is one to the greylist as well, or cannot be had.
 
-        Raises `NotTestableError` then.
+        It is in a `network` of its kind's, or known to the greylist by a `pattern` of names, if these are
+        given. Raises `NotTestableError` where there is no such host.
         """
-        made = Client(world, world.internet.identity(kind), kind, label)
+        identity = world.internet.identity(kind, network=network, pattern=pattern)
+        made = Client(world, identity, kind, label)
         made.forget_earlier_runs()
         return made
 

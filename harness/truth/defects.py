@@ -133,6 +133,11 @@ def _counts_again(built: Built) -> bool:
     return there and not built.shown("dnsbl.one").refuses and built.shown("dnsbl.two").refuses
 
 
+def _is_boundless_before_the_last(built: Built) -> bool:
+    """Whether another domain than the last takes every local part."""
+    return any(domain.name != built.drawn.hosted[-1].name for domain in built.boundless)
+
+
 def _reads_some_answers(built: Built) -> bool:
     """Whether some answer of a list that counts for none of its zone's shows when it does count."""
     return any(entry.answers and built.punishes(_earned(built, entry)) for entry in built.black)
@@ -282,6 +287,12 @@ SHOWS: Mapping[str, Condition] = {
         and built.shown("bounce.bogus").refuses
         and built.some_send_and_some_never_do
     ),
+    "*:weak-first-mail-only": _always,
+    "bounce.bogus:weak-first-mail-only": _missed("bounce.bogus"),
+    "rcpt.relay-denied:weak-first-mail-only": _missed("rcpt.relay-denied"),
+    "rcpt.unknown-user:weak-first-mail-only": _missed("rcpt.unknown-user"),
+    "mail.delay-repeated:weak-first-mail-only": lambda built: built.delays("helo") and built.repeats("mail"),
+    "rcpt.delay-repeated:weak-first-mail-only": lambda built: built.delays("helo") and built.repeats("rcpt"),
     "*:weak-clear-only": lambda built: built.drawn.tls,
     "bounce.bogus:weak-clear-only": _missed("bounce.bogus"),
     "dnsbl.two:weak-clear-only": _missed("dnsbl.two"),
@@ -299,6 +310,9 @@ SHOWS: Mapping[str, Condition] = {
         _missed("helo.own-domain")(built) and built.drawn.domains > 1
     ),
     "helo.own-domain:strict-prefix": _punished("helo.own-domain"),
+    "helo.own-primary:weak-case": _missed("helo.own-primary"),
+    "helo.ip-literal:weak-ipv4-only": lambda built: built.drawn.ipv6 and _missed("helo.ip-literal")(built),
+    "helo.plain-ip:weak-ipv4-only": lambda built: built.drawn.ipv6 and built.shown("helo.plain-ip").refuses,
     "helo.own-primary:weak-localhost": lambda built: (
         _missed("helo.own-primary")(built) and _own_names_show_without_dots(built)
     ),
@@ -340,6 +354,8 @@ SHOWS: Mapping[str, Condition] = {
     "rcpt.illegal-chars:weak-no-slash": lambda built: "/" in built.drawn.illegal,
     "rcpt.illegal-chars:weak-no-pipe": lambda built: "|" in built.drawn.illegal,
     "rcpt.leading-dot:weak-quoted": _always,
+    "rcpt.illegal-chars:weak-one-domain": _is_boundless_before_the_last,
+    "rcpt.leading-dot:weak-one-domain": _is_boundless_before_the_last,
     "rcpt.too-many:strict-one-less": _punished("rcpt.too-many"),
     "bounce.postmaster-sender:weak-case": _missed("bounce.postmaster-sender"),
     "bounce.postmaster-sender:strict-prefix": _punished("bounce.postmaster-sender"),
@@ -353,6 +369,11 @@ SHOWS: Mapping[str, Condition] = {
     "dnsbl.one:weak-ipv4-only": lambda built: built.drawn.ipv6 and _missed("dnsbl.one")(built),
     "dnsbl.one:weak-textless": _missed("dnsbl.one"),
     "dnsbl.one:strict-adds-up": _counts_again,
+    "dnsbl.one:strict-adds-up-by-mails": lambda built: (
+        any(2 * entry.weight >= built.drawn.threshold for entry in built.single)
+        and not built.shown("dnsbl.one").refuses
+        and built.shown("dnsbl.two").refuses
+    ),
     "dnsbl.none:strict-any-answer": _reads_some_answers,
     "dnsbl.one:strict-one-less": _is_one_short,
     "dnsbl.two:weak-one-more": _is_just_enough,
@@ -385,6 +406,11 @@ SHOWS: Mapping[str, Condition] = {
     "greylist.other-triplet:weak-no-sender": _goes_by_senders,
     "greylist.other-triplet:weak-no-recipient": lambda built: (
         _goes_by_recipients(built) and (built.drawn.users > 1 or built.drawn.domains > 1)
+    ),
+    "greylist.other-triplet:weak-first-only": lambda built: (
+        built.drawn.greylist == "rcpt"
+        and _goes_by_recipients(built)
+        and (built.drawn.users > 1 or built.drawn.domains > 1)
     ),
     "greylist.after-other-checks:off": _always,
     "greylist.case:off": lambda built: _goes_by_senders(built) or _goes_by_recipients(built),

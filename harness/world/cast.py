@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from harness.offence import Offence
+from harness.world.internet import known_patterns
 from harness.world.sut import BlockList, Sut
 from harness.world.unfit_aliases import why_none
 
@@ -114,6 +115,18 @@ def _themselves(addresses: Callable[[Sut], Iterable[str]]) -> Callable[[Sut], Pa
     return lambda sut: ((address, address) for address in addresses(sut))
 
 
+def _trusted_networks(sut: Sut) -> Parts:
+    return ((str(network), network) for network in sut.profile.clients.trusted)
+
+
+def _known_patterns(sut: Sut) -> Parts:
+    return ((pattern, pattern) for pattern in known_patterns(sut.profile))
+
+
+def _boundless_domains(sut: Sut) -> Parts:
+    return ((domain.name, domain) for domain in sut.profile.domain if domain.takes_everyone)
+
+
 def _illegal_characters(sut: Sut) -> Parts:
     return ((NAMES.get(one, one), one) for one in dict.fromkeys(sut.profile.policy.illegal_characters))
 
@@ -181,6 +194,12 @@ SERIES: Mapping[str, tuple[Callable[[Sut], Parts], str | Callable[[Sut], str]]] 
         _plain_domains,
         'every [[domain]] takes every local part (catch_all, or an alias "*"), so nobody is unknown here',
     ),
+    "boundless_domain": (
+        _boundless_domains,
+        "no [[domain]] has catch_all = true, so a refused local part may just be an unknown user",
+    ),
+    "trusted_network": (_trusted_networks, "clients.trusted names no relay host"),
+    "known_pattern": (_known_patterns, "greylist.whitelist_hosts has no pattern of a reserved name"),
     "bounce_domain": (_bounce_domains, "no [[domain]] of the profile has bounce_recipients"),
     "who_sends": (
         _themselves(lambda sut: sut.who_sends),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from enum import Enum
 
 from fake_dns import reverse_name
 from harness.outcome import Stage, Treatment, later
@@ -19,9 +20,18 @@ from harness.world.conversation import Attempt, Conversation, Step
 from harness.world.host import Host
 from harness.world.internet import SIZES, Identity, Kind
 
+RESET_DONE = 250
 GREYLIST_SLACK = 1.0  # seconds over the documented delay before a retry, or lifetime
 FORGOTTEN_TIMES = 5  # that a host is tried whose neighbours come again meanwhile
 MANY_STRANGERS = 10_000  # of so many, hardly one comes in two runs that both try it
+
+
+class Before(Enum):
+    """What a client has sent on the same connection before the mail in question."""
+
+    NOTHING = "nothing"
+    GIVEN_UP = "a mail that was given up by RSET"
+    SENT = "a message"
 
 
 @dataclass
@@ -103,6 +113,7 @@ class Client(Host):
         sender: str | None = None,
         recipient: str | Sequence[str] | None = None,
         message: bytes | None = None,
+        before: Before = Before.NOTHING,
         covered: bool = False,
         authenticated: bool = False,
         upto: Stage | None = None,
@@ -115,8 +126,9 @@ class Client(Host):
         own, and no less than `upto`; it ends early at the first refusal. It greets with EHLO, or with HELO
         when it is not to be `extended`, and again under TLS when it is to be `covered`. Several recipients
         are told one after the other; a `message` for more of them than `policy.max_recipients` raises
-        `NotTestableError`. A known or trusted host that is greylisted all the same waits and tries
-        again, as any mail server would, where the profile lets time pass; unless it is not `patient`.
+        `NotTestableError`. An ordinary mail may come `before`, on the same connection. A known or trusted
+        host that is greylisted all the same waits and tries again, as any mail server would, where the
+        profile lets time pass; unless it is not `patient`.
         """
         goal = Stage.DATA if message is not None else later(self.world.goal, upto or Stage.CONNECT)
         recipients = (
@@ -142,14 +154,15 @@ class Client(Host):
                     sender=sender,
                     recipients=recipients,
                     content=message,
+                    before=before,
                 )
                 return replace(talk.quit(), recipient=recipients[0])
 
         attempt = once()
         if patient and (authenticated or not self.kind.is_strange):
-            before = -1
-            while before < attempt.taken:  # each recipient may be waited for, as long as that leads further
-                before, attempt = attempt.taken, self.after_greylist(attempt, once)
+            taken_before = -1
+            while taken_before < attempt.taken:  # each recipient may be waited for, if that leads further
+                taken_before, attempt = attempt.taken, self.after_greylist(attempt, once)
             if self.world.clock:
                 return replace(attempt, awaits_greylist=False)
         return attempt
@@ -192,11 +205,14 @@ class Client(Host):
         sender: str,
         recipients: Sequence[str],
         content: bytes | None,
+        before: Before,
     ) -> None:
         """Stage by stage, up to the goal or the first refusal."""
         if talk.connect().treatment is not Treatment.PASS or goal is Stage.CONNECT:
             return
         if greet().treatment is not Treatment.PASS or goal in (Stage.HELO, Stage.TLS, Stage.AUTH):
+            return
+        if before is not Before.NOTHING and not self._sends_before(talk, before):
             return
         if talk.mail(sender).treatment is not Treatment.PASS or goal is Stage.MAIL:
             return
@@ -205,6 +221,18 @@ class Client(Host):
                 return
         if goal is not Stage.RCPT:
             talk.data(message(self, recipients[0]) if content is None else content)
+
+    def _sends_before(self, talk: Conversation, what: Before) -> bool:
+        """Whether an ordinary mail was taken, and given up or sent."""
+        recipient = self.world.sut.recipient
+        if talk.mail(self.sender).treatment is not Treatment.PASS:
+            return False
+        if talk.rcpt(recipient).treatment is not Treatment.PASS:
+            return False
+        if what is Before.GIVEN_UP:
+            return talk.reset().code == RESET_DONE
+        earlier = message(replace(self, word="earlier"), recipient)
+        return talk.data(earlier).treatment is Treatment.PASS
 
     def _may_be_greylisted(self) -> bool:
         """Whether a greylist may put this host off: no exemption of it is certain."""

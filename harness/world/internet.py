@@ -82,6 +82,13 @@ def is_reserved(name: str) -> bool:
     return any(labels == space or labels.endswith(f".{space}") for space in RESERVED_NAMES)
 
 
+def known_patterns(profile: Profile) -> list[str]:
+    """The reserved names on the greylist's host whitelist: of one host, or "*." and what all names end in."""
+    patterns = profile.greylist.whitelist_hosts if profile.greylist else ()
+    names = {one: one.removeprefix("*.") for one in patterns}
+    return [one for one, name in names.items() if is_reserved(name) and not set(name) & set("*?[")]
+
+
 @dataclass
 class Internet:
     """Allocates identities, each fresh in every run, and publishes what DNS says about them.
@@ -125,16 +132,28 @@ class Internet:
             by_address.append(str(ipaddress.IPv6Address(int(nibbles, 16))))
         return any(map(self.has_given, (*by_address, *labels)))
 
-    def identity(self, kind: Kind, address: str | None = None) -> Identity:
-        """A new innocent host; raises `NotTestableError` when the profile has no such address."""
+    def identity(
+        self,
+        kind: Kind,
+        address: str | None = None,
+        *,
+        network: Network | None = None,
+        pattern: str | None = None,
+    ) -> Identity:
+        """A new innocent host, of one `network` of its kind's if that is named.
+
+        It is known, where its kind is, by the `pattern` of the greylist's host whitelist or the first of a
+        reserved name. Raises `NotTestableError` when the profile has no such address.
+        """
         prescribed = address is not None
         with self._lock:
             number = next(self._numbers)
-            address = address or self._next_address(kind)
+            address = address or self._next_address(kind, network)
             self._inhabitants.add(address)
         domain = f"c{number}-{self.token}.example"
-        suffix = self._known_suffix() if kind.is_known else None
-        host = f"mx.c{number}-{self.token}.{suffix}" if suffix else f"mx.{domain}"
+        if kind.is_known and pattern is None:
+            pattern = self._known_pattern()
+        host = f"mx.{domain}" if pattern is None else pattern.replace("*", f"mx.c{number}-{self.token}")
         self.publish_host(host, address)
         if prescribed:  # and the next host with it, in this run or another, has another name
             self.dns.publish_ptr(address, host, ttl=0)
@@ -164,7 +183,7 @@ class Internet:
     @property
     def spares_by_name(self) -> bool:
         """Whether known hosts have names that the greylist spares."""
-        return self._known_suffix() is not None
+        return self._known_pattern() is not None
 
     def host_at(self, address: str) -> str:
         """The name of the client with that address, as its PTR record had it at first; empty without one."""
@@ -222,21 +241,17 @@ class Internet:
         free = (one for one in FAR_AWAY if not any(ipaddress.ip_address(one) in network for network in ours))
         return next(free, FAR_AWAY[0])
 
-    def _known_suffix(self) -> str | None:
-        patterns = self.profile.greylist.whitelist_hosts if self.profile.greylist else ()
-        for pattern in patterns:
-            if pattern.startswith("*.") and is_reserved(pattern[2:]):
-                return pattern[2:]
-        return None
+    def _known_pattern(self) -> str | None:
+        return next((one for one in known_patterns(self.profile) if one.startswith("*.")), None)
 
-    def _next_address(self, kind: Kind) -> str:
+    def _next_address(self, kind: Kind, network: Network | None = None) -> str:
         """A fresh one, in a network of its own for as long as there are networks that nobody is in.
 
         Where the greylist takes hosts of one network for one another, a stranger to it lives alone in one.
         """
-        networks = self._networks(kind)
+        networks = (network,) if network else self._networks(kind)
         version = kind.version
-        versions = {one.version: None for one in networks} if kind.prescribed else (version,)
+        versions = {one.version: None for one in networks} if network or kind.prescribed else (version,)
         by_network = self.profile.greylist is not None and self.profile.greylist.key == "network"
         for wanted in versions:
             of_version = tuple(one for one in networks if one.version == wanted)

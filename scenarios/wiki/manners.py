@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.scenario import Kind, needs
+from harness.scenario import Before, Kind, needs
 
 COVERED = pytest.mark.parametrize(
     "covered", [False, pytest.param(True, marks=needs("tls"))], ids=["in clear text", "under TLS"]
@@ -11,4 +11,9 @@ WHOEVER = pytest.mark.parametrize(  # some servers spare hosts that their greyli
     "who",
     [Kind.KNOWN, pytest.param(Kind.ORDINARY, marks=needs("clock"))],
     ids=["a known host", "a host that waits"],
+)
+LATER = pytest.mark.parametrize(  # some checks are made once a connection, or what they rest on is forgotten
+    "before",
+    [Before.GIVEN_UP, Before.SENT],
+    ids=["after RSET", "after a message"],
 )

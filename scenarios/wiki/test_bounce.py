@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.scenario import Client, Domain, Expect, Stage, Sut, each, rule
+from harness.scenario import Before, Client, Domain, Expect, Stage, Sut, each, rule
 
-from .manners import COVERED
+from .manners import COVERED, LATER
 from .recipients import second_is_turned_away
 
 
@@ -18,6 +18,16 @@ def test_bounce_to_one_who_never_sends(
 ) -> None:
     sender = "" if offence else client.sender
     expect(client.attempt(sender=sender, recipient=who_never_sends, covered=covered))
+
+
+@rule("bounce.bogus")
+@each("who_never_sends")
+@LATER
+def test_later_bounce_to_one_who_never_sends(
+    client: Client, offence: bool, expect: Expect, who_never_sends: str, before: Before
+) -> None:
+    sender = "" if offence else client.sender
+    expect(client.attempt(sender=sender, recipient=who_never_sends, before=before))
 
 
 @rule("bounce.bogus")

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from harness.scenario import (
+    Before,
     Behaviour,
     BlockList,
     Cause,
@@ -143,13 +144,7 @@ def test_client_on_one_list_that_gives_no_reason(
 def test_one_listing_is_no_second_one_at_the_next_recipient(
     client: Client, offence: bool, sut: Sut, expect: Expect, blocklist: BlockList
 ) -> None:
-    weighs(sut, expect, Offence.LISTED, blocklist)
-    expect.applicable(expect.lets_through, "the server refuses such a client at its first recipient")
-    twice = sut.earned_by(blocklist, blocklist)
-    expect.applicable(
-        twice is Offence.LISTED_ENOUGH, f"{blocklist.name} would not be enough if it counted twice"
-    )
-    tells_enough_apart(expect)
+    would_count_twice(blocklist, sut, expect)
     recipients = sut.recipients(2)
     expect.applicable(len(recipients) == 2, "no [[domain]] has two ordinary recipients")
     if offence:
@@ -157,6 +152,20 @@ def test_one_listing_is_no_second_one_at_the_next_recipient(
     attempt = client.attempt(recipient=recipients)
     other = client.another("a host on no list")
     may_name_two(attempt, lambda: other.attempt(recipient=recipients), expect)
+    expect.accepted(attempt, Stage.RCPT)
+    asked = client.asked(blocklist)
+    expect.given(asked.seen, asked.missing)
+
+
+@rule("dnsbl.one")
+@each("blocklist")
+def test_one_listing_is_no_second_one_at_the_next_mail(
+    client: Client, offence: bool, sut: Sut, expect: Expect, blocklist: BlockList
+) -> None:
+    would_count_twice(blocklist, sut, expect)
+    if offence:
+        client.list_on(blocklist)
+    attempt = client.attempt(before=Before.GIVEN_UP)
     expect.accepted(attempt, Stage.RCPT)
     asked = client.asked(blocklist)
     expect.given(asked.seen, asked.missing)
@@ -426,6 +435,17 @@ def outweighed_by(
             return lists
     left = "fewer hits than are enough" if leaves else "nothing"
     raise NotApplicableError(f"{white_list.name} leaves {left} of no number of [[dnsbl]] lists")
+
+
+def would_count_twice(blocklist: BlockList, sut: Sut, expect: Expect) -> None:
+    """To be on that list is not enough, is taken note of without a refusal, and would be enough twice."""
+    weighs(sut, expect, Offence.LISTED, blocklist)
+    expect.applicable(expect.lets_through, "the server refuses such a client at its first recipient")
+    twice = sut.earned_by(blocklist, blocklist)
+    expect.applicable(
+        twice is Offence.LISTED_ENOUGH, f"{blocklist.name} would not be enough if it counted twice"
+    )
+    tells_enough_apart(expect)
 
 
 def tells_enough_apart(expect: Expect) -> None:

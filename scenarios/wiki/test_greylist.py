@@ -16,6 +16,7 @@ from harness.scenario import (
     Stage,
     Sut,
     Treatment,
+    each,
     needs,
     rule,
 )
@@ -39,6 +40,7 @@ from .greylisting import (
     unless_refused,
 )
 from .manners import COVERED
+from .recipients import may_name_two
 
 NO_EARLY_RETRY = (
     "whoever connects waits so long for the greeting, and for being put off, that no retry comes too early"
@@ -142,6 +144,17 @@ def test_retry_just_before_the_delay_is_over(
 @rule("greylist.retry-accept")
 def test_retry_after_the_delay(stranger: Client, sut: Sut, clock: Clock, expect: Expect) -> None:
     retry_in_time(stranger, sut, clock, expect, sut.greylist.delay + AFTER)
+
+
+@rule("greylist.retry-accept")
+def test_retry_from_the_neighbour(stranger: Client, sut: Sut, clock: Clock, expect: Expect) -> None:
+    expect.applicable(sut.greylist.key == "network", "the greylist does not go by networks")
+    host, neighbour = stranger.neighbours()
+    told = told_at(first_attempt(host, sut, expect), host, sut, clock)
+    clock.advance(host.address, sut.greylist.delay + AFTER)
+    retry = neighbour.attempt(sender=host.sender, label="retry from the next address")
+    expect.given(clock.reading(host.address) - told < sut.greylist.timeout, TOO_SLOW)
+    expect(retry)
 
 
 @rule("greylist.retry-accept")
@@ -254,8 +267,8 @@ def test_known_triplet_in_use(stranger: Client, sut: Sut, clock: Clock, expect: 
 def test_another_client_than_that_of_a_known_triplet(
     stranger: Client, offence: bool, sut: Sut, expect: Expect
 ) -> None:
-    # One that is keyed by addresses and goes by networks all the same takes neighbours for one.
-    beside = sut.greylist.key == "address"
+    # One that is keyed otherwise and goes by networks all the same takes neighbours for one.
+    beside = sut.greylist.key != "network"
     host, other = stranger.neighbours() if beside else (stranger, stranger.another())
     make_known(host, sut, expect)
     expect((other if offence else host).attempt(sender=host.sender, label="after that"))
@@ -291,6 +304,25 @@ def test_another_recipient_than_that_of_a_known_triplet(
     known_unless_it_counts(GreylistPart.RECIPIENT, attempt, sut, expect)
 
 
+@rule("greylist.other-triplet")
+def test_another_recipient_beside_that_of_a_known_triplet(
+    stranger: Client, new_client: NewClient, offence: bool, sut: Sut, expect: Expect
+) -> None:
+    expect.applicable(sut.profile.policy.max_recipients > 1, "a message may have one recipient here")
+    expect.applicable(
+        sut.greylist.stage is Stage.RCPT,
+        "the greylist has its say at the end of DATA, where all recipients of a message share one reply",
+    )
+    recipients = sut.recipient, sut.another_recipient
+    make_known(stranger, sut, expect)
+    if not offence:
+        make_known(stranger, sut, expect, recipients[1])
+    attempt = stranger.attempt(recipient=recipients, label="after that")
+    if not offence:
+        may_name_two(attempt, lambda: new_client(Kind.KNOWN).attempt(recipient=recipients), expect)
+    known_unless_it_counts(GreylistPart.RECIPIENT, attempt, sut, expect)
+
+
 @rule("greylist.blacklisted")
 def test_triplet_on_the_black_list(
     stranger: Client, offence: bool, sut: Sut, greylist: GreylistOperator, expect: Expect
@@ -301,8 +333,9 @@ def test_triplet_on_the_black_list(
 
 
 @rule("greylist.host-whitelist")
-def test_host_on_the_whitelist(client: Client, new_client: NewClient, sut: Sut, expect: Expect) -> None:
-    expect.needed(sut.whitelists(client.host), "greylist.whitelist_hosts has no pattern of a reserved name")
+@each("known_pattern")
+def test_host_on_the_whitelist(new_client: NewClient, sut: Sut, expect: Expect, known_pattern: str) -> None:
+    client = new_client(Kind.KNOWN, pattern=known_pattern)
     attempt = client.forgotten(lambda: client.attempt(patient=False))
     taken_while_strangers_are_not(attempt, new_client, sut, expect)
 

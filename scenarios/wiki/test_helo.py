@@ -24,6 +24,8 @@ from harness.scenario import (
     rule,
 )
 
+from .recipients import must_refuse
+
 VERBS = pytest.mark.parametrize("extended", [True, False], ids=["EHLO", "HELO"])  # both are checked alike
 OUT_OF_ORDER = 503
 STALL = 2.0  # seconds that nobody waits for who does not need the answer
@@ -62,6 +64,15 @@ def test_greeting_with_a_bare_foreign_address(
     expect(client.attempt(helo=internet.spare_address() if offence else starts_with_a_digit))
 
 
+@rule("helo.plain-ip")
+@needs("ipv6")
+def test_greeting_with_a_bare_ipv6_address(new_client: NewClient, offence: bool, expect: Expect) -> None:
+    must_refuse(expect)
+    client = new_client(Kind.IPV6)
+    attempt = client.attempt(helo=client.address if offence else client.host)
+    expect.turned_away(attempt, client.world.goal)  # in whatever words: it has characters that no name has
+
+
 @rule("helo.plain-ip-sticky")
 def test_good_greeting_after_a_bare_address(client: Client, offence: bool, expect: Expect) -> None:
     first = client.another_name("first")
@@ -92,6 +103,13 @@ def test_greeting_with_the_own_address_literal(
     client: Client, offence: bool, expect: Expect, extended: bool
 ) -> None:
     expect(client.attempt(helo=f"[{client.address}]" if offence else client.host, extended=extended))
+
+
+@rule("helo.ip-literal")
+@needs("ipv6")
+def test_greeting_with_an_ipv6_address_literal(new_client: NewClient, offence: bool, expect: Expect) -> None:
+    client = new_client(Kind.IPV6)
+    expect(client.attempt(helo=f"[IPv6:{client.address}]" if offence else client.host))
 
 
 @rule("helo.own-domain")
@@ -136,6 +154,15 @@ def test_greeting_with_the_host_name_of_the_server(
 ) -> None:
     other = None if offence else client.host
     greets_by_own_name(client, expect, sut.hostname, instead=other, extended=extended)
+
+
+@rule("helo.own-primary")
+@pytest.mark.parametrize("spelling", [str.upper, str.title], ids=["upper", "title"])
+def test_greeting_with_another_spelling_of_the_host_name(
+    client: Client, offence: bool, sut: Sut, expect: Expect, spelling: Callable[[str], str]
+) -> None:
+    other = None if offence else client.host
+    greets_by_own_name(client, expect, spelling(sut.hostname), instead=other)
 
 
 @rule("helo.own-primary")

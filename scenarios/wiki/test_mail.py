@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.scenario import Attempt, Client, Expect, Offence, Stage, Sut, Treatment, rule
+from harness.scenario import Attempt, Before, Client, Expect, Offence, Stage, Sut, Treatment, rule
 
 from .recipients import must_refuse
 
@@ -66,6 +66,16 @@ def test_delay_comes_again_at_rcpt(client: Client, offence: bool, expect: Expect
     expect(delayed(client, offence, cause, expect), earned=True)
 
 
+@rule("mail.delay-repeated")
+def test_delay_comes_again_at_a_later_mail(client: Client, offence: bool, expect: Expect) -> None:
+    expect(delayed(client, offence, "helo", expect, before=Before.GIVEN_UP), earned=True)
+
+
+@rule("rcpt.delay-repeated")
+def test_delay_comes_again_at_rcpt_of_a_later_mail(client: Client, offence: bool, expect: Expect) -> None:
+    expect(delayed(client, offence, "helo", expect, before=Before.GIVEN_UP), earned=True)
+
+
 @rule("delay.no-early-reject")
 def test_dialogue_goes_on_after_every_delay(client: Client, offence: bool, expect: Expect) -> None:
     must_delay("helo", expect)
@@ -86,7 +96,9 @@ def test_dialogue_goes_on_after_every_delay(client: Client, offence: bool, expec
     assert again.reply is None or again.code == 250, f"RSET after the delays was answered {again.code}"
 
 
-def delayed(client: Client, offence: bool, cause: str, expect: Expect) -> Attempt:
+def delayed(
+    client: Client, offence: bool, cause: str, expect: Expect, *, before: Before = Before.NOTHING
+) -> Attempt:
     """A dialogue that earns a delay at the connection or the greeting, if there is to be an offence."""
     must_delay(cause, expect)
     greetings = {
@@ -95,7 +107,7 @@ def delayed(client: Client, offence: bool, cause: str, expect: Expect) -> Attemp
         "unconfirmed": client.name("nowhere"),
     }
     if cause in greetings:
-        attempt = client.attempt(helo=greetings[cause] if offence else client.host)
+        attempt = client.attempt(helo=greetings[cause] if offence else client.host, before=before)
         earned = attempt.helo
     else:
         sender, recipient = spared_by_the_greylist(client, expect)

@@ -3,6 +3,7 @@
 import pytest
 
 from harness.scenario import (
+    Before,
     Client,
     Domain,
     Expect,
@@ -10,6 +11,7 @@ from harness.scenario import (
     Kind,
     MailHost,
     MailHosts,
+    Network,
     NewClient,
     NotTestableError,
     Stage,
@@ -21,7 +23,7 @@ from harness.scenario import (
     rule,
 )
 
-from .manners import COVERED
+from .manners import COVERED, LATER
 from .recipients import comes_there, must_refuse, second_is_turned_away, two_at
 
 TRICKS = {
@@ -77,6 +79,15 @@ def test_second_recipient_is_in_a_foreign_domain(
 
 
 @rule("rcpt.relay-denied")
+@LATER
+def test_later_mail_is_for_a_foreign_domain(
+    client: Client, offence: bool, sut: Sut, internet: Internet, expect: Expect, before: Before
+) -> None:
+    recipient = f"victim@{internet.foreign_domain()}" if offence else sut.recipient
+    expect(client.attempt(recipient=recipient, before=before))
+
+
+@rule("rcpt.relay-denied")
 @pytest.mark.parametrize("trick", list(TRICKS))
 def test_stranger_disguises_a_foreign_address(
     client: Client,
@@ -110,11 +121,17 @@ def test_stranger_disguises_a_foreign_address(
 
 
 @rule("rcpt.relay-trusted")
+@each("trusted_network")
 def test_relay_host_writes_to_a_foreign_domain(
-    trusted_client: Client, offence: bool, sut: Sut, internet: Internet, expect: Expect
+    new_client: NewClient,
+    offence: bool,
+    sut: Sut,
+    internet: Internet,
+    expect: Expect,
+    trusted_network: Network,
 ) -> None:
     recipient = f"friend@{internet.foreign_domain()}" if offence else sut.recipient
-    expect(trusted_client.attempt(recipient=recipient))
+    expect(new_client(Kind.TRUSTED, "trusted", network=trusted_network).attempt(recipient=recipient))
 
 
 @rule("rcpt.relay-authenticated")
@@ -137,11 +154,12 @@ def test_recipient_of_an_account_is_not_verified(
 
 @rule("rcpt.illegal-chars")
 @each("illegal_character")
+@each("boundless_domain")
 def test_illegal_character_in_the_local_part(
-    client: Client, offence: bool, sut: Sut, expect: Expect, illegal_character: str
+    client: Client, offence: bool, expect: Expect, illegal_character: str, boundless_domain: Domain
 ) -> None:
     local_part = written(f"any{illegal_character}body") if offence else "anybody"
-    expect(client.attempt(recipient=f"{local_part}@{sut.catch_all}"))
+    expect(client.attempt(recipient=f"{local_part}@{boundless_domain.name}"))
 
 
 @rule("rcpt.illegal-chars")
@@ -155,8 +173,12 @@ def test_illegal_character_in_the_second_recipient(
 
 
 @rule("rcpt.leading-dot")
-def test_local_part_with_a_leading_dot(client: Client, offence: bool, sut: Sut, expect: Expect) -> None:
-    expect(client.attempt(recipient=f"{'.anybody' if offence else 'any.body'}@{sut.catch_all}"))
+@each("boundless_domain")
+def test_local_part_with_a_leading_dot(
+    client: Client, offence: bool, expect: Expect, boundless_domain: Domain
+) -> None:
+    local_part = ".anybody" if offence else "any.body"
+    expect(client.attempt(recipient=f"{local_part}@{boundless_domain.name}"))
 
 
 @rule("rcpt.leading-dot")
@@ -193,6 +215,16 @@ def test_second_recipient_is_one_that_nobody_knows(
     unknown = sut.unknown_recipient
     first, another = two_at(sut.domain_of(unknown), sut, expect)
     second_is_turned_away(client, first, unknown if offence else another, expect)
+
+
+@rule("rcpt.unknown-user")
+@LATER
+def test_later_mail_is_for_a_user_that_nobody_knows(
+    client: Client, offence: bool, sut: Sut, expect: Expect, before: Before
+) -> None:
+    domain = sut.domain_of(sut.unknown_recipient)
+    name = sut.nobody if offence else sut.ordinary_user(domain)
+    expect(client.attempt(recipient=f"{name}@{domain.name}", before=before))
 
 
 @rule("rcpt.too-many")

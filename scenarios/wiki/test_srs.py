@@ -18,6 +18,7 @@ from harness.scenario import (
     rule,
 )
 
+BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"  # RFC 4648 §6, of which the time stamps are made
 SRS0 = re.compile(r"(?i)SRS0[=+-]([^=@]+)=([a-z2-7]{2})=([^=@]+)=([^@]+)@([^@]+)")
 SRS1 = re.compile(r"(?i)SRS1[=+-]([^=@]+)=([^=@]+)=([=+-][^@]+)@([^@]+)")
 
@@ -93,7 +94,7 @@ def test_sender_that_somebody_else_has_rewritten(
 
 
 @rule("srs.bad-hash")
-@pytest.mark.parametrize("forged", ["hash", "user"])
+@pytest.mark.parametrize("forged", ["hash", "day", "domain", "user"])
 def test_bounce_to_a_sender_that_was_forged(
     client: Client, offence: bool, sut: Sut, sink: MailHosts, expect: Expect, forged: str
 ) -> None:
@@ -101,12 +102,37 @@ def test_bounce_to_a_sender_that_was_forged(
     parts = SRS0.fullmatch(rewritten)
     expect.given(parts is not None, f"the sender was not rewritten as SRS0 but as <{rewritten}>")
     assert parts, "a sender that is not rewritten has no hash"
-    hashed = parts[1]
-    other_hash = hashed[:-1] + ("a" if hashed[-1].lower() != "a" else "b")
-    address = {
-        "hash": rewritten.replace(hashed, other_hash, 1),
-        "user": rewritten.replace(f"={parts[4]}@", "=somebody-else@"),
+    hashed, day, domain, user, forwarder = parts.groups()
+    forgery = {
+        "hash": f"SRS0={another(hashed)}={day}={domain}={user}",
+        "day": f"SRS0={hashed}={day_before(day)}={domain}={user}",
+        "domain": f"SRS0={hashed}={day}=other.{domain}={user}",
+        "user": f"SRS0={hashed}={day}={domain}=somebody-else",
     }[forged]
+    address = f"{forgery}@{forwarder}"
+    expect(bounce(client.another("a client that bounces"), address if offence else rewritten))
+
+
+@rule("srs.bad-hash")
+@pytest.mark.parametrize("forged", ["hash", "forwarder"])
+def test_bounce_to_a_sender_of_a_second_hop_that_was_forged(
+    client: Client, offence: bool, sut: Sut, sink: MailHosts, expect: Expect, forged: str
+) -> None:
+    target, first = sink.forward_target(), sink.host()
+    expect.accepts(
+        forward(client, sut, sender=f"SRS0=ab12=XY={client.identity.domain}=sender@{first.domain}"),
+        Stage.DATA,
+    )
+    rewritten = target.arrival(client.token).sender
+    parts = SRS1.fullmatch(rewritten)
+    expect.applicable(parts is not None, f"what somebody else has rewritten becomes <{rewritten}>, no SRS1")
+    assert parts, "a sender that is not rewritten has no hash"
+    hashed, before, rest, forwarder = parts.groups()
+    forgery = {
+        "hash": f"SRS1={another(hashed)}={before}={rest}",
+        "forwarder": f"SRS1={hashed}=other.{before}={rest}",
+    }[forged]
+    address = f"{forgery}@{forwarder}"
     expect(bounce(client.another("a client that bounces"), address if offence else rewritten))
 
 
@@ -130,6 +156,18 @@ def test_bounce_to_a_sender_that_is_too_old(
     assert rewriter, "without srs.make there is no old sender"
     days = sut.mail.srs.lifetime + (1 if offence else -1)
     expect(bounce(client, rewriter.aged(client.sender, days)))
+
+
+def another(hashed: str) -> str:
+    """Another hash, which differs in its last character."""
+    return hashed[:-1] + ("a" if hashed[-1].lower() != "a" else "b")
+
+
+def day_before(stamp: str) -> str:
+    """The time stamp of the day before, which is not too old if that of today is not."""
+    high, low = (BASE32.index(one) for one in stamp.upper())
+    high, low = divmod((high * len(BASE32) + low - 1) % len(BASE32) ** 2, len(BASE32))
+    return BASE32[high] + BASE32[low]
 
 
 def is_rewritten(sender: str, original: str, sut: Sut) -> None:

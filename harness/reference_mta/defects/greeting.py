@@ -9,6 +9,7 @@ from harness.reference_mta.defects.kinds import (
     claiming,
     clear_only,
     delays,
+    first_mail_only,
     joined,
     late_refusals,
     off,
@@ -249,6 +250,13 @@ OWN_NAMES = (
     *late_refusals("helo.own-primary", "a stranger may greet as the server itself"),
     sparing(
         "helo.own-primary",
+        "case",
+        "the server's name is compared with regard to letter case",
+        lambda transaction: transaction.greeting != transaction.greeting.lower(),
+        "helo.forward-match",
+    ),
+    sparing(
+        "helo.own-primary",
         "localhost",
         "localhost is not among the local domains",
         lambda transaction: _name(transaction) == "localhost",
@@ -257,6 +265,20 @@ OWN_NAMES = (
 )
 
 HELO = (
+    sparing(
+        "helo.ip-literal",
+        "ipv4-only",
+        "a literal of an IPv6 address is taken for a name",
+        lambda transaction: ":" in transaction.greeting,
+        "helo.forward-match",
+    ),
+    sparing(
+        "helo.plain-ip",
+        "ipv4-only",
+        "a bare IPv6 address is taken for a name",
+        lambda transaction: ":" in transaction.greeting,
+        "helo.forward-match",
+    ),
     *delays("helo.not-fqdn", "an unqualified name is not delayed"),
     clear_only("helo.not-fqdn"),
     *PLAIN_IP,
@@ -341,6 +363,7 @@ MAIL = (
     ),
     *delays("mail.delay-repeated", "the earned delay does not come again at MAIL"),
     *owed_by_half("mail.delay-repeated"),
+    first_mail_only("mail.delay-repeated"),
 )
 
 GREETING_MUTANTS: tuple[Mutant, ...] = (*CONNECT, *HELO, *BY_HELO, *MAIL)

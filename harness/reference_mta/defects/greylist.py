@@ -1,11 +1,13 @@
 """Mutants of the rules about the greylist."""
 
+import fnmatch
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from harness.reference_mta.defects.kinds import (
     Mutant,
     clear_only,
+    moved,
     no_case,
     off,
     prompt_refusals,
@@ -240,6 +242,14 @@ TRIPLETS = (
         )
         for part in PARTS
     ),
+    moved(
+        "greylist.other-triplet",
+        "weak-first-only",
+        "who is known by the first recipient of a message is by the others",
+        lambda about, found: found == "greylist.first-defer" and about.recipients > 1,
+        "greylist.whitelisted",
+        asked="greylist.first-defer",
+    ),
     *prompt_refusals("greylist.blacklisted", "the black list has no effect"),
     _leaving_triplets_behind(),
     exchanged(
@@ -268,6 +278,13 @@ def _not_exempting(rule: str, description: str, bouncing: str) -> Iterable[Mutan
         lambda _: of_bounces,
         asked="greylist.null-at-data",
         where=lambda transaction: not transaction.sender and only_by_it(transaction),
+    )
+
+
+def _is_known_by_a_later_pattern(transaction: Transaction) -> bool:
+    first = transaction.config.greylist.whitelist_hosts[:1]
+    return transaction.whitelisted_host and not any(
+        fnmatch.fnmatchcase(transaction.host_name.lower(), one.lower()) for one in first
     )
 
 
@@ -300,6 +317,14 @@ EXEMPTIONS = (
         "greylist.host-whitelist",
         "the host whitelist has no effect",
         "the host whitelist has no effect on bounces",
+    ),
+    replaced(
+        "greylist.host-whitelist",
+        "weak-first-pattern",
+        "only the first pattern of the host whitelist has an effect",
+        lambda _: of_strangers,
+        asked="greylist.first-defer",
+        where=_is_known_by_a_later_pattern,
     ),
     *_not_exempting(
         "greylist.relay-exempt", "relay hosts are greylisted", "the bounces of relay hosts are greylisted"

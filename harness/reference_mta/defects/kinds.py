@@ -276,6 +276,16 @@ def first_only(rule: str) -> Mutant:
     )
 
 
+def first_mail_only(rule: str) -> Mutant:
+    """A check that the first mail of a connection meets, and none after it."""
+    return sparing(
+        rule,
+        "first-mail-only",
+        "only the first mail of a connection is looked at",
+        lambda about: about.mails > 1,
+    )
+
+
 def late_refusals(rule: str, unpunished: str) -> Iterable[Mutant]:
     """What can be wrong with a refusal that is held back."""
     yield off(rule, unpunished)

@@ -39,6 +39,11 @@ async def _at_each_recipient(transaction: Transaction, found: str | None) -> str
     return "dnsbl.two" if weight >= transaction.config.dnsbl_policy.threshold else found
 
 
+async def _at_each_mail(transaction: Transaction, found: str | None) -> str | None:
+    weight = (transaction.listings or Listings()).weight * transaction.mails
+    return "dnsbl.two" if weight >= transaction.config.dnsbl_policy.threshold else found
+
+
 async def _at_one_more(transaction: Transaction, found: str | None) -> str | None:
     weight = (transaction.listings or Listings()).weight
     return found if weight > transaction.config.dnsbl_policy.threshold else "dnsbl.one"
@@ -142,6 +147,13 @@ DNSBL = (
         "strict-adds-up",
         "a listing counts again at each recipient",
         _at_each_recipient,
+        of=("dnsbl.one",),
+    ),
+    resorted(
+        "dnsbl.one",
+        "strict-adds-up-by-mails",
+        "a listing counts again at each mail of a connection",
+        _at_each_mail,
         of=("dnsbl.one",),
     ),
     resorted(

@@ -10,6 +10,7 @@ from harness.reference_mta.defects.kinds import (
     claiming,
     clear_only,
     delays,
+    first_mail_only,
     first_only,
     joined,
     late_refusals,
@@ -51,6 +52,10 @@ def _has(character: str) -> Case:
     return lambda transaction: character in transaction.mailbox.local_part
 
 
+def _is_in_an_earlier_domain(transaction: Transaction) -> bool:
+    return transaction.domain not in (None, transaction.config.domain[-1])
+
+
 def _looking(disguised: Callable[[str], bool]) -> Case:
     return lambda transaction: disguised(transaction.mailbox.local_part)
 
@@ -90,6 +95,7 @@ RELAY = (
     *late_refusals("rcpt.relay-denied", "an open relay"),
     clear_only("rcpt.relay-denied"),
     first_only("rcpt.relay-denied"),
+    first_mail_only("rcpt.relay-denied"),
     sparing(
         "rcpt.relay-denied",
         "own-sender",
@@ -120,6 +126,13 @@ RELAY = (
     _relaying("quoted", _looking(DISGUISES["quoted"])),
     _relaying("two-ats", _looking(DISGUISES["two-ats"])),
     off("rcpt.relay-trusted", "the relay hosts may not relay"),
+    sparing(
+        "rcpt.relay-trusted",
+        "ipv4-only",
+        "relay hosts that come by IPv6 may not relay",
+        lambda transaction: ":" in transaction.client,
+        "rcpt.relay-denied",
+    ),
     off("rcpt.relay-authenticated", "an account may not relay"),
     replaced(
         "rcpt.relay-authenticated",
@@ -138,7 +151,19 @@ LOCAL_PART = (
         sparing("rcpt.illegal-chars", f"no-{label}", f"{character} is not on the list", _has(character))
         for label, character in CHARACTERS.items()
     ),
+    sparing(
+        "rcpt.illegal-chars",
+        "one-domain",
+        "they are looked for in the last domain alone",
+        _is_in_an_earlier_domain,
+    ),
     *prompt_refusals("rcpt.leading-dot", "a leading dot is let pass"),
+    sparing(
+        "rcpt.leading-dot",
+        "one-domain",
+        "it is looked for in the last domain alone",
+        _is_in_an_earlier_domain,
+    ),
     sparing(
         "rcpt.leading-dot",
         "quoted",
@@ -148,6 +173,7 @@ LOCAL_PART = (
     *prompt_refusals("rcpt.unknown-user", "every local part is taken"),
     clear_only("rcpt.unknown-user"),
     first_only("rcpt.unknown-user"),
+    first_mail_only("rcpt.unknown-user"),
 )
 
 TOO_MANY = (
@@ -176,6 +202,7 @@ BOUNCE = (
     *prompt_refusals("bounce.bogus", "a bounce to one who never sends is taken"),
     clear_only("bounce.bogus"),
     first_only("bounce.bogus"),
+    first_mail_only("bounce.bogus"),
     *prompt_refusals("bounce.postmaster-sender", "postmaster is a sender like any other"),
     moved(
         "bounce.postmaster-sender",
@@ -212,6 +239,7 @@ BOUNCE = (
 RECIPIENT_MUTANTS: tuple[Mutant, ...] = (
     *delays("rcpt.delay-repeated", "the earned delay does not come again at RCPT"),
     *owed_by_half("rcpt.delay-repeated"),
+    first_mail_only("rcpt.delay-repeated"),
     *RELAY,
     *LOCAL_PART,
     *TOO_MANY,

@@ -1,6 +1,7 @@
 """Mutants of the rules about senders that are rewritten, and find their way back."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from harness.reference_mta.addresses import MailAddress, split
 from harness.reference_mta.config import Config
@@ -86,6 +87,15 @@ def _not_over_two_hops(sound: Part) -> Part:
         found: Origin | None = sound(srs, address)
         later = OURS1.fullmatch(unquoted(split(address).local_part))
         return Origin("", "srs.bad-hash") if found and later else found
+
+    return origin
+
+
+def _whatever_the_later_hash(sound: Part) -> Part:
+    def origin(srs: Srs, address: str) -> Origin | None:
+        found: Origin | None = sound(srs, address)
+        later = OURS1.fullmatch(unquoted(split(address).local_part))
+        return replace(found, flaw="") if found and later else found
 
     return origin
 
@@ -187,6 +197,13 @@ SRS_MUTANTS: tuple[Mutant, ...] = (
         "only the first character of the hash is compared",
         "srs.is_same",
         lambda sound: lambda given, expected: sound(given[:1], expected[:1]),
+    ),
+    exchanged(
+        "srs.bad-hash",
+        "weak-second-hop",
+        "the hash of an address that leads over two forwarders is not looked at",
+        "srs.origin",
+        _whatever_the_later_hash,
     ),
     exchanged(
         "srs.bad-hash",

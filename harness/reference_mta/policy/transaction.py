@@ -80,6 +80,7 @@ class Transaction:
     authenticated: bool = False
     account: str = ""  # whose password it had
     known_account: bool = False  # of the credentials that it gave last
+    mails: int = 0  # MAIL commands of this connection, this one included
     in_message: bool = False  # after an accepted MAIL
     sender: str = ""
     recipient: str = ""  # of the RCPT command, as are the next two
