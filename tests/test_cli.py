@@ -84,12 +84,23 @@ def test_an_unknown_option_ends_in_a_sentence(command: list[str], capsys: pytest
         (["nonsense"], "nonsense"),
         (["mutants", "--parallel", "0"], "--parallel: '0' is no whole number from 1 on"),
         (["mutants", "--together", "x"], "--together: 'x' is no whole number from 1 on"),
-        (["mutants", "--only", "no-such-mutant", "--list"], "--only no-such-mutant chooses none"),
+        (["mutants", "--only", "no-such-mutant", "--list"], "--only 'no-such-mutant' matches no mutant"),
+        (
+            ["mutants", "--only", "helo.plain-ip:off", "--only", "helo.plain-ip:of", "--list"],
+            "--only 'helo.plain-ip:of' matches no mutant; did you mean 'helo.plain-ip:off'?",
+        ),
         (["truth", "--servers", "-1"], "--servers: '-1' is no whole number from 0 on"),
         (["truth", "--seed", "x"], "--seed"),
+        (["truth", "--servers", "0", "--broken", "0"], "--servers 0 and --broken 0 make no server to try"),
+        (["truth", "--rules", "helo.*", "--rules", "helo.plain-pi"], "did you mean 'helo.plain-ip'?"),
+        (["truth", "--reduced-to", "x"], "name it with --replay"),
         (["system", "up", "exim", "--delay", "0"], "--delay: '0' is no whole number from 1 on"),
         (["system", "up", "exim", "--delay", "0.5"], "--delay: '0.5' is no whole number from 1 on"),
         (["system", "up"], "name a system"),
+        (["system", "run", "exim", "--only", "x"], "system run: --only chooses nothing there; leave it out"),
+        (["system", "install", "exim", "--delay", "1"], "system install: --delay chooses nothing there"),
+        (["system", "up", "exim", "--", "-k", "x"], "system up: what follows (-k x) chooses nothing there"),
+        (["system", "list", "exim"], "leave exim out"),
         (["discover", "127.0.0.1", "--wait", "nan"], "--wait: 'nan' is no number of seconds"),
         (["discover", "127.0.0.1", "--wait=-1"], "--wait: '-1' is no number of seconds"),
         (
@@ -114,6 +125,43 @@ def test_a_wrong_value_ends_in_a_sentence(
     assert (status, shown) == (2, "")
     assert named in said
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["compare", "a.json", ""],
+        ["rules", ""],
+        ["dns", ""],
+        ["dns", "--origin="],
+        ["mutants", "--only="],
+        ["truth", "--rules="],
+        ["truth", "--replay="],
+        ["truth", "--keep="],
+        ["spf-suite", ""],
+        ["spf-suite", "a.yml", "--sut="],
+        ["spf-suite", "a.yml", "--reports="],
+        ["spf-suite", "a.yml", "--mutant="],
+        ["doctor", ""],
+        ["doctor", "a.toml", " "],
+        ["discover", "127.0.0.1", "--domain="],
+        ["discover", "127.0.0.1", "--user="],
+        ["discover", "127.0.0.1", "-o", ""],
+        ["system", "up", ""],
+        ["system", "up", "exim", "--profile="],
+        ["system", "mutants", "exim", "--only="],
+        ["mta", ""],
+        ["mta", "check-filter", ""],
+        ["mta", "queue", "list", ""],
+    ],
+    ids=" ".join,
+)
+def test_what_a_variable_left_empty_is_no_argument(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, shown, said = ended(words, capsys)
+    assert (status, shown) == (2, "")
+    assert "is empty; write what belongs there" in said
 
 
 def test_queue_and_greylist_share_their_words(capsys: pytest.CaptureFixture[str]) -> None:

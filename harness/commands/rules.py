@@ -5,12 +5,12 @@ import json
 import shutil
 import sys
 import textwrap
-from pathlib import Path
 
 from harness.commands.base import Commands, UsageError, add_command, default_scenarios
 from harness.grants.registry import CAPABILITIES
 from harness.printable import printable_json
 from harness.rules import Catalogue, spell
+from harness.settings.arguments import path
 from harness.suites import Suite
 from harness.wording import counted
 
@@ -22,7 +22,7 @@ def add(commands: Commands) -> None:
     parser = add_command(
         commands, "rules", run, "list the documented rules", "smtp-harness rules --json", STATUS
     )
-    parser.add_argument("folder", type=Path, nargs="?", help="where suites lie (default: scenarios/)")
+    parser.add_argument("folder", type=path, nargs="?", help="where suites lie (default: scenarios/)")
     parser.add_argument("--json", action="store_true", help="the catalogue as JSON")
 
 

@@ -1,6 +1,5 @@
 """Reads a profile, and holds what it claims against the catalogue of rules."""
 
-import fnmatch
 from collections.abc import Iterator
 from pathlib import Path
 from typing import get_origin
@@ -79,9 +78,7 @@ def _unknown_suites(profile: Profile, catalogue: Catalogue) -> Iterator[str]:
 def _unknown_rules(profile: Profile, catalogue: Catalogue) -> Iterator[str]:
     known = catalogue.known
     for key, patterns in (("claim", profile.rules.claim), ("without", profile.rules.without)):
-        for pattern in patterns:
-            if not any(fnmatch.fnmatchcase(rule_id, pattern) for rule_id in known):
-                yield f"rules.{key}: {pattern!r} matches no rule; {settings.nearest(pattern, list(known))}"
+        yield from (f"rules.{key}: {said}" for said in settings.misfits(patterns, list(known), "rule"))
     for rule_id in profile.rules.expect:
         if rule_id not in known:
             yield f"rules.expect.{rule_id}: unknown rule; {settings.nearest(rule_id, list(known))}"

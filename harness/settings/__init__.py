@@ -2,9 +2,10 @@
 
 import datetime
 import difflib
+import fnmatch
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
@@ -157,6 +158,15 @@ def nearest(word: str, known: list[str]) -> str:
         return ""
     more = f", and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
     return f"known here: {', '.join(sorted(known)[:SHOWN])}{more}"
+
+
+def misfits(patterns: Iterable[str], known: list[str], thing: str) -> list[str]:
+    """A sentence for each pattern (of `fnmatch`) that no known name of a thing fits, with the nearest."""
+    return [
+        f"{pattern!r} matches no {thing}; {nearest(pattern, known)}"
+        for pattern in patterns
+        if not any(fnmatch.fnmatchcase(name, pattern) for name in known)
+    ]
 
 
 def _dates(value: object, place: str = "") -> Iterator[tuple[str, str]]:
