@@ -3,6 +3,7 @@
 import argparse
 import importlib.metadata
 import io
+import json
 import os
 import subprocess
 import sys
@@ -219,6 +220,48 @@ def test_a_reader_who_has_seen_enough_is_no_error(words: list[str], status: int)
     done = subprocess.run(command, stdout=written, stderr=subprocess.PIPE, text=True)
     os.close(written)
     assert (done.returncode, done.stderr) == (status, "")
+
+
+NO_ROOM = "standard output: No space left on device"
+CLOSED = "standard output: it is closed"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("rules >/dev/full", NO_ROOM),
+        ("--help >/dev/full", NO_ROOM),
+        ("--version >/dev/full", NO_ROOM),
+        ("mta --example >/dev/full", NO_ROOM),
+        ("rules >&-", CLOSED),
+        ("--help >&-", CLOSED),
+        ("mta --example >&-", CLOSED),
+        ("compare nosuch.json nosuch.json 2>&-", ""),
+        ("compare nosuch.json nosuch.json 2>/dev/full", ""),
+        ("nosuch 2>/dev/full", ""),
+        ("mta nosuch.toml 2>&-", ""),
+        ("--help >&- 2>&-", ""),
+        ("mta hash-password <&-", "there was no password"),
+        ("mta hash-password <&- >&- 2>&-", ""),
+    ],
+)
+def test_a_stream_that_takes_nothing_is_no_success(line: str, said: str) -> None:
+    command = ["/bin/sh", "-c", f'"{sys.executable}" -m harness {line}']
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert done.stderr.count("\n") == bool(said)
+
+
+def test_what_a_stream_cannot_encode_is_escaped() -> None:
+    ascii_only = os.environ | {"PYTHONIOENCODING": "ascii"}
+    for words in (["rules"], ["rules", "--json"]):
+        command = [sys.executable, "-m", "harness", *words]
+        done = subprocess.run(command, env=ascii_only, capture_output=True, check=True)
+        assert done.stdout.isascii()
+        assert rb"\u00a7" in done.stdout
+        if "--json" in words:
+            assert any("§" in rule["source"] for rule in json.loads(done.stdout))
 
 
 def completed(line: str, folder: Path) -> list[str]:

@@ -273,6 +273,17 @@ def test_a_rule_that_is_known_and_not_collected_is_no_mistake(pytester: pytest.P
     outcome.stdout.fnmatch_lines(["test_mine.py::test_good"])
 
 
+def test_a_terminal_without_a_character_shows_the_table_in_lines(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    written(pytester, GOOD)
+    pytester.makefile(".toml", profile=PROFILE)
+    outcome = run(pytester, "--smtp-sut", "profile.toml")
+    outcome.stdout.fnmatch_lines([r"helo *\u00b7 *1*", r"all *\u00b7 *1*"])
+    assert r"\n" not in outcome.stdout.str()
+
+
 def test_a_mutant_is_noticed(pytester: pytest.Pytester) -> None:
     written(pytester, GOOD.replace("mine.first", "helo.plain-ip"))
     pytester.makefile(

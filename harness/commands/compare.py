@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from harness.commands.base import Commands, UsageError, add_command, cut_off
-from harness.settings.arguments import path
+from harness.commands.base import Commands, UsageError, add_command
+from harness.settings.arguments import CUT_OFF, path
 
 
 def add(commands: Commands) -> None:
@@ -40,5 +40,5 @@ def run(options: argparse.Namespace) -> int:
             flush=True,
         )
     except BrokenPipeError:
-        return cut_off(comparison.exit_status)
+        return comparison.exit_status or CUT_OFF  # success never: our reader has not seen all
     return comparison.exit_status
