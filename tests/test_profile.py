@@ -289,7 +289,11 @@ def test_a_dry_run_has_no_table_about_delivery(tmp_path: Path, catalogue: Catalo
         ("port = 2525", "port = true", "server.port: must be a whole number, without quotes (found true)"),
         ("port = 2525", 'port = "25"', 'server.port: must be a whole number, without quotes (found "25")'),
         ("port = 2525", "port = 25.0", "server.port: must be a whole number, without quotes (found 25.0)"),
-        ("port = 2525", "port = 2024-05-01", "server.port: 2024-05-01 is a date; write it in quotes"),
+        (
+            "port = 2525",
+            "port = 2024-05-01",
+            "server.port: 2024-05-01 is a date or a time; write it in quotes",
+        ),
         ("port = 2525", "port = [25]", "server.port: must be a whole number, without quotes (found a list)"),
         ("delay = 20", "delay = true", "policy.delay: must be a number, without quotes (found true)"),
         ("delay = 20", 'delay = "20"', "policy.delay: must be a number, without quotes"),

@@ -3,7 +3,7 @@
 import ipaddress
 import os
 import re
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -20,7 +20,7 @@ class Account(settings.Settings):
 
     user: str = Field(min_length=1)
     password: settings.SecretText = Secret("")
-    password_env: str = ""
+    password_env: Annotated[str, settings.UNSHOWN] = ""  # where a password may stand by mistake
 
     @model_validator(mode="after")
     def _one_password(self) -> Self:
@@ -28,7 +28,8 @@ class Account(settings.Settings):
             raise ValueError("give either password or password_env")
         if self.password_env and not os.environ.get(self.password_env):
             raise ValueError(
-                f"the environment has no {self.password_env}; export the password under that name"
+                "the environment has no variable that is called as password_env says; export the password "
+                "under that name"
             )
         return self
 

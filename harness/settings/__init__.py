@@ -132,7 +132,7 @@ def check(path: Path | str, content: Mapping[str, Any], model: type[Model]) -> M
     `FilePattern` that is no absolute path counts from the folder of `path`.
     """
     if dates := list(_dates(content)):
-        raise SettingsError(path, [f"{place}: {date} is a date; write it in quotes" for place, date in dates])
+        raise SettingsError(path, [_date_problem(model, *found) for found in dates])
     try:  # as JSON, for which pydantic knows strict types that have lists for tuples and strings for paths
         return model.model_validate_json(
             json.dumps(content, default=_revealed), strict=True, context=Path(path).parent
@@ -169,16 +169,21 @@ def misfits(patterns: Iterable[str], known: list[str], thing: str) -> list[str]:
     ]
 
 
-def _dates(value: object, place: str = "") -> Iterator[tuple[str, str]]:
+def _dates(value: object, place: tuple[int | str, ...] = ()) -> Iterator[tuple[tuple[int | str, ...], str]]:
     """Where a value is a date or a time, which no setting is."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from _dates(inner, f"{place}.{key}" if place else str(key))
+            yield from _dates(inner, (*place, str(key)))
     elif isinstance(value, list | tuple):
         for number, inner in enumerate(value):
-            yield from _dates(inner, f"{place}.{number}")
+            yield from _dates(inner, (*place, number))
     elif isinstance(value, datetime.date | datetime.time):
         yield place, str(value)
+
+
+def _date_problem(model: type[BaseModel], location: tuple[int | str, ...], date: str) -> str:
+    found = "what stands there" if _is_unshown(model, location) else date
+    return f"{'.'.join(map(str, location))}: {found} is a date or a time; write it in quotes"
 
 
 def _causes(error: ValidationError) -> list[ErrorDetails]:
