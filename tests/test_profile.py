@@ -12,6 +12,7 @@ from harness.profile.model import Profile
 from harness.profile.tables import GreylistPart
 from harness.rules import Catalogue
 from harness.settings import SettingsError
+from tests.certificate_file import self_signed
 
 GOOD = """
 name = "staging"
@@ -393,6 +394,44 @@ def test_a_password_never_shows_in_an_error_or_a_print(tmp_path: Path, catalogue
     assert "sesame" not in str(caught.value)
 
 
+IMAP = 'address = "127.0.0.1:993"\nname = "mx.example.org"\npassword = "x"\n'
+
+
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        ('[tls]\nname = "mx.example.org"\nca_file = "{}"', "tls.ca_file"),
+        (
+            f'[mailbox.imap]\n{IMAP}ca_file = "{{}}"',
+            "mailbox.imap.ca_file",
+        ),
+        (
+            f'[[domain]]\nname = "b.example"\nusers = ["a"]\n[domain.mailbox.imap]\n{IMAP}ca_file = "{{}}"',
+            "domain.1.mailbox.imap.ca_file",
+        ),
+    ],
+)
+def test_an_authority_that_is_none_is_told_before_the_run(
+    tmp_path: Path, catalogue: Catalogue, table: str, key: str
+) -> None:
+    certificate = self_signed(tmp_path)
+    key_alone = certificate.read_text("utf-8").partition("-----END CERTIFICATE-----\n")[2]
+    (tmp_path / "key.pem").write_text(key_alone, "utf-8")
+    (tmp_path / "cut.pem").write_bytes(certificate.read_bytes()[:200])
+    (tmp_path / "empty.pem").touch()
+    for name, said in (
+        ("absent.pem", "there is no such file; check the path"),
+        (".", "is a folder and no file; name a file"),
+        ("key.pem", "has no certificate in it; name a file with one"),
+        ("cut.pem", "has no certificate in it"),
+        ("empty.pem", "has no certificate in it"),
+    ):
+        with pytest.raises(SettingsError) as caught:
+            read(tmp_path, catalogue, f"{GOOD}\n{table.format(name)}\n")
+        assert f"profile.toml: {key}: {tmp_path / name}: {said}" in str(caught.value)
+    read(tmp_path, catalogue, f"{GOOD}\n{table.format(certificate.name)}\n")
+
+
 def test_paths_count_from_the_folder_of_the_profile(tmp_path: Path, catalogue: Catalogue) -> None:
     paths = """
 [tls]
@@ -402,6 +441,8 @@ ca_file = "tls/ca.pem"
 [mailbox]
 maildir = "mail/{user}"
 """
+    (tmp_path / "tls").mkdir()
+    self_signed(tmp_path).rename(tmp_path / "tls/ca.pem")
     profile = read(tmp_path, catalogue, GOOD + paths)
     assert profile.tls
     assert profile.mailbox

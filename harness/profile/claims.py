@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import get_origin
 
 from harness import settings
+from harness.profile.authorities import unfit_authorities
 from harness.profile.deviations import BESIDE, Deviation, Expected
 from harness.profile.model import Profile
 from harness.rules import Catalogue, Rule
@@ -15,11 +16,11 @@ UNDELAYED = "policy.delay is 0 and a delay is promised; set the delay, or say wh
 def load(path: Path, catalogue: Catalogue) -> Profile:
     """Read a profile and hold its claims against the catalogue; raises `settings.SettingsError`.
 
-    The known deviations in an `expected.toml` beside it are added to its own.
+    So it does where a file that it names for the authority of a certificate has none. The known deviations in
+    an `expected.toml` beside it are added to its own.
     """
     profile = settings.read(path, Profile)
-    problems = contradictions(profile, catalogue)
-    if problems:
+    if problems := [*contradictions(profile, catalogue), *unfit_authorities(profile)]:
         raise settings.SettingsError(path, problems)
     profile = profile.beside(catalogue)
     beside = path.parent / BESIDE
