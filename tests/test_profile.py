@@ -1,3 +1,5 @@
+import json
+import string
 from pathlib import Path
 
 import pytest
@@ -392,6 +394,26 @@ def test_a_password_never_shows_in_an_error_or_a_print(tmp_path: Path, catalogue
     with pytest.raises(SettingsError) as caught:
         read(tmp_path, catalogue, account + "surplus = 1\n")
     assert "sesame" not in str(caught.value)
+
+
+@pytest.mark.parametrize("character", ["\r", "\n", "\0", "\x7f", "\x1b", "é", "a", "7", " "])
+def test_only_marks_are_illegal_in_addresses(tmp_path: Path, catalogue: Catalogue, character: str) -> None:
+    for characters in (f"%{character}/", character):
+        toml = GOOD.replace("delay = 20", f"delay = 20\nillegal_characters = {json.dumps(characters)}")
+        with pytest.raises(SettingsError) as caught:
+            read(tmp_path, catalogue, toml.replace("\x7f", r"\u007f"))
+        assert f"policy.illegal_characters: {character!r} is no punctuation mark" in str(caught.value)
+
+
+def test_all_marks_of_ascii_may_be_illegal(tmp_path: Path, catalogue: Catalogue) -> None:
+    toml = GOOD.replace("delay = 20", f"delay = 20\nillegal_characters = {json.dumps(string.punctuation)}")
+    assert read(tmp_path, catalogue, toml).policy.illegal_characters == string.punctuation
+
+
+@pytest.mark.parametrize("name", ["X: a\r\nb", "X-Mark:", "X Mark", "X-Märk", "X\0", ""])
+def test_a_mark_is_the_name_of_a_header_field(tmp_path: Path, catalogue: Catalogue, name: str) -> None:
+    with pytest.raises(SettingsError, match=r"dialect\.mark: .* is no name of a header field"):
+        read(tmp_path, catalogue, f"{GOOD}\n[dialect]\nmark = {json.dumps(name)}\n")
 
 
 IMAP = 'address = "127.0.0.1:993"\nname = "mx.example.org"\npassword = "x"\n'

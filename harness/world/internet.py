@@ -10,7 +10,7 @@ from enum import Enum
 from fake_dns import FakeDns
 from harness.profile.model import Profile
 from harness.profile.values import neighbourhood, neighbourhoods_in, room_in
-from harness.settings.hosts import Network
+from harness.settings.hosts import Network, is_domain_name
 from harness.verdicts import NotTestableError
 from harness.world.addresses import Addresses, Inhabitants
 from harness.world.made_up import made_up
@@ -225,7 +225,7 @@ class Internet:
     def _known_suffix(self) -> str | None:
         patterns = self.profile.greylist.whitelist_hosts if self.profile.greylist else ()
         for pattern in patterns:
-            if pattern.startswith("*.") and is_reserved(pattern[2:]):
+            if pattern.startswith("*.") and is_domain_name(pattern[2:]) and is_reserved(pattern[2:]):
                 return pattern[2:]
         return None
 
