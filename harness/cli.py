@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from harness import settings
 from harness.commands import compare, discover, dns, doctor, mta, mutants, rules, spf_suite, system, truth
 from harness.commands.base import Command, UsageError
+from harness.printable import LINES, printable
 from harness.results.streams import given_input, printable_output
 from harness.settings.arguments import CUT_OFF, WRONG, Parser, bare
 
@@ -82,7 +83,7 @@ def _wrong(sentence: str) -> int:
 def _tell(line: str) -> None:
     """Where nobody can hear it, the exit status says it all the same."""
     with contextlib.suppress(OSError):
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line, keep=LINES), file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

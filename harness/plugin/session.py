@@ -239,7 +239,7 @@ class ScenarioPlugin:
             write_lines(
                 terminalreporter,
                 f"Not everything was tried: {printable(self.run.given_up)}.\n"
-                f"What is wrong and how to mend it: {doctor}",
+                f"What is wrong and how to mend it: {printable(doctor)}",
                 yellow=True,
             )
         if not any(result.counts[status] for status in DECIDED):
@@ -251,7 +251,7 @@ class ScenarioPlugin:
         for line in self.filing.told(result):
             write_lines(terminalreporter, line, red=line == self.filing.trouble)
         if compared := self.filing.compared(colour=colour):
-            terminalreporter.section(f"held against {self.filing.baseline}")
+            terminalreporter.section(printable(f"held against {self.filing.baseline}"))
             write_lines(terminalreporter, compared)
 
     def _begin(self, selected: list[pytest.Item]) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.printable import encodable
+from harness.printable import encodable, printable
 from harness.results.model import Status
 from harness.runs.course import CaseResult
 from harness.verdicts import ScenarioEnd
@@ -30,7 +30,7 @@ def rule_lines(scenarios: Sequence[tuple[str, str]]) -> Iterator[str]:
     """A line for each scenario: the rule that it tests, and its node id."""
     width = max((len(rule) for rule, _ in scenarios), default=0)
     for rule, test in scenarios:
-        yield f"{rule:{width}}  {test}"
+        yield printable(f"{rule:{width}}  {test}")
 
 
 def write_lines(reporter: "TerminalReporter", text: str, **markup: bool) -> None:

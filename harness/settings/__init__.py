@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from harness.printable import printable
 from harness.settings import reading
 from harness.settings.secret import Secret
 
@@ -47,10 +48,13 @@ class SettingsError(Exception):
     """A file that the user wrote cannot be used; the text says where and how to mend it."""
 
     def __init__(self, path: Path | str, problems: list[str]) -> None:
-        """`problems` are whole sentences, each beginning with the key or line that it is about."""
+        """`problems` are whole sentences, each beginning with the key or line that it is about.
+
+        They may quote the file, and so are told visibly.
+        """
         self.path = Path(path)
-        self.problems = problems
-        super().__init__("\n".join(f"{self.path}: {problem}" for problem in problems))
+        self.problems = [printable(problem) for problem in problems]
+        super().__init__("\n".join(f"{printable(str(path))}: {problem}" for problem in self.problems))
 
 
 class Settings(BaseModel):
