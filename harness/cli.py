@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 
 from harness import settings
 from harness.commands import compare, discover, dns, doctor, mta, mutants, rules, spf_suite, system, truth
-from harness.commands.base import Command, UsageError, cut_off
-from harness.results.streams import printable_output
-from harness.settings.arguments import WRONG, Parser, bare
+from harness.commands.base import Command, UsageError
+from harness.printable import LINES, printable
+from harness.results.streams import given_input, printable_output
+from harness.settings.arguments import CUT_OFF, WRONG, Parser, bare
 
 PROGRAM = "smtp-harness"
 DESCRIPTION = """\
@@ -32,30 +33,32 @@ Each command has a --help of its own. Shells complete all of this with argcomple
 COMMANDS = (compare, rules, dns, mutants, truth, spf_suite, doctor, discover, system)
 
 
+@given_input()
 @printable_output()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status. What the user got wrong ends in a sentence and 2."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    status = 0
+    status, ending = 0, None
     try:
-        with _tidy_end():
-            status = _run(words)
+        try:
+            with _tidy_end():
+                status = _run(words)
+        except SystemExit as end:  # of argparse, which has printed a help or a mistake, or on request
+            ending = end
         sys.stdout.flush()
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        _tell("stopped")
         return 130
     except (settings.SettingsError, UsageError) as error:
         return _wrong(str(error))
-    except SystemExit as ending:  # of argparse, which has printed a help or a mistake
-        with contextlib.suppress(BrokenPipeError):
-            sys.stdout.flush()
-            raise
-        cut_off(status)
-        raise ending from None
     except BrokenPipeError:
-        return cut_off(status)
+        status = status or CUT_OFF
     except OSError as error:
+        if status == WRONG:  # which has been told
+            return status
         return _wrong(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    if ending:
+        raise ending
     return status
 
 
@@ -73,8 +76,14 @@ def _run(words: list[str]) -> int:
 
 
 def _wrong(sentence: str) -> int:
-    print(f"{PROGRAM}: {sentence}", file=sys.stderr)
+    _tell(f"{PROGRAM}: {sentence}")
     return WRONG
+
+
+def _tell(line: str) -> None:
+    """Where nobody can hear it, the exit status says it all the same."""
+    with contextlib.suppress(OSError):
+        print(printable(line, keep=LINES), file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

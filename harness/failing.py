@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from harness.printable import printable
 from harness.rules import Rule
 from harness.runs.play import FIXTURES
 
@@ -14,8 +15,8 @@ class RuleFailure:
     """
 
     def __init__(self, rule: Rule, expected: str, shown: Any) -> None:
-        """`shown` is pytest's own."""
-        self._head = (f"{rule.id}: {rule.statement}", f"expected: {expected}", "")
+        """`shown` is pytest's own, and harmless; what the rule says is whatever its file has."""
+        self._head = tuple(map(printable, (f"{rule.id}: {rule.statement}", f"expected: {expected}", "")))
         self._shown = shown
         for entry in getattr(getattr(shown, "reprtraceback", None), "reprentries", ()):
             if arguments := getattr(entry, "reprfuncargs", None):

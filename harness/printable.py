@@ -4,9 +4,11 @@ Whatever leaves the harness passes here, whoever said it and whoever wrote the l
 pages field by field, the commands' output in `streams`, what pytest shows in `harness.runs.showing`.
 """
 
+import codecs
 import re
 
 LINES = "\n\t"  # what a text of several lines keeps
+_ESCAPED = "smtp-harness.escaped"  # how encoders deal with what they cannot encode
 _UNUSUAL = re.compile(r"[^\n -~]")  # what may not print; a whole result is looked through for it
 
 
@@ -20,6 +22,11 @@ def printable(text: str, keep: str = "") -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in keep else _escape(c) for c in text)
+
+
+def encodable(text: str, encoding: str | None) -> str:
+    r"""`text` with each character that an encoding lacks as in JSON, such as `\u00e9`; None lacks none."""
+    return text.encode(encoding, _ESCAPED).decode(encoding) if encoding else text
 
 
 def printable_json(text: str) -> str:
@@ -43,5 +50,18 @@ def _escape(character: str) -> str:
 def _json_escape(character: str) -> str:
     if character.isprintable() or "\ud800" <= character <= "\udfff":
         return character
-    units = character.encode("utf-16-be").hex()
+    return _units(character)
+
+
+def _units(text: str) -> str:
+    units = text.encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return _units(error.object[error.start : error.end]), error.end
+
+
+codecs.register_error(_ESCAPED, _escaped)

@@ -99,18 +99,13 @@ def pytest_name_scenarios(config: pytest.Config, items: list[pytest.Item]) -> No
     from harness.plugin.selection import Selection
 
     config.stash[SELECTION] = Selection.of(config, items)
-    if patterns := config.option.smtp_rule:
-        items[:], others = without_other_rules(items, patterns)
-        config.hook.pytest_deselected(items=others)
-    if file := config.option.smtp_only:
-        try:
-            wanted = {*Path(file).read_text("utf-8").splitlines()}
-        except (OSError, UnicodeError) as error:
-            raise pytest.UsageError(f"--smtp-only {file}: {error}; name a file of pytest ids") from None
-        others = [item for item in items if item.nodeid not in wanted]
-        items[:] = [item for item in items if item.nodeid in wanted]
-        config.hook.pytest_deselected(items=others)
     try:
+        if patterns := config.option.smtp_rule:
+            items[:], others = without_other_rules(items, patterns)
+            config.hook.pytest_deselected(items=others)
+        if file := config.option.smtp_only:
+            items[:], others = _without_others(items, Path(file))
+            config.hook.pytest_deselected(items=others)
         if levels := config.option.smtp_level:
             items[:], others = without_other_levels(items, levels)
             config.hook.pytest_deselected(items=others)
@@ -119,6 +114,16 @@ def pytest_name_scenarios(config: pytest.Config, items: list[pytest.Item]) -> No
         if not workers.is_worker(config):
             raise
         workers.leave_mistake(config)
+
+
+def _without_others(items: list[pytest.Item], file: Path) -> tuple[list[pytest.Item], list[pytest.Item]]:
+    """The items that a file lists by their ids, and those that it does not; raises `pytest.UsageError`."""
+    try:
+        wanted = {*file.read_text("utf-8").splitlines()}
+    except (OSError, UnicodeError) as error:
+        raise pytest.UsageError(f"--smtp-only {file}: {error}; name a file of pytest ids") from None
+    listed = [item for item in items if item.nodeid in wanted]
+    return listed, [item for item in items if item.nodeid not in wanted]
 
 
 @pytest.hookimpl(trylast=True)

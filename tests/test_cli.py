@@ -3,6 +3,7 @@
 import argparse
 import importlib.metadata
 import io
+import json
 import os
 import subprocess
 import sys
@@ -84,12 +85,23 @@ def test_an_unknown_option_ends_in_a_sentence(command: list[str], capsys: pytest
         (["nonsense"], "nonsense"),
         (["mutants", "--parallel", "0"], "--parallel: '0' is no whole number from 1 on"),
         (["mutants", "--together", "x"], "--together: 'x' is no whole number from 1 on"),
-        (["mutants", "--only", "no-such-mutant", "--list"], "--only no-such-mutant chooses none"),
+        (["mutants", "--only", "no-such-mutant", "--list"], "--only 'no-such-mutant' matches no mutant"),
+        (
+            ["mutants", "--only", "helo.plain-ip:off", "--only", "helo.plain-ip:of", "--list"],
+            "--only 'helo.plain-ip:of' matches no mutant; did you mean 'helo.plain-ip:off'?",
+        ),
         (["truth", "--servers", "-1"], "--servers: '-1' is no whole number from 0 on"),
         (["truth", "--seed", "x"], "--seed"),
+        (["truth", "--servers", "0", "--broken", "0"], "--servers 0 and --broken 0 make no server to try"),
+        (["truth", "--rules", "helo.*", "--rules", "helo.plain-pi"], "did you mean 'helo.plain-ip'?"),
+        (["truth", "--reduced-to", "x"], "name it with --replay"),
         (["system", "up", "exim", "--delay", "0"], "--delay: '0' is no whole number from 1 on"),
         (["system", "up", "exim", "--delay", "0.5"], "--delay: '0.5' is no whole number from 1 on"),
         (["system", "up"], "name a system"),
+        (["system", "run", "exim", "--only", "x"], "system run: --only chooses nothing there; leave it out"),
+        (["system", "install", "exim", "--delay", "1"], "system install: --delay chooses nothing there"),
+        (["system", "up", "exim", "--", "-k", "x"], "system up: what follows (-k x) chooses nothing there"),
+        (["system", "list", "exim"], "leave exim out"),
         (["discover", "127.0.0.1", "--wait", "nan"], "--wait: 'nan' is no number of seconds"),
         (["discover", "127.0.0.1", "--wait=-1"], "--wait: '-1' is no number of seconds"),
         (
@@ -114,6 +126,43 @@ def test_a_wrong_value_ends_in_a_sentence(
     assert (status, shown) == (2, "")
     assert named in said
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["compare", "a.json", ""],
+        ["rules", ""],
+        ["dns", ""],
+        ["dns", "--origin="],
+        ["mutants", "--only="],
+        ["truth", "--rules="],
+        ["truth", "--replay="],
+        ["truth", "--keep="],
+        ["spf-suite", ""],
+        ["spf-suite", "a.yml", "--sut="],
+        ["spf-suite", "a.yml", "--reports="],
+        ["spf-suite", "a.yml", "--mutant="],
+        ["doctor", ""],
+        ["doctor", "a.toml", " "],
+        ["discover", "127.0.0.1", "--domain="],
+        ["discover", "127.0.0.1", "--user="],
+        ["discover", "127.0.0.1", "-o", ""],
+        ["system", "up", ""],
+        ["system", "up", "exim", "--profile="],
+        ["system", "mutants", "exim", "--only="],
+        ["mta", ""],
+        ["mta", "check-filter", ""],
+        ["mta", "queue", "list", ""],
+    ],
+    ids=" ".join,
+)
+def test_what_a_variable_left_empty_is_no_argument(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, shown, said = ended(words, capsys)
+    assert (status, shown) == (2, "")
+    assert "is empty; write what belongs there" in said
 
 
 def test_queue_and_greylist_share_their_words(capsys: pytest.CaptureFixture[str]) -> None:
@@ -171,6 +220,48 @@ def test_a_reader_who_has_seen_enough_is_no_error(words: list[str], status: int)
     done = subprocess.run(command, stdout=written, stderr=subprocess.PIPE, text=True)
     os.close(written)
     assert (done.returncode, done.stderr) == (status, "")
+
+
+NO_ROOM = "standard output: No space left on device"
+CLOSED = "standard output: it is closed"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("rules >/dev/full", NO_ROOM),
+        ("--help >/dev/full", NO_ROOM),
+        ("--version >/dev/full", NO_ROOM),
+        ("mta --example >/dev/full", NO_ROOM),
+        ("rules >&-", CLOSED),
+        ("--help >&-", CLOSED),
+        ("mta --example >&-", CLOSED),
+        ("compare nosuch.json nosuch.json 2>&-", ""),
+        ("compare nosuch.json nosuch.json 2>/dev/full", ""),
+        ("nosuch 2>/dev/full", ""),
+        ("mta nosuch.toml 2>&-", ""),
+        ("--help >&- 2>&-", ""),
+        ("mta hash-password <&-", "there was no password"),
+        ("mta hash-password <&- >&- 2>&-", ""),
+    ],
+)
+def test_a_stream_that_takes_nothing_is_no_success(line: str, said: str) -> None:
+    command = ["/bin/sh", "-c", f'"{sys.executable}" -m harness {line}']
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert done.stderr.count("\n") == bool(said)
+
+
+def test_what_a_stream_cannot_encode_is_escaped() -> None:
+    ascii_only = os.environ | {"PYTHONIOENCODING": "ascii"}
+    for words in (["rules"], ["rules", "--json"]):
+        command = [sys.executable, "-m", "harness", *words]
+        done = subprocess.run(command, env=ascii_only, capture_output=True, check=True)
+        assert done.stdout.isascii()
+        assert rb"\u00a7" in done.stdout
+        if "--json" in words:
+            assert any("§" in rule["source"] for rule in json.loads(done.stdout))
 
 
 def completed(line: str, folder: Path) -> list[str]:

@@ -162,6 +162,7 @@ def test_no_link_leads_nowhere(file: Path) -> None:
 def test_the_profile_is_a_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STAGING_PASSWORD", "x")
     monkeypatch.setattr("harness.profile.model.is_of_this_host", lambda network: True)  # as in a sandbox
+    monkeypatch.setattr("harness.profile.claims.unfit_authorities", lambda profile: ())
     (profile,) = [block for block in blocks("operator.md", "toml") if "[server]" in block]
     file = tmp_path / "staging.toml"
     file.write_text(profile, "utf-8")
@@ -171,6 +172,7 @@ def test_the_profile_is_a_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_the_dialect_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STAGING_PASSWORD", "x")
     monkeypatch.setattr("harness.profile.model.is_of_this_host", lambda network: True)
+    monkeypatch.setattr("harness.profile.claims.unfit_authorities", lambda profile: ())
     (shown,) = [block for block in toml_blocks("dialect.md") if "[dialect]" in block]
     (whole,) = [block for block in toml_blocks("operator.md") if "[server]" in block]
     tables = re.split(r"^(?=\[)", whole, flags=re.MULTILINE)

@@ -10,11 +10,15 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
+from harness.commands import rules
 from harness.printable import printable_json
+from harness.results.compare import compare
+from harness.results.compare_text import render
 from harness.results.formats import filed
 from harness.results.model import Status
 from harness.results.store import save
 from harness.results.streams import PrintableStream, printable_output
+from harness.rules import Catalogue
 from harness.runs.showing import Showing
 from harness.settings.secret import DOTS
 from tests.hostile_server import HostileServer
@@ -93,6 +97,13 @@ def test_broken(client):
 def test_skipped(client):
     import pytest
     pytest.skip(f"skipped {said(client)}")
+"""
+
+
+ONE_FAILS = """
+@rule("mine.first")
+def test_expected(client, expect):
+    expect(client.attempt(upto=Stage.HELO))
 """
 
 
@@ -202,6 +213,9 @@ def test_compared_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         shown = capsys.readouterr()
         assert_harmless(shown.out + shown.err)
     assert json.loads(shown.out)["exit_status"] == 1
+    painted = render(compare(first, second), colour=True)
+    assert_harmless(PAINT.sub("", painted))
+    assert "\x1b[32mPASSED" not in painted
     assert_harmless(new.read_text("utf-8"))
     assert json.loads(new.read_text("utf-8"))["notes"] == [words]  # nothing is lost for who reads it
 
@@ -217,6 +231,40 @@ def test_files_of_others_that_a_command_refuses(tmp_path: Path, capsys: pytest.C
     said = capsys.readouterr().err
     assert_harmless(said)
     assert r"\u202e" in said
+
+
+SAID = "Hark \\u001b[31mred\\u202e\\u0007, it is refused."
+SAID_SHOWN = r"Hark \x1b[31mred\u202e\x07, it is refused."
+
+
+def test_what_a_rule_says(pytester: pytest.Pytester) -> None:
+    pytester.makefile(".toml", rules=RULES.replace("A greeting is refused.", SAID))
+    pytester.makepyfile(test_mine=SCENARIOS.partition("@rule")[0] + ONE_FAILS)
+    words = ("-p", "no:hypothesispytest", "--junitxml=out.xml", "--smtp-reports=\x1b[31mred")
+    pytester.runpytest_subprocess(*words, timeout=120)
+    heard = (pytester.path / "stdout").read_text("utf-8")
+    assert_harmless(heard)
+    assert f"mine.first: {SAID_SHOWN}" in heard
+    assert r"report: \x1b[31mred/" in heard
+    assert f"mine.first: {SAID_SHOWN}" in (pytester.path / "out.xml").read_text("utf-8")
+
+
+def test_rules_of_others_in_colour(tmp_path: Path) -> None:
+    (tmp_path / "rules.toml").write_text(RULES.replace("A greeting is refused.", SAID), "utf-8")
+    table = rules._as_table(Catalogue.below(tmp_path), colour=True)
+    assert SAID_SHOWN in table
+    assert_harmless(PAINT.sub("", table))
+    assert "\x1b[31m" not in table
+
+
+def test_a_key_that_is_refused_on_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "\x1b[31mprofile.toml"
+    file.write_text('"\\u001b[31mkey" = 1\n', "utf-8")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert main(["doctor", str(file)]) == 2
+    assert_harmless(terminal.written)
+    assert r"\x1b[31mprofile.toml: \x1b[31mkey: unknown key" in terminal.written
 
 
 def test_an_argument_that_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -237,6 +285,9 @@ class Terminal:
 
     def isatty(self) -> bool:
         return True
+
+    def flush(self) -> None:
+        pass
 
 
 @pytest.mark.parametrize(

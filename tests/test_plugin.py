@@ -219,6 +219,21 @@ def test_no_rule_tested_is_no_success(pytester: pytest.Pytester) -> None:
             "nothing: drop --smtp-baseline",
         ),
         (["--mutant", "helo.plain-ip:of"], GOOD, "did you mean 'helo.plain-ip:off'"),
+        (["--smtp-sut="], GOOD, "--smtp-sut: is empty; write a profile, or leave the option out for the ref"),
+        (["--sut", ""], GOOD, "--smtp-sut: is empty"),
+        (["-o", "addopts=--smtp-baseline="], GOOD, "--smtp-baseline: is empty; write the result file of"),
+        (
+            ["--reports="],
+            GOOD,
+            "--smtp-reports: is empty; write a folder, or leave the option out",
+        ),
+        (["--smtp-rule="], GOOD, "--smtp-rule: is empty; write the id of a rule"),
+        (
+            ["--smtp-rule=mine.first", "--smtp-rule=mine.frist"],
+            GOOD,
+            "--smtp-rule 'mine.frist' matches no rule; did you mean 'mine.first'",
+        ),
+        (["--smtp-rule=moon.*"], GOOD, "--smtp-rule 'moon.[*]' matches no rule; known here: "),
         ([], GOOD.replace("mine.first", "mine.frist"), "did you mean 'mine.first'"),
     ],
     ids=[
@@ -229,6 +244,13 @@ def test_no_rule_tested_is_no_success(pytester: pytest.Pytester) -> None:
         "no baseline",
         "broken, and a baseline",
         "unknown mutant",
+        "a profile left empty",
+        "a profile left empty by its older name",
+        "a baseline left empty in a file",
+        "a folder left empty",
+        "a rule left empty",
+        "a misspelt rule beside a right one",
+        "no rule of that group",
         "unknown rule",
     ],
 )
@@ -242,6 +264,24 @@ def test_mistakes_end_in_a_sentence(
     assert fnmatch.fnmatch(shown, f"*{said}*")
     assert "Traceback" not in shown
     assert "INTERNALERROR" not in shown
+
+
+def test_a_rule_that_is_known_and_not_collected_is_no_mistake(pytester: pytest.Pytester) -> None:
+    written(pytester, GOOD)
+    outcome = run(pytester, "--smtp-rule=mine.second", "--smtp-rule=mine.first", "--collect-only", "-q")
+    assert outcome.ret == pytest.ExitCode.OK
+    outcome.stdout.fnmatch_lines(["test_mine.py::test_good"])
+
+
+def test_a_terminal_without_a_character_shows_the_table_in_lines(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    written(pytester, GOOD)
+    pytester.makefile(".toml", profile=PROFILE)
+    outcome = run(pytester, "--smtp-sut", "profile.toml")
+    outcome.stdout.fnmatch_lines([r"helo *\u00b7 *1*", r"all *\u00b7 *1*"])
+    assert r"\n" not in outcome.stdout.str()
 
 
 def test_a_mutant_is_noticed(pytester: pytest.Pytester) -> None:

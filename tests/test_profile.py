@@ -1,3 +1,5 @@
+import json
+import string
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from harness.profile.model import Profile
 from harness.profile.tables import GreylistPart
 from harness.rules import Catalogue
 from harness.settings import SettingsError
+from tests.certificate_file import self_signed
 
 GOOD = """
 name = "staging"
@@ -289,7 +292,11 @@ def test_a_dry_run_has_no_table_about_delivery(tmp_path: Path, catalogue: Catalo
         ("port = 2525", "port = true", "server.port: must be a whole number, without quotes (found true)"),
         ("port = 2525", 'port = "25"', 'server.port: must be a whole number, without quotes (found "25")'),
         ("port = 2525", "port = 25.0", "server.port: must be a whole number, without quotes (found 25.0)"),
-        ("port = 2525", "port = 2024-05-01", "server.port: 2024-05-01 is a date; write it in quotes"),
+        (
+            "port = 2525",
+            "port = 2024-05-01",
+            "server.port: 2024-05-01 is a date or a time; write it in quotes",
+        ),
         ("port = 2525", "port = [25]", "server.port: must be a whole number, without quotes (found a list)"),
         ("delay = 20", "delay = true", "policy.delay: must be a number, without quotes (found true)"),
         ("delay = 20", 'delay = "20"', "policy.delay: must be a number, without quotes"),
@@ -389,6 +396,64 @@ def test_a_password_never_shows_in_an_error_or_a_print(tmp_path: Path, catalogue
     assert "sesame" not in str(caught.value)
 
 
+@pytest.mark.parametrize("character", ["\r", "\n", "\0", "\x7f", "\x1b", "é", "a", "7", " "])
+def test_only_marks_are_illegal_in_addresses(tmp_path: Path, catalogue: Catalogue, character: str) -> None:
+    for characters in (f"%{character}/", character):
+        toml = GOOD.replace("delay = 20", f"delay = 20\nillegal_characters = {json.dumps(characters)}")
+        with pytest.raises(SettingsError) as caught:
+            read(tmp_path, catalogue, toml.replace("\x7f", r"\u007f"))
+        assert f"policy.illegal_characters: {character!r} is no punctuation mark" in str(caught.value)
+
+
+def test_all_marks_of_ascii_may_be_illegal(tmp_path: Path, catalogue: Catalogue) -> None:
+    toml = GOOD.replace("delay = 20", f"delay = 20\nillegal_characters = {json.dumps(string.punctuation)}")
+    assert read(tmp_path, catalogue, toml).policy.illegal_characters == string.punctuation
+
+
+@pytest.mark.parametrize("name", ["X: a\r\nb", "X-Mark:", "X Mark", "X-Märk", "X\0", ""])
+def test_a_mark_is_the_name_of_a_header_field(tmp_path: Path, catalogue: Catalogue, name: str) -> None:
+    with pytest.raises(SettingsError, match=r"dialect\.mark: .* is no name of a header field"):
+        read(tmp_path, catalogue, f"{GOOD}\n[dialect]\nmark = {json.dumps(name)}\n")
+
+
+IMAP = 'address = "127.0.0.1:993"\nname = "mx.example.org"\npassword = "x"\n'
+
+
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        ('[tls]\nname = "mx.example.org"\nca_file = "{}"', "tls.ca_file"),
+        (
+            f'[mailbox.imap]\n{IMAP}ca_file = "{{}}"',
+            "mailbox.imap.ca_file",
+        ),
+        (
+            f'[[domain]]\nname = "b.example"\nusers = ["a"]\n[domain.mailbox.imap]\n{IMAP}ca_file = "{{}}"',
+            "domain.1.mailbox.imap.ca_file",
+        ),
+    ],
+)
+def test_an_authority_that_is_none_is_told_before_the_run(
+    tmp_path: Path, catalogue: Catalogue, table: str, key: str
+) -> None:
+    certificate = self_signed(tmp_path)
+    key_alone = certificate.read_text("utf-8").partition("-----END CERTIFICATE-----\n")[2]
+    (tmp_path / "key.pem").write_text(key_alone, "utf-8")
+    (tmp_path / "cut.pem").write_bytes(certificate.read_bytes()[:200])
+    (tmp_path / "empty.pem").touch()
+    for name, said in (
+        ("absent.pem", "there is no such file; check the path"),
+        (".", "is a folder and no file; name a file"),
+        ("key.pem", "has no certificate in it; name a file with one"),
+        ("cut.pem", "has no certificate in it"),
+        ("empty.pem", "has no certificate in it"),
+    ):
+        with pytest.raises(SettingsError) as caught:
+            read(tmp_path, catalogue, f"{GOOD}\n{table.format(name)}\n")
+        assert f"profile.toml: {key}: {tmp_path / name}: {said}" in str(caught.value)
+    read(tmp_path, catalogue, f"{GOOD}\n{table.format(certificate.name)}\n")
+
+
 def test_paths_count_from_the_folder_of_the_profile(tmp_path: Path, catalogue: Catalogue) -> None:
     paths = """
 [tls]
@@ -398,6 +463,8 @@ ca_file = "tls/ca.pem"
 [mailbox]
 maildir = "mail/{user}"
 """
+    (tmp_path / "tls").mkdir()
+    self_signed(tmp_path).rename(tmp_path / "tls/ca.pem")
     profile = read(tmp_path, catalogue, GOOD + paths)
     assert profile.tls
     assert profile.mailbox

@@ -171,6 +171,8 @@ WORDS = ["mysql", TEXT]
         ({"clock": {"kind": "faketime", "file": "x", "then": TEXT}}, "clock.then"),
         ({"clients": {"route": "command", "command": TEXT}}, "clients.command"),
         ({"clients": {"route": "command", "command": WORDS}}, "clients"),
+        ({"auth": {"user": "ann", "password_env": TEXT}}, "auth: the environment has no variable"),
+        ({"auth": {"user": "ann", "password_env": [TEXT]}}, "auth.password_env"),
     ],
 )  # fmt: skip
 def test_no_error_of_a_profile_shows_a_secret(more: dict[str, Any], key: str) -> None:
@@ -199,6 +201,36 @@ def test_no_error_of_a_configuration_does(more: dict[str, Any], key: str) -> Non
         settings.check("mta.toml", tomllib.loads(EXAMPLE) | more, Config)
     assert f"mta.toml: {key}" in str(refused.value)
     assert_unsaid(str(refused.getrepr(style="native")))
+
+
+@pytest.mark.parametrize(
+    ("toml", "model", "key"),
+    [
+        ("auth.password = {}", Profile, "auth.password"),
+        ("auth.passwrod = {}", Profile, "auth.passwrod"),
+        ("auth.password_env = {}", Profile, "auth.password_env"),
+        ("auth = {}", Profile, "auth"),
+        ("operator.add = ['mysql', {}]", Profile, "operator.add.1"),
+        (
+            "domain = [{{ mailbox = {{ imap = {{ password = {} }} }} }}]",
+            Profile,
+            "domain.0.mailbox.imap.password",
+        ),
+        ("directory.other_class = [{{ password = {} }}]", Profile, "directory.other_class.0.password"),
+        ("auth.users.alice = {}", Config, "auth.users.alice"),
+        ("auth.users.alice = [{}]", Config, "auth.users.alice.0"),
+        ("srs.secret = {}", Config, "srs.secret"),
+    ],
+)
+@pytest.mark.parametrize("date", ["2019-12-31", "23:59:58", "2019-12-31T23:59:58Z"])
+def test_a_secret_that_toml_takes_for_a_date_is_not_shown(
+    toml: str, model: type[settings.Settings], key: str, date: str
+) -> None:
+    with pytest.raises(SettingsError) as refused:
+        settings.check("mine.toml", tomllib.loads(toml.format(date)), model)
+    assert (
+        str(refused.value) == f"mine.toml: {key}: what stands there is a date or a time; write it in quotes"
+    )
 
 
 def test_what_is_no_secret_is_still_shown() -> None:

@@ -1,14 +1,12 @@
 """What the commands share."""
 
 import argparse
-import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
 from harness import suites
-from harness.settings.arguments import CUT_OFF, Parser
+from harness.settings.arguments import Parser
 
 Command = Callable[[argparse.Namespace], int]
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
@@ -30,14 +28,6 @@ def add_command(
     )
     parser.set_defaults(command=command)
     return parser
-
-
-def cut_off(verdict: int) -> int:
-    """The exit status when our reader has seen enough: the verdict, if one was found; success never."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())  # what is still to be written has somewhere to go
-    os.close(nowhere)
-    return verdict or CUT_OFF
 
 
 def default_scenarios() -> Path:

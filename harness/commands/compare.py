@@ -2,9 +2,9 @@
 
 import argparse
 import sys
-from pathlib import Path
 
-from harness.commands.base import Commands, UsageError, add_command, cut_off
+from harness.commands.base import Commands, UsageError, add_command
+from harness.settings.arguments import CUT_OFF, path
 
 
 def add(commands: Commands) -> None:
@@ -18,8 +18,8 @@ def add(commands: Commands) -> None:
         "exit status: 0 nothing got worse, 1 regressions, 2 the files cannot be compared,\n"
         "3 nothing got worse, but rules are no longer tested",
     )
-    parser.add_argument("old", type=Path, metavar="OLD.json", help="the run before")
-    parser.add_argument("new", type=Path, metavar="NEW.json", help="the run after")
+    parser.add_argument("old", type=path, metavar="OLD.json", help="the run before")
+    parser.add_argument("new", type=path, metavar="NEW.json", help="the run after")
     parser.add_argument("--json", action="store_true", help="the comparison as JSON")
 
 
@@ -40,5 +40,5 @@ def run(options: argparse.Namespace) -> int:
             flush=True,
         )
     except BrokenPipeError:
-        return cut_off(comparison.exit_status)
+        return comparison.exit_status or CUT_OFF  # success never: our reader has not seen all
     return comparison.exit_status

@@ -2,11 +2,10 @@
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.commands.base import Commands, UsageError, add_command, default_scenarios
-from harness.settings.arguments import seconds
+from harness.settings.arguments import path, seconds, text
 from harness.settings.hosts import endpoint, ip_address
 
 if TYPE_CHECKING:
@@ -31,11 +30,17 @@ def add(commands: Commands) -> None:
         "address", metavar="ADDRESS[:PORT]", help="of the server; the port is 25 unless given"
     )
     parser.add_argument(
-        "--domain", action="append", default=[], metavar="NAME", help="that it hosts (repeat for more)"
+        "--domain",
+        action="append",
+        type=text,
+        default=[],
+        metavar="NAME",
+        help="that it hosts (repeat for more)",
     )
     parser.add_argument(
         "--user",
         action="append",
+        type=text,
         default=[],
         metavar="NAME",
         help="an ordinary user who may get mail, as ann@example.org, or ann in the first --domain "
@@ -51,7 +56,7 @@ def add(commands: Commands) -> None:
         f"(default: {WAIT:g})",
     )
     parser.add_argument("--no-rules", dest="rules", action="store_false", help="do not run the scenarios")
-    parser.add_argument("-o", "--output", type=Path, metavar="PROFILE.toml", help="default: standard output")
+    parser.add_argument("-o", "--output", type=path, metavar="PROFILE.toml", help="default: standard output")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -17,6 +17,7 @@ from fake_dns import (
     load_zone_file,
 )
 from harness.commands.base import Commands, UsageError, add_command
+from harness.settings.arguments import path, text
 from harness.settings.hosts import endpoint, endpoint_text
 
 LOOK = 0.2  # seconds between two looks at the query log
@@ -43,13 +44,16 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument(
         "zone",
-        type=Path,
+        type=path,
         nargs="*",
         metavar="ZONEFILE",
         help="TOML (.toml) or master-file format; several add up",
     )
     parser.add_argument(
-        "--origin", metavar="NAME", help="what names in master files stand below, until their first $ORIGIN"
+        "--origin",
+        type=text,
+        metavar="NAME",
+        help="what names in master files stand below, until their first $ORIGIN",
     )
     parser.add_argument(
         "--rbldnsd",
@@ -78,8 +82,8 @@ def _loaded(zones: list[Path], origin: str | None, block_lists: list[str]) -> Fa
     for zone in zones:
         for left_out in load_zone_file(zone, dns, origin):
             print(f"smtp-harness: left out: {left_out}", file=sys.stderr)
-    for text in block_lists:
-        zone_name, dataset, files = _block_list(text)
+    for block_list in block_lists:
+        zone_name, dataset, files = _block_list(block_list)
         load_block_list(zone_name, dataset, files, dns)
     return dns
 

@@ -2,9 +2,9 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 from harness.commands.base import Commands, UsageError, add_command, default_scenarios
+from harness.settings.arguments import path
 
 
 def add(commands: Commands) -> None:
@@ -17,9 +17,9 @@ def add(commands: Commands) -> None:
         "smtp-harness doctor staging.toml",
         "exit status: 0 all is well, 1 something is wrong, 2 nothing could be checked",
     )
-    parser.add_argument("profile", type=Path, metavar="PROFILE.toml", help="the server under test")
+    parser.add_argument("profile", type=path, metavar="PROFILE.toml", help="the server under test")
     parser.add_argument(
-        "folders", type=Path, nargs="*", metavar="FOLDER", help="where the suites lie (default: scenarios/)"
+        "folders", type=path, nargs="*", metavar="FOLDER", help="where the suites lie (default: scenarios/)"
     )
 
 

@@ -4,7 +4,7 @@ import argparse
 import os
 
 from harness.commands.base import Commands, add_command, default_scenarios
-from harness.settings.arguments import whole
+from harness.settings.arguments import text, whole
 
 
 def add(commands: Commands) -> None:
@@ -17,7 +17,9 @@ def add(commands: Commands) -> None:
         "smtp-harness mutants --only 'GROUP.*'",
         "exit status: 0 all killed, 1 a survivor or undeclared collateral, 2 it could not be run",
     )
-    parser.add_argument("--only", action="append", metavar="PATTERN", help="of names, such as 'GROUP.*:off'")
+    parser.add_argument(
+        "--only", action="append", type=text, metavar="PATTERN", help="of names, such as 'GROUP.*:off'"
+    )
     parser.add_argument(
         "--parallel", type=whole(1), metavar="N", help="runs at a time (default: three for each core)"
     )

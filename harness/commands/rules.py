@@ -5,12 +5,12 @@ import json
 import shutil
 import sys
 import textwrap
-from pathlib import Path
 
 from harness.commands.base import Commands, UsageError, add_command, default_scenarios
 from harness.grants.registry import CAPABILITIES
-from harness.printable import printable_json
+from harness.printable import printable, printable_json
 from harness.rules import Catalogue, spell
+from harness.settings.arguments import path
 from harness.suites import Suite
 from harness.wording import counted
 
@@ -22,7 +22,7 @@ def add(commands: Commands) -> None:
     parser = add_command(
         commands, "rules", run, "list the documented rules", "smtp-harness rules --json", STATUS
     )
-    parser.add_argument("folder", type=Path, nargs="?", help="where suites lie (default: scenarios/)")
+    parser.add_argument("folder", type=path, nargs="?", help="where suites lie (default: scenarios/)")
     parser.add_argument("--json", action="store_true", help="the catalogue as JSON")
 
 
@@ -69,13 +69,9 @@ def _as_table(catalogue: Catalogue, *, colour: bool) -> str:
             blocks.append(_head(catalogue.suites[named], width))
         needs = ", ".join(sorted(rule.needs)) or "nothing"
         facts = f"{rule.group.title}: {rule.level}, {rule.source}; needs {needs}"
-        blocks.append(
-            f"{bold}{rule.id}{plain}  {spell(rule.expect)}\n"
-            + textwrap.fill(rule.statement, width, initial_indent="    ", subsequent_indent="    ")
-            + "\n"
-            + textwrap.fill(facts, width, initial_indent=f"    {dim}", subsequent_indent="    ")
-            + plain
-        )
+        statement, facts = (_folded(text, width, "    ") for text in (rule.statement, facts))
+        head = f"{bold}{printable(rule.id)}{plain}  {spell(rule.expect)}"
+        blocks.append(f"{head}\n{statement}\n{dim}{facts}{plain}")
     stages = {rule.stage for rule in catalogue}
     return "\n".join(blocks) + f"\n{counted(len(catalogue.rules), 'rule')} at {counted(len(stages), 'stage')}"
 
@@ -84,4 +80,9 @@ def _head(suite: Suite, width: int) -> str:
     claimed = (
         "" if suite.claimed_by_default else f'; claimed by a profile with [suites] claim = ["{suite.name}"]'
     )
-    return textwrap.fill(": ".join(filter(None, (suite.title, suite.about))) + claimed, width)
+    return _folded(": ".join(filter(None, (suite.title, suite.about))) + claimed, width)
+
+
+def _folded(text: str, width: int, indent: str = "") -> str:
+    """Text of a team's own file, visible and in lines."""
+    return textwrap.fill(printable(text), width, initial_indent=indent, subsequent_indent=indent)

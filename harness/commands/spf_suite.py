@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from harness.commands.base import Commands, UsageError, add_command, default_scenarios
+from harness.settings.arguments import path, text
 
 
 def add(commands: Commands) -> None:
@@ -19,12 +20,12 @@ def add(commands: Commands) -> None:
         "exit status: 0 every tested case passed, 1 one did not or none was tested, 2 it could not be run,\n"
         "6 the reports could not be written",
     )
-    parser.add_argument("suite", type=Path, metavar="FILE", help="YAML: sets of cases and their zone data")
-    parser.add_argument("--sut", type=Path, metavar="PROFILE.toml", help="default: the reference MTA")
+    parser.add_argument("suite", type=path, metavar="FILE", help="YAML: sets of cases and their zone data")
+    parser.add_argument("--sut", type=path, metavar="PROFILE.toml", help="default: the reference MTA")
     parser.add_argument(
-        "--mutant", action="append", default=[], metavar="NAME", help="break the reference MTA so"
+        "--mutant", action="append", type=text, default=[], metavar="NAME", help="break the reference MTA so"
     )
-    parser.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR")
+    parser.add_argument("--reports", type=path, default=Path("reports"), metavar="DIR")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -4,8 +4,9 @@ import argparse
 import os
 from pathlib import Path
 
+from harness import settings
 from harness.commands.base import Commands, UsageError, add_command, default_scenarios
-from harness.settings.arguments import whole
+from harness.settings.arguments import path, text, whole
 
 AT_ONCE = 6  # trials for each core: most of their time they wait, and one begins when a core is free
 
@@ -29,7 +30,11 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="another seed, other servers")
     parser.add_argument(
-        "--rules", action="append", metavar="PATTERN", help="of ids, such as 'GROUP.*' (repeat for more)"
+        "--rules",
+        action="append",
+        type=text,
+        metavar="PATTERN",
+        help="of ids, such as 'GROUP.*' (repeat for more)",
     )
     parser.add_argument(
         "--parallel",
@@ -38,7 +43,10 @@ def add(commands: Commands) -> None:
         help="trials at a time, at most (default: six for each core)",
     )
     parser.add_argument(
-        "--replay", metavar="SEED:NUMBER[:MUTANT]", help="try that server again, and keep what is said of it"
+        "--replay",
+        type=text,
+        metavar="SEED:NUMBER[:MUTANT]",
+        help="try that server again, and keep what is said of it",
     )
     parser.add_argument(
         "--reduced-to",
@@ -46,7 +54,7 @@ def add(commands: Commands) -> None:
         help="with --replay: all but these of its dimensions as by default; empty for all of them",
     )
     parser.add_argument(
-        "--keep", type=Path, metavar="DIR", help="where the files and reports of each trial stay"
+        "--keep", type=path, metavar="DIR", help="where the files and reports of each trial stay"
     )
     parser.add_argument(
         "--shrink", type=whole(0), default=5, metavar="N", help="so many wrong verdicts at most (default: 5)"
@@ -63,9 +71,13 @@ def run(options: argparse.Namespace) -> int:
     scenarios = default_scenarios()
     catalogue = Catalogue.below(scenarios, CAPABILITIES.names)
     drawn = tuple(rule.id for rule in catalogue if rule.group.drawn)
+    if problems := settings.misfits(options.rules or (), list(catalogue.rules), "rule"):
+        raise UsageError("; ".join(f"--rules {problem}" for problem in problems))
+    if options.reduced_to is not None and not options.replay:
+        raise UsageError("--reduced-to is about one server; name it with --replay, or leave the option out")
     bench = Bench(scenarios, catalogue, tuple(options.rules or drawn))
     if not bench.files:
-        raise UsageError(f"--rules {' '.join(options.rules)} chooses none; smtp-harness rules lists them")
+        raise UsageError(f"--rules {' '.join(options.rules)}: no scenarios are about these; name others")
     parallel = options.parallel or AT_ONCE * (os.cpu_count() or 1)
     try:
         if options.replay:

@@ -32,6 +32,8 @@ def run_matrix(
 ) -> int:
     """Run the chosen defects and print the kill matrix; returns the exit status.
 
+    Raises `SettingsError` for a pattern that chooses none.
+
     Each defect meets the scenarios that come to what it replaces, or with `whole` all of them. What is not as
     expected is run by itself, and then with all of them.
 
@@ -39,10 +41,9 @@ def run_matrix(
     scenario sees could hide behind another that hits its rule. Whatever is not as expected is run alone.
     """
     known = subject.defects
+    if problems := settings.misfits(patterns, [one.name for one in known], "mutant"):
+        raise settings.SettingsError("mutants", [f"--only {problem}" for problem in problems])
     chosen = [one for one in known if any(fnmatch.fnmatchcase(one.name, pattern) for pattern in patterns)]
-    if not chosen:
-        mend = settings.nearest(patterns[0], [one.name for one in known])
-        raise settings.SettingsError("mutants", [f"--only {' '.join(patterns)} chooses none; {mend}"])
     if list_only:
         for one in chosen:
             print(f"{one.name}\n    {one.about}")

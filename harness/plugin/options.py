@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from harness.filled import filled
 from harness.plugin.marks import LEVELS
 
 OURS = "--smtp-"
@@ -28,14 +29,20 @@ def add_options(parser: pytest.Parser) -> None:
     """All that pytest takes for the scenarios."""
     group = parser.getgroup("smtp-harness", "mail server under test, by scenarios (smtp-harness)")
     group.addoption(
-        "--smtp-sut", metavar="PROFILE.toml", help="the server under test; without it the reference MTA"
+        "--smtp-sut",
+        type=filled("a profile, or leave the option out for the reference MTA"),
+        metavar="PROFILE.toml",
+        help="the server under test; without it the reference MTA",
     )
     group.addoption("--smtp-progress-to", type=int, metavar="FD", help=argparse.SUPPRESS)  # beside the dots
-    group.addoption("--smtp-only", metavar="FILE", help=argparse.SUPPRESS)  # scenarios, an id a line
-    group.addoption("--smtp-reached-to", metavar="FILE", help=argparse.SUPPRESS)  # see `runs/reach.py`
+    file = filled("a file, or leave the option out")
+    # Scenarios, an id a line.
+    group.addoption("--smtp-only", type=file, metavar="FILE", help=argparse.SUPPRESS)
+    # See `runs/reach.py`.
+    group.addoption("--smtp-reached-to", type=file, metavar="FILE", help=argparse.SUPPRESS)
     group.addoption("--smtp-to-the-end", action="store_true", help=argparse.SUPPRESS)  # of DATA, always
     group.addoption(
-        "--smtp-doctor", metavar="COMMAND", help=argparse.SUPPRESS
+        "--smtp-doctor", type=filled("a command"), metavar="COMMAND", help=argparse.SUPPRESS
     )  # that examines the server instead
     group.addoption(
         "--smtp-jobs",
@@ -46,6 +53,7 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--smtp-rule",
         action="append",
+        type=filled("the id of a rule, or leave the option out"),
         default=[],
         metavar="PATTERN",
         help="run the scenarios of these rules only, as 'GROUP.*' (repeat for more)",
@@ -53,13 +61,20 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--smtp-level",
         action="append",
+        type=filled(f"one of {', '.join(LEVELS)}, or leave the option out"),
         default=[],
         metavar="LEVEL",
         help=f"run the scenarios of rules of this level only: {', '.join(LEVELS)} (repeat for more)",
     )
-    group.addoption("--smtp-reports", metavar="DIR", help="where the reports go (default: reports/)")
+    group.addoption(
+        "--smtp-reports",
+        type=filled("a folder, or leave the option out for reports/"),
+        metavar="DIR",
+        help="where the reports go (default: reports/)",
+    )
     group.addoption(
         "--smtp-baseline",
+        type=filled("the result file of an earlier run, or leave the option out"),
         metavar="RESULT.json",
         help="an earlier run: fail for what is worse than there or no longer tested, and for nothing else",
     )
@@ -75,6 +90,7 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--smtp-mutant",
         action="append",
+        type=filled("the name of a mutant, or leave the option out"),
         default=[],
         metavar="RULE:KIND",
         help="break the reference MTA in one respect (repeat for more)",

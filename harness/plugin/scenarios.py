@@ -149,7 +149,13 @@ def catalogue_of(items: Sequence[pytest.Item]) -> Catalogue:
 def without_other_rules(
     items: Sequence[pytest.Item], patterns: Sequence[str]
 ) -> tuple[list[pytest.Item], list[pytest.Item]]:
-    """The items that are no scenarios of other rules than these, and those that are."""
+    """The items that are no scenarios of other rules than these, and those that are.
+
+    Raises `pytest.UsageError` for a pattern that no rule fits, collected or not: what is misspelt would be
+    tested by nobody.
+    """
+    if problems := settings.misfits(patterns, list(catalogue_of(items).known), "rule"):
+        raise pytest.UsageError("\n".join(f"--smtp-rule {problem}" for problem in problems))
 
     def fits(item: pytest.Item) -> bool:
         rule = _rule_of(item)

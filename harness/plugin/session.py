@@ -22,7 +22,7 @@ from harness.plugin.keys import EMBEDDED, OUTCOME, SELECTION
 from harness.plugin.progress import RunProgress
 from harness.plugin.scenarios import Scenario, argument_names, catalogue_of, scenario_of
 from harness.plugin.selection import Selection
-from harness.plugin.showing import SHOWN, STATUS, rule_lines, tell
+from harness.plugin.showing import SHOWN, STATUS, rule_lines, tell, write_lines
 from harness.printable import printable
 from harness.profile.deviations import Deviation, unknown_cases
 from harness.results.filing import REPORTS_LOST, BaselineError, Filing
@@ -233,24 +233,26 @@ class ScenarioPlugin:
         result = self.result
         terminalreporter.section("rules")
         colour = terminalreporter._tw.hasmarkup
-        terminalreporter.write_line(shown(result, View(terminalreporter._tw.fullwidth, colour)))
+        write_lines(terminalreporter, shown(result, View(terminalreporter._tw.fullwidth, colour)))
         doctor = self.config.option.smtp_doctor or f"smtp-harness doctor {self.config.option.smtp_sut}"
         if self.run.unusable and self.config.option.smtp_sut:
-            terminalreporter.write_line(
+            write_lines(
+                terminalreporter,
                 f"Not everything was tried: {printable(self.run.given_up)}.\n"
-                f"What is wrong and how to mend it: {doctor}",
+                f"What is wrong and how to mend it: {printable(doctor)}",
                 yellow=True,
             )
         if not any(result.counts[status] for status in DECIDED):
-            terminalreporter.write_line(
+            write_lines(
+                terminalreporter,
                 "No rule was proved or refuted: see the reasons above; the profile says what can be tested.",
                 yellow=True,
             )
         for line in self.filing.told(result):
-            terminalreporter.write_line(line, red=line == self.filing.trouble)
+            write_lines(terminalreporter, line, red=line == self.filing.trouble)
         if compared := self.filing.compared(colour=colour):
-            terminalreporter.section(f"held against {self.filing.baseline}")
-            terminalreporter.write_line(compared)
+            terminalreporter.section(printable(f"held against {self.filing.baseline}"))
+            write_lines(terminalreporter, compared)
 
     def _begin(self, selected: list[pytest.Item]) -> None:
         options = self.config.option

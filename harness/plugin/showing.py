@@ -2,12 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.printable import encodable, printable
 from harness.results.model import Status
 from harness.runs.course import CaseResult
 from harness.verdicts import ScenarioEnd
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter  # pytest has no public name for it before 9.1
 
 SHOWN: dict[Status, tuple[str, str, dict[str, bool]]] = {
     Status.PASSED: (".", "PASSED", {"green": True}),
@@ -25,7 +30,16 @@ def rule_lines(scenarios: Sequence[tuple[str, str]]) -> Iterator[str]:
     """A line for each scenario: the rule that it tests, and its node id."""
     width = max((len(rule) for rule, _ in scenarios), default=0)
     for rule, test in scenarios:
-        yield f"{rule:{width}}  {test}"
+        yield printable(f"{rule:{width}}  {test}")
+
+
+def write_lines(reporter: "TerminalReporter", text: str, **markup: bool) -> None:
+    """Write a text line by line, in characters that the terminal has.
+
+    pytest would show a text with others as one line, its line ends escaped as well.
+    """
+    for line in encodable(text, getattr(reporter._tw._file, "encoding", None)).split("\n"):
+        reporter.write_line(line, **markup)
 
 
 def tell(outcome: CaseResult) -> None:

@@ -1,11 +1,11 @@
 """Reads a profile, and holds what it claims against the catalogue of rules."""
 
-import fnmatch
 from collections.abc import Iterator
 from pathlib import Path
 from typing import get_origin
 
 from harness import settings
+from harness.profile.authorities import unfit_authorities
 from harness.profile.deviations import BESIDE, Deviation, Expected
 from harness.profile.model import Profile
 from harness.rules import Catalogue, Rule
@@ -16,11 +16,11 @@ UNDELAYED = "policy.delay is 0 and a delay is promised; set the delay, or say wh
 def load(path: Path, catalogue: Catalogue) -> Profile:
     """Read a profile and hold its claims against the catalogue; raises `settings.SettingsError`.
 
-    The known deviations in an `expected.toml` beside it are added to its own.
+    So it does where a file that it names for the authority of a certificate has none. The known deviations in
+    an `expected.toml` beside it are added to its own.
     """
     profile = settings.read(path, Profile)
-    problems = contradictions(profile, catalogue)
-    if problems:
+    if problems := [*contradictions(profile, catalogue), *unfit_authorities(profile)]:
         raise settings.SettingsError(path, problems)
     profile = profile.beside(catalogue)
     beside = path.parent / BESIDE
@@ -79,9 +79,7 @@ def _unknown_suites(profile: Profile, catalogue: Catalogue) -> Iterator[str]:
 def _unknown_rules(profile: Profile, catalogue: Catalogue) -> Iterator[str]:
     known = catalogue.known
     for key, patterns in (("claim", profile.rules.claim), ("without", profile.rules.without)):
-        for pattern in patterns:
-            if not any(fnmatch.fnmatchcase(rule_id, pattern) for rule_id in known):
-                yield f"rules.{key}: {pattern!r} matches no rule; {settings.nearest(pattern, list(known))}"
+        yield from (f"rules.{key}: {said}" for said in settings.misfits(patterns, list(known), "rule"))
     for rule_id in profile.rules.expect:
         if rule_id not in known:
             yield f"rules.expect.{rule_id}: unknown rule; {settings.nearest(rule_id, list(known))}"

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field
 from harness import settings
 from harness.offence import AT_ONCE, Offence
 from harness.outcome import Answer, Outcome, Stage, Treatment, later
+from harness.profile.values import FieldName
 
 TOLD_THERE = (Stage.TLS, Stage.AUTH)  # what is earned at these is told at these, wherever all else is
 
@@ -44,7 +45,7 @@ class Dialect(settings.Settings):
     refusals_take: float = Field(default=0.0, ge=0, le=600)  # seconds that it holds each 4xx and 5xx back
     threshold: float = Field(default=2.0, gt=0)  # of the weights of lists that name a client
     asks: Asks = Asks.IN_ORDER
-    mark: str = Field(default="X-DNSbl-Warning", min_length=1)  # the header field of what is only marked
+    mark: FieldName = "X-DNSbl-Warning"  # the header field of what is only marked
     names_lists: bool = True  # whether a refusal names the client, the lists that name it, and their texts
     max_errors: int = Field(default=0, ge=0)  # refused commands that end a connection; 0: any number may
     answers: dict[Offence, Annotated[Answer, BeforeValidator(_answer)]] = Field(default_factory=dict)

@@ -3,24 +3,25 @@
 import ipaddress
 import os
 import re
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from harness import settings
-from harness.profile.values import ReservedNetwork, Seconds
+from harness.profile.values import AsciiLine, Line, ReservedNetwork, Seconds
 from harness.settings.hosts import Address, DomainName, EndpointToCall, LowerName, MailAddress
 from harness.settings.secret import Secret
 
+NOT_SENT = frozenset("\r\n\0")  # RFC 4616 §2, RFC 9051 §9
 PORT = Field(default=25, ge=1, le=65535)
 
 
 class Account(settings.Settings):
     """Who logs in; the password may come from the environment instead."""
 
-    user: str = Field(min_length=1)
+    user: Line = Field(min_length=1)
     password: settings.SecretText = Secret("")
-    password_env: str = ""
+    password_env: Annotated[str, settings.UNSHOWN] = ""  # where a password may stand by mistake
 
     @model_validator(mode="after")
     def _one_password(self) -> Self:
@@ -28,8 +29,11 @@ class Account(settings.Settings):
             raise ValueError("give either password or password_env")
         if self.password_env and not os.environ.get(self.password_env):
             raise ValueError(
-                f"the environment has no {self.password_env}; export the password under that name"
+                "the environment has no variable that is called as password_env says; export the password "
+                "under that name"
             )
+        if not NOT_SENT.isdisjoint(self.secret.reveal()):
+            raise ValueError("the password has a line end or a NUL, which no login can send; leave it out")
         return self
 
     @property
@@ -44,7 +48,7 @@ class Imap(Account):
     address: EndpointToCall
     name: DomainName  # on its certificate
     ca_file: settings.File | None = None
-    user: str = Field(default="{user}@{domain}", min_length=1)  # {user}, {domain}: the recipient's parts
+    user: Line = Field(default="{user}@{domain}", min_length=1)  # {user}, {domain}: the recipient's parts
 
 
 class MailboxTable(settings.Settings):
@@ -126,7 +130,7 @@ class Filter(settings.Settings):
     spam_folder: str = ""
     list_address: MailAddress = "debian-news@lists.example"
     list_folder: str = ""
-    body_word: str = Field(default="foobar", min_length=1, max_length=60)
+    body_word: AsciiLine = Field(default="foobar", min_length=1, max_length=60)
     body_folder: str = ""
     dnsbl_folder: str = ""
 

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from harness import settings
 from harness.outcome import Stage
 from harness.profile.mail_tables import Account, MailboxTable, SenderAuthentication
-from harness.profile.values import ReservedNetwork, Seconds
+from harness.profile.values import PunctuationMarks, ReservedNetwork, Seconds
 from harness.rules import Expectation
 from harness.settings.hosts import (
     Address,
@@ -174,7 +174,7 @@ class Policy(settings.Settings):
 
     delay: float = Field(ge=0, le=600)
     max_recipients: int = Field(default=20, ge=1, le=10000)
-    illegal_characters: str = "@%!/|"
+    illegal_characters: PunctuationMarks = "@%!/|"
 
 
 class Domain(settings.Settings):

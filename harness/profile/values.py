@@ -3,14 +3,16 @@
 import collections
 import ipaddress
 import itertools
+import re
 import secrets
 import socket
+import string
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
-from pydantic import Field, PlainValidator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
-from harness.settings.hosts import Network, as_network
+from harness.settings.hosts import Network, as_network, shown
 
 RESERVED = tuple(
     ipaddress.ip_network(text)
@@ -46,6 +48,41 @@ def is_of_this_host(network: Network) -> bool:
     return True
 
 
+def _marks(value: object) -> object:
+    """Before blanks are taken off its ends: one that is meant is told as well."""
+    if isinstance(value, str) and (odd := next((one for one in value if one not in string.punctuation), "")):
+        raise ValueError(
+            f"{odd!r} is no punctuation mark of ASCII, so no address can be made with it that is refused for "
+            "it alone; leave it out"
+        )
+    return value
+
+
+def _field_name(value: str) -> str:
+    if not re.fullmatch("[!-9;-~]+", value):
+        raise ValueError(
+            f"{shown(value)} is no name of a header field (RFC 5322 §2.2); write it without colon and "
+            "blanks, as X-DNSbl-Warning"
+        )
+    return value
+
+
+def _line(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("has a line end or another character that does not print; leave it out")
+    return value
+
+
+def _ascii_line(value: str) -> str:
+    if not value.isascii():
+        raise ValueError(f"{shown(value)} is not ASCII; write something that is")
+    return _line(value)
+
+
+PunctuationMarks = Annotated[str, BeforeValidator(_marks)]
+FieldName = Annotated[str, AfterValidator(_field_name)]
+Line = Annotated[str, AfterValidator(_line)]  # what goes into a command
+AsciiLine = Annotated[str, AfterValidator(_ascii_line)]  # what goes into a message
 ReservedNetwork = Annotated[Network, PlainValidator(_reserved)]
 Seconds = Annotated[float, Field(gt=0, le=86400 * 365)]
 

@@ -10,12 +10,11 @@ What an action needs is imported when it is run.
 
 import argparse
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TypeAlias
 
 from harness.reference_mta.greylist import LISTS
 from harness.reference_mta.verifiers import Mechanism
-from harness.settings.arguments import Parser, examples
+from harness.settings.arguments import Parser, examples, path
 
 PROGRAM = "smtp-harness mta"
 PARTS = ("greylist", "queue", "check-filter", "hash-password")
@@ -56,7 +55,7 @@ def _fill_server(parser: argparse.ArgumentParser) -> None:
     parser.epilog = SERVER
     what = parser.add_mutually_exclusive_group(required=True)
     first = what.add_argument(
-        "config", type=Path, nargs="?", metavar="CONFIG.toml", help="the server's configuration"
+        "config", type=path, nargs="?", metavar="CONFIG.toml", help="the server's configuration"
     )
     first.completer = _complete_part  # type: ignore[attr-defined]
     what.add_argument("--example", action="store_true", help="print a configuration that explains itself")
@@ -81,7 +80,7 @@ def _fill_parts(parser: argparse.ArgumentParser) -> None:
     example = f"{PROGRAM} check-filter filters/ann@example.org"
     checking = _action(parts, "check-filter", _check_filter, "say what is wrong with a user's filter")
     checking.epilog = examples((example,), "0 nothing is wrong, 2 something is, or it cannot be read")
-    checking.add_argument("file", type=Path, metavar="FILE", help="of the folder that delivery.filters names")
+    checking.add_argument("file", type=path, metavar="FILE", help="of the folder that delivery.filters names")
     example = f"{PROGRAM} hash-password < password.txt"
     hashing = _action(parts, "hash-password", _hash_password, "make an entry of [auth.users]")
     hashing.description = (
@@ -154,7 +153,7 @@ def _of_server(
     act = _work_on_greylist if part == "greylist" else _work_on_queue
     parser = _action(actions, name, act, summary)
     parser.epilog = examples((f"{PROGRAM} {part} {name} {words}",), statuses)
-    parser.add_argument("config", type=Path, metavar="CONFIG.toml", help="the server's configuration")
+    parser.add_argument("config", type=path, metavar="CONFIG.toml", help="the server's configuration")
     parser.set_defaults(action=name)
     return parser
 

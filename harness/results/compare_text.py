@@ -19,7 +19,7 @@ def render(comparison: Comparison, *, colour: bool) -> str:
         word = f"\033[{code}m{direction:8}\033[0m" if colour else f"{direction:8}"
         found = [change for change in comparison.rules if change.direction is direction]
         for line, reason in _alike(found):
-            lines.append(f"{word} {line}")
+            lines.append(f"{word} {printable(line)}")
             if reason and direction in LOSSES:
                 lines.append(f"         {printable(shortened(reason, SHOWN_REASON))}")
     for title, changes in (
@@ -28,7 +28,7 @@ def render(comparison: Comparison, *, colour: bool) -> str:
         ("latencies", comparison.latencies),
     ):
         if changes:
-            lines += ["", f"{title}:", *(line for change in changes for line in _told(change))]
+            lines += ["", f"{title}:", *(printable(line) for change in changes for line in _told(change))]
     if comparison.varying:
         lines += ["", f"not compared, for it differs from connection to connection: {_names(comparison)}"]
     return "\n".join([*lines, "", _summary(comparison)])

@@ -69,7 +69,7 @@ class Filing:
     def told(self, result: RunResult) -> Iterator[str]:
         """Where the reports lie, and what became of the latest, each a line."""
         if self.written:
-            yield f"report: {', '.join(str(path) for path in reversed(self.written))}"
+            yield printable(f"report: {', '.join(str(path) for path in reversed(self.written))}")
         if self.trouble:
             yield printable(self.trouble)
         elif result.caveats:

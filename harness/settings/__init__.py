@@ -2,9 +2,10 @@
 
 import datetime
 import difflib
+import fnmatch
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
@@ -19,6 +20,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from harness.printable import printable
 from harness.settings import reading
 from harness.settings.secret import Secret
 
@@ -46,10 +48,13 @@ class SettingsError(Exception):
     """A file that the user wrote cannot be used; the text says where and how to mend it."""
 
     def __init__(self, path: Path | str, problems: list[str]) -> None:
-        """`problems` are whole sentences, each beginning with the key or line that it is about."""
+        """`problems` are whole sentences, each beginning with the key or line that it is about.
+
+        They may quote the file, and so are told visibly.
+        """
         self.path = Path(path)
-        self.problems = problems
-        super().__init__("\n".join(f"{self.path}: {problem}" for problem in problems))
+        self.problems = [printable(problem) for problem in problems]
+        super().__init__("\n".join(f"{printable(str(path))}: {problem}" for problem in self.problems))
 
 
 class Settings(BaseModel):
@@ -131,7 +136,7 @@ def check(path: Path | str, content: Mapping[str, Any], model: type[Model]) -> M
     `FilePattern` that is no absolute path counts from the folder of `path`.
     """
     if dates := list(_dates(content)):
-        raise SettingsError(path, [f"{place}: {date} is a date; write it in quotes" for place, date in dates])
+        raise SettingsError(path, [_date_problem(model, *found) for found in dates])
     try:  # as JSON, for which pydantic knows strict types that have lists for tuples and strings for paths
         return model.model_validate_json(
             json.dumps(content, default=_revealed), strict=True, context=Path(path).parent
@@ -159,16 +164,30 @@ def nearest(word: str, known: list[str]) -> str:
     return f"known here: {', '.join(sorted(known)[:SHOWN])}{more}"
 
 
-def _dates(value: object, place: str = "") -> Iterator[tuple[str, str]]:
+def misfits(patterns: Iterable[str], known: list[str], thing: str) -> list[str]:
+    """A sentence for each pattern (of `fnmatch`) that no known name of a thing fits, with the nearest."""
+    return [
+        f"{pattern!r} matches no {thing}; {nearest(pattern, known)}"
+        for pattern in patterns
+        if not any(fnmatch.fnmatchcase(name, pattern) for name in known)
+    ]
+
+
+def _dates(value: object, place: tuple[int | str, ...] = ()) -> Iterator[tuple[tuple[int | str, ...], str]]:
     """Where a value is a date or a time, which no setting is."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from _dates(inner, f"{place}.{key}" if place else str(key))
+            yield from _dates(inner, (*place, str(key)))
     elif isinstance(value, list | tuple):
         for number, inner in enumerate(value):
-            yield from _dates(inner, f"{place}.{number}")
+            yield from _dates(inner, (*place, number))
     elif isinstance(value, datetime.date | datetime.time):
         yield place, str(value)
+
+
+def _date_problem(model: type[BaseModel], location: tuple[int | str, ...], date: str) -> str:
+    found = "what stands there" if _is_unshown(model, location) else date
+    return f"{'.'.join(map(str, location))}: {found} is a date or a time; write it in quotes"
 
 
 def _causes(error: ValidationError) -> list[ErrorDetails]:

@@ -3,7 +3,10 @@
 import argparse
 import math
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import NoReturn
+
+from harness.filled import filled
 
 WRONG = 2  # the exit status of what could not be understood, or not be done
 CUT_OFF = 141  # the exit status of what SIGPIPE ended, as shells tell it
@@ -30,29 +33,37 @@ class Parser(argparse.ArgumentParser):
         self.exit(WRONG, f"{self.prog}: {message}; {self.prog} --help tells more\n")
 
 
+text = filled("what belongs there, or leave the argument out")
+
+
+def path(given: str) -> Path:
+    """The type of an argument that is a path: an empty one would be the working directory."""
+    return Path(text(given))
+
+
 def whole(least: int) -> Callable[[str], int]:
     """The type of an argument that is a whole number from `least` on."""
 
-    def number(text: str) -> int:
+    def number(given: str) -> int:
         try:
-            found = int(text)
+            found = int(given)
         except ValueError:
             found = least - 1
         if found < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} on")
+            raise argparse.ArgumentTypeError(f"{given!r} is no whole number from {least} on")
         return found
 
     return number
 
 
-def seconds(text: str) -> float:
+def seconds(given: str) -> float:
     """The type of an argument that is a number of seconds."""
     try:
-        found = float(text)
+        found = float(given)
     except ValueError:
         found = math.nan
     if not 0 <= found < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+        raise argparse.ArgumentTypeError(f"{given!r} is no number of seconds")
     return found
 
 

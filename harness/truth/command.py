@@ -33,10 +33,16 @@ class Wish:
 def prove(bench: Bench, wish: Wish) -> int:
     """Try the servers, tell what is wrong, and print the table; returns the exit status.
 
-    When it is interrupted, or asked to end, the table is about those that were tried.
+    When it is interrupted, or asked to end, the table is about those that were tried. Raises `ValueError`
+    where there is none to try.
     """
     began = time.monotonic()
     chosen = cases(bench, wish.seed, wish.servers, wish.broken, wish.first)
+    if not chosen:
+        raise ValueError(
+            f"--servers {wish.servers} and --broken {wish.broken} make no server to try; ask for more of "
+            "either, or about other --rules"
+        )
     progress = Progress("servers")
     proof = Proof(prepared(bench, wish.parallel, wish.kept), progress.say)
 

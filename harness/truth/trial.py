@@ -73,7 +73,7 @@ class _DrawnServer:
         self._folder = folder
         self._waiting = waiting
         self._password = Secret(secrets.token_urlsafe(12))
-        self.described = Sut(self._profile(UNKNOWN_PORT, UNKNOWN_DNS))
+        self.described = Sut(settings.read(self._write_profile(UNKNOWN_PORT, UNKNOWN_DNS), Profile))
 
     @contextlib.contextmanager
     def embedded(
@@ -86,7 +86,7 @@ class _DrawnServer:
         config = self._folder / "server.toml"
         config.write_text(configuration(self._drawn, site, self._mutants), "utf-8")
         mta = self._waiting.begin(config)
-        yield self._profile(mta.port, where), mta
+        yield claims.load(self._write_profile(mta.port, where), self._bench.catalogue), mta
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -97,12 +97,12 @@ class _DrawnServer:
         mark = item.get_closest_marker("rule")
         return mark is not None and self._bench.tries(mark.args[0])
 
-    def _profile(self, port: int, dns: str) -> Profile:
+    def _write_profile(self, port: int, dns: str) -> Path:
         state = self._folder / "state"
         reach = Reach(port, dns, self._password, state / "mail", state / "ca.pem")
         file = self._folder / "profile.toml"
         file.write_text(profile(self._drawn, reach), "utf-8")
-        return claims.load(file, self._bench.catalogue)
+        return file
 
 
 def try_out(bench: Bench, drawn: Draw, mutants: Sequence[str], folder: Path, *, lean: bool = True) -> Trial:

@@ -10,7 +10,7 @@ from enum import Enum
 from fake_dns import FakeDns
 from harness.profile.model import Profile
 from harness.profile.values import neighbourhood, neighbourhoods_in, room_in
-from harness.settings.hosts import Network
+from harness.settings.hosts import Network, is_domain_name
 from harness.verdicts import NotTestableError
 from harness.world.addresses import Addresses, Inhabitants
 from harness.world.made_up import made_up
@@ -86,7 +86,7 @@ def known_patterns(profile: Profile) -> list[str]:
     """The reserved names on the greylist's host whitelist: of one host, or "*." and what all names end in."""
     patterns = profile.greylist.whitelist_hosts if profile.greylist else ()
     names = {one: one.removeprefix("*.") for one in patterns}
-    return [one for one, name in names.items() if is_reserved(name) and not set(name) & set("*?[")]
+    return [one for one, name in names.items() if is_domain_name(name) and is_reserved(name)]
 
 
 @dataclass
