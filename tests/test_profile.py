@@ -263,6 +263,11 @@ def test_a_dry_run_has_no_table_about_delivery(tmp_path: Path, catalogue: Catalo
         ('"proxy-v2"', '"command"\ncommand = ["exim4", "-bh"]', "{client} must stand in it"),
         ('"proxy-v2"', '"proxy-v2"\ndelays = "wait"', "has 0 groups"),
         ('"proxy-v2"', '"proxy-v2"\ndelays = "(wait"', "no regular expression"),
+        (
+            '"proxy-v2"',
+            '"proxy-v2"\ndelays = "(a{99999999999999})"',
+            "clients.delays: '(a{99999999999999})' is no",
+        ),
         ('"proxy-v2"', '"teleport"', "clients.route"),
         ('"127.0.0.1:5353"', '"127.0.0.1"', "write 127.0.0.1:5353"),
         ('"127.0.0.1:5353"', '"127.0.0.1:70000"', "0 to 65535"),

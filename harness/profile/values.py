@@ -3,14 +3,16 @@
 import collections
 import ipaddress
 import itertools
+import re
 import secrets
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated
 
-from pydantic import Field, PlainValidator
+from pydantic import AfterValidator, Field, PlainValidator
 
-from harness.settings.hosts import Network, as_network
+from harness.settings.hosts import Network, as_network, shown
+from harness.wording import counted
 
 RESERVED = tuple(
     ipaddress.ip_network(text)
@@ -46,8 +48,39 @@ def is_of_this_host(network: Network) -> bool:
     return True
 
 
+def _groups(expression: str) -> int:
+    """How many groups a regular expression has; raises `ValueError` where it is none."""
+    try:
+        return re.compile(expression).groups
+    except (re.error, OverflowError) as error:  # the latter for repetitions
+        raise ValueError(f"{shown(expression)} is no regular expression: {error}") from None
+    except RecursionError:
+        raise ValueError(
+            f"{shown(expression)} has brackets too deep within each other; write it with fewer"
+        ) from None
+
+
+def _expression(value: str) -> str:
+    _groups(value)
+    return value
+
+
+def _around(what: str) -> Callable[[str], str]:
+    """The check of a regular expression with one group, around something."""
+
+    def check(value: str) -> str:
+        if (groups := _groups(value)) != 1:
+            raise ValueError(f"{shown(value)} has {counted(groups, 'group')}; write one, around {what}")
+        return value
+
+    return check
+
+
 ReservedNetwork = Annotated[Network, PlainValidator(_reserved)]
 Seconds = Annotated[float, Field(gt=0, le=86400 * 365)]
+Expression = Annotated[str, AfterValidator(_expression)]  # a regular one
+AroundSeconds = Annotated[str, AfterValidator(_around("the seconds"))]
+AroundId = Annotated[str, AfterValidator(_around("the message's id"))]
 
 
 def room_in(network: Network) -> int:
