@@ -56,6 +56,22 @@ def seconds(text: str) -> float:
     return found
 
 
+def utf8(text: str) -> str:
+    """The type of an argument that is a text: Python has what is no UTF-8 as halves of characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not in UTF-8; write it in UTF-8") from None
+    return text
+
+
+def filled(text: str) -> str:
+    """The type of an argument that is a text, and not an empty one."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; write what it is to be")
+    return utf8(text)
+
+
 def bare(parser: argparse.ArgumentParser) -> int:
     """What a call without any word gets: the help, and the status of a call that asked for nothing."""
     parser.print_help()
