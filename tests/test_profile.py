@@ -288,6 +288,13 @@ def test_a_dry_run_has_no_table_about_delivery(tmp_path: Path, catalogue: Catalo
         ('."helo.plain-ip"]', '."helo.plane-ip"]', "did you mean 'helo.plain-ip'"),
         ('."helo.plain-ip"]', '."dnsbl.one"]', "is not claimed"),
         ("deny at rcpt", "denied at rcpt", "is no outcome"),
+        ('"deny at rcpt"', "[5]", "rules.expect.helo.plain-ip.outcome.0: must be a text in quotes (found 5)"),
+        (
+            "[server]",
+            "[dialect.answers]\nlisted = []\n[server]",
+            "must be a text in quotes (found a list)",
+        ),
+        ('"127.0.0.1:5353"', '["mx", 99999]', "dns.listen.0: must be a text in quotes (found a list)"),
         ('reason = "refused at RCPT, see its manual"', "", "reason: is required"),
         ("bounce_recipients", "#", "no [[domain]] has bounce_recipients"),
         ("[server]", "[server", "is not valid TOML"),
