@@ -227,7 +227,9 @@ def test_lists_are_loaded_from_files_and_the_command_line(
         (["--rbldnsd", f".:ip4set:{tmp_path}/one"], "cannot be the zone of a block list"),
         (["--rbldnsd", f"{ZONE}:ip4set:{tmp_path}/one,{tmp_path}/two"], "two:2: "),
         ([f"{tmp_path}/one"], "--origin"),
-        ([f"{tmp_path}/one", "--origin", "ä"], "xn--"),
+        ([f"{tmp_path}/one", "--origin", "ä"], "--origin: 'ä' is not ASCII"),
+        ([f"{tmp_path}/one", "--origin", "a.", "--listen", "x"], "--listen: 'x' is no address and port"),
+        (["--rbldnsd", f"a..b:ip4set:{tmp_path}/one"], "--rbldnsd: 'a..b' is not a domain name"),
     ):
         assert main(["dns", *arguments]) == 2
         error = capsys.readouterr().err

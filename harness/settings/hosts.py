@@ -70,9 +70,10 @@ def _wrong_name(value: str) -> str:
 def _xn(name: str) -> str:
     """An international name as DNS has it; empty when it has no such form."""
     try:
-        return name.encode("idna").decode("ascii")
+        written = name.encode("idna").decode("ascii")
     except UnicodeError:
         return ""
+    return "" if _wrong_name(written) else written
 
 
 def _unprintable(value: str) -> str:
