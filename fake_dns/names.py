@@ -138,9 +138,18 @@ def reverse_name(address: str) -> str:
 def parse_address(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     """The IPv4 or IPv6 address that `address` is the text of; raises `RecordError`."""
     try:
-        return ipaddress.ip_address(address)
+        found = ipaddress.ip_address(address)
     except ValueError:
         raise RecordError(f"{address!r} is neither an IPv4 nor an IPv6 address") from None
+    check_no_interface(address)
+    return found
+
+
+def check_no_interface(address: str) -> None:
+    """Raises `RecordError` for an address of one interface (RFC 4007 section 11), which Python reads."""
+    bare, percent, _ = address.partition("%")
+    if percent:
+        raise RecordError(f"{address[:80]!r} names an interface, and DNS knows none; write {bare}")
 
 
 def _escaped_octet(match: re.Match[bytes]) -> bytes:

@@ -5,7 +5,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
-from fake_dns.names import RecordError
+from fake_dns.names import RecordError, check_no_interface
 
 _OCTETS = r"\d{1,3}(?:\.\d{1,3}){0,3}"
 _IP4 = re.compile(rf"(?P<first>{_OCTETS})(?:/(?P<bits>\d{{1,2}})|-(?P<last>{_OCTETS}))?")
@@ -47,13 +47,16 @@ def ip6_network(text: str, bits: int) -> ipaddress.IPv6Network:
     if "::" not in address and groups < 8:
         address, bits = f"{address}::", 16 * groups
     try:
-        return ipaddress.IPv6Network(f"{address}/{length if slash else bits}", strict=False)
+        network = ipaddress.IPv6Network(f"{address}/{length if slash else bits}", strict=False)
     except ValueError as error:
         raise RecordError(f"{text[:60]!r} is no IPv6 address or network: {error}") from None
+    check_no_interface(address)
+    return network
 
 
 def listed_network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     """A network with its prefix length, as in `192.0.2.0/24`; raises `RecordError`."""
+    check_no_interface(text.partition("/")[0])
     try:
         return ipaddress.ip_network(text)
     except ValueError as error:

@@ -168,6 +168,8 @@ class _Reader:
             self.authority = True
         elif word == "NS":
             ttl, *hosts = rest.split() or [""]
+            if not hosts:
+                raise RecordError("it is written as: $NS TTL host …, such as $NS 3600 ns.bl.example")
             for host in hosts:
                 record = make_record("NS", host, parse_ttl(ttl) or self.default.ttl)
                 self.published.append(partial(_publish, owner=self.apex, record=record))

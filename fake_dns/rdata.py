@@ -17,7 +17,16 @@ import dns.rdataclass
 import dns.rdatatype
 
 from fake_dns.masterfile import Token
-from fake_dns.names import Origin, RecordError, is_wire_name, name_text, octets_of, unescape, wire_name
+from fake_dns.names import (
+    Origin,
+    RecordError,
+    check_no_interface,
+    is_wire_name,
+    name_text,
+    octets_of,
+    unescape,
+    wire_name,
+)
 from fake_dns.rrtypes import AAAA, CNAME, DNAME, NS, SOA, TXT, A, parse_ttl, type_text
 
 MAX_STRING = 255  # octets of one character-string, RFC 1035 section 3.3
@@ -139,9 +148,11 @@ def _ipv4(token: Token, _origin: Origin | None) -> bytes:
 
 def _ipv6(token: Token, _origin: Origin | None) -> bytes:
     try:
-        return ipaddress.IPv6Address(token.text).packed
+        packed = ipaddress.IPv6Address(token.text).packed
     except ValueError:
         raise RecordError(f"{token.text!r} is not an IPv6 address") from None
+    check_no_interface(token.text)
+    return packed
 
 
 def _name(token: Token, origin: Origin | None) -> bytes:

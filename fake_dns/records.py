@@ -97,7 +97,7 @@ def name_server(ttl: int = 60) -> Record:
 
 def start_of_authority(ttl: int = 60) -> Record:
     """The SOA record of every zone here; its last field bounds how long "no" is believed (RFC 2308)."""
-    numbers = (*_TIMES, ttl)
+    numbers = (*_TIMES, check_ttl(ttl))
     data = _HOST + _MAILBOX + b"".join(number.to_bytes(4, "big") for number in numbers)
     text = " ".join(str(number) for number in numbers)
     return Record(SOA, ttl, data, f"ns.fake-dns.invalid hostmaster.fake-dns.invalid {text}")

@@ -12,7 +12,7 @@ _MARKS = re.compile(
     | '[^'\n]*'
     | \#[^\n]*
     | ^[ \t]*\[\[?[ \t]*(?P<table>[\w-]+)[ \t]*\]\]?
-    | ^[ \t]*(?P<key>[\w-]+)[ \t]*=
+    | ^[ \t]*(?P<key>[\w-]+)[ \t]*[=.]
     ''',
     re.VERBOSE | re.MULTILINE | re.DOTALL,
 )

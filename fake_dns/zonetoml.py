@@ -40,7 +40,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, PlainValidator, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, PlainValidator, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from fake_dns.behaviour import (
@@ -61,11 +61,12 @@ from fake_dns.behaviour import (
 )
 from fake_dns.dns import DEFAULT_TTL, FakeDns
 from fake_dns.masterfile import LineError
-from fake_dns.names import RecordError, name_key
+from fake_dns.names import Name, RecordError, name_key
 from fake_dns.networks import listed_network
 from fake_dns.rbldnsd import read_block_list
 from fake_dns.records import make_record
-from fake_dns.tomllines import TomlLines, deepest_line
+from fake_dns.rrtypes import check_ttl, type_number
+from fake_dns.tomllines import DEEP, TomlLines, deepest_line
 from fake_dns.zonecheck import Neighbours, Place
 from fake_dns.zonesource import Includes, check_utf8
 
@@ -90,25 +91,37 @@ def _strings(value: object) -> list[str]:
     return strings
 
 
+def _records(value: object) -> list[str]:
+    """The data of one record or of several; raises `RecordError`, also where there is none."""
+    if not (strings := _strings(value)):
+        raise RecordError(
+            "without data there is no record; write at least one string, or leave the table out"
+        )
+    return strings
+
+
 def _step(value: object) -> Step:
     """A behaviour as the file writes it; raises `RecordError`."""
     if isinstance(value, str) and value in WORDS:
         return WORDS[value]
     match value:
-        case {"late": int() | float() as seconds, **rest} if rest.keys() <= {"then"}:
+        case {"late": seconds, **rest} if rest.keys() <= {"then"}:
+            if type(seconds) not in (int, float):  # `true` is an int to Python
+                raise RecordError(f"late is a number of seconds, not {seconds!r}")
             return Late(float(seconds), _step(rest.get("then", "published")))
         case {"data": data, **rest} if rest.keys() <= {"ttl"}:
             ttl = rest.get("ttl", DEFAULT_TTL)
-            if not isinstance(ttl, int):
+            if type(ttl) is not int:
                 raise RecordError(f"a ttl is a number of seconds, not {ttl!r}")
-            return Answer(*_strings(data), ttl=ttl)
+            return Answer(*_strings(data), ttl=check_ttl(ttl))
     known = ", ".join(WORDS)
     raise RecordError(
         f"{value!r} is no behaviour; write {{ late = SECONDS }}, {{ data = … }} or one of {known}"
     )
 
 
-Strings = Annotated[list[str], PlainValidator(_strings)]
+Data = Annotated[list[str], PlainValidator(_records)]
+Ttl = Annotated[int, AfterValidator(check_ttl)]
 OneStep = Annotated[Step, PlainValidator(_step)]
 
 
@@ -119,8 +132,8 @@ class _Table(BaseModel):
 class _Record(_Table):
     name: str
     type: str
-    data: Strings
-    ttl: int | None = None
+    data: Data
+    ttl: Ttl | None = None
 
 
 class _Ptr(_Table):
@@ -152,6 +165,8 @@ class _Script(_Table):
     def _either(self) -> Self:
         if (self.behaviour is None) == (self.sequence is None):
             raise ValueError("a script has either a behaviour or a sequence")
+        if self.again and self.sequence is None:
+            raise ValueError("again is about a sequence, and there is none; leave it out")
         return self
 
     def chosen(self) -> Behaviour:
@@ -160,7 +175,7 @@ class _Script(_Table):
 
 class _File(_Table):
     zones: list[str] = []
-    ttl: int = DEFAULT_TTL
+    ttl: Ttl = DEFAULT_TTL
     record: list[_Record] = []
     ptr: list[_Ptr] = []
     listing: list[_Listing] = []
@@ -184,8 +199,10 @@ def apply_toml(text: str, dns: FakeDns, path: Path | None = None) -> None:
     """
     check_utf8(text)
     lines = TomlLines(text)
+    parsed = _parsed(text)
+    _check_bounds(parsed, lines)
     try:
-        content = _File.model_validate(_parsed(text))
+        content = _File.model_validate(parsed)
     except ValidationError as error:
         detail = min(error.errors(), key=_rank)
         raise LineError(lines.of(detail["loc"]), _problem(detail)) from error
@@ -216,9 +233,16 @@ def apply_toml(text: str, dns: FakeDns, path: Path | None = None) -> None:
     for number, block_list in enumerate(content.rbldnsd):
         with _placed(lines, "rbldnsd", number):
             _read_list(block_list, dns, includes)
+    scripted: dict[tuple[Name, int], int] = {}
     for number, script in enumerate(content.script):
         with _placed(lines, "script", number):
             dns.script(script.name, script.type, script.chosen())
+            what = name_key(script.name), type_number(script.type or "ANY")
+            if scripted.setdefault(what, number) != number:
+                line = lines.of(("script", scripted[what]))
+                raise RecordError(
+                    f"{script.name} has such a script already (line {line}); make them a sequence"
+                )
 
 
 def _parsed(text: str) -> dict[str, object]:
@@ -236,6 +260,24 @@ def _parsed(text: str) -> dict[str, object]:
         found = re.search(r"\d{4000,}", text)
         line = 1 + text.count("\n", 0, found.start() if found else 0)
         raise LineError(line, "there is a number of thousands of digits; write a shorter one") from None
+
+
+def _check_bounds(content: dict[str, object], lines: TomlLines) -> None:
+    """Raises `LineError` for what `tomllib` reads and no zone file has: deep tables, endless numbers."""
+    found: list[tuple[tuple[str | int, ...], object]] = [((), content)]
+    while found:
+        place, value = found.pop()
+        if len(place) > DEEP:
+            raise LineError(lines.of(place), "tables are nested too deep here; write them flat")
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            key = next(part for part in reversed(place) if isinstance(part, str))
+            raise LineError(
+                lines.of(place), f"{key}: a number has 64 bits at most in TOML; write a smaller one"
+            )
+        inner = (
+            value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ())
+        )
+        found += (((*place, part), below) for part, below in inner)
 
 
 def _read_list(block_list: _BlockList, dns: FakeDns, includes: Includes | None) -> None:

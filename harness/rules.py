@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field
 from harness import settings
 from harness.offence import Offence
 from harness.outcome import Outcome, Stage
+from harness.settings.notation import written
 from harness.suites import Group, Suite, rules_files, suite_file
 
 
@@ -25,14 +26,12 @@ class Level(StrEnum):
     OPTIONAL = "optional"  # described by the document and left off
 
 
-def _outcomes(value: object) -> object:
-    texts = [value] if isinstance(value, str) else value
-    if isinstance(texts, list | tuple):
-        return tuple(Outcome.parse(text) if isinstance(text, str) else text for text in texts)
-    return value
+def _listed(value: object) -> object:
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
-Expectation = Annotated[tuple[Outcome, ...], BeforeValidator(_outcomes), Field(min_length=1)]
+OneOutcome = Annotated[Outcome, written(Outcome, Outcome.parse)]
+Expectation = Annotated[tuple[OneOutcome, ...], BeforeValidator(_listed), Field(min_length=1)]
 
 
 def spell(expectation: tuple[Outcome, ...]) -> str:

@@ -117,6 +117,22 @@ def test_an_unknown_option_ends_in_a_sentence(command: list[str], capsys: pytest
         (["mta", "check-filter", "/no/such"], "/no/such"),
         (["mta", "queue", "sing", "x.toml"], "sing"),
         (["mta", "greylist", "list", "x.toml", "pink"], "pink"),
+        (
+            ["mta", "greylist", "add", "x.toml", "grey", "\udcff", "a@b.example", "c"],
+            r"CLIENT: '\udcff' is not in UTF-8",
+        ),
+        (
+            ["mta", "greylist", "add", "x.toml", "grey", "1.2.3.5", "\udcff", "c"],
+            r"SENDER: '\udcff' is not in UTF-8",
+        ),
+        (
+            ["mta", "greylist", "remove", "x.toml", "grey", "1.2.3.5", "", "\udcff"],
+            r"RECIPIENT: '\udcff' is not in",
+        ),
+        (["mta", "greylist", "add", "x.toml", "grey", "", "a", "b"], "CLIENT: is empty"),
+        (["mta", "greylist", "add", "x.toml", "grey", "1.2.3.5", "a", ""], "RECIPIENT: is empty"),
+        (["mta", "queue", "remove", "x.toml", "\udcff"], r"ID: '\udcff' is not in UTF-8"),
+        (["mta", "queue", "thaw", "x.toml", "\udcff"], r"ID: '\udcff' is not in UTF-8"),
     ],
 )
 def test_a_wrong_value_ends_in_a_sentence(

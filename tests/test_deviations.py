@@ -141,6 +141,7 @@ source = "issue 7"
         ('source = "issue 7"', "", "deviation.0.source: is required and missing"),
         ("[[deviation]]", '[[deviation]]\nuntil = "soon"', "'soon' is no day; write it as"),
         ("[[deviation]]", '[[deviation]]\nobserved = "refused"', "is no outcome"),
+        ("[[deviation]]", "[[deviation]]\nobserved = 5", "0.observed: must be a text in quotes (found 5)"),
         ("[[deviation]]", '[[deviation]]\nobserved = "deny at rcpt with 550"', "leave codes out"),
     ],
 )

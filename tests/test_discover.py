@@ -830,10 +830,37 @@ def test_how_long_it_may_take() -> None:
     assert time_to_try(seen_of(), 120) == 60
 
 
-@pytest.mark.parametrize("address", ["mail.example.org", "127.0.0.1:x", "127.0.0.1:99999"])
-def test_what_is_no_address(address: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["discover", address]) == 2
-    assert "; write " in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["mail.example.org"], "ADDRESS: 'mail.example.org' is no IP address; write "),
+        (["127.0.0.1:x"], "ADDRESS: '127.0.0.1:x' is no address and port; write "),
+        (["127.0.0.1:99999"], "ADDRESS: '127.0.0.1:99999' has no port from 1 to 65535; write "),
+        (["127.0.0.1:0"], "ADDRESS: '127.0.0.1:0' has no port from 1 to 65535; write "),
+        (["127.0.0.1", "--dns", "127.0.0.1:0"], "--dns: '127.0.0.1:0' has no port from 1 to 65535; write "),
+        (["127.0.0.1", "--domain", 'é"]'], "--domain: 'é\"]' is not ASCII; write its xn-- form"),
+        (["127.0.0.1", "--domain", "\udcff"], r"--domain: '\udcff' has a character that does not print"),
+        (
+            ["127.0.0.1", "--user", "alice@castle.example\r\nRSET"],
+            r"--user: 'alice@castle.example\r\nRSET' is no",
+        ),
+        (["127.0.0.1", "--user", "x@"], "--user: 'x@' is no mail address; write it whole"),
+        (["127.0.0.1", "--user", "x@[127.0.0.1]"], "--user: '[127.0.0.1]' has the label"),
+        (["127.0.0.1", "--user", "a b"], "--user: 'a b' has a blank or a line end; leave it out"),
+        (["127.0.0.1", "--user", "", "--domain", "castle.example"], "--user: '' is no local part"),
+    ],
+)
+def test_what_nobody_can_be_is_told_before_anybody_is_called(
+    words: list[str], named: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def called(*everything: object) -> None:
+        raise AssertionError(f"somebody was called: {everything}")
+
+    monkeypatch.setattr("harness.discovery.discover.explore", called)
+    assert main(["discover", *words]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"smtp-harness: {named}")
+    assert said.count("\n") == 1
 
 
 def test_a_user_without_a_domain(capsys: pytest.CaptureFixture[str]) -> None:

@@ -194,6 +194,7 @@ def test_a_combined_list_with_a_generic_part() -> None:
         ("198.18.0.1 :x:text", "ip4set", "not :CODE:TEXT"),
         ("198.18.0.1 :300:text", "ip4set", "is not the IPv4 address"),
         ("2001:db8::/129", "ip6trie", "no IPv6"),
+        ("fe80::%eth0/64", "ip6trie", "names an interface"),
         ("a..b", "dnset", "empty label"),
         ("www CNAME x", "generic", "is written as"),
         ("www A x", "generic", "not an IPv4 address"),
@@ -203,6 +204,8 @@ def test_a_combined_list_with_a_generic_part() -> None:
         ("$FOO x", "ip4set", "$FOO is not understood here"),
         ("$TTL soon", "ip4set", "not a time"),
         ("$SOA 1w x", "ip4set", "SOA data is written as"),
+        ("$NS ns.bl.example", "ip4set", "it is written as: $NS TTL host …"),
+        ("#$NS", "ip4set", "it is written as: $NS TTL host …"),
     ],
 )
 def test_errors_of_a_list_name_the_line(line: str, dataset: str, told: str) -> None:
@@ -237,7 +240,9 @@ def test_lists_are_loaded_from_files_and_the_command_line(
         (["--rbldnsd", f".:ip4set:{tmp_path}/one"], "cannot be the zone of a block list"),
         (["--rbldnsd", f"{ZONE}:ip4set:{tmp_path}/one,{tmp_path}/two"], "two:2: "),
         ([f"{tmp_path}/one"], "--origin"),
-        ([f"{tmp_path}/one", "--origin", "ä"], "xn--"),
+        ([f"{tmp_path}/one", "--origin", "ä"], "--origin: 'ä' is not ASCII"),
+        ([f"{tmp_path}/one", "--origin", "a.", "--listen", "x"], "--listen: 'x' is no address and port"),
+        (["--rbldnsd", f"a..b:ip4set:{tmp_path}/one"], "--rbldnsd: 'a..b' is not a domain name"),
     ):
         assert main(["dns", *arguments]) == 2
         error = capsys.readouterr().err

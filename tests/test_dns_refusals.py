@@ -17,6 +17,7 @@ def dns() -> FakeDns:
         ("A", "198.18.0.1 198.18.0.2", "A data is written as: address"),
         ("A", "", "A data is written as: address"),
         ("AAAA", "198.18.0.7", "not an IPv6 address"),
+        ("AAAA", "fe80::1%eth0", "AAAA address: 'fe80::1%eth0' names an interface"),
         ("MX", "mx7.k3.example.", "MX data is written as: preference host; found 'mx7.k3.example.'"),
         ("MX", "ten mx7.k3.example.", "MX preference: 'ten' is not a number from 0 to 65535"),
         ("MX", "65536 mx7.k3.example.", "from 0 to 65535"),
@@ -63,6 +64,8 @@ def test_unusable_names_are_refused(dns: FakeDns, name: str) -> None:
 def test_unusable_ttls_are_refused(dns: FakeDns, ttl: int) -> None:
     with pytest.raises(RecordError, match="TTL"):
         dns.publish("k3.example", "A", "198.18.0.7", ttl=ttl)
+    with pytest.raises(RecordError, match="TTL"):
+        dns.zone("k3.example", ttl=ttl)
 
 
 def test_unusable_addresses_are_refused(dns: FakeDns) -> None:

@@ -204,7 +204,7 @@ def test_errors_of_a_master_file_name_the_line(tmp_path: Path, text: str, line: 
         ),
         ('[[listing]]\nzone = "bl.example"\naddress = "198.18.0"\n', 1, "neither an IPv4"),
         ('[[script]]\nname = "a"\nbehaviour = "servfial"\n', 3, "'servfial' is no behaviour"),
-        ('[[script]]\nname = "a"\nbehaviour = { late = "x" }\n', 3, "is no behaviour"),
+        ('[[script]]\nname = "a"\nbehaviour = { late = "x" }\n', 3, "late is a number of seconds, not 'x'"),
         ('[[script]]\nname = "a"\nbehaviour = { late = 1, than = "lame" }\n', 3, "is no behaviour"),
         ('[[script]]\nname = "a"\nbehaviour = { late = -1 }\n', 3, "delay"),
         ('[[script]]\nname = "a"\nbehaviour = { data = 5 }\n', 3, "data is a string"),
@@ -213,6 +213,28 @@ def test_errors_of_a_master_file_name_the_line(tmp_path: Path, text: str, line: 
         ('[[script]]\nname = "a"\nsequence = []\n', 1, "at least one step"),
         ('[[script]]\nname = "a"\n', 1, "either a behaviour or a sequence"),
         ('[[script]]\nname = "a"\nbehaviour = { data = "198.18.0.7" }\n', 1, "one type at a time"),
+        ('zones = ["a.example"]\nttl = -1\n', 2, "ttl: a TTL of -1 s cannot be"),
+        ('zones = ["a.example"]\nttl = 99999999999999999999\n', 2, "ttl: a number has 64 bits at most"),
+        ('[[record]]\nname = "a"\ntype = "A"\ndata = "198.18.0.1"\nttl = -1\n', 5, "ttl: a TTL of -1 s"),
+        ('[[record]]\nname = "a"\ntype = "A"\ndata = []\n', 4, "data: without data there is no record"),
+        (f'[[script]]\nname = "a"\nbehaviour = {{ late = {"9" * 400} }}\n', 3, "late: a number has 64 bits"),
+        ('[[script]]\nname = "a"\nbehaviour = { late = true }\n', 3, "late is a number of seconds, not True"),
+        ('[[script]]\nname = "a"\nbehaviour = { data = "x", ttl = true }\n', 3, "seconds, not True"),
+        ('[[script]]\nname = "a"\nbehaviour = { data = "x", ttl = -1 }\n', 3, "a TTL of -1 s cannot be"),
+        ('[[script]]\nname = "a"\nbehaviour = "lame"\nagain = true\n', 1, "again is about a sequence"),
+        (
+            '[[script]]\nname = "a"\nbehaviour = "lame"\n'
+            '[[script]]\nname = "A."\ntype = "ANY"\nbehaviour = "refused"\n',
+            4,
+            "A. has such a script already (line 1); make them a sequence",
+        ),
+        (
+            '\n[[ptr]]\naddress = "fe80::1%eth0"\nhost = "a"\n',
+            2,
+            "'fe80::1%eth0' names an interface, and DNS knows none; write fe80::1",
+        ),
+        ('[[listing]]\nzone = "a"\naddress = "fe80::%eth0/64"\n', 1, "names an interface"),
+        ('[[listing]]\nzone = "a"\naddress = "fe80::1%eth0"\n', 1, "names an interface"),
     ],
 )
 def test_errors_of_a_toml_file_name_the_line(tmp_path: Path, text: str, line: int, complaint: str) -> None:
@@ -220,6 +242,18 @@ def test_errors_of_a_toml_file_name_the_line(tmp_path: Path, text: str, line: in
         load(tmp_path, text, "test.toml")
     assert str(caught.value).startswith(f"{tmp_path / 'test.toml'}:{line}: ")
     assert complaint in caught.value.problem
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [(f" = 0x{'f' * 5000}", "64 bits at most"), (f"{'.x' * 5000} = 1", "nested too deep")],
+    ids=["digits", "tables"],
+)
+def test_a_toml_file_has_its_bounds_where_tomllib_has_none(
+    tmp_path: Path, value: str, complaint: str
+) -> None:
+    with pytest.raises(ZoneFileError, match=rf"test\.toml:3: .*{complaint}"):
+        load(tmp_path, f'[[script]]\nname = "a"\nbehaviour{value}\n', "test.toml")
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:

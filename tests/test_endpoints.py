@@ -222,6 +222,7 @@ def test_a_profile_has_several_endpoints() -> None:
         ({**DRY, "tls": "implicit"}, "endpoint: dry: a command speaks on its standard input"),
         ({**DRY, "route": "proxy-v1"}, "endpoint: dry: a command is told of a client"),
         ({"name": "a", "command": ["exim4"]}, r"\{client\} must stand in it"),
+        ({**DRY, "delays": "(a{99999999999999})"}, r"delays: .* is no regular expression"),
         ({"name": "a"}, "a: give one of port, socket and command"),
         ({"name": "a", "port": 25, "socket": "/s"}, "a: give one of port, socket and command"),
         ({"name": "a", "socket": "/s", "address": "::1"}, "a: an address goes with a port"),

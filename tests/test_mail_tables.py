@@ -129,9 +129,19 @@ def test_a_queue_without_commands_is_no_operators_queue(tmp_path: Path) -> None:
         ('list = ["exim", "-bp"]', "", "both of list and remove"),
         ('"-Mrm", "{id}"', '"-Mrm"', "remove: {id} must stand in it"),
         ('"-Mt", "{id}"', '"-Mt"', "thaw: {id} must stand in it"),
-        ("(\\S+) <", "\\S+ <", "must have one group"),
+        ("(\\S+) <", "\\S+ <", "has 0 groups; write one, around the message's id"),
         ("(\\S+) <", "(\\S+ <", "no regular expression"),
+        (
+            "(\\S+) <",
+            "a{99999999999999}(b)",
+            "(b)' is no regular expression: the repetition",
+        ),
         ('frozen = "frozen"', 'frozen = "("', "queue.frozen"),
+        (
+            'frozen = "frozen"',
+            "frozen = 'a{99999999999999}'",
+            "queue.frozen: 'a{99999999999999}' is no regular",
+        ),
         ('user = "ann@example.org"', 'user = "ann"', "is no mail address"),
         ('"talk@lists.example"', '"lists.example"', "filter.list_address"),
         ('body_word = "foobar"', 'body_word = ""', "filter.body_word"),
@@ -166,6 +176,16 @@ def test_mistakes_are_named(tmp_path: Path, old: str, new: str, named: str) -> N
     with pytest.raises(settings.SettingsError) as caught:
         read(tmp_path, content.replace(old, new, 1))
     assert named in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["entry", "frozen"])
+def test_an_expression_without_end_is_a_mistake(tmp_path: Path, key: str) -> None:
+    deep = "(" * 2000 + ")" * 2000
+    with pytest.raises(settings.SettingsError) as caught:
+        read(tmp_path, f"{SERVER}[queue]\ninterval = 300\n{key} = '{deep}'\n")
+    assert f"queue.{key}: '(((" in str(caught.value)
+    assert "brackets too deep within each other; write it with fewer" in str(caught.value)
+    assert len(str(caught.value)) < 400
 
 
 TWO_DOMAINS = """

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import errno
+import os
 import socket
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
@@ -149,6 +151,26 @@ def test_who_never_reads_is_dropped() -> None:
             await asyncio.wait_for(yes.ended.wait(), SOON)
 
     run(test())
+
+
+@pytest.mark.parametrize("number", [errno.ENOTCONN, errno.EHOSTUNREACH])
+def test_who_is_gone_as_the_server_parts_is_no_defect(
+    number: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def gone(transport: asyncio.Transport) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(asyncio.selector_events._SelectorSocketTransport, "write_eof", gone)  # type: ignore[attr-defined]
+
+    async def test() -> None:
+        yes = Yes()
+        async with connected(yes) as client:
+            client.send(b"QUIT\r\n")
+            await asyncio.wait_for(yes.ended.wait(), SOON)
+            assert yes.told_all[-1] == "221 2.0.0"
+
+    run(test())
+    assert caplog.records == []
 
 
 def test_the_last_reply_arrives_though_more_was_said() -> None:

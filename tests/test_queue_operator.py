@@ -73,6 +73,15 @@ def test_bytes_that_are_no_text_are_shown_all_the_same() -> None:
     assert [one.id for one in operator.entries("far.example")] == ["1-2", "3-4"]
 
 
+@pytest.mark.parametrize("entry", [r"^([0-9]+)? *\S", r"^([0-9]*)"])
+def test_a_message_without_an_id_is_told(tmp_path: Path, entry: str) -> None:
+    operator = queue("1 <ann@far.example>\n\x1b[2J <ben@far.example>\n", tmp_path, entry=entry)
+    with pytest.raises(
+        InconclusiveError, match=r"queue\.entry: its group holds no id where it finds «\\x1b\[2J"
+    ):
+        operator.entries("far.example")
+
+
 def test_commands_get_the_message(tmp_path: Path) -> None:
     operator = queue("", tmp_path)
     operator.remove("1-2")

@@ -105,6 +105,26 @@ def test_a_result_file_with_deep_values_is_told_in_a_sentence(tmp_path: Path) ->
         load(file)
 
 
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('"rules": [{}, {"id": "\\ud800"}]', "has wrong fields: rules.1.id: has half of a character (a lone"),
+        ('"rules": [{"\\udfff": 5}]', "has wrong fields: a key of rules.0: has half of a character"),
+        ('"\\udfff": 5', "has wrong fields: a key: has half of a character"),
+        ('"name": "\\ud83d\\ude00"', "has wrong fields: started: Field required"),
+    ],
+)
+def test_half_a_character_in_a_result_file_is_told_with_its_field(
+    tmp_path: Path, text: str, named: str
+) -> None:
+    file = tmp_path / "run.json"
+    file.write_text(f'{{"format": "smtp-harness/results", "version": 4, {text}}}', "utf-8")
+    with pytest.raises(ResultFileError) as caught:
+        load(file)
+    assert named in str(caught.value)
+    assert str(caught.value).endswith("; take the file as it was written, or run again")
+
+
 @pytest.mark.parametrize("place", ["/dev/zero", "pipe", "."])
 def test_a_result_file_is_a_file(tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -35,6 +35,13 @@ def test_a_rule_is_read_with_all_its_facts(tmp_path: Path) -> None:
     ("old", "new", "named"),
     [
         ("deny at rcpt", "refuse at rcpt", "is no outcome"),
+        (
+            '"deny at rcpt"',
+            '{ stage = "helo", treatment = "deny" }',
+            "expect.0: must be a text in quotes (found a table)",
+        ),
+        ('["deny at rcpt", "defer at rcpt"]', "[]", "expect: is empty; name at least one"),
+        ('["deny at rcpt", "defer at rcpt"]', "5", "expect: must be a list in brackets"),
         ("stage", "stge", "did you mean 'stage'"),
         ('"dns"', '"dsn"', "needs: unknown capability 'dsn'; did you mean 'dns'?"),
         ('source = "page 1"', "", "source: is required"),

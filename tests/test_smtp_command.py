@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.smtp.command import Command
+from harness.smtp.command import EXIM_DELAY, Command
 from harness.smtp.ending import Ending
 from harness.smtp.endpoint import Endpoint
 from harness.smtp.identity import Argument
 from harness.smtp.session import Session, SessionEnded
+from harness.verdicts import InconclusiveError
 from harness.world.conversation import Conversation
 
 CLIENT = "198.18.0.7"
@@ -30,6 +31,8 @@ for line in sys.stdin.buffer:
         trace(">>> delay modifier requests 20-second delay")
         trace(">>> delay modifier requests 3-second delay")
         trace(">>> delay skipped in -bh mode")
+        trace("delay would be soon\\x1b[2J here")
+        trace("delay would be 9 here")
     if word == b"NOOP":
         trace("x" * 300000)
     if word == b"RSET":
@@ -49,8 +52,8 @@ def script(tmp_path: Path) -> Path:
     return file
 
 
-def session(script: Path) -> Session:
-    route = Command((sys.executable, str(script), "{client}"))
+def session(script: Path, delay: str = EXIM_DELAY, key: str = "delays") -> Session:
+    route = Command((sys.executable, str(script), "{client}"), delay, key)
     return Session(Endpoint(route, Argument()), CLIENT, reply_timeout=10.0)
 
 
@@ -71,6 +74,46 @@ def test_told_delays_count_as_waiting(script: Path) -> None:
     assert mail.silence >= 23
     assert conversation.rcpt("b@example.org").seconds < 20
     conversation.quit()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "told"),
+    [
+        ("delay would be (.*) here", "holds «soon\\x1b[2J»"),
+        (r"delay (x)?skipped", "holds nothing"),
+        ("(-)bh", "holds «-»"),
+        (r"(inf|nan|delay) skipped", "holds «delay»"),
+    ],
+)
+def test_a_delay_that_cannot_be_read_proves_nothing(script: Path, pattern: str, told: str) -> None:
+    talk = session(script, delay=pattern, key="clients.delays")
+    conversation = Conversation(talk, CLIENT, lambda since, until: 0.0)
+    conversation.connect()
+    conversation.ehlo("x.example")
+    with pytest.raises(InconclusiveError) as caught:
+        conversation.mail("a@x.example")
+    said = f"clients.delays: the command told of a delay, and the group {told}, which is no number of seconds"
+    assert str(caught.value).startswith(said)
+    assert conversation.steps[-1].code == 250
+    with pytest.raises(InconclusiveError):  # what came after it is not known either
+        conversation.rcpt("b@example.org")
+    talk.close()
+    for thread in [one for one in threading.enumerate() if one.name == "trace"]:
+        thread.join(10.0)
+        assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("told", ["inf", "nan", "-1", "1e999"])
+def test_a_time_that_cannot_pass_is_none(tmp_path: Path, told: str) -> None:
+    file = tmp_path / "server.py"
+    file.write_text(SCRIPT.replace("20-second", f"{told} second"), "utf-8")
+    conversation = Conversation(
+        session(file, delay=r"requests (\S+)[ -]second"), CLIENT, lambda since, until: 0.0
+    )
+    conversation.connect()
+    with pytest.raises(InconclusiveError, match=f"delays: .*«{told}»"):
+        conversation.mail("a@x.example")
+    conversation.session.close()
 
 
 def test_the_last_words_of_a_command_count_too(script: Path) -> None:

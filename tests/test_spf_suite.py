@@ -103,6 +103,12 @@ def test_every_case_of_a_suite_is_played(suite: Path, capsys: pytest.CaptureFixt
     assert rules["stranger"]["expectation"] == "fail, explained as 'A B is not ours: 2001:db8::9'"
 
 
+def test_half_a_character_is_told_with_its_place(suite: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    suite.write_text(SUITE.replace('"a greeting"', '"a \\ud800 greeting"'), "utf-8")
+    assert main(["spf-suite", str(suite)]) == 2
+    assert f"{suite}: set 1: tests.stranger.helo: has half of a character" in capsys.readouterr().err
+
+
 def test_what_a_server_does_otherwise_fails(suite: Path) -> None:
     wrong = SUITE.replace("result: pass\nzonedata:\n  net", "result: [softfail, none]\nzonedata:\n  net")
     wrong = wrong.replace('explanation: "A B is', 'explanation: "A C is')

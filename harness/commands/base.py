@@ -3,11 +3,12 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from harness import suites
 from harness.settings.arguments import Parser
 
+Value = TypeVar("Value")
 Command = Callable[[argparse.Namespace], int]
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
@@ -28,6 +29,14 @@ def add_command(
     )
     parser.set_defaults(command=command)
     return parser
+
+
+def checked(option: str, text: str, check: Callable[[str], Value]) -> Value:
+    """What a check makes of the text of an option; raises `UsageError` that names it for a `ValueError`."""
+    try:
+        return check(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from None
 
 
 def default_scenarios() -> Path:

@@ -4,9 +4,9 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from harness.commands.base import Commands, UsageError, add_command, default_scenarios
+from harness.commands.base import Commands, UsageError, add_command, checked, default_scenarios
 from harness.settings.arguments import path, seconds, text
-from harness.settings.hosts import endpoint, ip_address
+from harness.settings.hosts import domain_name, endpoint, ip_address, local_part, mail_address
 
 if TYPE_CHECKING:
     from harness.discovery.discover import Known
@@ -76,8 +76,9 @@ def run(options: argparse.Namespace) -> int:
     catalogue = Catalogue.below(default_scenarios(), CAPABILITIES.names)
     telling = discover.Telling(lambda line: print(printable(line), file=sys.stderr, flush=True))
     known = _known(options)
+    address, port = checked("ADDRESS", options.address, _server)
+    place = discover.Place(address, port, checked("--dns", options.dns, _to_be_asked))
     try:
-        place = discover.Place(*_server(options.address), _dns(options.dns))
         seen = discover.explore(place, known, catalogue, telling)
         found: list[Deviation] | None = None
         if options.rules and _can_try(seen):
@@ -101,32 +102,39 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _server(text: str) -> tuple[str, int]:
-    """An address with its port, or without one, as ::1; raises `UsageError`."""
-    has_port = "]:" in text or text.count(":") == 1
-    try:
-        return endpoint(text) if has_port else (str(ip_address(text.removeprefix("[").removesuffix("]"))), 25)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    """An address with its port, or without one, as ::1; raises `ValueError`."""
+    if "]:" in text or text.count(":") == 1:
+        return _to_be_asked(text)
+    return str(ip_address(text.removeprefix("[").removesuffix("]"))), 25
 
 
-def _dns(text: str) -> tuple[str, int]:
-    """Where the fake DNS is to listen; raises `UsageError`."""
-    try:
-        return endpoint(text)
-    except ValueError as error:
-        raise UsageError(f"--dns: {error}") from None
+def _to_be_asked(text: str) -> tuple[str, int]:
+    """Where somebody listens whom others know by this port; raises `ValueError`."""
+    return endpoint(text, lowest=1)
+
+
+def _user(text: str) -> str:
+    """The address of a user of a domain; raises `ValueError`."""
+    address = str(mail_address(text))
+    domain_name(address.rpartition("@")[2])  # which a literal is not
+    return address
 
 
 def _known(options: argparse.Namespace) -> "Known":
-    """What the user said of the server."""
+    """What the user said of the server; raises `UsageError`."""
     from harness.discovery.discover import Known
 
+    domains = [str(checked("--domain", name, domain_name)) for name in options.domain]
     users = []
     for name in options.user:
-        if "@" not in name and not options.domain:
-            raise UsageError(f"--user {name}: in which domain? write {name}@example.org, or name a --domain")
-        users.append(name if "@" in name else f"{name}@{options.domain[0]}")
-    return Known(tuple(options.domain), tuple(users), options.wait)
+        if "@" not in name:
+            checked("--user", name, local_part)
+            if not domains:
+                raise UsageError(
+                    f"--user {name}: in which domain? write {name}@example.org, or name a --domain"
+                )
+        users.append(checked("--user", name if "@" in name else f"{name}@{domains[0]}", _user))
+    return Known(tuple(domains), tuple(users), options.wait)
 
 
 def _can_try(seen: "Seen") -> bool:

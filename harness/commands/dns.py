@@ -12,11 +12,14 @@ from fake_dns import (
     DnsServerError,
     FakeDns,
     QueryEntry,
+    RecordError,
     ZoneFileError,
     load_block_list,
     load_zone_file,
 )
-from harness.commands.base import Commands, UsageError, add_command
+from fake_dns.names import name_key
+from fake_dns.rbldnsd import check_dataset
+from harness.commands.base import Commands, UsageError, add_command, checked
 from harness.settings.arguments import path, text
 from harness.settings.hosts import endpoint, endpoint_text
 
@@ -70,38 +73,40 @@ def run(options: argparse.Namespace) -> int:
     """Returns the exit status; raises `UsageError`."""
     if not options.zone and not options.rbldnsd:
         raise UsageError("there is nothing to answer; name a ZONEFILE, or a list with --rbldnsd")
+    listen = [checked("--listen", text, endpoint) for text in options.listen or [DEFAULT_LISTEN]]
+    if options.origin is not None:
+        checked("--origin", options.origin, name_key)
+    block_lists = [checked("--rbldnsd", text, _block_list) for text in options.rbldnsd]
     try:
-        dns = _loaded(options.zone, options.origin, options.rbldnsd)
-        return _serve(dns, options.listen or [DEFAULT_LISTEN], quiet=options.quiet)
-    except (ZoneFileError, DnsServerError, ValueError) as error:
+        return _serve(_loaded(options.zone, options.origin, block_lists), listen, quiet=options.quiet)
+    except (ZoneFileError, DnsServerError, RecordError) as error:
         raise UsageError(str(error)) from None
 
 
-def _loaded(zones: list[Path], origin: str | None, block_lists: list[str]) -> FakeDns:
+def _loaded(zones: list[Path], origin: str | None, block_lists: list[tuple[str, str, list[Path]]]) -> FakeDns:
     dns = FakeDns()
     for zone in zones:
         for left_out in load_zone_file(zone, dns, origin):
             print(f"smtp-harness: left out: {left_out}", file=sys.stderr)
-    for block_list in block_lists:
-        zone_name, dataset, files = _block_list(block_list)
+    for zone_name, dataset, files in block_lists:
         load_block_list(zone_name, dataset, files, dns)
     return dns
 
 
 def _block_list(text: str) -> tuple[str, str, list[Path]]:
-    """`ZONE:DATASET:FILE[,FILE…]`, as rbldnsd itself is told; raises `UsageError`."""
+    """`ZONE:DATASET:FILE[,FILE…]`, as rbldnsd itself is told; raises `ValueError`."""
     zone, _, rest = text.partition(":")
     dataset, _, files = rest.partition(":")
     paths = [Path(file) for file in files.split(",") if file]
     if not zone or not dataset or not paths:
-        raise UsageError(
-            f"--rbldnsd {text} is incomplete; write ZONE:DATASET:FILE, as in bl.example:ip4set:list"
-        )
+        raise ValueError(f"{text} is incomplete; write ZONE:DATASET:FILE, as in bl.example:ip4set:list")
+    name_key(zone)
+    check_dataset(dataset)
     return zone, dataset, paths
 
 
-def _serve(dns: FakeDns, listen: list[str], *, quiet: bool) -> int:
-    with DnsServer(dns, addresses=[endpoint(text) for text in listen]) as server:
+def _serve(dns: FakeDns, listen: list[tuple[str, int]], *, quiet: bool) -> int:
+    with DnsServer(dns, addresses=listen) as server:
         shown = ", ".join(endpoint_text(*address) for address in server.addresses)
         print(f"fake DNS on {shown}, UDP and TCP; stop it with Ctrl-C", flush=True)
         with contextlib.suppress(KeyboardInterrupt):

@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
 from harness import settings
 from harness.outcome import Outcome
+from harness.rules import OneOutcome
 
 BESIDE = "expected.toml"  # the file beside a profile that has a list of its own
 
@@ -22,9 +23,8 @@ def _day(text: str) -> str:
     return text
 
 
-def _outcome(value: object) -> object:
-    found = Outcome.parse(value) if isinstance(value, str) else value
-    if isinstance(found, Outcome) and (found.codes or found.marked):
+def _observed(found: Outcome) -> Outcome:
+    if found.codes or found.marked:
         raise ValueError(
             f"{found} has more than what is seen of a dialogue; leave codes out, and mark is pass"
         )
@@ -43,7 +43,7 @@ class Deviation(settings.Settings):
 
     rule: str = Field(min_length=1)
     case: str = ""
-    observed: Annotated[Outcome, BeforeValidator(_outcome)] | None = None
+    observed: Annotated[OneOutcome, AfterValidator(_observed)] | None = None
     innocents: bool = False
     reason: str = Field(min_length=1)
     source: str = Field(min_length=1)

@@ -7,12 +7,13 @@ what a server differs from them, and the outcomes of all rules follow.
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from harness import settings
 from harness.offence import AT_ONCE, Offence
 from harness.outcome import Answer, Outcome, Stage, Treatment, later
 from harness.profile.values import FieldName
+from harness.settings.notation import written
 
 TOLD_THERE = (Stage.TLS, Stage.AUTH)  # what is earned at these is told at these, wherever all else is
 
@@ -33,10 +34,6 @@ class Asks(StrEnum):
     AT_ONCE = "at once"
 
 
-def _answer(value: object) -> object:
-    return Answer.parse(value) if isinstance(value, str) else value
-
-
 class Dialect(settings.Settings):
     """How the server speaks, where it differs from the documents that the rules come from."""
 
@@ -48,7 +45,7 @@ class Dialect(settings.Settings):
     mark: FieldName = "X-DNSbl-Warning"  # the header field of what is only marked
     names_lists: bool = True  # whether a refusal names the client, the lists that name it, and their texts
     max_errors: int = Field(default=0, ge=0)  # refused commands that end a connection; 0: any number may
-    answers: dict[Offence, Annotated[Answer, BeforeValidator(_answer)]] = Field(default_factory=dict)
+    answers: dict[Offence, Annotated[Answer, written(Answer, Answer.parse)]] = Field(default_factory=dict)
 
     def tells(self, stage: Stage) -> Stage:
         """The stage at which a client learns the verdict that it has earned at `stage`."""

@@ -2,13 +2,12 @@
 
 import ipaddress
 import os
-import re
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from harness import settings
-from harness.profile.values import AsciiLine, Line, ReservedNetwork, Seconds
+from harness.profile.values import AroundId, AsciiLine, Expression, Line, ReservedNetwork, Seconds
 from harness.settings.hosts import Address, DomainName, EndpointToCall, LowerName, MailAddress
 from harness.settings.secret import Secret
 
@@ -94,17 +93,8 @@ class Queue(settings.Settings):
     list: settings.Command = ()
     remove: settings.Command = ()
     thaw: settings.Command = ()
-    entry: str = r"^(\S+)"
-    frozen: str = "frozen"  # stands in the entry of a message that is not tried any more
-
-    @field_validator("entry", "frozen")
-    @classmethod
-    def _pattern(cls, value: str) -> str:
-        try:
-            re.compile(value)
-        except re.error as error:
-            raise ValueError(f"{value!r} is no regular expression: {error}") from None
-        return value
+    entry: AroundId = r"^(\S+)"
+    frozen: Expression = "frozen"  # stands in the entry of a message that is not tried any more
 
     @model_validator(mode="after")
     def _all_or_none(self) -> Self:
@@ -113,8 +103,6 @@ class Queue(settings.Settings):
         for key, words in (("remove", self.remove), ("thaw", self.thaw)):
             if words and not any("{id}" in word for word in words):
                 raise ValueError(f"{key}: {{id}} must stand in it, where the message's id belongs")
-        if re.compile(self.entry).groups != 1:
-            raise ValueError(f"entry: {self.entry!r} must have one group, around the message's id")
         return self
 
     @property

@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import re
 from collections.abc import Collection, Sequence
 from enum import StrEnum
 from typing import Annotated, Literal, Self
@@ -12,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from harness import settings
 from harness.outcome import Stage
 from harness.profile.mail_tables import Account, MailboxTable, SenderAuthentication
-from harness.profile.values import PunctuationMarks, ReservedNetwork, Seconds
+from harness.profile.values import AroundSeconds, PunctuationMarks, ReservedNetwork, Seconds
 from harness.rules import Expectation
 from harness.settings.hosts import (
     Address,
@@ -28,7 +27,6 @@ from harness.settings.hosts import (
 )
 from harness.smtp.command import EXIM_DELAY
 from harness.smtp.transport import LONGEST_SOCKET
-from harness.wording import counted
 
 
 class RouteName(StrEnum):
@@ -40,17 +38,6 @@ class RouteName(StrEnum):
     PROXY_V2 = "proxy-v2"
     XCLIENT = "xclient"
     COMMAND = "command"
-
-
-def seconds_pattern(value: str) -> str:
-    """A pattern around seconds; raises `ValueError`."""
-    try:
-        groups = re.compile(value).groups
-    except re.error as error:
-        raise ValueError(f"{value!r} is no regular expression: {error}") from None
-    if groups != 1:
-        raise ValueError(f"{value!r} has {counted(groups, 'group')}; write one, around the seconds")
-    return value
 
 
 def names_the_client(command: Sequence[str]) -> None:
@@ -76,7 +63,9 @@ class Clients(settings.Settings):
 
     route: RouteName = RouteName.DIRECT
     command: settings.Command = ()  # of route command; {client} in it stands for the address
-    delays: str = EXIM_DELAY  # how such a command tells that it would have waited: seconds in the first group
+    delays: AroundSeconds = (
+        EXIM_DELAY  # how such a command tells that it would have waited: seconds in the first group
+    )
     networks: tuple[ReservedNetwork, ...] = ()
     trusted: tuple[ReservedNetwork, ...] = ()  # that the server relays for
     refused: tuple[ReservedNetwork, ...] = ()  # that it refuses in place of its greeting
@@ -86,11 +75,6 @@ class Clients(settings.Settings):
         """Those of innocent clients, of relay hosts and of those that are refused, each with its key."""
         by_key = {"networks": self.networks, "trusted": self.trusted, "refused": self.refused}
         return tuple((key, network) for key, networks in by_key.items() for network in networks)
-
-    @field_validator("delays")
-    @classmethod
-    def _pattern(cls, value: str) -> str:
-        return seconds_pattern(value)
 
     @model_validator(mode="after")
     def _refused_are_nobody_else(self) -> Self:
@@ -132,18 +116,13 @@ class EndpointTable(settings.Settings):
     port: int = Field(default=0, ge=0, le=65535)
     socket: str = ""
     command: settings.Command = ()
-    delays: str = EXIM_DELAY
+    delays: AroundSeconds = EXIM_DELAY
     tls: TlsBegins = TlsBegins.STARTTLS
     route: RouteName | None = None
 
     def route_beside(self, route: RouteName) -> RouteName:
         """How clients come by their addresses here, where `route` is that of [clients]."""
         return self.route or (RouteName.COMMAND if self.command else route)
-
-    @field_validator("delays")
-    @classmethod
-    def _pattern(cls, value: str) -> str:
-        return seconds_pattern(value)
 
     @model_validator(mode="after")
     def _one_transport(self) -> Self:

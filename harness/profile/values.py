@@ -7,12 +7,13 @@ import re
 import secrets
 import socket
 import string
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
 from harness.settings.hosts import Network, as_network, shown
+from harness.wording import counted
 
 RESERVED = tuple(
     ipaddress.ip_network(text)
@@ -79,12 +80,43 @@ def _ascii_line(value: str) -> str:
     return _line(value)
 
 
+def _groups(expression: str) -> int:
+    """How many groups a regular expression has; raises `ValueError` where it is none."""
+    try:
+        return re.compile(expression).groups
+    except (re.error, OverflowError) as error:  # the latter for repetitions
+        raise ValueError(f"{shown(expression)} is no regular expression: {error}") from None
+    except RecursionError:
+        raise ValueError(
+            f"{shown(expression)} has brackets too deep within each other; write it with fewer"
+        ) from None
+
+
+def _expression(value: str) -> str:
+    _groups(value)
+    return value
+
+
+def _around(what: str) -> Callable[[str], str]:
+    """The check of a regular expression with one group, around something."""
+
+    def check(value: str) -> str:
+        if (groups := _groups(value)) != 1:
+            raise ValueError(f"{shown(value)} has {counted(groups, 'group')}; write one, around {what}")
+        return value
+
+    return check
+
+
 PunctuationMarks = Annotated[str, BeforeValidator(_marks)]
 FieldName = Annotated[str, AfterValidator(_field_name)]
 Line = Annotated[str, AfterValidator(_line)]  # what goes into a command
 AsciiLine = Annotated[str, AfterValidator(_ascii_line)]  # what goes into a message
 ReservedNetwork = Annotated[Network, PlainValidator(_reserved)]
 Seconds = Annotated[float, Field(gt=0, le=86400 * 365)]
+Expression = Annotated[str, AfterValidator(_expression)]  # a regular one
+AroundSeconds = Annotated[str, AfterValidator(_around("the seconds"))]
+AroundId = Annotated[str, AfterValidator(_around("the message's id"))]
 
 
 def room_in(network: Network) -> int:

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from harness.reference_mta.greylist import LISTS
 from harness.reference_mta.verifiers import Mechanism
-from harness.settings.arguments import Parser, examples, path
+from harness.settings.arguments import Parser, examples, path, text, utf8
 
 PROGRAM = "smtp-harness mta"
 PARTS = ("greylist", "queue", "check-filter", "hash-password")
@@ -125,8 +125,9 @@ def _greylist(parser: argparse.ArgumentParser) -> None:
         changing = _of_server(actions, "greylist", action, summary, words, DONE.format(what="entry"))
         _list_of(changing)
         _client(changing)
-        changing.add_argument("sender", metavar="SENDER", help="envelope sender; '' for the null sender")
-        changing.add_argument("recipient", metavar="RECIPIENT", help="envelope recipient")
+        shown = "envelope sender; '' for the null sender"
+        changing.add_argument("sender", type=utf8, metavar="SENDER", help=shown)
+        changing.add_argument("recipient", type=text, metavar="RECIPIENT", help="envelope recipient")
 
 
 def _queue(parser: argparse.ArgumentParser) -> None:
@@ -142,7 +143,7 @@ def _queue(parser: argparse.ArgumentParser) -> None:
     missing = DONE.format(what="message")
     for action, summary in (("remove", "forget a message"), ("thaw", "try a frozen message again")):
         changing = _of_server(actions, "queue", action, summary, "mta.toml ID", missing)
-        changing.add_argument("id", metavar="ID", help="of the message, as list shows it")
+        changing.add_argument("id", type=text, metavar="ID", help="of the message, as list shows it")
     _of_server(actions, "queue", "run", "try every message that is not frozen now", "mta.toml", done)
 
 
@@ -171,7 +172,7 @@ def _list_of(parser: argparse.ArgumentParser) -> None:
 def _client(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
     words = "address, or the network or host domain that the server goes by instead"
     shown = f"{words}; without one all of them" if nargs else words
-    parser.add_argument("client", nargs=nargs, metavar="CLIENT", help=shown)
+    parser.add_argument("client", type=text, nargs=nargs, metavar="CLIENT", help=shown)
 
 
 def _for_programs(parser: argparse.ArgumentParser) -> None:

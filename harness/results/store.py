@@ -141,7 +141,9 @@ def from_json(data: bytes, path: Path | str) -> RunResult:
     version = _check_head(content.pop("format", None), content.pop("version", None), path)
     older.bring_up_to_date(content, version)
     try:
-        run = _Content.model_validate_json(json.dumps({"run": content})).run
+        run = _Content.model_validate_json(b'{"run":%b}' % reading.as_json(content)).run
+    except reading.UnreadableError as error:
+        raise _altered(path, f"has wrong fields: {str(error).partition('; ')[0]}") from error
     except RecursionError as error:
         raise _altered(path, "has values too deep within each other") from error
     except ValidationError as error:

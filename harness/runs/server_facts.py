@@ -11,6 +11,7 @@ from harness.results.model import ServerFacts
 from harness.runs.evidence import neutral
 from harness.runs.run import Run
 from harness.smtp.session import TlsFacts
+from harness.verdicts import InconclusiveError
 from harness.world.client import Client
 
 LOOKS = 2  # at a server
@@ -42,6 +43,13 @@ def server_facts(run: Run) -> ServerFacts:
 
 
 def _look(run: Run, client: Client) -> _Look:
+    try:
+        return _look_by(run, client)
+    except InconclusiveError:  # the baseline tells why
+        return _Look(ServerFacts("", (), (), {}), "", lost=True)
+
+
+def _look_by(run: Run, client: Client) -> _Look:
     with client.conversation("server_facts") as talk:
         greeting = talk.connect()
         clear = talk.ehlo(client.host)

@@ -139,8 +139,10 @@ def check(path: Path | str, content: Mapping[str, Any], model: type[Model]) -> M
         raise SettingsError(path, [_date_problem(model, *found) for found in dates])
     try:  # as JSON, for which pydantic knows strict types that have lists for tuples and strings for paths
         return model.model_validate_json(
-            json.dumps(content, default=_revealed), strict=True, context=Path(path).parent
+            reading.as_json(content, _revealed), strict=True, context=Path(path).parent
         )
+    except reading.UnreadableError as error:
+        problems = [str(error)]
     except ValidationError as error:
         problems = [_problem(detail, model) for detail in _causes(error)]
     raise SettingsError(path, problems)  # apart from its cause, which has all values, secret ones as well

@@ -10,6 +10,7 @@ from harness.filled import filled
 
 WRONG = 2  # the exit status of what could not be understood, or not be done
 CUT_OFF = 141  # the exit status of what SIGPIPE ended, as shells tell it
+_filled = filled("what belongs there, or leave the argument out")
 
 
 class Parser(argparse.ArgumentParser):
@@ -33,7 +34,18 @@ class Parser(argparse.ArgumentParser):
         self.exit(WRONG, f"{self.prog}: {message}; {self.prog} --help tells more\n")
 
 
-text = filled("what belongs there, or leave the argument out")
+def utf8(given: str) -> str:
+    """The type of an argument that is a text: Python has what is no UTF-8 as halves of characters."""
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(f"{given!r} is not in UTF-8; write it in UTF-8") from None
+    return given
+
+
+def text(given: str) -> str:
+    """The type of an argument that is a text, and not an empty one."""
+    return utf8(_filled(given))
 
 
 def path(given: str) -> Path:

@@ -10,6 +10,8 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, PlainValidator, StringConstraints
 
+from harness.settings.notation import written
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 LISTINGS = ipaddress.IPv4Network("127.0.0.0/8")  # where the answers of block lists lie (RFC 5782 §2.1)
 
@@ -68,9 +70,10 @@ def _wrong_name(value: str) -> str:
 def _xn(name: str) -> str:
     """An international name as DNS has it; empty when it has no such form."""
     try:
-        return name.encode("idna").decode("ascii")
+        written = name.encode("idna").decode("ascii")
     except UnicodeError:
         return ""
+    return "" if _wrong_name(written) else written
 
 
 def _unprintable(value: str) -> str:
@@ -164,12 +167,8 @@ def endpoint_text(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-def _endpoint(value: object) -> object:
-    return endpoint(value) if isinstance(value, str) else value
-
-
-def _endpoint_to_call(value: object) -> object:
-    return endpoint(value, lowest=1) if isinstance(value, str) else value
+def _endpoint_to_call(value: str) -> tuple[str, int]:
+    return endpoint(value, lowest=1)
 
 
 def as_network(value: object, example: str) -> Network:
@@ -209,6 +208,6 @@ LocalPart = Annotated[str, BeforeValidator(local_part)]
 MailAddress = Annotated[str, BeforeValidator(mail_address)]
 Target = Annotated[str, BeforeValidator(target)]
 Address = Annotated[str, BeforeValidator(ip_address)]
-Endpoint = Annotated[tuple[str, int], BeforeValidator(_endpoint)]
-EndpointToCall = Annotated[tuple[str, int], BeforeValidator(_endpoint_to_call)]
+Endpoint = Annotated[tuple[str, int], written(tuple, endpoint)]
+EndpointToCall = Annotated[tuple[str, int], written(tuple, _endpoint_to_call)]
 ListAnswer = Annotated[ipaddress.IPv4Network, PlainValidator(list_answer)]

@@ -1,8 +1,10 @@
 """Files that somebody else wrote: read whole, within bounds, and refused in one sentence."""
 
+import json
 import os
 import re
 import stat
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 LARGEST = 4 << 20  # bytes of a file that people write
@@ -97,6 +99,46 @@ def bounded_toml(toml: str) -> None:
                 f"line {line}: a number or key of {len(mark['word'])} characters; at most {LONGEST_WORD} fit"
             )
         line += mark[0].count("\n")
+
+
+def as_json(content: object, default: Callable[[object], str] | None = None) -> bytes:
+    """What was read, as JSON for a check; raises `UnreadableError` that names the text which is none.
+
+    Formats with escapes can write half of a character, a lone surrogate. `default` makes a text of what JSON
+    does not have. Raises `RecursionError` for values too deep within each other.
+    """
+    try:
+        return json.dumps(content, default=default, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise UnreadableError(
+            f"{_place_of_half(content)}: has half of a character (a lone surrogate, \\ud800 to \\udfff); "
+            "write the whole one, or leave it out"
+        ) from None
+
+
+def _place_of_half(content: object) -> str:
+    """The keys that lead to the first text with a lone surrogate."""
+    found: list[tuple[str, object]] = [("", content)]
+    while found:
+        place, value = found.pop()
+        below: Iterable[tuple[object, object]] = ()
+        if isinstance(value, str) and _is_half(value):
+            break
+        if isinstance(value, Mapping):
+            if any(_is_half(str(key)) for key in value):
+                place = f"a key of {place}" if place else "a key"
+                break
+            below = value.items()
+        elif isinstance(value, list | tuple):
+            below = enumerate(value)
+        found += reversed([(f"{place}.{part}".lstrip("."), inner) for part, inner in below])
+    else:
+        return "a secret"  # which alone is a text only when it is revealed
+    return place or "the file"
+
+
+def _is_half(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _trouble(error: OSError | ValueError) -> str:

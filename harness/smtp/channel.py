@@ -209,7 +209,10 @@ class Channel:
         return False
 
     def held(self) -> float:
-        """Seconds by which a server that does not wait says that it would have, since last asked."""
+        """Seconds by which a server that does not wait says that it would have, since last asked.
+
+        Raises `UnreadableDelayError`.
+        """
         return self.endpoint.held(self._connected) if self._connected else 0.0
 
     def cut_short(self) -> None:

@@ -5,6 +5,7 @@ it says on its standard error for how long it would have, and that counts as if 
 """
 
 import contextlib
+import math
 import os
 import re
 import selectors
@@ -25,20 +26,37 @@ KEPT = 4096  # characters of the trace that a pattern may still begin in
 CHUNK = 65536  # bytes
 
 
+class UnreadableDelayError(Exception):
+    """A command tells of a delay, and not for how long; `told` is the text in place of the seconds."""
+
+    def __init__(self, key: str, told: str) -> None:
+        """`key` is that of the pattern which found the text."""
+        self.key = key
+        self.told = told
+        super().__init__(f"{key}: what its group finds is no number of seconds: {told!r}")
+
+
 @dataclass(eq=False)
 class _Trace:
     """The standard error of one command, read as it comes."""
 
     process: subprocess.Popen[bytes]
     delay: re.Pattern[str]
+    key: str  # of the pattern
     _text: str = ""
     _told: float = 0.0
+    _unreadable: UnreadableDelayError | None = None  # the first; from then on nobody knows the time
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def held(self) -> float:
-        """What was told before the reply was written is in the pipe when the reply is here."""
+        """What was told before the reply was written is in the pipe when the reply is here.
+
+        Raises `UnreadableDelayError`.
+        """
         self.read()
         with self._lock:
+            if self._unreadable:
+                raise self._unreadable
             told, self._told = self._told, 0.0
         return told
 
@@ -61,7 +79,10 @@ class _Trace:
         self._text += text
         end = 0
         for match in self.delay.finditer(self._text):
-            self._told += float(match[1])
+            try:
+                self._told += _seconds(match[1])
+            except ValueError:
+                self._unreadable = self._unreadable or UnreadableDelayError(self.key, match[1] or "")
             end = match.end()
         self._text = self._text[end:][-KEPT:]
 
@@ -98,6 +119,7 @@ class Command:
 
     words: tuple[str, ...] = field(repr=False)  # among which a password may be
     delay: str = EXIM_DELAY  # a pattern with the seconds in its first group
+    key: str = "delays"  # of that pattern in the profile
     kind: ClassVar[str] = "standard input"
     _traces: "weakref.WeakKeyDictionary[socket.socket, _Trace]" = field(
         default_factory=weakref.WeakKeyDictionary, compare=False
@@ -123,7 +145,7 @@ class Command:
             except OSError:
                 ours.close()
                 raise
-        trace = _Trace(process, re.compile(self.delay))
+        trace = _Trace(process, re.compile(self.delay), self.key)
         os.set_blocking(trace.file, False)
         self._traces[ours] = trace
         threading.Thread(target=trace.follow, name="trace", daemon=True).start()
@@ -135,7 +157,10 @@ class Command:
         return ours
 
     def held(self, connection: socket.socket) -> float:
-        """Seconds by which the command says that it would have held replies back, since last asked."""
+        """Seconds by which the command says that it would have held replies back, since last asked.
+
+        Raises `UnreadableDelayError` once it has told of a delay in other words than a number.
+        """
         trace = self._traces.get(connection)
         return trace.held() if trace else 0.0
 
@@ -143,6 +168,14 @@ class Command:
         """End every command that is still there."""
         for trace in list(self._traces.values()):
             trace.end()
+
+
+def _seconds(text: str | None) -> float:
+    """The seconds that a group has found, if it has found anything; raises `ValueError`."""
+    seconds = float(text or "")
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"{seconds} is no time that can pass")
+    return seconds
 
 
 def _skip_notice(connection: socket.socket, deadline: float) -> None:

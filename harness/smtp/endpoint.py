@@ -93,7 +93,10 @@ class Endpoint:
         return not isinstance(self.identity, Own)
 
     def held(self, connection: socket.socket) -> float:
-        """Seconds by which a server that does not wait says that it would have, since last asked."""
+        """Seconds by which a server that does not wait says that it would have, since last asked.
+
+        Raises `UnreadableDelayError`.
+        """
         return self.transport.held(connection) if isinstance(self.transport, Command) else 0.0
 
     def close(self) -> None:

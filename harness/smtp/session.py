@@ -92,7 +92,10 @@ class Session(smtplib.SMTP):
         return self._channel.connected_at
 
     def held(self) -> float:
-        """Seconds by which a server that does not wait says that it would have, since last asked."""
+        """Seconds by which a server that does not wait says that it would have, since last asked.
+
+        Raises `UnreadableDelayError`.
+        """
         return self._channel.held()
 
     @property

@@ -9,8 +9,10 @@ from harness.outcome import Stage, Treatment
 from harness.printable import printable, shortened
 from harness.settings.secret import Secret
 from harness.smtp.channel import UNSOLICITED
+from harness.smtp.command import UnreadableDelayError
 from harness.smtp.reply import Reply
 from harness.smtp.session import Ending, Session, SessionEnded
+from harness.verdicts import InconclusiveError
 from harness.world.attempt import Attempt, Manner
 from harness.world.step import Step, telling
 
@@ -28,7 +30,10 @@ SHOWN = 400  # characters of what was sent, in a step
 
 @dataclass
 class Conversation:
-    """Drives one session a command at a time; a dead session makes steps without a reply, no exception."""
+    """Drives one session a command at a time; a dead session makes steps without a reply, no exception.
+
+    Each step raises `InconclusiveError` where the server tells of a delay that cannot be read.
+    """
 
     session: Session
     client: str
@@ -45,6 +50,7 @@ class Conversation:
     _ending_tells: bool = False  # whether it is an answer that the server ends the dialogue
     _form_tells: bool = False  # whether it is an answer that a reply is none
     _parting: bool = False  # whether QUIT was sent
+    _untimed: str = ""  # why nobody knows any more how long a reply would have been held back
     _sorted: int = 0  # how many of the session's replies have been looked at for what nothing had asked for
 
     def connect(self) -> Step:
@@ -141,6 +147,7 @@ class Conversation:
                 )
             self._put(step, known)
         self._sort_strays()
+        self._check_time()
         return reply
 
     def quit(self) -> Attempt:
@@ -246,6 +253,7 @@ class Conversation:
                 self._note_end(ended)
                 step = Step(tag, command, (), began, time.monotonic() - began, broken=self.broken)
         self._record(step)
+        self._check_time()
         return step
 
     def _answered(self, tag: Stage | None, command: str, replies: Sequence[Reply], began: float) -> Step:
@@ -253,9 +261,24 @@ class Conversation:
         seconds = self._wait(tag, last)
         ended = self.session.started + last.at
         silence = self.silence(ended - seconds, ended) if seconds > SLOW else seconds
-        held = self.session.held()
+        held = self._held()
         lead = max(0.0, ended - seconds - began)
         return Step(tag, command, tuple(replies), began, seconds + held, silence=silence + held, lead=lead)
+
+    def _held(self) -> float:
+        try:
+            return self.session.held()
+        except UnreadableDelayError as error:
+            told = f"holds «{self._shown(error.told.encode())}»" if error.told else "holds nothing"
+            self._untimed = (
+                f"{error.key}: the command told of a delay, and the group {told}, which is no number of "
+                "seconds; write a pattern whose group is around the number"
+            )
+            return 0.0
+
+    def _check_time(self) -> None:
+        if self._untimed:
+            raise InconclusiveError(self._untimed)
 
     def _wait(self, tag: Stage | None, reply: Reply) -> float:
         """Seconds that the server took; a greeting counts from the established connection.

@@ -54,7 +54,7 @@ def endpoints_of(profile: Profile, internet: Internet) -> Endpoints:
 def first_endpoint(profile: Profile, internet: Internet) -> Endpoint:
     """That of `[server]` and `[clients]`."""
     server, clients = profile.server, profile.clients
-    by_command = Command(clients.command, clients.delays) if clients.command else None
+    by_command = Command(clients.command, clients.delays, "clients.delays") if clients.command else None
     return Endpoint(by_command or Tcp(server.address, server.port), identity_of(clients.route, internet))
 
 
@@ -65,7 +65,7 @@ def identity_of(route: RouteName, internet: Internet) -> Identity:
 
 def _transport(profile: Profile, table: EndpointTable) -> Transport:
     if table.command:
-        return Command(table.command, table.delays)
+        return Command(table.command, table.delays, f"delays of the endpoint {table.name}")
     if table.socket:
         return UnixSocket(table.socket)
     return Tcp(table.address or profile.server.address, table.port)

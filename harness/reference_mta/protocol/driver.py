@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -249,13 +249,14 @@ class Driver(asyncio.Protocol):
     async def _shake_hands(self) -> None:
         if self._context is None:
             raise RuntimeError("TLS is to begin and there is no certificate")
-        transport = await self._loop.start_tls(
-            self._open(),
-            self,
-            self._context,
-            server_side=True,
-            ssl_handshake_timeout=self._patience.idle,
-        )
+        with _of_the_client():
+            transport = await self._loop.start_tls(
+                self._open(),
+                self,
+                self._context,
+                server_side=True,
+                ssl_handshake_timeout=self._patience.idle,
+            )
         if transport is None:
             raise ConnectionResetError("the client has gone while TLS began")
         self._transport = transport
@@ -267,7 +268,8 @@ class Driver(asyncio.Protocol):
         if self._at_end or not transport.can_write_eof():
             return
         self._read_on()
-        transport.write_eof()
+        with _of_the_client():
+            transport.write_eof()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LINGER):
                 while not self._at_end:
@@ -331,3 +333,12 @@ class Driver(asyncio.Protocol):
         if self._transport is None:
             raise RuntimeError("there is no connection yet")
         return self._transport
+
+
+@contextlib.contextmanager
+def _of_the_client() -> Iterator[None]:
+    """What the system refuses on a connection (ENOTCONN, EHOSTUNREACH) means that its client has gone."""
+    try:
+        yield
+    except OSError as error:
+        raise ConnectionResetError(f"the client has gone: {error}") from error
