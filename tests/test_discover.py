@@ -589,6 +589,34 @@ def test_what_a_relay_client_meets_is_no_fact_about_strangers(
     assert found.profile.claims(catalogue["rcpt.unknown-user"]) != trusted
 
 
+def test_a_foreign_recipient_that_is_taken_is_no_relaying_unless_the_message_is(catalogue: Catalogue) -> None:
+    with HostileServer([[Politely(lambda said: b"550 relaying denied" if said == b"." else b"")]]) as server:
+        found = explored(server.address, no_dns(), catalogue)
+    assert "RELAYS" not in found.text
+    assert "whether it takes the mail shows only at the end of a message: name a --user" in found.text
+    assert '"rcpt.*",  # it took a foreign recipient (somebody@elsewhere.example); whether it' in found.text
+    assert not found.profile.claims(catalogue["rcpt.relay-denied"])
+    assert Offence.RELAYING not in found.profile.dialect.answers
+
+
+@dataclass
+class OffersToStrangers(Politely):
+    """Relays for its own host, to which it offers nothing."""
+
+    def play(self, visitor: Visitor) -> None:
+        stranger = visitor.socket.getpeername()[0] != "127.0.0.1"
+        offer = b"250-mx.example.org\r\n250 AUTH PLAIN"
+        answers = unless(b"EHLO", offer) if stranger else lambda said: b""
+        Politely(answers).play(visitor)
+
+
+def test_what_a_server_offers_is_what_it_offers_to_strangers(catalogue: Catalogue) -> None:
+    with HostileServer([[OffersToStrangers()]]) as server:
+        found = explored(server.address, no_dns(), catalogue)
+    assert found.profile.clients.route is RouteName.BIND
+    assert found.seen.face.keywords == {"AUTH": "PLAIN"}
+
+
 def test_a_server_that_greets_nobody(capsys: pytest.CaptureFixture[str]) -> None:
     refusing: list[Step] = [Say(b"554 go away\r\n"), Hear(), Say(b"221 bye\r\n")]
     with HostileServer([refusing]) as server:

@@ -515,8 +515,60 @@ def test_a_message_that_was_never_sent_was_not_taken(command: bytes, reply: byte
 
 def test_mail_for_others_of_which_nothing_was_heard_is_not_refused() -> None:
     with served_by(Politely(OneAfterTheOther(b"RCPT", otherwise=b"421 busy"))) as dialogues:
-        _, note = as_a_stranger(dialogues, SILENT, heard_out=False)
+        _, (note,) = as_a_stranger(dialogues, SILENT, heard_out=False)
     assert note.startswith("whether it relays for us was not to be seen: rcpt: 421 busy")
+
+
+@dataclass
+class Introduced(Politely):
+    """Takes mail of whom XCLIENT names, for everybody; one network hears something else."""
+
+    network: str = "192.0.2."
+    hears: Callable[[bytes], bytes] = lambda said: b""  # nothing was said yet: the greeting behind XCLIENT
+
+    def play(self, visitor: Visitor) -> None:
+        here = False
+
+        def answer(said: bytes) -> bytes:
+            nonlocal here
+            if said.startswith(b"XCLIENT"):
+                here = f"ADDR={self.network}".encode() in said
+                return (self.hears(b"") if here else b"") or b"220 mx.example.org go on"
+            if said.startswith(b"EHLO"):
+                return b"250-mx.example.org\r\n250 XCLIENT NAME ADDR"
+            return self.hears(said) if here else b""
+
+        Politely(answer).play(visitor)
+
+
+@pytest.mark.parametrize(
+    ("start", "reply", "strange"),
+    [
+        (b"RCPT", b"550 5.7.1 no relaying", True),
+        (b"RCPT", b"454 4.7.1 Relay access denied", True),
+        (b".", b"550 5.7.1 no relaying", True),
+        (b"", b"554 5.7.1 your network is not welcome", False),
+        (b"MAIL", b"550 5.7.1 not from there", False),
+        (b"RCPT", b"451 4.7.1 Greylisted", False),
+    ],
+    ids=["refused", "put off by Postfix", "refused at the end", "banned", "refused early", "greylisted"],
+)
+def test_a_network_whose_mail_for_others_is_refused_is_a_strange_one(
+    start: bytes, reply: bytes, strange: bool
+) -> None:
+    server = Introduced(hears=lambda said: reply if said[:4] == start else b"")
+    with HostileServer([[server]]) as listening:
+        way = Way(RouteName.XCLIENT, ("198.18.0.0/15",))
+        dialogues = Dialogues.by(Place(*listening.address, no_dns()), way, FakeDns())
+        dialogues, notes = as_a_stranger(dialogues, SILENT, heard_out=True)
+    others = ("198.18.0.0/15", "203.0.113.0/24", "198.51.100.0/24")
+    assert dialogues.way.relayed == others
+    assert (dialogues.way.networks == ("192.0.2.0/24",)) is strange
+    assert ("RELAYS FOR US" in notes[0]) is dialogues.way.trusted is not strange
+    for note in notes[1:]:
+        assert note.startswith("whether it relays for 192.0.2.0/24 was not to be seen: ")
+        assert reply.decode() in note
+    assert len(notes) == (1 if strange else 2)
 
 
 # Whom a greylist takes for one client

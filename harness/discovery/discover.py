@@ -45,16 +45,15 @@ def explore(place: Place, known: Known, catalogue: Catalogue, telling: Telling) 
     """
     with _internet(place) as (dns, listening):
         way = find_way(place, dns, telling)
-        dialogues = Dialogues.by(place, way, dns)
-        face = look_at_face(dialogues, telling)
+        first = Dialogues.by(place, way, dns)
+        dialogues, of_relaying = as_a_stranger(first, telling, heard_out=bool(known.users))
+        face = look_at_face(dialogues, telling)  # which it may show to strangers only
         notes = [] if listening else [f"{place.dns[0]}:{place.dns[1]} was not to be had, so nobody asks us"]
         if not way.extended:
             notes.append("it does not know EHLO, with which scenarios greet, so no verdict could be had")
         dialogues = replace(dialogues, hostname=face.hostname or "unknown")
         _publish_server(dns, place, face, known)
-        dialogues, note = as_a_stranger(dialogues, telling, heard_out=bool(known.users))
-        notes += [note] if note else []
-        return _look(dialogues, face, known, catalogue, telling, notes)
+        return _look(dialogues, face, known, catalogue, telling, [*notes, *of_relaying])
 
 
 def _look(

@@ -155,16 +155,21 @@ def _not_looked_at(rule: Rule, profile: Profile, seen: Seen) -> str:
         and not (seen.limit and seen.limit.outcome)
     ):
         return "no limit follows from naming one recipient again and again; set policy.max_recipients"
-    if rule.offence is Offence.RELAYING or (rule.stage in (Stage.TLS, Stage.AUTH) and rule.offence is None):
+    if rule.offence is Offence.RELAYING:
+        return seen.way.unheard
+    if rule.offence is None and rule.stage in (Stage.TLS, Stage.AUTH):
         return ""
     if seen.heard_out:
         return ""
-    if rule.offence in (Offence.OWN_NAME_GREETING, Offence.OWN_HOST_GREETING) and not seen.domains:
+    no_domain = rule.offence in (Offence.OWN_NAME_GREETING, Offence.OWN_HOST_GREETING) and not seen.domains
+    if no_domain and not seen.way.unheard:
         return "it took mail for no domain that was tried; name one with --domain"
     seen_early = [one for one in seen.sightings if one.offence is rule.offence]
     before_rcpt = DIALOGUE[: DIALOGUE.index(Stage.RCPT)]
     if seen_early and all(one.outcome and one.outcome.stage in before_rcpt for one in seen_early):
         return ""
+    if seen.way.unheard:
+        return seen.way.unheard
     if seen.way.trusted:
         return "it relays for all addresses that clients could come from, so nothing follows for strangers"
     if seen.recipient:
@@ -257,7 +262,7 @@ def _answers(seen: Seen) -> list[tuple[str, str, str]]:
             if one.offence is offence and one.outcome and one.outcome.answer == answer
         )
         told.append((offence.value, str(answer), f"a client that {shown.did}: «{shown.said}»"))
-    if Offence.RELAYING not in seen.speech.answers and not seen.speech.delay:
+    if Offence.RELAYING not in seen.speech.answers and not (seen.speech.delay or seen.way.unheard):
         told.append((Offence.RELAYING.value, "deny", "not seen; see rules.expect"))
     if seen.limit and seen.limit.outcome and seen.limit.outcome.treatment is not Treatment.DROP:
         told.append((Offence.TOO_MANY_RECIPIENTS.value, str(seen.limit.outcome.answer), seen.limit.said))

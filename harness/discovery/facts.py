@@ -17,6 +17,7 @@ class Way:
     networks: tuple[str, ...]
     relayed: tuple[str, ...] = ()  # networks that it relays for; what their clients meet, strangers may not
     trusted: bool = False  # whether all that we can come from is among them
+    unheard: str = ""  # why nobody knows whether it relays for whom we can come from
     extended: bool = True  # whether it knows EHLO
 
 
