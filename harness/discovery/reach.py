@@ -98,8 +98,8 @@ def as_a_stranger(dialogues: Dialogues, telling: Telling, *, heard_out: bool) ->
     """The dialogues by addresses that the server does not relay for, if there are any, and what to note.
 
     Whom it relays for it may let through where strangers are refused, at unknown users before all. Where mail
-    may be sent, clients are `heard_out` to the end of the message; where it may not, a recipient that is taken
-    does not tell whom it relays for.
+    may be sent, clients are `heard_out` to the end of the message; where it may not, a recipient that is
+    taken does not tell whom it relays for.
     """
     place, way, dns = dialogues.place, dialogues.way, dialogues.dns
     first = _foreign_mail(dialogues, heard_out=heard_out)
