@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fake_dns import DnsServer, FakeDns
-from harness.discovery import lists
+from harness.discovery import lists, names
 from harness.discovery.comparison import Came, Usual, agreed, nothing_follows
 from harness.discovery.dialect import speech_of
 from harness.discovery.dialogues import Dialogues
@@ -29,10 +29,12 @@ from harness.discovery.refusals import refusals_take, without
 from harness.offence import Offence
 from harness.outcome import Outcome, Stage, Treatment
 from harness.profile.tables import RouteName
+from harness.reference_mta.certificate import SOUND, Flaws, own_certificate, server_context
 from harness.rules import Catalogue
 from harness.smtp.reply import Reply
 from harness.world.conversation import Step
-from tests.hostile_server import HostileServer, Visitor
+from tests.hostile_server import Hear, HostileServer, Say, StartTls, Visitor
+from tests.hostile_server import Step as Play
 from tests.test_baseline import Politely
 from tests.test_discover import ALICE, ANN, NO_GREYLIST, checked, impatient, no_dns, reference, seen_of
 
@@ -433,6 +435,39 @@ def test_what_is_offered_in_clear_text_is_not_offered_under_tls(catalogue: Catal
     assert "what it offers under TLS was not to be seen: no reply: no TLS handshake took place" in text
 
 
+@pytest.mark.parametrize(
+    ("flaws", "trusted", "key"),
+    [
+        (SOUND, False, "ca_file"),
+        (Flaws(other_name=True), True, "name"),
+        (Flaws(expired=True), True, ""),
+        (SOUND, True, ""),
+    ],
+    ids=["unknown issuer", "another name", "expired", "sound"],
+)
+def test_what_is_wrong_with_a_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flaws: Flaws, trusted: bool, key: str
+) -> None:
+    files = own_certificate(tmp_path, ("mx.example.org",), flaws)
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    script: list[Play] = [
+        Say(b"220 mx.example.org\r\n"),
+        Hear(),
+        Say(b"250 mx.example.org\r\n"),
+        Hear(),
+        Say(b"220 go on\r\n"),
+        StartTls(server_context(*files)),
+    ]
+    with HostileServer([script]) as server:
+        way = Way(RouteName.DIRECT, ())
+        client = Dialogues.by(Place(*server.address, no_dns()), way, FakeDns()).client()
+        said, found = names._distrusted(client, "mx.example.org")
+    assert found == key
+    assert bool(said) is not (trusted and flaws == SOUND)
+    assert not said.endswith(".")
+
+
 # Who gets mail
 
 
@@ -569,6 +604,22 @@ def test_a_network_whose_mail_for_others_is_refused_is_a_strange_one(
         assert note.startswith("whether it relays for 192.0.2.0/24 was not to be seen: ")
         assert reply.decode() in note
     assert len(notes) == (1 if strange else 2)
+
+
+def test_networks_from_which_nobody_is_greeted_are_a_question(catalogue: Catalogue) -> None:
+    def answers(said: bytes) -> bytes:
+        if said.startswith(b"XCLIENT"):
+            return b"501 5.5.4 Bad XCLIENT address" if b"IPV6:" in said else b"220 mx.example.org go on"
+        return b"250-mx.example.org\r\n250 XCLIENT NAME ADDR" if said.startswith(b"EHLO") else b""
+
+    with HostileServer([[Politely(answers)]]) as listening:
+        place = Place(*listening.address, no_dns())
+        way = find_way(place, FakeDns(), SILENT)
+    assert (way.route, way.networks) == (RouteName.XCLIENT, ("198.18.0.0/15",))
+    text = draft(place, seen_of(way=way), catalogue)
+    assert [str(one) for one in checked(text, catalogue).clients.networks] == ["198.18.0.0/15"]
+    assert "# ? a client from 2001:db8::/32 was not greeted (" in text
+    assert "501 5.5.4 Bad XCLIENT address" in text
 
 
 # Whom a greylist takes for one client

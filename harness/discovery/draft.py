@@ -30,7 +30,7 @@ SLACK = 5.0  # seconds
 TIME = re.compile(r"(\d+) ?(s|sec|min|h)", re.IGNORECASE)
 RESTS_ON = "it rests on"
 UNSEEN = {  # by what a profile must describe: what to say where nothing of it was seen
-    "greylist": "no client was put off; if one is, describe [greylist]",
+    "greylist": "no innocent client was put off; if one is, describe [greylist]",
     "dnsbl": "it asked our DNS about no list of clients; describe those that it asks as [[dnsbl]]",
     "domain.bounce_recipients": (
         "who never sends is not to be seen from outside; give a [[domain]] its bounce_recipients"
@@ -140,7 +140,8 @@ def _without(profile: Profile, seen: Seen, catalogue: Catalogue) -> Iterator[tup
         elif reason := next(unfounded(profile, rule), ""):
             yield rule.id, _in_other_words(rule, profile, seen) or reason
         elif rule.about_certificate and seen.face.distrusted:
-            yield rule.id, f"{seen.face.distrusted}; name tls.ca_file"
+            mend = f"; mend tls.{seen.face.trusting}" if seen.face.trusting else ""
+            yield rule.id, f"{seen.face.distrusted}{mend}"
 
 
 def _not_looked_at(rule: Rule, profile: Profile, seen: Seen) -> str:
@@ -217,10 +218,12 @@ def _in_other_words(rule: Rule, profile: Profile, seen: Seen) -> str:
         return f"whether its «{printable(shortened(seen.deferral.said, LONGEST))}» is a greylist is not known"
     if key == "dnsbl" and seen.lists.lists:
         return "how the lists count that it asks about its clients is not known"
+    if key == "dnsbl" and seen.deaf:
+        return seen.unasked
     if key in UNSEEN:
         return UNSEEN[key]
     if late and not seen.resolves:
-        return "a delay was not looked for: it asked our DNS nothing"
+        return f"a delay was not looked for: {seen.unasked}"
     if late and not seen.compared:
         return "a delay was not looked for: nothing followed from what odd clients met"
     tried = [one for one in seen.sightings if one.offence is rule.offence]

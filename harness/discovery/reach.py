@@ -58,14 +58,22 @@ class Knock:
     @property
     def opened(self) -> bool:
         """Whether a dialogue can begin there."""
-        greeted = self.attempt.connect.code == GREETS and self.attempt.helo.treatment is Treatment.PASS
-        return greeted and not self.stray
+        return self.greeted and self.attempt.helo.treatment is Treatment.PASS and not self.stray
+
+    @property
+    def greeted(self) -> bool:
+        """Whether the greeting was one, whatever came then."""
+        return self.attempt.connect.code == GREETS
+
+    @property
+    def said(self) -> str:
+        """What it said last, and where."""
+        return words(self.attempt.helo if self.greeted else self.attempt.connect)
 
     def __str__(self) -> str:
-        """What it said last."""
-        said = self.attempt.connect if self.attempt.connect.code != GREETS else self.attempt.helo
+        """What it said last, and by which way."""
         networks = f" from {', '.join(self.way.networks)}" if self.way.route is RouteName.BIND else ""
-        return f"{self.way.route}{networks}: {said.stage}: {said}"
+        return f"{self.way.route}{networks}: {self.said}"
 
 
 def find_way(place: Place, dns: FakeDns, telling: Telling) -> Way:
@@ -83,15 +91,31 @@ def find_way(place: Place, dns: FakeDns, telling: Telling) -> Way:
             knocking.begin_tls()
             knock = knocking.opened(PATIENCE + HANDSHAKE)
         if knock is None:
-            raise DiscoveryError(f"{place} greets nobody; " + "; ".join(knocking.seen))
+            what = "greets, and takes neither EHLO nor HELO" if knocking.greeted else "greets nobody"
+            raise DiscoveryError(f"{place} {what}; " + "; ".join(knocking.seen))
     telling.say(f"way in: {knock.way.route}; it says «{knock.attempt.connect}», then «{knock.attempt.helo}»")
     if not knock.way.extended:
         telling.say("it does not know EHLO, so clients greet with HELO")
     if knock.way.route is RouteName.DIRECT and "XCLIENT" in knock.attempt.helo.keywords:
         by_xclient = _knock(place, Way(RouteName.XCLIENT, NETWORKS), dns)
         telling.say(f"it offers XCLIENT: {by_xclient}")
-        return by_xclient.way if by_xclient.opened else knock.way
-    return knock.way
+        knock = by_xclient if by_xclient.opened else knock
+    return _greeted_alone(place, knock.way, dns, telling)
+
+
+def _greeted_alone(place: Place, way: Way, dns: FakeDns, telling: Telling) -> Way:
+    """The way with those of its networks from which a client was greeted: clients come from the first one."""
+    others = way.networks[1:]
+    knocks = telling.over(
+        "clients of other networks", lambda one: _knock(place, replace(way, networks=(one,)), dns), others
+    )
+    ungreeted = {
+        network: knock.said for network, knock in zip(others, knocks, strict=True) if not knock.opened
+    }
+    for network, said in ungreeted.items():
+        telling.say(f"a client from {network} was not greeted: {said}")
+    networks = tuple(one for one in way.networks if one not in ungreeted)
+    return replace(way, networks=networks, ungreeted=ungreeted)
 
 
 def as_a_stranger(dialogues: Dialogues, telling: Telling, *, heard_out: bool) -> tuple[Dialogues, list[str]]:
@@ -211,6 +235,11 @@ class _Knocking:
         knocks = [str(knock.result()) for knock in self._knocks if knock.done()]
         tls = self._tls.result() if self._tls and self._tls.done() else ""
         return [*knocks, *(["TLS from the start: no"] if self._tls and not tls else [])]
+
+    @property
+    def greeted(self) -> bool:
+        """Whether a greeting came on any way that is at its end."""
+        return any(knock.done() and knock.result().greeted for knock in self._knocks)
 
     def begin(self, ways: Sequence[Way]) -> None:
         """Try some ways, the better ones first."""
