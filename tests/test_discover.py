@@ -120,6 +120,7 @@ def test_the_reference_mta_is_drafted_as_it_is(tmp_path: Path, catalogue: Catalo
         found = explored(address, dns, catalogue, users=(ALICE,), domains=("attic.example", "other.example"))
     profile = found.profile
     assert profile.clients.route is RouteName.PROXY_V2
+    assert [str(one) for one in profile.clients.networks] == ["198.18.0.0/15", "2001:db8::/32"]
     assert profile.server.hostname == "mail.castle.example"
     assert profile.policy.delay == pytest.approx(0.7, abs=0.1)
     assert profile.policy.max_recipients == 20
@@ -370,8 +371,56 @@ def test_a_server_that_demands_a_login_of_who_relays(catalogue: Catalogue) -> No
     with HostileServer([[demands]]) as server:
         found = explored(server.address, no_dns(), catalogue, users=(ANN,))
     assert found.seen.recipient == ANN
-    assert found.seen.face.closed.startswith(f"rcpt: {words.decode()}")
+    assert any(
+        f"wants more before it takes mail for postmaster@unknown.example: rcpt: {words.decode()}" in one
+        for one in found.told
+    )
     assert "no mail in clear text" not in found.text
+
+
+def test_that_mail_for_others_wants_a_login_says_nothing_of_mail_for_its_own(catalogue: Catalogue) -> None:
+    demands = Politely(lambda said: b"530 log in first" if foreign(said) else b"")
+    with HostileServer([[demands]]) as server:
+        found = explored(server.address, no_dns(), catalogue)
+    assert "no mail in clear text" not in found.text
+    assert "its postmaster is taken" in found.text
+
+
+def test_where_our_dns_cannot_listen_nobody_could_ask(catalogue: Catalogue) -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as taken, HostileServer([[Politely(foreign)]]) as server:
+        taken.bind(("127.0.0.1", 0))
+        dns = taken.getsockname()
+        found = explored(server.address, dns, catalogue, users=(ANN,))
+    why = f"nobody could ask our DNS: 127.0.0.1 port {dns[1]} (UDP): another program listens there"
+    assert found.told[0].startswith(why)
+    assert f"# Noticed: {why}" in found.text
+    assert f"# [dns]                # ? {why}" in found.text
+    assert "name another with --dns" in found.text
+    assert "it asked" not in found.text
+    assert not any("it asked" in line for line in found.told)
+
+
+def test_a_user_who_is_named_twice_is_one(catalogue: Catalogue) -> None:
+    with HostileServer([[Politely(foreign)]]) as server:
+        found = explored(server.address, no_dns(), catalogue, users=(ANN, ANN, "Ann@Example.org"))
+    assert [domain.users for domain in found.profile.domain] == [("ann", "postmaster")]
+
+
+def test_what_was_seen_is_drafted_where_the_run_of_the_scenarios_breaks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: object) -> None:
+        raise BrokenRunError("it left no result")
+
+    monkeypatch.setattr("harness.discovery.trial.try_rules", breaks)
+    file = tmp_path / "draft.toml"
+    with HostileServer([[Politely(foreign)]]) as server:
+        dns = f"127.0.0.1:{free_port()}"
+        address = f"127.0.0.1:{server.address[1]}"
+        assert main(["discover", address, "--dns", dns, "--user", ANN, "--wait", "0", "-o", str(file)]) == 0
+    text = file.read_text("utf-8")
+    assert "# Noticed: the run of the scenarios came to nothing: it left no result." in text
+    assert "not looked at: the scenarios were not run" in text
 
 
 def test_a_server_that_bans_who_comes_often(catalogue: Catalogue) -> None:
@@ -589,6 +638,34 @@ def test_what_a_relay_client_meets_is_no_fact_about_strangers(
     assert found.profile.claims(catalogue["rcpt.unknown-user"]) != trusted
 
 
+def test_a_foreign_recipient_that_is_taken_is_no_relaying_unless_the_message_is(catalogue: Catalogue) -> None:
+    with HostileServer([[Politely(lambda said: b"550 relaying denied" if said == b"." else b"")]]) as server:
+        found = explored(server.address, no_dns(), catalogue)
+    assert "RELAYS" not in found.text
+    assert "whether it takes the mail shows only at the end of a message: name a --user" in found.text
+    assert '"rcpt.*",  # it took a foreign recipient (somebody@elsewhere.example); whether it' in found.text
+    assert not found.profile.claims(catalogue["rcpt.relay-denied"])
+    assert Offence.RELAYING not in found.profile.dialect.answers
+
+
+@dataclass
+class OffersToStrangers(Politely):
+    """Relays for its own host, to which it offers nothing."""
+
+    def play(self, visitor: Visitor) -> None:
+        stranger = visitor.socket.getpeername()[0] != "127.0.0.1"
+        offer = b"250-mx.example.org\r\n250 AUTH PLAIN"
+        answers = unless(b"EHLO", offer) if stranger else lambda said: b""
+        Politely(answers).play(visitor)
+
+
+def test_what_a_server_offers_is_what_it_offers_to_strangers(catalogue: Catalogue) -> None:
+    with HostileServer([[OffersToStrangers()]]) as server:
+        found = explored(server.address, no_dns(), catalogue)
+    assert found.profile.clients.route is RouteName.BIND
+    assert found.seen.face.keywords == {"AUTH": "PLAIN"}
+
+
 def test_a_server_that_greets_nobody(capsys: pytest.CaptureFixture[str]) -> None:
     refusing: list[Step] = [Say(b"554 go away\r\n"), Hear(), Say(b"221 bye\r\n")]
     with HostileServer([refusing]) as server:
@@ -598,6 +675,17 @@ def test_a_server_that_greets_nobody(capsys: pytest.CaptureFixture[str]) -> None
     assert "greets nobody" in said
     assert "direct: connect: 554 go away" in said
     assert "TLS from the start: no" in said
+
+
+def test_a_server_that_greets_and_takes_no_ehlo(catalogue: Catalogue) -> None:
+    refusing = Politely(lambda said: b"550 bad name" if said[1:4] == b"HLO" or said[:4] == b"HELO" else b"")
+    with (
+        HostileServer([[refusing]]) as server,
+        pytest.raises(
+            DiscoveryError, match="greets, and takes neither EHLO nor HELO; direct: helo: 550 bad name"
+        ),
+    ):
+        explored(server.address, no_dns(), catalogue)
 
 
 @pytest.mark.parametrize(
@@ -653,6 +741,17 @@ def test_a_draft_of_next_to_nothing_is_a_profile(catalogue: Catalogue) -> None:
     assert [rule.id for rule in catalogue if profile.claims(rule)] == ["rcpt.relay-denied"]
 
 
+@pytest.mark.parametrize(
+    ("key", "mend"), [("ca_file", "; mend tls.ca_file"), ("name", "; mend tls.name"), ("", "")]
+)
+def test_a_certificate_is_mended_by_the_key_that_it_is_about(
+    catalogue: Catalogue, key: str, mend: str
+) -> None:
+    face = Face("mx.example.org", {"STARTTLS": ""}, distrusted="it is not accepted", trusting=key)
+    text = draft(PLACE, seen_of(recipient=ANN, face=face), catalogue, [])
+    assert f'"tls.certificate",  # it is not accepted{mend}\n' in text
+
+
 def test_what_is_left_out_says_why(catalogue: Catalogue) -> None:
     text = draft(PLACE, seen_of(resolves=True, recipient=ANN), catalogue)
     checked(text, catalogue)
@@ -660,6 +759,7 @@ def test_what_is_left_out_says_why(catalogue: Catalogue) -> None:
         '"dnsbl.*",  # it asked our DNS about no list of clients; describe those that it asks as [[dnsbl]]'
         in text
     )
+    assert '"greylist.*",  # no innocent client was put off; if one is, describe [greylist]' in text
     for line in text.partition("without = [")[2].partition("]\n")[0].splitlines():
         assert "#" in line
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fake_dns import DnsServer, FakeDns
-from harness.discovery import lists
+from harness.discovery import lists, names
 from harness.discovery.comparison import Came, Usual, agreed, nothing_follows
 from harness.discovery.dialect import speech_of
 from harness.discovery.dialogues import Dialogues
@@ -29,10 +29,12 @@ from harness.discovery.refusals import refusals_take, without
 from harness.offence import Offence
 from harness.outcome import Outcome, Stage, Treatment
 from harness.profile.tables import RouteName
+from harness.reference_mta.certificate import SOUND, Flaws, own_certificate, server_context
 from harness.rules import Catalogue
 from harness.smtp.reply import Reply
 from harness.world.conversation import Step
-from tests.hostile_server import HostileServer, Visitor
+from tests.hostile_server import Hear, HostileServer, Say, StartTls, Visitor
+from tests.hostile_server import Step as Play
 from tests.test_baseline import Politely
 from tests.test_discover import ALICE, ANN, NO_GREYLIST, checked, impatient, no_dns, reference, seen_of
 
@@ -433,6 +435,39 @@ def test_what_is_offered_in_clear_text_is_not_offered_under_tls(catalogue: Catal
     assert "what it offers under TLS was not to be seen: no reply: no TLS handshake took place" in text
 
 
+@pytest.mark.parametrize(
+    ("flaws", "trusted", "key"),
+    [
+        (SOUND, False, "ca_file"),
+        (Flaws(other_name=True), True, "name"),
+        (Flaws(expired=True), True, ""),
+        (SOUND, True, ""),
+    ],
+    ids=["unknown issuer", "another name", "expired", "sound"],
+)
+def test_what_is_wrong_with_a_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flaws: Flaws, trusted: bool, key: str
+) -> None:
+    files = own_certificate(tmp_path, ("mx.example.org",), flaws)
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    script: list[Play] = [
+        Say(b"220 mx.example.org\r\n"),
+        Hear(),
+        Say(b"250 mx.example.org\r\n"),
+        Hear(),
+        Say(b"220 go on\r\n"),
+        StartTls(server_context(*files)),
+    ]
+    with HostileServer([script]) as server:
+        way = Way(RouteName.DIRECT, ())
+        client = Dialogues.by(Place(*server.address, no_dns()), way, FakeDns()).client()
+        said, found = names._distrusted(client, "mx.example.org")
+    assert found == key
+    assert bool(said) is not (trusted and flaws == SOUND)
+    assert not said.endswith(".")
+
+
 # Who gets mail
 
 
@@ -515,8 +550,76 @@ def test_a_message_that_was_never_sent_was_not_taken(command: bytes, reply: byte
 
 def test_mail_for_others_of_which_nothing_was_heard_is_not_refused() -> None:
     with served_by(Politely(OneAfterTheOther(b"RCPT", otherwise=b"421 busy"))) as dialogues:
-        _, note = as_a_stranger(dialogues, SILENT, heard_out=False)
+        _, (note,) = as_a_stranger(dialogues, SILENT, heard_out=False)
     assert note.startswith("whether it relays for us was not to be seen: rcpt: 421 busy")
+
+
+@dataclass
+class Introduced(Politely):
+    """Takes mail of whom XCLIENT names, for everybody; one network hears something else."""
+
+    network: str = "192.0.2."
+    hears: Callable[[bytes], bytes] = lambda said: b""  # nothing was said yet: the greeting behind XCLIENT
+
+    def play(self, visitor: Visitor) -> None:
+        here = False
+
+        def answer(said: bytes) -> bytes:
+            nonlocal here
+            if said.startswith(b"XCLIENT"):
+                here = f"ADDR={self.network}".encode() in said
+                return (self.hears(b"") if here else b"") or b"220 mx.example.org go on"
+            if said.startswith(b"EHLO"):
+                return b"250-mx.example.org\r\n250 XCLIENT NAME ADDR"
+            return self.hears(said) if here else b""
+
+        Politely(answer).play(visitor)
+
+
+@pytest.mark.parametrize(
+    ("start", "reply", "strange"),
+    [
+        (b"RCPT", b"550 5.7.1 no relaying", True),
+        (b"RCPT", b"454 4.7.1 Relay access denied", True),
+        (b".", b"550 5.7.1 no relaying", True),
+        (b"", b"554 5.7.1 your network is not welcome", False),
+        (b"MAIL", b"550 5.7.1 not from there", False),
+        (b"RCPT", b"451 4.7.1 Greylisted", False),
+    ],
+    ids=["refused", "put off by Postfix", "refused at the end", "banned", "refused early", "greylisted"],
+)
+def test_a_network_whose_mail_for_others_is_refused_is_a_strange_one(
+    start: bytes, reply: bytes, strange: bool
+) -> None:
+    server = Introduced(hears=lambda said: reply if said[:4] == start else b"")
+    with HostileServer([[server]]) as listening:
+        way = Way(RouteName.XCLIENT, ("198.18.0.0/15",))
+        dialogues = Dialogues.by(Place(*listening.address, no_dns()), way, FakeDns())
+        dialogues, notes = as_a_stranger(dialogues, SILENT, heard_out=True)
+    others = ("198.18.0.0/15", "203.0.113.0/24", "198.51.100.0/24")
+    assert dialogues.way.relayed == others
+    assert (dialogues.way.networks == ("192.0.2.0/24",)) is strange
+    assert ("RELAYS FOR US" in notes[0]) is dialogues.way.trusted is not strange
+    for note in notes[1:]:
+        assert note.startswith("whether it relays for 192.0.2.0/24 was not to be seen: ")
+        assert reply.decode() in note
+    assert len(notes) == (1 if strange else 2)
+
+
+def test_networks_from_which_nobody_is_greeted_are_a_question(catalogue: Catalogue) -> None:
+    def answers(said: bytes) -> bytes:
+        if said.startswith(b"XCLIENT"):
+            return b"501 5.5.4 Bad XCLIENT address" if b"IPV6:" in said else b"220 mx.example.org go on"
+        return b"250-mx.example.org\r\n250 XCLIENT NAME ADDR" if said.startswith(b"EHLO") else b""
+
+    with HostileServer([[Politely(answers)]]) as listening:
+        place = Place(*listening.address, no_dns())
+        way = find_way(place, FakeDns(), SILENT)
+    assert (way.route, way.networks) == (RouteName.XCLIENT, ("198.18.0.0/15",))
+    text = draft(place, seen_of(way=way), catalogue)
+    assert [str(one) for one in checked(text, catalogue).clients.networks] == ["198.18.0.0/15"]
+    assert "# ? a client from 2001:db8::/32 was not greeted (" in text
+    assert "501 5.5.4 Bad XCLIENT address" in text
 
 
 # Whom a greylist takes for one client

@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
@@ -25,17 +25,27 @@ from harness.profile.model import Profile
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, begin, open_run
 from harness.runs.baseline import Finding as Met
-from harness.runs.checks import CHECKS, leaves_room, resolves_over_tcp, sees_address
-from harness.runs.diagnosis import Finding, Patient, State
-from harness.runs.doctor import MENDS, examine, of_innocents, report
+from harness.runs.checks import (
+    CHECKS,
+    delivers,
+    leaves_room,
+    logs_in,
+    resolves_over_tcp,
+    sees_address,
+    sends,
+)
+from harness.runs.diagnosis import Check, Finding, Patient, State
+from harness.runs.doctor import MENDS, advice, examine, of_innocents, report
 from harness.runs.run import Run
 from harness.settings import read_toml
 from harness.settings.secret import Secret
 from harness.verdicts import CameLateError
+from harness.world.client import Client
+from harness.world.conversation import Attempt
 from harness.world.endpoints import endpoints_of
 from harness.world.internet import Internet
 from tests.dns_asking import Question
-from tests.hostile_server import Hangup, Hear, HostileServer, Say, Visitor
+from tests.hostile_server import Hangup, Hear, HostileServer, Say, Stall, Visitor
 from tests.test_baseline import Politely
 from tests.test_judge import step
 
@@ -198,6 +208,7 @@ def test_mail_that_comes_late_is_nothing_to_mend(sound: Run, monkeypatch: pytest
     ("stage", "code", "mend"),
     [
         (Stage.AUTH, 535, "credentials"),
+        (Stage.AUTH, 454, "put-off"),
         (Stage.RCPT, 553, "account-mail"),
         (Stage.DATA, 550, "account-mail"),
         (Stage.RCPT, 451, "deferred"),
@@ -212,6 +223,63 @@ def test_the_password_is_to_blame_only_for_what_it_opens(
     (_, found), *_ = of_innocents(replace(sound, baseline=replace(sound.baseline, findings=(odd,))))
     assert found.mend == mend
     assert mend in read_toml(MENDS)
+
+
+def test_who_is_only_put_off_has_no_wrong_password(sound: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Client, "authenticate", lambda *_, **__: step(Stage.AUTH, 454))
+    found, said = logs_in(Patient(sound)), list[str]()
+    assert (found.state, found.mend) == (State.UNTOLD, "put-off")
+    monkeypatch.setattr("harness.runs.doctor.CHECKS", [Check("the account works under TLS", logs_in)])
+    assert report(sound, said.append, colour=False)
+    assert any("The server answers neither yes nor no" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("look", "code", "state", "mend"),
+    [
+        (sends, 450, State.UNTOLD, "put-off"),
+        (sends, 550, State.BAD, "relay"),
+        (delivers, 450, State.UNTOLD, "put-off"),
+        (delivers, 550, State.BAD, "innocent"),
+    ],
+)
+def test_a_message_that_is_put_off_is_not_refused(
+    sound: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    look: Callable[[Patient], Finding],
+    code: int,
+    state: State,
+    mend: str,
+) -> None:
+    attempt = Client.attempt
+
+    def answered(client: Client, **words: Any) -> Attempt:
+        return replace(attempt(client, **words), steps=(step(Stage.RCPT, code),))
+
+    monkeypatch.setattr(Client, "attempt", answered)
+    found = look(Patient(sound))
+    assert (found.state, found.mend) == (state, mend)
+
+
+@pytest.mark.parametrize(
+    ("listen", "dns", "forward"),
+    [
+        (("127.0.0.5", 53), "127.0.0.5", ""),
+        (("0.0.0.0", 5353), "127.0.0.1", "let [dns] listen on 53, or forward 53 to 5353"),
+    ],
+)
+def test_advice_names_our_own_addresses(sound: Run, listen: tuple[str, int], dns: str, forward: str) -> None:
+    assert sound.profile.dns is not None
+    tables = {
+        "server": sound.profile.server.model_copy(update={"address": "127.0.0.9"}),
+        "dns": sound.profile.dns.model_copy(update={"listen": (listen,)}),
+    }
+    run = replace(sound, profile=sound.profile.model_copy(update=tables))
+    assert "must not match 127.0.0.1" in advice("refused", run)["exim"]
+    resolver = advice("resolver", run)["all"]
+    assert resolver.endswith(f"must have no other resolver than {dns}.")
+    assert forward in resolver
+    assert ("listens on port" in resolver) is bool(forward)
 
 
 PROFILE = """
@@ -249,6 +317,38 @@ def test_one_user_of_many_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtu
         "WRONG  known innocent clients are refused at rcpt when they write to ben@example.org: 550" in shown
     )
     assert "mend [[domain]] users" in shown
+
+
+@pytest.mark.parametrize(
+    ("reply", "mend"),
+    [
+        (b"554 5.7.1 <x.example>: Helo command rejected: Host not found", "An innocent client is refused"),
+        (b"550 5.1.1 no such user", "A user that the profile names is refused"),
+        (b"550 5.2.1 mailbox disabled", "A user that the profile names is refused"),
+        (b"550 no", "Whoever is written to, clients are refused at the recipient"),
+    ],
+)
+def test_whose_doing_a_refusal_of_all_recipients_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], reply: bytes, mend: str
+) -> None:
+    assert doctors(tmp_path, Politely(lambda said: reply if said[:4] == b"RCPT" else b"")) == 1
+    title, _, first, *_ = capsys.readouterr().out.splitlines()
+    assert title.startswith("   WRONG  known innocent clients are refused at rcpt")
+    assert first.strip().startswith(mend)
+
+
+def test_a_server_that_knows_no_ehlo_has_banned_nobody(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert doctors(tmp_path, Politely(lambda said: b"502 unknown" if said[:4] == b"EHLO" else b"")) == 1
+    shown = capsys.readouterr().out
+    assert "The server does not know EHLO, with which scenarios greet" in shown
+    assert "banned" not in shown
+
+
+def test_what_a_sink_lacks_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    doctors(tmp_path, Politely(), "[sink]", 'networks = ["127.6.0.0/24"]')
+    assert "the profile has no [sink] networks (with [dns]) at which" in capsys.readouterr().out
 
 
 def test_everybody_waits_for_the_greeting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -456,6 +556,9 @@ def test_no_password_in_clear_text(tmp_path: Path, capsys: pytest.CaptureFixture
     assert [said for said in heard if said.startswith(b"AUTH")] == []
     assert "WRONG  the account works under TLS" in shown
     assert f"no TLS handshake took place; STARTTLS: {answer.decode()}" in shown
+    _, _, mend = shown.partition("WRONG  the account works under TLS")
+    assert "STARTTLS is not taken, or no handshake follows" in mend
+    assert "Mend [auth] user and password" not in shown
 
 
 def test_who_is_let_in_is_let_in_under_tls(sound: Run) -> None:
@@ -602,6 +705,14 @@ def test_who_is_turned_away_alone_as_well_is_not_one_of_too_many(catalogue: Cata
         found = room_at(server, catalogue, jobs=3)
     assert (found.state, found.mend) == (State.BAD, "refused")
     assert "3 of 3 connections at once: 554 5.7.1 you are banned; and one that came alone after" in found.saw
+
+
+def test_a_server_that_greets_nobody_any_more_has_shown_no_limit(catalogue: Catalogue) -> None:
+    with HostileServer([[Stall()]]) as server:
+        found = room_at(server, catalogue, jobs=3)
+    assert (found.state, found.mend) == (State.BAD, "reachable")
+    assert "3 of 3 connections at once: " in found.saw
+    assert "; and one that came alone after them: no reply: " in found.saw
 
 
 def test_more_connections_than_were_tried_are_not_said_to_be_there(catalogue: Catalogue) -> None:

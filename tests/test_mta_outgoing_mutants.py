@@ -246,9 +246,16 @@ def over_two_hops(probe: Probe) -> object:
 
 
 def forged(probe: Probe) -> object:
-    good = probe.srs.forwarded("a@client.example", "castle.example")
-    other = "A" if good[12] != "A" else "B"
-    return [probe.code_at_rcpt(address) for address in (good.lower(), f"{good[:12]}{other}{good[13:]}")]
+    first, later = (
+        probe.srs.forwarded(sender, "castle.example")
+        for sender in ("a@client.example", "SRS0=HHHH=TT=client.example=a@elsewhere.example")
+    )
+    tried = (first.lower(), _with_another_hash(first), _with_another_hash(later))
+    return [probe.code_at_rcpt(address) for address in tried]
+
+
+def _with_another_hash(address: str) -> str:
+    return address[:12] + ("A" if address[12] != "A" else "B") + address[13:]
 
 
 def aged(probe: Probe) -> object:
@@ -275,7 +282,7 @@ RULES: dict[str, tuple[str, Callable[[Probe], object], object]] = {  # route, wh
         over_two_hops,
         ("SRS1=…@castle.example", 250, ["SRS0=HHHH=TT=client.example=a@elsewhere.example"]),
     ),
-    "srs.bad-hash": ("mx", forged, [250, 550]),
+    "srs.bad-hash": ("mx", forged, [250, 550, 550]),
     "srs.expired": ("mx", aged, [250, 250, 550]),
 }
 

@@ -124,6 +124,7 @@ def test_nearly_all_defects_of_the_rules_show_in_some_server() -> None:
         Draw(greylist_code=450),
         Draw(answers="a network"),
         Draw(mailbox="mbox", aliases="of many", sending="each another"),
+        Draw(rest="all take all"),
     )
     shown = set().union(*map(names, servers))
     rules = Catalogue.below(Path("scenarios")).rules

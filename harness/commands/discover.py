@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.commands.base import Commands, UsageError, add_command, checked, default_scenarios
@@ -87,10 +88,15 @@ def run(options: argparse.Namespace) -> int:
                 "running the scenarios with the draft, to see how it keeps each rule; with its waits "
                 f"this may take {time / 60:.0f} min (--no-rules leaves it out)"
             )
-            found = try_rules(
-                lambda before: draft(place, seen, catalogue, before), default_scenarios(), catalogue, time
-            )
-    except (ValueError, discover.DiscoveryError, BrokenRunError) as error:
+            try:
+                found = try_rules(
+                    lambda before: draft(place, seen, catalogue, before), default_scenarios(), catalogue, time
+                )
+            except BrokenRunError as error:  # what was seen before that is as true as without the scenarios
+                note = f"the run of the scenarios came to nothing: {error}"
+                telling.say(note)
+                seen = replace(seen, notes=(*seen.notes, note))
+    except (ValueError, discover.DiscoveryError) as error:
         raise UsageError(str(error)) from None
     profile = draft(place, seen, catalogue, found)
     if options.output is None:

@@ -80,8 +80,6 @@ class Dialogues:
         world.goal = self.goal
         with contextlib.suppress(IndexError):  # none is left
             return Client(world, self.introduced.popleft(), Kind.KNOWN)
-        if self.chooses_addresses:
-            return self.run.client(world, Kind.KNOWN)
         return self.run.observer(world)
 
     def innocent_attempt(self) -> Attempt:

@@ -1,14 +1,23 @@
 """Talks to a server that nobody has described, one look after the other; what is seen is for `draft`."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from fake_dns import DnsServer, DnsServerError, FakeDns
 from harness.discovery.comparison import Usual
 from harness.discovery.dialect import speech_of
 from harness.discovery.dialogues import Dialogues
-from harness.discovery.facts import Face, HostedDomain, ListSeen, ListsSeen, Seen, Sighting
+from harness.discovery.facts import (
+    ASKED_NOTHING,
+    NOBODY_ASKS,
+    Face,
+    HostedDomain,
+    ListSeen,
+    ListsSeen,
+    Seen,
+    Sighting,
+)
 from harness.discovery.greylist import introduce
 from harness.discovery.limits import look_at_recipients
 from harness.discovery.lists import look_at_lists, zones_asked
@@ -43,29 +52,46 @@ def explore(place: Place, known: Known, catalogue: Catalogue, telling: Telling) 
 
     Raises `DiscoveryError`.
     """
-    with _internet(place) as (dns, listening):
+    known = replace(known, users=_once_each(known.users))
+    with _internet(place) as (dns, deaf):
+        if deaf:
+            telling.say(f"{NOBODY_ASKS}: {deaf}")
         way = find_way(place, dns, telling)
-        dialogues = Dialogues.by(place, way, dns)
-        face = look_at_face(dialogues, telling)
-        notes = [] if listening else [f"{place.dns[0]}:{place.dns[1]} was not to be had, so nobody asks us"]
+        first = Dialogues.by(place, way, dns)
+        dialogues, of_relaying = as_a_stranger(first, telling, heard_out=bool(known.users))
+        face = look_at_face(dialogues, telling)  # which it may show to strangers only
+        notes = [f"{NOBODY_ASKS}: {deaf}"] if deaf else []
         if not way.extended:
             notes.append("it does not know EHLO, with which scenarios greet, so no verdict could be had")
         dialogues = replace(dialogues, hostname=face.hostname or "unknown")
         _publish_server(dns, place, face, known)
-        dialogues, note = as_a_stranger(dialogues, telling, heard_out=bool(known.users))
-        notes += [note] if note else []
-        return _look(dialogues, face, known, catalogue, telling, notes)
+        return _look(dialogues, face, known, catalogue, telling, [*notes, *of_relaying], deaf=deaf)
+
+
+def _once_each(users: Iterable[str]) -> tuple[str, ...]:
+    """Each user as named first: whatever the case, that is one mailbox."""
+    first: dict[str, str] = {}
+    for user in users:
+        first.setdefault(user.lower(), user)
+    return tuple(first.values())
 
 
 def _look(
-    dialogues: Dialogues, face: Face, known: Known, catalogue: Catalogue, telling: Telling, notes: list[str]
+    dialogues: Dialogues,
+    face: Face,
+    known: Known,
+    catalogue: Catalogue,
+    telling: Telling,
+    notes: list[str],
+    *,
+    deaf: str,
 ) -> Seen:
     welcome = look_at_users(dialogues, known.users, known.wait, telling)
     goal = Stage.DATA if welcome.recipient else Stage.MAIL
     if not welcome.recipient:
-        if face.closed:
+        if closed := face.closed or welcome.closed:
             notes.append(
-                f"it takes no mail in clear text without more: «{face.closed}»; scenarios speak clear text"
+                f"it takes no mail in clear text without more: «{closed}»; scenarios speak clear text"
             )
         notes.append(
             "no message of an innocent client got through to an ordinary user"
@@ -89,7 +115,9 @@ def _look(
     by_its_own = not dialogues.chooses_addresses
     resolves = any(dialogues.internet.is_about_somebody(one, or_any_address=by_its_own) for one in asked)
     if not resolves:
-        telling.say("it asked our DNS nothing, so nothing is said of names, lists and delays")
+        telling.say(
+            f"{NOBODY_ASKS if deaf else ASKED_NOTHING}, so nothing is said of names, lists and delays"
+        )
     wait = None if further.greylist else known.wait
     sightings = _look_at_offences(further, face, domains, usual, telling, resolves=resolves, wait=wait)
     limit = look_at_recipients(further, telling) if welcome.recipient and not usual.stopped else None
@@ -104,6 +132,7 @@ def _look(
         way=dialogues.way,
         face=face,
         resolves=resolves,
+        deaf=deaf,
         domains=tuple(domains),
         recipient=welcome.recipient,
         deferral=deferral,
@@ -170,14 +199,15 @@ def _look_at_offences(
 
 
 @contextlib.contextmanager
-def _internet(place: Place) -> Iterator[tuple[FakeDns, bool]]:
+def _internet(place: Place) -> Iterator[tuple[FakeDns, str]]:
+    """Our DNS, and why nobody can ask it; empty where it listens."""
     dns = FakeDns()
     publish_domain(dns, ELSEWHERE, f"mx.{ELSEWHERE}", FAR_AWAY[0])
     dns.publish(f"mx.{ELSEWHERE}", "A", FAR_AWAY[0])
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(DnsServer(dns, addresses=[place.dns], loopback_only=False))
-        except DnsServerError:
-            yield dns, False
+        except DnsServerError as error:
+            yield dns, str(error)
             return
-        yield dns, True
+        yield dns, ""

@@ -30,7 +30,7 @@ SLACK = 5.0  # seconds
 TIME = re.compile(r"(\d+) ?(s|sec|min|h)", re.IGNORECASE)
 RESTS_ON = "it rests on"
 UNSEEN = {  # by what a profile must describe: what to say where nothing of it was seen
-    "greylist": "no client was put off; if one is, describe [greylist]",
+    "greylist": "no innocent client was put off; if one is, describe [greylist]",
     "dnsbl": "it asked our DNS about no list of clients; describe those that it asks as [[dnsbl]]",
     "domain.bounce_recipients": (
         "who never sends is not to be seen from outside; give a [[domain]] its bounce_recipients"
@@ -140,7 +140,8 @@ def _without(profile: Profile, seen: Seen, catalogue: Catalogue) -> Iterator[tup
         elif reason := next(unfounded(profile, rule), ""):
             yield rule.id, _in_other_words(rule, profile, seen) or reason
         elif rule.about_certificate and seen.face.distrusted:
-            yield rule.id, f"{seen.face.distrusted}; name tls.ca_file"
+            mend = f"; mend tls.{seen.face.trusting}" if seen.face.trusting else ""
+            yield rule.id, f"{seen.face.distrusted}{mend}"
 
 
 def _not_looked_at(rule: Rule, profile: Profile, seen: Seen) -> str:
@@ -155,16 +156,21 @@ def _not_looked_at(rule: Rule, profile: Profile, seen: Seen) -> str:
         and not (seen.limit and seen.limit.outcome)
     ):
         return "no limit follows from naming one recipient again and again; set policy.max_recipients"
-    if rule.offence is Offence.RELAYING or (rule.stage in (Stage.TLS, Stage.AUTH) and rule.offence is None):
+    if rule.offence is Offence.RELAYING:
+        return seen.way.unheard
+    if rule.offence is None and rule.stage in (Stage.TLS, Stage.AUTH):
         return ""
     if seen.heard_out:
         return ""
-    if rule.offence in (Offence.OWN_NAME_GREETING, Offence.OWN_HOST_GREETING) and not seen.domains:
+    no_domain = rule.offence in (Offence.OWN_NAME_GREETING, Offence.OWN_HOST_GREETING) and not seen.domains
+    if no_domain and not seen.way.unheard:
         return "it took mail for no domain that was tried; name one with --domain"
     seen_early = [one for one in seen.sightings if one.offence is rule.offence]
     before_rcpt = DIALOGUE[: DIALOGUE.index(Stage.RCPT)]
     if seen_early and all(one.outcome and one.outcome.stage in before_rcpt for one in seen_early):
         return ""
+    if seen.way.unheard:
+        return seen.way.unheard
     if seen.way.trusted:
         return "it relays for all addresses that clients could come from, so nothing follows for strangers"
     if seen.recipient:
@@ -212,10 +218,12 @@ def _in_other_words(rule: Rule, profile: Profile, seen: Seen) -> str:
         return f"whether its «{printable(shortened(seen.deferral.said, LONGEST))}» is a greylist is not known"
     if key == "dnsbl" and seen.lists.lists:
         return "how the lists count that it asks about its clients is not known"
+    if key == "dnsbl" and seen.deaf:
+        return seen.unasked
     if key in UNSEEN:
         return UNSEEN[key]
     if late and not seen.resolves:
-        return "a delay was not looked for: it asked our DNS nothing"
+        return f"a delay was not looked for: {seen.unasked}"
     if late and not seen.compared:
         return "a delay was not looked for: nothing followed from what odd clients met"
     tried = [one for one in seen.sightings if one.offence is rule.offence]
@@ -257,7 +265,7 @@ def _answers(seen: Seen) -> list[tuple[str, str, str]]:
             if one.offence is offence and one.outcome and one.outcome.answer == answer
         )
         told.append((offence.value, str(answer), f"a client that {shown.did}: «{shown.said}»"))
-    if Offence.RELAYING not in seen.speech.answers and not seen.speech.delay:
+    if Offence.RELAYING not in seen.speech.answers and not (seen.speech.delay or seen.way.unheard):
         told.append((Offence.RELAYING.value, "deny", "not seen; see rules.expect"))
     if seen.limit and seen.limit.outcome and seen.limit.outcome.treatment is not Treatment.DROP:
         told.append((Offence.TOO_MANY_RECIPIENTS.value, str(seen.limit.outcome.answer), seen.limit.said))

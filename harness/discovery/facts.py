@@ -8,6 +8,9 @@ from harness.outcome import Answer, Outcome
 from harness.profile.dialect import Asks, Told
 from harness.profile.tables import RouteName
 
+NOBODY_ASKS = "nobody could ask our DNS"
+ASKED_NOTHING = "it asked our DNS nothing"
+
 
 @dataclass(frozen=True)
 class Way:
@@ -17,7 +20,9 @@ class Way:
     networks: tuple[str, ...]
     relayed: tuple[str, ...] = ()  # networks that it relays for; what their clients meet, strangers may not
     trusted: bool = False  # whether all that we can come from is among them
+    unheard: str = ""  # why nobody knows whether it relays for whom we can come from
     extended: bool = True  # whether it knows EHLO
+    ungreeted: Mapping[str, str] = field(default_factory=dict)  # networks, and what one from there met
 
 
 @dataclass(frozen=True)
@@ -27,8 +32,9 @@ class Face:
     hostname: str = ""
     keywords: Mapping[str, str] = field(default_factory=dict)
     keywords_tls: Mapping[str, str] = field(default_factory=dict)
-    closed: str = ""  # the stage and the reply by which it wants TLS or an account first
-    distrusted: str = ""  # why the authorities that this machine trusts do not vouch for its certificate
+    closed: str = ""  # the stage and the reply by which it wants TLS or an account, whoever is written to
+    distrusted: str = ""  # why its certificate is not accepted under its name on this machine
+    trusting: str = ""  # the key of [tls] that may mend that
     unseen: str = ""  # why it may offer more than was seen
 
     @property
@@ -146,6 +152,7 @@ class Seen:
     way: Way
     face: Face = Face()
     resolves: bool = False
+    deaf: str = ""  # why nobody could ask our DNS, where that is so
     domains: tuple[HostedDomain, ...] = ()
     recipient: str = ""  # an ordinary user to whom an innocent message got through
     deferral: Deferral | None = None
@@ -161,6 +168,11 @@ class Seen:
     def heard_out(self) -> bool:
         """Whether innocent strangers got as far as the end of DATA, so that it shows whom it lets through."""
         return bool(self.recipient) and not self.way.trusted and not self.stopped
+
+    @property
+    def unasked(self) -> str:
+        """Why nothing is known of what it does with names, where it asked nothing."""
+        return f"{NOBODY_ASKS}: {self.deaf}; name another with --dns" if self.deaf else ASKED_NOTHING
 
     @property
     def compared(self) -> bool:

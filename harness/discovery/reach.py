@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from fake_dns import FakeDns
 from harness import settings
+from harness.discovery.comparison import words
 from harness.discovery.dialogues import PATIENCE, Dialogues, profile_of
 from harness.discovery.evidence import heard, says
 from harness.discovery.facts import Way
@@ -37,6 +38,11 @@ HANDSHAKE = 10.0  # seconds
 CLOSES_AT_EHLO = 2  # times, and HELO is tried on another connection
 UNKNOWN_VERB = (500, 501, 502, 504, 550, 554)
 GREETS = 220
+DEFERS_RELAYING = 454  # Postfix, by defer_unauth_destination
+UNHEARD = (
+    f"it took a foreign recipient ({FOREIGN}); whether it takes the mail shows only at the end of a message: "
+    "name a --user"
+)
 
 
 @dataclass(frozen=True)
@@ -52,14 +58,22 @@ class Knock:
     @property
     def opened(self) -> bool:
         """Whether a dialogue can begin there."""
-        greeted = self.attempt.connect.code == GREETS and self.attempt.helo.treatment is Treatment.PASS
-        return greeted and not self.stray
+        return self.greeted and self.attempt.helo.treatment is Treatment.PASS and not self.stray
+
+    @property
+    def greeted(self) -> bool:
+        """Whether the greeting was one, whatever came then."""
+        return self.attempt.connect.code == GREETS
+
+    @property
+    def said(self) -> str:
+        """What it said last, and where."""
+        return words(self.attempt.helo if self.greeted else self.attempt.connect)
 
     def __str__(self) -> str:
-        """What it said last."""
-        said = self.attempt.connect if self.attempt.connect.code != GREETS else self.attempt.helo
+        """What it said last, and by which way."""
         networks = f" from {', '.join(self.way.networks)}" if self.way.route is RouteName.BIND else ""
-        return f"{self.way.route}{networks}: {said.stage}: {said}"
+        return f"{self.way.route}{networks}: {self.said}"
 
 
 def find_way(place: Place, dns: FakeDns, telling: Telling) -> Way:
@@ -77,49 +91,87 @@ def find_way(place: Place, dns: FakeDns, telling: Telling) -> Way:
             knocking.begin_tls()
             knock = knocking.opened(PATIENCE + HANDSHAKE)
         if knock is None:
-            raise DiscoveryError(f"{place} greets nobody; " + "; ".join(knocking.seen))
+            what = "greets, and takes neither EHLO nor HELO" if knocking.greeted else "greets nobody"
+            raise DiscoveryError(f"{place} {what}; " + "; ".join(knocking.seen))
     telling.say(f"way in: {knock.way.route}; it says «{knock.attempt.connect}», then «{knock.attempt.helo}»")
     if not knock.way.extended:
         telling.say("it does not know EHLO, so clients greet with HELO")
     if knock.way.route is RouteName.DIRECT and "XCLIENT" in knock.attempt.helo.keywords:
         by_xclient = _knock(place, Way(RouteName.XCLIENT, NETWORKS), dns)
         telling.say(f"it offers XCLIENT: {by_xclient}")
-        return by_xclient.way if by_xclient.opened else knock.way
-    return knock.way
+        knock = by_xclient if by_xclient.opened else knock
+    return _greeted_alone(place, knock.way, dns, telling)
 
 
-def as_a_stranger(dialogues: Dialogues, telling: Telling, *, heard_out: bool) -> tuple[Dialogues, str]:
+def _greeted_alone(place: Place, way: Way, dns: FakeDns, telling: Telling) -> Way:
+    """The way with those of its networks from which a client was greeted: clients come from the first one."""
+    others = way.networks[1:]
+    knocks = telling.over(
+        "clients of other networks", lambda one: _knock(place, replace(way, networks=(one,)), dns), others
+    )
+    ungreeted = {
+        network: knock.said for network, knock in zip(others, knocks, strict=True) if not knock.opened
+    }
+    for network, said in ungreeted.items():
+        telling.say(f"a client from {network} was not greeted: {said}")
+    networks = tuple(one for one in way.networks if one not in ungreeted)
+    return replace(way, networks=networks, ungreeted=ungreeted)
+
+
+def as_a_stranger(dialogues: Dialogues, telling: Telling, *, heard_out: bool) -> tuple[Dialogues, list[str]]:
     """The dialogues by addresses that the server does not relay for, if there are any, and what to note.
 
     Whom it relays for it may let through where strangers are refused, at unknown users before all. Where mail
-    may be sent, clients are `heard_out` to the end of the message.
+    may be sent, clients are `heard_out` to the end of the message; where it may not, a recipient that is
+    taken does not tell whom it relays for.
     """
     place, way, dns = dialogues.place, dialogues.way, dialogues.dns
     first = _foreign_mail(dialogues, heard_out=heard_out)
-    telling.say(f"mail for another domain: {first.stage}: {first}")
+    telling.say(f"mail for another domain: {words(first)}")
     if not says(first):
-        return dialogues, f"whether it relays for us was not to be seen: {first.stage}: {first}"
-    if first.stage not in (Stage.RCPT, Stage.DATA) or first.treatment is not Treatment.PASS:
-        return dialogues, ""
-    relayed, strange = [way.networks[0] if way.networks else OURSELVES], list[str]()
+        return dialogues, [f"whether it relays for us was not to be seen: {words(first)}"]
+    if not _takes(first):
+        return dialogues, []
+    relayed, strange, unseen = [way.networks[0] if way.networks else OURSELVES], list[str](), list[str]()
     route, networks = _other_addresses(place, way)
     for network in networks:
         other = Way(route, (network,), extended=way.extended)
         met = _foreign_mail(Dialogues.by(place, other, dns), heard_out=heard_out)
-        if says(met):  # who was not heard out is of no use
-            (relayed if met.treatment is Treatment.PASS else strange).append(network)
-    if not strange:
+        if _takes(met):
+            relayed.append(network)
+        elif _refuses_to_relay(met):
+            strange.append(network)
+        else:  # who got no further, or was not heard out, is of no use
+            unseen.append(f"whether it relays for {network} was not to be seen: {words(met)}")
+    if strange:
+        note = f"it relays for {', '.join(relayed)}, so clients come from {', '.join(strange)} here"
+        way = Way(route, tuple(strange), tuple(relayed), extended=way.extended)
+    elif heard_out:
         note = (
-            "it took mail for another domain from every address that was tried: it RELAYS FOR US, or for "
+            "it took mail for another domain from every address that it heard out: it RELAYS FOR US, or for "
             "everybody; what it takes from us it may refuse to strangers, so nothing is said of those"
         )
-        alone = Way(RouteName.DIRECT, (), tuple(relayed), trusted=True, extended=way.extended)
-        keep = replace(way, relayed=tuple(relayed), trusted=True)
-        return Dialogues.by(place, alone if way.route is RouteName.BIND else keep, dns), note
-    note = f"it relays for {', '.join(relayed)}, so clients come from {', '.join(strange)} here"
+        alone = Way(RouteName.DIRECT, (), extended=way.extended) if way.route is RouteName.BIND else way
+        way = replace(alone, relayed=tuple(relayed), trusted=True)
+    else:
+        note = UNHEARD
+        way = replace(way, unheard=note)
     telling.say(note)
-    other = Way(route, tuple(strange), tuple(relayed), extended=way.extended)
-    return Dialogues.by(place, other, dns), note
+    return Dialogues.by(place, way, dns), [note, *unseen]
+
+
+def _takes(step: Step) -> bool:
+    """Whether a recipient was taken, or the message."""
+    return says(step) and step.stage in (Stage.RCPT, Stage.DATA) and step.treatment is Treatment.PASS
+
+
+def _refuses_to_relay(step: Step) -> bool:
+    """Whether it was the recipient, or the message, that was refused.
+
+    Postfix puts mail for others off by default, with a code that no greylist has.
+    """
+    refused = step.treatment in (Treatment.DENY, Treatment.DROP) or step.code == DEFERS_RELAYING
+    return says(step) and step.stage in (Stage.RCPT, Stage.DATA) and refused
 
 
 def _foreign_mail(dialogues: Dialogues, *, heard_out: bool) -> Step:
@@ -183,6 +235,11 @@ class _Knocking:
         knocks = [str(knock.result()) for knock in self._knocks if knock.done()]
         tls = self._tls.result() if self._tls and self._tls.done() else ""
         return [*knocks, *(["TLS from the start: no"] if self._tls and not tls else [])]
+
+    @property
+    def greeted(self) -> bool:
+        """Whether a greeting came on any way that is at its end."""
+        return any(knock.done() and knock.result().greeted for knock in self._knocks)
 
     def begin(self, ways: Sequence[Way]) -> None:
         """Try some ways, the better ones first."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from harness.discovery.comparison import words
 from harness.discovery.dialogues import Dialogues
-from harness.discovery.evidence import heard, says
+from harness.discovery.evidence import heard, says, wants_more
 from harness.discovery.facts import Deferral, GreylistSeen, HostedDomain
 from harness.discovery.greylist import look_at_deferral
 from harness.discovery.place import Telling
@@ -27,6 +27,7 @@ class Welcome:
     ] = ()  # all of them, and those who are there by their owner's word: they were put off
     deferral: Deferral | None = None
     notes: tuple[str, ...] = ()
+    closed: str = ""  # the stage and the reply by which one was to have TLS or an account first
 
 
 def look_at_users(dialogues: Dialogues, users: Iterable[str], wait: float, telling: Telling) -> Welcome:
@@ -35,6 +36,7 @@ def look_at_users(dialogues: Dialogues, users: Iterable[str], wait: float, telli
     put_off: list[str] = []
     notes: list[str] = []
     deferral: Deferral | None = None
+    closed = ""
     for user in users:
         greylist = passed_in_time(deferral)
         writing = replace(dialogues, recipient=user, goal=Stage.DATA, greylist=greylist)
@@ -48,12 +50,13 @@ def look_at_users(dialogues: Dialogues, users: Iterable[str], wait: float, telli
             telling.say(f"a message to {user} was taken: {attempt.data}")
         else:
             last = attempt.staged[-1]
+            closed = closed or (words(last) if wants_more(last) else "")
             put_off += [user] if last.treatment is Treatment.DEFER or not says(last) else []
             unsent = " (the answer to DATA itself)" if last.command == "DATA" else ""
             notes.append(f"mail of an innocent client to {user} did not get through: {words(last)}{unsent}")
             telling.say(notes[-1])
     ordinary = [user for user in taken if user.partition("@")[0].lower() != POSTMASTER]
-    return Welcome(ordinary[0] if ordinary else "", (*taken, *put_off), deferral, tuple(notes))
+    return Welcome(ordinary[0] if ordinary else "", (*taken, *put_off), deferral, tuple(notes), closed)
 
 
 def passed_in_time(deferral: Deferral | None) -> GreylistSeen | None:

@@ -156,17 +156,20 @@ def logs_in(patient: Patient) -> Finding:
     with client.conversation() as talk:
         talk.connect()
         step = client.log_in(talk)
-        facts = talk.session.tls
-        talk.quit()
-        if step.misplaced:
-            return Finding(State.UNTOLD, f"AUTH is answered {step}, {step.misplaced}")
-        if step.treatment is Treatment.PASS and facts:
-            saw = f"{patient.run.profile.auth.user} is let in under {facts.version}: {step}"
-            return Finding(State.GOOD, saw)
-        if talk.lost and not talk.tls_fault:
-            return Finding(State.UNTOLD, f"a dialogue was lost: {talk.lost}")
-        fault = talk.tls_fault or step
-    return Finding(State.BAD, f"{patient.run.profile.auth.user}: {fault}", "credentials")
+        facts = talk.session.tls if talk.session.encrypted else None
+        attempt = talk.quit()
+    user = patient.run.profile.auth.user
+    if step.misplaced:
+        return Finding(State.UNTOLD, f"AUTH is answered {step}, {step.misplaced}")
+    if step.treatment is Treatment.PASS and facts:
+        return Finding(State.GOOD, f"{user} is let in under {facts.version}: {step}")
+    if talk.lost and not talk.tls_fault:
+        return Finding(State.UNTOLD, f"a dialogue was lost: {talk.lost}")
+    if not facts:
+        return Finding(State.BAD, f"{user}: {talk.tls_fault or step}", "tls")
+    if step.treatment is Treatment.DEFER:
+        return patient.unsaid(client, attempt, Finding(State.UNTOLD, f"{user} is put off: {step}", "put-off"))
+    return Finding(State.BAD, f"{user}: {step}", "credentials")
 
 
 def delivers(patient: Patient) -> Finding:
@@ -178,8 +181,7 @@ def delivers(patient: Patient) -> Finding:
     token = secrets.token_hex(8)
     attempt = client.attempt(message=message(client, recipient, body=f"{token}\r\n"))
     if attempt.data.treatment is not Treatment.PASS:
-        saw = f"a message to {recipient} was not taken: {_last(attempt)}"
-        return patient.unsaid(client, attempt, Finding(State.BAD, saw, "innocent"))
+        return _not_taken(patient, client, attempt, "innocent")
     try:
         found = mailbox.find(recipient, token)
     except CameLateError:  # whereupon nothing follows
@@ -189,12 +191,20 @@ def delivers(patient: Patient) -> Finding:
     return Finding(State.GOOD, f"a message to {recipient} was found: {found.where}")
 
 
+def _not_taken(patient: Patient, client: Client, attempt: Attempt, mend: str) -> Finding:
+    """What to say of a message that was not taken; that it was put off is neither a yes nor a no."""
+    saw = f"a message to {attempt.recipient} was not taken: {_last(attempt)}"
+    put_off = attempt.staged and attempt.staged[-1].treatment is Treatment.DEFER
+    found = Finding(State.UNTOLD, saw, "put-off") if put_off else Finding(State.BAD, saw, mend)
+    return patient.unsaid(client, attempt, found)
+
+
 def sends(patient: Patient) -> Finding:
     """What a trusted client sends elsewhere arrives at a mail host that we play."""
     run = patient.run
     sink = run.tools.get(SINK)
     if sink is None:
-        return Finding(State.SKIPPED, "the profile has no [sink] at which other mail hosts could be played")
+        return Finding(State.SKIPPED, SINK.lacking(run.profile))
     if reason := TRUSTED_ADDRESS.lacking(run.profile):
         return Finding(State.SKIPPED, reason)
     host = sink.open(run.internet.foreign_domain())
@@ -202,8 +212,7 @@ def sends(patient: Patient) -> Finding:
         client, recipient = run.client(run.world(), Kind.TRUSTED, "trusted"), f"friend@{host.domain}"
         attempt = client.attempt(recipient=recipient, message=message(client, recipient))
         if attempt.data.treatment is not Treatment.PASS:
-            saw = f"a message to {recipient} was not taken: {_last(attempt)}"
-            return patient.unsaid(client, attempt, Finding(State.BAD, saw, "relay"))
+            return _not_taken(patient, client, attempt, "relay")
         arrival = host.arrival(client.token)
     except CameLateError:  # whereupon nothing follows
         raise
@@ -340,9 +349,10 @@ def _room(patient: Patient) -> Finding:
         with _observe(patient.run).conversation() as talk:
             alone = talk.connect()
             talk.quit()
-        if alone.reply is None or alone.treatment is Treatment.PASS:
+        if alone.treatment is Treatment.PASS:
             return Finding(State.BAD, saw, "connections")
-        return Finding(State.BAD, f"{saw}; and one that came alone after them: {alone}", "refused")
+        mend = "refused" if alone.reply else "reachable"
+        return Finding(State.BAD, f"{saw}; and one that came alone after them: {alone}", mend)
     more = f"; server.jobs is {allowed}, and more than {wanted} were not tried" if allowed > wanted else ""
     return Finding(State.GOOD, f"{wanted} connections at once were greeted and held{more}")
 

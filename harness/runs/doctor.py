@@ -5,7 +5,9 @@ in the order in which they rest on each other, and says what it saw, what is wro
 (`mends.toml`). What the server gave no occasion to see cannot be told, and stops nothing.
 """
 
+import ipaddress
 import itertools
+import re
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,16 +19,23 @@ from harness.runs.baseline import Finding as Deviation
 from harness.runs.baseline import Meeting, meet
 from harness.runs.checks import CHECKS
 from harness.runs.diagnosis import Check, Finding, Patient, State
-from harness.runs.run import Run
+from harness.runs.run import Run, own_address
 from harness.verdicts import FailedError, ScenarioEnd
 from harness.wording import counted
 from harness.world.conversation import REFUSES, WANTS_MORE, Step
 from harness.world.internet import Kind
 
 MENDS = Path(__file__).with_name("mends.toml")
+DNS_PORT = 53
+ELSEWHERE = (
+    " That listens on port {port}, and most servers ask port 53 only: let [dns] listen on 53, or forward 53 "
+    "to {port}, by UDP and TCP."
+)
 RESET = "\033[0m"
 EACH_TIME = "a server that does the same each time would decide it"
 CAN_JUDGE = "a run can judge this server"
+ABOUT_MAILBOXES = re.compile(r"[45]\.(1\.(1|2|10)|2\.\d+)")  # enhanced codes (RFC 3463 §3, RFC 7505 §4.2)
+UNKNOWN_VERB = (500, 502)
 AS_PROMISED = "innocent clients meet what the profile says"
 
 SHADES = {
@@ -134,10 +143,8 @@ def _mend_of(found: Deviation) -> str:
         return "tls"
     if step.code == WANTS_MORE:
         return "clear-text"
-    if found.innocent.authenticated and step.stage is Stage.AUTH:
-        return "credentials"
-    if found.innocent.authenticated and step.treatment in (Treatment.DENY, Treatment.DROP):
-        return "account-mail"
+    if found.innocent.authenticated and (mend := _mend_of_account(step)):
+        return mend
     if step.treatment is Treatment.PASS:
         unknown = kind.is_strange and step.stage in (Stage.RCPT, Stage.DATA)
         return "greylist" if unknown else "waiting"
@@ -148,8 +155,25 @@ def _mend_of(found: Deviation) -> str:
     if step.stage is Stage.CONNECT:
         return "refused"
     if step.stage is Stage.RCPT:
-        return "relay" if kind is Kind.TRUSTED else "domains"
+        return "relay" if kind is Kind.TRUSTED else _mend_of_recipient(found)
+    if step.command.startswith("EHLO") and step.code in UNKNOWN_VERB:
+        return "extended"
     return "innocent"
+
+
+def _mend_of_account(step: Step) -> str:
+    """The same of what accounts alone met; empty where it does not come of their being one."""
+    if step.stage is Stage.AUTH:
+        return "put-off" if step.treatment is Treatment.DEFER else "credentials"
+    return "account-mail" if step.treatment in (Treatment.DENY, Treatment.DROP) else ""
+
+
+def _mend_of_recipient(found: Deviation) -> str:
+    """Whose doing a refusal at RCPT is: the recipient's where others are taken, or where its code says so."""
+    code = found.step.reply.enhanced if found.step.reply else None
+    if found.only_recipient or (code and ABOUT_MAILBOXES.fullmatch(code)):
+        return "domains"
+    return "innocent" if code else "recipients"
 
 
 def report(run: Run, say: Callable[[str], None], *, colour: bool) -> bool:
@@ -165,11 +189,9 @@ def report(run: Run, say: Callable[[str], None], *, colour: bool) -> bool:
         say(f"          {printable(finding.saw)}")
         if finding.state is State.BAD:
             wrong.append(finding.saw)
-            for whom, what in advice(finding.mend, run).items():
-                for line in (
-                    [what] if whom == "all" else [f"{whom}:", *(f"  {one}" for one in what.splitlines())]
-                ):
-                    say(f"          {line}")
+        for whom, what in advice(finding.mend, run).items():
+            for line in [what] if whom == "all" else [f"{whom}:", *(f"  {one}" for one in what.splitlines())]:
+                say(f"          {line}")
     return not wrong
 
 
@@ -183,8 +205,12 @@ def advice(key: str, run: Run) -> dict[str, str]:
     """How to mend it: a sentence under `all`, and the configuration lines of each MTA."""
     with MENDS.open("rb") as file:
         known: dict[str, dict[str, str]] = tomllib.load(file)
-    dns = run.profile.dns.listen[0][0] if run.profile.dns else "the address of the harness"
-    places = {"{address}": run.profile.server.address, "{dns}": dns}
+    ours = own_address(run.profile.server.address)
+    dns, port = run.profile.dns.listen[0] if run.profile.dns else (ours, DNS_PORT)
+    if ipaddress.ip_address(dns).is_unspecified:
+        dns = ours
+    forward = "" if port in (0, DNS_PORT) else ELSEWHERE.format(port=port)
+    places = {"{address}": ours, "{dns}": dns, "{forward}": forward}
     return {whom: _filled(what, places) for whom, what in known.get(key, {}).items()}
 
 

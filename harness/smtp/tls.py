@@ -18,6 +18,7 @@ class TlsFacts:
     chain: tuple[bytes, ...]  # DER, the server's own first; before Python 3.13 no more than that one
     verified: bool  # against the authorities, and the name where the context checks it
     verify_error: str  # why it is not verified
+    verify_code: int = 0  # the same as a number of OpenSSL's (X509_V_ERR_…); 0 where nothing was wrong
 
 
 def established(secured: ssl.SSLSocket) -> TlsFacts:
@@ -36,7 +37,9 @@ def established(secured: ssl.SSLSocket) -> TlsFacts:
 
 def rejected(error: ssl.SSLCertVerificationError) -> TlsFacts:
     """The facts of a handshake that the client broke off over the certificate."""
-    return TlsFacts("", "", 0, (), verified=False, verify_error=error.verify_message)
+    return TlsFacts(
+        "", "", 0, (), verified=False, verify_error=error.verify_message, verify_code=error.verify_code
+    )
 
 
 def unverifying_context() -> ssl.SSLContext:

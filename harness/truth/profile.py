@@ -10,6 +10,7 @@ from harness.toml_text import toml_text
 from harness.truth.draw import ACCOUNT, Answer, Blacklist, Draw, HostedDomain, Told
 
 TRUSTED = "203.0.113.0/24"
+TRUSTED_IPV6 = "2001:db8:ffff::/48"
 VERDICTS = {"accept": "pass", "defer": "defer", "refuse": "deny", "close": "drop"}
 ANSWERS = (  # the keys of [dialect.answers]
     "unverified_host",
@@ -78,8 +79,8 @@ def _tables(drawn: Draw, reach: Reach) -> dict[str, Any]:
         },
         "clients": {
             "route": "proxy-v2",
-            "networks": ["198.18.0.0/15", *(["2001:db8::/32"] if drawn.ipv6 else [])],
-            "trusted": [TRUSTED] if drawn.trusted else [],
+            "networks": ["198.18.0.0/15", *(["2001:db8::/33"] if drawn.ipv6 else [])],
+            "trusted": [TRUSTED, TRUSTED_IPV6] if drawn.trusted else [],
         },
         "dns": {"listen": [reach.dns]},
         "policy": {
@@ -152,7 +153,7 @@ def _greylist(drawn: Draw) -> dict[str, Any]:
         "at": drawn.greylist,
         "exempt_recipients": drawn.greylist_exempt,
         "before_verification": drawn.greylist_first,
-        "whitelist_hosts": ["*.bulkmail.example"] if drawn.greylist_hosts else [],
+        "whitelist_hosts": ["*.bulkmail.example", "mx.newsletters.example"] if drawn.greylist_hosts else [],
         "when_unreachable": drawn.greylist_lost,
     }
 

@@ -10,6 +10,7 @@ from harness.toml_text import toml_text
 from harness.truth.draw import ACCOUNT, Answer, Blacklist, Draw, HostedDomain, Told
 
 TRUSTED = "203.0.113.0/24"
+TRUSTED_IPV6 = "2001:db8:ffff::/48"
 DNS_TIMEOUT = 3.0  # seconds a question, longer than an answer takes on a busy machine
 
 # The checks of the reference MTA that notice each offence.
@@ -73,7 +74,7 @@ def configuration(drawn: Draw, site: Site, mutants: Sequence[str] = ()) -> str:
                 "state": str(site.state),
             },
             "dns": {"server": site.dns, "timeout": DNS_TIMEOUT, "attempts": 1},
-            "relay": {"from_hosts": [TRUSTED] if drawn.trusted else []},
+            "relay": {"from_hosts": [TRUSTED, TRUSTED_IPV6] if drawn.trusted else []},
             "domain": [_domain(domain) for domain in drawn.hosted],
             "speech": {
                 "told": TOLD[drawn.told],
@@ -152,7 +153,7 @@ def _greylist(drawn: Draw) -> dict[str, Any]:
         "stage": "data" if drawn.greylist == "data" else "rcpt",
         "exempt": drawn.greylist_exempt,
         "before_users": drawn.greylist_first,
-        "whitelist_hosts": ["*.bulkmail.example"] if drawn.greylist_hosts else [],
+        "whitelist_hosts": ["*.bulkmail.example", "mx.newsletters.example"] if drawn.greylist_hosts else [],
         "when_unreachable": drawn.greylist_lost,
     }
 
