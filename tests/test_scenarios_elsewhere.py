@@ -13,7 +13,7 @@ from harness.grants.capability import Tools
 from harness.grants.greylist import CLOCK
 from harness.grants.sending import SINK
 from harness.outcome import Outcome
-from harness.profile.tables import Override
+from harness.profile.tables import Override, Spf
 from harness.results.model import Status
 from harness.rules import Catalogue
 from harness.runs.assembly import Wish, begin, open_run
@@ -92,6 +92,18 @@ def test_a_forgotten_greeting_where_none_is_needed() -> None:
         )
         assert vote.status is Status.NOT_APPLICABLE, vote.reason
         assert "nothing shows" in vote.reason
+
+
+def test_a_server_that_refuses_by_spf_claims_no_mail_in_spite_of_it() -> None:
+    rule, scenario = "absent.spf-reject", absent.test_sender_whose_policy_names_others
+    wanted = "new_client", "offence", "sut", "mailbox", "expect"
+    with open_run(Wish(CATALOGUE)) as run:
+        refusing = replace(run, profile=run.profile.model_copy(update={"spf": Spf(mode="reject")}))
+        vote = said(refusing, rule, scenario, *wanted, who=Kind.KNOWN)
+        assert vote.status is Status.NOT_APPLICABLE, vote.reason
+        marking = replace(run, profile=run.profile.model_copy(update={"spf": Spf(mode="mark")}))
+        vote = said(marking, rule, scenario, *wanted, who=Kind.KNOWN)
+        assert vote.status is Status.PASSED, vote.reason
 
 
 def of_too_many(run: Run, **tables: object) -> Vote:
