@@ -9,6 +9,7 @@ import pytest
 from harness import settings
 from harness.grants.accounts import DIRECTORY
 from harness.profile import claims, model
+from harness.profile.tables import RouteName
 from harness.rules import Catalogue
 from harness.systems.mutants import BrokenSystem, Mutants
 from harness.systems.system import Parameters, System, UnknownSystemError, names
@@ -33,7 +34,9 @@ def test_profile_of_a_system(
     text = System.named(name).profile(variant).replace('"@enter@"', '"true"')
     file = tmp_path / "profile.toml"
     file.write_text(Parameters(delay=3).fill(text, {"root": "/nowhere"}), "utf-8")
-    assert claims.load(file, catalogue).policy.delay in (0, 3)
+    profile = claims.load(file, catalogue)
+    assert profile.policy.delay in (0, 3)
+    assert profile.clients.route is not RouteName.DIRECT  # as it is where a table of a variant leaves it out
 
 
 def test_tables_of_a_variant_take_the_place_of_the_usual_ones(tmp_path: Path) -> None:

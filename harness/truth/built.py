@@ -209,8 +209,8 @@ class Built:
 
     @property
     def reaches(self) -> bool:
-        """Whether two lists, or one, are enough."""
-        return bool(self.pairs) or len(self.single) < len(self.black)
+        """Whether all lists together are enough."""
+        return self.enough(*self.black)
 
 
 def check_of(policy: Policy, rule: str) -> Check | None:

@@ -159,10 +159,19 @@ def _is_one_short(built: Built) -> bool:
 
 
 def _is_just_enough(built: Built) -> bool:
-    """Whether a list, or two, or all of them are enough, and would not be for one hit more."""
-    tried = [*([entry] for entry in built.black), *built.pairs, built.black]
-    exact = any(sum(entry.weight for entry in lists) == built.drawn.threshold for lists in tried)
-    return exact and _told_apart("dnsbl.two", "dnsbl.one")(built)
+    """Whether lists that are enough, as they are tried together, would not be for one hit more."""
+    threshold = built.drawn.threshold
+    tried = [[entry.weight] for entry in built.black]
+    tried += [[one.weight, other.weight] for one, other in built.pairs]
+    tried.append([entry.weight for entry in built.black])
+    for last in built.single:
+        if not any(last in pair for pair in built.pairs):
+            others = _some_of(built.single, without=last)
+            below = (sum(one.weight for one in some) for some in others if not built.enough(*some))
+            tried.append([max(below), last.weight])
+    return any(sum(weights) == threshold for weights in tried) and _told_apart("dnsbl.two", "dnsbl.one")(
+        built
+    )
 
 
 def _weights(built: Built) -> Iterator[int]:
