@@ -34,6 +34,7 @@ class Way(Enum):
     TAKES_ONE_RECIPIENT = auto()  # in a transaction
     REFUSES_GROUPS = auto()  # in a message, whoever is in them
     REFUSES_IN_STOCK_WORDS = auto()  # what does not parse, and one group for its name
+    READS_PATHS_OUT_OF_ANYTHING = auto()  # with a < in it; what stands behind the path is not looked at
     FAILS_WITHOUT_RECIPIENTS = auto()  # DATA has 554, and the transaction is over
     LETS_DATA_PASS = auto()  # without a recipient as well, and refuses the message (RFC 5321 §3.3)
     WANTS_TLS = auto()  # before anything (RFC 3207 §4)
@@ -62,6 +63,7 @@ class Way(Enum):
     KEEPS_SENDER = auto()  # behind RSET
     KEEPS_RECIPIENTS = auto()  # behind RSET, for the next sender
     KEEPS_RECIPIENTS_OF_MESSAGE = auto()  # behind a message, for the next sender
+    TAKES_NOBODY = auto()  # <> for a recipient
     COUNTS_WHAT_IS_NO_PATH = auto()  # as a sender, or as a recipient, though it is refused
     DROPS_RECIPIENTS_AT_AN_ERROR = auto()  # in RCPT
     DELIVERS_HALF_AT_RESET = auto()  # of the connection
@@ -216,8 +218,16 @@ class Dialogue:
         *first, last = [b"mx.example.org", *listed]
         return b"".join(b"250-" + line + b"\r\n" for line in first) + b"250 " + last
 
+    def path(self, argument: bytes) -> bytes:
+        """The path that an argument of MAIL or RCPT begins with, where there is one."""
+        found, space, _ = argument.partition(b" ")
+        if Way.READS_PATHS_OUT_OF_ANYTHING in self.server.ways and not space and found.startswith(b"<"):
+            return found.partition(b">")[0] + b">"
+        return found
+
     def mail(self, rest: bytes) -> bytes:
-        path, space, parameters = rest[5:].partition(b" ")
+        _, space, parameters = rest[5:].partition(b" ")
+        path = self.path(rest[5:])
         if not self.greeted:
             return b"503 EHLO first"
         if Way.REFUSES_MAIL in self.server.ways:
@@ -238,12 +248,15 @@ class Dialogue:
         return b"501 what is that?" if wrong else b"555 unknown parameter"
 
     def rcpt(self, rest: bytes) -> bytes:
-        path, space, _ = rest[3:].partition(b" ")
+        _, space, _ = rest[3:].partition(b" ")
+        path = self.path(rest[3:])
         if not self.sender:
             return b"503 MAIL first"
         if b"\r" in rest and Way.SHOWS_RECIPIENTS in self.server.ways:
             return b"550 who is " + rest
-        if rest[:3].upper() != b"TO:" or not (path.startswith(b"<") and path.endswith(b">")) or path == b"<>":
+        is_path = path.startswith(b"<") and path.endswith(b">")
+        is_path = is_path and (path != b"<>" or Way.TAKES_NOBODY in self.server.ways)
+        if rest[:3].upper() != b"TO:" or not is_path:
             self.recipients += [path] if Way.COUNTS_WHAT_IS_NO_PATH in self.server.ways else []
             if Way.DROPS_RECIPIENTS_AT_AN_ERROR in self.server.ways:
                 self.recipients = []

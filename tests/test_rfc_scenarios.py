@@ -362,6 +362,40 @@ def test_a_transaction_that_has_failed_may_be_over(tmp_path: Path, stage: Stage,
     assert vote.status is status, vote.reason
 
 
+@pytest.mark.parametrize(
+    ("scenario", "argument", "status"),
+    [
+        (order.test_mail_without_a_path, order.NOT_CLOSED, Status.NOT_APPLICABLE),
+        (order.test_mail_without_a_path, f" FROM{order.WITH_MORE}", Status.NOT_APPLICABLE),
+        (
+            order.test_mail_without_a_path_begins_no_transaction,
+            order.NOT_CLOSED,
+            Status.NOT_APPLICABLE,
+        ),
+        (order.test_rcpt_without_a_path, f" TO{order.WITH_MORE}", Status.NOT_APPLICABLE),
+        (
+            order.test_rcpt_without_a_path_adds_no_recipient,
+            f" TO{order.WITH_MORE}",
+            Status.NOT_APPLICABLE,
+        ),
+        (
+            order.test_rcpt_without_a_path_drops_no_recipient,
+            f" TO{order.WITH_MORE}",
+            Status.NOT_APPLICABLE,
+        ),
+        (order.test_rcpt_without_a_path, " TO:", Status.PASSED),
+        (order.test_rcpt_without_a_path, " TO:<>", Status.FAILED),
+    ],
+)
+def test_what_is_a_path_is_as_the_server_reads_it_but_not_where_there_is_none(
+    tmp_path: Path, scenario: Scenario, argument: str, status: Status
+) -> None:
+    ways = {Way.READS_PATHS_OUT_OF_ANYTHING, *([Way.TAKES_NOBODY] if status is Status.FAILED else [])}
+    with judged(tmp_path, ways) as run:
+        vote = said(run, "session.bad-argument-keeps-state", scenario, argument=argument)
+    assert vote.status is status, vote.reason
+
+
 def test_a_recipient_who_is_refused_the_second_time_shows_nothing_of_the_sender(tmp_path: Path) -> None:
     with judged(tmp_path, {Way.TAKES_ONE_RECIPIENT}) as run:
         vote = said(run, "session.rset", commands.test_rset_drops_the_transaction, **NO_SENDER)
