@@ -1,5 +1,6 @@
 """A small mail server with ways of its own: some that the RFCs allow, and some that they do not."""
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
@@ -45,6 +46,7 @@ class Way(Enum):
     SLOW_TO_QUIT = auto()  # 221 takes a while
     SCANS = auto()  # the end of the content takes a while
     GREETS_ONCE = auto()  # a second greeting has 550, and changes nothing (RFC 5321 §4.1.4)
+    REFUSES_BARE_LF = auto()  # in a message, at its end
     SAYS_FAREWELL = auto()  # 221 behind a message that it refuses, and goes on
     TAKES_ONE_COMMAND = auto()  # behind the greeting, and then it has no more time
     # for reasons of its own, that are nobody's affair
@@ -307,6 +309,8 @@ class Dialogue:
             return b"554 no recipients"
         if Way.REFUSES_COMMANDS_IN_MAIL in ways and b"\r\nMAIL FROM:" in heard:
             return b"554 that is no mail"
+        if Way.REFUSES_BARE_LF in ways and re.search(rb"(?<!\r)\n", heard):
+            return b"550 that is no line"
         if Way.SAYS_FAREWELL in ways and b"\n.\n" in heard:
             self.say(b"554 that is no mail")
             return b"221 do not come again"

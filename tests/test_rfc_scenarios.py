@@ -332,6 +332,23 @@ def test_silence_tells_nothing_where_a_true_end_is_answered_later_than_that(tmp_
     assert "of silence behind what is none show nothing; set server.scan" in vote.reason
 
 
+@pytest.mark.parametrize(
+    ("ways", "status", "why"),
+    [
+        ({Way.REFUSES_BARE_LF}, Status.PASSED, ""),
+        ({Way.REFUSES_BARE_LF, Way.ENDS_AT_LF}, Status.FAILED, "nothing had asked for 250 fine"),
+        ({Way.REFUSES_BARE_LF, Way.SCANS}, Status.INCONCLUSIVE, "set server.scan"),
+    ],
+)
+def test_who_refuses_a_message_at_a_false_end_obeys_nothing_that_stands_behind(
+    tmp_path: Path, ways: set[Way], status: Status, why: str
+) -> None:
+    with judged(tmp_path, ways, has_mailbox=False) as run:
+        vote = said(run, "eod.lf-dot-lf", eod.test_dot_between_bare_lfs)
+    assert vote.status is status, vote.reason
+    assert why in vote.reason
+
+
 def test_that_quit_is_answered_late_does_not_make_it_lost(tmp_path: Path) -> None:
     with judged(tmp_path, {Way.SLOW_TO_QUIT}) as run:
         vote = said(run, "eod.split-writes", eod.test_end_in_one_piece_with_the_next_command)

@@ -104,6 +104,7 @@ def _controls_refused(content: bytes, refusal: str) -> tuple[bytes, str]:
 
 
 SOUND_END = re.compile(TRUE_END)
+CR_END = re.compile(TRUE_END + rb"|(\r)\.\r(?=[^\n]|\Z)")
 LF_END = re.compile(TRUE_END + rb"|((?<!\r)\n)\.\r?\n|(\r\n)\.\n")
 
 FORMS = (
@@ -111,6 +112,12 @@ FORMS = (
     _ending("eod.lf-dot-crlf", "off", "LF . CRLF", rb"((?<!\r)\n)\.\r\n"),
     _ending("eod.crlf-dot-lf", "off", "CRLF . LF", rb"(\r\n)\.\n"),
     _ending("eod.cr-dot-cr", "off", "CR . CR", rb"(\r)\.\r(?=[^\n]|\Z)"),
+    _reading(
+        "eod.cr-dot-cr",
+        "weak-refused",
+        "CR . CR is taken for the end of a message that is refused",
+        Misreading(CR_END, at_false_end=b"\n\r\n"),
+    ),
     _ending("eod.mixed", "off", "CR . LF", rb"(\r)\.\n"),
     _ending("eod.mixed", "weak-lf-cr", "LF . CR", rb"((?<!\r)\n)\.\r(?=[^\n]|\Z)"),
     _ending("eod.mixed", "weak-cr-crlf", "CR . CRLF", rb"(\r)\.\r\n"),
