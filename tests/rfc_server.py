@@ -15,6 +15,7 @@ from tests.hostile_server import Hangup, Visitor
 dnslib: Any = untyped
 LIST = "list.example"
 END = b"\r\n.\r\n"
+CONTROLS = re.compile(rb"[\x0b\x0c\x1b\x7f]")
 TAKEN = b"250 taken"
 SIMPLE = {
     b"NOOP": b"250 fine",
@@ -54,6 +55,7 @@ class Way(Enum):
     REFUSES_HELO = auto()  # 550
     PUTS_SECOND_GREETING_OFF = auto()  # 451
     REFUSES_COMMANDS_IN_MAIL = auto()  # a line of a message looks like one
+    REFUSES_CONTROLS = auto()  # in a message
     PUNISHES_HASTE = auto()  # closes where something came before a message was answered
     # as the profile has it
     ENDS_AFTER_ONE_ERROR = auto()
@@ -75,6 +77,8 @@ class Way(Enum):
     REFUSED_GREETING_DROPS = auto()  # the transaction, where a second one is refused
     NOOP_DROPS = auto()  # the transaction
     SILENT_AT_UNKNOWN = auto()  # no reply
+    ENDS_COMMANDS_AT_CR = auto()  # a bare one as well
+    DROPS_CONTROLS = auto()  # out of a message
     ENDS_AT_LF = auto()  # LF . LF ends the content
     HAS_WORDS_OF_ITS_OWN = auto()  # for those who are listed; it does not ask the list for any
     PUTS_LISTED_OFF = auto()  # 451
@@ -120,7 +124,8 @@ class Dialogue:
             raise Hangup
         self.say(b"220 mx.example.org ESMTP")
         while True:
-            line = self.visitor.hear(b"\r\n")[:-2]
+            ends_at_cr = Way.ENDS_COMMANDS_AT_CR in self.server.ways
+            line = self.visitor.hear(b"\r" if ends_at_cr else b"\r\n").strip(b"\r\n")
             self.commands += 1
             reply = self.answer(line)
             limited = Way.TAKES_ONE_COMMAND in self.server.ways and self.commands > 1
@@ -298,6 +303,8 @@ class Dialogue:
         if refusal := self.refusal(heard, recipients):
             return refusal
         kept = b"\n".join(line.removeprefix(b".") for line in heard.removesuffix(END[2:]).split(b"\r\n"))
+        if Way.DROPS_CONTROLS in ways:
+            kept = CONTROLS.sub(b"", kept)
         if Way.THROWS_PROGRAMS_AWAY not in ways or b"setup.exe" not in heard:
             self.server.taken.append(([*recipients], kept))
         return TAKEN
@@ -311,6 +318,8 @@ class Dialogue:
             return b"554 that is no mail"
         if Way.REFUSES_BARE_LF in ways and re.search(rb"(?<!\r)\n", heard):
             return b"550 that is no line"
+        if Way.REFUSES_CONTROLS in ways and CONTROLS.search(heard):
+            return b"550 5.7.1 disallowed character"
         if Way.SAYS_FAREWELL in ways and b"\n.\n" in heard:
             self.say(b"554 that is no mail")
             return b"221 do not come again"

@@ -120,6 +120,9 @@ def said(run: Run, rule: str, scenario: Scenario, **given: object) -> Vote:
             TWICE,
         ),
         (Way.SAYS_FAREWELL, "eod.no-sync-loss", eod.test_commands_behind_what_is_refused, {"form": b"\n.\n"}),
+        (Way.FORWARDS, "eod.bare-lf-command", eod.test_command_with_a_bare_line_end, {"bare": b"\r"}),
+        (Way.FORWARDS, "eod.bare-lf-command", eod.test_command_behind_a_bare_line_end, {"bare": b"\r"}),
+        (Way.FORWARDS, "eod.controls-kept", eod.test_control_characters_in_a_body, {}),
         (Way.SCANS, "eod.lf-dot-lf", eod.test_dot_between_bare_lfs, {}),
         (Way.SCANS, "eod.split-writes", eod.test_end_octet_by_octet, {}),
         (Way.SCANS, "eod.empty-data", eod.test_dot_right_behind_the_go_ahead, {}),
@@ -225,6 +228,19 @@ def test_a_server_is_lawful_in_its_own_way(
             {},
         ),
         ({Way.ENDS_AT_LF}, "eod.lf-dot-lf", eod.test_dot_between_bare_lfs, {}),
+        ({Way.DROPS_CONTROLS}, "eod.controls-kept", eod.test_control_characters_in_a_body, {}),
+        (
+            {Way.ENDS_COMMANDS_AT_CR},
+            "eod.bare-lf-command",
+            eod.test_command_with_a_bare_line_end,
+            {"bare": b"\r"},
+        ),
+        (
+            {Way.ENDS_COMMANDS_AT_CR},
+            "eod.bare-lf-command",
+            eod.test_command_behind_a_bare_line_end,
+            {"bare": b"\r"},
+        ),
         ({Way.ENDS_AT_LF, Way.SCANS}, "eod.lf-dot-lf", eod.test_dot_between_bare_lfs, {}),
         (
             {Way.ENDS_AT_LF, Way.SCANS, Way.FLUSHES_COMMANDS},
@@ -259,6 +275,7 @@ def test_a_server_is_wrong_in_its_own_way(
             greeting.test_parameters_of_listed_extensions,
             {},
         ),
+        ({Way.REFUSES_CONTROLS}, "eod.controls-kept", eod.test_control_characters_in_a_body, {}),
         ({Way.REFUSES_COMMANDS_IN_MAIL}, "eod.lf-dot-lf", eod.test_dot_between_bare_lfs, {}),
         (
             {Way.REFUSES_COMMANDS_IN_MAIL},
