@@ -443,11 +443,48 @@ def test_a_recipient_who_is_refused_the_second_time_shows_nothing_of_the_sender(
     [
         (b"214 see https://mx.firma.pl:8443/help", False),
         (b"214 see mx.empresa.com.py:587", False),
-        (b"500 smtpd.py:12: what?", True),
+        (b"214 submit at firma.pl:587", False),
+        (b"451 4.4.1 firma.pl:587: connection refused", False),
+        (b"451 4.4.1 no route to smtp://mx.firma.pl:25/", False),
+        (b"500 /srv/smtpd.py:12: what?", True),
         (b"500 what? (Handler.java:12)", True),
+        (b"451 runtime error: index out of range [3], smtp/conn.go:512", True),
+        (b"451 panic at src/smtp.rs:12", True),
+        (b"451 died at /x/Smtp.pm line 12.", True),
+        (b"214 see https://mx.example/x.js and mx.example:25", False),
     ],
 )
 def test_the_port_of_a_host_is_no_line_of_a_file(text: bytes, shows: bool) -> None:
+    assert bool(reply.telling_of_itself(text + b"\r\n")) is shows
+
+
+@pytest.mark.parametrize(
+    ("text", "shows"),
+    [
+        (b"451 4.3.0 java.lang.NullPointerException", True),
+        (b"451 4.3.0 NullPointerException", True),
+        (b"451 KeyError", True),
+        (b"500 Error: (BadCommandError) what?", True),
+        (b"451 TypeError at Connection.cmd (/app/haraka/connection.js:412:12)", True),
+        (b"451 at Connection.cmd (/app/haraka/connection.js:412:12)", True),
+        (b"451 System.NullReferenceException at C:\\Mail\\Smtp.cs:line 12", True),
+        (b"451 at C:\\Mail\\Smtp", True),
+        (b"451 cannot reach /tmp/x.sock", True),
+        (b'451 File "smtpd", line 12, in cmd', True),
+        (b"451-oops\r\n451 /usr/lib/mta", True),
+        (b"500 Error: what?", False),
+        (b"550 5.1.1 No such user: Error", False),
+        (b"451 4.3.0 an in-process error, no exception", False),
+        (b"550 5.7.23 SPF PermError: more than 10 look-ups", False),
+        (b"451 4.4.3 (SPF TempError)", False),
+        (b"550 5.6.0 Syntax error in line 3, in the field To", False),
+        (b"550 5.7.1 (see https://mx.example/usr/help/MailboxError)", False),
+        (b"550 5.7.1 see https://mx.example/?to=/home/help", False),
+        (b"554 the client/server program is at fault: and/or ask", False),
+        (b"220 ESMTP Node.js Haraka/3.0 ASP.NET", False),
+    ],
+)
+def test_what_anybody_may_write_shows_nothing_of_a_server(text: bytes, shows: bool) -> None:
     assert bool(reply.telling_of_itself(text + b"\r\n")) is shows
 
 
