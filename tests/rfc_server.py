@@ -77,6 +77,7 @@ class Way(Enum):
     REFUSED_GREETING_DROPS = auto()  # the transaction, where a second one is refused
     NOOP_DROPS = auto()  # the transaction
     SILENT_AT_UNKNOWN = auto()  # no reply
+    SHOWS_THE_UNKNOWN = auto()  # commands, as they came
     ENDS_COMMANDS_AT_CR = auto()  # a bare one as well
     DROPS_CONTROLS = auto()  # out of a message
     ENDS_AT_LF = auto()  # LF . LF ends the content
@@ -190,6 +191,8 @@ class Dialogue:
             raise Hangup
         if not verb and Way.PARTS_AT_AN_EMPTY_LINE in self.server.ways:
             return b"221 that is no command"
+        if verb not in SIMPLE and Way.SHOWS_THE_UNKNOWN in self.server.ways:
+            return b"500 no command is called " + line
         return SIMPLE.get(verb, b"" if Way.SILENT_AT_UNKNOWN in self.server.ways else b"500 what?")
 
     def rset(self, rest: bytes) -> bytes:

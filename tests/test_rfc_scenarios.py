@@ -53,6 +53,7 @@ RSET_AT_ONCE: Given = {"line": "RSET", "wanted": (250,)}
 XYZZY: Given = {"stage": Stage.HELO, "line": "XYZZY"}
 TWICE: Given = {"verb": "EHLO", "must_have_nothing": must_have_no_sender}
 UNKNOWN: Given = {"line": b"XYZZY all"}
+LONG: Given = {"line": reply.ODD["long and unknown"]}
 NO_SENDER: Given = {"must_have_nothing": must_have_no_sender}
 NO_RECIPIENTS: Given = {"must_have_nothing": must_have_no_recipients}
 
@@ -113,6 +114,7 @@ def said(run: Run, rule: str, scenario: Scenario, **given: object) -> Vote:
         (Way.TAKES_LOGINS, "session.keywords-honoured", greeting.test_commands_of_listed_extensions, {}),
         (Way.HESITATES_AFTER_ERRORS, "reply.one-per-command", reply.test_a_command_has_one_reply, UNKNOWN),
         (Way.HESITATES_AFTER_ERRORS, "reply.crlf-framed", reply.test_lines_of_all_replies, UNKNOWN),
+        (Way.FORWARDS, "reply.line-512", reply.test_length_of_all_lines, LONG),
         (
             Way.GREETS_ONCE,
             "session.second-ehlo-resets",
@@ -196,6 +198,7 @@ def test_a_server_is_lawful_in_its_own_way(
             {},
         ),
         ({Way.SILENT_AT_UNKNOWN}, "reply.one-per-command", reply.test_a_command_has_one_reply, UNKNOWN),
+        ({Way.SHOWS_THE_UNKNOWN}, "reply.line-512", reply.test_length_of_all_lines, LONG),
         (
             {Way.SAYS_TWICE},
             "reply.one-per-command",

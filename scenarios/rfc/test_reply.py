@@ -27,6 +27,7 @@ from .transactions import content
 
 ODD = {  # in each connection one of them, for servers cut off who makes several mistakes
     "unknown": b"XYZZY all",
+    "long and unknown": b"XYZZY " + b"x" * 490,  # no longer than a command may be (RFC 5321 §4.5.3.1.4)
     "HELP": b"HELP",
     "VRFY": b"VRFY %recipient",
     "out of place": b"DATA",
@@ -177,6 +178,13 @@ def test_codes_of_replies_to_a_message(client: Client, raw: Raw) -> None:
 
 
 @rule("reply.line-512")
+@odd_lines
+def test_length_of_all_lines(client: Client, offence: bool, raw: Raw, line: bytes) -> None:
+    replies_must_be_sound(raw, client, offence, saying(client, line), too_long)
+
+
+@rule("reply.line-512")
+@needs("address", "dns")
 def test_refusal_with_the_long_words_of_a_list(
     client: Client, offence: bool, raw: Raw, sut: Sut, expect: Expect
 ) -> None:
