@@ -53,6 +53,8 @@ class Way(Enum):
     # for reasons of its own, that are nobody's affair
     REFUSES_VRFY = auto()  # 550
     REFUSES_HELO = auto()  # 550
+    REFUSES_LITERALS = auto()  # for whose they are
+    REFUSES_LITERALS_WITHOUT_A_REASON = auto()  # 501
     PUTS_SECOND_GREETING_OFF = auto()  # 451
     REFUSES_COMMANDS_IN_MAIL = auto()  # a line of a message looks like one
     REFUSES_CONTROLS = auto()  # in a message
@@ -77,6 +79,7 @@ class Way(Enum):
     REFUSED_GREETING_DROPS = auto()  # the transaction, where a second one is refused
     NOOP_DROPS = auto()  # the transaction
     SILENT_AT_UNKNOWN = auto()  # no reply
+    MISREADS_LITERALS = auto()  # 501 5.5.4
     SHOWS_THE_UNKNOWN = auto()  # commands, as they came
     ENDS_COMMANDS_AT_CR = auto()  # a bare one as well
     DROPS_CONTROLS = auto()  # out of a message
@@ -92,6 +95,11 @@ class Way(Enum):
     REFUSES_MAIL = auto()  # all of it, of those who have greeted
 
 
+LITERALS = {
+    Way.REFUSES_LITERALS: b"501 5.7.1 address literal is not yours",
+    Way.REFUSES_LITERALS_WITHOUT_A_REASON: b"501 say who you are",
+    Way.MISREADS_LITERALS: b"501 5.5.4 that is no name",
+}
 ASKING = {Way.REFUSES_LISTED_AT_CONNECT, Way.REFUSES_LISTED_AT_END}
 
 
@@ -206,6 +214,8 @@ class Dialogue:
         if not rest.strip():
             self.greeted = self.greeted or Way.REFUSED_GREETING_COUNTS in self.server.ways
             return b"501 who?"
+        if rest.startswith(b"[") and (refusal := self.of_literals):
+            return refusal
         if verb == b"HELO" and Way.REFUSES_HELO in self.server.ways:
             return b"550 your name leads nowhere"
         if self.greeted and Way.PUTS_SECOND_GREETING_OFF in self.server.ways:
@@ -227,6 +237,14 @@ class Dialogue:
             listed += [b"DSN", b"AUTH PLAIN"]
         *first, last = [b"mx.example.org", *listed]
         return b"".join(b"250-" + line + b"\r\n" for line in first) + b"250 " + last
+
+    @property
+    def of_literals(self) -> bytes:
+        """What greetings with a literal are refused with, if they are."""
+        for way, refusal in LITERALS.items():
+            if way in self.server.ways:
+                return refusal
+        return b""
 
     def path(self, argument: bytes) -> bytes:
         """The path that an argument of MAIL or RCPT begins with, where there is one."""

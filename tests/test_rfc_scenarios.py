@@ -46,6 +46,7 @@ CATALOGUE = Catalogue.below(Path("scenarios/rfc"))
 Scenario = Callable[..., None]
 Given = dict[str, object]
 RCPT_IN_ODD_CASE: Given = {"stage": Stage.MAIL, "line": "rCpT tO:<{recipient}>", "code": (250, 251)}
+FOREIGN = "[IPv6:2001:db8::1]"
 AT_RCPT: Given = {"stage": Stage.RCPT}
 MAIL_IN_ODD_CASE: Given = {"stage": Stage.HELO, "line": "mAiL fRoM:<{sender}>", "code": 250}
 ASKS_FOR_TLS = "which asks for TLS or a login before anything and says nothing of this rule"
@@ -396,6 +397,27 @@ def test_mail_that_is_refused_to_everybody_shows_nothing_of_a_refused_greeting(t
 def test_a_transaction_that_has_failed_may_be_over(tmp_path: Path, stage: Stage, status: Status) -> None:
     with judged(tmp_path, {Way.FAILS_WITHOUT_RECIPIENTS}) as run:
         vote = said(run, "session.out-of-order-503", order.test_refused_data_changes_nothing, stage=stage)
+    assert vote.status is status, vote.reason
+
+
+@pytest.mark.parametrize(
+    ("way", "literal", "status"),
+    [
+        (Way.FORWARDS, "", Status.PASSED),
+        (Way.REFUSES_LITERALS, "", Status.INCONCLUSIVE),
+        (Way.REFUSES_LITERALS, FOREIGN, Status.INCONCLUSIVE),
+        (Way.REFUSES_LITERALS_WITHOUT_A_REASON, "", Status.FAILED),
+        (Way.REFUSES_LITERALS_WITHOUT_A_REASON, FOREIGN, Status.INCONCLUSIVE),
+        (Way.MISREADS_LITERALS, "", Status.FAILED),
+        (Way.MISREADS_LITERALS, FOREIGN, Status.FAILED),
+    ],
+)
+def test_a_literal_is_refused_for_its_syntax_only_where_that_is_told(
+    tmp_path: Path, way: Way, literal: str, status: Status
+) -> None:
+    scenario = greeting.test_an_address_literal_is_no_syntax_error
+    with judged(tmp_path, {way}) as run:
+        vote = said(run, "session.ehlo-literal", scenario, literal=literal)
     assert vote.status is status, vote.reason
 
 
