@@ -1,6 +1,7 @@
 """A small mail server with ways of its own: some that the RFCs allow, and some that they do not."""
 
 import re
+import ssl
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
@@ -10,7 +11,7 @@ import dnslib as untyped
 
 from harness.capabilities.mailbox import Delivered
 from harness.verdicts import NeverCameError
-from tests.hostile_server import Hangup, Visitor
+from tests.hostile_server import Hangup, StartTls, Visitor
 
 dnslib: Any = untyped
 LIST = "list.example"
@@ -74,6 +75,7 @@ class Way(Enum):
     DROPS_RECIPIENTS_AT_AN_ERROR = auto()  # in RCPT
     DELIVERS_HALF_AT_RESET = auto()  # of the connection
     LISTS_WHAT_IT_HAS_NOT = auto()  # DSN and AUTH, whose parameters are not known
+    LISTS_NO_KEYWORD = auto()  # in one line
     REFUSES_PARAMETERS = auto()  # of what it lists, as errors of syntax
     THROWS_PROGRAMS_AWAY = auto()  # that it has said it takes
     REFUSED_GREETING_DROPS = auto()  # the transaction, where a second one is refused
@@ -109,6 +111,7 @@ class RfcServer:
 
     ways: Collection[Way] = ()
     dns: tuple[str, int] = ("", 0)  # where it asks
+    tls: ssl.SSLContext | None = None  # with it TLS is offered, and logins under it only
     taken: list[tuple[list[bytes], bytes]] = field(default_factory=list)  # recipients, content
 
     def play(self, visitor: Visitor) -> None:
@@ -125,6 +128,7 @@ class Dialogue:
     sender: bool = False
     recipients: list[bytes] = field(default_factory=list)
     erred: bool = False
+    covered: bool = False
     commands: int = 0
 
     def go(self) -> None:
@@ -188,6 +192,8 @@ class Dialogue:
         known = {b"MAIL": self.mail, b"RCPT": self.rcpt, b"DATA": self.data, b"RSET": self.rset}
         if verb in known:
             return known[verb](rest)
+        if verb == b"STARTTLS" and self.server.tls and not self.covered:
+            return self.begin_tls(self.server.tls)
         if verb == b"AUTH" and Way.TAKES_LOGINS in self.server.ways:
             return b"334 "
         if verb == b"VRFY" and Way.REFUSES_VRFY in self.server.ways:
@@ -202,6 +208,13 @@ class Dialogue:
         if verb not in SIMPLE and Way.SHOWS_THE_UNKNOWN in self.server.ways:
             return b"500 no command is called " + line
         return SIMPLE.get(verb, b"" if Way.SILENT_AT_UNKNOWN in self.server.ways else b"500 what?")
+
+    def begin_tls(self, context: ssl.SSLContext) -> bytes:
+        self.say(b"220 go on")
+        StartTls(context).play(self.visitor)
+        self.covered, self.greeted = True, False
+        self.drop()
+        return b""
 
     def rset(self, rest: bytes) -> bytes:
         if rest.strip():
@@ -229,12 +242,15 @@ class Dialogue:
         if verb == b"HELO":
             return b"250 mx.example.org"
         listed = [b"PIPELINING"]
-        if Way.WANTS_TLS in self.server.ways:
+        in_clear_text = self.server.tls is not None and not self.covered
+        if Way.WANTS_TLS in self.server.ways or in_clear_text:
             listed += [b"STARTTLS"]
-        if Way.TAKES_LOGINS in self.server.ways:
+        elif Way.TAKES_LOGINS in self.server.ways:
             listed += [b"AUTH PLAIN"]
-        if Way.LISTS_WHAT_IT_HAS_NOT in self.server.ways:
+        elif Way.LISTS_WHAT_IT_HAS_NOT in self.server.ways:
             listed += [b"DSN", b"AUTH PLAIN"]
+        elif Way.LISTS_NO_KEYWORD in self.server.ways:
+            listed += [b"AUTH  PLAIN"]
         *first, last = [b"mx.example.org", *listed]
         return b"".join(b"250-" + line + b"\r\n" for line in first) + b"250 " + last
 

@@ -1,8 +1,9 @@
 """The scenarios of the RFCs, against servers that are lawful in an odd way, and that are odd and wrong."""
 
 import contextlib
+import ssl
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,8 @@ from scenarios.rfc import test_session_commands as commands
 from scenarios.rfc import test_session_greeting as greeting
 from scenarios.rfc import test_session_order as order
 from scenarios.rfc.transactions import must_have_no_recipients, must_have_no_sender
-from tests.hostile_server import HostileServer, Step
+from tests.certificate_file import self_signed
+from tests.hostile_server import HostileServer, StartTls, Step, Visitor
 from tests.ports import free_port
 from tests.rfc_server import ASKING, LIST, ItsMailbox, OneForAll, RfcServer, Way
 from tests.test_raw_dialogues import PROFILE as SMALL
@@ -47,6 +49,7 @@ Scenario = Callable[..., None]
 Given = dict[str, object]
 RCPT_IN_ODD_CASE: Given = {"stage": Stage.MAIL, "line": "rCpT tO:<{recipient}>", "code": (250, 251)}
 FOREIGN = "[IPv6:2001:db8::1]"
+IN_CLEAR_TEXT: Given = {"covered": False}
 AT_RCPT: Given = {"stage": Stage.RCPT}
 MAIL_IN_ODD_CASE: Given = {"stage": Stage.HELO, "line": "mAiL fRoM:<{sender}>", "code": 250}
 ASKS_FOR_TLS = "which asks for TLS or a login before anything and says nothing of this rule"
@@ -66,13 +69,14 @@ def judged(
     described: str = "",
     *,
     has_mailbox: bool = True,
+    tls: ssl.SSLContext | None = None,
     behind: Callable[[RfcServer], Step] = lambda server: server,
 ) -> Iterator[Run]:
     """A run against a server with ways of its own; it is never slow. More of it may be `described`.
 
     Somebody else may stand before it, and serve some visitors himself.
     """
-    server = RfcServer(ways, ("127.0.0.1", free_port()))
+    server = RfcServer(ways, ("127.0.0.1", free_port()), tls=tls)
     with HostileServer([[behind(server)]]) as listening:
         profile = folder / "profile.toml"
         if not ASKING.isdisjoint(ways):
@@ -83,6 +87,25 @@ def judged(
             never = lambda since, until: 0.0  # noqa: E731
             judge = replace(run.judge, noise=never, taken=never)
             yield replace(run, tools=Tools(made), judge=judge)
+
+
+@dataclass(frozen=True)
+class UnderTls:
+    """Somebody's dialogue, with TLS before it."""
+
+    context: ssl.SSLContext
+    within: Step
+
+    def play(self, visitor: Visitor) -> None:
+        StartTls(self.context).play(visitor)
+        self.within.play(visitor)
+
+
+@pytest.fixture
+def certified(tmp_path: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(self_signed(tmp_path))
+    return context
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +135,12 @@ def said(run: Run, rule: str, scenario: Scenario, **given: object) -> Vote:
         ),
         (Way.FORWARDS, "reply.one-per-command", reply.test_commands_of_a_message_have_one_reply_each, {}),
         (Way.LETS_DATA_PASS, "reply.crlf-framed", reply.test_lines_of_replies_to_a_message, {}),
-        (Way.TAKES_LOGINS, "session.keywords-honoured", greeting.test_commands_of_listed_extensions, {}),
+        (
+            Way.TAKES_LOGINS,
+            "session.keywords-honoured",
+            greeting.test_commands_of_listed_extensions,
+            IN_CLEAR_TEXT,
+        ),
         (Way.HESITATES_AFTER_ERRORS, "reply.one-per-command", reply.test_a_command_has_one_reply, UNKNOWN),
         (Way.HESITATES_AFTER_ERRORS, "reply.crlf-framed", reply.test_lines_of_all_replies, UNKNOWN),
         (Way.FORWARDS, "reply.line-512", reply.test_length_of_all_lines, LONG),
@@ -190,13 +218,13 @@ def test_a_server_is_lawful_in_its_own_way(
             {Way.LISTS_WHAT_IT_HAS_NOT},
             "session.keywords-honoured",
             greeting.test_parameters_of_listed_extensions,
-            {},
+            IN_CLEAR_TEXT,
         ),
         (
             {Way.LISTS_WHAT_IT_HAS_NOT},
             "session.keywords-honoured",
             greeting.test_parameters_of_rcpt_of_listed_extensions,
-            {},
+            IN_CLEAR_TEXT,
         ),
         ({Way.SILENT_AT_UNKNOWN}, "reply.one-per-command", reply.test_a_command_has_one_reply, UNKNOWN),
         ({Way.SHOWS_THE_UNKNOWN}, "reply.line-512", reply.test_length_of_all_lines, LONG),
@@ -223,13 +251,13 @@ def test_a_server_is_lawful_in_its_own_way(
             {Way.LISTS_WHAT_IT_HAS_NOT, Way.REFUSES_PARAMETERS},
             "session.keywords-honoured",
             greeting.test_parameters_of_listed_extensions,
-            {},
+            IN_CLEAR_TEXT,
         ),
         (
             {Way.LISTS_WHAT_IT_HAS_NOT, Way.REFUSES_PARAMETERS},
             "session.keywords-honoured",
             greeting.test_parameters_of_rcpt_of_listed_extensions,
-            {},
+            IN_CLEAR_TEXT,
         ),
         ({Way.ENDS_AT_LF}, "eod.lf-dot-lf", eod.test_dot_between_bare_lfs, {}),
         ({Way.DROPS_CONTROLS}, "eod.controls-kept", eod.test_control_characters_in_a_body, {}),
@@ -277,7 +305,7 @@ def test_a_server_is_wrong_in_its_own_way(
             {Way.LISTS_WHAT_IT_HAS_NOT, Way.REFUSES_MAIL},
             "session.keywords-honoured",
             greeting.test_parameters_of_listed_extensions,
-            {},
+            IN_CLEAR_TEXT,
         ),
         ({Way.REFUSES_CONTROLS}, "eod.controls-kept", eod.test_control_characters_in_a_body, {}),
         ({Way.REFUSES_COMMANDS_IN_MAIL}, "eod.lf-dot-lf", eod.test_dot_between_bare_lfs, {}),
@@ -398,6 +426,68 @@ def test_a_transaction_that_has_failed_may_be_over(tmp_path: Path, stage: Stage,
     with judged(tmp_path, {Way.FAILS_WITHOUT_RECIPIENTS}) as run:
         vote = said(run, "session.out-of-order-503", order.test_refused_data_changes_nothing, stage=stage)
     assert vote.status is status, vote.reason
+
+
+@pytest.mark.parametrize("covered", [False, True], ids=["in clear text", "under TLS"])
+@pytest.mark.parametrize(
+    ("way", "rule", "scenario"),
+    [
+        (
+            Way.LISTS_WHAT_IT_HAS_NOT,
+            "session.keywords-honoured",
+            greeting.test_commands_of_listed_extensions,
+        ),
+        (
+            Way.LISTS_WHAT_IT_HAS_NOT,
+            "session.keywords-honoured",
+            greeting.test_parameters_of_listed_extensions,
+        ),
+        (
+            Way.LISTS_WHAT_IT_HAS_NOT,
+            "session.keywords-honoured",
+            greeting.test_parameters_of_rcpt_of_listed_extensions,
+        ),
+        (
+            Way.LISTS_NO_KEYWORD,
+            "session.ehlo-first-line",
+            greeting.test_each_line_of_the_reply_to_ehlo,
+        ),
+    ],
+)
+def test_what_is_listed_under_tls_only_is_looked_at_there(
+    tmp_path: Path, certified: ssl.SSLContext, way: Way, rule: str, scenario: Scenario, covered: bool
+) -> None:
+    with judged(tmp_path, {way}, tls=certified) as run:
+        vote = said(run, rule, scenario, covered=covered)
+    assert (vote.status is Status.FAILED) is covered, vote.reason
+
+
+@pytest.mark.parametrize(
+    ("rule", "scenario", "given"),
+    [
+        ("session.keywords-honoured", greeting.test_commands_of_listed_extensions, {"covered": True}),
+        ("session.ehlo-first-line", greeting.test_each_line_of_the_reply_to_ehlo, {"covered": True}),
+        ("session.half-message", order.test_a_message_whose_end_never_came_under_tls, {}),
+    ],
+)
+@pytest.mark.parametrize("from_the_start", [False, True], ids=["STARTTLS", "from the start"])
+def test_who_greets_once_is_greeted_once_under_tls(
+    tmp_path: Path,
+    certified: ssl.SSLContext,
+    rule: str,
+    scenario: Scenario,
+    given: Given,
+    from_the_start: bool,
+) -> None:
+    def behind(server: RfcServer) -> Step:
+        return UnderTls(certified, server) if from_the_start else server
+
+    tls = None if from_the_start else certified
+    with judged(tmp_path, {Way.GREETS_ONCE, Way.TAKES_LOGINS}, behind=behind, tls=tls) as run:
+        first = replace(run.endpoints.first, tls_name="mx.example.org" if from_the_start else "")
+        run = replace(run, endpoints=replace(run.endpoints, first=first))
+        vote = said(run, rule, scenario, **given)
+    assert vote.status is Status.PASSED, vote.reason
 
 
 @pytest.mark.parametrize(

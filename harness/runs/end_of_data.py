@@ -90,7 +90,7 @@ def _begins(talk: Talk, client: Client) -> None:
 
 
 def _answered(talk: Talk, form: bytes, offence: bool) -> Step | None:
-    """The true end of the message, where it is answered, with one reply and no more; an innocent one is taken.
+    """The true end of the message, where it is answered, with one reply and no more; the twin's is taken.
 
     What was refused may have been refused wherever: no command is obeyed that stands behind it.
     """
