@@ -1,5 +1,7 @@
 """A small mail server with ways of its own: some that the RFCs allow, and some that they do not."""
 
+import re
+import ssl
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
@@ -9,11 +11,12 @@ import dnslib as untyped
 
 from harness.capabilities.mailbox import Delivered
 from harness.verdicts import NeverCameError
-from tests.hostile_server import Hangup, Visitor
+from tests.hostile_server import Hangup, StartTls, Visitor
 
 dnslib: Any = untyped
 LIST = "list.example"
 END = b"\r\n.\r\n"
+CONTROLS = re.compile(rb"[\x0b\x0c\x1b\x7f]")
 TAKEN = b"250 taken"
 SIMPLE = {
     b"NOOP": b"250 fine",
@@ -34,6 +37,7 @@ class Way(Enum):
     TAKES_ONE_RECIPIENT = auto()  # in a transaction
     REFUSES_GROUPS = auto()  # in a message, whoever is in them
     REFUSES_IN_STOCK_WORDS = auto()  # what does not parse, and one group for its name
+    READS_PATHS_OUT_OF_ANYTHING = auto()  # with a < in it; what stands behind the path is not looked at
     FAILS_WITHOUT_RECIPIENTS = auto()  # DATA has 554, and the transaction is over
     LETS_DATA_PASS = auto()  # without a recipient as well, and refuses the message (RFC 5321 §3.3)
     WANTS_TLS = auto()  # before anything (RFC 3207 §4)
@@ -44,13 +48,17 @@ class Way(Enum):
     SLOW_TO_QUIT = auto()  # 221 takes a while
     SCANS = auto()  # the end of the content takes a while
     GREETS_ONCE = auto()  # a second greeting has 550, and changes nothing (RFC 5321 §4.1.4)
+    REFUSES_BARE_LF = auto()  # in a message, at its end
     SAYS_FAREWELL = auto()  # 221 behind a message that it refuses, and goes on
     TAKES_ONE_COMMAND = auto()  # behind the greeting, and then it has no more time
     # for reasons of its own, that are nobody's affair
     REFUSES_VRFY = auto()  # 550
     REFUSES_HELO = auto()  # 550
+    REFUSES_LITERALS = auto()  # for whose they are
+    REFUSES_LITERALS_WITHOUT_A_REASON = auto()  # 501
     PUTS_SECOND_GREETING_OFF = auto()  # 451
     REFUSES_COMMANDS_IN_MAIL = auto()  # a line of a message looks like one
+    REFUSES_CONTROLS = auto()  # in a message
     PUNISHES_HASTE = auto()  # closes where something came before a message was answered
     # as the profile has it
     ENDS_AFTER_ONE_ERROR = auto()
@@ -62,15 +70,21 @@ class Way(Enum):
     KEEPS_SENDER = auto()  # behind RSET
     KEEPS_RECIPIENTS = auto()  # behind RSET, for the next sender
     KEEPS_RECIPIENTS_OF_MESSAGE = auto()  # behind a message, for the next sender
+    TAKES_NOBODY = auto()  # <> for a recipient
     COUNTS_WHAT_IS_NO_PATH = auto()  # as a sender, or as a recipient, though it is refused
     DROPS_RECIPIENTS_AT_AN_ERROR = auto()  # in RCPT
     DELIVERS_HALF_AT_RESET = auto()  # of the connection
     LISTS_WHAT_IT_HAS_NOT = auto()  # DSN and AUTH, whose parameters are not known
+    LISTS_NO_KEYWORD = auto()  # in one line
     REFUSES_PARAMETERS = auto()  # of what it lists, as errors of syntax
     THROWS_PROGRAMS_AWAY = auto()  # that it has said it takes
     REFUSED_GREETING_DROPS = auto()  # the transaction, where a second one is refused
     NOOP_DROPS = auto()  # the transaction
     SILENT_AT_UNKNOWN = auto()  # no reply
+    MISREADS_LITERALS = auto()  # 501 5.5.4
+    SHOWS_THE_UNKNOWN = auto()  # commands, as they came
+    ENDS_COMMANDS_AT_CR = auto()  # a bare one as well
+    DROPS_CONTROLS = auto()  # out of a message
     ENDS_AT_LF = auto()  # LF . LF ends the content
     HAS_WORDS_OF_ITS_OWN = auto()  # for those who are listed; it does not ask the list for any
     PUTS_LISTED_OFF = auto()  # 451
@@ -83,6 +97,11 @@ class Way(Enum):
     REFUSES_MAIL = auto()  # all of it, of those who have greeted
 
 
+LITERALS = {
+    Way.REFUSES_LITERALS: b"501 5.7.1 address literal is not yours",
+    Way.REFUSES_LITERALS_WITHOUT_A_REASON: b"501 say who you are",
+    Way.MISREADS_LITERALS: b"501 5.5.4 that is no name",
+}
 ASKING = {Way.REFUSES_LISTED_AT_CONNECT, Way.REFUSES_LISTED_AT_END}
 
 
@@ -92,6 +111,7 @@ class RfcServer:
 
     ways: Collection[Way] = ()
     dns: tuple[str, int] = ("", 0)  # where it asks
+    tls: ssl.SSLContext | None = None  # with it TLS is offered, and logins under it only
     taken: list[tuple[list[bytes], bytes]] = field(default_factory=list)  # recipients, content
 
     def play(self, visitor: Visitor) -> None:
@@ -108,6 +128,7 @@ class Dialogue:
     sender: bool = False
     recipients: list[bytes] = field(default_factory=list)
     erred: bool = False
+    covered: bool = False
     commands: int = 0
 
     def go(self) -> None:
@@ -116,7 +137,8 @@ class Dialogue:
             raise Hangup
         self.say(b"220 mx.example.org ESMTP")
         while True:
-            line = self.visitor.hear(b"\r\n")[:-2]
+            ends_at_cr = Way.ENDS_COMMANDS_AT_CR in self.server.ways
+            line = self.visitor.hear(b"\r" if ends_at_cr else b"\r\n").strip(b"\r\n")
             self.commands += 1
             reply = self.answer(line)
             limited = Way.TAKES_ONE_COMMAND in self.server.ways and self.commands > 1
@@ -170,6 +192,8 @@ class Dialogue:
         known = {b"MAIL": self.mail, b"RCPT": self.rcpt, b"DATA": self.data, b"RSET": self.rset}
         if verb in known:
             return known[verb](rest)
+        if verb == b"STARTTLS" and self.server.tls and not self.covered:
+            return self.begin_tls(self.server.tls)
         if verb == b"AUTH" and Way.TAKES_LOGINS in self.server.ways:
             return b"334 "
         if verb == b"VRFY" and Way.REFUSES_VRFY in self.server.ways:
@@ -181,7 +205,16 @@ class Dialogue:
             raise Hangup
         if not verb and Way.PARTS_AT_AN_EMPTY_LINE in self.server.ways:
             return b"221 that is no command"
+        if verb not in SIMPLE and Way.SHOWS_THE_UNKNOWN in self.server.ways:
+            return b"500 no command is called " + line
         return SIMPLE.get(verb, b"" if Way.SILENT_AT_UNKNOWN in self.server.ways else b"500 what?")
+
+    def begin_tls(self, context: ssl.SSLContext) -> bytes:
+        self.say(b"220 go on")
+        StartTls(context).play(self.visitor)
+        self.covered, self.greeted = True, False
+        self.drop()
+        return b""
 
     def rset(self, rest: bytes) -> bytes:
         if rest.strip():
@@ -194,6 +227,8 @@ class Dialogue:
         if not rest.strip():
             self.greeted = self.greeted or Way.REFUSED_GREETING_COUNTS in self.server.ways
             return b"501 who?"
+        if rest.startswith(b"[") and (refusal := self.of_literals):
+            return refusal
         if verb == b"HELO" and Way.REFUSES_HELO in self.server.ways:
             return b"550 your name leads nowhere"
         if self.greeted and Way.PUTS_SECOND_GREETING_OFF in self.server.ways:
@@ -207,17 +242,36 @@ class Dialogue:
         if verb == b"HELO":
             return b"250 mx.example.org"
         listed = [b"PIPELINING"]
-        if Way.WANTS_TLS in self.server.ways:
+        in_clear_text = self.server.tls is not None and not self.covered
+        if Way.WANTS_TLS in self.server.ways or in_clear_text:
             listed += [b"STARTTLS"]
-        if Way.TAKES_LOGINS in self.server.ways:
+        elif Way.TAKES_LOGINS in self.server.ways:
             listed += [b"AUTH PLAIN"]
-        if Way.LISTS_WHAT_IT_HAS_NOT in self.server.ways:
+        elif Way.LISTS_WHAT_IT_HAS_NOT in self.server.ways:
             listed += [b"DSN", b"AUTH PLAIN"]
+        elif Way.LISTS_NO_KEYWORD in self.server.ways:
+            listed += [b"AUTH  PLAIN"]
         *first, last = [b"mx.example.org", *listed]
         return b"".join(b"250-" + line + b"\r\n" for line in first) + b"250 " + last
 
+    @property
+    def of_literals(self) -> bytes:
+        """What greetings with a literal are refused with, if they are."""
+        for way, refusal in LITERALS.items():
+            if way in self.server.ways:
+                return refusal
+        return b""
+
+    def path(self, argument: bytes) -> bytes:
+        """The path that an argument of MAIL or RCPT begins with, where there is one."""
+        found, space, _ = argument.partition(b" ")
+        if Way.READS_PATHS_OUT_OF_ANYTHING in self.server.ways and not space and found.startswith(b"<"):
+            return found.partition(b">")[0] + b">"
+        return found
+
     def mail(self, rest: bytes) -> bytes:
-        path, space, parameters = rest[5:].partition(b" ")
+        _, space, parameters = rest[5:].partition(b" ")
+        path = self.path(rest[5:])
         if not self.greeted:
             return b"503 EHLO first"
         if Way.REFUSES_MAIL in self.server.ways:
@@ -238,12 +292,15 @@ class Dialogue:
         return b"501 what is that?" if wrong else b"555 unknown parameter"
 
     def rcpt(self, rest: bytes) -> bytes:
-        path, space, _ = rest[3:].partition(b" ")
+        _, space, _ = rest[3:].partition(b" ")
+        path = self.path(rest[3:])
         if not self.sender:
             return b"503 MAIL first"
         if b"\r" in rest and Way.SHOWS_RECIPIENTS in self.server.ways:
             return b"550 who is " + rest
-        if rest[:3].upper() != b"TO:" or not (path.startswith(b"<") and path.endswith(b">")) or path == b"<>":
+        is_path = path.startswith(b"<") and path.endswith(b">")
+        is_path = is_path and (path != b"<>" or Way.TAKES_NOBODY in self.server.ways)
+        if rest[:3].upper() != b"TO:" or not is_path:
             self.recipients += [path] if Way.COUNTS_WHAT_IS_NO_PATH in self.server.ways else []
             if Way.DROPS_RECIPIENTS_AT_AN_ERROR in self.server.ways:
                 self.recipients = []
@@ -283,6 +340,8 @@ class Dialogue:
         if refusal := self.refusal(heard, recipients):
             return refusal
         kept = b"\n".join(line.removeprefix(b".") for line in heard.removesuffix(END[2:]).split(b"\r\n"))
+        if Way.DROPS_CONTROLS in ways:
+            kept = CONTROLS.sub(b"", kept)
         if Way.THROWS_PROGRAMS_AWAY not in ways or b"setup.exe" not in heard:
             self.server.taken.append(([*recipients], kept))
         return TAKEN
@@ -294,6 +353,10 @@ class Dialogue:
             return b"554 no recipients"
         if Way.REFUSES_COMMANDS_IN_MAIL in ways and b"\r\nMAIL FROM:" in heard:
             return b"554 that is no mail"
+        if Way.REFUSES_BARE_LF in ways and re.search(rb"(?<!\r)\n", heard):
+            return b"550 that is no line"
+        if Way.REFUSES_CONTROLS in ways and CONTROLS.search(heard):
+            return b"550 5.7.1 disallowed character"
         if Way.SAYS_FAREWELL in ways and b"\n.\n" in heard:
             self.say(b"554 that is no mail")
             return b"221 do not come again"

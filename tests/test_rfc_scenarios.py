@@ -1,8 +1,9 @@
 """The scenarios of the RFCs, against servers that are lawful in an odd way, and that are odd and wrong."""
 
 import contextlib
+import ssl
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,8 @@ from scenarios.rfc import test_session_commands as commands
 from scenarios.rfc import test_session_greeting as greeting
 from scenarios.rfc import test_session_order as order
 from scenarios.rfc.transactions import must_have_no_recipients, must_have_no_sender
-from tests.hostile_server import HostileServer, Step
+from tests.certificate_file import self_signed
+from tests.hostile_server import HostileServer, StartTls, Step, Visitor
 from tests.ports import free_port
 from tests.rfc_server import ASKING, LIST, ItsMailbox, OneForAll, RfcServer, Way
 from tests.test_raw_dialogues import PROFILE as SMALL
@@ -46,6 +48,8 @@ CATALOGUE = Catalogue.below(Path("scenarios/rfc"))
 Scenario = Callable[..., None]
 Given = dict[str, object]
 RCPT_IN_ODD_CASE: Given = {"stage": Stage.MAIL, "line": "rCpT tO:<{recipient}>", "code": (250, 251)}
+FOREIGN = "[IPv6:2001:db8::1]"
+IN_CLEAR_TEXT: Given = {"covered": False}
 AT_RCPT: Given = {"stage": Stage.RCPT}
 MAIL_IN_ODD_CASE: Given = {"stage": Stage.HELO, "line": "mAiL fRoM:<{sender}>", "code": 250}
 ASKS_FOR_TLS = "which asks for TLS or a login before anything and says nothing of this rule"
@@ -53,6 +57,7 @@ RSET_AT_ONCE: Given = {"line": "RSET", "wanted": (250,)}
 XYZZY: Given = {"stage": Stage.HELO, "line": "XYZZY"}
 TWICE: Given = {"verb": "EHLO", "must_have_nothing": must_have_no_sender}
 UNKNOWN: Given = {"line": b"XYZZY all"}
+LONG: Given = {"line": reply.ODD["long and unknown"]}
 NO_SENDER: Given = {"must_have_nothing": must_have_no_sender}
 NO_RECIPIENTS: Given = {"must_have_nothing": must_have_no_recipients}
 
@@ -64,13 +69,14 @@ def judged(
     described: str = "",
     *,
     has_mailbox: bool = True,
+    tls: ssl.SSLContext | None = None,
     behind: Callable[[RfcServer], Step] = lambda server: server,
 ) -> Iterator[Run]:
     """A run against a server with ways of its own; it is never slow. More of it may be `described`.
 
     Somebody else may stand before it, and serve some visitors himself.
     """
-    server = RfcServer(ways, ("127.0.0.1", free_port()))
+    server = RfcServer(ways, ("127.0.0.1", free_port()), tls=tls)
     with HostileServer([[behind(server)]]) as listening:
         profile = folder / "profile.toml"
         if not ASKING.isdisjoint(ways):
@@ -81,6 +87,25 @@ def judged(
             never = lambda since, until: 0.0  # noqa: E731
             judge = replace(run.judge, noise=never, taken=never)
             yield replace(run, tools=Tools(made), judge=judge)
+
+
+@dataclass(frozen=True)
+class UnderTls:
+    """Somebody's dialogue, with TLS before it."""
+
+    context: ssl.SSLContext
+    within: Step
+
+    def play(self, visitor: Visitor) -> None:
+        StartTls(self.context).play(visitor)
+        self.within.play(visitor)
+
+
+@pytest.fixture
+def certified(tmp_path: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(self_signed(tmp_path))
+    return context
 
 
 @pytest.fixture(autouse=True)
@@ -110,9 +135,15 @@ def said(run: Run, rule: str, scenario: Scenario, **given: object) -> Vote:
         ),
         (Way.FORWARDS, "reply.one-per-command", reply.test_commands_of_a_message_have_one_reply_each, {}),
         (Way.LETS_DATA_PASS, "reply.crlf-framed", reply.test_lines_of_replies_to_a_message, {}),
-        (Way.TAKES_LOGINS, "session.keywords-honoured", greeting.test_commands_of_listed_extensions, {}),
+        (
+            Way.TAKES_LOGINS,
+            "session.keywords-honoured",
+            greeting.test_commands_of_listed_extensions,
+            IN_CLEAR_TEXT,
+        ),
         (Way.HESITATES_AFTER_ERRORS, "reply.one-per-command", reply.test_a_command_has_one_reply, UNKNOWN),
         (Way.HESITATES_AFTER_ERRORS, "reply.crlf-framed", reply.test_lines_of_all_replies, UNKNOWN),
+        (Way.FORWARDS, "reply.line-512", reply.test_length_of_all_lines, LONG),
         (
             Way.GREETS_ONCE,
             "session.second-ehlo-resets",
@@ -120,6 +151,9 @@ def said(run: Run, rule: str, scenario: Scenario, **given: object) -> Vote:
             TWICE,
         ),
         (Way.SAYS_FAREWELL, "eod.no-sync-loss", eod.test_commands_behind_what_is_refused, {"form": b"\n.\n"}),
+        (Way.FORWARDS, "eod.bare-lf-command", eod.test_command_with_a_bare_line_end, {"bare": b"\r"}),
+        (Way.FORWARDS, "eod.bare-lf-command", eod.test_command_behind_a_bare_line_end, {"bare": b"\r"}),
+        (Way.FORWARDS, "eod.controls-kept", eod.test_control_characters_in_a_body, {}),
         (Way.SCANS, "eod.lf-dot-lf", eod.test_dot_between_bare_lfs, {}),
         (Way.SCANS, "eod.split-writes", eod.test_end_octet_by_octet, {}),
         (Way.SCANS, "eod.empty-data", eod.test_dot_right_behind_the_go_ahead, {}),
@@ -184,15 +218,16 @@ def test_a_server_is_lawful_in_its_own_way(
             {Way.LISTS_WHAT_IT_HAS_NOT},
             "session.keywords-honoured",
             greeting.test_parameters_of_listed_extensions,
-            {},
+            IN_CLEAR_TEXT,
         ),
         (
             {Way.LISTS_WHAT_IT_HAS_NOT},
             "session.keywords-honoured",
             greeting.test_parameters_of_rcpt_of_listed_extensions,
-            {},
+            IN_CLEAR_TEXT,
         ),
         ({Way.SILENT_AT_UNKNOWN}, "reply.one-per-command", reply.test_a_command_has_one_reply, UNKNOWN),
+        ({Way.SHOWS_THE_UNKNOWN}, "reply.line-512", reply.test_length_of_all_lines, LONG),
         (
             {Way.SAYS_TWICE},
             "reply.one-per-command",
@@ -216,15 +251,28 @@ def test_a_server_is_lawful_in_its_own_way(
             {Way.LISTS_WHAT_IT_HAS_NOT, Way.REFUSES_PARAMETERS},
             "session.keywords-honoured",
             greeting.test_parameters_of_listed_extensions,
-            {},
+            IN_CLEAR_TEXT,
         ),
         (
             {Way.LISTS_WHAT_IT_HAS_NOT, Way.REFUSES_PARAMETERS},
             "session.keywords-honoured",
             greeting.test_parameters_of_rcpt_of_listed_extensions,
-            {},
+            IN_CLEAR_TEXT,
         ),
         ({Way.ENDS_AT_LF}, "eod.lf-dot-lf", eod.test_dot_between_bare_lfs, {}),
+        ({Way.DROPS_CONTROLS}, "eod.controls-kept", eod.test_control_characters_in_a_body, {}),
+        (
+            {Way.ENDS_COMMANDS_AT_CR},
+            "eod.bare-lf-command",
+            eod.test_command_with_a_bare_line_end,
+            {"bare": b"\r"},
+        ),
+        (
+            {Way.ENDS_COMMANDS_AT_CR},
+            "eod.bare-lf-command",
+            eod.test_command_behind_a_bare_line_end,
+            {"bare": b"\r"},
+        ),
         ({Way.ENDS_AT_LF, Way.SCANS}, "eod.lf-dot-lf", eod.test_dot_between_bare_lfs, {}),
         (
             {Way.ENDS_AT_LF, Way.SCANS, Way.FLUSHES_COMMANDS},
@@ -257,8 +305,9 @@ def test_a_server_is_wrong_in_its_own_way(
             {Way.LISTS_WHAT_IT_HAS_NOT, Way.REFUSES_MAIL},
             "session.keywords-honoured",
             greeting.test_parameters_of_listed_extensions,
-            {},
+            IN_CLEAR_TEXT,
         ),
+        ({Way.REFUSES_CONTROLS}, "eod.controls-kept", eod.test_control_characters_in_a_body, {}),
         ({Way.REFUSES_COMMANDS_IN_MAIL}, "eod.lf-dot-lf", eod.test_dot_between_bare_lfs, {}),
         (
             {Way.REFUSES_COMMANDS_IN_MAIL},
@@ -332,6 +381,23 @@ def test_silence_tells_nothing_where_a_true_end_is_answered_later_than_that(tmp_
     assert "of silence behind what is none show nothing; set server.scan" in vote.reason
 
 
+@pytest.mark.parametrize(
+    ("ways", "status", "why"),
+    [
+        ({Way.REFUSES_BARE_LF}, Status.PASSED, ""),
+        ({Way.REFUSES_BARE_LF, Way.ENDS_AT_LF}, Status.FAILED, "nothing had asked for 250 fine"),
+        ({Way.REFUSES_BARE_LF, Way.SCANS}, Status.INCONCLUSIVE, "set server.scan"),
+    ],
+)
+def test_who_refuses_a_message_at_a_false_end_obeys_nothing_that_stands_behind(
+    tmp_path: Path, ways: set[Way], status: Status, why: str
+) -> None:
+    with judged(tmp_path, ways, has_mailbox=False) as run:
+        vote = said(run, "eod.lf-dot-lf", eod.test_dot_between_bare_lfs)
+    assert vote.status is status, vote.reason
+    assert why in vote.reason
+
+
 def test_that_quit_is_answered_late_does_not_make_it_lost(tmp_path: Path) -> None:
     with judged(tmp_path, {Way.SLOW_TO_QUIT}) as run:
         vote = said(run, "eod.split-writes", eod.test_end_in_one_piece_with_the_next_command)
@@ -362,6 +428,123 @@ def test_a_transaction_that_has_failed_may_be_over(tmp_path: Path, stage: Stage,
     assert vote.status is status, vote.reason
 
 
+@pytest.mark.parametrize("covered", [False, True], ids=["in clear text", "under TLS"])
+@pytest.mark.parametrize(
+    ("way", "rule", "scenario"),
+    [
+        (
+            Way.LISTS_WHAT_IT_HAS_NOT,
+            "session.keywords-honoured",
+            greeting.test_commands_of_listed_extensions,
+        ),
+        (
+            Way.LISTS_WHAT_IT_HAS_NOT,
+            "session.keywords-honoured",
+            greeting.test_parameters_of_listed_extensions,
+        ),
+        (
+            Way.LISTS_WHAT_IT_HAS_NOT,
+            "session.keywords-honoured",
+            greeting.test_parameters_of_rcpt_of_listed_extensions,
+        ),
+        (
+            Way.LISTS_NO_KEYWORD,
+            "session.ehlo-first-line",
+            greeting.test_each_line_of_the_reply_to_ehlo,
+        ),
+    ],
+)
+def test_what_is_listed_under_tls_only_is_looked_at_there(
+    tmp_path: Path, certified: ssl.SSLContext, way: Way, rule: str, scenario: Scenario, covered: bool
+) -> None:
+    with judged(tmp_path, {way}, tls=certified) as run:
+        vote = said(run, rule, scenario, covered=covered)
+    assert (vote.status is Status.FAILED) is covered, vote.reason
+
+
+@pytest.mark.parametrize(
+    ("rule", "scenario", "given"),
+    [
+        ("session.keywords-honoured", greeting.test_commands_of_listed_extensions, {"covered": True}),
+        ("session.ehlo-first-line", greeting.test_each_line_of_the_reply_to_ehlo, {"covered": True}),
+        ("session.half-message", order.test_a_message_whose_end_never_came_under_tls, {}),
+    ],
+)
+@pytest.mark.parametrize("from_the_start", [False, True], ids=["STARTTLS", "from the start"])
+def test_who_greets_once_is_greeted_once_under_tls(
+    tmp_path: Path,
+    certified: ssl.SSLContext,
+    rule: str,
+    scenario: Scenario,
+    given: Given,
+    from_the_start: bool,
+) -> None:
+    def behind(server: RfcServer) -> Step:
+        return UnderTls(certified, server) if from_the_start else server
+
+    tls = None if from_the_start else certified
+    with judged(tmp_path, {Way.GREETS_ONCE, Way.TAKES_LOGINS}, behind=behind, tls=tls) as run:
+        first = replace(run.endpoints.first, tls_name="mx.example.org" if from_the_start else "")
+        run = replace(run, endpoints=replace(run.endpoints, first=first))
+        vote = said(run, rule, scenario, **given)
+    assert vote.status is Status.PASSED, vote.reason
+
+
+@pytest.mark.parametrize(
+    ("way", "literal", "status"),
+    [
+        (Way.FORWARDS, "", Status.PASSED),
+        (Way.REFUSES_LITERALS, "", Status.INCONCLUSIVE),
+        (Way.REFUSES_LITERALS, FOREIGN, Status.INCONCLUSIVE),
+        (Way.REFUSES_LITERALS_WITHOUT_A_REASON, "", Status.FAILED),
+        (Way.REFUSES_LITERALS_WITHOUT_A_REASON, FOREIGN, Status.INCONCLUSIVE),
+        (Way.MISREADS_LITERALS, "", Status.FAILED),
+        (Way.MISREADS_LITERALS, FOREIGN, Status.FAILED),
+    ],
+)
+def test_a_literal_is_refused_for_its_syntax_only_where_that_is_told(
+    tmp_path: Path, way: Way, literal: str, status: Status
+) -> None:
+    scenario = greeting.test_an_address_literal_is_no_syntax_error
+    with judged(tmp_path, {way}) as run:
+        vote = said(run, "session.ehlo-literal", scenario, literal=literal)
+    assert vote.status is status, vote.reason
+
+
+@pytest.mark.parametrize(
+    ("scenario", "argument", "status"),
+    [
+        (order.test_mail_without_a_path, order.NOT_CLOSED, Status.NOT_APPLICABLE),
+        (order.test_mail_without_a_path, f" FROM{order.WITH_MORE}", Status.NOT_APPLICABLE),
+        (
+            order.test_mail_without_a_path_begins_no_transaction,
+            order.NOT_CLOSED,
+            Status.NOT_APPLICABLE,
+        ),
+        (order.test_rcpt_without_a_path, f" TO{order.WITH_MORE}", Status.NOT_APPLICABLE),
+        (
+            order.test_rcpt_without_a_path_adds_no_recipient,
+            f" TO{order.WITH_MORE}",
+            Status.NOT_APPLICABLE,
+        ),
+        (
+            order.test_rcpt_without_a_path_drops_no_recipient,
+            f" TO{order.WITH_MORE}",
+            Status.NOT_APPLICABLE,
+        ),
+        (order.test_rcpt_without_a_path, " TO:", Status.PASSED),
+        (order.test_rcpt_without_a_path, " TO:<>", Status.FAILED),
+    ],
+)
+def test_what_is_a_path_is_as_the_server_reads_it_but_not_where_there_is_none(
+    tmp_path: Path, scenario: Scenario, argument: str, status: Status
+) -> None:
+    ways = {Way.READS_PATHS_OUT_OF_ANYTHING, *([Way.TAKES_NOBODY] if status is Status.FAILED else [])}
+    with judged(tmp_path, ways) as run:
+        vote = said(run, "session.bad-argument-keeps-state", scenario, argument=argument)
+    assert vote.status is status, vote.reason
+
+
 def test_a_recipient_who_is_refused_the_second_time_shows_nothing_of_the_sender(tmp_path: Path) -> None:
     with judged(tmp_path, {Way.TAKES_ONE_RECIPIENT}) as run:
         vote = said(run, "session.rset", commands.test_rset_drops_the_transaction, **NO_SENDER)
@@ -375,11 +558,48 @@ def test_a_recipient_who_is_refused_the_second_time_shows_nothing_of_the_sender(
     [
         (b"214 see https://mx.firma.pl:8443/help", False),
         (b"214 see mx.empresa.com.py:587", False),
-        (b"500 smtpd.py:12: what?", True),
+        (b"214 submit at firma.pl:587", False),
+        (b"451 4.4.1 firma.pl:587: connection refused", False),
+        (b"451 4.4.1 no route to smtp://mx.firma.pl:25/", False),
+        (b"500 /srv/smtpd.py:12: what?", True),
         (b"500 what? (Handler.java:12)", True),
+        (b"451 runtime error: index out of range [3], smtp/conn.go:512", True),
+        (b"451 panic at src/smtp.rs:12", True),
+        (b"451 died at /x/Smtp.pm line 12.", True),
+        (b"214 see https://mx.example/x.js and mx.example:25", False),
     ],
 )
 def test_the_port_of_a_host_is_no_line_of_a_file(text: bytes, shows: bool) -> None:
+    assert bool(reply.telling_of_itself(text + b"\r\n")) is shows
+
+
+@pytest.mark.parametrize(
+    ("text", "shows"),
+    [
+        (b"451 4.3.0 java.lang.NullPointerException", True),
+        (b"451 4.3.0 NullPointerException", True),
+        (b"451 KeyError", True),
+        (b"500 Error: (BadCommandError) what?", True),
+        (b"451 TypeError at Connection.cmd (/app/haraka/connection.js:412:12)", True),
+        (b"451 at Connection.cmd (/app/haraka/connection.js:412:12)", True),
+        (b"451 System.NullReferenceException at C:\\Mail\\Smtp.cs:line 12", True),
+        (b"451 at C:\\Mail\\Smtp", True),
+        (b"451 cannot reach /tmp/x.sock", True),
+        (b'451 File "smtpd", line 12, in cmd', True),
+        (b"451-oops\r\n451 /usr/lib/mta", True),
+        (b"500 Error: what?", False),
+        (b"550 5.1.1 No such user: Error", False),
+        (b"451 4.3.0 an in-process error, no exception", False),
+        (b"550 5.7.23 SPF PermError: more than 10 look-ups", False),
+        (b"451 4.4.3 (SPF TempError)", False),
+        (b"550 5.6.0 Syntax error in line 3, in the field To", False),
+        (b"550 5.7.1 (see https://mx.example/usr/help/MailboxError)", False),
+        (b"550 5.7.1 see https://mx.example/?to=/home/help", False),
+        (b"554 the client/server program is at fault: and/or ask", False),
+        (b"220 ESMTP Node.js Haraka/3.0 ASP.NET", False),
+    ],
+)
+def test_what_anybody_may_write_shows_nothing_of_a_server(text: bytes, shows: bool) -> None:
     assert bool(reply.telling_of_itself(text + b"\r\n")) is shows
 
 

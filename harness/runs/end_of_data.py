@@ -22,32 +22,33 @@ def must_not_end_data(raw: Raw, client: Client, offence: bool, form: bytes) -> N
     """A form such as LF . LF does not end the content; refusing it, or the connection's end, is as good.
 
     It is played on two connections, with silence behind it and with a whole second message behind it in the
-    same write. A positive reply in the silence contradicts, and so does a copy in the mailbox that ends
-    there, whatever was said; an error that text behind it earns proves nothing. The twin's message has no
-    such form in it, is taken and comes whole. Raises what `Talk.must_hear` and a mailbox raise.
+    same write. A positive reply in the silence contradicts, and so does one to what stands behind a message
+    that was refused, and a copy in the mailbox that ends there, whatever was said; an error that text behind
+    it earns proves nothing. The twin's message has no such form in it, is taken and comes whole. Raises what
+    `Talk.must_hear` and a mailbox raise.
     """
     silent = replace(client, word="silence", label="with silence behind it")
     with raw(silent, offence) as talk:
         _begins(talk, silent)
         seen = talk.fault(form, stage=Stage.DATA).must_hear(SILENCE, CLOSED, "4xx", "5xx").seen
-        taken: Step | None = None
+        answered: Step | None = None
         if seen is SILENCE or not offence:  # what follows must not make another form of this one
             talk.says(SECOND + END, replies=1, stage=Stage.DATA)
-            taken = _taken(talk, form, offence)
+            answered = _answered(talk, form, offence)
     texts = replace(client, word="text", label="with text behind it")
     with raw(texts, offence) as talk:
         _begins(talk, texts)
         behind = _commands(texts) + SECOND + END
         talk.fault(form + behind, instead=(b"\r\n" + behind,), replies=1, stage=Stage.DATA)
-        also_taken = _taken(talk, form, offence)
+        also_answered = _answered(talk, form, offence)
     if raw.mailbox:
-        for one, is_taken in ((silent, taken), (texts, also_taken)):
+        for one, step in ((silent, answered), (texts, also_answered)):
             if offence:
-                _is_not_cut(raw, one, form, taken=is_taken is not None)
+                _is_not_cut(raw, one, form, taken=step is not None and step.code < REFUSES)
             else:
                 _comes_whole(raw, one)
     elif offence:
-        _is_told_in_time(raw, taken, also_taken)
+        _is_told_in_time(raw, answered, also_answered)
 
 
 def must_end_data(talk: Talk, *wanted: Wanted) -> None:
@@ -88,26 +89,47 @@ def _begins(talk: Talk, client: Client) -> None:
     talk.says(message(client, recipient, body=FIRST.decode()), stage=Stage.DATA)
 
 
-def _taken(talk: Talk, form: bytes, offence: bool) -> Step | None:
-    """The true end of the message, where that is taken, with one reply and no more; an innocent one is."""
+def _answered(talk: Talk, form: bytes, offence: bool) -> Step | None:
+    """The true end of the message, where it is answered, with one reply and no more; the twin's is taken.
+
+    What was refused may have been refused wherever: no command is obeyed that stands behind it.
+    """
     seen = talk.hears(*WHATEVER if offence else ("2xx",)).seen
-    if not isinstance(seen, Step) or seen.code // 100 != 2:
+    if not isinstance(seen, Step):
         return None
-    talk.says("NOOP")
-    come = talk.all_that_comes() or talk.all_before_quit()
+    is_taken = seen.code < REFUSES
+    if is_taken:
+        talk.says("NOOP")
+    come = talk.all_that_comes() or (talk.all_before_quit() if is_taken else [])
     come = [step for step in (*come, *talk.strays) if step.code not in (FAREWELL, SERVICE_ENDS)]
+    if not is_taken:
+        if obeyed := next((step for step in come if step.code < REFUSES), None):
+            raise _unasked(form, obeyed, offence)
+        talk.expect.by_absence = True
+        if talk.is_open:
+            talk.must_not_be_slow()
+        return seen
     if not come or (come[0].code >= REFUSES and not offence):
         raise InconclusiveError("NOOP after the message has no positive reply")
     if len(come) > 1:  # errors as well: nothing was said but NOOP since the message was taken
         odd = next((step for step in come if step.code >= REFUSES), come[-1])  # one of them is NOOP's
-        said = f"what stood behind {form!r} was taken for commands: nothing had asked for {odd}"
-        raise FailedError(said) if offence else InconclusiveError(f"nothing had asked for {odd}")
+        raise _unasked(form, odd, offence)
     return seen
 
 
-def _is_told_in_time(raw: Raw, *taken: Step | None) -> None:
+def _unasked(form: bytes, step: Step, offence: bool) -> FailedError | InconclusiveError:
+    """What stood in a message has a reply; without the form the server says what nobody has asked for."""
+    said = f"nothing had asked for {step}"
+    return (
+        FailedError(f"what stood behind {form!r} was taken for commands: {said}")
+        if offence
+        else InconclusiveError(said)
+    )
+
+
+def _is_told_in_time(raw: Raw, *answered: Step | None) -> None:
     """Where only silence tells that something is no end, a true one must be answered sooner than that."""
-    slowest = max((step.seconds for step in taken if step), default=0.0)
+    slowest = max((step.seconds for step in answered if step), default=0.0)
     if slowest >= raw.quiet:
         raise InconclusiveError(
             f"the end of a message is answered after {slowest:.2f} s, so {raw.quiet:g} s of silence behind "

@@ -125,11 +125,13 @@ class Talk:
     def begins_tls(self) -> None:
         """Greeting, EHLO, STARTTLS and the handshake; `comes_to` goes on from there, under TLS.
 
-        Raises `InconclusiveError` where it does not come to that.
+        Where TLS is on since before the greeting, that is all: EHLO comes once. Raises `InconclusiveError`
+        where it does not come to that.
         """
-        self.comes_to(Stage.HELO)
-        if self.conversation.session.encrypted:  # since before the greeting
+        if self.conversation.session.encrypted:
+            self.comes_to(Stage.CONNECT)
             return
+        self.comes_to(Stage.HELO)
         self.conversation.starttls(self.client.tls_context(), self.client.world.sut.hostname)
         if not self.conversation.session.encrypted:
             raise InconclusiveError(f"no TLS began: {self.conversation.attempt.tls}")

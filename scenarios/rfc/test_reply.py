@@ -27,6 +27,7 @@ from .transactions import content
 
 ODD = {  # in each connection one of them, for servers cut off who makes several mistakes
     "unknown": b"XYZZY all",
+    "long and unknown": b"XYZZY " + b"x" * 490,  # no longer than a command may be (RFC 5321 §4.5.3.1.4)
     "HELP": b"HELP",
     "VRFY": b"VRFY %recipient",
     "out of place": b"DATA",
@@ -50,10 +51,24 @@ odd_lines = pytest.mark.parametrize(
 )
 CODE = re.compile(rb"[2-5][0-5][0-9](?![0-9])")
 TEXT = re.compile(rb"[\t -~]*")
-INTERNALS = re.compile(
-    rb"Traceback \(most recent|\b\w+(?:Error|Exception)\b[):]|\bat 0x[0-9a-f]{6}|\bline [0-9]+, in "
-    rb"|(?<![\w/.:@-])/(?:usr|home|opt|var|etc|srv|root)/[\w.-]+"
-    rb"|(?<![\w/.:@-])\w+\.(?:py|pl|php|java|rb):[0-9]+"  # no port of a host: .py and .pl are countries
+INTERNALS = re.compile(  # what somebody may have written as well is none
+    rb"""
+      Traceback\ \(most\ recent | \bat\ 0x[0-9a-f]{6} | \bFile\ "[^"\n]+",\ line\ [0-9]
+    # an exception: with its package, alone where everybody has it, or as it is shown where it was caught
+    | (?<![\w/.:@-]) (?:[A-Za-z_]\w*\.)+ [A-Z]\w*(?<!Perm)(?<!Temp)(?:Error|Exception)\b
+    | (?<![\w/.:@-]) (?:(?:Assertion|Attribute|FileNotFound|Import|Index|IO|Key|ModuleNotFound|Name|NoMethod
+        |NotImplemented|OS|OutOfMemory|Range|Recursion|Reference|Runtime|StackOverflow|Type|UnboundLocal
+        |UnicodeDecode|UnicodeEncode|Value|ZeroDivision)Error | (?:[A-Z][a-z]+){2,}Exception)\b
+    | (?<![\w/.:@\#=-]) \w+(?<!Perm)(?<!Temp)(?:Error|Exception)[):]  # PermError is SPF's (RFC 7208 2.6)
+    # a file: its path, or its line; no host with a port, where the name ends as a country's does
+    | (?<![\w/.:@=?&~-]) /(?:usr|home|opt|var|etc|srv|root|tmp|run|mnt|proc|s?bin|lib(?:32|64)?)/[\w.-]+
+    | (?<!\w) [A-Z]:\\\w[\w.-]*
+    | (?<![\w/.:@-]) /?(?:[\w.-]+/)*[\w-]+\.(?:c|cpp|cs|ex|exs|go|java|kt|lua|php|rb):(?:line\ )?[0-9]
+    | (?<![\w/.:@-]) /?(?:[\w.-]+/)*[\w-]+\.[cm]?[jt]s:[0-9]+:[0-9]
+    | (?<![\w/.:@-]) (?:/(?:[\w.-]+/)+|(?:src|lib)/(?:[\w.-]+/)*)[\w-]+\.(?:cc|pl|pm|py|rs):[0-9]
+    | \bat\ \S+\.(?:pl|pm)\ line\ [0-9]
+    """,
+    re.VERBOSE,
 )
 
 
@@ -163,6 +178,13 @@ def test_codes_of_replies_to_a_message(client: Client, raw: Raw) -> None:
 
 
 @rule("reply.line-512")
+@odd_lines
+def test_length_of_all_lines(client: Client, offence: bool, raw: Raw, line: bytes) -> None:
+    replies_must_be_sound(raw, client, offence, saying(client, line), too_long)
+
+
+@rule("reply.line-512")
+@needs("address", "dns")
 def test_refusal_with_the_long_words_of_a_list(
     client: Client, offence: bool, raw: Raw, sut: Sut, expect: Expect
 ) -> None:
@@ -326,5 +348,5 @@ def injected(reply: bytes) -> str:
 
 def telling_of_itself(reply: bytes) -> str:
     """What it shows of the server's making."""
-    found = INTERNALS.search(reply)
+    found = INTERNALS.search(b"\n".join(line[4:] for line in lines_of(reply)))
     return f"shows how the server is made ({found[0].decode('ascii', 'replace')})" if found else ""

@@ -15,9 +15,9 @@ from harness.reference_mta.protocol.parts import CONTENT, ProtocolParts
 
 TRUE_END = rb"(\r\n)\.\r\n"  # the first group is the end of the line before
 LONGEST_FORM = 16  # bytes
-NO_CONTROLS = "550 5.6.0 Control characters are not taken"
 CONTROLS = re.compile(rb"[\x0b\x0c\x1b\x7f]")
 WITHOUT_RETURN = re.compile(rb"(?<!\r)\n")
+WITHOUT_FEED = re.compile(rb"\r(?!\n)")
 DOTS = re.compile(rb"(?m)^\.+")
 LONE_DOT = re.compile(rb"(?m)^\.(?!\.)")
 Text = Callable[[bytes], bytes]
@@ -99,11 +99,8 @@ def _with_whole_lines(content: bytes, refusal: str) -> tuple[bytes, str]:
     return _forgiven(WITHOUT_RETURN.sub(LINE_END, content), refusal)
 
 
-def _controls_refused(content: bytes, refusal: str) -> tuple[bytes, str]:
-    return content, refusal or (NO_CONTROLS if CONTROLS.search(content) else "")
-
-
 SOUND_END = re.compile(TRUE_END)
+CR_END = re.compile(TRUE_END + rb"|(\r)\.\r(?=[^\n]|\Z)")
 LF_END = re.compile(TRUE_END + rb"|((?<!\r)\n)\.\r?\n|(\r\n)\.\n")
 
 FORMS = (
@@ -111,6 +108,12 @@ FORMS = (
     _ending("eod.lf-dot-crlf", "off", "LF . CRLF", rb"((?<!\r)\n)\.\r\n"),
     _ending("eod.crlf-dot-lf", "off", "CRLF . LF", rb"(\r\n)\.\n"),
     _ending("eod.cr-dot-cr", "off", "CR . CR", rb"(\r)\.\r(?=[^\n]|\Z)"),
+    _reading(
+        "eod.cr-dot-cr",
+        "weak-refused",
+        "CR . CR is taken for the end of a message that is refused",
+        Misreading(CR_END, at_false_end=b"\n\r\n"),
+    ),
     _ending("eod.mixed", "off", "CR . LF", rb"(\r)\.\n"),
     _ending("eod.mixed", "weak-lf-cr", "LF . CR", rb"((?<!\r)\n)\.\r(?=[^\n]|\Z)"),
     _ending("eod.mixed", "weak-cr-crlf", "CR . CRLF", rb"(\r)\.\r\n"),
@@ -136,28 +139,31 @@ FORMS = (
 )
 
 
-def _end_at_line_feeds(given: bytearray) -> None:
-    given[:] = WITHOUT_RETURN.sub(LINE_END, given)
-
-
-def _where_bare(policy: Policy, act: Callable[[bytearray], None]) -> Policy:
-    return replace(policy, protocol=at_lines(policy.protocol, WITHOUT_RETURN, act))
-
-
-def _bare_lines() -> Mutant:
-    """Noted where a bare LF comes: every dialogue reads lines."""
-    rule, kind = "eod.bare-lf-command", "off"
+def _bare_lines(kind: str, end: str, bare: re.Pattern[bytes]) -> Mutant:
+    """Noted where a bare LF or CR comes: every dialogue reads lines."""
+    rule = "eod.bare-lf-command"
     name = f"{rule}:{kind}"
+
+    def read(policy: Policy, act: Callable[[bytearray], None]) -> Policy:
+        return replace(policy, protocol=at_lines(policy.protocol, bare, act))
+
+    def end_there(given: bytearray) -> None:
+        given[:] = bare.sub(LINE_END, given)
+
     return Mutant(
         rule,
         kind,
-        "a bare LF ends a command as well",
-        lambda policy: _where_bare(policy, _end_at_line_feeds),
+        f"a bare {end} ends a command as well",
+        lambda policy: read(policy, end_there),
         parts=(name,),
-        watch=lambda policy: _where_bare(policy, lambda _: policy.protocol.note(name)),
+        watch=lambda policy: read(policy, lambda _: policy.protocol.note(name)),
     )
 
 
+LINES = (
+    _bare_lines("off", "LF", WITHOUT_RETURN),
+    _bare_lines("weak-cr", "CR", WITHOUT_FEED),
+)
 AS_TEXT: Mapping[str, Callable[[bytes], object]] = {  # whatever is in it
     "is_binary": lambda content: False,
     "outgoing": lambda content: DOT.sub(b"..", content),
@@ -186,12 +192,6 @@ KEPT = (
         "off",
         "control characters are dropped",
         Misreading(SOUND_END, text=lambda text: CONTROLS.sub(b"", text)),
-    ),
-    _reading(
-        "eod.controls-kept",
-        "weak-refused",
-        "a message with control characters is refused",
-        Misreading(SOUND_END, becomes=_controls_refused),
     ),
     _reading(
         "eod.empty-data",
@@ -232,4 +232,4 @@ KEPT = (
     ),
 )
 
-CONTENT_MUTANTS: tuple[Mutant, ...] = (*FORMS, _bare_lines(), *KEPT)
+CONTENT_MUTANTS: tuple[Mutant, ...] = (*FORMS, *LINES, *KEPT)

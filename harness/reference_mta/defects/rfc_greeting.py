@@ -123,6 +123,12 @@ RFC_GREETING_MUTANTS: tuple[Mutant, ...] = (
         "a keyword has a space behind it",
         lambda listed, _: [f"{keyword} " if keyword == "8BITMIME" else keyword for keyword in listed],
     ),
+    listing(
+        "session.ehlo-first-line",
+        "weak-covered",
+        "under TLS AUTH has two spaces behind it",
+        lambda listed, _: [keyword.replace("AUTH ", "AUTH  ") for keyword in listed],
+    ),
     _saying(
         "session.ehlo-first-line",
         "weak-nameless",
@@ -170,6 +176,12 @@ RFC_GREETING_MUTANTS: tuple[Mutant, ...] = (
         "off",
         "EXPN is listed and not implemented",
         lambda listed, _: [*listed, "EXPN"],
+    ),
+    listing(
+        "session.keywords-honoured",
+        "weak-covered",
+        "EXPN is listed under TLS, and not implemented",
+        lambda listed, offer: [*listed, "EXPN"] if offer.covered else listed,
     ),
     listing(
         "session.keywords-honoured",

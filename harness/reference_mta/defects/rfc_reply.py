@@ -14,7 +14,7 @@ from harness.reference_mta.policy.transaction import Transaction
 from harness.reference_mta.protocol.commands import Command, SyntaxFlawError
 from harness.reference_mta.protocol.events import Event
 from harness.reference_mta.protocol.readers import Situation
-from harness.reference_mta.protocol.table import TABLE
+from harness.reference_mta.protocol.table import SESSION, TABLE, Row
 from harness.reference_mta.replies import printable
 
 AS_IT_CAME = "\ue000"  # begins a line of words that nobody makes fit for a reply
@@ -106,6 +106,10 @@ def _echoing() -> Mutant:
 
     about = "a greeting that is no name is shown as it came"
     return Mutant(rule, kind, about, change, parts=(f"{rule}:{kind}",), watch=watch)
+
+
+def _showing(command: Command, _: Situation) -> Event:
+    raise SyntaxFlawError(f"500 5.5.2 {command.verb} {command.argument} is not known here")
 
 
 def _as_it_came(line: str) -> str:
@@ -200,6 +204,14 @@ REPLY_MUTANTS: tuple[Mutant, ...] = (
         "off",
         "the words of a block list are in one line, however long they are",
         lambda text: printable(text, 4000),
+    ),
+    ruled(
+        "XYZZY",
+        "reply.line-512",
+        "weak-echo",
+        "a command that is not known is shown, however long it is",
+        Row(SESSION),
+        _showing,
     ),
     _listed(
         "reply.no-echo-injection",

@@ -60,9 +60,9 @@ def _null_sender(given: Command, situation: Situation) -> Event:
         return SenderGiven()
 
 
-def _up_to_the_bracket(given: Command, situation: Situation) -> Event:
-    path, bracket, _ = given.argument.partition(">")
-    return READERS["RCPT"](replace(given, argument=path + bracket), situation)
+def _postmaster(given: Command, situation: Situation) -> Event:
+    argument = given.argument if "@" in given.argument else "TO:<postmaster>"
+    return READERS["RCPT"](replace(given, argument=argument), situation)
 
 
 def _without_unknown(verb: str) -> Reader:
@@ -85,8 +85,8 @@ ARGUMENTS = (
         "RCPT",
         "session.bad-argument-keeps-state",
         "weak-rcpt",
-        "what stands behind the path of RCPT is not looked at",
-        _up_to_the_bracket,
+        "RCPT without a mailbox is one for the postmaster",
+        _postmaster,
     ),
     ruled(
         "RCPT",
