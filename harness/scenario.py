@@ -145,8 +145,9 @@ def rule(rule_id: str) -> pytest.MarkDecorator:
 def each(*names: str) -> pytest.MarkDecorator:
     """Mark a scenario as one that is played for every thing of a name that the profile describes.
 
-    Each name is a parameter of the function: blocklist, white_list, zone, group (of zones), domain,
-    strict_domain, plain_domain, bounce_domain, listless_domain, illegal_character; addresses by the lists
+    Each name is a parameter of the function: blocklist, white_list, selective_list, zone, group (of zones),
+    last_straw and just_below (lists together); domain, strict_domain, plain_domain, boundless_domain,
+    bounce_domain, listless_domain, illegal_character; trusted_network, known_pattern; addresses by the lists
     of senders: who_sends, who_never_sends, who_sends_elsewhere, postmaster; and aliases: alias,
     alias_for_many, leading, catch_all, without_catch_all, namesakes; accounts of a directory: outsider,
     odd_account.
