@@ -12,9 +12,10 @@ from fake_dns import reverse_name
 from harness.outcome import Stage, Treatment, later
 from harness.profile.tables import GreylistPart
 from harness.settings.secret import Secret
+from harness.smtp.command import Command
 from harness.smtp.session import Session
 from harness.smtp.tls import unverifying_context, verifying_context
-from harness.verdicts import InconclusiveError, NotTestableError
+from harness.verdicts import InconclusiveError, NotApplicableError, NotTestableError
 from harness.wording import counted
 from harness.world.conversation import Attempt, Conversation, Step
 from harness.world.host import Host
@@ -128,7 +129,8 @@ class Client(Host):
         are told one after the other; a `message` for more of them than `policy.max_recipients` raises
         `NotTestableError`. An ordinary mail may come `before`, on the same connection. A known or trusted
         host that is greylisted all the same waits and tries again, as any mail server would, where the
-        profile lets time pass; unless it is not `patient`.
+        profile lets time pass; unless it is not `patient`. Raises `NotApplicableError` for a message before
+        it where the server is a command.
         """
         goal = Stage.DATA if message is not None else later(self.world.goal, upto or Stage.CONNECT)
         recipients = (
@@ -139,6 +141,11 @@ class Client(Host):
             raise NotTestableError(
                 f"a message would be for {counted(len(recipients), 'recipient')}, and policy.max_recipients "
                 f"is {most}"
+            )
+        if before is Before.SENT and isinstance(self.reached_at.transport, Command):
+            raise NotApplicableError(
+                "mail behind a message is another dialogue where a command is talked to: a dry run says "
+                "behind a message that it was none, in lines that are no replies"
             )
         if sender is None:
             sender = self._account_sender if authenticated else self.sender
