@@ -14,7 +14,7 @@ from harness.outcome import Stage
 from harness.profile.mail_tables import Imap, MailboxTable
 from harness.profile.tables import RouteName
 from harness.results.model import Status
-from harness.rules import Catalogue
+from harness.rules import Catalogue, Level
 from harness.runs.assembly import Wish, open_run
 from harness.runs.baseline import look
 from harness.runs.play import Play
@@ -551,6 +551,12 @@ def test_a_recipient_who_is_refused_the_second_time_shows_nothing_of_the_sender(
     assert vote.status is Status.INCONCLUSIVE, vote.reason
     assert "the innocent twin" in vote.reason
     assert "expected 25x at rcpt, and there was 451 one at a time" in vote.reason
+
+
+def test_how_long_lines_are_is_told_of_servers_whose_clients_cannot_be_chosen_too() -> None:
+    rule = CATALOGUE["reply.line-512"]
+    assert not rule.needs
+    assert rule.level is Level.SHOULD  # RFC 5321 §4.5.3.1
 
 
 @pytest.mark.parametrize(
